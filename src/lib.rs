@@ -1,0 +1,23 @@
+//! Nearside: a transparent, coherent cache in front of DynamoDB.
+//!
+//! A request goes straight down (`frontend → engine → cache → upstream`) and its answer straight back.
+//! `docs/architecture.md` is the map; `tests/tidy.rs` holds the layers.
+
+pub mod model;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod wire;
+
+pub mod cache;
+pub mod upstream;
+
+pub mod local;
+
+pub mod engine;
+
+pub mod admin;
+pub mod frontend;
+
+pub mod server;

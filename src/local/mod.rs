@@ -1,0 +1,100 @@
+//! The bundled backend: DynamoDB's semantics over a store of ordered bytes.
+//!
+//! A request comes as bytes and leaves as bytes, exactly as a remote upstream would take and give them. Reads run on
+//! snapshots; every write is one job in a commit that it shares with the writes that wait beside it.
+
+pub mod store;
+
+pub mod catalog;
+pub mod rows;
+
+use std::sync::{Arc, Mutex};
+
+use crate::model::{ApiError, Operation};
+use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::wire::{Json, json::JsonError, shape};
+
+use catalog::Catalog;
+use store::{Snapshot, Store, StoreError, Writes};
+
+/// The local backend.
+#[derive(Debug)]
+pub struct Local {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+}
+
+/// Why a request has no success: the service's own error, or a broken store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocalError {
+    /// An error of the API, to be answered.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The store broke; a write may have happened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a handler gives back: the JSON body of a success, or the reason why not.
+pub(crate) type Handled = Result<Vec<u8>, LocalError>;
+
+impl Local {
+    /// Answers one request.
+    async fn handle(&self, request: &Request) -> Handled {
+        let body = Json::parse(&request.body).map_err(malformed)?;
+        shape::check(request.operation, &body)?;
+        match request.operation {
+            operation => Err(unsupported(operation).into()),
+        }
+    }
+
+    /// The state of the last acknowledged commit, or a later one.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.store.snapshot()
+    }
+
+    /// Runs a piece of work inside a commit and waits until the commit is acknowledged. The work must judge before it
+    /// writes: with `Ok(Err(_))` it has written nothing.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Writes) -> Result<Result<T, ApiError>, StoreError> + Send + 'static,
+    ) -> Result<T, LocalError> {
+        let outcome = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&outcome);
+        let job = Box::new(move |writes: &mut dyn Writes| {
+            let result = work(writes)?;
+            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+            Ok(())
+        });
+        self.store.submit(job).await?;
+        let result = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let result =
+            result.ok_or_else(|| StoreError("an acknowledged commit did not run its job".to_owned()))?;
+        Ok(result?)
+    }
+}
+
+impl Upstream for Local {
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+        Box::pin(async move {
+            match self.handle(request).await {
+                Ok(body) => Ok(Answer::ok(body)),
+                Err(LocalError::Api(error)) => Ok(error.into()),
+                Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
+            }
+        })
+    }
+}
+
+/// The service says no more of a body that is not JSON.
+fn malformed(_: JsonError) -> ApiError {
+    ApiError { code: crate::model::ErrorCode::Serialization, message: None, members: None }
+}
+
+/// An operation that this backend does not offer.
+fn unsupported(operation: Operation) -> ApiError {
+    ApiError::new(
+        crate::model::ErrorCode::UnknownOperation,
+        format!("The local backend does not support {operation}; use an upstream that does."),
+    )
+}

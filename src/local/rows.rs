@@ -1,0 +1,100 @@
+//! How items and index entries lie in the store.
+//!
+//! A key begins with a hash of its partition values, so that a space's order is the scan order, a partition is one
+//! contiguous range, and a segment of a parallel scan is one too. Behind the hash come the key's canonical bytes; an index
+//! entry's are followed by the item's own key, since index keys need not be unique. A value is the item's size in bytes
+//! (`u32`, little endian) and then its JSON text, ready to be sent.
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+use crate::model::value::{Item, item_size_bytes};
+use crate::model::{Key, KeyValue};
+use crate::wire::Json;
+use crate::wire::attribute::{item_from_json, write_item};
+
+use super::store::StoreError;
+
+/// How many bytes of hash a key begins with.
+pub const HASH_BYTES: usize = 4;
+const SIZE_BYTES: usize = 4;
+
+/// The hash that places a partition in the scan order. Deployed services place items by a secret function of the same
+/// kind; any fixed one serves.
+pub fn partition_hash(partition: &[KeyValue]) -> [u8; HASH_BYTES] {
+    let mut canonical = Vec::with_capacity(64);
+    partition.iter().for_each(|value| value.write_sortable(&mut canonical));
+    let digest = Md5::digest(&canonical);
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// The store key of an item.
+pub fn item_key(key: &Key) -> Vec<u8> {
+    let mut out = partition_prefix(key.partition());
+    key.sort().iter().for_each(|value| value.write_sortable(&mut out));
+    out
+}
+
+/// The store key of an index entry: the index's key, then the item's.
+pub fn entry_key(index_key: &Key, item_key: &[u8]) -> Vec<u8> {
+    let mut out = self::item_key(index_key);
+    out.extend_from_slice(item_key);
+    out
+}
+
+/// What every store key of a partition begins with, and no other.
+pub fn partition_prefix(partition: &[KeyValue]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.extend_from_slice(&partition_hash(partition));
+    partition.iter().for_each(|value| value.write_sortable(&mut out));
+    out
+}
+
+/// The stored form of an item.
+pub fn encode_row(item: &Item) -> Vec<u8> {
+    let size = u32::try_from(item_size_bytes(item)).unwrap_or(u32::MAX);
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(&size.to_le_bytes());
+    write_item(item, &mut out);
+    out
+}
+
+/// A stored item, not yet parsed.
+#[derive(Clone, Debug)]
+pub struct Row {
+    bytes: Bytes,
+}
+
+impl Row {
+    /// Takes a stored value.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the value is too short to be one.
+    pub fn new(bytes: Bytes) -> Result<Self, StoreError> {
+        if bytes.len() < SIZE_BYTES {
+            return Err(StoreError("a stored item is cut short".to_owned()));
+        }
+        Ok(Self { bytes })
+    }
+
+    /// The item's size in bytes, as the service counts it.
+    pub fn size_bytes(&self) -> usize {
+        let size = self.bytes.first_chunk().copied().unwrap_or_default();
+        u32::from_le_bytes(size) as usize
+    }
+
+    /// The item's JSON text, ready to be sent.
+    pub fn json(&self) -> Bytes {
+        self.bytes.slice(SIZE_BYTES..)
+    }
+
+    /// The item itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the stored text is not an item.
+    pub fn item(&self) -> Result<Item, StoreError> {
+        let broken = || StoreError("a stored item is not readable".to_owned());
+        let json = Json::parse(&self.bytes[SIZE_BYTES..]).map_err(|_| broken())?;
+        item_from_json(&json).map_err(|_| broken())
+    }
+}

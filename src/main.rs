@@ -1,0 +1,3 @@
+//! The `nearside` program.
+
+fn main() {}

@@ -1,0 +1,161 @@
+//! The one error that a client sees, and the one table of its codes.
+
+use std::borrow::Cow;
+
+/// An error as DynamoDB answers it: a code from the table, the words, and for some codes members beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// Type and status.
+    pub code: ErrorCode,
+    /// The words after the code. `None` leaves the member out, as the service does for malformed JSON.
+    pub message: Option<Cow<'static, str>>,
+    /// Further members of the error object as JSON text without braces, such as `"Item":{…}` of a failed condition.
+    pub members: Option<String>,
+}
+
+impl ApiError {
+    /// An error of that code with these words.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: Some(message.into()), members: None }
+    }
+
+    /// A `ValidationException`, by far the most frequent error.
+    pub fn validation(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Validation, message)
+    }
+
+    /// The error object's JSON, exactly as sent.
+    pub fn to_json(&self) -> String {
+        let mut out = format!("{{\"__type\":\"{}\"", self.code.type_name());
+        if let Some(message) = &self.message {
+            let text = serde_json::to_string(message).expect("a string is always JSON");
+            out.push_str(&format!(",\"{}\":{text}", self.code.message_member()));
+        }
+        if let Some(members) = &self.members {
+            out.push(',');
+            out.push_str(members);
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.code.short_name(), self.message.as_deref().unwrap_or(""))
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// The kinds of error. Each has its full type name, its HTTP status, and how the service spells its message member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The request breaks a rule of the API.
+    Validation,
+    /// The body is not the JSON that the operation takes.
+    Serialization,
+    /// `X-Amz-Target` names no operation, or the content type no protocol.
+    UnknownOperation,
+    /// No credentials in the request.
+    MissingAuthenticationToken,
+    /// The `Authorization` header lacks a part.
+    IncompleteSignature,
+    /// The signature does not fit.
+    InvalidSignature,
+    /// The access key is not known.
+    UnrecognizedClient,
+    /// Not allowed.
+    AccessDenied,
+    /// No such table or index.
+    ResourceNotFound,
+    /// The table exists already, or is not in the state the operation needs.
+    ResourceInUse,
+    /// Too many control operations or tables.
+    LimitExceeded,
+    /// The condition of a write was false; may carry the item.
+    ConditionalCheckFailed,
+    /// A collection with a local secondary index would pass 10 GB.
+    ItemCollectionSizeLimitExceeded,
+    /// The table's provisioned throughput is used up.
+    ProvisionedThroughputExceeded,
+    /// A transaction was cancelled; carries the reasons.
+    TransactionCanceled,
+    /// A transaction is under way on the item.
+    TransactionConflict,
+    /// A token was used again with another request.
+    IdempotentParameterMismatch,
+    /// Too many requests; clients back off and retry.
+    Throttling,
+    /// A request body over the limit.
+    RequestEntityTooLarge,
+    /// Something broke on our side.
+    InternalServerError,
+    /// The upstream cannot be reached for now; clients retry.
+    ServiceUnavailable,
+}
+
+/// A row of the table: name space, name, HTTP status, message member.
+type Row = (&'static str, &'static str, u16, &'static str);
+
+const VALIDATE: &str = "com.amazon.coral.validate";
+const SERVICE: &str = "com.amazon.coral.service";
+const AVAILABILITY: &str = "com.amazon.coral.availability";
+const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810";
+
+impl ErrorCode {
+    fn row(self) -> Row {
+        match self {
+            Self::Validation => (VALIDATE, "ValidationException", 400, "message"),
+            Self::Serialization => (SERVICE, "SerializationException", 400, "Message"),
+            Self::UnknownOperation => (SERVICE, "UnknownOperationException", 400, "message"),
+            Self::MissingAuthenticationToken => {
+                (SERVICE, "MissingAuthenticationTokenException", 400, "message")
+            }
+            Self::IncompleteSignature => (SERVICE, "IncompleteSignatureException", 400, "message"),
+            Self::InvalidSignature => (SERVICE, "InvalidSignatureException", 400, "message"),
+            Self::UnrecognizedClient => (SERVICE, "UnrecognizedClientException", 400, "message"),
+            Self::AccessDenied => (SERVICE, "AccessDeniedException", 400, "Message"),
+            Self::ResourceNotFound => (DYNAMODB, "ResourceNotFoundException", 400, "message"),
+            Self::ResourceInUse => (DYNAMODB, "ResourceInUseException", 400, "message"),
+            Self::LimitExceeded => (DYNAMODB, "LimitExceededException", 400, "message"),
+            Self::ConditionalCheckFailed => (DYNAMODB, "ConditionalCheckFailedException", 400, "message"),
+            Self::ItemCollectionSizeLimitExceeded => {
+                (DYNAMODB, "ItemCollectionSizeLimitExceededException", 400, "message")
+            }
+            Self::ProvisionedThroughputExceeded => {
+                (DYNAMODB, "ProvisionedThroughputExceededException", 400, "message")
+            }
+            Self::TransactionCanceled => (DYNAMODB, "TransactionCanceledException", 400, "Message"),
+            Self::TransactionConflict => (DYNAMODB, "TransactionConflictException", 400, "message"),
+            Self::IdempotentParameterMismatch => {
+                (DYNAMODB, "IdempotentParameterMismatchException", 400, "Message")
+            }
+            Self::Throttling => (AVAILABILITY, "ThrottlingException", 400, "message"),
+            Self::RequestEntityTooLarge => (SERVICE, "RequestEntityTooLargeException", 413, "message"),
+            Self::InternalServerError => (DYNAMODB, "InternalServerError", 500, "message"),
+            Self::ServiceUnavailable => (AVAILABILITY, "ServiceUnavailableException", 503, "message"),
+        }
+    }
+
+    /// The value of `__type`, such as `com.amazonaws.dynamodb.v20120810#ResourceNotFoundException`.
+    pub fn type_name(self) -> String {
+        let (name_space, name, ..) = self.row();
+        format!("{name_space}#{name}")
+    }
+
+    /// The part of the type after the `#`, for logs and metrics.
+    pub fn short_name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        self.row().2
+    }
+
+    /// `message`, or `Message` where the service writes it so.
+    pub fn message_member(self) -> &'static str {
+        self.row().3
+    }
+}

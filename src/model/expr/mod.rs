@@ -1,0 +1,1 @@
+//! The expression languages of DynamoDB and their legacy twins.

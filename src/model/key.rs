@@ -1,0 +1,177 @@
+//! Keys: what names an item, in a form where equal keys are equal bytes and byte order is DynamoDB's sort order.
+
+use bytes::Bytes;
+
+use super::number::Number;
+use super::schema::{KeyAttribute, KeyRole, ScalarType};
+use super::value::AttributeValue;
+
+/// One value of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyValue {
+    /// A string, not empty.
+    S(String),
+    /// A number.
+    N(Number),
+    /// Bytes, not empty.
+    B(Bytes),
+}
+
+/// The key of an item in a table or an index.
+///
+/// Invariant: made by [`crate::model::KeySchema`] only, so types, sizes and attributes are the schema's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    partition: Vec<KeyValue>,
+    sort: Vec<KeyValue>,
+}
+
+/// Why attributes are not a key of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The key attribute is not there.
+    Missing {
+        /// The attribute.
+        name: String,
+    },
+    /// The attribute has another type than the schema declares.
+    WrongType {
+        /// The attribute.
+        name: String,
+        /// The declared type.
+        expected: ScalarType,
+        /// What came, as [`AttributeValue::type_name`] says it.
+        actual: &'static str,
+    },
+    /// An empty string or binary.
+    Empty {
+        /// The attribute.
+        name: String,
+    },
+    /// More bytes than the role allows.
+    TooLong {
+        /// The attribute.
+        name: String,
+        /// Partition (2048) or sort (1024).
+        role: KeyRole,
+    },
+    /// The number of attributes is not the key's.
+    Foreign,
+}
+
+impl KeyValue {
+    /// The key value in an attribute.
+    ///
+    /// # Errors
+    /// [`KeyError`], but never `Missing` or `Foreign`.
+    pub fn from_attribute(
+        value: &AttributeValue,
+        attribute: &KeyAttribute,
+        role: KeyRole,
+    ) -> Result<Self, KeyError> {
+        let (bytes, key_value) = match (value, attribute.scalar_type) {
+            (AttributeValue::S(text), ScalarType::S) => (text.len(), Self::S(text.clone())),
+            (AttributeValue::N(number), ScalarType::N) => (1, Self::N(*number)),
+            (AttributeValue::B(bytes), ScalarType::B) => (bytes.len(), Self::B(bytes.clone())),
+            _ => {
+                return Err(KeyError::WrongType {
+                    name: attribute.name.clone(),
+                    expected: attribute.scalar_type,
+                    actual: value.type_name(),
+                });
+            }
+        };
+        match bytes {
+            0 => Err(KeyError::Empty { name: attribute.name.clone() }),
+            _ if bytes > role.bytes_max() => Err(KeyError::TooLong { name: attribute.name.clone(), role }),
+            _ => Ok(key_value),
+        }
+    }
+
+    /// The same value as an attribute.
+    pub fn to_attribute(&self) -> AttributeValue {
+        match self {
+            Self::S(text) => AttributeValue::S(text.clone()),
+            Self::N(number) => AttributeValue::N(*number),
+            Self::B(bytes) => AttributeValue::B(bytes.clone()),
+        }
+    }
+
+    /// Appends the value in a form that sorts as the values do and ends itself, so that values can follow one another.
+    pub fn write_sortable(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::S(text) => write_sortable_bytes(text.as_bytes(), out),
+            Self::N(number) => number.write_sortable(out),
+            Self::B(bytes) => write_sortable_bytes(bytes, out),
+        }
+    }
+}
+
+impl Key {
+    pub(super) fn from_checked(partition: Vec<KeyValue>, sort: Vec<KeyValue>) -> Self {
+        Self { partition, sort }
+    }
+
+    /// The partition values, in the schema's order.
+    pub fn partition(&self) -> &[KeyValue] {
+        &self.partition
+    }
+
+    /// The sort values, in the schema's order; empty for a table without a sort key.
+    pub fn sort(&self) -> &[KeyValue] {
+        &self.sort
+    }
+
+    /// The canonical bytes: equal for equal keys only, and within one partition ordered as DynamoDB orders the items.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        self.write_partition(&mut out);
+        self.sort.iter().for_each(|value| value.write_sortable(&mut out));
+        out
+    }
+
+    /// Appends the canonical bytes of the partition values alone: a prefix of [`Key::canonical_bytes`], and of no other
+    /// partition's.
+    pub fn write_partition(&self, out: &mut Vec<u8>) {
+        self.partition.iter().for_each(|value| value.write_sortable(out));
+    }
+}
+
+/// Appends bytes so that order is kept and the end is known: a zero byte becomes `00 FF`, the end is `00 00`.
+pub fn write_sortable_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    for part in bytes.split_inclusive(|byte| *byte == 0) {
+        out.extend_from_slice(part);
+        if part.last() == Some(&0) {
+            out.push(0xFF);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sortable(value: &KeyValue) -> Vec<u8> {
+        let mut out = Vec::new();
+        value.write_sortable(&mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_bytes_sort_as_the_values_do(a in proptest::collection::vec(0u8..4, 0..6), b in proptest::collection::vec(0u8..4, 0..6)) {
+            let (left, right) = (KeyValue::B(a.into()), KeyValue::B(b.into()));
+            prop_assert_eq!(sortable(&left).cmp(&sortable(&right)), left.cmp(&right));
+        }
+
+        #[test]
+        fn no_partition_is_a_prefix_of_another(a in proptest::collection::vec(0u8..3, 1..5), b in proptest::collection::vec(0u8..3, 1..5)) {
+            prop_assume!(a != b);
+            let (left, right) = (sortable(&KeyValue::B(a.into())), sortable(&KeyValue::B(b.into())));
+            prop_assert!(!left.starts_with(&right));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The words of DynamoDB: values, numbers, keys, schemas, operations, errors and expressions.
+//!
+//! Everything here is pure and synchronous: no I/O, no clock, no JSON. Bytes become these types in [`crate::wire`].
+
+pub mod number;
+pub mod value;
+
+pub mod key;
+pub mod schema;
+
+pub mod error;
+pub mod operation;
+
+pub mod expr;
+
+pub use error::{ApiError, ErrorCode};
+pub use key::{Key, KeyValue};
+pub use number::Number;
+pub use operation::Operation;
+pub use schema::{IndexSchema, KeySchema, TableSchema};
+pub use value::{AttributeValue, Item};

@@ -1,0 +1,439 @@
+//! DynamoDB numbers: decimals of up to 38 significant digits, in normal form.
+//!
+//! Two texts of one value (`1`, `1.0`, `1e0`, `+01`) parse to one [`Number`], compare equal, hash equal and print alike.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The most significant digits a number may have.
+pub const DIGITS_MAX: u32 = 38;
+/// The largest exponent of the leading digit: magnitudes end below 10^126.
+const MAGNITUDE_MAX: i32 = 125;
+/// The smallest exponent of the leading digit: magnitudes begin at 10^-130.
+const MAGNITUDE_MIN: i32 = -130;
+
+/// A decimal number `± coefficient × 10^exponent`.
+///
+/// Invariant: the coefficient has at most 38 digits and no trailing zero; zero is `+0 × 10^0`; the leading digit's
+/// exponent lies in -130 ..= 125.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Number {
+    negative: bool,
+    coefficient: u128,
+    exponent: i16,
+}
+
+/// Why a text is not a DynamoDB number, or an arithmetic result cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberError {
+    /// The text is not a decimal number at all.
+    Malformed,
+    /// More than 38 significant digits.
+    TooPrecise,
+    /// The magnitude is 10^126 or more.
+    Overflow,
+    /// The magnitude is not zero and below 10^-130.
+    Underflow,
+}
+
+impl Number {
+    /// Zero.
+    pub const ZERO: Self = Self { negative: false, coefficient: 0, exponent: 0 };
+
+    /// Parses decimal text: an optional sign, digits with at most one point, an optional exponent. No white space.
+    ///
+    /// # Errors
+    /// [`NumberError`], by which of the service's limits is broken.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        let bytes = text.as_bytes();
+        let (negative, bytes) = match bytes.first() {
+            Some(b'-') => (true, &bytes[1..]),
+            Some(b'+') => (false, &bytes[1..]),
+            _ => (false, bytes),
+        };
+        let mut digits = DigitReader::default();
+        let mut seen_digit = false;
+        let mut seen_point = false;
+        let mut position = 0;
+        while let Some(&byte) = bytes.get(position) {
+            match byte {
+                b'0'..=b'9' => {
+                    seen_digit = true;
+                    digits.push(byte - b'0', seen_point);
+                }
+                b'.' if !seen_point => seen_point = true,
+                b'e' | b'E' => break,
+                _ => return Err(NumberError::Malformed),
+            }
+            position += 1;
+        }
+        if !seen_digit {
+            return Err(NumberError::Malformed);
+        }
+        let written_exponent = match bytes.get(position) {
+            None => 0,
+            Some(_) => parse_exponent(&bytes[position + 1..])?,
+        };
+        digits.finish(negative, written_exponent)
+    }
+
+    /// The sum, rounded to nothing: a sum that needs more than 38 digits is an error, as it is in an `ADD` or `SET a = a + b`.
+    ///
+    /// # Errors
+    /// [`NumberError::TooPrecise`] and [`NumberError::Overflow`].
+    pub fn checked_add(self, other: Self) -> Result<Self, NumberError> {
+        if self.coefficient == 0 {
+            return Ok(other);
+        }
+        if other.coefficient == 0 {
+            return Ok(self);
+        }
+        let (high, low) = if self.exponent >= other.exponent { (self, other) } else { (other, self) };
+        let shift = u32::from((high.exponent - low.exponent).unsigned_abs());
+        // 38 digits times 10^shift fits 256 bits only for small shifts; beyond 38 the sum has more than 38 digits anyway.
+        if shift > DIGITS_MAX {
+            return Err(NumberError::TooPrecise);
+        }
+        let scaled = 10u128
+            .checked_pow(shift)
+            .and_then(|factor| high.coefficient.checked_mul(factor))
+            .ok_or(NumberError::TooPrecise)?;
+        let (negative, coefficient) = if high.negative == low.negative {
+            (high.negative, scaled.checked_add(low.coefficient).ok_or(NumberError::TooPrecise)?)
+        } else if scaled >= low.coefficient {
+            (high.negative, scaled - low.coefficient)
+        } else {
+            (low.negative, low.coefficient - scaled)
+        };
+        Self::normal(negative, coefficient, i32::from(low.exponent))
+    }
+
+    /// The difference, under the rules of [`Number::checked_add`].
+    ///
+    /// # Errors
+    /// As [`Number::checked_add`].
+    pub fn checked_sub(self, other: Self) -> Result<Self, NumberError> {
+        self.checked_add(other.negated())
+    }
+
+    /// The number with its sign turned; zero stays zero.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self { negative: !self.negative && self.coefficient != 0, ..self }
+    }
+
+    /// The bytes that the service counts for this number: one for two digits of either side of the point, one more, and
+    /// one for a sign.
+    pub fn size_bytes(self) -> usize {
+        if self.coefficient == 0 {
+            return 1;
+        }
+        // Digits are stored in pairs around the decimal point, so an odd exponent splits a pair more.
+        let digits = self.digit_count() as i32;
+        let low = i32::from(self.exponent).div_euclid(2);
+        let high = (i32::from(self.exponent) + digits - 1).div_euclid(2);
+        (high - low + 1) as usize + 1 + usize::from(self.negative)
+    }
+
+    /// Appends a form whose byte order is the number order, and which no other number's form begins with.
+    pub fn write_sortable(self, out: &mut Vec<u8>) {
+        if self.coefficient == 0 {
+            out.push(0x80);
+            return;
+        }
+        // Sign, then the leading digit's exponent, then two digits a byte from the leading one; a closing byte below every
+        // pair ends it. Negative numbers are the complement.
+        let flip = if self.negative { 0xFF } else { 0x00 };
+        let magnitude = i32::from(self.exponent) + self.digit_count() as i32 - 1;
+        out.push(if self.negative { 0x7F } else { 0x81 });
+        let [high, low] = ((magnitude + 0x4000) as u16).to_be_bytes();
+        out.push(high ^ flip);
+        out.push(low ^ flip);
+        let mut aligned = self.coefficient;
+        for _ in self.digit_count()..DIGITS_MAX {
+            aligned *= 10;
+        }
+        let mut divisor = 10u128.pow(DIGITS_MAX - 2);
+        while aligned != 0 {
+            let pair = (aligned / divisor) as u8;
+            out.push((pair + 1) ^ flip);
+            aligned %= divisor;
+            divisor /= 100;
+        }
+        out.push(flip);
+    }
+
+    /// True for zero.
+    pub fn is_zero(self) -> bool {
+        self.coefficient == 0
+    }
+
+    /// The value as an `i64`, when it is one exactly.
+    pub fn to_i64(self) -> Option<i64> {
+        let factor = 10i128.checked_pow(u32::try_from(self.exponent).ok()?)?;
+        let magnitude = i128::try_from(self.coefficient).ok()?.checked_mul(factor)?;
+        i64::try_from(if self.negative { -magnitude } else { magnitude }).ok()
+    }
+
+    fn digit_count(self) -> u32 {
+        self.coefficient.checked_ilog10().map_or(1, |log| log + 1)
+    }
+
+    /// Brings a result to normal form, or says which limit it breaks.
+    fn normal(negative: bool, coefficient: u128, exponent: i32) -> Result<Self, NumberError> {
+        if coefficient == 0 {
+            return Ok(Self::ZERO);
+        }
+        let (mut coefficient, mut exponent) = (coefficient, exponent);
+        while coefficient % 10 == 0 {
+            coefficient /= 10;
+            exponent += 1;
+        }
+        let digits = coefficient.ilog10() + 1;
+        if digits > DIGITS_MAX {
+            return Err(NumberError::TooPrecise);
+        }
+        let magnitude = exponent + digits as i32 - 1;
+        if magnitude > MAGNITUDE_MAX {
+            return Err(NumberError::Overflow);
+        }
+        if magnitude < MAGNITUDE_MIN {
+            return Err(NumberError::Underflow);
+        }
+        let exponent = i16::try_from(exponent).map_err(|_| NumberError::Overflow)?;
+        Ok(Self { negative, coefficient, exponent })
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        Self::normal(value < 0, u128::from(value.unsigned_abs()), 0)
+            .expect("19 digits are within every limit")
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.sign(), other.sign()) {
+            (a, b) if a != b => a.cmp(&b),
+            (0, _) => Ordering::Equal,
+            (sign, _) => {
+                let order = self.cmp_magnitude(other);
+                if sign < 0 { order.reverse() } else { order }
+            }
+        }
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Number {
+    fn sign(&self) -> i8 {
+        match (self.coefficient, self.negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        }
+    }
+
+    fn cmp_magnitude(&self, other: &Self) -> Ordering {
+        let (digits, other_digits) = (self.digit_count(), other.digit_count());
+        let magnitude = i32::from(self.exponent) + digits as i32;
+        let other_magnitude = i32::from(other.exponent) + other_digits as i32;
+        magnitude.cmp(&other_magnitude).then_with(|| {
+            let width = digits.max(other_digits);
+            let left = self.coefficient * 10u128.pow(width - digits);
+            let right = other.coefficient * 10u128.pow(width - other_digits);
+            left.cmp(&right)
+        })
+    }
+}
+
+/// Prints the normal form, as the service returns it: plain digits, never an exponent, no needless zero.
+impl fmt::Display for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.negative {
+            formatter.write_str("-")?;
+        }
+        let digits = self.coefficient.to_string();
+        let exponent = i32::from(self.exponent);
+        if exponent >= 0 {
+            formatter.write_str(&digits)?;
+            return (0..exponent).try_for_each(|_| formatter.write_str("0"));
+        }
+        let point = digits.len() as i32 + exponent;
+        if point > 0 {
+            let (whole, fraction) = digits.split_at(point as usize);
+            return write!(formatter, "{whole}.{fraction}");
+        }
+        formatter.write_str("0.")?;
+        (point..0).try_for_each(|_| formatter.write_str("0"))?;
+        formatter.write_str(&digits)
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Collects digits into a coefficient, holding zeros back until a digit follows them, so that trailing zeros cost nothing.
+#[derive(Default)]
+struct DigitReader {
+    coefficient: u128,
+    digits: u32,
+    held_zeros: u32,
+    /// How many digits stand behind the point, zeros held back among them.
+    fraction: i64,
+    too_precise: bool,
+}
+
+impl DigitReader {
+    fn push(&mut self, digit: u8, after_point: bool) {
+        self.fraction += i64::from(after_point);
+        if digit == 0 {
+            if self.digits > 0 {
+                self.held_zeros += 1;
+            }
+            return;
+        }
+        self.digits += self.held_zeros + 1;
+        if self.digits > DIGITS_MAX {
+            self.too_precise = true;
+            self.digits = DIGITS_MAX + 1;
+            return;
+        }
+        self.coefficient = self.coefficient * 10u128.pow(self.held_zeros + 1) + u128::from(digit);
+        self.held_zeros = 0;
+    }
+
+    fn finish(self, negative: bool, written_exponent: i64) -> Result<Number, NumberError> {
+        if self.too_precise {
+            return Err(NumberError::TooPrecise);
+        }
+        if self.coefficient == 0 {
+            return Ok(Number::ZERO);
+        }
+        let exponent = written_exponent - self.fraction + i64::from(self.held_zeros);
+        let exponent = i32::try_from(exponent.clamp(-1_000_000, 1_000_000)).expect("clamped to fit");
+        Number::normal(negative, self.coefficient, exponent)
+    }
+}
+
+/// Reads a signed exponent; absurdly long ones saturate, which is out of every range all the same.
+fn parse_exponent(bytes: &[u8]) -> Result<i64, NumberError> {
+    let (negative, bytes) = match bytes.first() {
+        Some(b'-') => (true, &bytes[1..]),
+        Some(b'+') => (false, &bytes[1..]),
+        _ => (false, bytes),
+    };
+    if bytes.is_empty() {
+        return Err(NumberError::Malformed);
+    }
+    let mut value: i64 = 0;
+    for byte in bytes {
+        if !byte.is_ascii_digit() {
+            return Err(NumberError::Malformed);
+        }
+        value = (value * 10 + i64::from(byte - b'0')).min(1_000_000_000);
+    }
+    Ok(if negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(text: &str) -> Number {
+        Number::parse(text).unwrap()
+    }
+
+    #[test]
+    fn every_text_of_a_value_has_one_normal_form() {
+        for (text, normal) in [
+            ("1", "1"),
+            ("1.0", "1"),
+            ("1e0", "1"),
+            ("+01", "1"),
+            ("-0", "0"),
+            ("0.00e9", "0"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("1.50", "1.5"),
+            ("120e-1", "12"),
+            ("1e3", "1000"),
+            ("-1.2e-3", "-0.0012"),
+            ("100000000000000000000000000000000000000000", "100000000000000000000000000000000000000000"),
+            (
+                "0.000000000000000000000000000000000000000000000012",
+                "0.000000000000000000000000000000000000000000000012",
+            ),
+        ] {
+            assert_eq!(number(text).to_string(), normal, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limits_are_the_services() {
+        assert_eq!(Number::parse(&"1".repeat(38)).map(|n| n.to_string()), Ok("1".repeat(38)));
+        assert_eq!(Number::parse(&"1".repeat(39)), Err(NumberError::TooPrecise));
+        assert_eq!(
+            Number::parse("9.9999999999999999999999999999999999999e125").map(|n| n.is_zero()),
+            Ok(false)
+        );
+        assert_eq!(Number::parse("1e126"), Err(NumberError::Overflow));
+        assert_eq!(Number::parse("-1e126"), Err(NumberError::Overflow));
+        assert!(Number::parse("1e-130").is_ok());
+        assert_eq!(Number::parse("1e-131"), Err(NumberError::Underflow));
+        assert_eq!(Number::parse("1e99999999999999999999"), Err(NumberError::Overflow));
+        for text in ["", "-", ".", "e1", "1e", "1 ", " 1", "1..2", "0x1", "NaN", "Infinity", "1e1.5", "１"] {
+            assert_eq!(Number::parse(text), Err(NumberError::Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_needs_more_than_38_digits_is_refused() {
+        assert_eq!(number("1e38").checked_add(number("0.1")), Err(NumberError::TooPrecise));
+        assert_eq!(number("0.1").checked_add(number("0.2")).unwrap().to_string(), "0.3");
+        assert_eq!(number("1").checked_sub(number("1")).unwrap(), Number::ZERO);
+        assert_eq!(number("5e125").checked_add(number("5e125")), Err(NumberError::Overflow));
+    }
+
+    fn any_number() -> impl Strategy<Value = Number> {
+        (any::<bool>(), 0u128..10u128.pow(38), -120i32..80)
+            .prop_filter_map("in range", |(negative, coefficient, exponent)| {
+                Number::normal(negative, coefficient, exponent).ok()
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_agree(number in any_number()) {
+            prop_assert_eq!(Number::parse(&number.to_string()), Ok(number));
+        }
+
+        #[test]
+        fn sortable_bytes_sort_as_the_numbers_do(a in any_number(), b in any_number(), scale in -3i32..3) {
+            let near = Number::normal(a.negative, a.coefficient, i32::from(a.exponent) + scale).unwrap_or(b);
+            for other in [b, near, a.negated(), Number::ZERO] {
+                let (mut left, mut right) = (Vec::new(), Vec::new());
+                a.write_sortable(&mut left);
+                other.write_sortable(&mut right);
+                prop_assert_eq!(left.cmp(&right), a.cmp(&other));
+            }
+        }
+
+        #[test]
+        fn adding_and_taking_away_gives_the_number_back(a in -1_000_000_000_000i64..1_000_000_000_000, b in -1_000_000_000i64..1_000_000_000) {
+            let (a, b) = (Number::from(a), Number::from(b));
+            prop_assert_eq!(a.checked_add(b).unwrap().checked_sub(b).unwrap(), a);
+        }
+    }
+}

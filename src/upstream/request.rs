@@ -1,0 +1,53 @@
+//! A request on its way to an upstream, and the answer on its way back: bytes with the few facts that matter.
+
+use bytes::Bytes;
+
+use crate::model::{ApiError, Operation};
+
+/// A request of the API: which operation, and its body's bytes as they came or as the engine rewrote them.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The operation.
+    pub operation: Operation,
+    /// The whole `X-Amz-Target` of an operation that the table lacks, needed to forward it.
+    pub unknown_target: Option<Box<str>>,
+    /// The JSON body, not compressed.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// A request of a known operation.
+    pub fn new(operation: Operation, body: impl Into<Bytes>) -> Self {
+        Self { operation, unknown_target: None, body: body.into() }
+    }
+}
+
+/// An answer of the API: status and body, and the id when the upstream gave one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON body.
+    pub body: Bytes,
+    /// Headers that must reach the client as they are, such as `x-amzn-requestid` and `x-amz-retry-after`; names in
+    /// lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    /// A success with that body.
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Self { status: 200, body: body.into(), headers: Vec::new() }
+    }
+
+    /// True for a 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+impl From<ApiError> for Answer {
+    fn from(error: ApiError) -> Self {
+        Self { status: error.code.status(), body: error.to_json().into(), headers: Vec::new() }
+    }
+}

@@ -1,0 +1,245 @@
+//! Strict JSON: a borrowed tree that refuses what two parsers could read in two ways.
+//!
+//! serde_json does the lexing. On top of it: a member named twice in one object is refused at any depth, nesting ends at
+//! [`DEPTH_MAX`], and nothing may follow the value. Numbers keep only what the API's integer members need; DynamoDB's own
+//! numbers are strings.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// The deepest nesting of arrays and objects in a request. 32 levels of attribute values need 2 each, and the envelope a few.
+pub const DEPTH_MAX: usize = 100;
+
+/// A JSON value that borrows from its text where no escape stands in the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A number without fraction that fits an `i64`.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string, escapes resolved.
+    String(Cow<'a, str>),
+    /// `[…]`
+    Array(Vec<Json<'a>>),
+    /// `{…}` with its members in order, no name twice.
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+/// Why bytes are not acceptable JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// Not JSON, nested too deeply, or a member named twice.
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl<'a> Json<'a> {
+    /// Parses a whole body.
+    ///
+    /// # Errors
+    /// [`JsonError`] for anything that is not exactly one acceptable value.
+    pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let value = Node { depth: 0 }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(value)
+    }
+
+    /// The member of that name; `None` when there is none, when it is `null`, or when this is no object. To the service a
+    /// `null` member is a missing one.
+    pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        let member = self.members()?.iter().find(|(member, _)| member == name);
+        member.map(|(_, value)| value).filter(|value| !matches!(value, Self::Null))
+    }
+
+    /// The members, when this is an object.
+    pub fn members(&self) -> Option<&[(Cow<'a, str>, Json<'a>)]> {
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The elements, when this is an array.
+    pub fn elements(&self) -> Option<&[Json<'a>]> {
+        match self {
+            Self::Array(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The text, when this is a string.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number, when this is a whole one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The truth value, when this is one.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// A value to be read at some depth.
+#[derive(Clone, Copy)]
+struct Node {
+    depth: usize,
+}
+
+impl Node {
+    fn below<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == DEPTH_MAX {
+            return Err(E::custom("nested too deeply"));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node {
+    type Value = Json<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(i64::try_from(value).map_or(Json::Float(value as f64), Json::Integer))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Float(value))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
+        let node = self.below()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(node)? {
+            array.push(element);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
+        let node = self.below()?;
+        let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
+        while let Some(Name(name)) = members.next_key::<Name<'de>>()? {
+            let value = members.next_value_seed(node)?;
+            object.push((name, value));
+        }
+        refuse_duplicates(&object)?;
+        Ok(Json::Object(object))
+    }
+}
+
+/// A member's name, borrowed where it has no escape.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match (Node { depth: 0 }).deserialize(deserializer)? {
+            Json::String(name) => Ok(Self(name)),
+            _ => Err(serde::de::Error::custom("a member's name is a string")),
+        }
+    }
+}
+
+/// Few members are compared pair by pair; many by sorting, so that a hostile body costs no square.
+fn refuse_duplicates<E: serde::de::Error>(members: &[(Cow<'_, str>, Json<'_>)]) -> Result<(), E> {
+    let repeated = if members.len() <= 8 {
+        members
+            .iter()
+            .enumerate()
+            .any(|(index, (name, _))| members[..index].iter().any(|(earlier, _)| earlier == name))
+    } else {
+        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
+    };
+    if repeated { Err(E::custom("a member is named twice")) } else { Ok(()) }
+}
+
+/// Appends `text` as a JSON string, quotes and escapes included.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_named_twice_is_refused_at_any_depth() {
+        assert!(Json::parse(br#"{"a":1,"a":2}"#).is_err());
+        assert!(Json::parse(br#"{"x":[{"id":{"S":"a"},"i\u0064":{"S":"b"}}]}"#).is_err());
+        let many: Vec<String> = (0..20).map(|n| format!("\"m{}\":0", n % 19)).collect();
+        assert!(Json::parse(format!("{{{}}}", many.join(",")).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn depth_ends_before_the_stack_does() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(Json::parse(deep(DEPTH_MAX).as_bytes()).is_ok());
+        assert!(Json::parse(deep(DEPTH_MAX + 1).as_bytes()).is_err());
+        assert!(Json::parse("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn only_one_whole_value_is_a_body() {
+        for body in ["", "{} {}", "{}x", "{", "\u{feff}{}", "{\"a\":NaN}", "{'a':1}", "{\"a\":\"\\ud800\"}"] {
+            assert!(Json::parse(body.as_bytes()).is_err(), "{body:?}");
+        }
+        assert!(Json::parse(b"{\"a\":\"\xff\"}").is_err());
+        assert_eq!(Json::parse(b" {\"a\":1} ").unwrap().get("a"), Some(&Json::Integer(1)));
+    }
+}

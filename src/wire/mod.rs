@@ -1,0 +1,8 @@
+//! Bytes to the model's types and back: DynamoDB JSON 1.0.
+
+pub mod json;
+
+pub mod attribute;
+pub mod shape;
+
+pub use json::Json;
