@@ -173,7 +173,7 @@ impl<'de> Visitor<'de> for Node {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let node = self.below()?;
         let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
-        while let Some(Name(name)) = members.next_key::<Name<'de>>()? {
+        while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
             let value = members.next_value_seed(node)?;
             object.push((name, value));
         }
@@ -182,15 +182,31 @@ impl<'de> Visitor<'de> for Node {
     }
 }
 
-/// A member's name, borrowed where it has no escape.
-struct Name<'a>(Cow<'a, str>);
+/// A string, borrowed where it has no escape: serde's own `Cow` copies always when it stands inside another type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match (Node { depth: 0 }).deserialize(deserializer)? {
-            Json::String(name) => Ok(Self(name)),
-            _ => Err(serde::de::Error::custom("a member's name is a string")),
-        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_owned())))
     }
 }
 
@@ -207,6 +223,42 @@ fn refuse_duplicates<E: serde::de::Error>(members: &[(Cow<'_, str>, Json<'_>)]) 
         names.windows(2).any(|pair| pair[0] == pair[1])
     };
     if repeated { Err(E::custom("a member is named twice")) } else { Ok(()) }
+}
+
+/// Appends a tree as JSON text.
+pub fn write_json(json: &Json<'_>, out: &mut Vec<u8>) {
+    match json {
+        Json::Null => out.extend_from_slice(b"null"),
+        Json::Bool(true) => out.extend_from_slice(b"true"),
+        Json::Bool(false) => out.extend_from_slice(b"false"),
+        Json::Integer(value) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
+        Json::Float(value) => {
+            serde_json::to_writer(out, value).expect("writing a number to memory cannot fail");
+        }
+        Json::String(text) => write_string(text, out),
+        Json::Array(elements) => {
+            out.push(b'[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_json(element, out);
+            }
+            out.push(b']');
+        }
+        Json::Object(members) => {
+            out.push(b'{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(name, out);
+                out.push(b':');
+                write_json(value, out);
+            }
+            out.push(b'}');
+        }
+    }
 }
 
 /// Appends `text` as a JSON string, quotes and escapes included.

@@ -3,6 +3,7 @@
 pub mod json;
 
 pub mod attribute;
+pub mod request;
 pub mod shape;
 
 pub use json::Json;

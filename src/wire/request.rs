@@ -1,0 +1,291 @@
+//! What the cache must read of a request: which item it names, and which part of it the client wants.
+//!
+//! A GetItem that may be a hit is read in one borrowed pass. Whatever is not plainly of the known form is not understood
+//! here (`None`), and the caller sends it upstream, which then says what is wrong with it or knows more than we do.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::model::key::write_sortable_bytes;
+use crate::model::schema::{KeyAttribute, KeyRole, ScalarType};
+use crate::model::{KeySchema, Number};
+use crate::wire::Json;
+use crate::wire::json::Text;
+
+/// A GetItem, borrowed from its body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetItem<'a> {
+    /// The table's name or ARN, as written.
+    #[serde(rename = "TableName", borrow)]
+    pub table_name: Text<'a>,
+    /// The key, as written.
+    #[serde(rename = "Key", borrow)]
+    pub key: KeyText<'a>,
+    /// True for a strongly consistent read.
+    #[serde(rename = "ConsistentRead", default)]
+    pub consistent_read: Option<bool>,
+    /// What to say of consumed capacity.
+    #[serde(rename = "ReturnConsumedCapacity", default)]
+    pub return_consumed_capacity: Option<ReturnConsumedCapacity>,
+    /// Which part of the item, as an expression.
+    #[serde(rename = "ProjectionExpression", borrow, default)]
+    pub projection_expression: Option<Text<'a>>,
+    /// Names that the expression uses.
+    #[serde(rename = "ExpressionAttributeNames", borrow, default)]
+    pub names: Option<Members<Text<'a>>>,
+    /// Which attributes, in the legacy way.
+    #[serde(rename = "AttributesToGet", borrow, default)]
+    pub attributes_to_get: Option<Vec<Text<'a>>>,
+}
+
+impl<'a> GetItem<'a> {
+    /// Reads a body; `None` when it is not plainly a GetItem.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+    }
+}
+
+/// `ReturnConsumedCapacity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ReturnConsumedCapacity {
+    /// Nothing is said.
+    #[default]
+    #[serde(rename = "NONE")]
+    None,
+    /// The total of each table.
+    #[serde(rename = "TOTAL")]
+    Total,
+    /// The total, and each table's and index's part.
+    #[serde(rename = "INDEXES")]
+    Indexes,
+}
+
+impl ReturnConsumedCapacity {
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "NONE" => Some(Self::None),
+            "TOTAL" => Some(Self::Total),
+            "INDEXES" => Some(Self::Indexes),
+            _ => None,
+        }
+    }
+
+    /// The name in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Total => "TOTAL",
+            Self::Indexes => "INDEXES",
+        }
+    }
+}
+
+/// The members of an object in their order; one name twice is an error.
+#[derive(Debug, PartialEq)]
+pub struct Members<T>(pub Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = deserializer.deserialize_map(PairsVisitor::<T>(std::marker::PhantomData))?;
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.0.as_ref()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(D::Error::custom("a member is named twice"));
+        }
+        Ok(Self(pairs.into_iter().map(|(name, value)| (name.0.into_owned(), value)).collect()))
+    }
+}
+
+/// A `Key` member as written: at most two attributes, each of one scalar type.
+#[derive(Debug)]
+pub struct KeyText<'a>(Vec<(Text<'a>, Scalar<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for KeyText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor(std::marker::PhantomData)).map(Self)
+    }
+}
+
+/// The text of one scalar attribute value.
+#[derive(Debug)]
+struct Scalar<'a> {
+    scalar_type: ScalarType,
+    text: Text<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut pairs = deserializer.deserialize_map(PairsVisitor::<Text<'de>>(std::marker::PhantomData))?;
+        let (name, text) = pairs.pop().ok_or_else(|| D::Error::custom("no type"))?;
+        match (ScalarType::from_name(&name.0), pairs.is_empty()) {
+            (Some(scalar_type), true) => Ok(Self { scalar_type, text }),
+            _ => Err(D::Error::custom("not one scalar")),
+        }
+    }
+}
+
+/// Reads an object as pairs.
+struct PairsVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
+    type Value = Vec<(Text<'de>, T)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::with_capacity(2);
+        while let Some(pair) = members.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+impl KeyText<'_> {
+    /// The key's canonical bytes, when it has exactly the attributes of the schema and every value is a valid one.
+    pub fn canonical_bytes(&self, schema: &KeySchema) -> Option<Vec<u8>> {
+        if self.0.len() != schema.attributes().count() {
+            return None;
+        }
+        canonical_bytes(schema, |name| {
+            let (_, scalar) = self.0.iter().find(|(member, _)| member.0 == name)?;
+            Some((scalar.scalar_type, scalar.text.0.as_ref()))
+        })
+    }
+}
+
+/// The canonical bytes of a `Key` member in a tree: exactly the attributes of the schema.
+pub fn key_bytes(schema: &KeySchema, key: &Json<'_>) -> Option<Vec<u8>> {
+    if key.members()?.len() != schema.attributes().count() {
+        return None;
+    }
+    item_key_bytes(schema, key)
+}
+
+/// The canonical bytes of the key inside an `Item` member in a tree.
+pub fn item_key_bytes(schema: &KeySchema, item: &Json<'_>) -> Option<Vec<u8>> {
+    canonical_bytes(schema, |name| match item.get(name)?.members()? {
+        [(scalar_type, value)] => Some((ScalarType::from_name(scalar_type)?, value.text()?)),
+        _ => None,
+    })
+}
+
+fn canonical_bytes<'t>(
+    schema: &KeySchema,
+    text_of: impl Fn(&str) -> Option<(ScalarType, &'t str)>,
+) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(64);
+    let roles = [(&schema.partition, KeyRole::Partition), (&schema.sort, KeyRole::Sort)];
+    for (attributes, role) in roles {
+        for attribute in attributes {
+            write_key_value(attribute, role, text_of(&attribute.name)?, &mut out)?;
+        }
+    }
+    Some(out)
+}
+
+/// Appends one key value as [`crate::model::KeyValue::write_sortable`] does, without making it first.
+fn write_key_value(
+    attribute: &KeyAttribute,
+    role: KeyRole,
+    (scalar_type, text): (ScalarType, &str),
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    if scalar_type != attribute.scalar_type {
+        return None;
+    }
+    let fits = |bytes: &[u8]| !bytes.is_empty() && bytes.len() <= role.bytes_max();
+    match scalar_type {
+        ScalarType::S => fits(text.as_bytes()).then(|| write_sortable_bytes(text.as_bytes(), out)),
+        ScalarType::N => Number::parse(text).ok().map(|number| number.write_sortable(out)),
+        ScalarType::B => {
+            // Strict: a text with other trailing bits or padding is another text of the same bytes, and not ours to judge.
+            let bytes = BASE64.decode(text).ok()?;
+            fits(&bytes).then(|| write_sortable_bytes(&bytes, out))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(types: &[(&str, ScalarType)]) -> KeySchema {
+        let attribute = |(name, scalar_type): &(&str, ScalarType)| KeyAttribute {
+            name: (*name).to_owned(),
+            scalar_type: *scalar_type,
+        };
+        KeySchema {
+            partition: types[..1].iter().map(attribute).collect(),
+            sort: types[1..].iter().map(attribute).collect(),
+        }
+    }
+
+    fn key_of(body: &str, schema: &KeySchema) -> Option<Vec<u8>> {
+        GetItem::parse(body.as_bytes())?.key.canonical_bytes(schema)
+    }
+
+    #[test]
+    fn every_spelling_of_a_key_has_the_same_bytes() {
+        let schema = schema(&[("id", ScalarType::N), ("at", ScalarType::S)]);
+        let spelled = |number: &str, text: &str| {
+            key_of(
+                &format!(r#"{{"TableName":"t","Key":{{"at":{{"S":"{text}"}},"id":{{"N":"{number}"}}}}}}"#),
+                &schema,
+            )
+        };
+        let expected = spelled("1", "a");
+        assert!(expected.is_some());
+        for (number, text) in [("1.0", "a"), ("1e0", "a"), ("+01", "\\u0061"), ("100e-2", "a")] {
+            assert_eq!(spelled(number, text), expected, "{number} {text}");
+        }
+        assert_ne!(spelled("10", "a"), expected);
+        assert_ne!(spelled("1", "A"), expected);
+    }
+
+    #[test]
+    fn the_borrowed_key_is_the_models_key() {
+        let schema = schema(&[("id", ScalarType::B), ("at", ScalarType::N)]);
+        let body = r#"{"TableName":"t","Key":{"id":{"B":"AAECAA=="},"at":{"N":"-12.50"}}}"#;
+        let item = crate::model::Item::from([
+            ("id".to_owned(), crate::model::AttributeValue::B(vec![0, 1, 2, 0].into())),
+            ("at".to_owned(), crate::model::AttributeValue::N(Number::parse("-12.5").unwrap())),
+        ]);
+        assert_eq!(key_of(body, &schema), Some(schema.key_exactly(&item).unwrap().canonical_bytes()));
+        let tree = Json::parse(body.as_bytes()).unwrap();
+        assert_eq!(key_bytes(&schema, tree.get("Key").unwrap()), key_of(body, &schema));
+    }
+
+    #[test]
+    fn what_is_not_plainly_a_get_is_not_understood() {
+        let schema = schema(&[("id", ScalarType::S)]);
+        for body in [
+            "",
+            "null",
+            "[]",
+            r#"{"TableName":"t"}"#,
+            r#"{"TableName":"t","Key":{}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":""}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"N":"1"}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a","N":"1"}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"},"x":{"S":"b"}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"},"id":{"S":"a"}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":["a"]}}}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"}},"Surprise":1}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"}},"ConsistentRead":"yes"}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"}},"ReturnConsumedCapacity":"SOME"}"#,
+            r#"{"TableName":"t","Key":{"id":{"S":"a"}}} x"#,
+            r#"{"TableName":"t","TableName":"u","Key":{"id":{"S":"a"}}}"#,
+        ] {
+            assert_eq!(key_of(body, &schema), None, "{body}");
+        }
+    }
+}
