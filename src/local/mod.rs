@@ -8,6 +8,9 @@ pub mod store;
 pub mod catalog;
 pub mod rows;
 
+pub(crate) mod capacity;
+pub(crate) mod indexes;
+
 use std::sync::{Arc, Mutex};
 
 use crate::model::{ApiError, Operation};
