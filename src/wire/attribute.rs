@@ -1,15 +1,32 @@
 //! Attribute values between JSON and the model.
+//!
+//! Decoding speaks the service's own errors: a value that says two types, an empty set, a number out of range. The JSON
+//! types themselves (`{"S": 5}`) are [`crate::wire::shape`]'s matter; here they only must not be misread. Encoding
+//! is canonical: one value has one text.
 
-use crate::model::{ApiError, AttributeValue, Item};
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use crate::model::number::NumberError;
+use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Number};
 use crate::wire::Json;
+use crate::wire::json::write_string;
+
+/// The deepest level that a value may stand on; an item's attribute stands on the first.
+pub const LEVELS_MAX: usize = 32;
+
+/// The types in the order in which the service looks at a value that claims several.
+const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "NULL", "BS", "NS", "SS", "L", "M"];
 
 /// Decodes `{"S":"…"}`.
 ///
 /// # Errors
 /// The service's own.
 pub fn value_from_json(json: &Json<'_>) -> Result<AttributeValue, ApiError> {
-    let _ = json;
-    Err(ApiError::validation("stub"))
+    decode_value(json, 1)
 }
 
 /// Decodes `{"id":{"S":"…"}, …}`.
@@ -17,16 +34,395 @@ pub fn value_from_json(json: &Json<'_>) -> Result<AttributeValue, ApiError> {
 /// # Errors
 /// The service's own.
 pub fn item_from_json(json: &Json<'_>) -> Result<Item, ApiError> {
-    let _ = json;
-    Err(ApiError::validation("stub"))
+    decode_item(json, 1)
 }
 
 /// Appends a value as JSON, numbers in normal form.
 pub fn write_value(value: &AttributeValue, out: &mut Vec<u8>) {
-    let _ = (value, out);
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(value.type_name().as_bytes());
+    out.extend_from_slice(b"\":");
+    match value {
+        AttributeValue::S(text) => write_string(text, out),
+        AttributeValue::N(number) => write_number(*number, out),
+        AttributeValue::B(bytes) => write_binary(bytes, out),
+        AttributeValue::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
+        AttributeValue::Null => out.extend_from_slice(b"true"),
+        AttributeValue::M(map) => write_item(map, out),
+        AttributeValue::L(list) => write_list(list, out, write_value),
+        AttributeValue::Ss(set) => write_list(set, out, |text, out| write_string(text, out)),
+        AttributeValue::Ns(set) => write_list(set, out, |number, out| write_number(*number, out)),
+        AttributeValue::Bs(set) => write_list(set, out, |bytes, out| write_binary(bytes, out)),
+    }
+    out.push(b'}');
 }
 
 /// Appends an item as JSON, attributes in name order, numbers in normal form.
 pub fn write_item(item: &Item, out: &mut Vec<u8>) {
-    let _ = (item, out);
+    out.push(b'{');
+    for (position, (name, value)) in item.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        write_value(value, out);
+    }
+    out.push(b'}');
+}
+
+fn write_list<T>(list: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (position, element) in list.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+    out.push(b']');
+}
+
+fn write_number(number: Number, out: &mut Vec<u8>) {
+    out.push(b'"');
+    match number.to_i64() {
+        Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
+        None => write!(out, "{number}").expect("writing to memory cannot fail"),
+    }
+    out.push(b'"');
+}
+
+fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    STANDARD.encode_slice(bytes, &mut out[start..]).expect("the room was measured");
+    out.push(b'"');
+}
+
+fn decode_item(json: &Json<'_>, level: usize) -> Result<Item, ApiError> {
+    let members = json.members().ok_or_else(wrong_type)?;
+    members.iter().map(|(name, value)| Ok((name.clone().into_owned(), decode_value(value, level)?))).collect()
+}
+
+fn decode_value(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+    if level > LEVELS_MAX {
+        return Err(ApiError::validation(
+            "Nesting Levels have exceeded supported limits: \
+             Attributes in the item have nested levels beyond supported limit",
+        ));
+    }
+    if let Json::Object(members) = json
+        && let [(name, content)] = members.as_slice()
+        && !matches!(content, Json::Null)
+        && TYPES.contains(&name.as_ref())
+    {
+        return decode_content(name, content, level);
+    }
+    decode_irregular(json, level)
+}
+
+/// Decodes what is not simply one type with its content: members that do not count, no type, several.
+fn decode_irregular(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+    let mut only = None;
+    let mut several = false;
+    // Faults inside the contents come before the complaint that there are several.
+    for name in TYPES {
+        if let Some(content) = json.get(name) {
+            several |= only.is_some();
+            only = Some(decode_content(name, content, level)?);
+        }
+    }
+    match only {
+        Some(value) if !several => Ok(value),
+        Some(_) => Err(ApiError::validation(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
+        )),
+        None => Err(ApiError::validation(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+        )),
+    }
+}
+
+fn decode_content(name: &str, content: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+    Ok(match name {
+        "S" => AttributeValue::S(content.text().ok_or_else(wrong_type)?.to_owned()),
+        "N" => AttributeValue::N(decode_number(content)?),
+        "B" => AttributeValue::B(decode_binary(content)?),
+        "BOOL" => AttributeValue::Bool(truth(content).ok_or_else(wrong_type)?),
+        "NULL" => match truth(content).ok_or_else(wrong_type)? {
+            true => AttributeValue::Null,
+            false => return Err(invalid_values("Null attribute value types must have the value of true")),
+        },
+        "M" => AttributeValue::M(decode_item(content, level + 1)?),
+        "L" => {
+            let elements = content.elements().ok_or_else(wrong_type)?.iter();
+            AttributeValue::L(
+                elements.map(|element| decode_value(element, level + 1)).collect::<Result<_, _>>()?,
+            )
+        }
+        "SS" => AttributeValue::Ss(decode_string_set(content)?),
+        "NS" => AttributeValue::Ns(decode_number_set(content)?),
+        _ => AttributeValue::Bs(decode_binary_set(content)?),
+    })
+}
+
+fn decode_string_set(content: &Json<'_>) -> Result<Vec<String>, ApiError> {
+    let elements = content.elements().ok_or_else(wrong_type)?;
+    if elements.is_empty() {
+        return Err(invalid_values("An string set  may not be empty"));
+    }
+    let set: Vec<String> = elements
+        .iter()
+        .map(|element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))
+        .collect::<Result<_, ApiError>>()?;
+    if has_duplicates(&set) {
+        return Err(invalid_values(&format!("Input collection [{}] contains duplicates.", set.join(", "))));
+    }
+    Ok(set)
+}
+
+fn decode_number_set(content: &Json<'_>) -> Result<Vec<Number>, ApiError> {
+    let elements = content.elements().ok_or_else(wrong_type)?;
+    if elements.is_empty() {
+        return Err(invalid_values("An number set  may not be empty"));
+    }
+    let set: Vec<Number> = elements.iter().map(decode_number).collect::<Result<_, _>>()?;
+    if has_duplicates(&set) {
+        return Err(ApiError::validation("Input collection contains duplicates"));
+    }
+    Ok(set)
+}
+
+fn decode_binary_set(content: &Json<'_>) -> Result<Vec<Bytes>, ApiError> {
+    let elements = content.elements().ok_or_else(wrong_type)?;
+    if elements.is_empty() {
+        return Err(invalid_values("Binary sets should not be empty"));
+    }
+    let set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
+    if has_duplicates(&set) {
+        let texts: Vec<&str> = elements.iter().filter_map(Json::text).collect();
+        let words = format!("Input collection [{}]of type BS contains duplicates.", texts.join(", "));
+        return Err(invalid_values(&words));
+    }
+    Ok(set)
+}
+
+/// Few members are compared pair by pair; many by sorting, so that a hostile set costs no square.
+fn has_duplicates<T: Ord>(set: &[T]) -> bool {
+    if set.len() <= 8 {
+        return set.iter().enumerate().any(|(position, member)| set[..position].contains(member));
+    }
+    let mut members: Vec<&T> = set.iter().collect();
+    members.sort_unstable();
+    members.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn decode_number(content: &Json<'_>) -> Result<Number, ApiError> {
+    let text = content.text().ok_or_else(wrong_type)?;
+    Number::parse(text).map_err(|error| number_error(text, error))
+}
+
+fn number_error(text: &str, error: NumberError) -> ApiError {
+    match error {
+        NumberError::Malformed if text.is_empty() => {
+            ApiError::validation("The parameter cannot be converted to a numeric value")
+        }
+        NumberError::Malformed => {
+            ApiError::validation(format!("The parameter cannot be converted to a numeric value: {text}"))
+        }
+        NumberError::TooPrecise => {
+            ApiError::validation("Attempting to store more than 38 significant digits in a Number")
+        }
+        NumberError::Overflow => ApiError::validation(
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        ),
+        NumberError::Underflow => ApiError::validation(
+            "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+        ),
+    }
+}
+
+fn decode_binary(content: &Json<'_>) -> Result<Bytes, ApiError> {
+    let text = content.text().ok_or_else(wrong_type)?;
+    match STANDARD.decode(text) {
+        Ok(bytes) => Ok(Bytes::from(bytes)),
+        Err(_) => Err(base64_error(text)),
+    }
+}
+
+/// Says in the service's words why a text is not canonical base64.
+pub(crate) fn base64_error(text: &str) -> ApiError {
+    let length = text.encode_utf16().count();
+    let words = match length % 4 {
+        0 => "Invalid last non-pad Base64 character dectected".to_owned(),
+        _ => format!("Base64 encoded length is expected a multiple of 4 bytes but found: {length}"),
+    };
+    ApiError::new(ErrorCode::Serialization, words)
+}
+
+/// The truth that a boolean member states: the service takes a few words for it too.
+pub(crate) fn truth(content: &Json<'_>) -> Option<bool> {
+    match content {
+        Json::Bool(truth) => Some(*truth),
+        Json::String(text) => {
+            ["true", "1", "yes"].iter().any(|word| text.eq_ignore_ascii_case(word)).then_some(true).or_else(
+                || ["false", "0", "no"].iter().any(|word| text.eq_ignore_ascii_case(word)).then_some(false),
+            )
+        }
+        _ => None,
+    }
+}
+
+fn invalid_values(words: &str) -> ApiError {
+    ApiError::validation(format!("One or more parameter values were invalid: {words}"))
+}
+
+/// What [`crate::wire::shape::check`] says first, and better, wherever it has looked.
+fn wrong_type() -> ApiError {
+    ApiError::new(ErrorCode::Serialization, "Unexpected value type in payload")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoded(text: &str) -> Result<AttributeValue, String> {
+        let json = Json::parse(text.as_bytes()).unwrap();
+        value_from_json(&json).map_err(|error| error.message.unwrap().into_owned())
+    }
+
+    fn encoded(value: &AttributeValue) -> String {
+        let mut out = Vec::new();
+        write_value(value, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_value_that_is_wrong_is_refused_in_the_service_s_words() {
+        let empty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";
+        let several = "Supplied AttributeValue has more than one datatypes set, \
+                       must contain exactly one of the supported datatypes";
+        let cases = [
+            ("{}", empty),
+            (r#"{"X":"a"}"#, empty),
+            (r#"{"S":null}"#, empty),
+            (r#"{"L":[null]}"#, empty),
+            (r#"{"M":{"a":{}}}"#, empty),
+            (r#"{"S":"a","N":"1"}"#, several),
+            (r#"{"S":"a","N":""}"#, "The parameter cannot be converted to a numeric value"),
+            (r#"{"N":"abc"}"#, "The parameter cannot be converted to a numeric value: abc"),
+            (
+                r#"{"N":"123456789012345678901234567890123456789"}"#,
+                "Attempting to store more than 38 significant digits in a Number",
+            ),
+            (
+                r#"{"NS":["1","1e126"]}"#,
+                "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            ),
+            (
+                r#"{"N":"-1e-131"}"#,
+                "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+            ),
+            (
+                r#"{"NULL":false}"#,
+                "One or more parameter values were invalid: Null attribute value types must have the value of true",
+            ),
+            (r#"{"SS":[]}"#, "One or more parameter values were invalid: An string set  may not be empty"),
+            (r#"{"NS":[]}"#, "One or more parameter values were invalid: An number set  may not be empty"),
+            (r#"{"BS":[]}"#, "One or more parameter values were invalid: Binary sets should not be empty"),
+            (
+                r#"{"SS":["a","b","a"]}"#,
+                "One or more parameter values were invalid: Input collection [a, b, a] contains duplicates.",
+            ),
+            (r#"{"NS":["1","1.0"]}"#, "Input collection contains duplicates"),
+            (
+                r#"{"BS":["Yg==","Yg=="]}"#,
+                "One or more parameter values were invalid: Input collection [Yg==, Yg==]of type BS contains duplicates.",
+            ),
+            (r#"{"B":"abc"}"#, "Base64 encoded length is expected a multiple of 4 bytes but found: 3"),
+            (r#"{"B":"ab=="}"#, "Invalid last non-pad Base64 character dectected"),
+            (r#"{"B":"=+/="}"#, "Invalid last non-pad Base64 character dectected"),
+            (r#"{"B":"ab-_"}"#, "Invalid last non-pad Base64 character dectected"),
+        ];
+        for (text, words) in cases {
+            assert_eq!(decoded(text), Err(words.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_strings_and_binaries_are_values() {
+        for text in
+            [r#"{"S":""}"#, r#"{"B":""}"#, r#"{"SS":[""]}"#, r#"{"BS":[""]}"#, r#"{"L":[]}"#, r#"{"M":{}}"#]
+        {
+            assert_eq!(encoded(&decoded(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_value_is_written_in_its_one_normal_form() {
+        let cases = [
+            (r#"{"N":"+01.500e1"}"#, r#"{"N":"15"}"#),
+            (r#"{"N":"-0"}"#, r#"{"N":"0"}"#),
+            (r#"{"NS":["1e2","-0.50"]}"#, r#"{"NS":["100","-0.5"]}"#),
+            (
+                r#"{"M":{"b":{"NULL":true},"a":{"S":"\u0041\n"}}}"#,
+                r#"{"M":{"a":{"S":"A\n"},"b":{"NULL":true}}}"#,
+            ),
+            (r#"{"BOOL":"Yes"}"#, r#"{"BOOL":true}"#),
+            (r#"{"X":1,"BOOL":false,"S":null}"#, r#"{"BOOL":false}"#),
+        ];
+        for (text, normal) in cases {
+            assert_eq!(encoded(&decoded(text).unwrap()), normal, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_stand_on_at_most_32_levels() {
+        let wrapped = |times: usize, open: &str, close: &str| {
+            format!("{}{{\"S\":\"leaf\"}}{}", open.repeat(times), close.repeat(times))
+        };
+        for (open, close) in [("{\"L\":[", "]}"), ("{\"M\":{\"a\":", "}}")] {
+            assert!(decoded(&wrapped(31, open, close)).is_ok());
+            let words = decoded(&wrapped(32, open, close)).unwrap_err();
+            assert!(words.starts_with("Nesting Levels have exceeded supported limits"), "{words}");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = AttributeValue> {
+        let number = (any::<i64>(), -100i32..80)
+            .prop_map(|(whole, exponent)| Number::parse(&format!("{whole}e{exponent}")).unwrap());
+        let binary = proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+        let leaf = prop_oneof![
+            any::<String>().prop_map(AttributeValue::S),
+            number.clone().prop_map(AttributeValue::N),
+            binary.clone().prop_map(AttributeValue::B),
+            any::<bool>().prop_map(AttributeValue::Bool),
+            Just(AttributeValue::Null),
+            proptest::collection::btree_set(any::<String>(), 1..20)
+                .prop_map(|set| AttributeValue::Ss(set.into_iter().collect())),
+            proptest::collection::btree_set(number, 1..20)
+                .prop_map(|set| AttributeValue::Ns(set.into_iter().collect())),
+            proptest::collection::btree_set(binary, 1..20)
+                .prop_map(|set| AttributeValue::Bs(set.into_iter().collect())),
+        ];
+        leaf.prop_recursive(6, 60, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(AttributeValue::L),
+                proptest::collection::btree_map(any::<String>(), inner, 0..6).prop_map(AttributeValue::M),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_the_same(value in any_value()) {
+            let text = encoded(&value);
+            let json = Json::parse(text.as_bytes()).unwrap();
+            let again = value_from_json(&json).unwrap();
+            prop_assert_eq!(&again, &value);
+            prop_assert_eq!(encoded(&again), text);
+        }
+    }
 }
