@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod rows;
 
 pub(crate) mod capacity;
+pub(crate) mod expressions;
 pub(crate) mod indexes;
 
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,83 @@
+//! The expressions of a request: which parameters may stand together, and the names and values that they share.
+//!
+//! Parsing is [`crate::model::expr`]'s; here is only what the operations have in common before it.
+
+use crate::model::ApiError;
+use crate::wire::Json;
+
+/// Refuses a request that mixes expressions with their legacy twins, or that brings names or values without an expression
+/// to use them. `expressions` and `legacy` are the operation's members of either kind, in the service's order.
+pub(crate) fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) -> Result<(), ApiError> {
+    let present = |members: &[&str]| -> Vec<String> {
+        members
+            .iter()
+            .filter(|member| body.get(member).is_some())
+            .map(|member| (*member).to_owned())
+            .collect()
+    };
+    let (used, outdated) = (present(expressions), present(legacy));
+    if !used.is_empty() && !outdated.is_empty() {
+        return Err(ApiError::validation(format!(
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {{{}}} Expression parameters: {{{}}}",
+            outdated.join(", "),
+            used.join(", ")
+        )));
+    }
+    if used.is_empty() && body.get("ExpressionAttributeNames").is_some() {
+        return Err(ApiError::validation(
+            "ExpressionAttributeNames can only be specified when using expressions",
+        ));
+    }
+    refuse_idle_values(body, expressions)
+}
+
+/// Values are of no use to a projection.
+fn refuse_idle_values(body: &Json<'_>, expressions: &[&str]) -> Result<(), ApiError> {
+    let users: Vec<&str> =
+        expressions.iter().copied().filter(|member| *member != "ProjectionExpression").collect();
+    let idle = !users.is_empty() && users.iter().all(|member| body.get(member).is_none());
+    if !idle || body.get("ExpressionAttributeValues").is_none() {
+        return Ok(());
+    }
+    let verb = if users.len() > 1 { "are" } else { "is" };
+    Err(ApiError::validation(format!(
+        "ExpressionAttributeValues can only be specified when using expressions: {} {verb} null",
+        users.join(" and ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> String {
+        let body = Json::parse(body.as_bytes()).unwrap();
+        let expressions = ["UpdateExpression", "ConditionExpression"];
+        let refused = refuse_mixture(&body, &expressions, &["AttributeUpdates", "Expected"]);
+        refused.err().and_then(|error| error.message).unwrap_or_default().into_owned()
+    }
+
+    #[test]
+    fn expressions_and_legacy_parameters_do_not_mix() {
+        assert_eq!(
+            refused(r#"{"UpdateExpression":"","Expected":{},"AttributeUpdates":{}}"#),
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {AttributeUpdates, Expected} Expression parameters: {UpdateExpression}"
+        );
+    }
+
+    #[test]
+    fn names_and_values_need_an_expression() {
+        assert_eq!(
+            refused(r##"{"ExpressionAttributeNames":{"#a":"a"},"Expected":{}}"##),
+            "ExpressionAttributeNames can only be specified when using expressions"
+        );
+        assert_eq!(
+            refused(r#"{"ExpressionAttributeValues":{}}"#),
+            "ExpressionAttributeValues can only be specified when using expressions: \
+             UpdateExpression and ConditionExpression are null"
+        );
+        assert_eq!(refused(r#"{"ConditionExpression":"a","ExpressionAttributeValues":{}}"#), "");
+    }
+}
