@@ -19,13 +19,27 @@ use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use crate::wire::{Json, json::JsonError, shape};
 
 use catalog::Catalog;
-use store::{Snapshot, Store, StoreError, Writes};
+use store::{MemoryStore, Snapshot, Store, StoreError, Writes};
 
 /// The local backend.
 #[derive(Debug)]
 pub struct Local {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
+    settings: Settings,
+}
+
+/// How the backend names itself and its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The region in ARNs, such as `us-east-1`.
+    pub region: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { region: "us-east-1".to_owned() }
+    }
 }
 
 /// Why a request has no success: the service's own error, or a broken store.
@@ -43,6 +57,23 @@ pub(crate) enum LocalError {
 pub(crate) type Handled = Result<Vec<u8>, LocalError>;
 
 impl Local {
+    /// A backend that lives as long as the process.
+    pub fn in_memory(settings: Settings) -> Self {
+        Self::over(Arc::new(MemoryStore::new()), Catalog::default(), settings)
+    }
+
+    fn over(store: Arc<dyn Store>, catalog: Catalog, settings: Settings) -> Self {
+        let catalog = Arc::new(catalog);
+        let restored = Arc::clone(&catalog);
+        store.on_rollback(Box::new(move |reads| restored.restore(reads)));
+        Self { store, catalog, settings }
+    }
+
+    /// Waits for every write that was asked for and closes the store. Later requests fail.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
     /// Answers one request.
     async fn handle(&self, request: &Request) -> Handled {
         let body = Json::parse(&request.body).map_err(malformed)?;

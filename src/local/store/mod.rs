@@ -5,6 +5,10 @@
 pub mod disk;
 pub mod memory;
 
+pub use disk::Durability;
+pub use memory::MemoryStore;
+
+use std::any::Any;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -37,6 +41,12 @@ pub struct KeyRange {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
+
+impl StoreError {
+    fn closed() -> Self {
+        Self("the store is closed".to_owned())
+    }
+}
 
 /// Reads of one consistent state. A space that was never written reads as empty.
 pub trait Reads {
@@ -96,6 +106,9 @@ pub type Job = Box<dyn FnOnce(&mut dyn Writes) -> Result<(), StoreError> + Send>
 /// Resolves when the commit that held the job is acknowledged at the store's durability.
 pub type Committed = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
+/// Brings whatever is kept in memory beside the store back in line with a state of the store.
+pub type Restore = Box<dyn Fn(&dyn Reads) + Send + Sync>;
+
 /// A store. Jobs are run one after the other, in the order of submission; those that wait at the same time share a commit.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The last acknowledged state, or a later one.
@@ -107,6 +120,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Runs a job in a commit. The job runs even when the future is dropped.
     fn submit(&self, job: Job) -> Committed;
 
+    /// Has `restore` called after every commit that failed, before the next job runs: jobs of that commit may have changed
+    /// what is kept in memory beside the store. May be set once.
+    fn on_rollback(&self, restore: Restore);
+
     /// Waits for every submitted job and closes the store. Later calls fail.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -116,6 +133,16 @@ impl KeyRange {
     pub fn with_prefix(prefix: &[u8]) -> Self {
         Self { start: prefix.to_vec(), end: successor(prefix) }
     }
+
+    /// Every key.
+    pub fn all() -> Self {
+        Self { start: Vec::new(), end: None }
+    }
+
+    /// True when no key can be in it.
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
 }
 
 /// The first byte string after all those that begin with `prefix`; `None` when there is none.
@@ -124,4 +151,10 @@ pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=kept].to_vec();
     end[kept] += 1;
     Some(end)
+}
+
+/// What a panic said, as far as it said it in words.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
