@@ -148,8 +148,8 @@ fn decode_content(name: &str, content: &Json<'_>, level: usize) -> Result<Attrib
         "S" => AttributeValue::S(content.text().ok_or_else(wrong_type)?.to_owned()),
         "N" => AttributeValue::N(decode_number(content)?),
         "B" => AttributeValue::B(decode_binary(content)?),
-        "BOOL" => AttributeValue::Bool(truth(content).ok_or_else(wrong_type)?),
-        "NULL" => match truth(content).ok_or_else(wrong_type)? {
+        "BOOL" => AttributeValue::Bool(content.boolean().ok_or_else(wrong_type)?),
+        "NULL" => match content.boolean().ok_or_else(wrong_type)? {
             true => AttributeValue::Null,
             false => return Err(invalid_values("Null attribute value types must have the value of true")),
         },
@@ -260,15 +260,29 @@ pub(crate) fn base64_error(text: &str) -> ApiError {
     ApiError::new(ErrorCode::Serialization, words)
 }
 
-/// The truth that a boolean member states: the service takes a few words for it too.
-pub(crate) fn truth(content: &Json<'_>) -> Option<bool> {
-    match content {
-        Json::Bool(truth) => Some(*truth),
-        Json::String(text) => {
-            ["true", "1", "yes"].iter().any(|word| text.eq_ignore_ascii_case(word)).then_some(true).or_else(
-                || ["false", "0", "no"].iter().any(|word| text.eq_ignore_ascii_case(word)).then_some(false),
-            )
-        }
+/// True for canonical base64: whole groups of four, padded, no bit set that decoding would drop.
+pub(crate) fn is_base64(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let content = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
+    let dropped_bits = match content.len() % 4 {
+        0 => 0,
+        2 => 0b1111,
+        3 => 0b11,
+        _ => return false,
+    };
+    bytes.len().is_multiple_of(4)
+        && content.iter().all(|&byte| sextet(byte).is_some())
+        && content.last().and_then(|&byte| sextet(byte)).unwrap_or(0) & dropped_bits == 0
+}
+
+/// The six bits that a base64 letter stands for.
+fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
         _ => None,
     }
 }
@@ -416,6 +430,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn canonical_base64_is_what_decodes(
+            text in "[AQgw/+=\\-]{0,9}",
+            bytes in proptest::collection::vec(any::<u8>(), 0..9),
+        ) {
+            prop_assert_eq!(is_base64(&text), STANDARD.decode(&text).is_ok(), "{}", text);
+            prop_assert!(is_base64(&STANDARD.encode(bytes)));
+        }
+
         #[test]
         fn what_is_written_reads_back_the_same(value in any_value()) {
             let text = encoded(&value);

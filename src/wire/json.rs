@@ -86,18 +86,23 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The number, when this is a whole one.
+    /// The number, when this is one; the service cuts fractions off.
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(value) => Some(*value),
+            Self::Float(value) => Some(value.trunc() as i64),
             _ => None,
         }
     }
 
-    /// The truth value, when this is one.
+    /// The truth value, when this is one or one of the words that the service takes for it.
     pub fn boolean(&self) -> Option<bool> {
+        let is_one_of =
+            |text: &str, words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         match self {
             Self::Bool(value) => Some(*value),
+            Self::String(text) if is_one_of(text, ["true", "1", "yes"]) => Some(true),
+            Self::String(text) if is_one_of(text, ["false", "0", "no"]) => Some(false),
             _ => None,
         }
     }

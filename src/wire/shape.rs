@@ -1,13 +1,560 @@
 //! The shapes of requests: which members an operation takes, of which types, within which constraints.
+//!
+//! [`check`] is the first look at a body, before any operation reads it. It answers what the service's own front
+//! answers: `SerializationException` for JSON of the wrong type, then one `ValidationException` with every broken
+//! constraint. What it does not judge is the meaning of attribute values, expressions and combinations of members.
+//! The table is data; two small interpreters read it.
+
+mod kind;
+
+mod table;
+
+mod types;
+
+mod constraints;
+mod echo;
 
 use crate::model::{ApiError, Operation};
 use crate::wire::Json;
 
-/// Checks a body against its operation's shape.
+use kind::Structure;
+
+/// Checks a body against its operation's shape. Of an operation whose shape is not known, only that the body is an object.
+///
+/// A body that passes has the types of the shape wherever it has the members, `null` counting as a missing one. Numbers
+/// may still have fractions, and truth values be words such as `"true"`, for the service takes those too.
 ///
 /// # Errors
 /// `SerializationException` for a wrong type, `ValidationException` for broken constraints.
 pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
-    let _ = (operation, body);
-    Ok(())
+    let members = table::members(operation);
+    // Input types are named after their operations, which only a body that is no object ever shows.
+    types::check_body(&Structure { name: operation.name(), members: members.unwrap_or_default() }, body)?;
+    members.map_or(Ok(()), |members| constraints::check_body(members, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::ErrorCode;
+    use crate::wire::attribute::{item_from_json, value_from_json};
+
+    /// The answer to a body: the code and the words, or nothing when it passes.
+    fn answer(operation: Operation, body: &str) -> Option<(ErrorCode, String)> {
+        let json = Json::parse(body.as_bytes()).unwrap();
+        let error = check(operation, &json).err()?;
+        Some((error.code, error.message.unwrap_or_default().into_owned()))
+    }
+
+    fn assert_serialization(operation: Operation, body: &str, words: &str) {
+        assert_eq!(answer(operation, body), Some((ErrorCode::Serialization, words.to_owned())), "{body}");
+    }
+
+    fn assert_violations(operation: Operation, body: &str, violations: &[&str]) {
+        let plural = if violations.len() == 1 { "" } else { "s" };
+        let words =
+            format!("{} validation error{plural} detected: {}", violations.len(), violations.join("; "));
+        assert_eq!(answer(operation, body), Some((ErrorCode::Validation, words)), "{operation} {body}");
+    }
+
+    fn assert_sentence(operation: Operation, body: &str, words: &str) {
+        assert_eq!(answer(operation, body), Some((ErrorCode::Validation, words.to_owned())), "{body}");
+    }
+
+    /// The values that are wrong for a place, with the words for each.
+    fn assert_mismatches(operation: Operation, body: &str, mismatches: &[(&str, &str)]) {
+        for (value, words) in mismatches {
+            assert_serialization(operation, &body.replace('@', value), words);
+        }
+    }
+
+    const NESTED_COLLECTION: &str = "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast \
+         to class java.lang.Class (sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class \
+         are in module java.base of loader 'bootstrap')";
+
+    #[test]
+    fn a_body_is_an_object() {
+        assert_serialization(Operation::GetItem, "null", "");
+        assert_serialization(Operation::GetItem, "\"\"", "Unexpected value type in payload");
+        assert_serialization(Operation::Unknown, "7", "Unexpected value type in payload");
+        let words = "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.ListTables";
+        assert_serialization(Operation::ListTables, "[]", words);
+    }
+
+    #[test]
+    fn scalars_of_a_wrong_type_are_named() {
+        let text = [
+            ("true", "TRUE_VALUE cannot be converted to String"),
+            ("false", "FALSE_VALUE cannot be converted to String"),
+            ("-23", "NUMBER_VALUE cannot be converted to String"),
+            ("2.0", "NUMBER_VALUE cannot be converted to String"),
+            ("34.56", "DECIMAL_VALUE cannot be converted to String"),
+            ("[]", "Unrecognized collection type class java.lang.String"),
+            ("{}", "Start of structure or map found where not expected"),
+        ];
+        let boolean = [
+            ("\"23\"", "Unexpected token received from parser"),
+            ("23", "NUMBER_VALUE cannot be converted to Boolean"),
+            ("34.56", "DECIMAL_VALUE cannot be converted to Boolean"),
+            ("[]", "Unrecognized collection type class java.lang.Boolean"),
+            ("{}", "Start of structure or map found where not expected"),
+        ];
+        let integer = [
+            ("\"23\"", "STRING_VALUE cannot be converted to Integer"),
+            ("true", "TRUE_VALUE cannot be converted to Integer"),
+            ("[]", "Unrecognized collection type class java.lang.Integer"),
+            ("{}", "Start of structure or map found where not expected"),
+        ];
+        let binary = [
+            ("true", "only base-64-encoded strings are convertible to bytes"),
+            ("23", "only base-64-encoded strings are convertible to bytes"),
+            ("[]", "Unrecognized collection type class java.nio.ByteBuffer"),
+            ("{}", "Start of structure or map found where not expected"),
+            ("\"23456\"", "Base64 encoded length is expected a multiple of 4 bytes but found: 5"),
+            ("\"=+/=\"", "Invalid last non-pad Base64 character dectected"),
+            ("\"+/+=\"", "Invalid last non-pad Base64 character dectected"),
+        ];
+        assert_mismatches(Operation::GetItem, r#"{"TableName":@}"#, &text);
+        assert_mismatches(Operation::Query, r#"{"AttributesToGet":[@]}"#, &text);
+        assert_mismatches(Operation::Query, r##"{"ExpressionAttributeNames":{"#a":@}}"##, &text);
+        assert_mismatches(Operation::Query, r#"{"ConsistentRead":@}"#, &boolean);
+        assert_mismatches(Operation::Query, r#"{"Limit":@}"#, &integer);
+        let units = r#"{"ProvisionedThroughput":{"ReadCapacityUnits":@}}"#;
+        let words = "STRING_VALUE cannot be converted to Long";
+        assert_mismatches(Operation::CreateTable, units, &[("\"1\"", words)]);
+        for place in [r#"{"Key":{"a":{"B":@}}}"#, r#"{"Key":{"a":{"L":[{"M":{"b":{"BS":[@]}}}]}}}"#] {
+            assert_mismatches(Operation::GetItem, place, &binary);
+        }
+        for place in
+            [r#"{"Item":{"a":{"S":@}}}"#, r#"{"Item":{"a":{"N":@}}}"#, r#"{"Item":{"a":{"NS":[@]}}}"#]
+        {
+            assert_mismatches(Operation::PutItem, place, &text);
+        }
+        assert_mismatches(Operation::PutItem, r#"{"Expected":{"a":{"Value":{"BOOL":@}}}}"#, &boolean);
+    }
+
+    #[test]
+    fn collections_of_a_wrong_type_are_named_by_where_they_stand() {
+        let class = |name: &str| {
+            format!("Unrecognized collection type class com.amazonaws.dynamodb.v20120810.{name}")
+        };
+        let map_of =
+            |name: &str| format!("Unrecognized collection type java.util.Map<java.lang.String, {name}>");
+        let values = map_of("com.amazonaws.dynamodb.v20120810.AttributeValue");
+        let names = map_of("java.lang.String");
+        let writes = map_of("java.util.List<com.amazonaws.dynamodb.v20120810.WriteRequest>");
+        let field = "Unexpected field type";
+        let element = "Unexpected value type in payload";
+        let no_map = "Start of structure or map found where not expected";
+        let cases = [
+            (Operation::Query, r#"{"AttributesToGet":@}"#, [field, no_map, ""]),
+            (Operation::GetItem, r#"{"Key":@}"#, [field, "", &values]),
+            (Operation::GetItem, r#"{"ExpressionAttributeNames":@}"#, [field, "", &names]),
+            (Operation::GetItem, r#"{"Key":{"a":@}}"#, [element, "", &class("AttributeValue")]),
+            (Operation::GetItem, r#"{"Key":{"a":{"M":@}}}"#, [field, "", &values]),
+            (Operation::GetItem, r#"{"Key":{"a":{"L":@}}}"#, [field, no_map, ""]),
+            (Operation::GetItem, r#"{"Key":{"a":{"L":[@]}}}"#, [element, "", &class("AttributeValue")]),
+            (Operation::PutItem, r#"{"Expected":{"a":{"Value":@}}}"#, [field, "", &class("AttributeValue")]),
+            (Operation::PutItem, r#"{"Expected":{"a":@}}"#, [element, "", &class("ExpectedAttributeValue")]),
+            (
+                Operation::CreateTable,
+                r#"{"ProvisionedThroughput":@}"#,
+                [field, "", &class("ProvisionedThroughput")],
+            ),
+            (Operation::CreateTable, r#"{"KeySchema":[@]}"#, [element, "", &class("KeySchemaElement")]),
+            (Operation::BatchWriteItem, r#"{"RequestItems":@}"#, [field, "", &writes]),
+            (Operation::BatchWriteItem, r#"{"RequestItems":{"a":@}}"#, [NESTED_COLLECTION, no_map, ""]),
+            (
+                Operation::BatchGetItem,
+                r#"{"RequestItems":{"a":{"Keys":[@]}}}"#,
+                [NESTED_COLLECTION, "", &values],
+            ),
+        ];
+        for (operation, body, words) in cases {
+            for (value, words) in ["true", "{}", "[]"].into_iter().zip(words) {
+                if !words.is_empty() {
+                    assert_mismatches(operation, body, &[(value, words)]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_service_lets_pass_passes() {
+        let bodies = [
+            (Operation::ListTables, r#"{}"#),
+            (Operation::ListTables, r#"{"Limit":1.5,"Nonsense":{"a":[1]}}"#),
+            (
+                Operation::GetItem,
+                r#"{"TableName":"abc","Key":{"a":{"S":"","Z":1,"N":null}},"ConsistentRead":"TRUE"}"#,
+            ),
+            (
+                Operation::Scan,
+                r#"{"TableName":"arn:aws:dynamodb:eu-west-1:123456789012:table/abc","Limit":null,"Segment":0}"#,
+            ),
+            (
+                Operation::CreateTable,
+                r#"{"TableName":"abc","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],"AttributeDefinitions":[]}"#,
+            ),
+        ];
+        for (operation, body) in bodies {
+            assert_eq!(answer(operation, body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn violations_are_collected_in_the_order_of_the_table() {
+        assert_violations(
+            Operation::PutItem,
+            r#"{"ReturnConsumedCapacity":"hi","ReturnItemCollectionMetrics":"hi","ReturnValues":"hi"}"#,
+            &[
+                "Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: \
+                 Member must satisfy enum value set: [INDEXES, TOTAL, NONE]",
+                "Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+                "Value null at 'item' failed to satisfy constraint: Member must not be null",
+                "Value 'hi' at 'returnValues' failed to satisfy constraint: \
+                 Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]",
+                "Value 'hi' at 'returnItemCollectionMetrics' failed to satisfy constraint: \
+                 Member must satisfy enum value set: [SIZE, NONE]",
+            ],
+        );
+        assert_violations(
+            Operation::CreateTable,
+            r#"{"TableName":"abc","KeySchema":[{"KeyType":"b"}],"AttributeDefinitions":[{}],
+                "ProvisionedThroughput":{"ReadCapacityUnits":0}}"#,
+            &[
+                "Value null at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: \
+                 Member must not be null",
+                "Value null at 'attributeDefinitions.1.member.attributeName' failed to satisfy constraint: \
+                 Member must not be null",
+                "Value null at 'provisionedThroughput.writeCapacityUnits' failed to satisfy constraint: \
+                 Member must not be null",
+                "Value '0' at 'provisionedThroughput.readCapacityUnits' failed to satisfy constraint: \
+                 Member must have value greater than or equal to 1",
+                "Value null at 'keySchema.1.member.attributeName' failed to satisfy constraint: \
+                 Member must not be null",
+                "Value 'b' at 'keySchema.1.member.keyType' failed to satisfy constraint: \
+                 Member must satisfy enum value set: [HASH, RANGE]",
+            ],
+        );
+    }
+
+    #[test]
+    fn no_more_than_ten_violations_are_told() {
+        let tags = vec![r#"{"AttributeName":"a"}"#; 30].join(",");
+        let body = format!(r#"{{"TableName":"abc","AttributeDefinitions":[{tags}]}}"#);
+        let (_, words) = answer(Operation::CreateTable, &body).unwrap();
+        assert!(words.starts_with("10 validation errors detected: "), "{words}");
+    }
+
+    #[test]
+    fn table_names_are_refused_in_the_words_of_their_operation() {
+        let long = "a".repeat(256);
+        for operation in [Operation::GetItem, Operation::UpdateItem, Operation::Query] {
+            let body = |name: &str| format!(r#"{{"TableName":"{name}","Key":{{}}}}"#);
+            assert_violations(
+                operation,
+                &body("").replace("}}", r#"},"ReturnConsumedCapacity":"hi"}"#),
+                &["Value at 'TableName' failed to satisfy constraint: \
+                   Member must have length greater than or equal to 1"],
+            );
+            assert_violations(
+                operation,
+                &body("a;"),
+                &[
+                    "Value 'a;' at 'tableName' failed to satisfy constraint: \
+                     Member must have length greater than or equal to 3",
+                    "Value 'a;' at 'tableName' failed to satisfy constraint: \
+                     Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+                ],
+            );
+            let too_long = format!(
+                "Value '{long}' at 'tableName' failed to satisfy constraint: \
+                 Member must have length less than or equal to 255"
+            );
+            assert_violations(operation, &body(&long), &[&too_long]);
+        }
+        assert_sentence(
+            Operation::CreateTable,
+            r#"{"BillingMode":"hi"}"#,
+            "The parameter 'TableName' is required but was not present in the request",
+        );
+        assert_violations(
+            Operation::DescribeTable,
+            r#"{"TableName":""}"#,
+            &[
+                "Value '' at 'tableName' failed to satisfy constraint: \
+                 Member must have length greater than or equal to 3",
+                "Value '' at 'tableName' failed to satisfy constraint: \
+                 Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+            ],
+        );
+        assert_sentence(
+            Operation::RestoreTableFromBackup,
+            r#"{"TargetTableName":"","BackupArn":"a","BillingModeOverride":"hi"}"#,
+            "TableName must be at least 3 characters long and at most 255 characters long",
+        );
+        for arn in ["arn:aws:dynamodb:us-east-1:1:table/a", "arn:aws:s3:us-east-1:1:table/abc", "arn:"] {
+            let body = format!(r#"{{"TableName":"{arn}"}}"#);
+            let (_, words) = answer(Operation::DescribeTable, &body).unwrap();
+            assert!(words.contains("regular expression pattern: [a-zA-Z0-9_.-]+"), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_update_reports_its_wrong_return_values_before_other_wrong_choices() {
+        let return_values = "Value 'hi' at 'returnValues' failed to satisfy constraint: \
+             Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]";
+        let body = r#"{"TableName":"abc","Key":{},"ReturnValues":"hi","ReturnConsumedCapacity":"hi"}"#;
+        assert_violations(Operation::UpdateItem, body, &[return_values]);
+        let capacity = "Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: \
+             Member must satisfy enum value set: [INDEXES, TOTAL, NONE]";
+        assert_violations(Operation::DeleteItem, body, &[capacity, return_values]);
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_shown_or_not() {
+        let words = "failed to satisfy constraint: Member must have value greater than or equal to 1";
+        let body = r#"{"TableName":"abc","Limit":0}"#;
+        assert_violations(Operation::Query, body, &[&format!("Value at 'Limit' {words}")]);
+        assert_violations(Operation::Scan, body, &[&format!("Value '0' at 'limit' {words}")]);
+        let more = r#"{"TableName":"abc","Limit":-1,"Select":"hi"}"#;
+        let select = "Value 'hi' at 'select' failed to satisfy constraint: Member must satisfy enum value set: \
+             [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]";
+        assert_violations(Operation::Query, more, &[select, &format!("Value '-1' at 'limit' {words}")]);
+        let beyond = "Value '2147483647' at 'limit' failed to satisfy constraint: \
+             Member must have value less than or equal to 100";
+        assert_violations(Operation::ListTables, r#"{"Limit":2147483647.9}"#, &[beyond]);
+    }
+
+    #[test]
+    fn batches_are_refused_in_their_own_words() {
+        let too_short = "failed to satisfy constraint: Member must have length greater than or equal to 1";
+        assert_violations(
+            Operation::BatchGetItem,
+            r#"{"RequestItems":{}}"#,
+            &[&format!("Value at 'RequestItems' {too_short}")],
+        );
+        assert_violations(
+            Operation::BatchGetItem,
+            r#"{"RequestItems":{"abc":{"Keys":[]}}}"#,
+            &[&format!("Value at 'RequestItems.abc.member.Keys' {too_short}")],
+        );
+        assert_violations(
+            Operation::BatchGetItem,
+            r#"{"RequestItems":{"abc":{}}}"#,
+            &[
+                "Value null at 'requestItems.abc.member.keys' failed to satisfy constraint: Member must not be null",
+            ],
+        );
+        let capacity = "Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: \
+             Member must satisfy enum value set: [INDEXES, TOTAL, NONE]";
+        let keys = "Map keys must satisfy constraint: [Member must have length less than or equal to 255, Member \
+             must have length greater than or equal to 3, Member must satisfy regular expression pattern: \
+             [a-zA-Z0-9_.-]+]";
+        let shown = r#"{"bad!name":{"Keys":[{"pk":{"S":"a"}}]}}"#;
+        let wrong_name = format!("Value '{shown}' at 'requestItems' failed to satisfy constraint: {keys}");
+        let body = format!(r#"{{"RequestItems":{shown},"ReturnConsumedCapacity":"hi"}}"#);
+        assert_violations(Operation::BatchGetItem, &body, &[&wrong_name, capacity]);
+        assert_violations(
+            Operation::BatchWriteItem,
+            r#"{"RequestItems":{"bad!name":[{}]},"ReturnConsumedCapacity":"hi"}"#,
+            &[capacity],
+        );
+        assert_violations(
+            Operation::BatchWriteItem,
+            r#"{"RequestItems":{"a!":[{}]}}"#,
+            &[&format!(
+                "Value '{{a!=[WriteRequest(deleteRequest=null, putRequest=null)]}}' at 'requestItems' \
+                 failed to satisfy constraint: {keys}"
+            )],
+        );
+        assert_sentence(
+            Operation::BatchWriteItem,
+            r#"{"RequestItems":{}}"#,
+            "The requestItems parameter is required for BatchWriteItem",
+        );
+        assert_violations(
+            Operation::BatchWriteItem,
+            r#"{"RequestItems":{"abc":[]}}"#,
+            &[
+                "Value '{abc=[]}' at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: \
+               [Member must have length less than or equal to 25, Member must have length greater than or equal to 1]",
+            ],
+        );
+    }
+
+    #[test]
+    fn structures_are_shown_as_java_prints_them() {
+        let element = r#"{"AttributeName":"a","KeyType":"HASH"}"#;
+        assert_violations(
+            Operation::CreateTable,
+            &format!(
+                r#"{{"TableName":"abc","AttributeDefinitions":[],"KeySchema":[{element},{element},{element}]}}"#
+            ),
+            &["Value '[KeySchemaElement(attributeName=a, keyType=HASH), KeySchemaElement(attributeName=a, \
+               keyType=HASH), KeySchemaElement(attributeName=a, keyType=HASH)]' at 'keySchema' failed to satisfy \
+               constraint: Member must have length less than or equal to 2"],
+        );
+        let writes = vec![r#"{"PutRequest":{"Item":{"a":{"S":"x","L":[]}}}}"#; 26].join(",");
+        let (_, words) =
+            answer(Operation::BatchWriteItem, &format!(r#"{{"RequestItems":{{"abc":[{writes}]}}}}"#))
+                .unwrap();
+        let first = "1 validation error detected: Value '{abc=[WriteRequest(deleteRequest=null, \
+             putRequest=PutRequest(item={a=AttributeValue(s=x, n=null, b=null, iNT=null, dECIMAL=null, \
+             dOUBLE=null, sS=null, nS=null, bS=null, iNTSET=null, dECIMALSET=null, dOUBLESET=null, m=null, l=[], \
+             nULL=null, bOOL=null)})), ";
+        assert!(words.starts_with(first), "{words}");
+    }
+
+    #[test]
+    fn a_null_element_is_missing() {
+        assert_violations(
+            Operation::TransactWriteItems,
+            r#"{"TransactItems":[null]}"#,
+            &["Value null at 'transactItems.1.member' failed to satisfy constraint: Member must not be null"],
+        );
+        assert_violations(
+            Operation::BatchGetItem,
+            r#"{"RequestItems":{"abc":null}}"#,
+            &[
+                "Value null at 'requestItems.abc.member' failed to satisfy constraint: Member must not be null",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_index_update_needs_one_kind_of_throughput() {
+        let body = |members: &str| {
+            format!(r#"{{"TableName":"abc","GlobalSecondaryIndexUpdates":[{{"Update":{{{members}}}}}]}}"#)
+        };
+        let missing = |name: &str| {
+            format!(
+                "Value null at 'globalSecondaryIndexUpdates.1.member.update.{name}' \
+                 failed to satisfy constraint: Member must not be null"
+            )
+        };
+        let both = [missing("indexName"), missing("provisionedThroughput")];
+        assert_violations(Operation::UpdateTable, &body(""), &[&both[0], &both[1]]);
+        assert_eq!(answer(Operation::UpdateTable, &body(r#""IndexName":"abc","WarmThroughput":{}"#)), None);
+    }
+
+    #[test]
+    fn patterns_decide_as_their_words_say() {
+        let export = |member: &str| {
+            let body = format!(r#"{{"TableArn":"a","S3Bucket":"ab",{member}}}"#);
+            answer(Operation::ExportTableToPointInTime, &body).is_none()
+        };
+        for good in [r#""S3BucketOwner":"123456789012""#, r#""ClientToken":"a b""#] {
+            assert!(export(good), "{good}");
+        }
+        for bad in [r#""S3BucketOwner":"12345678901x""#, r#""ClientToken":"a$""#, r#""ClientToken":"""#] {
+            assert!(!export(bad), "{bad}");
+        }
+        for bucket in ["", "a", "-a", "a-", "a/b", "é1"] {
+            let body = format!(r#"{{"TableArn":"a","S3Bucket":"{bucket}"}}"#);
+            assert!(answer(Operation::ExportTableToPointInTime, &body).is_some(), "{bucket}");
+        }
+    }
+
+    /// Member names and odd scalars, so that random requests meet the table.
+    fn any_name() -> impl Strategy<Value = String> {
+        let names = [
+            "TableName",
+            "Key",
+            "Item",
+            "RequestItems",
+            "TransactItems",
+            "Put",
+            "Get",
+            "Expected",
+            "KeySchema",
+            "AttributeDefinitions",
+            "GlobalSecondaryIndexUpdates",
+            "Create",
+            "IndexName",
+            "Limit",
+            "Keys",
+            "PutRequest",
+            "Value",
+            "AttributeValueList",
+            "ExpressionAttributeNames",
+            "Parameters",
+            "Statements",
+            "S",
+            "N",
+            "B",
+            "SS",
+            "NS",
+            "BS",
+            "M",
+            "L",
+            "NULL",
+            "BOOL",
+            "abc",
+            "",
+        ];
+        proptest::sample::select(names.to_vec()).prop_map(str::to_owned)
+    }
+
+    fn any_json() -> impl Strategy<Value = String> {
+        let scalars = [
+            "null",
+            "true",
+            "0",
+            "-1",
+            "1e400",
+            "1.5",
+            "9223372036854775808",
+            "\"\"",
+            "\"abc\"",
+            "\"1\"",
+            "\"1e126\"",
+            "\"=\"",
+            "\"Yg==\"",
+            "\"é\\ud83d\\ude00\"",
+            "\"arn:aws:dynamodb:a:b:table/abc\"",
+            "\"HASH\"",
+        ];
+        let leaf = proptest::sample::select(scalars.to_vec()).prop_map(str::to_owned);
+        leaf.prop_recursive(7, 40, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|list| format!("[{}]", list.join(","))),
+                proptest::collection::btree_map(any_name(), inner, 0..5).prop_map(|members| {
+                    let members: Vec<String> =
+                        members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    /// Everything that reads a body before an operation does.
+    fn read_all(body: &[u8]) {
+        let Ok(json) = Json::parse(body) else { return };
+        for operation in Operation::all() {
+            let _ = check(operation, &json);
+        }
+        let _ = item_from_json(&json);
+        let _ = value_from_json(&json);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_bring_the_readers_down(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            read_all(&body);
+        }
+
+        #[test]
+        fn no_request_brings_the_readers_down(body in any_json(), at in any::<usize>(), byte in any::<u8>()) {
+            read_all(body.as_bytes());
+            let mut mutated = body.into_bytes();
+            let at = at % mutated.len();
+            mutated[at] = byte;
+            read_all(&mutated);
+        }
+    }
 }
