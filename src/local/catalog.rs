@@ -369,7 +369,7 @@ impl Table {
 }
 
 /// The name inside an ARN `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`; anything else is a name itself.
-fn name_of(name: &str) -> &str {
+pub(super) fn name_of(name: &str) -> &str {
     if !name.starts_with("arn:") {
         return name;
     }

@@ -7,6 +7,7 @@ pub mod store;
 
 pub mod catalog;
 pub mod rows;
+mod tables;
 
 pub(crate) mod capacity;
 pub(crate) mod expressions;
@@ -79,6 +80,10 @@ impl Local {
         let body = Json::parse(&request.body).map_err(malformed)?;
         shape::check(request.operation, &body)?;
         match request.operation {
+            Operation::CreateTable => self.create_table(&body).await,
+            Operation::DeleteTable => self.delete_table(&body).await,
+            Operation::DescribeTable => self.describe_table(&body),
+            Operation::ListTables => self.list_tables(&body),
             operation => Err(unsupported(operation).into()),
         }
     }

@@ -1,0 +1,161 @@
+//! Operations on tables themselves: create, delete, describe, list, update, tag.
+//!
+//! What takes the service minutes is done here before the answer leaves. The answer still tells the state on the way
+//! (`CREATING`, `UPDATING`, `DELETING`), as clients expect; the next description tells the state that was reached.
+
+mod clock;
+mod definition;
+mod description;
+
+use std::sync::Arc;
+
+use crate::model::{ApiError, ErrorCode};
+use crate::wire::Json;
+use crate::wire::json::write_string;
+
+use super::catalog::{TableClass, WarmThroughput, name_of};
+use super::{Handled, Local, Settings};
+
+use description::{Statuses, describe, describe_deleted};
+
+/// The account in every ARN.
+const ACCOUNT: &str = "000000000000";
+/// The key with which the service encrypts for an account that names none.
+const DEFAULT_KMS_KEY: &str = "4e6f6e65-7369-6465-8000-000000000000";
+/// How many names ListTables gives when it is not told.
+const LIST_LIMIT: usize = 100;
+
+impl Local {
+    /// CreateTable.
+    pub(super) async fn create_table(&self, body: &Json<'_>) -> Handled {
+        let names = Names::new(&self.settings);
+        let mut definition = definition::read_table(body, &names, clock::now_seconds())?;
+        let catalog = Arc::clone(&self.catalog);
+        self.write(move |writes| {
+            if catalog.find(&definition.table_name).is_some() {
+                let words = format!("Table already exists: {}", definition.table_name);
+                return Ok(Err(ApiError::new(ErrorCode::ResourceInUse, words)));
+            }
+            definition.items_space = catalog.new_space(writes)?;
+            for index in &mut definition.indexes {
+                index.space = catalog.new_space(writes)?;
+            }
+            let table = catalog.put(writes, definition)?;
+            let fresh: Vec<_> =
+                table.schema.indexes.iter().map(|index| (index.name.clone(), "CREATING")).collect();
+            let statuses = Statuses { table: "CREATING", indexes: &fresh, encryption: "ENABLED" };
+            let description = describe(&table, &table.definition, statuses, &*writes, &names)?;
+            Ok(Ok(member("TableDescription", &description)))
+        })
+        .await
+    }
+
+    /// DeleteTable.
+    pub(super) async fn delete_table(&self, body: &Json<'_>) -> Handled {
+        let names = Names::new(&self.settings);
+        let name = names.table_name(body).to_owned();
+        let catalog = Arc::clone(&self.catalog);
+        self.write(move |writes| {
+            let table = match catalog.table_itself(&name) {
+                Ok(table) if table.definition.deletion_protection_enabled => {
+                    return Ok(Err(ApiError::validation(
+                        "Resource cannot be deleted as it is currently protected against deletion. Disable \
+                         deletion protection first.",
+                    )));
+                }
+                Ok(table) => table,
+                Err(error) => return Ok(Err(error)),
+            };
+            let description = describe_deleted(&table, &*writes, &names)?;
+            catalog.remove(writes, &table)?;
+            Ok(Ok(member("TableDescription", &description)))
+        })
+        .await
+    }
+
+    /// DescribeTable.
+    pub(super) fn describe_table(&self, body: &Json<'_>) -> Handled {
+        let names = Names::new(&self.settings);
+        let table = self.catalog.table_itself(names.table_name(body))?;
+        let snapshot = self.snapshot()?;
+        let description = describe(&table, &table.definition, Statuses::ACTIVE, &*snapshot, &names)?;
+        Ok(member("Table", &description))
+    }
+
+    /// ListTables.
+    pub(super) fn list_tables(&self, body: &Json<'_>) -> Handled {
+        let limit = body.get("Limit").and_then(Json::integer);
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIST_LIMIT);
+        let start = body.get("ExclusiveStartTableName").and_then(Json::text).unwrap_or_default();
+        let tables = self.catalog.tables();
+        let mut names = tables.keys().filter(|name| name.as_str() > start);
+        let page: Vec<&String> = names.by_ref().take(limit).collect();
+        let mut out = b"{\"TableNames\":".to_vec();
+        out.extend(serde_json::to_vec(&page).expect("names are always JSON"));
+        if let (Some(_), Some(last)) = (names.next(), page.last()) {
+            out.extend_from_slice(b",\"LastEvaluatedTableName\":");
+            write_string(last, &mut out);
+        }
+        out.push(b'}');
+        Ok(out)
+    }
+}
+
+/// What the backend calls things.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    region: String,
+}
+
+impl Names {
+    fn new(settings: &Settings) -> Self {
+        Self { region: settings.region.clone() }
+    }
+
+    /// The name of the table that a request is about.
+    fn table_name<'a>(&self, body: &'a Json<'_>) -> &'a str {
+        name_of(definition::text(body, "TableName"))
+    }
+
+    fn table_arn(&self, table: &str) -> String {
+        format!("arn:aws:dynamodb:{}:{ACCOUNT}:table/{table}", self.region)
+    }
+
+    /// The ARN of a key, given as one, as an id, or not at all.
+    fn kms_key_arn(&self, key: Option<&str>) -> String {
+        match key {
+            Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
+            Some(alias) if alias.starts_with("alias/") => {
+                format!("arn:aws:kms:{}:{ACCOUNT}:{alias}", self.region)
+            }
+            id => format!("arn:aws:kms:{}:{ACCOUNT}:key/{}", self.region, id.unwrap_or(DEFAULT_KMS_KEY)),
+        }
+    }
+
+    /// A random UUID, of version 4.
+    fn new_table_id() -> String {
+        let bits = (fastrand::u128(..) & !(0xF << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+        let digits = format!("{bits:032x}");
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        parts.join("-")
+    }
+}
+
+/// A parameter that is invalid by a rule over several members.
+fn invalid(words: impl std::fmt::Display) -> ApiError {
+    ApiError::validation(format!("One or more parameter values were invalid: {words}"))
+}
+
+/// An object with one member whose value is JSON text already.
+fn member(name: &str, json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + name.len() + 5);
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(json);
+    out.push(b'}');
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,594 @@
+//! A request's words about tables and indexes, read into the catalog's own, with the rules that span several members.
+//!
+//! Rules are tried in the order in which the service tries them, so that a request with two faults hears of the same one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::local::catalog::{
+    AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
+    ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
+};
+use crate::model::ApiError;
+use crate::wire::Json;
+
+use super::description::stream_label;
+use super::{Names, invalid};
+
+/// The most local indexes of a table.
+const LOCAL_INDEXES_MAX: usize = 5;
+/// The most global indexes of a table, until the service's owner is asked for more.
+pub(super) const GLOBAL_INDEXES_MAX: usize = 20;
+/// The most partition attributes of a global index's key, and the most sort attributes.
+const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
+const TAGS_MAX: usize = 50;
+const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
+
+/// Reads a CreateTable request into a table that lacks nothing but its spaces.
+///
+/// # Errors
+/// `ValidationException` for the first rule that is broken.
+pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Definition, ApiError> {
+    let billing_mode = billing_mode(body).unwrap_or(BillingMode::Provisioned);
+    let throughput = table_throughput(body, billing_mode)?;
+    let mut attributes = attribute_definitions(body);
+    refuse_repeated_attributes(&attributes)?;
+    let key_schema = key_elements(body);
+    check_table_key(&key_schema, &attributes)?;
+    let local = body.get("LocalSecondaryIndexes").and_then(Json::elements);
+    let global = body.get("GlobalSecondaryIndexes").and_then(Json::elements);
+    check_attributes_used(&attributes, &key_schema, local, global)?;
+    let mut indexes = local_indexes(local, &key_schema, &attributes)?;
+    global_indexes(global, &attributes, billing_mode, &mut indexes)?;
+    attributes.sort_by(|a, b| a.attribute_name.cmp(&b.attribute_name));
+    Ok(Definition {
+        table_name: names.table_name(body).to_owned(),
+        table_id: Names::new_table_id(),
+        creation_date_time: now,
+        attribute_definitions: attributes,
+        key_schema,
+        items_space: 0,
+        indexes,
+        billing_mode,
+        on_demand_since: (billing_mode == BillingMode::PayPerRequest).then_some(now),
+        throughput,
+        on_demand_throughput: on_demand_throughput(body, billing_mode, None)?,
+        warm_throughput: warm_throughput(body),
+        stream: new_stream(body, now)?,
+        kms_master_key_arn: encryption(body, names)?.unwrap_or_default(),
+        table_class: new_table_class(body),
+        deletion_protection_enabled: body
+            .get("DeletionProtectionEnabled")
+            .and_then(Json::boolean)
+            .unwrap_or(false),
+        tags: tags(body)?,
+        time_to_live_attribute: None,
+    })
+}
+
+/// Reads the global index that UpdateTable is to make. `attributes` are those the request defines.
+///
+/// # Errors
+/// `ValidationException` for the first rule that is broken.
+pub(super) fn read_new_index(
+    index: &Json<'_>,
+    attributes: &[AttributeDefinition],
+    billing_mode: BillingMode,
+) -> Result<IndexDefinition, ApiError> {
+    let name = text(index, "IndexName");
+    let key_schema = key_elements(index);
+    if attributes.is_empty() {
+        return Err(invalid(format!("AttributeDefinitions is not specified for index: {name}")));
+    }
+    check_defined(&key_schema, attributes)?;
+    check_global_key(&key_schema)?;
+    let throughput = throughput(index);
+    match (billing_mode, &throughput) {
+        (BillingMode::PayPerRequest, Some(_)) => Err(invalid(format!(
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when BillingMode \
+             is PAY_PER_REQUEST"
+        ))),
+        (BillingMode::Provisioned, None) => Err(invalid(format!(
+            "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"
+        ))),
+        _ => Ok(()),
+    }?;
+    Ok(IndexDefinition {
+        index_name: name.to_owned(),
+        global: true,
+        space: 0,
+        key_schema,
+        projection: projection(index)?,
+        throughput: throughput.unwrap_or_default(),
+        on_demand_throughput: on_demand_throughput(index, billing_mode, Some(name))?,
+        warm_throughput: warm_throughput(index),
+    })
+}
+
+/// The text of a member; the shape has been checked, so that a missing one is an empty one.
+pub(super) fn text<'a>(object: &'a Json<'_>, member: &str) -> &'a str {
+    object.get(member).and_then(Json::text).unwrap_or_default()
+}
+
+/// The billing mode that a request asks for.
+pub(super) fn billing_mode(body: &Json<'_>) -> Option<BillingMode> {
+    match body.get("BillingMode").and_then(Json::text)? {
+        "PAY_PER_REQUEST" => Some(BillingMode::PayPerRequest),
+        _ => Some(BillingMode::Provisioned),
+    }
+}
+
+/// The attributes that a request defines, in its order.
+pub(super) fn attribute_definitions(body: &Json<'_>) -> Vec<AttributeDefinition> {
+    let elements = body.get("AttributeDefinitions").and_then(Json::elements).unwrap_or_default();
+    elements
+        .iter()
+        .map(|element| AttributeDefinition {
+            attribute_name: text(element, "AttributeName").to_owned(),
+            attribute_type: text(element, "AttributeType").to_owned(),
+        })
+        .collect()
+}
+
+/// The throughput that a table or an index is to have.
+pub(super) fn throughput(object: &Json<'_>) -> Option<Throughput> {
+    let throughput = object.get("ProvisionedThroughput")?;
+    let units = |member| throughput.get(member).and_then(Json::integer).unwrap_or_default();
+    Some(Throughput {
+        read_capacity_units: units("ReadCapacityUnits"),
+        write_capacity_units: units("WriteCapacityUnits"),
+        ..Throughput::default()
+    })
+}
+
+/// True when no table may have as much.
+pub(super) fn is_out_of_bounds(throughput: &Throughput) -> bool {
+    throughput.read_capacity_units > CAPACITY_UNITS_MAX
+        || throughput.write_capacity_units > CAPACITY_UNITS_MAX
+}
+
+/// Refuses a table throughput that no table may have.
+///
+/// # Errors
+/// `ValidationException`.
+pub(super) fn check_bounds(throughput: &Throughput) -> Result<(), ApiError> {
+    let members = [
+        ("ReadCapacityUnits", throughput.read_capacity_units),
+        ("WriteCapacityUnits", throughput.write_capacity_units),
+    ];
+    match members.into_iter().find(|(_, units)| *units > CAPACITY_UNITS_MAX) {
+        Some((member, units)) => {
+            Err(ApiError::validation(format!("Given value {units} for {member} is out of bounds")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The limits of a table or index that is paid by request. `index` names the index that the words are about.
+///
+/// # Errors
+/// `ValidationException` for limits of something provisioned, and for values out of range.
+pub(super) fn on_demand_throughput(
+    object: &Json<'_>,
+    billing_mode: BillingMode,
+    index: Option<&str>,
+) -> Result<Option<OnDemandThroughput>, ApiError> {
+    let Some(limits) = object.get("OnDemandThroughput") else { return Ok(None) };
+    let mut read = None;
+    let mut write = None;
+    for (member, place) in [("MaxReadRequestUnits", &mut read), ("MaxWriteRequestUnits", &mut write)] {
+        let Some(units) = limits.get(member).and_then(Json::integer) else { continue };
+        if billing_mode == BillingMode::Provisioned {
+            let whose = index.map(|name| format!(" for index: {name}")).unwrap_or_default();
+            return Err(invalid(format!(
+                "{member} for OnDemandThroughput{whose} cannot be specified when table BillingMode is PROVISIONED"
+            )));
+        }
+        if units != -1 && !(1..=CAPACITY_UNITS_MAX).contains(&units) {
+            let whose = index.map_or("table".to_owned(), |name| format!("index : {name}"));
+            return Err(invalid(format!(
+                "Requested {member} for OnDemandThroughput for {whose} is outside of valid range"
+            )));
+        }
+        // Minus one lifts the limit.
+        *place = Some(units).filter(|units| *units > 0);
+    }
+    let limits = OnDemandThroughput { max_read_request_units: read, max_write_request_units: write };
+    Ok(Some(limits)
+        .filter(|limits| read.is_some() || write.is_some() || *limits != OnDemandThroughput::default()))
+}
+
+/// The warmth that a table or an index is to have.
+pub(super) fn warm_throughput(object: &Json<'_>) -> Option<WarmThroughput> {
+    let warm = object.get("WarmThroughput")?;
+    let units = |member| warm.get(member).and_then(Json::integer);
+    Some(WarmThroughput {
+        read_units_per_second: units("ReadUnitsPerSecond"),
+        write_units_per_second: units("WriteUnitsPerSecond"),
+    })
+}
+
+/// What a request says of encryption: nothing, the key that belongs to the service (`Some(None)`), or another key's ARN.
+///
+/// # Errors
+/// `ValidationException` for members that contradict each other.
+pub(super) fn encryption(body: &Json<'_>, names: &Names) -> Result<Option<Option<String>>, ApiError> {
+    let Some(specification) = body.get("SSESpecification") else { return Ok(None) };
+    let enabled = specification.get("Enabled").and_then(Json::boolean);
+    let kind = specification.get("SSEType").and_then(Json::text);
+    let key = specification.get("KMSMasterKeyId").and_then(Json::text);
+    if enabled == Some(false) && kind.is_some() {
+        return Err(invalid("SSEType can not be specified if Enabled is false"));
+    }
+    if enabled == Some(false) && key.is_some() {
+        return Err(invalid("KMSMasterKeyId can not be specified if Enabled is false"));
+    }
+    if kind == Some("AES256") {
+        return Err(invalid("SSEType AES256 is not supported"));
+    }
+    if key.is_some() && kind.is_none() {
+        return Err(invalid("SSEType KMS is required if KMSMasterKeyId is specified"));
+    }
+    let is_on = enabled == Some(true) || kind == Some("KMS");
+    Ok(Some(is_on.then(|| names.kms_key_arn(key))))
+}
+
+/// The tags of a request.
+///
+/// # Errors
+/// `ValidationException` for keys that are reserved or repeated, and for too many.
+pub(super) fn tags(body: &Json<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+    let elements = body.get("Tags").and_then(Json::elements).unwrap_or_default();
+    let mut tags = BTreeMap::new();
+    for element in elements {
+        let (key, value) = (text(element, "Key"), text(element, "Value"));
+        if key.starts_with("aws:") {
+            return Err(ApiError::validation(format!("Tag Key cannot be prefixed with aws:, Key: {key}")));
+        }
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(ApiError::validation(format!(
+                "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
+            )));
+        }
+    }
+    check_tag_count(&tags)?;
+    Ok(tags)
+}
+
+/// Refuses more tags than a table may have.
+///
+/// # Errors
+/// `ValidationException`.
+pub(super) fn check_tag_count(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if tags.len() > TAGS_MAX {
+        return Err(ApiError::validation(
+            "Number of Tags exceed the current limit for the provided ResourceArn",
+        ));
+    }
+    Ok(())
+}
+
+fn table_throughput(body: &Json<'_>, billing_mode: BillingMode) -> Result<Throughput, ApiError> {
+    match (billing_mode, throughput(body)) {
+        (BillingMode::PayPerRequest, Some(_)) => Err(invalid(
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+        )),
+        (BillingMode::PayPerRequest, None) => Ok(Throughput::default()),
+        (BillingMode::Provisioned, None) => Err(invalid(
+            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
+        )),
+        (BillingMode::Provisioned, Some(throughput)) => {
+            check_bounds(&throughput)?;
+            Ok(throughput)
+        }
+    }
+}
+
+fn key_elements(object: &Json<'_>) -> Vec<KeyElement> {
+    let elements = object.get("KeySchema").and_then(Json::elements).unwrap_or_default();
+    elements
+        .iter()
+        .map(|element| KeyElement {
+            attribute_name: text(element, "AttributeName").to_owned(),
+            key_type: if text(element, "KeyType") == "RANGE" { KeyType::Range } else { KeyType::Hash },
+        })
+        .collect()
+}
+
+fn refuse_repeated_attributes(attributes: &[AttributeDefinition]) -> Result<(), ApiError> {
+    let mut names = BTreeSet::new();
+    match attributes.iter().find(|attribute| !names.insert(&attribute.attribute_name)) {
+        Some(repeated) => {
+            Err(ApiError::validation(format!("Attribute Name is duplicated: {}", repeated.attribute_name)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_table_key(key: &[KeyElement], attributes: &[AttributeDefinition]) -> Result<(), ApiError> {
+    if key.len() > attributes.len() {
+        return Err(ApiError::validation("Invalid KeySchema: Some index key attribute have no definition"));
+    }
+    check_defined(key, attributes)?;
+    check_simple_key(key)
+}
+
+/// Every key attribute needs a definition.
+fn check_defined(key: &[KeyElement], attributes: &[AttributeDefinition]) -> Result<(), ApiError> {
+    let is_defined = |element: &KeyElement| {
+        attributes.iter().any(|attribute| attribute.attribute_name == element.attribute_name)
+    };
+    if key.iter().all(is_defined) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Some index key attributes are not defined in AttributeDefinitions. Keys: {}, AttributeDefinitions: {}",
+        list(key.iter().map(|element| element.attribute_name.as_str())),
+        list(attributes.iter().map(|attribute| attribute.attribute_name.as_str()))
+    )))
+}
+
+/// The shape of a table's or a local index's key: one partition attribute, perhaps one sort attribute.
+fn check_simple_key(key: &[KeyElement]) -> Result<(), ApiError> {
+    let second = key.get(1);
+    if second.is_some_and(|second| second.attribute_name == key[0].attribute_name) {
+        return Err(ApiError::validation(
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+        ));
+    }
+    check_first_is_hash(key)?;
+    if second.is_some_and(|second| second.key_type != KeyType::Range) {
+        return Err(ApiError::validation(
+            "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
+        ));
+    }
+    Ok(())
+}
+
+/// The shape of a global index's key: up to four attributes of each role, partition first.
+fn check_global_key(key: &[KeyElement]) -> Result<(), ApiError> {
+    if key.len() == 2 && key[1].attribute_name == key[0].attribute_name {
+        return check_simple_key(key);
+    }
+    check_first_is_hash(key)?;
+    let mut names = BTreeSet::new();
+    if !key.iter().all(|element| names.insert(&element.attribute_name)) {
+        return Err(ApiError::validation(
+            "The KeySchema contains multiple key attributes with the same name",
+        ));
+    }
+    let partition_attributes = key.iter().take_while(|element| element.key_type == KeyType::Hash).count();
+    let sort_attributes = key.len() - partition_attributes;
+    if key[partition_attributes..].iter().any(|element| element.key_type == KeyType::Hash) {
+        return Err(invalid("All HASH key attributes must precede RANGE key attributes in the KeySchema"));
+    }
+    for (role, attributes) in [("HASH", partition_attributes), ("RANGE", sort_attributes)] {
+        if attributes > KEY_ROLE_ATTRIBUTES_MAX {
+            return Err(invalid(format!(
+                "The KeySchema exceeds the maximum allowed number of {role} key attributes"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_first_is_hash(key: &[KeyElement]) -> Result<(), ApiError> {
+    if key.first().is_some_and(|first| first.key_type == KeyType::Hash) {
+        return Ok(());
+    }
+    Err(ApiError::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))
+}
+
+/// Nothing but key attributes may be defined; and a list of indexes, if there is one, holds some.
+fn check_attributes_used(
+    attributes: &[AttributeDefinition],
+    key: &[KeyElement],
+    local: Option<&[Json<'_>]>,
+    global: Option<&[Json<'_>]>,
+) -> Result<(), ApiError> {
+    if local.is_none() && global.is_none() {
+        if key.len() == attributes.len() {
+            return Ok(());
+        }
+        return Err(invalid(
+            "Number of attributes in KeySchema does not exactly match number of attributes defined in \
+             AttributeDefinitions",
+        ));
+    }
+    for (member, indexes) in [("LocalSecondaryIndexes", local), ("GlobalSecondaryIndexes", global)] {
+        if indexes.is_some_and(<[Json<'_>]>::is_empty) {
+            return Err(invalid(format!("List of {member} is empty")));
+        }
+    }
+    let index_keys = local.into_iter().chain(global).flatten().flat_map(key_elements);
+    let used: BTreeSet<String> =
+        key.iter().cloned().chain(index_keys).map(|element| element.attribute_name).collect();
+    if attributes.len() <= used.len() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Some AttributeDefinitions are not used. AttributeDefinitions: {}, keys used: {}",
+        list(attributes.iter().map(|attribute| attribute.attribute_name.as_str())),
+        list(used.iter().map(String::as_str))
+    )))
+}
+
+fn local_indexes(
+    requested: Option<&[Json<'_>]>,
+    table_key: &[KeyElement],
+    attributes: &[AttributeDefinition],
+) -> Result<Vec<IndexDefinition>, ApiError> {
+    let Some(requested) = requested else { return Ok(Vec::new()) };
+    if table_key.len() != 2 {
+        return Err(invalid(
+            "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
+        ));
+    }
+    let mut indexes: Vec<IndexDefinition> = Vec::with_capacity(requested.len());
+    for index in requested {
+        let name = text(index, "IndexName");
+        let key_schema = key_elements(index);
+        check_defined(&key_schema, attributes)?;
+        check_simple_key(&key_schema)?;
+        check_local_key(name, &key_schema, table_key)?;
+        let projection = projection(index)?;
+        refuse_repeated_name(name, &indexes)?;
+        indexes.push(IndexDefinition {
+            index_name: name.to_owned(),
+            global: false,
+            space: 0,
+            key_schema,
+            projection,
+            throughput: Throughput::default(),
+            on_demand_throughput: None,
+            warm_throughput: None,
+        });
+    }
+    if indexes.len() > LOCAL_INDEXES_MAX {
+        return Err(invalid(format!(
+            "Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
+        )));
+    }
+    Ok(indexes)
+}
+
+fn check_local_key(name: &str, key: &[KeyElement], table_key: &[KeyElement]) -> Result<(), ApiError> {
+    if key.len() != 2 {
+        return Err(invalid(format!("Index KeySchema does not have a range key for index: {name}")));
+    }
+    let (index_hash, table_hash) = (&key[0].attribute_name, &table_key[0].attribute_name);
+    if index_hash != table_hash {
+        return Err(invalid(format!(
+            "Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}. index \
+             hash key: {index_hash}, table hash key: {table_hash}"
+        )));
+    }
+    Ok(())
+}
+
+fn global_indexes(
+    requested: Option<&[Json<'_>]>,
+    attributes: &[AttributeDefinition],
+    billing_mode: BillingMode,
+    indexes: &mut Vec<IndexDefinition>,
+) -> Result<(), ApiError> {
+    let Some(requested) = requested else { return Ok(()) };
+    for index in requested {
+        let name = text(index, "IndexName");
+        let key_schema = key_elements(index);
+        check_defined(&key_schema, attributes)?;
+        check_global_key(&key_schema)?;
+        let projection = projection(index)?;
+        let throughput = index_throughput(index, name, billing_mode)?;
+        refuse_repeated_name(name, indexes)?;
+        indexes.push(IndexDefinition {
+            index_name: name.to_owned(),
+            global: true,
+            space: 0,
+            key_schema,
+            projection,
+            throughput,
+            on_demand_throughput: on_demand_throughput(index, billing_mode, Some(name))?,
+            warm_throughput: warm_throughput(index),
+        });
+    }
+    if requested.len() > GLOBAL_INDEXES_MAX {
+        return Err(invalid(format!(
+            "GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+fn index_throughput(index: &Json<'_>, name: &str, billing_mode: BillingMode) -> Result<Throughput, ApiError> {
+    match (billing_mode, throughput(index)) {
+        (BillingMode::PayPerRequest, Some(_)) => Err(invalid(format!(
+            "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
+        ))),
+        (BillingMode::PayPerRequest, None) => Ok(Throughput::default()),
+        (BillingMode::Provisioned, None) => {
+            Err(invalid(format!("ProvisionedThroughput is not specified for index: {name}")))
+        }
+        (BillingMode::Provisioned, Some(throughput)) => {
+            check_bounds(&throughput)?;
+            Ok(throughput)
+        }
+    }
+}
+
+fn refuse_repeated_name(name: &str, indexes: &[IndexDefinition]) -> Result<(), ApiError> {
+    if indexes.iter().any(|index| index.index_name == name) {
+        return Err(invalid(format!("Duplicate index name: {name}")));
+    }
+    Ok(())
+}
+
+fn projection(index: &Json<'_>) -> Result<ProjectionDefinition, ApiError> {
+    let projection = index.get("Projection");
+    let named = projection.and_then(|projection| projection.get("NonKeyAttributes")).and_then(Json::elements);
+    let kind = projection.and_then(|projection| projection.get("ProjectionType")).and_then(Json::text);
+    let projection_type = match kind {
+        Some("ALL") => ProjectionType::All,
+        Some("KEYS_ONLY") => ProjectionType::KeysOnly,
+        Some("INCLUDE") => ProjectionType::Include,
+        other => {
+            return Err(invalid(format!("Unknown ProjectionType: {}", other.unwrap_or("null"))));
+        }
+    };
+    match (projection_type, named) {
+        (ProjectionType::Include, None) => {
+            Err(invalid("ProjectionType is INCLUDE, but NonKeyAttributes is not specified"))
+        }
+        (ProjectionType::All | ProjectionType::KeysOnly, Some(_)) => Err(invalid(format!(
+            "ProjectionType is {}, but NonKeyAttributes is specified",
+            kind.unwrap_or_default()
+        ))),
+        (ProjectionType::All | ProjectionType::KeysOnly, None) => {
+            Ok(ProjectionDefinition { projection_type, non_key_attributes: None })
+        }
+        (ProjectionType::Include, Some(named)) => {
+            Ok(ProjectionDefinition { projection_type, non_key_attributes: Some(included(named)?) })
+        }
+    }
+}
+
+/// The attributes that an index includes, in the order in which the service tells them.
+fn included(named: &[Json<'_>]) -> Result<Vec<String>, ApiError> {
+    let mut names = BTreeSet::new();
+    for name in named.iter().filter_map(Json::text) {
+        if !names.insert(name.to_owned()) {
+            return Err(invalid(format!("Duplicate element in NonKeyAttributes: {name}")));
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn new_stream(body: &Json<'_>, now: f64) -> Result<Option<Stream>, ApiError> {
+    let Some(specification) = body.get("StreamSpecification") else { return Ok(None) };
+    let enabled = specification.get("StreamEnabled").and_then(Json::boolean).unwrap_or(false);
+    let view_type = specification.get("StreamViewType").and_then(Json::text);
+    match (enabled, view_type) {
+        (true, None) => {
+            Err(invalid("Table is being created with a stream enabled, UpdateViewType is required"))
+        }
+        (false, Some(_)) => Err(invalid(
+            "Table is being created with a stream disabled, UpdateViewType should not be specified",
+        )),
+        (false, None) => Ok(None),
+        (true, Some(view_type)) => {
+            Ok(Some(Stream { enabled, view_type: view_type.to_owned(), label: stream_label(now) }))
+        }
+    }
+}
+
+/// The class of a new table; the ordinary one is not told.
+fn new_table_class(body: &Json<'_>) -> Option<TableClass> {
+    let class = body.get("TableClass").and_then(Json::text).filter(|class| *class != "STANDARD")?;
+    Some(TableClass { table_class: class.to_owned(), last_update_date_time: None })
+}
+
+/// A list as the service's messages write it; in the order of the names, as the service's own order is none.
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    format!("[{}]", names.join(", "))
+}

@@ -1,0 +1,324 @@
+//! How a table is described to a client: the JSON of `Table` and `TableDescription`.
+
+use serde::Serialize;
+
+use crate::local::catalog::{
+    AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, OnDemandThroughput,
+    ProjectionDefinition, Table, Throughput,
+};
+use crate::local::store::{Reads, StoreError};
+
+use super::{Names, clock};
+
+/// What a description says of states that pass in the service and are over at once here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statuses<'a> {
+    /// `TableStatus`.
+    pub(super) table: &'static str,
+    /// `IndexStatus` of each global index named here; the others are `ACTIVE`.
+    pub(super) indexes: &'a [(String, &'static str)],
+    /// `Status` of `SSEDescription`.
+    pub(super) encryption: &'static str,
+}
+
+impl Statuses<'static> {
+    /// Nothing is under way.
+    pub(super) const ACTIVE: Self = Self { table: "ACTIVE", indexes: &[], encryption: "ENABLED" };
+}
+
+/// The value of `Table` or `TableDescription`: `definition` with the counts of `table`.
+///
+/// They differ where the service goes on telling the old values until a change is done.
+///
+/// # Errors
+/// [`StoreError`] when the store broke.
+pub(super) fn describe(
+    table: &Table,
+    definition: &Definition,
+    statuses: Statuses<'_>,
+    reads: &(impl Reads + ?Sized),
+    names: &Names,
+) -> Result<Vec<u8>, StoreError> {
+    let arn = names.table_arn(&definition.table_name);
+    let is_on_demand = definition.billing_mode == BillingMode::PayPerRequest;
+    let stream = definition.stream.as_ref();
+    let description = TableDescription {
+        attribute_definitions: &definition.attribute_definitions,
+        table_name: &definition.table_name,
+        key_schema: &definition.key_schema,
+        table_status: statuses.table,
+        creation_date_time: definition.creation_date_time,
+        provisioned_throughput: &definition.throughput,
+        table_size_bytes: table.bytes(),
+        item_count: reads.len(table.items)?,
+        table_arn: &arn,
+        table_id: &definition.table_id,
+        billing_mode_summary: billing_summary(definition, statuses).map(|(billing_mode, since)| {
+            BillingModeSummary { billing_mode, last_update_to_pay_per_request_date_time: since }
+        }),
+        table_throughput_mode_summary: billing_summary(definition, statuses).map(|(mode, since)| {
+            ThroughputModeSummary {
+                table_throughput_mode: mode,
+                last_update_to_pay_per_request_date_time: since,
+            }
+        }),
+        local_secondary_indexes: local_indexes(table, definition, reads, &arn)?,
+        global_secondary_indexes: global_indexes(table, definition, statuses, reads, &arn)?,
+        stream_specification: stream
+            .filter(|stream| stream.enabled)
+            .map(|stream| StreamSpecification { stream_enabled: true, stream_view_type: &stream.view_type }),
+        latest_stream_label: stream.map(|stream| stream.label.as_str()),
+        latest_stream_arn: stream.map(|stream| format!("{arn}/stream/{}", stream.label)),
+        sse_description: definition.kms_master_key_arn.as_deref().map(|key| SseDescription {
+            status: statuses.encryption,
+            sse_type: "KMS",
+            kms_master_key_arn: key,
+        }),
+        table_class_summary: definition.table_class.as_ref(),
+        deletion_protection_enabled: definition.deletion_protection_enabled,
+        on_demand_throughput: definition.on_demand_throughput.as_ref().filter(|_| is_on_demand),
+        warm_throughput: (statuses.table != "CREATING" || definition.warm_throughput.is_some())
+            .then(|| warm(definition, definition.warm_throughput.as_ref(), &definition.throughput)),
+    };
+    Ok(serde_json::to_vec(&description).expect("a description is always JSON"))
+}
+
+/// The little that DeleteTable says of a table on its way out.
+///
+/// # Errors
+/// [`StoreError`] when the store broke.
+pub(super) fn describe_deleted(
+    table: &Table,
+    reads: &(impl Reads + ?Sized),
+    names: &Names,
+) -> Result<Vec<u8>, StoreError> {
+    let description = DeletedDescription {
+        table_name: &table.definition.table_name,
+        table_status: "DELETING",
+        provisioned_throughput: &table.definition.throughput,
+        table_size_bytes: table.bytes(),
+        item_count: reads.len(table.items)?,
+        table_arn: &names.table_arn(&table.definition.table_name),
+        table_id: &table.definition.table_id,
+        deletion_protection_enabled: false,
+    };
+    Ok(serde_json::to_vec(&description).expect("a description is always JSON"))
+}
+
+/// The label of a stream made at that time, such as `2026-10-08T23:07:31.275`.
+pub(super) fn stream_label(seconds: f64) -> String {
+    let milliseconds = (seconds * 1000.0).round() as i64;
+    let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
+    let (year, month, day) = clock::civil_date(days);
+    let (second, millisecond) = (rest / 1000, rest % 1000);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}")
+}
+
+/// The billing mode, told only of tables that are or were paid by request; and since when.
+fn billing_summary(definition: &Definition, statuses: Statuses<'_>) -> Option<(BillingMode, Option<f64>)> {
+    let since = definition.on_demand_since?;
+    let is_told = statuses.table != "CREATING";
+    Some((definition.billing_mode, Some(since).filter(|_| is_told)))
+}
+
+/// What a table or an index takes at once without warming up: what was asked for, else what the billing mode gives.
+fn warm(
+    definition: &Definition,
+    asked: Option<&super::WarmThroughput>,
+    throughput: &Throughput,
+) -> WarmDescription {
+    let (read, write) = match definition.billing_mode {
+        BillingMode::PayPerRequest => (12_000, 4_000),
+        BillingMode::Provisioned => (throughput.read_capacity_units, throughput.write_capacity_units),
+    };
+    WarmDescription {
+        read_units_per_second: asked.and_then(|asked| asked.read_units_per_second).unwrap_or(read),
+        write_units_per_second: asked.and_then(|asked| asked.write_units_per_second).unwrap_or(write),
+        status: "ACTIVE",
+    }
+}
+
+fn local_indexes<'a>(
+    table: &Table,
+    definition: &'a Definition,
+    reads: &(impl Reads + ?Sized),
+    arn: &str,
+) -> Result<Option<Vec<IndexDescription<'a>>>, StoreError> {
+    let local = definition.indexes.iter().filter(|index| !index.global);
+    let described: Result<Vec<_>, _> = local.map(|index| index_facts(table, index, reads, arn)).collect();
+    Ok(Some(described?).filter(|indexes| !indexes.is_empty()))
+}
+
+fn global_indexes<'a>(
+    table: &Table,
+    definition: &'a Definition,
+    statuses: Statuses<'_>,
+    reads: &(impl Reads + ?Sized),
+    arn: &str,
+) -> Result<Option<Vec<IndexDescription<'a>>>, StoreError> {
+    let mut described = Vec::new();
+    for index in definition.indexes.iter().filter(|index| index.global) {
+        let mut named = statuses.indexes.iter();
+        let status = named.find(|(name, _)| *name == index.index_name).map_or("ACTIVE", |(_, status)| status);
+        described.push(IndexDescription {
+            index_status: Some(status),
+            backfilling: (status == "CREATING" && statuses.table != "CREATING").then_some(false),
+            provisioned_throughput: Some(&index.throughput),
+            on_demand_throughput: index.on_demand_throughput.as_ref(),
+            warm_throughput: (status != "CREATING")
+                .then(|| warm(definition, index.warm_throughput.as_ref(), &index.throughput)),
+            ..index_facts(table, index, reads, arn)?
+        });
+    }
+    Ok(Some(described).filter(|indexes| !indexes.is_empty()))
+}
+
+/// What is told of local and global indexes alike.
+fn index_facts<'a>(
+    table: &Table,
+    index: &'a IndexDefinition,
+    reads: &(impl Reads + ?Sized),
+    arn: &str,
+) -> Result<IndexDescription<'a>, StoreError> {
+    // An index that the request is about to make or has just removed is not among the table's.
+    let position = table.index_spaces.iter().position(|space| space.0 == index.space);
+    Ok(IndexDescription {
+        index_name: &index.index_name,
+        key_schema: &index.key_schema,
+        projection: &index.projection,
+        index_status: None,
+        backfilling: None,
+        provisioned_throughput: None,
+        index_size_bytes: position.map_or(0, |position| table.index_bytes(position)),
+        item_count: position.map_or(Ok(0), |position| reads.len(table.index_spaces[position]))?,
+        index_arn: format!("{arn}/index/{}", index.index_name),
+        on_demand_throughput: None,
+        warm_throughput: None,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableDescription<'a> {
+    attribute_definitions: &'a [AttributeDefinition],
+    table_name: &'a str,
+    key_schema: &'a [KeyElement],
+    table_status: &'a str,
+    creation_date_time: f64,
+    provisioned_throughput: &'a Throughput,
+    table_size_bytes: u64,
+    item_count: u64,
+    table_arn: &'a str,
+    table_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_mode_summary: Option<BillingModeSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_throughput_mode_summary: Option<ThroughputModeSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_secondary_indexes: Option<Vec<IndexDescription<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    global_secondary_indexes: Option<Vec<IndexDescription<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_specification: Option<StreamSpecification<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_stream_label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_stream_arn: Option<String>,
+    #[serde(rename = "SSEDescription", skip_serializing_if = "Option::is_none")]
+    sse_description: Option<SseDescription<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_class_summary: Option<&'a super::TableClass>,
+    deletion_protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_demand_throughput: Option<&'a OnDemandThroughput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmDescription>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeletedDescription<'a> {
+    table_name: &'a str,
+    table_status: &'a str,
+    provisioned_throughput: &'a Throughput,
+    table_size_bytes: u64,
+    item_count: u64,
+    table_arn: &'a str,
+    table_id: &'a str,
+    deletion_protection_enabled: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BillingModeSummary {
+    billing_mode: BillingMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update_to_pay_per_request_date_time: Option<f64>,
+}
+
+/// The service tells the billing mode under this name too, which is in no SDK.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ThroughputModeSummary {
+    table_throughput_mode: BillingMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update_to_pay_per_request_date_time: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamSpecification<'a> {
+    stream_enabled: bool,
+    stream_view_type: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SseDescription<'a> {
+    status: &'a str,
+    #[serde(rename = "SSEType")]
+    sse_type: &'a str,
+    #[serde(rename = "KMSMasterKeyArn")]
+    kms_master_key_arn: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WarmDescription {
+    read_units_per_second: i64,
+    write_units_per_second: i64,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct IndexDescription<'a> {
+    index_name: &'a str,
+    key_schema: &'a [KeyElement],
+    projection: &'a ProjectionDefinition,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index_status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backfilling: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioned_throughput: Option<&'a Throughput>,
+    index_size_bytes: u64,
+    item_count: u64,
+    index_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_demand_throughput: Option<&'a OnDemandThroughput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmDescription>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_labelled_with_the_time_of_its_making() {
+        assert_eq!(stream_label(0.0), "1970-01-01T00:00:00.000");
+        assert_eq!(stream_label(1_709_210_096.789), "2024-02-29T12:34:56.789");
+    }
+}

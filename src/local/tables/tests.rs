@@ -1,0 +1,224 @@
+//! Table operations through the backend's own door.
+
+use serde_json::{Value, json};
+
+use crate::local::{Local, Settings};
+use crate::model::Operation;
+use crate::upstream::{Request, Upstream};
+
+fn backend() -> Local {
+    Local::in_memory(Settings::default())
+}
+
+async fn call(local: &Local, operation: Operation, body: Value) -> Value {
+    let request = Request::new(operation, serde_json::to_vec(&body).unwrap());
+    let answer = local.call(&request).await.unwrap();
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// The message of the error that a request is answered with.
+async fn refused(local: &Local, operation: Operation, body: Value) -> String {
+    let answer = call(local, operation, body).await;
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    let kind = text("__type");
+    let kind = kind.rsplit('#').next().unwrap_or_default();
+    format!("{kind}: {}", text("message"))
+}
+
+fn plain_table(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    })
+}
+
+fn indexed_table(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "AttributeDefinitions": [
+            {"AttributeName": "b", "AttributeType": "N"},
+            {"AttributeName": "a", "AttributeType": "S"},
+        ],
+        "KeySchema": [
+            {"AttributeName": "a", "KeyType": "HASH"},
+            {"AttributeName": "b", "KeyType": "RANGE"},
+        ],
+        "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 3},
+        "LocalSecondaryIndexes": [{
+            "IndexName": "local",
+            "KeySchema": [
+                {"AttributeName": "a", "KeyType": "HASH"},
+                {"AttributeName": "b", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }],
+        "GlobalSecondaryIndexes": [{
+            "IndexName": "global",
+            "KeySchema": [{"AttributeName": "b", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["z", "y"]},
+            "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 2},
+        }],
+    })
+}
+
+#[tokio::test]
+async fn a_table_is_creating_in_the_answer_and_active_afterwards() {
+    let local = backend();
+    let created = call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let description = &created["TableDescription"];
+    assert_eq!(description["TableStatus"], "CREATING");
+    assert_eq!(description["GlobalSecondaryIndexes"][0]["IndexStatus"], "CREATING");
+    assert_eq!(description["TableArn"], "arn:aws:dynamodb:us-east-1:000000000000:table/abc");
+    assert_eq!(description["AttributeDefinitions"][0]["AttributeName"], "a");
+    assert_eq!(description["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0);
+    assert_eq!(description["TableId"].as_str().unwrap().len(), 36);
+
+    let described = call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await;
+    let table = &described["Table"];
+    assert_eq!(table["TableStatus"], "ACTIVE");
+    assert_eq!(table["TableId"], description["TableId"]);
+    assert_eq!(table["ItemCount"], 0);
+    assert_eq!(table["GlobalSecondaryIndexes"][0]["IndexStatus"], "ACTIVE");
+    assert_eq!(
+        table["GlobalSecondaryIndexes"][0]["Projection"],
+        json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["y", "z"]})
+    );
+    assert_eq!(
+        table["LocalSecondaryIndexes"][0]["IndexArn"],
+        "arn:aws:dynamodb:us-east-1:000000000000:table/abc/index/local"
+    );
+    assert_eq!(table["LocalSecondaryIndexes"][0].get("IndexStatus"), None);
+    assert_eq!(table["DeletionProtectionEnabled"], false);
+}
+
+#[tokio::test]
+async fn a_table_is_found_by_its_arn_too() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc";
+    let described = call(&local, Operation::DescribeTable, json!({"TableName": arn})).await;
+    assert_eq!(described["Table"]["TableName"], "abc");
+    assert_eq!(described["Table"]["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST");
+}
+
+#[tokio::test]
+async fn a_deleted_table_is_gone_and_its_name_free() {
+    let local = backend();
+    let first = call(&local, Operation::CreateTable, plain_table("abc")).await;
+    assert_eq!(
+        refused(&local, Operation::CreateTable, plain_table("abc")).await,
+        "ResourceInUseException: Table already exists: abc"
+    );
+    let deleted = call(&local, Operation::DeleteTable, json!({"TableName": "abc"})).await;
+    assert_eq!(deleted["TableDescription"]["TableStatus"], "DELETING");
+    assert_eq!(
+        refused(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await,
+        "ResourceNotFoundException: Requested resource not found: Table: abc not found"
+    );
+    let second = call(&local, Operation::CreateTable, plain_table("abc")).await;
+    assert_ne!(first["TableDescription"]["TableId"], second["TableDescription"]["TableId"]);
+}
+
+#[tokio::test]
+async fn a_protected_table_is_not_deleted() {
+    let local = backend();
+    let mut table = plain_table("abc");
+    table["DeletionProtectionEnabled"] = json!(true);
+    call(&local, Operation::CreateTable, table).await;
+    assert_eq!(
+        refused(&local, Operation::DeleteTable, json!({"TableName": "abc"})).await,
+        "ValidationException: Resource cannot be deleted as it is currently protected against deletion. Disable \
+         deletion protection first."
+    );
+}
+
+#[tokio::test]
+async fn names_are_listed_in_order_page_by_page() {
+    let local = backend();
+    for name in ["cde", "abc", "bcd"] {
+        call(&local, Operation::CreateTable, plain_table(name)).await;
+    }
+    let page = call(&local, Operation::ListTables, json!({"Limit": 2})).await;
+    assert_eq!(page, json!({"TableNames": ["abc", "bcd"], "LastEvaluatedTableName": "bcd"}));
+    let page = call(&local, Operation::ListTables, json!({"ExclusiveStartTableName": "bcd"})).await;
+    assert_eq!(page, json!({"TableNames": ["cde"]}));
+}
+
+#[tokio::test]
+async fn a_broken_rule_is_told_in_the_words_of_the_service() {
+    let local = backend();
+    let prefix = "ValidationException: One or more parameter values were invalid: ";
+    let key = |attributes: Value, key_schema: Value, more: Value| {
+        let mut table = json!({
+            "TableName": "abc",
+            "AttributeDefinitions": attributes,
+            "KeySchema": key_schema,
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        table
+    };
+    let define = |names: &[&str]| {
+        Value::from_iter(names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})))
+    };
+    let hash = |name: &str| json!({"AttributeName": name, "KeyType": "HASH"});
+    let range = |name: &str| json!({"AttributeName": name, "KeyType": "RANGE"});
+    let global = |key_schema: Value| {
+        json!({"GlobalSecondaryIndexes": [
+            {"IndexName": "abc", "KeySchema": key_schema, "Projection": {"ProjectionType": "ALL"}},
+        ]})
+    };
+    let cases = [
+        (
+            key(define(&["a"]), json!([hash("a")]), json!({"BillingMode": "PROVISIONED"})),
+            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
+        ),
+        (
+            key(define(&["a", "b"]), json!([hash("a")]), json!({})),
+            "Number of attributes in KeySchema does not exactly match number of attributes defined in \
+             AttributeDefinitions",
+        ),
+        (
+            key(define(&["a", "c", "b"]), json!([hash("a")]), global(json!([hash("b")]))),
+            "Some AttributeDefinitions are not used. AttributeDefinitions: [a, b, c], keys used: [a, b]",
+        ),
+        (
+            key(define(&["a", "b"]), json!([hash("a")]), global(json!([hash("a"), range("c")]))),
+            "Some index key attributes are not defined in AttributeDefinitions. Keys: [a, c], \
+             AttributeDefinitions: [a, b]",
+        ),
+        (
+            key(define(&["a"]), json!([hash("a")]), json!({"GlobalSecondaryIndexes": []})),
+            "List of GlobalSecondaryIndexes is empty",
+        ),
+        (
+            key(
+                define(&["a", "b", "c"]),
+                json!([hash("a")]),
+                global(json!([hash("a"), range("b"), hash("c")])),
+            ),
+            "All HASH key attributes must precede RANGE key attributes in the KeySchema",
+        ),
+    ];
+    for (request, words) in cases {
+        assert_eq!(refused(&local, Operation::CreateTable, request).await, format!("{prefix}{words}"));
+    }
+}
+
+#[tokio::test]
+async fn a_global_index_may_have_four_partition_and_four_sort_attributes() {
+    let local = backend();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut table = plain_table("abc");
+    table["AttributeDefinitions"] =
+        Value::from_iter(names.map(|name| json!({"AttributeName": name, "AttributeType": "S"})));
+    let key = Value::from_iter(names.iter().enumerate().map(|(position, name)| {
+        json!({"AttributeName": name, "KeyType": if position < 4 { "HASH" } else { "RANGE" }})
+    }));
+    table["GlobalSecondaryIndexes"] =
+        json!([{"IndexName": "wide", "KeySchema": key, "Projection": {"ProjectionType": "ALL"}}]);
+    let created = call(&local, Operation::CreateTable, table).await;
+    assert_eq!(created["TableDescription"]["GlobalSecondaryIndexes"][0]["KeySchema"], key);
+}
