@@ -378,6 +378,11 @@ mod tests {
         );
         assert_violations(
             Operation::BatchWriteItem,
+            r#"{"RequestItems":{},"ReturnConsumedCapacity":"hi"}"#,
+            &[capacity, &format!("Value '{{}}' at 'requestItems' {too_short}")],
+        );
+        assert_violations(
+            Operation::BatchWriteItem,
             r#"{"RequestItems":{"abc":[]}}"#,
             &[
                 "Value '{abc=[]}' at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: \

@@ -282,7 +282,10 @@ fn check_tables(
     match tables.empty {
         _ if !entries.is_empty() => {}
         Empty::TooShort => out.push(located.violation(Echo::Bare, Standing::Joins, &too_short(1))),
-        Empty::Sentence(words) => out.push(sentence(Standing::LateSentence, words.to_owned())),
+        Empty::Sentence(words) => out.push(Violation {
+            words_alone: Some(words.to_owned()),
+            ..located.violation(Echo::Java, Standing::SentenceAlone, &too_short(1))
+        }),
     }
     for (name, entry) in entries {
         let is_name = (NAME_MIN..=NAME_MAX).contains(&length(name)) && (NAME_PATTERN.matches)(name);
@@ -323,10 +326,6 @@ fn report(mut violations: Vec<Violation>) -> ApiError {
     if violations.iter().any(is_choice) {
         violations.retain(|violation| violation.standing != Standing::YieldsToChoices);
     }
-    if violations.iter().all(|violation| violation.standing == Standing::LateSentence) {
-        return ApiError::validation(violations.swap_remove(0).words);
-    }
-    violations.retain(|violation| violation.standing != Standing::LateSentence);
     detected(violations)
 }
 
@@ -336,6 +335,9 @@ fn detected(mut violations: Vec<Violation>) -> ApiError {
     if let [only] = violations.as_mut_slice()
         && let Some(words) = only.words_alone.take()
     {
+        if only.standing == Standing::SentenceAlone {
+            return ApiError::validation(words);
+        }
         only.words = words;
     }
     let count = violations.len();

@@ -111,7 +111,7 @@ pub(super) struct Tables {
 pub(super) enum Empty {
     /// The constraint on its length.
     TooShort,
-    /// A sentence of the operation's own, when nothing else is wrong.
+    /// As `TooShort`, but a sentence of the operation's own when nothing else is wrong.
     Sentence(&'static str),
 }
 
@@ -141,8 +141,8 @@ pub(super) enum Standing {
     Alone,
     /// Its words are the whole message, before all others.
     Sentence,
-    /// Its words are the whole message, after all others.
-    LateSentence,
+    /// Joined with the rest; but when it is the only one, its words are the whole message.
+    SentenceAlone,
 }
 
 /// An object of named members.
