@@ -1,1 +1,38 @@
-//! The cache.
+//! The cache: what is remembered of the upstream, and when it must not be used any more.
+//!
+//! The promise: a cached read never returns a state older than a write this node acknowledged before the read began.
+//! DynamoDB gives items no version, so order comes from *when a read was sent* relative to the writes this node knows of.
+//! Every key belongs to a *stripe* with an epoch word. A read captures the word before it is sent, the entry it leaves
+//! keeps it, and a hit compares the two: whatever could make an entry old bumps the word, and the entry is dead without
+//! being searched for. Correctness rests on the words and on the flights beside them, never on the store of entries.
+//!
+//! In flow addresses of keys (a table and canonical key bytes), images (what a GetItem would answer) and the verdicts of
+//! writes; out flow hits, or the order to fetch. There is no I/O and no task in here, and time is passed in, except where
+//! a guard is dropped and nobody is left to say what time it is.
+//!
+//! [`ItemCache`] is the surface. [`words`] and [`slots`] decide correctness, [`store`] only remembers.
+
+mod item;
+
+mod guard;
+mod slots;
+mod words;
+
+mod entry;
+mod store;
+
+mod image;
+mod stats;
+mod table;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use guard::{FillPermit, WriteGuard};
+pub use image::Image;
+pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, Turn};
+pub use slots::{Failure, JoinOutcome, Joiner};
+pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
+pub use table::{Address, CachedTable};

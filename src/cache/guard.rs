@@ -1,0 +1,263 @@
+//! The two promises to tell the cache how something ended: a fetch's, and a write's. Forgetting to is safe.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::image::Image;
+use super::item::{Consistency, ItemCache, ReadPolicy, Rule};
+use super::slots::{Failure, Flight, Outcome, abandoned};
+use super::stats::{BumpReason, Refusal, raise};
+use super::table::{Address, CachedTable};
+use super::words::{Stripe, Version};
+
+/// The right and the duty to fetch a key's image. Dropped unused, it wakes those who wait with an error.
+///
+/// It owns what it needs, so it can move into a task of its own.
+#[must_use = "readers wait on this fetch"]
+pub struct FillPermit {
+    cache: Arc<ItemCache>,
+    table: Arc<CachedTable>,
+    hash: u64,
+    flight: Arc<Flight>,
+    consistency: Consistency,
+    policy: ReadPolicy,
+    began: Instant,
+    is_used: bool,
+}
+
+impl FillPermit {
+    pub(super) fn new(
+        cache: Arc<ItemCache>,
+        address: &Address<'_>,
+        flight: Arc<Flight>,
+        consistency: Consistency,
+        policy: ReadPolicy,
+        began: Instant,
+    ) -> Self {
+        let (table, hash) = (address.table.clone(), address.hash);
+        Self { cache, table, hash, flight, consistency, policy, began, is_used: false }
+    }
+
+    /// How the fetch must be made. A stronger one than asked for is welcome.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency
+    }
+
+    /// The canonical bytes of the key to fetch.
+    pub fn key_bytes(&self) -> &[u8] {
+        self.flight.key()
+    }
+
+    /// The fetch brought this: stores it if that is still right, and wakes those who wait.
+    pub fn complete(mut self, image: Image, now: Instant) {
+        self.is_used = true;
+        let (cache, flight) = (&self.cache, &self.flight);
+        let address = Address { table: &self.table, key: flight.key(), hash: self.hash };
+        let stripe = cache.stripe(&address);
+        let contradicts_seen = {
+            let mut shard = cache.slots.lock(stripe);
+            let is_current = shard.is_current(self.hash, flight);
+            shard.remove(self.hash, flight);
+            let is_fresh = flight.version == cache.version(&self.table, stripe);
+            let contradicts_seen =
+                flight.is_contradicted_by_what_was_seen(&image) && cache.obeys(Rule::HeedWhatWasSeen);
+            if !(is_current && is_fresh) && cache.obeys(Rule::ObserveSuperseded) {
+                cache.observe_locked(&mut shard, &address, &image, now);
+            }
+            let during_write = cache.read_completed(&shard, stripe);
+            if contradicts_seen && is_current && is_fresh {
+                cache.bump(stripe, BumpReason::Conflict);
+            }
+            match self.objection(is_current && is_fresh, contradicts_seen, during_write) {
+                Some(refusal) => cache.counters.refused(refusal),
+                None => {
+                    if cache.install(&address, &image, flight.version, &self.policy, self.began) {
+                        raise(&self.table.counters.fills_installed);
+                    }
+                }
+            }
+            contradicts_seen
+        };
+        flight.land(Outcome::Image { image, contradicts_seen });
+    }
+
+    /// Why the image must not be stored, if there is a reason.
+    fn objection(&self, is_current: bool, contradicts_seen: bool, during_write: bool) -> Option<Refusal> {
+        if self.flight.version.is_held() {
+            Some(Refusal::Hold)
+        } else if !is_current {
+            Some(Refusal::Word)
+        } else if contradicts_seen {
+            Some(Refusal::Conflict)
+        } else if during_write {
+            Some(Refusal::WriteInFlight)
+        } else {
+            None
+        }
+    }
+
+    /// The fetch failed: tells those who wait.
+    pub fn fail(mut self, failure: Failure) {
+        self.abandon(failure);
+    }
+
+    fn abandon(&mut self, failure: Failure) {
+        self.is_used = true;
+        let stripe = self.cache.words.stripe(self.hash);
+        {
+            let mut shard = self.cache.slots.lock(stripe);
+            if shard.is_current(self.hash, &self.flight) {
+                shard.remove(self.hash, &self.flight);
+                // The answer to a fetch that was given up cannot be stored any more. The bump keeps it so even if the
+                // leader lives on somewhere and another permit of the same word exists.
+                if self.flight.version == self.cache.version(&self.table, stripe) {
+                    self.cache.bump(stripe, BumpReason::Abandoned);
+                }
+            }
+        }
+        self.flight.land(Outcome::Failed(Arc::new(failure)));
+    }
+}
+
+impl std::fmt::Debug for FillPermit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the key.
+        formatter.debug_struct("FillPermit").field("consistency", &self.consistency).finish_non_exhaustive()
+    }
+}
+
+impl Drop for FillPermit {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.abandon(abandoned());
+        }
+    }
+}
+
+/// The duty to tell the verdict of a write, before the client hears of it. Dropped without one, the outcome counts as
+/// unknown: that is the way of a panic and of a cancelled task.
+///
+/// It owns what it needs, so it can move into a task of its own.
+#[must_use = "a write that is not judged counts as unknown"]
+pub struct WriteGuard {
+    cache: Arc<ItemCache>,
+    /// Empty once the verdict is told.
+    keys: Vec<WrittenKey>,
+    began: Instant,
+}
+
+/// A key that is being written.
+struct WrittenKey {
+    table: Arc<CachedTable>,
+    hash: u64,
+    stripe: Stripe,
+    /// Captured before the write was sent.
+    before: Version,
+    /// Only of a write of a single key, which may store its image.
+    key: Box<[u8]>,
+}
+
+enum Verdict<'a> {
+    Applied(Option<(&'a Image, &'a ReadPolicy)>),
+    Refused,
+    Unknown,
+}
+
+impl WriteGuard {
+    pub(super) fn begin(cache: Arc<ItemCache>, keys: &[Address<'_>], began: Instant) -> Self {
+        let is_single = keys.len() == 1;
+        let keys = keys.iter().map(|address| {
+            let stripe = cache.stripe(address);
+            let mut shard = cache.slots.lock(stripe);
+            shard.writer_enters(stripe);
+            if cache.obeys(Rule::TouchOnWrite) {
+                cache.words.touch(stripe, cache.seconds(began));
+            }
+            WrittenKey {
+                table: address.table.clone(),
+                hash: address.hash,
+                stripe,
+                before: cache.version(address.table, stripe),
+                key: if is_single { address.key.into() } else { Box::default() },
+            }
+        });
+        let keys = keys.collect();
+        Self { cache, keys, began }
+    }
+
+    /// The write succeeded. `image` is what a read of the key returns now, if that is known to the byte; it is only
+    /// looked at if the write has a single key, and stored only if nothing else happened on its stripe meanwhile.
+    pub fn applied(mut self, image: Option<&Image>, policy: &ReadPolicy, now: Instant) {
+        let image = image.filter(|_| self.keys.len() == 1);
+        self.settle(&Verdict::Applied(image.map(|image| (image, policy))), now);
+    }
+
+    /// The upstream refused the write with a definite answer, for all keys or some. Everything is voided all the same:
+    /// a refusal may follow a first attempt that happened.
+    pub fn refused(mut self, now: Instant) {
+        self.settle(&Verdict::Refused, now);
+    }
+
+    /// Nobody knows whether the write happened, or whether it will. Its keys are not cached for the next half minute.
+    pub fn unknown(mut self, now: Instant) {
+        self.settle(&Verdict::Unknown, now);
+    }
+
+    fn settle(&mut self, verdict: &Verdict<'_>, now: Instant) {
+        for key in std::mem::take(&mut self.keys) {
+            self.settle_key(&key, verdict, now);
+        }
+    }
+
+    fn settle_key(&self, written: &WrittenKey, verdict: &Verdict<'_>, now: Instant) {
+        let (cache, stripe) = (&self.cache, written.stripe);
+        let mut shard = cache.slots.lock(stripe);
+        if cache.obeys(Rule::TouchOnWrite) {
+            // Before the bump, or a fill with the new word might still be read from a replica that lags.
+            cache.words.touch(stripe, cache.seconds(now));
+        }
+        match verdict {
+            Verdict::Applied(Some((image, policy))) => self.bump_and_install(written, image, policy),
+            Verdict::Applied(None) if cache.obeys(Rule::BumpOnSuccess) => {
+                cache.bump(stripe, BumpReason::Write)
+            }
+            Verdict::Refused if cache.obeys(Rule::BumpOnRefusal) => cache.bump(stripe, BumpReason::Refused),
+            Verdict::Unknown if cache.obeys(Rule::NoteUnknown) => cache.hold(&mut shard, stripe, now),
+            Verdict::Applied(None) | Verdict::Refused | Verdict::Unknown => {}
+        }
+        shard.writer_leaves(stripe);
+    }
+
+    /// Stores the after-image if the word stood still since the write began. Reads that completed meanwhile and other
+    /// writes have moved it, so then nobody has seen anything that the image could contradict.
+    fn bump_and_install(&self, written: &WrittenKey, image: &Image, policy: &ReadPolicy) {
+        let cache = &self.cache;
+        let undisturbed = cache.words.bump_from(written.stripe, written.before.stripe)
+            || !cache.obeys(Rule::WriteInstallsByCompareAndSwap);
+        cache.counters.bumped(BumpReason::Write);
+        if written.before.is_held() {
+            return cache.counters.refused(Refusal::Hold);
+        }
+        if !undisturbed {
+            return cache.counters.refused(Refusal::Word);
+        }
+        let address = Address { table: &written.table, key: &written.key, hash: written.hash };
+        let version = if cache.obeys(Rule::WriteInstallsByCompareAndSwap) {
+            Version { stripe: written.before.stripe + 1, table: written.before.table }
+        } else {
+            cache.version(&written.table, written.stripe)
+        };
+        if cache.install(&address, image, version, policy, self.began) {
+            raise(&written.table.counters.writes_installed);
+        }
+    }
+}
+
+impl Drop for WriteGuard {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.settle(&Verdict::Unknown, Instant::now());
+        }
+    }
+}

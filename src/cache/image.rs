@@ -1,0 +1,85 @@
+//! What a read of a key returns: ready to be sent, with its checksum.
+
+use std::sync::OnceLock;
+
+use bytes::{Bytes, BytesMut};
+
+const OPENING: &[u8] = b"{\"Item\":";
+const CLOSING: &[u8] = b"}";
+const ABSENT: &[u8] = b"{}";
+
+/// The answer body of a GetItem of the whole item: `{"Item":{…}}`, or `{}` when there is none; and its CRC-32.
+///
+/// Two images are equal when their bytes are, so the item must be in canonical form: attributes in order, numbers in
+/// normal form, no white space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    body: Bytes,
+    crc32: u32,
+}
+
+impl Image {
+    /// The image of an item, from its canonical JSON object.
+    pub fn present(item_json: &[u8]) -> Self {
+        let mut body = BytesMut::with_capacity(OPENING.len() + item_json.len() + CLOSING.len());
+        body.extend_from_slice(OPENING);
+        body.extend_from_slice(item_json);
+        body.extend_from_slice(CLOSING);
+        let crc32 = crc32fast::hash(&body);
+        Self { body: body.freeze(), crc32 }
+    }
+
+    /// The image of a key that has no item.
+    pub fn absent() -> Self {
+        static CHECKSUM: OnceLock<u32> = OnceLock::new();
+        Self { body: Bytes::from_static(ABSENT), crc32: *CHECKSUM.get_or_init(|| crc32fast::hash(ABSENT)) }
+    }
+
+    pub(super) fn from_parts(body: Bytes, crc32: u32) -> Self {
+        Self { body, crc32 }
+    }
+
+    /// The answer's body.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The item's JSON object: a slice of the body, not a copy. `None` when there is no item.
+    pub fn item_json(&self) -> Option<Bytes> {
+        if self.is_absent() {
+            return None;
+        }
+        Some(self.body.slice(OPENING.len()..self.body.len() - CLOSING.len()))
+    }
+
+    /// The CRC-32 of the body.
+    pub fn crc32(&self) -> u32 {
+        self.crc32
+    }
+
+    /// True when there is no item.
+    pub fn is_absent(&self) -> bool {
+        self.body.len() == ABSENT.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_the_answer_of_a_get_and_its_item_is_a_slice_of_it() {
+        let image = Image::present(br#"{"id":{"S":"a"}}"#);
+        assert_eq!(image.body().as_ref(), br#"{"Item":{"id":{"S":"a"}}}"#);
+        assert_eq!(image.item_json().as_deref(), Some(br#"{"id":{"S":"a"}}"#.as_slice()));
+        assert_eq!(image.crc32(), crc32fast::hash(image.body()));
+    }
+
+    #[test]
+    fn an_absent_image_has_a_body_and_no_item() {
+        let image = Image::absent();
+        assert_eq!(image.body().as_ref(), b"{}");
+        assert_eq!(image.item_json(), None);
+        assert_eq!(image.crc32(), crc32fast::hash(b"{}"));
+    }
+}

@@ -1,0 +1,462 @@
+//! The item cache: one surface over words, flights and store.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Facts, NEVER_MS};
+use super::guard::{FillPermit, WriteGuard};
+use super::image::Image;
+use super::slots::{Joiner, Shard, Slots};
+use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
+use super::store::{BudgetedStore, Store};
+use super::table::{Address, CachedTable};
+use super::words::{Stripe, Version, Words};
+
+/// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
+/// closed. Until then its keys are not cached.
+pub(super) const HOLD: Duration = Duration::from_secs(30);
+
+/// The size of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// The budget of all entries, keys and overhead included. The words and what is under way come on top: 10 bytes a
+    /// stripe, and a few hundred bytes for each read on its way to the upstream.
+    pub max_bytes: u64,
+    /// How many epoch words there are; rounded up to a power of two. A write kills the other entries of its stripe, so
+    /// there should be twice as many stripes as entries.
+    pub stripes: usize,
+}
+
+impl CacheLimits {
+    /// The limits for a budget, with stripes for entries of a common size.
+    pub fn for_budget(max_bytes: u64) -> Self {
+        let stripes = (max_bytes / 256).clamp(1 << 10, 1 << 22) as usize;
+        Self { max_bytes, stripes: stripes.next_power_of_two() }
+    }
+}
+
+/// How a table's items are read and kept. One request sees one policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPolicy {
+    /// How long an item may be served after it was read. `None`: until something voids it. Entries expire up to a tenth
+    /// earlier, so that what was read together is not fetched again together.
+    pub ttl: Option<Duration>,
+    /// The same for the knowledge that there is no item.
+    pub negative_ttl: Option<Duration>,
+    /// How fetches that are to be cached are made.
+    pub fill: FillMode,
+    /// Bodies longer than this are served but not kept.
+    pub item_bytes_max: usize,
+}
+
+/// How fetches that are to be cached are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillMode {
+    /// Eventually consistent, unless this node changed or strongly saw the key within the time replicas may lag.
+    Adaptive,
+    /// Strongly consistent.
+    Strong,
+    /// Eventually consistent: half the price, and without the promise that a read sees the writes acknowledged before.
+    Eventual,
+}
+
+/// How one fetch is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// With `ConsistentRead`.
+    Strong,
+    /// Without.
+    Eventual,
+}
+
+/// An answer from memory.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// What to send.
+    pub image: Image,
+    /// How long ago the read that brought it was sent.
+    pub age: Duration,
+}
+
+/// What a reader is to do.
+#[derive(Debug)]
+pub enum Turn {
+    /// Answer with this.
+    Hit(Hit),
+    /// Wait for a fetch that is under way.
+    Join(Joiner),
+    /// Fetch, and tell the permit what came of it.
+    Lead(FillPermit),
+}
+
+/// The cache of items by key, for all tables of one upstream.
+pub struct ItemCache {
+    pub(super) words: Words,
+    pub(super) slots: Slots,
+    pub(super) store: Box<dyn Store>,
+    pub(super) counters: CacheCounters,
+    tables: RwLock<HashMap<Box<str>, Arc<CachedTable>>>,
+    secret: (u64, u64),
+    /// When the cache was made: the zero of all times in entries.
+    origin: Instant,
+    #[cfg(test)]
+    pub(super) rules: super::model::Rules,
+}
+
+impl ItemCache {
+    /// An empty cache.
+    pub fn new(limits: CacheLimits) -> Arc<Self> {
+        Arc::new(Self::with_store(limits, Box::new(BudgetedStore::new(limits.max_bytes)), random_secret()))
+    }
+
+    pub(super) fn with_store(limits: CacheLimits, store: Box<dyn Store>, secret: (u64, u64)) -> Self {
+        Self {
+            words: Words::new(limits.stripes),
+            slots: Slots::new(),
+            store,
+            counters: CacheCounters::default(),
+            tables: RwLock::default(),
+            secret,
+            origin: Instant::now(),
+            #[cfg(test)]
+            rules: super::model::Rules::default(),
+        }
+    }
+
+    /// The table of that name, made on first use. Names must be canonical, and known to exist: a table is never
+    /// forgotten.
+    pub fn table(&self, name: &str) -> Arc<CachedTable> {
+        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        known.unwrap_or_else(|| {
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            let id = u32::try_from(tables.len()).expect("there are fewer than 2^32 tables");
+            tables
+                .entry(name.into())
+                .or_insert_with(|| Arc::new(CachedTable::new(id, name, self.secret)))
+                .clone()
+        })
+    }
+
+    /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
+    /// taken, and nothing is allocated.
+    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit> {
+        let entry = self.usable_entry(address)?;
+        let facts = entry.facts();
+        let now_ms = self.milliseconds(now);
+        if now_ms >= facts.expires_ms {
+            return None;
+        }
+        let image = entry.into_image();
+        address.table.counters.hits.raise(address.hash);
+        if image.is_absent() {
+            raise(&address.table.counters.negative_hits);
+        }
+        Some(Hit { image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
+    }
+
+    /// A reader's turn: an answer, a place among those who wait for one, or the order to fetch.
+    ///
+    /// A reader takes at most three turns; after that it reads through, strongly or not as its client wishes, and hands
+    /// what it got to [`ItemCache::observe`].
+    pub fn read(self: &Arc<Self>, address: &Address<'_>, policy: &ReadPolicy, now: Instant) -> Turn {
+        if let Some(hit) = self.lookup(address, now) {
+            return Turn::Hit(hit);
+        }
+        let stripe = self.stripe(address);
+        let mut shard = self.slots.lock(stripe);
+        self.release_if_over(&mut shard, stripe, now);
+        // A fetch may have ended between the first look and the lock.
+        if let Some(hit) = self.lookup(address, now) {
+            return Turn::Hit(hit);
+        }
+        let version = self.version(address.table, stripe);
+        if let Some(flight) = shard.flight(address)
+            && self.may_join(flight.version, version)
+        {
+            if let Some(joiner) = Shard::join(flight) {
+                raise(&address.table.counters.joins);
+                return Turn::Join(joiner);
+            }
+            raise(&self.counters.waiters_turned_away);
+        }
+        raise(&address.table.counters.leads);
+        let consistency = self.consistency(&shard, stripe, version, policy.fill, now);
+        let flight = shard.take_off(address, version);
+        Turn::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
+    }
+
+    /// Takes note of what a read past the cache returned: a client's own consistent read, a transaction's, or one after
+    /// three turns. It must be called before the reader hears the answer, and can only make the cache fresher.
+    pub fn observe(&self, address: &Address<'_>, image: &Image, now: Instant) {
+        let stripe = self.stripe(address);
+        let mut shard = self.slots.lock(stripe);
+        if self.obeys(Rule::ObserveReads) {
+            self.observe_locked(&mut shard, address, image, now);
+        }
+        self.read_completed(&shard, stripe);
+    }
+
+    /// Begins a write of these keys, of one table or several. It must be called before the first byte of the write is
+    /// sent, and the guard be told the verdict before the client is.
+    pub fn begin_write(self: &Arc<Self>, keys: &[Address<'_>], now: Instant) -> WriteGuard {
+        WriteGuard::begin(self.clone(), keys, now)
+    }
+
+    /// Makes everything of the table unusable. For DDL, call it when the request is sent and when its answer came.
+    pub fn void_table(&self, table: &CachedTable) {
+        table.bump();
+        self.counters.bumped(BumpReason::Void);
+    }
+
+    /// Makes everything unusable: something may have changed, and nobody can say what.
+    pub fn void_all(&self) {
+        for table in self.tables.read().unwrap_or_else(PoisonError::into_inner).values() {
+            self.void_table(table);
+        }
+    }
+
+    /// Ends the holds whose time has come, and reclaims a slice of what is dead or expired. To be called a few times a
+    /// second; nothing depends on it but memory, and how soon held keys are cached again.
+    pub fn sweep(&self, now: Instant) {
+        for mut shard in self.slots.each() {
+            for stripe in shard.holds_over(now) {
+                self.release_if_over(&mut shard, stripe, now);
+            }
+        }
+        let now_ms = self.milliseconds(now);
+        let reclaimed = self.store.reclaim(&|hash, entry| {
+            let facts = entry.facts();
+            facts.expires_ms <= now_ms || facts.version.stripe != self.words.load(self.words.stripe(hash))
+        });
+        self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
+    }
+
+    /// Changes the budget. A smaller one is kept at once, by evicting.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        self.store.set_bytes_max(max_bytes);
+    }
+
+    /// What happened so far, and how large the cache is.
+    pub fn stats(&self) -> CacheStats {
+        let mut total = TableStats::default();
+        for table in self.tables.read().unwrap_or_else(PoisonError::into_inner).values() {
+            total += table.stats();
+        }
+        let usage = self.store.usage();
+        CacheStats {
+            total,
+            bumps: self.counters.bumps(),
+            refusals: self.counters.refusals(),
+            holds_active: u64::try_from(self.counters.holds_active.load(Ordering::Relaxed)).unwrap_or(0),
+            waiters_turned_away: self.counters.waiters_turned_away.load(Ordering::Relaxed),
+            evictions: usage.evictions,
+            expired: self.counters.expired.load(Ordering::Relaxed),
+            entries: usage.entries,
+            bytes: usage.bytes,
+            bytes_max: usage.bytes_max,
+        }
+    }
+}
+
+/// What the two kinds of guard build on. Everything that takes a shard must be called with the lock of its stripe.
+impl ItemCache {
+    pub(super) fn stripe(&self, address: &Address<'_>) -> Stripe {
+        self.words.stripe(address.hash)
+    }
+
+    pub(super) fn version(&self, table: &CachedTable, stripe: Stripe) -> Version {
+        Version { stripe: self.words.load(stripe), table: table.word() }
+    }
+
+    /// The entry of the key, if nothing happened that could have made it old. It may have expired.
+    fn usable_entry(&self, address: &Address<'_>) -> Option<Entry> {
+        let entry = self.store.get(address.hash)?;
+        let is_valid = !self.obeys(Rule::ValidateHits)
+            || entry.facts().version == self.version(address.table, self.stripe(address));
+        (is_valid && entry.is_for(address.table.id(), address.key)).then_some(entry)
+    }
+
+    fn may_join(&self, flight: Version, reader: Version) -> bool {
+        flight == reader || !self.obeys(Rule::JoinOnEqualWords)
+    }
+
+    fn consistency(
+        &self,
+        shard: &Shard,
+        stripe: Stripe,
+        version: Version,
+        fill: FillMode,
+        now: Instant,
+    ) -> Consistency {
+        let must_be_strong = match fill {
+            FillMode::Strong => true,
+            FillMode::Eventual => false,
+            FillMode::Adaptive => {
+                shard.has_writers(stripe)
+                    || version.is_held()
+                    || self.words.is_touched(stripe, self.seconds(now))
+            }
+        };
+        if must_be_strong { Consistency::Strong } else { Consistency::Eventual }
+    }
+
+    /// Compares what somebody has read with what the cache would answer, now or when the current flight lands.
+    pub(super) fn observe_locked(
+        &self,
+        shard: &mut Shard,
+        address: &Address<'_>,
+        image: &Image,
+        now: Instant,
+    ) {
+        let stripe = self.stripe(address);
+        self.words.touch(stripe, self.seconds(now));
+        // Expired entries count: another thread's clock reading may be a little older.
+        let stale = self.usable_entry(address).filter(|entry| !entry.holds(image));
+        let version = self.version(address.table, stripe);
+        let agrees = match shard.flight(address) {
+            Some(flight) if flight.version == version => flight.note_seen(image),
+            _ => true,
+        };
+        if stale.is_some() || !agrees {
+            self.bump(stripe, BumpReason::Observed);
+        }
+        if stale.is_some_and(|entry| self.milliseconds(now) < entry.facts().expires_ms)
+            && !shard.has_writers(stripe)
+        {
+            raise(&address.table.counters.stale_observed);
+        }
+    }
+
+    /// Every read of the stripe that completes goes through here. True if a write is in flight: what was read may be
+    /// newer than the image that write wants to store, so neither is stored.
+    pub(super) fn read_completed(&self, shard: &Shard, stripe: Stripe) -> bool {
+        let during_write = shard.has_writers(stripe) && self.obeys(Rule::ReadsKillWriteInstalls);
+        if during_write {
+            self.bump(stripe, BumpReason::ReadDuringWrite);
+        }
+        during_write
+    }
+
+    /// Stores an image. The caller has made sure that `version` vouches for it.
+    pub(super) fn install(
+        &self,
+        address: &Address<'_>,
+        image: &Image,
+        version: Version,
+        policy: &ReadPolicy,
+        read_at: Instant,
+    ) -> bool {
+        let ttl = if image.is_absent() { policy.negative_ttl } else { policy.ttl };
+        if ttl == Some(Duration::ZERO) {
+            self.counters.refused(Refusal::Policy);
+            return false;
+        }
+        let read_ms = self.milliseconds(read_at);
+        let expires_ms = ttl.map_or(NEVER_MS, |ttl| (read_ms + jittered_ms(ttl)).min(NEVER_MS));
+        let facts = Facts { version, table: address.table.id(), read_ms, expires_ms };
+        let is_stored = image.body().len() <= policy.item_bytes_max
+            && Entry::pack(facts, address.key, image)
+                .is_some_and(|entry| self.store.insert(address.hash, entry));
+        if !is_stored {
+            self.counters.refused(Refusal::Size);
+        }
+        is_stored
+    }
+
+    pub(super) fn bump(&self, stripe: Stripe, reason: BumpReason) {
+        self.words.bump(stripe);
+        self.counters.bumped(reason);
+    }
+
+    /// Nothing of the stripe is cached from now until [`HOLD`] has passed.
+    pub(super) fn hold(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {
+        if !self.obeys(Rule::HoldUnknown) {
+            return self.bump(stripe, BumpReason::Unknown);
+        }
+        if shard.hold_until(stripe, now + HOLD) {
+            self.words.hold(stripe);
+            self.counters.bumped(BumpReason::Unknown);
+            self.counters.holds_active.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.bump(stripe, BumpReason::Unknown);
+        }
+    }
+
+    fn release_if_over(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {
+        if shard.is_hold_over(stripe, now) {
+            shard.end_hold(stripe);
+            // What this node may have written as late as now is a write like any other.
+            self.words.touch(stripe, self.seconds(now));
+            self.words.release(stripe);
+            self.counters.bumped(BumpReason::HoldEnd);
+            self.counters.holds_active.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn seconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_secs()
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        // 2^64 milliseconds are 585 million years.
+        now.saturating_duration_since(self.origin).as_millis() as u64
+    }
+}
+
+/// The rules of the protocol that a test can switch off, to see that the model test misses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// A successful write bumps.
+    BumpOnSuccess,
+    /// A refused write bumps all the same.
+    BumpOnRefusal,
+    /// An unknown outcome is followed by a hold.
+    HoldUnknown,
+    /// An unknown outcome is noted at all.
+    NoteUnknown,
+    /// A reader joins a flight only if no word moved since it was sent.
+    JoinOnEqualWords,
+    /// What was lately written is read strongly.
+    TouchOnWrite,
+    /// Reads past the cache are compared with it.
+    ObserveReads,
+    /// So are fetches that another one superseded.
+    ObserveSuperseded,
+    /// A fetch that contradicts what was seen is not stored.
+    HeedWhatWasSeen,
+    /// A hit compares the word.
+    ValidateHits,
+    /// A write stores its image only if the word did not move since it began.
+    WriteInstallsByCompareAndSwap,
+    /// A read that completes while a write is in flight keeps the write from storing its image.
+    ReadsKillWriteInstalls,
+}
+
+impl ItemCache {
+    #[cfg(test)]
+    pub(super) fn obeys(&self, rule: Rule) -> bool {
+        self.rules.obeyed(rule)
+    }
+
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub(super) fn obeys(&self, _rule: Rule) -> bool {
+        true
+    }
+}
+
+/// Up to a tenth less, never more: the promise names the TTL as the latest moment.
+fn jittered_ms(ttl: Duration) -> u64 {
+    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(NEVER_MS).min(NEVER_MS);
+    ttl_ms - fastrand::u64(0..=ttl_ms / 10)
+}
+
+/// The standard library's own source of random keys for hash maps, asked twice.
+fn random_secret() -> (u64, u64) {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    (RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
+}

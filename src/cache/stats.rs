@@ -1,0 +1,242 @@
+//! Plain counters of what the cache did; the edge turns them into metrics.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Why an epoch word moved, and with it every entry of its stripe died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BumpReason {
+    /// A write succeeded.
+    Write,
+    /// A write was refused; some refusals follow a first attempt that happened.
+    Refused,
+    /// A write's outcome is unknown.
+    Unknown,
+    /// The hold after an unknown outcome ended.
+    HoldEnd,
+    /// A fill brought another image than a strong read had seen meanwhile.
+    Conflict,
+    /// A fill was given up.
+    Abandoned,
+    /// A strong read, or a fill that had been superseded, contradicted the cache.
+    Observed,
+    /// A read completed while a write was in flight, so the write's image may be older than what the reader saw.
+    ReadDuringWrite,
+    /// A table was voided, or all tables were.
+    Void,
+}
+
+/// Why an image was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The word moved since the read or the write was sent.
+    Word,
+    /// The stripe was held after an unknown outcome.
+    Hold,
+    /// A strong read had seen something else.
+    Conflict,
+    /// A write to the stripe was in flight when the read completed.
+    WriteInFlight,
+    /// Larger than the policy or the store takes.
+    Size,
+    /// Its time to live is zero.
+    Policy,
+}
+
+impl BumpReason {
+    /// Every reason, for those who label counters with it.
+    pub const ALL: [Self; 9] = [
+        Self::Write,
+        Self::Refused,
+        Self::Unknown,
+        Self::HoldEnd,
+        Self::Conflict,
+        Self::Abandoned,
+        Self::Observed,
+        Self::ReadDuringWrite,
+        Self::Void,
+    ];
+
+    /// The value of the label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::HoldEnd => "hold_end",
+            Self::Conflict => "conflict",
+            Self::Abandoned => "abandoned",
+            Self::Observed => "observed",
+            Self::ReadDuringWrite => "read_during_write",
+            Self::Void => "void",
+        }
+    }
+}
+
+impl Refusal {
+    /// Every reason, for those who label counters with it.
+    pub const ALL: [Self; 6] =
+        [Self::Word, Self::Hold, Self::Conflict, Self::WriteInFlight, Self::Size, Self::Policy];
+
+    /// The value of the label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Word => "word",
+            Self::Hold => "hold",
+            Self::Conflict => "conflict",
+            Self::WriteInFlight => "write_in_flight",
+            Self::Size => "size",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// What happened in one table since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Lookups answered from memory, those of absent items included.
+    pub hits: u64,
+    /// Hits that said there is no item.
+    pub negative_hits: u64,
+    /// Reads that fetched.
+    pub leads: u64,
+    /// Reads that waited on another one's fetch.
+    pub joins: u64,
+    /// Images stored by reads.
+    pub fills_installed: u64,
+    /// Images stored by writes.
+    pub writes_installed: u64,
+    /// Contradictions between the cache and a strong read that no write of this node explains.
+    pub stale_observed: u64,
+}
+
+impl TableStats {
+    /// Reads not answered from memory.
+    pub fn misses(&self) -> u64 {
+        self.leads + self.joins
+    }
+}
+
+/// What happened in the whole cache, and how large it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheStats {
+    /// The sum over all tables.
+    pub total: TableStats,
+    /// Times a word moved, in the order of [`BumpReason::ALL`].
+    pub bumps: [u64; BumpReason::ALL.len()],
+    /// Images not stored, in the order of [`Refusal::ALL`].
+    pub refusals: [u64; Refusal::ALL.len()],
+    /// Stripes now held after unknown outcomes.
+    pub holds_active: u64,
+    /// Reads that fetched although a fetch was under way, because too many were waiting on it.
+    pub waiters_turned_away: u64,
+    /// Entries pushed out by newer ones.
+    pub evictions: u64,
+    /// Entries found dead or expired and reclaimed.
+    pub expired: u64,
+    /// Entries now, dead ones not yet reclaimed included.
+    pub entries: u64,
+    /// Bytes they occupy, keys and overhead included.
+    pub bytes: u64,
+    /// The budget for those bytes.
+    pub bytes_max: u64,
+}
+
+impl CacheStats {
+    /// Times a word moved for that reason.
+    pub fn bumps(&self, reason: BumpReason) -> u64 {
+        self.bumps[reason as usize]
+    }
+
+    /// Images not stored for that reason.
+    pub fn refusals(&self, reason: Refusal) -> u64 {
+        self.refusals[reason as usize]
+    }
+}
+
+/// A counter that many threads raise at once: each key raises one of a few cells, on cache lines of their own.
+#[derive(Debug, Default)]
+pub(super) struct SpreadCounter([Cell; 8]);
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cell(AtomicU64);
+
+impl SpreadCounter {
+    pub(super) fn raise(&self, hash: u64) {
+        self.0[(hash >> 61) as usize].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TableCounters {
+    pub(super) hits: SpreadCounter,
+    pub(super) negative_hits: AtomicU64,
+    pub(super) leads: AtomicU64,
+    pub(super) joins: AtomicU64,
+    pub(super) fills_installed: AtomicU64,
+    pub(super) writes_installed: AtomicU64,
+    pub(super) stale_observed: AtomicU64,
+}
+
+impl TableCounters {
+    pub(super) fn snapshot(&self) -> TableStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TableStats {
+            hits: self.hits.sum(),
+            negative_hits: read(&self.negative_hits),
+            leads: read(&self.leads),
+            joins: read(&self.joins),
+            fills_installed: read(&self.fills_installed),
+            writes_installed: read(&self.writes_installed),
+            stale_observed: read(&self.stale_observed),
+        }
+    }
+}
+
+impl std::ops::AddAssign for TableStats {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.negative_hits += other.negative_hits;
+        self.leads += other.leads;
+        self.joins += other.joins;
+        self.fills_installed += other.fills_installed;
+        self.writes_installed += other.writes_installed;
+        self.stale_observed += other.stale_observed;
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct CacheCounters {
+    bumps: [AtomicU64; BumpReason::ALL.len()],
+    refusals: [AtomicU64; Refusal::ALL.len()],
+    pub(super) holds_active: AtomicI64,
+    pub(super) waiters_turned_away: AtomicU64,
+    pub(super) expired: AtomicU64,
+}
+
+impl CacheCounters {
+    pub(super) fn bumped(&self, reason: BumpReason) {
+        self.bumps[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self, reason: Refusal) {
+        self.refusals[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn bumps(&self) -> [u64; BumpReason::ALL.len()] {
+        std::array::from_fn(|index| self.bumps[index].load(Ordering::Relaxed))
+    }
+
+    pub(super) fn refusals(&self) -> [u64; Refusal::ALL.len()] {
+        std::array::from_fn(|index| self.refusals[index].load(Ordering::Relaxed))
+    }
+}
+
+/// Adds one.
+pub(super) fn raise(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

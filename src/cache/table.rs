@@ -1,0 +1,70 @@
+//! A table as the cache sees it: a word that voids everything of it, and a secret to hash its keys with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use siphasher::sip::SipHasher13;
+
+use super::stats::{TableCounters, TableStats};
+
+/// One table's part of the cache. Get it from [`super::ItemCache::table`], once, and keep it.
+#[derive(Debug)]
+pub struct CachedTable {
+    id: u32,
+    name: Box<str>,
+    /// Captured by every read and kept in every entry, like the word of a stripe. A bump voids the whole table.
+    word: AtomicU64,
+    /// Random for each process: a client who could choose colliding keys could aim its writes at the stripe of another
+    /// client's key, and keep that key out of the cache.
+    secret: (u64, u64),
+    pub(super) counters: TableCounters,
+}
+
+/// A key in a table, hashed once.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    pub(super) table: &'a Arc<CachedTable>,
+    pub(super) key: &'a [u8],
+    pub(super) hash: u64,
+}
+
+impl CachedTable {
+    pub(super) fn new(id: u32, name: &str, secret: (u64, u64)) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            word: AtomicU64::new(0),
+            // Another secret for each table, so that one hash names table and key together.
+            secret: (secret.0 ^ u64::from(id), secret.1),
+            counters: TableCounters::default(),
+        }
+    }
+
+    /// The table's name, as it was asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address of a key, from its canonical bytes: equal keys must be equal bytes.
+    pub fn address<'a>(self: &'a Arc<Self>, key_bytes: &'a [u8]) -> Address<'a> {
+        let hash = SipHasher13::new_with_keys(self.secret.0, self.secret.1).hash(key_bytes);
+        Address { table: self, key: key_bytes, hash }
+    }
+
+    /// What happened in this table so far.
+    pub fn stats(&self) -> TableStats {
+        self.counters.snapshot()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn word(&self) -> u64 {
+        self.word.load(Ordering::Acquire)
+    }
+
+    pub(super) fn bump(&self) {
+        self.word.fetch_add(1, Ordering::AcqRel);
+    }
+}
