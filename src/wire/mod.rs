@@ -3,6 +3,7 @@
 pub mod json;
 
 pub mod attribute;
+pub mod legacy;
 pub mod request;
 pub mod shape;
 

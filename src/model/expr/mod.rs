@@ -1,1 +1,24 @@
-//! The expression languages of DynamoDB and their legacy twins.
+//! DynamoDB's expression languages: condition, filter, key condition, projection and update, with their legacy twins.
+//!
+//! Text flows in through `lexer` and `parser`, which know grammar only and give a tree as written. Each language then
+//! resolves that tree against the request's [`Bindings`], checks it in the service's order and words, and keeps an owned
+//! tree in which no placeholder is left: two requests of one meaning have equal trees, whatever they called their names.
+//! Evaluation never fails on a missing attribute or a foreign type where the service does not. Legacy parameters arrive
+//! as values already decoded ([`legacy`]) and become the same trees.
+
+mod bindings;
+mod path;
+
+mod condition;
+mod key_condition;
+mod projection;
+mod update;
+
+pub mod legacy;
+
+pub use bindings::{Bindings, check_placeholders};
+pub use condition::{Condition, Context};
+pub use key_condition::{KeyCondition, KeyInterval, SortInterval};
+pub use path::{Path, Step};
+pub use projection::Paths;
+pub use update::Update;
