@@ -9,8 +9,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The deepest nesting of arrays and objects in a request. 32 levels of attribute values need 2 each, and the envelope a few.
-pub const DEPTH_MAX: usize = 100;
+/// The deepest nesting of arrays and objects in a request. 32 levels of attribute values need 2 each and the envelope a few;
+/// the rest is for requests that deserve to hear that their values are nested too deeply, and not that they are no JSON.
+pub const DEPTH_MAX: usize = 256;
 
 /// A JSON value that borrows from its text where no escape stands in the way.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,8 @@ impl<'a> Json<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
+        // The limit is ours, in `Node`: serde_json's own is fixed at 128.
+        deserializer.disable_recursion_limit();
         let value = Node { depth: 0 }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
