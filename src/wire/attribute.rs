@@ -4,6 +4,7 @@
 //! types themselves (`{"S": 5}`) are [`crate::wire::shape`]'s matter; here they only must not be misread. Encoding
 //! is canonical: one value has one text.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use base64::Engine;
@@ -17,6 +18,9 @@ use crate::wire::json::write_string;
 
 /// The deepest level that a value may stand on; an item's attribute stands on the first.
 pub const LEVELS_MAX: usize = 32;
+
+/// The most bytes of an attribute's name.
+const NAME_BYTES_MAX: usize = 65535;
 
 /// The types in the order in which the service looks at a value that claims several.
 const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "NULL", "BS", "NS", "SS", "L", "M"];
@@ -34,7 +38,10 @@ pub fn value_from_json(json: &Json<'_>) -> Result<AttributeValue, ApiError> {
 /// # Errors
 /// The service's own.
 pub fn item_from_json(json: &Json<'_>) -> Result<Item, ApiError> {
-    decode_item(json, 1)
+    let members = json.members().ok_or_else(wrong_type)?;
+    check_names(members)?;
+    // Too deep a value anywhere in an item is told before any other fault of its values.
+    decode_members(members, 1).map_err(|error| if is_too_deep(json, 0) { too_deep() } else { error })
 }
 
 /// Appends a value as JSON, numbers in normal form.
@@ -99,17 +106,49 @@ fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn decode_item(json: &Json<'_>, level: usize) -> Result<Item, ApiError> {
-    let members = json.members().ok_or_else(wrong_type)?;
+/// The members of a JSON object.
+type Members<'a> = [(Cow<'a, str>, Json<'a>)];
+
+fn check_names(members: &Members<'_>) -> Result<(), ApiError> {
+    for (name, _) in members {
+        match name.len() {
+            0 => return Err(ApiError::validation("Empty attribute name")),
+            1..=NAME_BYTES_MAX => {}
+            _ => {
+                return Err(ApiError::validation(
+                    "Attribute name is too large, must be less than 65536 bytes",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn decode_members(members: &Members<'_>, level: usize) -> Result<Item, ApiError> {
     members.iter().map(|(name, value)| Ok((name.clone().into_owned(), decode_value(value, level)?))).collect()
+}
+
+fn too_deep() -> ApiError {
+    ApiError::validation(
+        "Nesting Levels have exceeded supported limits: \
+         Attributes in the item have nested levels beyond supported limit",
+    )
+}
+
+/// True when a value stands too deep in the entries of a map or the elements of a list that stands on this level.
+fn is_too_deep(collection: &Json<'_>, level: usize) -> bool {
+    let is_value_too_deep = |value: &Json<'_>| {
+        let inner = ["M", "L"].iter().filter_map(|name| value.get(name));
+        level >= LEVELS_MAX || inner.into_iter().any(|inner| is_too_deep(inner, level + 1))
+    };
+    let entries = collection.members().unwrap_or_default().iter().map(|(_, value)| value);
+    let mut values = entries.chain(collection.elements().unwrap_or_default());
+    values.any(is_value_too_deep)
 }
 
 fn decode_value(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
     if level > LEVELS_MAX {
-        return Err(ApiError::validation(
-            "Nesting Levels have exceeded supported limits: \
-             Attributes in the item have nested levels beyond supported limit",
-        ));
+        return Err(too_deep());
     }
     if let Json::Object(members) = json
         && let [(name, content)] = members.as_slice()
@@ -153,7 +192,11 @@ fn decode_content(name: &str, content: &Json<'_>, level: usize) -> Result<Attrib
             true => AttributeValue::Null,
             false => return Err(invalid_values("Null attribute value types must have the value of true")),
         },
-        "M" => AttributeValue::M(decode_item(content, level + 1)?),
+        "M" => {
+            let members = content.members().ok_or_else(wrong_type)?;
+            check_names(members)?;
+            AttributeValue::M(decode_members(members, level + 1)?)
+        }
         "L" => {
             let elements = content.elements().ok_or_else(wrong_type)?.iter();
             AttributeValue::L(
@@ -404,6 +447,33 @@ mod tests {
         }
     }
 
+    fn refusal(item: &str) -> String {
+        let json = Json::parse(item.as_bytes()).unwrap();
+        item_from_json(&json).unwrap_err().message.unwrap().into_owned()
+    }
+
+    #[test]
+    fn attribute_names_are_neither_empty_nor_too_long() {
+        let long = "n".repeat(65536);
+        let too_large = "Attribute name is too large, must be less than 65536 bytes";
+        assert_eq!(refusal(r#"{"a":{"N":"x"},"":{"S":"x"}}"#), "Empty attribute name");
+        assert_eq!(refusal(r#"{"a":{"L":[{"M":{"":{"S":"x"}}}]}}"#), "Empty attribute name");
+        assert_eq!(refusal(&format!(r#"{{"{long}":{{"S":"x"}}}}"#)), too_large);
+        assert!(
+            item_from_json(&Json::parse(format!(r#"{{"{}":{{"S":"x"}}}}"#, &long[1..]).as_bytes()).unwrap())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn too_deep_a_value_is_told_before_other_faults_of_values() {
+        let deep = format!("{}{{\"S\":\"leaf\"}}{}", "{\"M\":{\"n\":".repeat(40), "}}".repeat(40));
+        let item = format!(r#"{{"a":{{"N":"x"}},"m":{{"M":{{"":{{"S":"x"}}}}}},"d":{deep}}}"#);
+        assert!(refusal(&item).starts_with("Nesting Levels have exceeded supported limits"));
+        let item = format!(r#"{{"d":{deep},"":{{"S":"x"}}}}"#);
+        assert_eq!(refusal(&item), "Empty attribute name");
+    }
+
     fn any_value() -> impl Strategy<Value = AttributeValue> {
         let number = (any::<i64>(), -100i32..80)
             .prop_map(|(whole, exponent)| Number::parse(&format!("{whole}e{exponent}")).unwrap());
@@ -424,7 +494,7 @@ mod tests {
         leaf.prop_recursive(6, 60, 6, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(AttributeValue::L),
-                proptest::collection::btree_map(any::<String>(), inner, 0..6).prop_map(AttributeValue::M),
+                proptest::collection::btree_map("\\PC{1,8}", inner, 0..6).prop_map(AttributeValue::M),
             ]
         })
     }

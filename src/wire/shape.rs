@@ -431,6 +431,20 @@ mod tests {
     }
 
     #[test]
+    fn attribute_names_end_before_64_kib() {
+        let long = "n".repeat(65536);
+        for member in [
+            format!(r#""AttributesToGet":["{long}"]"#),
+            format!(r##""ExpressionAttributeNames":{{"#a":"{long}"}}"##),
+            format!(r#""QueryFilter":{{"{long}":{{"ComparisonOperator":"NULL"}}}}"#),
+        ] {
+            let body = format!(r#"{{"TableName":"abc",{member}}}"#);
+            let (_, words) = answer(Operation::Query, &body).unwrap();
+            assert!(words.contains("Member must have length less than or equal to 65535"));
+        }
+    }
+
+    #[test]
     fn an_index_update_needs_one_kind_of_throughput() {
         let body = |members: &str| {
             format!(r#"{{"TableName":"abc","GlobalSecondaryIndexUpdates":[{{"Update":{{{members}}}}}]}}"#)
@@ -545,6 +559,14 @@ mod tests {
         }
         let _ = item_from_json(&json);
         let _ = value_from_json(&json);
+    }
+
+    #[test]
+    fn the_deepest_request_is_read_like_any_other() {
+        for (open, close) in [("[", "]"), ("{\"M\":", "}"), ("{\"L\":[", "]}"), ("{\"Expected\":", "}")] {
+            let levels = 250 / close.len();
+            read_all(format!("{}{}", open.repeat(levels) + "{}", close.repeat(levels)).as_bytes());
+        }
     }
 
     proptest! {

@@ -18,6 +18,9 @@ const NAME_MIN: usize = 3;
 /// Table names are this long at most.
 const NAME_MAX: usize = 255;
 
+/// The names of attributes are this long at most.
+const ATTRIBUTE_NAME_MAX: usize = 65535;
+
 /// Checks a whole body, whose types have been checked.
 pub(super) fn check_body(members: &'static [Member], body: &Json<'_>) -> Result<(), ApiError> {
     let mut violations = Vec::new();
@@ -252,8 +255,14 @@ fn check_map(located: &Located<'_>, rule: &Map, out: &mut Vec<Violation>) {
         return;
     }
     let entries = located.value.members().unwrap_or_default();
-    if let Some(tables) = rule.tables {
-        check_tables(located, &tables, entries, out);
+    match rule.tables {
+        Some(tables) => check_tables(located, &tables, entries, out),
+        // The keys of all other maps are names of attributes, or stand for some.
+        None if entries.iter().any(|(name, _)| name.len() > ATTRIBUTE_NAME_MAX) => {
+            let words = format!("Map keys must satisfy constraint: [{}]", too_long(ATTRIBUTE_NAME_MAX));
+            out.push(located.violation(Echo::Java, Standing::Joins, &words));
+        }
+        None => {}
     }
     for (name, entry) in entries {
         if out.len() >= VIOLATIONS_MAX {

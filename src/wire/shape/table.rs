@@ -132,8 +132,9 @@ const TABLE_CLASS: Kind = one_of(&["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
 
 const VALUES: Kind = map(&VALUE);
 const VALUE_LIST: Kind = list(&VALUE);
-const NAMES: Kind = map(&TEXT);
-const ATTRIBUTES_TO_GET: Kind = list_of(1, 255, &TEXT);
+const ATTRIBUTE_NAME: Kind = sized(0, 65535);
+const NAMES: Kind = map(&ATTRIBUTE_NAME);
+const ATTRIBUTES_TO_GET: Kind = list_of(1, 255, &ATTRIBUTE_NAME);
 const EXPECTED: Kind = map(&structure(
     "ExpectedAttributeValue",
     &[
