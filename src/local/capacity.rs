@@ -51,7 +51,7 @@ impl Units {
     }
 
     fn write_json(self, out: &mut Vec<u8>) {
-        let fraction = if self.halves % 2 == 0 { ".0" } else { ".5" };
+        let fraction = if self.halves.is_multiple_of(2) { ".0" } else { ".5" };
         out.extend_from_slice(itoa::Buffer::new().format(self.halves / 2).as_bytes());
         out.extend_from_slice(fraction.as_bytes());
     }

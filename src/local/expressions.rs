@@ -2,8 +2,61 @@
 //!
 //! Parsing is [`crate::model::expr`]'s; here is only what the operations have in common before it.
 
-use crate::model::ApiError;
+use std::collections::BTreeMap;
+
+use crate::model::expr::{self, Bindings};
+use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
+use crate::wire::attribute::value_from_json;
+
+/// The names and values that a request brings for its expressions.
+#[derive(Debug)]
+pub(crate) struct Placeholders {
+    names: Option<BTreeMap<String, String>>,
+    values: Option<BTreeMap<String, AttributeValue>>,
+}
+
+impl Placeholders {
+    /// Reads `ExpressionAttributeNames` and `ExpressionAttributeValues` of `body`.
+    ///
+    /// # Errors
+    /// The service's own for empty maps, keys that are no placeholders, and values that are none.
+    pub(crate) fn parse(body: &Json<'_>) -> Result<Self, ApiError> {
+        let names = body.get("ExpressionAttributeNames").and_then(Json::members).map(|members| {
+            let texts = members.iter().filter_map(|(name, value)| Some((name.to_string(), value.text()?)));
+            texts.map(|(placeholder, name)| (placeholder, name.to_owned())).collect()
+        });
+        let mut invalid = None;
+        let values = body.get("ExpressionAttributeValues").and_then(Json::members).map(|members| {
+            let values = members.iter().map(|(placeholder, json)| {
+                let value = value_from_json(json).unwrap_or_else(|error| {
+                    invalid.get_or_insert_with(|| invalid_value(placeholder, &error));
+                    AttributeValue::Null
+                });
+                (placeholder.to_string(), value)
+            });
+            values.collect()
+        });
+        // The service looks at all placeholders before it looks at a value.
+        expr::check_placeholders(names.as_ref(), values.as_ref())?;
+        if let Some(error) = invalid {
+            return Err(error);
+        }
+        Ok(Self { names, values })
+    }
+
+    /// The same for the expression parsers.
+    pub(crate) fn bindings(&self) -> Bindings<'_> {
+        Bindings::new(self.names.as_ref(), self.values.as_ref())
+    }
+}
+
+fn invalid_value(placeholder: &str, error: &ApiError) -> ApiError {
+    ApiError::validation(format!(
+        "ExpressionAttributeValues contains invalid value: {} for key {placeholder}",
+        error.message.as_deref().unwrap_or_default()
+    ))
+}
 
 /// Refuses a request that mixes expressions with their legacy twins, or that brings names or values without an expression
 /// to use them. `expressions` and `legacy` are the operation's members of either kind, in the service's order.
