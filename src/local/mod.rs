@@ -9,9 +9,18 @@ pub mod catalog;
 pub mod rows;
 mod tables;
 
+mod batch;
+mod items;
+
+pub(crate) mod answer;
 pub(crate) mod capacity;
 pub(crate) mod expressions;
 pub(crate) mod indexes;
+pub(crate) mod keys;
+pub(crate) mod write;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::{Arc, Mutex};
 
@@ -80,6 +89,12 @@ impl Local {
         let body = Json::parse(&request.body).map_err(malformed)?;
         shape::check(request.operation, &body)?;
         match request.operation {
+            Operation::GetItem => self.get_item(&body),
+            Operation::PutItem => self.put_item(&body).await,
+            Operation::UpdateItem => self.update_item(&body).await,
+            Operation::DeleteItem => self.delete_item(&body).await,
+            Operation::BatchGetItem => self.batch_get_item(&body),
+            Operation::BatchWriteItem => self.batch_write_item(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
             Operation::DescribeTable => self.describe_table(&body),

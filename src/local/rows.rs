@@ -59,6 +59,16 @@ pub fn encode_row(item: &Item) -> Vec<u8> {
     out
 }
 
+/// The item's size in bytes, as the service counts it, that a stored value says.
+pub fn size_bytes(row: &[u8]) -> usize {
+    u32::from_le_bytes(row.first_chunk().copied().unwrap_or_default()) as usize
+}
+
+/// The item's JSON text in a stored value.
+pub fn json_text(row: &[u8]) -> &[u8] {
+    row.get(SIZE_BYTES..).unwrap_or_default()
+}
+
 /// A stored item, not yet parsed.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -79,13 +89,17 @@ impl Row {
 
     /// The item's size in bytes, as the service counts it.
     pub fn size_bytes(&self) -> usize {
-        let size = self.bytes.first_chunk().copied().unwrap_or_default();
-        u32::from_le_bytes(size) as usize
+        size_bytes(&self.bytes)
     }
 
     /// The item's JSON text, ready to be sent.
     pub fn json(&self) -> Bytes {
         self.bytes.slice(SIZE_BYTES..)
+    }
+
+    /// The item's JSON text, borrowed.
+    pub fn json_text(&self) -> &[u8] {
+        json_text(&self.bytes)
     }
 
     /// The item itself.

@@ -1,0 +1,88 @@
+//! An answer's JSON object, written member by member straight to bytes.
+
+use crate::wire::json;
+
+/// A JSON object under way.
+#[derive(Debug)]
+pub(crate) struct ObjectWriter {
+    out: Vec<u8>,
+}
+
+impl ObjectWriter {
+    /// An object without members; `bytes` is a guess of its length.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes);
+        out.push(b'{');
+        Self { out }
+    }
+
+    /// Begins a member; its value must be appended to what is returned.
+    pub(crate) fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        if self.out.len() > 1 {
+            self.out.push(b',');
+        }
+        json::write_string(name, &mut self.out);
+        self.out.push(b':');
+        &mut self.out
+    }
+
+    /// The finished object.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.out.push(b'}');
+        self.out
+    }
+}
+
+/// Appends a JSON array of what `write` appends for each element.
+pub(crate) fn write_array<T>(
+    elements: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(b'[');
+    write_parted(elements, out, write);
+    out.push(b']');
+}
+
+/// Appends a JSON object with a member for each element: its name, and what `write` appends for the rest.
+pub(crate) fn write_map<'a, T>(
+    elements: impl IntoIterator<Item = (&'a str, T)>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(b'{');
+    write_parted(elements, out, |(name, element), out| {
+        json::write_string(name, out);
+        out.push(b':');
+        write(element, out);
+    });
+    out.push(b'}');
+}
+
+fn write_parted<T>(
+    elements: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    for (position, element) in elements.into_iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_parted_by_commas_and_names_are_escaped() {
+        let mut object = ObjectWriter::with_capacity(0);
+        object.member("a\"").extend_from_slice(b"1");
+        write_array([1, 2], object.member("b"), |number, out| out.extend_from_slice(&[b'0' + number]));
+        write_map([("x", 3)], object.member("c"), |number, out| out.extend_from_slice(&[b'0' + number]));
+        assert_eq!(object.finish(), br#"{"a\"":1,"b":[1,2],"c":{"x":3}}"#);
+        assert_eq!(ObjectWriter::with_capacity(0).finish(), b"{}");
+    }
+}

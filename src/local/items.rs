@@ -1,0 +1,701 @@
+//! GetItem, PutItem, UpdateItem and DeleteItem: from a request's body to its answer's.
+//!
+//! What a request alone decides is checked and parsed before the job, in the service's order, so that the single writer
+//! only does what needs the table and the item.
+
+use std::sync::Arc;
+
+use crate::model::expr::{Bindings, Condition, Context, Paths, Update};
+use crate::model::schema::IndexKind;
+use crate::model::{ApiError, Item};
+use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::{Json, legacy};
+
+use super::answer::ObjectWriter;
+use super::capacity::{CapacityReport, Consistency, Consumed, Units};
+use super::catalog::Table;
+use super::expressions::{Placeholders, refuse_mixture};
+use super::keys::{self, KeySource};
+use super::rows::{self, Row};
+use super::store::{StoreError, Writes};
+use super::write::{Action, Existing, ItemChange, ItemWrite, Judged, NewItem, OnFailure};
+use super::{Handled, Local, LocalError};
+
+impl Local {
+    /// Reads one item.
+    pub(crate) fn get_item(&self, body: &Json<'_>) -> Handled {
+        refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
+        let attributes = item_from_json(required(body, "Key")?)?;
+        let selection = Selection::parse(body)?;
+        let table_name = table_name(body)?;
+        let table = self.catalog.table(table_name)?;
+        let key = keys::key_from(&table.schema.key, &attributes, KeySource::KeyMember)?;
+        selection.check_against(&table)?;
+
+        let row = self.snapshot()?.get(table.items, &rows::item_key(&key))?.map(Row::new).transpose()?;
+        let mut answer =
+            ObjectWriter::with_capacity(row.as_ref().map_or(0, |row| row.json_text().len()) + 128);
+        if let Some(row) = &row {
+            selection.write(row, answer.member("Item"))?;
+        }
+        let report = CapacityReport::requested(body);
+        if report.is_wanted() {
+            let mut consumed = Consumed::default();
+            let bytes = row.as_ref().map_or(0, Row::size_bytes);
+            consumed.add_table(Units::read(bytes, Consistency::requested(body)));
+            consumed.write_json(table_name, report, answer.member("ConsumedCapacity"));
+        }
+        Ok(answer.finish())
+    }
+
+    /// Puts an item in the place of whatever has its key.
+    pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
+        refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
+        let item = item_from_json(required(body, "Item")?)?;
+        let returned = Returned::of_replaced(body)?;
+        let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
+        let condition = parse_condition(body)?;
+        let write = ItemWrite { action, condition, on_failure: OnFailure::requested(body) };
+        self.write_item(body, write, returned).await
+    }
+
+    /// Removes an item.
+    pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
+        refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
+        let action = Action::Delete { key: item_from_json(required(body, "Key")?)? };
+        let returned = Returned::of_replaced(body)?;
+        let condition = parse_condition(body)?;
+        let write = ItemWrite { action, condition, on_failure: OnFailure::requested(body) };
+        self.write_item(body, write, returned).await
+    }
+
+    /// Changes an item, or makes it.
+    pub(crate) async fn update_item(&self, body: &Json<'_>) -> Handled {
+        let expressions = ["UpdateExpression", "ConditionExpression"];
+        refuse_mixture(body, &expressions, &["AttributeUpdates", "Expected"])?;
+        let key = item_from_json(required(body, "Key")?)?;
+        let (change, condition) = parse_update(body)?;
+        let returned = Returned::of_updated(body, change.as_ref());
+        let action = Action::Update { key, change };
+        let write = ItemWrite { action, condition, on_failure: OnFailure::requested(body) };
+        self.write_item(body, write, returned).await
+    }
+
+    async fn write_item(&self, body: &Json<'_>, write: ItemWrite, returned: Returned) -> Handled {
+        let table_name = table_name(body)?;
+        let (catalog, name) = (Arc::clone(&self.catalog), table_name.to_owned());
+        let mut done = self
+            .write_judged(move |writes| {
+                let judged = write.judge(&catalog.table(&name)?, &*writes)?;
+                judged.carry_out(writes)?;
+                Ok(judged)
+            })
+            .await?;
+        let mut answer = ObjectWriter::with_capacity(256);
+        returned.write(&mut done, &mut answer)?;
+        let report = CapacityReport::requested(body);
+        if report.is_wanted() {
+            done.consumed().write_json(table_name, report, answer.member("ConsumedCapacity"));
+        }
+        if wants_collection_metrics(body) && has_collections(&done.table) {
+            write_collection_metrics(&done, answer.member("ItemCollectionMetrics"));
+        }
+        Ok(answer.finish())
+    }
+
+    /// Runs judging work inside a job: its refusal is the request's answer, a broken store fails the commit.
+    pub(super) async fn write_judged<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Writes) -> Result<T, LocalError> + Send + 'static,
+    ) -> Result<T, LocalError> {
+        self.write(move |writes| match work(writes) {
+            Ok(done) => Ok(Ok(done)),
+            Err(LocalError::Api(refusal)) => Ok(Err(refusal)),
+            Err(LocalError::Store(broken)) => Err(broken),
+        })
+        .await
+    }
+}
+
+/// Which part of an item a read gives.
+#[derive(Debug)]
+pub(super) enum Selection {
+    /// All of it, as it is stored.
+    Whole,
+    /// What lies at these paths.
+    Paths(Paths),
+}
+
+impl Selection {
+    /// What the projection parameters of `body` ask for, be they legacy or not.
+    pub(super) fn parse(body: &Json<'_>) -> Result<Self, ApiError> {
+        if let Some(paths) = legacy::attributes_to_get(body)? {
+            return Ok(Self::Paths(paths));
+        }
+        let placeholders = Placeholders::parse(body)?;
+        let mut bindings = placeholders.bindings();
+        let expression = body.get("ProjectionExpression").and_then(Json::text);
+        let paths = expression.map(|text| Paths::parse_projection(text, &mut bindings)).transpose()?;
+        bindings.finish()?;
+        Ok(paths.map_or(Self::Whole, Self::Paths))
+    }
+
+    /// Refuses paths into key attributes.
+    pub(super) fn check_against(&self, table: &Table) -> Result<(), ApiError> {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Paths(paths) => keys::check_nested_roots(&table.schema, paths.nested_roots()),
+        }
+    }
+
+    /// Appends the selected part of an item as JSON. A whole item is not even parsed.
+    pub(super) fn write(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        match self {
+            Self::Whole => out.extend_from_slice(row.json_text()),
+            Self::Paths(paths) => write_item(&paths.project(&row.item()?), out),
+        }
+        Ok(())
+    }
+}
+
+/// What a write answers of the item: `ReturnValues`.
+#[derive(Debug)]
+enum Returned {
+    Nothing,
+    /// The whole item as it was.
+    Old,
+    /// The whole item as it is now.
+    New,
+    /// What was at the paths that an update names.
+    UpdatedOld(Paths),
+    /// What is there now.
+    UpdatedNew(Paths),
+}
+
+impl Returned {
+    /// Of an item that is replaced or removed, only the old one can be asked for.
+    fn of_replaced(body: &Json<'_>) -> Result<Self, ApiError> {
+        match body.get("ReturnValues").and_then(Json::text) {
+            None | Some("NONE") => Ok(Self::Nothing),
+            Some("ALL_OLD") => Ok(Self::Old),
+            Some(_) => Err(ApiError::validation("ReturnValues can only be ALL_OLD or NONE")),
+        }
+    }
+
+    /// Of an item that is updated, either image can be asked for, whole or as far as it was written.
+    fn of_updated(body: &Json<'_>, change: Option<&ItemChange>) -> Self {
+        let targets = || change.map(ItemChange::targets).unwrap_or_default();
+        match body.get("ReturnValues").and_then(Json::text) {
+            Some("ALL_OLD") => Self::Old,
+            Some("ALL_NEW") => Self::New,
+            Some("UPDATED_OLD") => Self::UpdatedOld(targets()),
+            Some("UPDATED_NEW") => Self::UpdatedNew(targets()),
+            Some(_) | None => Self::Nothing,
+        }
+    }
+
+    /// Adds the `Attributes` member, if there is anything to put into it.
+    fn write(&self, done: &mut Judged, answer: &mut ObjectWriter) -> Result<(), StoreError> {
+        match self {
+            Self::Nothing => {}
+            Self::Old => {
+                if let Some(old) = &done.old {
+                    answer.member("Attributes").extend_from_slice(old.row.json_text());
+                }
+            }
+            Self::New => {
+                if let Some(new) = &done.new {
+                    answer.member("Attributes").extend_from_slice(new.json_text());
+                }
+            }
+            Self::UpdatedOld(paths) => {
+                let old = done.old.as_mut().map(Existing::item).transpose()?;
+                write_updated(paths, old, answer);
+            }
+            Self::UpdatedNew(paths) => write_updated(paths, done.new.as_ref().map(NewItem::item), answer),
+        }
+        Ok(())
+    }
+}
+
+fn write_updated(paths: &Paths, item: Option<&Item>, answer: &mut ObjectWriter) {
+    let updated = item.map(|item| paths.project(item)).unwrap_or_default();
+    if !updated.is_empty() {
+        write_item(&updated, answer.member("Attributes"));
+    }
+}
+
+/// The condition of a write, be it an expression or legacy.
+fn parse_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
+    if let Some(condition) = legacy::expected(body)? {
+        return Ok(Some(condition));
+    }
+    let placeholders = Placeholders::parse(body)?;
+    let mut bindings = placeholders.bindings();
+    let condition = condition_expression(body, &mut bindings)?;
+    bindings.finish()?;
+    Ok(condition)
+}
+
+fn condition_expression(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Condition>, ApiError> {
+    let text = body.get("ConditionExpression").and_then(Json::text);
+    text.map(|text| Condition::parse(text, Context::Condition, bindings)).transpose()
+}
+
+/// The change and the condition of an update: they share names and values.
+fn parse_update(body: &Json<'_>) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
+    let legacy_update = legacy::attribute_updates(body)?;
+    let legacy_condition = legacy::expected(body)?;
+    let placeholders = Placeholders::parse(body)?;
+    let mut bindings = placeholders.bindings();
+    let text = body.get("UpdateExpression").and_then(Json::text);
+    let update = text.map(|text| Update::parse(text, &mut bindings)).transpose()?;
+    let condition = condition_expression(body, &mut bindings)?;
+    bindings.finish()?;
+    let change = update.map(ItemChange::Expression).or(legacy_update.map(ItemChange::Legacy));
+    Ok((change, condition.or(legacy_condition)))
+}
+
+/// A member that the shape of the request demands.
+pub(super) fn required<'a, 'b>(body: &'b Json<'a>, member: &str) -> Result<&'b Json<'a>, ApiError> {
+    body.get(member).ok_or_else(|| {
+        let (first, rest) = member.split_at(1);
+        ApiError::validation(format!(
+            "1 validation error detected: Value null at '{}{rest}' failed to satisfy constraint: \
+             Member must not be null",
+            first.to_ascii_lowercase()
+        ))
+    })
+}
+
+fn table_name<'b>(body: &'b Json<'_>) -> Result<&'b str, ApiError> {
+    Ok(required(body, "TableName")?.text().unwrap_or_default())
+}
+
+/// True when an answer is to have item collection metrics, should the table have collections.
+pub(super) fn wants_collection_metrics(body: &Json<'_>) -> bool {
+    body.get("ReturnItemCollectionMetrics").and_then(Json::text) == Some("SIZE")
+}
+
+/// The service keeps account of collections only in tables with a local secondary index.
+pub(super) fn has_collections(table: &Table) -> bool {
+    table.schema.indexes.iter().any(|index| index.kind == IndexKind::Local)
+}
+
+/// Appends the metrics of the collection that a written item belongs to. The size is an estimate in whole gigabytes, and
+/// no collection here comes near the second.
+pub(super) fn write_collection_metrics(done: &Judged, out: &mut Vec<u8>) {
+    let attributes = done.table.schema.key.partition.iter().zip(done.key.partition());
+    let collection: Item =
+        attributes.map(|(attribute, value)| (attribute.name.clone(), value.to_attribute())).collect();
+    out.extend_from_slice(b"{\"ItemCollectionKey\":");
+    write_item(&collection, out);
+    out.extend_from_slice(b",\"SizeEstimateRangeGB\":[0.0,1.0]}");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::local::testing::Backend;
+    use crate::model::Operation::{DeleteItem, GetItem, PutItem, UpdateItem};
+
+    /// An item of `hash` with key `k` and these attributes.
+    fn item(attributes: Value) -> Value {
+        let mut item = json!({"a": {"S": "k"}});
+        let members = item.as_object_mut().unwrap();
+        members.extend(attributes.as_object().unwrap().clone());
+        item
+    }
+
+    fn key() -> Value {
+        json!({"a": {"S": "k"}})
+    }
+
+    /// A request on item `k` of `hash` with these members besides.
+    fn on_key(members: Value) -> Value {
+        let mut body = json!({"TableName": "hash", "Key": key()});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        body
+    }
+
+    fn put(item: Value, members: Value) -> Value {
+        let mut body = json!({"TableName": "hash", "Item": item});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        body
+    }
+
+    /// `UpdateExpression` with values.
+    fn update(expression: &str, values: Value, members: Value) -> Value {
+        let mut body = on_key(members);
+        body["UpdateExpression"] = expression.into();
+        if values != json!({}) {
+            body["ExpressionAttributeValues"] = values;
+        }
+        body
+    }
+
+    #[tokio::test]
+    async fn a_put_item_is_read_back_with_its_numbers_in_normal_form() {
+        let backend = Backend::with_tables().await;
+        let written =
+            item(json!({"n": {"N": "01.50e1"}, "s": {"SS": ["b", "a"]}, "m": {"M": {"l": {"L": []}}}}));
+        assert_eq!(backend.ok(PutItem, put(written, json!({}))).await, json!({}));
+        let read = item(json!({"n": {"N": "15"}, "s": {"SS": ["b", "a"]}, "m": {"M": {"l": {"L": []}}}}));
+        assert_eq!(backend.ok(GetItem, on_key(json!({}))).await, json!({"Item": read}));
+    }
+
+    #[tokio::test]
+    async fn a_missing_item_is_no_member_and_a_projection_of_nothing_is_an_empty_one() {
+        let backend = Backend::with_tables().await;
+        assert_eq!(backend.ok(GetItem, on_key(json!({}))).await, json!({}));
+        backend.put("hash", item(json!({"b": {"S": "x"}, "l": {"L": [{"S": "0"}, {"S": "1"}]}}))).await;
+        let projected = |text: &str| on_key(json!({"ProjectionExpression": text}));
+        assert_eq!(backend.ok(GetItem, projected("z")).await, json!({"Item": {}}));
+        assert_eq!(
+            backend.ok(GetItem, projected("b, l[1]")).await,
+            json!({"Item": {"b": {"S": "x"}, "l": {"L": [{"S": "1"}]}}})
+        );
+        let legacy = on_key(json!({"AttributesToGet": ["b", "z"]}));
+        assert_eq!(backend.ok(GetItem, legacy).await, json!({"Item": {"b": {"S": "x"}}}));
+    }
+
+    #[tokio::test]
+    async fn a_read_costs_by_its_size_and_consistency() {
+        let backend = Backend::with_tables().await;
+        let units = |answer: &Value| answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap();
+        let read = |consistent: bool| {
+            on_key(json!({"ConsistentRead": consistent, "ReturnConsumedCapacity": "TOTAL"}))
+        };
+        assert_eq!(units(&backend.ok(GetItem, read(false)).await), 0.5);
+        backend.put("hash", item(json!({"b": {"S": "x".repeat(4096)}}))).await;
+        assert_eq!(units(&backend.ok(GetItem, read(false)).await), 1.0);
+        assert_eq!(units(&backend.ok(GetItem, read(true)).await), 2.0);
+        let indexes = on_key(json!({"ReturnConsumedCapacity": "INDEXES"}));
+        assert_eq!(
+            backend.ok(GetItem, indexes).await["ConsumedCapacity"],
+            json!({"TableName": "hash", "CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}})
+        );
+    }
+
+    #[tokio::test]
+    async fn keys_that_do_not_fit_the_schema_are_refused_in_the_services_words() {
+        let backend = Backend::with_tables().await;
+        let refused =
+            async |key: Value| backend.invalid(GetItem, json!({"TableName": "hash", "Key": key})).await;
+        let mismatch = "The provided key element does not match the schema";
+        for key in [
+            json!({}),
+            json!({"b": {"S": "x"}}),
+            json!({"a": {"N": "1"}}),
+            json!({"a": {"S": "x"}, "b": {"S": "x"}}),
+        ] {
+            assert_eq!(refused(key).await, mismatch);
+        }
+        assert_eq!(
+            refused(json!({"a": {"S": ""}})).await,
+            "One or more parameter values are not valid. \
+             The AttributeValue for a key attribute cannot contain an empty string value. Key: a"
+        );
+        assert_eq!(
+            refused(json!({"a": {"S": "x".repeat(2049)}})).await,
+            "One or more parameter values were invalid: \
+             Size of hashkey has exceeded the maximum size limit of2048 bytes"
+        );
+        let long_sort = json!({"a": {"S": "x"}, "b": {"S": "x".repeat(1025)}});
+        assert_eq!(
+            backend.invalid(DeleteItem, json!({"TableName": "range", "Key": long_sort})).await,
+            "One or more parameter values were invalid: \
+             Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_put_says_which_key_attribute_is_wrong() {
+        let backend = Backend::with_tables().await;
+        let refused = async |item: Value| backend.invalid(PutItem, put(item, json!({}))).await;
+        assert_eq!(
+            refused(json!({"b": {"S": "x"}})).await,
+            "One or more parameter values were invalid: Missing the key a in the item"
+        );
+        assert_eq!(
+            refused(json!({"a": {"N": "1"}})).await,
+            "One or more parameter values were invalid: Type mismatch for key a expected: S actual: N"
+        );
+    }
+
+    #[tokio::test]
+    async fn index_keys_must_be_of_the_declared_type_and_not_empty() {
+        let backend = Backend::with_tables().await;
+        let refused = async |c: Value| {
+            let item = json!({"a": {"S": "x"}, "b": {"S": "x"}, "c": c});
+            backend.invalid(PutItem, json!({"TableName": "range", "Item": item})).await
+        };
+        assert_eq!(
+            refused(json!({"N": "1"})).await,
+            "One or more parameter values were invalid: \
+             Type mismatch for Index Key c Expected: S Actual: N IndexName: index1"
+        );
+        assert_eq!(
+            refused(json!({"S": ""})).await,
+            "One or more parameter values are not valid. \
+             A value specified for a secondary index key is not supported. \
+             The AttributeValue for a key attribute cannot contain an empty string value. \
+             IndexName: index1, IndexKey: c"
+        );
+        assert_eq!(
+            refused(json!({"S": "x".repeat(2049)})).await,
+            "One or more parameter values were invalid: \
+             Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_request_alone_decides_goes_before_a_missing_table() {
+        let backend = Backend::new();
+        let missing = backend.send(GetItem, json!({"TableName": "none", "Key": {}})).await.unwrap_err();
+        assert_eq!(
+            (missing.code.as_str(), missing.message.as_str()),
+            ("ResourceNotFoundException", "Requested resource not found")
+        );
+        let large = json!({"a": {"S": "x".repeat(400 * 1024)}});
+        assert_eq!(
+            backend.invalid(PutItem, json!({"TableName": "none", "Item": large})).await,
+            "Item size has exceeded the maximum allowed size"
+        );
+        let returns = json!({"TableName": "none", "Item": {}, "ReturnValues": "ALL_NEW"});
+        assert_eq!(backend.invalid(PutItem, returns).await, "ReturnValues can only be ALL_OLD or NONE");
+        let mixed = json!({"TableName": "none", "Key": {}, "Expected": {}, "ConditionExpression": "a"});
+        assert!(backend.invalid(DeleteItem, mixed).await.starts_with("Can not use both expression"));
+    }
+
+    #[tokio::test]
+    async fn an_item_may_have_400_kilobytes_and_not_one_byte_more() {
+        let backend = Backend::with_tables().await;
+        let bytes = 400 * 1024;
+        let fits = item(json!({"b": {"S": "x".repeat(bytes - 3)}}));
+        backend.put("hash", fits).await;
+        let over = item(json!({"b": {"S": "x".repeat(bytes - 2)}}));
+        assert_eq!(
+            backend.invalid(PutItem, put(over, json!({}))).await,
+            "Item size has exceeded the maximum allowed size"
+        );
+        let grow = update("SET c = :c", json!({":c": {"S": ""}}), json!({}));
+        assert_eq!(
+            backend.invalid(UpdateItem, grow).await,
+            "Item size to update has exceeded the maximum allowed size"
+        );
+    }
+
+    #[tokio::test]
+    async fn put_and_delete_return_the_old_item_when_asked() {
+        let backend = Backend::with_tables().await;
+        let old = json!({"ReturnValues": "ALL_OLD"});
+        let first = item(json!({"b": {"S": "1"}}));
+        assert_eq!(backend.ok(PutItem, put(first.clone(), old.clone())).await, json!({}));
+        let second = item(json!({"c": {"S": "2"}}));
+        assert_eq!(backend.ok(PutItem, put(second.clone(), old.clone())).await, json!({"Attributes": first}));
+        assert_eq!(backend.get("hash", key()).await, second);
+        assert_eq!(backend.ok(DeleteItem, on_key(old.clone())).await, json!({"Attributes": second}));
+        assert_eq!(backend.ok(DeleteItem, on_key(old)).await, json!({}));
+        assert_eq!(backend.get("hash", key()).await, Value::Null);
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_fails_changes_nothing_and_may_tell_the_item() {
+        let backend = Backend::with_tables().await;
+        let there = item(json!({"n": {"N": "1"}}));
+        backend.put("hash", there.clone()).await;
+        let condition = json!({"ConditionExpression": "attribute_not_exists(a)"});
+        let refusal = backend.send(PutItem, put(item(json!({})), condition)).await.unwrap_err();
+        assert_eq!(refusal.code, "ConditionalCheckFailedException");
+        assert_eq!(refusal.message, "The conditional request failed");
+        assert_eq!(refusal.body.get("Item"), None);
+        let condition = json!({
+            "ConditionExpression": "n > :n",
+            "ExpressionAttributeValues": {":n": {"N": "1.0"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        });
+        for operation in [DeleteItem, UpdateItem] {
+            let refusal = backend.send(operation, on_key(condition.clone())).await.unwrap_err();
+            assert_eq!(refusal.body["Item"], there);
+        }
+        let expected = json!({"Expected": {"n": {"Value": {"N": "2"}}}});
+        let refusal = backend.send(DeleteItem, on_key(expected)).await.unwrap_err();
+        assert_eq!(refusal.code, "ConditionalCheckFailedException");
+        assert_eq!(backend.get("hash", key()).await, there);
+    }
+
+    #[tokio::test]
+    async fn a_condition_on_a_missing_item_has_no_item_to_tell() {
+        let backend = Backend::with_tables().await;
+        let condition = json!({
+            "ConditionExpression": "attribute_exists(a)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        });
+        let refusal = backend.send(UpdateItem, on_key(condition)).await.unwrap_err();
+        assert_eq!(refusal.body.get("Item"), None);
+        assert_eq!(backend.get("hash", key()).await, Value::Null);
+    }
+
+    #[tokio::test]
+    async fn an_update_makes_a_missing_item_unless_it_only_removes() {
+        let backend = Backend::with_tables().await;
+        for removal in [
+            update("REMOVE b", json!({}), json!({"ReturnValues": "ALL_NEW"})),
+            update("DELETE b :b", json!({":b": {"SS": ["x"]}}), json!({"ReturnValues": "ALL_NEW"})),
+            on_key(json!({"AttributeUpdates": {"b": {"Action": "DELETE"}}, "ReturnValues": "ALL_NEW"})),
+        ] {
+            assert_eq!(backend.ok(UpdateItem, removal).await, json!({}));
+            assert_eq!(backend.get("hash", key()).await, Value::Null);
+        }
+        let nothing = on_key(json!({"ReturnValues": "ALL_NEW"}));
+        assert_eq!(backend.ok(UpdateItem, nothing).await, json!({"Attributes": key()}));
+        assert_eq!(backend.get("hash", key()).await, key());
+        backend.ok(DeleteItem, on_key(json!({}))).await;
+        let add = update("ADD n :n", json!({":n": {"N": "5"}}), json!({"ReturnValues": "UPDATED_NEW"}));
+        assert_eq!(backend.ok(UpdateItem, add).await, json!({"Attributes": {"n": {"N": "5"}}}));
+    }
+
+    #[tokio::test]
+    async fn an_update_returns_either_image_whole_or_as_far_as_it_wrote() {
+        let backend = Backend::with_tables().await;
+        let first = item(
+            json!({"m": {"M": {"b": {"S": "dog"}, "c": {"L": [{"N": "1"}, {"N": "2"}]}}}, "d": {"S": "d"}}),
+        );
+        backend.put("hash", first.clone()).await;
+        let set = |kind: &str, value: &str| {
+            update(
+                "SET m.c[1] = :v, m.b = :w",
+                json!({":v": {"N": value}, ":w": {"S": value}}),
+                json!({"ReturnValues": kind}),
+            )
+        };
+        let nested =
+            |number: &str, text: &str| json!({"m": {"M": {"b": {"S": text}, "c": {"L": [{"N": number}]}}}});
+        assert_eq!(backend.ok(UpdateItem, set("ALL_OLD", "3")).await, json!({"Attributes": first}));
+        assert_eq!(
+            backend.ok(UpdateItem, set("UPDATED_OLD", "4")).await,
+            json!({"Attributes": nested("3", "3")})
+        );
+        assert_eq!(
+            backend.ok(UpdateItem, set("UPDATED_NEW", "5")).await,
+            json!({"Attributes": nested("5", "5")})
+        );
+        let all = backend.ok(UpdateItem, set("ALL_NEW", "6")).await;
+        assert_eq!(all["Attributes"], backend.get("hash", key()).await);
+        assert_eq!(backend.ok(UpdateItem, set("NONE", "7")).await, json!({}));
+    }
+
+    #[tokio::test]
+    async fn nothing_updated_is_no_member_at_all() {
+        let backend = Backend::with_tables().await;
+        backend.put("hash", item(json!({"b": {"S": "x"}}))).await;
+        let remove = update("REMOVE b", json!({}), json!({"ReturnValues": "UPDATED_NEW"}));
+        assert_eq!(backend.ok(UpdateItem, remove).await, json!({}));
+        let set = update("SET b = :b", json!({":b": {"S": "y"}}), json!({"ReturnValues": "UPDATED_OLD"}));
+        assert_eq!(backend.ok(UpdateItem, set).await, json!({}));
+    }
+
+    #[tokio::test]
+    async fn legacy_updates_put_add_and_delete() {
+        let backend = Backend::with_tables().await;
+        backend
+            .put("hash", item(json!({"n": {"N": "1"}, "s": {"SS": ["x", "y"]}, "gone": {"S": "x"}})))
+            .await;
+        let updates = json!({
+            "AttributeUpdates": {
+                "n": {"Action": "ADD", "Value": {"N": "2"}},
+                "s": {"Action": "DELETE", "Value": {"SS": ["x"]}},
+                "gone": {"Action": "DELETE"},
+                "new": {"Value": {"BOOL": true}},
+            },
+            "ReturnValues": "UPDATED_NEW",
+        });
+        let updated = json!({"n": {"N": "3"}, "s": {"SS": ["y"]}, "new": {"BOOL": true}});
+        assert_eq!(backend.ok(UpdateItem, on_key(updates)).await, json!({"Attributes": updated}));
+        assert_eq!(backend.get("hash", key()).await, item(updated));
+    }
+
+    #[tokio::test]
+    async fn an_update_leaves_keys_alone() {
+        let backend = Backend::with_tables().await;
+        let set = update("SET a = :a", json!({":a": {"S": "x"}}), json!({}));
+        assert_eq!(
+            backend.invalid(UpdateItem, set).await,
+            "One or more parameter values were invalid: \
+             Cannot update attribute a. This attribute is part of the key"
+        );
+        let range = |expression: &str, values: Value| {
+            let mut body = update(expression, values, json!({}));
+            body["TableName"] = "range".into();
+            body["Key"] = json!({"a": {"S": "x"}, "b": {"S": "x"}});
+            body
+        };
+        let number = json!({":v": {"N": "1"}});
+        assert_eq!(
+            backend.invalid(UpdateItem, range("ADD c :v", number.clone())).await,
+            "One or more parameter values were invalid: \
+             Type mismatch for Index Key c Expected: S Actual: N IndexName: index1"
+        );
+        assert_eq!(
+            backend.invalid(UpdateItem, range("SET d[1] = :v", number.clone())).await,
+            "Key attributes must be scalars; \
+             list random access '[]' and map lookup '.' are not allowed: IndexKey: d"
+        );
+        backend.ok(UpdateItem, range("SET e = :v", number)).await;
+        assert_eq!(
+            backend.invalid(UpdateItem, range("SET c = e", json!({}))).await,
+            "The update expression attempted to update the secondary index key to unsupported type"
+        );
+    }
+
+    #[tokio::test]
+    async fn writes_cost_by_the_larger_image_and_every_index_entry_that_changes() {
+        let backend = Backend::with_tables().await;
+        let put = async |item: Value| {
+            let body = json!({"TableName": "range", "Item": item, "ReturnConsumedCapacity": "INDEXES"});
+            backend.ok(PutItem, body).await["ConsumedCapacity"].take()
+        };
+        let base = json!({"a": {"S": "x"}, "b": {"S": "x"}, "o": {"S": "y".repeat(1500)}});
+        assert_eq!(
+            put(base.clone()).await,
+            json!({"TableName": "range", "CapacityUnits": 2.0, "Table": {"CapacityUnits": 2.0}})
+        );
+        let mut indexed = json!({"a": {"S": "x"}, "b": {"S": "x"}, "c": {"S": "c"}, "d": {"S": "d"}});
+        assert_eq!(
+            put(indexed.clone()).await,
+            json!({
+                "TableName": "range", "CapacityUnits": 6.0, "Table": {"CapacityUnits": 2.0},
+                "LocalSecondaryIndexes": {"index1": {"CapacityUnits": 1.0}, "index2": {"CapacityUnits": 1.0}},
+                "GlobalSecondaryIndexes": {"index3": {"CapacityUnits": 1.0}, "index4": {"CapacityUnits": 1.0}},
+            })
+        );
+        assert_eq!(put(indexed.clone()).await["CapacityUnits"], json!(1.0));
+        indexed["d"] = json!({"S": "d2"});
+        assert_eq!(
+            put(indexed).await,
+            json!({
+                "TableName": "range", "CapacityUnits": 7.0, "Table": {"CapacityUnits": 1.0},
+                "LocalSecondaryIndexes": {"index1": {"CapacityUnits": 1.0}, "index2": {"CapacityUnits": 2.0}},
+                "GlobalSecondaryIndexes": {"index3": {"CapacityUnits": 1.0}, "index4": {"CapacityUnits": 2.0}},
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn collection_metrics_come_from_tables_with_local_indexes_only() {
+        let backend = Backend::with_tables().await;
+        let size = json!({"ReturnItemCollectionMetrics": "SIZE"});
+        assert_eq!(backend.ok(PutItem, put(item(json!({})), size)).await, json!({}));
+        let key = json!({"a": {"S": "x"}, "b": {"S": "y"}});
+        let delete = json!({"TableName": "range", "Key": key, "ReturnItemCollectionMetrics": "SIZE"});
+        assert_eq!(
+            backend.ok(DeleteItem, delete).await,
+            json!({"ItemCollectionMetrics": {
+                "ItemCollectionKey": {"a": {"S": "x"}},
+                "SizeEstimateRangeGB": [0.0, 1.0],
+            }})
+        );
+    }
+}

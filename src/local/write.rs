@@ -1,0 +1,389 @@
+//! One write of one item: judged against its table and the item that is there, then carried out with its index entries.
+//!
+//! Judging only reads and carrying out only writes. A job judges everything it is about to do before it carries out the
+//! first part, so that a refusal leaves no trace in the commit that other jobs share.
+
+use std::sync::Arc;
+
+use crate::model::expr::{Condition, Paths, Update};
+use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Key};
+use crate::wire::Json;
+use crate::wire::attribute::LEVELS_MAX;
+
+use super::LocalError;
+use super::capacity::{Consumed, Units};
+use super::catalog::Table;
+use super::indexes::{self, EntryChange};
+use super::keys::{self, IndexKeySource, KeySource};
+use super::rows::{self, Row};
+use super::store::{Reads, StoreError, Writes};
+
+/// The most bytes that an item may have.
+const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// What to do to one item, as far as the request alone can say it.
+#[derive(Debug)]
+pub(crate) struct ItemWrite {
+    /// What to do.
+    pub(crate) action: Action,
+    /// What must hold of the item that is there.
+    pub(crate) condition: Option<Condition>,
+    /// What to tell when it does not hold.
+    pub(crate) on_failure: OnFailure,
+}
+
+/// What to do to an item.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Put this item in the place of whatever has its key.
+    Put {
+        /// The item, and where it stands in the request.
+        item: NewItem,
+        /// Decides the words when its key does not fit.
+        source: KeySource,
+    },
+    /// Remove the item with this key.
+    Delete {
+        /// The `Key` member.
+        key: Item,
+    },
+    /// Change the item with this key, or make it.
+    Update {
+        /// The `Key` member.
+        key: Item,
+        /// The change; without one, a missing item is made of its key alone.
+        change: Option<ItemChange>,
+    },
+}
+
+/// How an update came: only an expression computes new values, and the errors differ.
+#[derive(Debug)]
+pub(crate) enum ItemChange {
+    /// `UpdateExpression`.
+    Expression(Update),
+    /// `AttributeUpdates`.
+    Legacy(Update),
+}
+
+/// An item that is to be stored, with its stored form.
+#[derive(Debug)]
+pub(crate) struct NewItem {
+    item: Item,
+    row: Vec<u8>,
+}
+
+/// What to tell of an item when its condition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// Only that the condition failed.
+    Nothing,
+    /// The item that is there, too.
+    OldItem,
+}
+
+/// A write that may be carried out, or has been: what was there, what comes, and what changes around it.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The table.
+    pub(crate) table: Arc<Table>,
+    /// The item's key.
+    pub(crate) key: Key,
+    store_key: Vec<u8>,
+    /// The item that was there.
+    pub(crate) old: Option<Existing>,
+    /// The item that will be there.
+    pub(crate) new: Option<NewItem>,
+    index_changes: Vec<EntryChange>,
+}
+
+/// An item that is there, read as far as it was needed.
+#[derive(Debug)]
+pub(crate) struct Existing {
+    /// Its stored form.
+    pub(crate) row: Row,
+    item: Option<Item>,
+}
+
+impl OnFailure {
+    /// What `ReturnValuesOnConditionCheckFailure` asks for.
+    pub(crate) fn requested(body: &Json<'_>) -> Self {
+        match body.get("ReturnValuesOnConditionCheckFailure").and_then(Json::text) {
+            Some("ALL_OLD") => Self::OldItem,
+            Some(_) | None => Self::Nothing,
+        }
+    }
+}
+
+impl NewItem {
+    /// An item to be put.
+    ///
+    /// # Errors
+    /// The service's own when the item is too large.
+    pub(crate) fn within_limit(item: Item) -> Result<Self, ApiError> {
+        Self::encoded(item, "Item size has exceeded the maximum allowed size")
+    }
+
+    fn encoded(item: Item, refusal: &'static str) -> Result<Self, ApiError> {
+        let row = rows::encode_row(&item);
+        if rows::size_bytes(&row) > ITEM_BYTES_MAX {
+            return Err(ApiError::validation(refusal));
+        }
+        Ok(Self { item, row })
+    }
+
+    /// The item.
+    pub(crate) fn item(&self) -> &Item {
+        &self.item
+    }
+
+    /// The item's JSON.
+    pub(crate) fn json_text(&self) -> &[u8] {
+        rows::json_text(&self.row)
+    }
+
+    fn size_bytes(&self) -> usize {
+        rows::size_bytes(&self.row)
+    }
+}
+
+impl Existing {
+    fn read(table: &Table, store_key: &[u8], reads: &dyn Reads) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = reads.get(table.items, store_key)? else { return Ok(None) };
+        Ok(Some(Self { row: Row::new(bytes)?, item: None }))
+    }
+
+    /// The item itself, parsed once.
+    pub(crate) fn item(&mut self) -> Result<&Item, StoreError> {
+        if self.item.is_none() {
+            self.item = Some(self.row.item()?);
+        }
+        Ok(self.item.as_ref().expect("it was just parsed"))
+    }
+}
+
+impl Judged {
+    /// Carries the write out.
+    pub(crate) fn carry_out(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
+        match (&self.new, &self.old) {
+            (Some(new), _) => writes.put(self.table.items, &self.store_key, &new.row)?,
+            (None, Some(_)) => writes.remove(self.table.items, &self.store_key)?,
+            (None, None) => {}
+        }
+        for change in &self.index_changes {
+            if let Some(key) = &change.removed {
+                writes.remove(change.space, key)?;
+            }
+            if let Some((key, row)) = &change.written {
+                writes.put(change.space, key, row)?;
+            }
+            self.table.add_index_bytes(change.position, change.bytes_delta);
+        }
+        self.table.add_bytes(self.new_bytes() as i64 - self.old_bytes() as i64);
+        Ok(())
+    }
+
+    /// What the write consumes: by the larger of the item before and after, and each index entry that changes.
+    pub(crate) fn consumed(&self) -> Consumed {
+        let mut consumed = Consumed::default();
+        consumed.add_table(Units::write(self.old_bytes().max(self.new_bytes())));
+        for change in &self.index_changes {
+            consumed.add_index(&self.table.schema.indexes[change.position], change.units);
+        }
+        consumed
+    }
+
+    /// The store key of the item: within one table, the same for the same item only.
+    pub(crate) fn store_key(&self) -> &[u8] {
+        &self.store_key
+    }
+
+    fn old_bytes(&self) -> usize {
+        self.old.as_ref().map_or(0, |old| old.row.size_bytes())
+    }
+
+    fn new_bytes(&self) -> usize {
+        self.new.as_ref().map_or(0, NewItem::size_bytes)
+    }
+}
+
+impl ItemWrite {
+    /// Judges the write against the table and what is in it. Nothing is written.
+    ///
+    /// # Errors
+    /// The service's own when the request does not fit the table, when the condition does not hold, or when the update
+    /// cannot be applied.
+    pub(crate) fn judge(self, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, LocalError> {
+        let key = self.action.key(table)?;
+        self.action.check_against(table)?;
+        let store_key = rows::item_key(&key);
+        let mut old = Existing::read(table, &store_key, reads)?;
+        if let Some(condition) = &self.condition {
+            check_condition(condition, old.as_mut(), self.on_failure)?;
+        }
+        let new = self.action.outcome(table, old.as_mut())?;
+        let index_changes = if table.schema.indexes.is_empty() {
+            Vec::new()
+        } else {
+            let old_item = old.as_mut().map(Existing::item).transpose()?;
+            indexes::changes(table, &store_key, old_item, new.as_ref().map(NewItem::item))
+        };
+        Ok(Judged { table: Arc::clone(table), key, store_key, old, new, index_changes })
+    }
+}
+
+/// Refuses a write whose condition does not hold.
+fn check_condition(
+    condition: &Condition,
+    mut old: Option<&mut Existing>,
+    on_failure: OnFailure,
+) -> Result<(), LocalError> {
+    if condition.holds(old.as_mut().map(|old| old.item()).transpose()?) {
+        return Ok(());
+    }
+    let mut error = ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed");
+    if let (OnFailure::OldItem, Some(old)) = (on_failure, old) {
+        let text = str::from_utf8(old.row.json_text());
+        let text = text.map_err(|_| StoreError("a stored item is not UTF-8".to_owned()))?;
+        error.members = Some(format!("\"Item\":{text}"));
+    }
+    Err(error.into())
+}
+
+impl Action {
+    fn key(&self, table: &Table) -> Result<Key, ApiError> {
+        let (attributes, source) = match self {
+            Self::Put { item, source } => (item.item(), *source),
+            Self::Delete { key } | Self::Update { key, .. } => (key, KeySource::KeyMember),
+        };
+        keys::key_from(&table.schema.key, attributes, source)
+    }
+
+    /// What the table's schema alone can say against the write.
+    fn check_against(&self, table: &Table) -> Result<(), ApiError> {
+        match self {
+            Self::Put { item, .. } => {
+                keys::check_index_keys(&table.schema, item.item(), IndexKeySource::Request, |_| true)
+            }
+            Self::Delete { .. } | Self::Update { change: None, .. } => Ok(()),
+            Self::Update { change: Some(change), .. } => change.check_against(table),
+        }
+    }
+
+    /// The item after the write; `None` when there is none.
+    fn outcome(self, table: &Table, old: Option<&mut Existing>) -> Result<Option<NewItem>, LocalError> {
+        match self {
+            Self::Put { item, .. } => Ok(Some(item)),
+            Self::Delete { .. } => Ok(None),
+            Self::Update { key, change } => {
+                let is_new = old.is_none();
+                let mut item = match old {
+                    Some(old) => old.item()?.clone(),
+                    None => key,
+                };
+                let key_attributes = item.len();
+                if let Some(change) = change {
+                    change.apply(table, &mut item)?;
+                    // A removal from an item that is not there makes none.
+                    if is_new && item.len() == key_attributes && !change.update().is_empty() {
+                        return Ok(None);
+                    }
+                }
+                let refusal = "Item size to update has exceeded the maximum allowed size";
+                Ok(Some(NewItem::encoded(item, refusal)?))
+            }
+        }
+    }
+}
+
+impl ItemChange {
+    /// The paths that it writes to.
+    pub(crate) fn targets(&self) -> Paths {
+        self.update().paths().into_iter().cloned().collect()
+    }
+
+    fn update(&self) -> &Update {
+        match self {
+            Self::Expression(update) | Self::Legacy(update) => update,
+        }
+    }
+
+    fn check_against(&self, table: &Table) -> Result<(), ApiError> {
+        let targets = self.update().paths();
+        let is_target = |name: &str| targets.iter().any(|path| path.root == name);
+        let schema = &table.schema;
+        if let Some(attribute) = schema.key.attributes().find(|attribute| is_target(&attribute.name)) {
+            return Err(ApiError::validation(format!(
+                "One or more parameter values were invalid: \
+                 Cannot update attribute {}. This attribute is part of the key",
+                attribute.name
+            )));
+        }
+        for (target, type_name) in self.update().known_types() {
+            keys::check_index_type(schema, target, type_name)?;
+        }
+        keys::check_nested_roots(schema, self.update().nested_roots())
+    }
+
+    fn apply(&self, table: &Table, item: &mut Item) -> Result<(), ApiError> {
+        self.update().apply(item)?;
+        check_levels(item)?;
+        let source = match self {
+            Self::Expression(_) => IndexKeySource::Expression,
+            Self::Legacy(_) => IndexKeySource::Request,
+        };
+        let targets = self.update().paths();
+        let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
+        keys::check_index_keys(&table.schema, item, source, is_touched)
+    }
+}
+
+/// Refuses an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
+fn check_levels(item: &Item) -> Result<(), ApiError> {
+    if item.values().any(|value| levels(value) > LEVELS_MAX) {
+        return Err(ApiError::validation(
+            "Nesting Levels have exceeded supported limits: \
+             Attributes in the item have nested levels beyond supported limit",
+        ));
+    }
+    Ok(())
+}
+
+/// On how many levels a value stands, its own included.
+fn levels(value: &AttributeValue) -> usize {
+    let below = match value {
+        AttributeValue::M(map) => map.values().map(levels).max(),
+        AttributeValue::L(list) => list.iter().map(levels).max(),
+        _ => None,
+    };
+    1 + below.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::local::testing::Backend;
+    use crate::model::Operation::UpdateItem;
+
+    /// A leaf within that many maps.
+    fn nested(maps: usize) -> Value {
+        (0..maps).fold(json!({"S": "leaf"}), |inner, _| json!({"M": {"n": inner}}))
+    }
+
+    #[tokio::test]
+    async fn an_update_may_nest_an_item_as_deeply_as_a_put_and_no_deeper() {
+        let backend = Backend::with_tables().await;
+        backend.put("hash", json!({"a": {"S": "k"}, "m": nested(20)})).await;
+        let set = |maps: usize| {
+            json!({
+                "TableName": "hash",
+                "Key": {"a": {"S": "k"}},
+                "UpdateExpression": "SET m.n.n.n = :v",
+                "ExpressionAttributeValues": {":v": nested(maps)},
+            })
+        };
+        assert!(backend.invalid(UpdateItem, set(29)).await.starts_with("Nesting Levels have exceeded"));
+        backend.ok(UpdateItem, set(28)).await;
+        assert_eq!(backend.get("hash", json!({"a": {"S": "k"}})).await["m"], nested(31));
+    }
+}
