@@ -22,14 +22,15 @@ pub(crate) mod write;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::model::{ApiError, Operation};
 use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use crate::wire::{Json, json::JsonError, shape};
 
-use catalog::Catalog;
-use store::{MemoryStore, Snapshot, Store, StoreError, Writes};
+use catalog::{Catalog, LoadError};
+use store::{DiskStore, Durability, MemoryStore, OpenError, Snapshot, Store, StoreError, Writes};
 
 /// The local backend.
 #[derive(Debug)]
@@ -70,6 +71,24 @@ impl Local {
     /// A backend that lives as long as the process.
     pub fn in_memory(settings: Settings) -> Self {
         Self::over(Arc::new(MemoryStore::new()), Catalog::default(), settings)
+    }
+
+    /// The backend whose tables lie in `directory`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the directory is as it was.
+    pub fn open(directory: &Path, durability: Durability, settings: Settings) -> Result<Self, OpenError> {
+        let store = DiskStore::open(directory, durability)?;
+        let damaged = |reason| OpenError::Damaged { path: directory.to_owned(), reason };
+        let snapshot = store.snapshot().map_err(|error| damaged(error.to_string()))?;
+        let catalog = Catalog::load(&*snapshot).map_err(|error| match error {
+            LoadError::Newer { found } => {
+                OpenError::Newer { path: directory.to_owned(), found, known: catalog::FORMAT }
+            }
+            LoadError::Unreadable(reason) => damaged(reason),
+            LoadError::Store(error) => damaged(error.to_string()),
+        })?;
+        Ok(Self::over(Arc::new(store), catalog, settings))
     }
 
     fn over(store: Arc<dyn Store>, catalog: Catalog, settings: Settings) -> Self {

@@ -1,4 +1,65 @@
-//! The store on disk, over redb.
+//! The store on disk, over redb: one file in a data directory, one redb table for each space, named by its number.
+//!
+//! One thread writes. It takes all jobs that wait into one redb transaction, so that they share the cost of its commit.
+//! Readers never wait for it: they read on snapshots.
+//!
+//! redb writes a commit's pages with plain writes and then asks for a sync, and only the sync tells the two durabilities
+//! apart. With [`Durability::Fsync`] it reaches the disk. With [`Durability::Process`] it returns at once: by then the
+//! kernel has every byte of the commit, in redb's order, so the death of the process loses nothing; the disk follows
+//! within [`SYNC_INTERVAL`] of the last write. A power cut may then lose the last moments, or leave a file that can no
+//! longer be opened, since the kernel writes pages back in its own order. (redb's own weaker durability would keep commits
+//! in the memory of the process, which is not what this word promises.)
+//!
+//! Every commit saves redb's allocator state, so that a file whose process was killed opens without a walk over all of it.
+//!
+//! An I/O error is final: redb refuses everything that needs the file from then on, and so does the store, until the process
+//! is started again. A sync that failed is never tried again, since the kernel may have dropped the pages meanwhile.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{
+    BackendError, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, StorageError, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Writes,
+    panic_text, panicked,
+};
+
+/// The file with all data.
+const DATA_FILE: &str = "nearside.redb";
+/// The data file while it is made; it gets its name when it can be opened.
+const UNFINISHED_FILE: &str = "nearside.redb.new";
+/// The file that is locked as long as a process uses the directory.
+const LOCK_FILE: &str = "nearside.lock";
+
+/// The most bytes of the file that redb keeps in memory; taken as pages are read and written. The kernel's page cache lies
+/// below it, so a miss here is rarely a read from the disk.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+/// The most jobs that share a commit. More would let the first of them wait longer for no gain.
+const BATCH_JOBS_MAX: usize = 1024;
+/// The most jobs that wait. Each belongs to a request in flight, which the front end limits long before.
+const QUEUE_JOBS_MAX: usize = 1 << 16;
+/// How long after a write at most the disk has it, when commits do not wait for the disk.
+pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,4 +68,577 @@ pub enum Durability {
     Fsync,
     /// The death of the process: the kernel has it.
     Process,
+}
+
+/// Why a data directory was not opened. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made, read or written.
+    #[error("the data directory {} cannot be used: {source}", path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the data directory {} has format {found}, written by a newer version; this one reads up to {known}",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The last format that this version knows.
+        known: u64,
+    },
+    /// The data file is not one, or is damaged.
+    #[error("the data file {} is damaged or no data file: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A store in a data directory.
+pub struct DiskStore {
+    shared: Arc<Shared>,
+}
+
+/// What the callers and the writer's thread share.
+struct Shared {
+    /// Empty once the store is closed.
+    database: ArcSwapOption<Database>,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    restore: OnceLock<Restore>,
+    /// The error after which nothing is written any more.
+    failure: OnceLock<StoreError>,
+    /// The data file, for the syncs that no commit waits for.
+    late_sync: Option<File>,
+    /// Locked while the store is open; the lock goes with the file.
+    lock: Mutex<Option<File>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The jobs that wait for the writer.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Submitted>,
+    closed: bool,
+}
+
+struct Submitted {
+    job: Job,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl DiskStore {
+    /// Opens the store in `directory`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError`], each a line that a person can act on.
+    pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+        let lock = lock(directory)?;
+        let path = directory.join(DATA_FILE);
+        if !path.try_exists().map_err(unusable)? {
+            create(directory, &path)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(unusable)?;
+        let late_sync = match durability {
+            Durability::Fsync => None,
+            Durability::Process => Some(file.try_clone().map_err(unusable)?),
+        };
+        let database = open_database(directory, &path, file, durability)?;
+        let shared = Arc::new(Shared {
+            database: ArcSwapOption::from_pointee(database),
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            restore: OnceLock::new(),
+            failure: OnceLock::new(),
+            late_sync,
+            lock: Mutex::new(Some(lock)),
+            writer: Mutex::default(),
+        });
+        let worker = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("nearside-writer".to_owned())
+            .spawn(move || worker.write_until_closed())
+            .map_err(unusable)?;
+        *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        Ok(Self { shared })
+    }
+}
+
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("DiskStore").finish_non_exhaustive()
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Store for DiskStore {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let database = self.shared.database.load();
+        let database = database.as_ref().ok_or_else(StoreError::closed)?;
+        let transaction = database.begin_read().map_err(broken)?;
+        Ok(Box::new(DiskSnapshot { transaction }))
+    }
+
+    fn submit(&self, job: Job) -> Committed {
+        let (done, committed) = oneshot::channel();
+        let refused = {
+            let mut queue = self.shared.queue();
+            if queue.closed {
+                Some(StoreError::closed())
+            } else if let Some(failure) = self.shared.failure.get() {
+                Some(failure.clone())
+            } else if queue.jobs.len() >= QUEUE_JOBS_MAX {
+                Some(StoreError("too many writes are waiting".to_owned()))
+            } else {
+                queue.jobs.push_back(Submitted { job, done });
+                None
+            }
+        };
+        if let Some(refused) = refused {
+            return Box::pin(std::future::ready(Err(refused)));
+        }
+        self.shared.arrived.notify_one();
+        Box::pin(async move { committed.await.unwrap_or_else(|_| Err(StoreError::closed())) })
+    }
+
+    fn on_rollback(&self, restore: Restore) {
+        // Set once, by the backend that owns the store; a second one would have no state of its own to restore.
+        let _ = self.shared.restore.set(restore);
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async {
+            // A closing that panicked has been reported, and there is nothing to be done about it.
+            let _ = tokio::task::spawn_blocking(move || shared.close()).await;
+        })
+    }
+}
+
+/// Takes the directory for this process.
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let path = directory.join(LOCK_FILE);
+    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// Makes an empty data file, and gives it its name only when it is whole: a process that is killed on the way leaves nothing
+/// that looks like a damaged one.
+fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
+    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+    let unfinished = directory.join(UNFINISHED_FILE);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(true).open(&unfinished);
+    drop(open_database(directory, &unfinished, file.map_err(unusable)?, Durability::Fsync)?);
+    std::fs::rename(&unfinished, path).map_err(unusable)?;
+    // The new name must be on the disk before anything under it is promised to be.
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)
+}
+
+fn open_database(
+    directory: &Path,
+    path: &Path,
+    file: File,
+    durability: Durability,
+) -> Result<Database, OpenError> {
+    let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
+    // redb checks what it reads, but a damaged file may still break one of its own assumptions.
+    let opened = catch_unwind(|| {
+        let file = FileBackend::new(file)?;
+        Database::builder().set_cache_size(CACHE_BYTES_MAX).create_with_backend(Backend { file, durability })
+    });
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::InUse { path: directory.to_owned() }),
+        Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if !is_about_content(&source) => {
+            Err(OpenError::Unusable { path: directory.to_owned(), source })
+        }
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(panic) => Err(damaged(panic_text(panic.as_ref()).to_owned())),
+    }
+}
+
+/// True for errors about what the file holds, not about reaching it.
+fn is_about_content(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the writer finish what waits, and closes the file. Blocks until then.
+    fn close(&self) {
+        self.queue().closed = true;
+        self.arrived.notify_one();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A writer that panicked has nothing left to finish.
+            let _ = writer.join();
+        }
+        self.database.store(None);
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The writer's whole life.
+    fn write_until_closed(&self) {
+        let mut unsynced = false;
+        while let Some(batch) = self.next_batch(&mut unsynced) {
+            let database = self.database.load_full();
+            let database = database.expect("the database stays until the writer has ended");
+            self.commit(&database, batch);
+            unsynced = true;
+        }
+    }
+
+    /// Waits for jobs and takes them; `None` when the store is closed and nothing waits any more. While it waits, the disk
+    /// is given what commits did not wait for.
+    fn next_batch(&self, unsynced: &mut bool) -> Option<Vec<Submitted>> {
+        let mut queue = self.queue();
+        loop {
+            if !queue.jobs.is_empty() {
+                let jobs = queue.jobs.len().min(BATCH_JOBS_MAX);
+                return Some(queue.jobs.drain(..jobs).collect());
+            }
+            if queue.closed {
+                drop(queue);
+                self.sync_late(unsynced);
+                return None;
+            }
+            if *unsynced && self.late_sync.is_some() {
+                let (waited, timeout) =
+                    self.arrived.wait_timeout(queue, SYNC_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+                queue = waited;
+                if timeout.timed_out() && queue.jobs.is_empty() {
+                    drop(queue);
+                    self.sync_late(unsynced);
+                    queue = self.queue();
+                }
+            } else {
+                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn sync_late(&self, unsynced: &mut bool) {
+        *unsynced = false;
+        if let Some(file) = &self.late_sync
+            && let Err(error) = file.sync_data()
+        {
+            self.fail(&StoreError(error.to_string()));
+        }
+    }
+
+    /// Runs jobs in one transaction, commits it and tells each of them the outcome. When one breaks, those that ran with it
+    /// have failed too, and those behind it go back to the head of the queue as if nothing had been.
+    fn commit(&self, database: &Database, mut batch: Vec<Submitted>) {
+        if let Some(failure) = self.failure.get() {
+            return answer(batch.into_iter().map(|submitted| submitted.done), &Err(failure.clone()));
+        }
+        let mut ran = Vec::with_capacity(batch.len());
+        let mut waiting = batch.drain(..);
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(database, &mut waiting, &mut ran)));
+        let outcome = outcome.unwrap_or_else(|panic| Err(Break::Store(panicked(panic.as_ref()))));
+        let behind: Vec<Submitted> = waiting.collect();
+        let outcome = outcome.map_err(|broken| match broken {
+            Break::Job(error) => error,
+            Break::Store(error) => {
+                self.fail(&error);
+                error
+            }
+        });
+        if outcome.is_err() {
+            self.roll_back(database);
+            let mut queue = self.queue();
+            behind.into_iter().rev().for_each(|submitted| queue.jobs.push_front(submitted));
+        }
+        answer(ran.into_iter(), &outcome);
+    }
+
+    fn fail(&self, error: &StoreError) {
+        // The first failure is the one to be told.
+        let _ = self.failure.set(StoreError(format!("the store failed and takes no more writes: {error}")));
+    }
+
+    fn roll_back(&self, database: &Database) {
+        if let Some(restore) = self.restore.get()
+            && let Ok(transaction) = database.begin_read()
+        {
+            restore(&DiskSnapshot { transaction });
+        }
+    }
+}
+
+/// Why a transaction was not committed.
+enum Break {
+    /// A job failed; the store is as good as before.
+    Job(StoreError),
+    /// The store itself broke.
+    Store(StoreError),
+}
+
+/// Runs the waiting jobs in one transaction; what has begun to run is in `ran` whatever happens.
+fn run(
+    database: &Database,
+    waiting: &mut dyn Iterator<Item = Submitted>,
+    ran: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
+) -> Result<(), Break> {
+    let store_broke = |error: &dyn fmt::Display| Break::Store(StoreError(error.to_string()));
+    let mut transaction = database.begin_write().map_err(|error| store_broke(&error))?;
+    transaction.set_quick_repair(true);
+    let mut writes = DiskWrites { transaction: &transaction, tables: RefCell::default() };
+    for submitted in waiting {
+        ran.push(submitted.done);
+        // A panic is caught here, not further out: redb takes a transaction that ends in one for damaged.
+        let outcome = catch_unwind(AssertUnwindSafe(|| (submitted.job)(&mut writes)));
+        if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) {
+            drop(writes);
+            transaction.abort().map_err(|error| store_broke(&error))?;
+            return Err(Break::Job(error));
+        }
+    }
+    drop(writes);
+    transaction.commit().map_err(|error| store_broke(&error))
+}
+
+fn answer(
+    waiting: impl Iterator<Item = oneshot::Sender<Result<(), StoreError>>>,
+    outcome: &Result<(), StoreError>,
+) {
+    for done in waiting {
+        // Whoever stopped waiting does not want to know.
+        let _ = done.send(outcome.clone());
+    }
+}
+
+fn broken(error: impl fmt::Display) -> StoreError {
+    StoreError(error.to_string())
+}
+
+/// A space's redb table.
+type Entries<'a> = Table<'a, &'static [u8], &'static [u8]>;
+
+fn table_name(space: Space) -> String {
+    space.0.to_string()
+}
+
+fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+/// A redb transaction that reads one state.
+struct DiskSnapshot {
+    transaction: ReadTransaction,
+}
+
+impl DiskSnapshot {
+    /// The space's table; `None` when nothing was ever written to it.
+    fn entries(
+        &self,
+        space: Space,
+    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, StoreError> {
+        match self.transaction.open_table(definition(&table_name(space))) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(broken(error)),
+        }
+    }
+}
+
+impl Reads for DiskSnapshot {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.entries(space)?.map_or(Ok(None), |entries| get(&entries, key))
+    }
+
+    fn range(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        direction: Direction,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.entries(space)?.map_or(Ok(()), |entries| visit_range(&entries, range, direction, visit))
+    }
+
+    fn len(&self, space: Space) -> Result<u64, StoreError> {
+        self.entries(space)?.map_or(Ok(0), |entries| entries.len().map_err(broken))
+    }
+}
+
+/// A redb transaction that writes, with the tables that were used in it: opening one costs as much as a read.
+struct DiskWrites<'a> {
+    transaction: &'a WriteTransaction,
+    tables: RefCell<HashMap<Space, Rc<RefCell<Entries<'a>>>>>,
+}
+
+impl<'a> DiskWrites<'a> {
+    /// The space's table. It leaves the map's lock behind, so that one may read while one reads.
+    fn entries(&self, space: Space) -> Result<Rc<RefCell<Entries<'a>>>, StoreError> {
+        if let Some(entries) = self.tables.borrow().get(&space) {
+            return Ok(Rc::clone(entries));
+        }
+        let entries = self.transaction.open_table(definition(&table_name(space))).map_err(broken)?;
+        let entries = Rc::new(RefCell::new(entries));
+        self.tables.borrow_mut().insert(space, Rc::clone(&entries));
+        Ok(entries)
+    }
+}
+
+impl Reads for DiskWrites<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        get(&*self.entries(space)?.borrow(), key)
+    }
+
+    fn range(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        direction: Direction,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_range(&*self.entries(space)?.borrow(), range, direction, visit)
+    }
+
+    fn len(&self, space: Space) -> Result<u64, StoreError> {
+        self.entries(space)?.borrow().len().map_err(broken)
+    }
+}
+
+impl Writes for DiskWrites<'_> {
+    fn put(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.entries(space)?.borrow_mut().insert(key, value).map_err(broken)?;
+        Ok(())
+    }
+
+    fn remove(&mut self, space: Space, key: &[u8]) -> Result<(), StoreError> {
+        self.entries(space)?.borrow_mut().remove(key).map_err(broken)?;
+        Ok(())
+    }
+
+    fn clear(&mut self, space: Space) -> Result<(), StoreError> {
+        self.tables.borrow_mut().remove(&space);
+        self.transaction.delete_table(definition(&table_name(space))).map_err(broken)?;
+        Ok(())
+    }
+}
+
+fn get(
+    entries: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Bytes>, StoreError> {
+    let value = entries.get(key).map_err(broken)?;
+    Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+}
+
+fn visit_range(
+    entries: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    range: &KeyRange,
+    direction: Direction,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut found = entries.range::<&[u8]>((Bound::Included(range.start.as_slice()), end)).map_err(broken)?;
+    loop {
+        let entry = match direction {
+            Direction::Forward => found.next(),
+            Direction::Backward => found.next_back(),
+        };
+        let Some(entry) = entry else { return Ok(()) };
+        let (key, value) = entry.map_err(broken)?;
+        if visit(key.value(), value.value()).is_break() {
+            return Ok(());
+        }
+    }
+}
+
+/// The data file as redb sees it: it waits for the disk only when the durability says so.
+#[derive(Debug)]
+struct Backend {
+    file: FileBackend,
+    durability: Durability,
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match self.durability {
+            Durability::Fsync => self.file.sync_data(),
+            Durability::Process => Ok(()),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
 }

@@ -16,8 +16,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::{
-    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Writes,
-    panic_text,
+    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Writes, panicked,
 };
 
 /// All spaces at one moment.
@@ -59,7 +58,7 @@ impl MemoryStore {
                 return Ok(());
             }
             Ok(Err(error)) => error,
-            Err(panic) => StoreError(format!("a write panicked: {}", panic_text(panic.as_ref()))),
+            Err(panic) => panicked(panic.as_ref()),
         };
         if let Some(restore) = self.restore.get() {
             restore(&**self.published.load());

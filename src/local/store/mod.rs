@@ -5,7 +5,7 @@
 pub mod disk;
 pub mod memory;
 
-pub use disk::Durability;
+pub use disk::{DiskStore, Durability, OpenError};
 pub use memory::MemoryStore;
 
 use std::any::Any;
@@ -158,3 +158,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
+
+/// The failure of a commit whose job panicked.
+fn panicked(panic: &(dyn Any + Send)) -> StoreError {
+    StoreError(format!("a write panicked: {}", panic_text(panic)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::local::{Local, Settings};
+use crate::local::store::{Durability, OpenError, StoreError};
+use crate::local::{Local, Settings, catalog};
 use crate::model::Operation;
 use crate::upstream::{Request, Upstream};
 
@@ -221,4 +222,49 @@ async fn a_global_index_may_have_four_partition_and_four_sort_attributes() {
         json!([{"IndexName": "wide", "KeySchema": key, "Projection": {"ProjectionType": "ALL"}}]);
     let created = call(&local, Operation::CreateTable, table).await;
     assert_eq!(created["TableDescription"]["GlobalSecondaryIndexes"][0]["KeySchema"], key);
+}
+
+#[tokio::test]
+async fn tables_on_disk_are_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Local::open(directory.path(), Durability::Process, Settings::default());
+    let local = open().unwrap();
+    call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let before = call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await;
+    local.close().await;
+    let local = open().unwrap();
+    assert_eq!(call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await, before);
+}
+
+#[tokio::test]
+async fn a_directory_of_a_newer_format_is_refused_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Local::open(directory.path(), Durability::Process, Settings::default());
+    let local = open().unwrap();
+    local
+        .write(|writes| {
+            writes.put(catalog::CATALOG, b"format", b"99")?;
+            Ok(Ok(()))
+        })
+        .await
+        .unwrap();
+    local.close().await;
+    let refused = open().unwrap_err();
+    assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused}");
+    assert!(!refused.to_string().contains('\n'));
+}
+
+#[tokio::test]
+async fn a_table_whose_commit_failed_does_not_exist() {
+    let local = backend();
+    let catalog = std::sync::Arc::clone(&local.catalog);
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let outcome = local.write(move |writes| {
+        let table = catalog.find("abc").unwrap();
+        catalog.remove(writes, &table)?;
+        assert!(catalog.find("abc").is_none());
+        Err::<Result<(), _>, _>(StoreError("the disk is gone".to_owned()))
+    });
+    assert!(outcome.await.is_err());
+    assert!(local.catalog.find("abc").is_some());
 }
