@@ -110,18 +110,19 @@ fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
 type Members<'a> = [(Cow<'a, str>, Json<'a>)];
 
 fn check_names(members: &Members<'_>) -> Result<(), ApiError> {
-    for (name, _) in members {
-        match name.len() {
-            0 => return Err(ApiError::validation("Empty attribute name")),
-            1..=NAME_BYTES_MAX => {}
-            _ => {
-                return Err(ApiError::validation(
-                    "Attribute name is too large, must be less than 65536 bytes",
-                ));
-            }
-        }
+    members.iter().try_for_each(|(name, _)| check_name(name))
+}
+
+/// Checks the name of an attribute or of a map's member.
+///
+/// # Errors
+/// The service's own for a name that is empty or too long.
+pub fn check_name(name: &str) -> Result<(), ApiError> {
+    match name.len() {
+        0 => Err(ApiError::validation("Empty attribute name")),
+        1..=NAME_BYTES_MAX => Ok(()),
+        _ => Err(ApiError::validation("Attribute name is too large, must be less than 65536 bytes")),
     }
-    Ok(())
 }
 
 fn decode_members(members: &Members<'_>, level: usize) -> Result<Item, ApiError> {
