@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::model::expr::{Condition, Paths, Update};
+use crate::model::expr::{Condition, Path, Paths, Step, Update};
 use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Key};
 use crate::wire::Json;
-use crate::wire::attribute::LEVELS_MAX;
+use crate::wire::attribute::{LEVELS_MAX, check_name};
 
 use super::LocalError;
 use super::capacity::{Consumed, Units};
@@ -144,6 +144,10 @@ impl NewItem {
     fn size_bytes(&self) -> usize {
         rows::size_bytes(&self.row)
     }
+
+    fn is_stored_as(&self, existing: &Existing) -> bool {
+        self.json_text() == existing.row.json_text()
+    }
 }
 
 impl Existing {
@@ -159,12 +163,18 @@ impl Existing {
         }
         Ok(self.item.as_ref().expect("it was just parsed"))
     }
+
+    /// The item itself, to be changed. Who asks for it again has it parsed again.
+    fn take_item(&mut self) -> Result<Item, StoreError> {
+        self.item.take().map_or_else(|| self.row.item(), Ok)
+    }
 }
 
 impl Judged {
     /// Carries the write out.
     pub(crate) fn carry_out(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
         match (&self.new, &self.old) {
+            (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
             (Some(new), _) => writes.put(self.table.items, &self.store_key, &new.row)?,
             (None, Some(_)) => writes.remove(self.table.items, &self.store_key)?,
             (None, None) => {}
@@ -221,11 +231,13 @@ impl ItemWrite {
             check_condition(condition, old.as_mut(), self.on_failure)?;
         }
         let new = self.action.outcome(table, old.as_mut())?;
-        let index_changes = if table.schema.indexes.is_empty() {
-            Vec::new()
-        } else {
-            let old_item = old.as_mut().map(Existing::item).transpose()?;
-            indexes::changes(table, &store_key, old_item, new.as_ref().map(NewItem::item))
+        let index_changes = match (&new, &mut old) {
+            _ if table.schema.indexes.is_empty() => Vec::new(),
+            (Some(new), Some(old)) if new.is_stored_as(old) => Vec::new(),
+            (new, old) => {
+                let old_item = old.as_mut().map(Existing::item).transpose()?;
+                indexes::changes(table, &store_key, old_item, new.as_ref().map(NewItem::item))
+            }
         };
         Ok(Judged { table: Arc::clone(table), key, store_key, old, new, index_changes })
     }
@@ -277,6 +289,7 @@ impl Action {
             Self::Update { key, change } => {
                 let is_new = old.is_none();
                 let mut item = match old {
+                    Some(old) if table.schema.indexes.is_empty() => old.take_item()?,
                     Some(old) => old.item()?.clone(),
                     None => key,
                 };
@@ -318,6 +331,7 @@ impl ItemChange {
                 attribute.name
             )));
         }
+        targets.iter().try_for_each(|path| check_names(path))?;
         for (target, type_name) in self.update().known_types() {
             keys::check_index_type(schema, target, type_name)?;
         }
@@ -335,6 +349,15 @@ impl ItemChange {
         let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
         keys::check_index_keys(&table.schema, item, source, is_touched)
     }
+}
+
+/// Refuses a path that would write an attribute whose name no item may have. Elsewhere the decoder sees to it.
+fn check_names(path: &Path) -> Result<(), ApiError> {
+    let members = path.steps.iter().filter_map(|step| match step {
+        Step::Member(name) => Some(name),
+        Step::Element(_) => None,
+    });
+    std::iter::once(&path.root).chain(members).try_for_each(|name| check_name(name))
 }
 
 /// Refuses an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
