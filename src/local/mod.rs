@@ -116,6 +116,7 @@ impl Local {
             Operation::BatchWriteItem => self.batch_write_item(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
+            Operation::UpdateTable => self.update_table(&body).await,
             Operation::DescribeTable => self.describe_table(&body),
             Operation::ListTables => self.list_tables(&body),
             operation => Err(unsupported(operation).into()),

@@ -6,6 +6,7 @@
 mod clock;
 mod definition;
 mod description;
+mod update;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::catalog::{TableClass, WarmThroughput, name_of};
 use super::{Handled, Local, Settings};
 
 use description::{Statuses, describe, describe_deleted};
+use update::Change;
 
 /// The account in every ARN.
 const ACCOUNT: &str = "000000000000";
@@ -69,6 +71,18 @@ impl Local {
             let description = describe_deleted(&table, &*writes, &names)?;
             catalog.remove(writes, &table)?;
             Ok(Ok(member("TableDescription", &description)))
+        })
+        .await
+    }
+
+    /// UpdateTable.
+    pub(super) async fn update_table(&self, body: &Json<'_>) -> Handled {
+        let names = Names::new(&self.settings);
+        let change = Change::read(body, &names)?;
+        let catalog = Arc::clone(&self.catalog);
+        self.write(move |writes| {
+            let description = change.apply(&catalog, writes, &names, clock::now_seconds())?;
+            Ok(description.map(|description| member("TableDescription", &description)))
         })
         .await
     }

@@ -65,43 +65,107 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
     })
 }
 
-/// Reads the global index that UpdateTable is to make. `attributes` are those the request defines.
-///
-/// # Errors
-/// `ValidationException` for the first rule that is broken.
-pub(super) fn read_new_index(
-    index: &Json<'_>,
-    attributes: &[AttributeDefinition],
-    billing_mode: BillingMode,
-) -> Result<IndexDefinition, ApiError> {
-    let name = text(index, "IndexName");
-    let key_schema = key_elements(index);
-    if attributes.is_empty() {
-        return Err(invalid(format!("AttributeDefinitions is not specified for index: {name}")));
+/// A global index that UpdateTable is to make, as far as it can be judged without the table.
+#[derive(Clone, Debug)]
+pub(super) struct NewIndex {
+    index: IndexDefinition,
+    throughput: Option<Throughput>,
+    limits: Option<Limits>,
+}
+
+impl NewIndex {
+    /// Reads the index. `attributes` are those that the request defines.
+    ///
+    /// # Errors
+    /// `ValidationException` for the first rule that is broken.
+    pub(super) fn read(index: &Json<'_>, attributes: &[AttributeDefinition]) -> Result<Self, ApiError> {
+        let name = text(index, "IndexName");
+        let key_schema = key_elements(index);
+        if attributes.is_empty() {
+            return Err(invalid(format!("AttributeDefinitions is not specified for index: {name}")));
+        }
+        check_defined(&key_schema, attributes)?;
+        check_global_key(&key_schema)?;
+        let index_definition = IndexDefinition {
+            index_name: name.to_owned(),
+            global: true,
+            space: 0,
+            key_schema,
+            projection: projection(index)?,
+            throughput: Throughput::default(),
+            on_demand_throughput: None,
+            warm_throughput: warm_throughput(index),
+        };
+        Ok(Self { index: index_definition, throughput: throughput(index), limits: Limits::read(index) })
     }
-    check_defined(&key_schema, attributes)?;
-    check_global_key(&key_schema)?;
-    let throughput = throughput(index);
-    match (billing_mode, &throughput) {
-        (BillingMode::PayPerRequest, Some(_)) => Err(invalid(format!(
-            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when BillingMode \
-             is PAY_PER_REQUEST"
-        ))),
-        (BillingMode::Provisioned, None) => Err(invalid(format!(
-            "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"
-        ))),
-        _ => Ok(()),
-    }?;
-    Ok(IndexDefinition {
-        index_name: name.to_owned(),
-        global: true,
-        space: 0,
-        key_schema,
-        projection: projection(index)?,
-        throughput: throughput.unwrap_or_default(),
-        on_demand_throughput: on_demand_throughput(index, billing_mode, Some(name))?,
-        warm_throughput: warm_throughput(index),
-    })
+
+    /// The index as one of a table with that billing mode; it still lacks its space.
+    ///
+    /// # Errors
+    /// `ValidationException` for throughput where there is none, or none where there must be.
+    pub(super) fn of_table(self, billing_mode: BillingMode) -> Result<IndexDefinition, ApiError> {
+        let name = &self.index.index_name;
+        let throughput = match (billing_mode, self.throughput) {
+            (BillingMode::PayPerRequest, Some(_)) => Err(invalid(format!(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when \
+                 BillingMode is PAY_PER_REQUEST"
+            ))),
+            (BillingMode::Provisioned, None) => Err(invalid(format!(
+                "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"
+            ))),
+            (_, throughput) => Ok(throughput.unwrap_or_default()),
+        }?;
+        let limits = self.limits.map(|limits| limits.of_table(billing_mode, Some(name))).transpose()?;
+        Ok(IndexDefinition { throughput, on_demand_throughput: limits.flatten(), ..self.index })
+    }
+}
+
+/// The limits that a request asks for of what is paid by request; -1 lifts one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    read: Option<i64>,
+    write: Option<i64>,
+}
+
+impl Limits {
+    /// Reads `OnDemandThroughput`.
+    pub(super) fn read(object: &Json<'_>) -> Option<Self> {
+        let limits = object.get("OnDemandThroughput")?;
+        let units = |member| limits.get(member).and_then(Json::integer);
+        Some(Self { read: units("MaxReadRequestUnits"), write: units("MaxWriteRequestUnits") })
+    }
+
+    /// The limits of a table with that billing mode, or of its index of that name; `None` when there are none left.
+    ///
+    /// # Errors
+    /// `ValidationException` for limits of something provisioned, and for values out of range.
+    pub(super) fn of_table(
+        self,
+        billing_mode: BillingMode,
+        index: Option<&str>,
+    ) -> Result<Option<OnDemandThroughput>, ApiError> {
+        let members = [("MaxReadRequestUnits", self.read), ("MaxWriteRequestUnits", self.write)];
+        for (member, units) in members.into_iter().filter_map(|(member, units)| Some((member, units?))) {
+            if billing_mode == BillingMode::Provisioned {
+                let whose = index.map(|name| format!(" for index: {name}")).unwrap_or_default();
+                return Err(invalid(format!(
+                    "{member} for OnDemandThroughput{whose} cannot be specified when table BillingMode is \
+                     PROVISIONED"
+                )));
+            }
+            if units != -1 && !(1..=CAPACITY_UNITS_MAX).contains(&units) {
+                let whose = index.map_or("table".to_owned(), |name| format!("index : {name}"));
+                return Err(invalid(format!(
+                    "Requested {member} for OnDemandThroughput for {whose} is outside of valid range"
+                )));
+            }
+        }
+        let limits = OnDemandThroughput {
+            max_read_request_units: self.read.filter(|units| *units > 0),
+            max_write_request_units: self.write.filter(|units| *units > 0),
+        };
+        Ok(Some(limits).filter(|limits| *limits != OnDemandThroughput::default()))
+    }
 }
 
 /// The text of a member; the shape has been checked, so that a missing one is an empty one.
@@ -163,38 +227,13 @@ pub(super) fn check_bounds(throughput: &Throughput) -> Result<(), ApiError> {
     }
 }
 
-/// The limits of a table or index that is paid by request. `index` names the index that the words are about.
-///
-/// # Errors
-/// `ValidationException` for limits of something provisioned, and for values out of range.
-pub(super) fn on_demand_throughput(
+/// The limits in a request for a new table or index.
+fn on_demand_throughput(
     object: &Json<'_>,
     billing_mode: BillingMode,
     index: Option<&str>,
 ) -> Result<Option<OnDemandThroughput>, ApiError> {
-    let Some(limits) = object.get("OnDemandThroughput") else { return Ok(None) };
-    let mut read = None;
-    let mut write = None;
-    for (member, place) in [("MaxReadRequestUnits", &mut read), ("MaxWriteRequestUnits", &mut write)] {
-        let Some(units) = limits.get(member).and_then(Json::integer) else { continue };
-        if billing_mode == BillingMode::Provisioned {
-            let whose = index.map(|name| format!(" for index: {name}")).unwrap_or_default();
-            return Err(invalid(format!(
-                "{member} for OnDemandThroughput{whose} cannot be specified when table BillingMode is PROVISIONED"
-            )));
-        }
-        if units != -1 && !(1..=CAPACITY_UNITS_MAX).contains(&units) {
-            let whose = index.map_or("table".to_owned(), |name| format!("index : {name}"));
-            return Err(invalid(format!(
-                "Requested {member} for OnDemandThroughput for {whose} is outside of valid range"
-            )));
-        }
-        // Minus one lifts the limit.
-        *place = Some(units).filter(|units| *units > 0);
-    }
-    let limits = OnDemandThroughput { max_read_request_units: read, max_write_request_units: write };
-    Ok(Some(limits)
-        .filter(|limits| read.is_some() || write.is_some() || *limits != OnDemandThroughput::default()))
+    Limits::read(object).map_or(Ok(None), |limits| limits.of_table(billing_mode, index))
 }
 
 /// The warmth that a table or an index is to have.

@@ -117,9 +117,9 @@ pub(super) fn stream_label(seconds: f64) -> String {
 
 /// The billing mode, told only of tables that are or were paid by request; and since when.
 fn billing_summary(definition: &Definition, statuses: Statuses<'_>) -> Option<(BillingMode, Option<f64>)> {
-    let since = definition.on_demand_since?;
-    let is_told = statuses.table != "CREATING";
-    Some((definition.billing_mode, Some(since).filter(|_| is_told)))
+    let since = definition.on_demand_since;
+    let is_told = definition.billing_mode == BillingMode::PayPerRequest || since.is_some();
+    is_told.then_some((definition.billing_mode, since.filter(|_| statuses.table != "CREATING")))
 }
 
 /// What a table or an index takes at once without warming up: what was asked for, else what the billing mode gives.

@@ -268,3 +268,179 @@ async fn a_table_whose_commit_failed_does_not_exist() {
     assert!(outcome.await.is_err());
     assert!(local.catalog.find("abc").is_some());
 }
+
+async fn update(local: &Local, change: Value) -> Value {
+    let mut body = json!({"TableName": "abc"});
+    body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    call(local, Operation::UpdateTable, body).await["TableDescription"].clone()
+}
+
+async fn update_refused(local: &Local, change: Value) -> String {
+    let mut body = json!({"TableName": "abc"});
+    body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    refused(local, Operation::UpdateTable, body).await
+}
+
+async fn described(local: &Local) -> Value {
+    call(local, Operation::DescribeTable, json!({"TableName": "abc"})).await["Table"].clone()
+}
+
+fn units(read: u64, write: u64) -> Value {
+    json!({"ReadCapacityUnits": read, "WriteCapacityUnits": write})
+}
+
+#[tokio::test]
+async fn an_index_made_later_has_the_items_that_were_there_before() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    // More than one stretch of the backfill, and every third item without the key.
+    for number in 0..2500 {
+        let mut item = json!({"a": {"S": format!("item {number}")}});
+        if number % 3 != 0 {
+            item["g"] = json!({"N": number.to_string()});
+        }
+        call(&local, Operation::PutItem, json!({"TableName": "abc", "Item": item})).await;
+    }
+    let created = update(
+        &local,
+        json!({
+            "AttributeDefinitions": [{"AttributeName": "g", "AttributeType": "N"}],
+            "GlobalSecondaryIndexUpdates": [{"Create": {
+                "IndexName": "later",
+                "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }}],
+        }),
+    )
+    .await;
+    assert_eq!(created["TableStatus"], "UPDATING");
+    assert_eq!(created["GlobalSecondaryIndexes"][0]["IndexStatus"], "CREATING");
+    let table = described(&local).await;
+    assert_eq!(table["ItemCount"], 2500);
+    assert_eq!(table["GlobalSecondaryIndexes"][0]["ItemCount"], 1666);
+    assert_eq!(table["GlobalSecondaryIndexes"][0]["IndexStatus"], "ACTIVE");
+    assert_eq!(table["AttributeDefinitions"].as_array().unwrap().len(), 2);
+    assert!(table["GlobalSecondaryIndexes"][0]["IndexSizeBytes"].as_u64().unwrap() > 1666 * 10);
+
+    let dropped =
+        update(&local, json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "later"}}]})).await;
+    assert_eq!(dropped["GlobalSecondaryIndexes"][0]["IndexStatus"], "DELETING");
+    let table = described(&local).await;
+    assert_eq!(table.get("GlobalSecondaryIndexes"), None);
+    assert_eq!(table["AttributeDefinitions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn throughput_is_told_as_it_was_until_the_change_is_done() {
+    let local = backend();
+    call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let raised = update(&local, json!({"ProvisionedThroughput": units(15, 9)})).await;
+    assert_eq!(raised["TableStatus"], "UPDATING");
+    assert_eq!(raised["ProvisionedThroughput"]["ReadCapacityUnits"], 5);
+    let table = described(&local).await;
+    assert_eq!(table["ProvisionedThroughput"]["ReadCapacityUnits"], 15);
+    let increased = |table: &Value| table["ProvisionedThroughput"]["LastIncreaseDateTime"].as_f64().unwrap();
+    assert!(increased(&table) > increased(&raised));
+
+    update(&local, json!({"ProvisionedThroughput": units(5, 3)})).await;
+    let table = described(&local).await;
+    assert_eq!(table["ProvisionedThroughput"]["NumberOfDecreasesToday"], 1);
+    assert_eq!(
+        update_refused(&local, json!({"ProvisionedThroughput": units(5, 3)})).await,
+        "ValidationException: The provisioned throughput for the table will not change. The requested value equals \
+         the current value. Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. \
+         Current WriteCapacityUnits provisioned for the table: 3. Requested WriteCapacityUnits: 3. Refer to the \
+         Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+    );
+}
+
+#[tokio::test]
+async fn a_table_goes_to_payment_by_request_and_back_only_with_all_throughputs() {
+    let local = backend();
+    call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let switched = update(&local, json!({"BillingMode": "PAY_PER_REQUEST"})).await;
+    assert_eq!(switched["BillingModeSummary"], json!({"BillingMode": "PAY_PER_REQUEST"}));
+    let table = described(&local).await;
+    assert!(table["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"].is_f64());
+    assert_eq!(table["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
+    assert_eq!(
+        update_refused(&local, json!({"BillingMode": "PROVISIONED"})).await,
+        "ValidationException: One or more parameter values were invalid: ProvisionedThroughput must be specified \
+         when BillingMode is PROVISIONED"
+    );
+    let back = json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(2, 2)});
+    assert_eq!(
+        update_refused(&local, back.clone()).await,
+        "ValidationException: One or more parameter values were invalid: ProvisionedThroughput must be specified \
+         for index: global"
+    );
+    let mut back = back;
+    back["GlobalSecondaryIndexUpdates"] =
+        json!([{"Update": {"IndexName": "global", "ProvisionedThroughput": units(3, 3)}}]);
+    let back = update(&local, back).await;
+    assert_eq!(back["ProvisionedThroughput"]["ReadCapacityUnits"], 2);
+    let table = described(&local).await;
+    assert_eq!(table["BillingModeSummary"]["BillingMode"], "PROVISIONED");
+    assert_eq!(table["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"], 3);
+}
+
+#[tokio::test]
+async fn a_stream_is_switched_on_once_and_off_once() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let on = json!({"StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"}});
+    let off = json!({"StreamSpecification": {"StreamEnabled": false}});
+    assert_eq!(
+        update_refused(&local, off.clone()).await,
+        "ValidationException: Table has no stream to disable: TableName: abc"
+    );
+    let enabled = update(&local, on.clone()).await;
+    assert_eq!(enabled["StreamSpecification"]["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(
+        update_refused(&local, on).await,
+        "ValidationException: Table already has an enabled stream: TableName: abc"
+    );
+    update(&local, off).await;
+    let table = described(&local).await;
+    assert_eq!(table.get("StreamSpecification"), None);
+    assert_eq!(table["LatestStreamArn"], enabled["LatestStreamArn"]);
+}
+
+#[tokio::test]
+async fn changes_that_may_not_be_made_are_refused_whole() {
+    let local = backend();
+    call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let before = described(&local).await;
+    let cases = [
+        (
+            json!({}),
+            "ValidationException: At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
+             GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
+        ),
+        (
+            json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "xyz"}}, {"Delete": {"IndexName": "xyy"}}]}),
+            "LimitExceededException: Subscriber limit exceeded: Only 1 online index can be created or deleted \
+             simultaneously per table",
+        ),
+        (
+            json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "xyz"}}]}),
+            "ResourceNotFoundException: Requested resource not found: Index xyz for table",
+        ),
+        (
+            json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "local"}}]}),
+            "ValidationException: Cannot delete an index that is not a GlobalSecondaryIndex: local",
+        ),
+        (
+            json!({
+                "DeletionProtectionEnabled": true,
+                "ProvisionedThroughput": units(7, 7),
+            }),
+            "ValidationException: One or more parameter values were invalid: DeletionProtection modification must be \
+             the only operation in the request",
+        ),
+    ];
+    for (change, words) in cases {
+        assert_eq!(update_refused(&local, change).await, words);
+    }
+    assert_eq!(described(&local).await, before);
+}
