@@ -237,10 +237,7 @@ impl Catalog {
     /// # Errors
     /// `ResourceNotFoundException`, as table operations word it.
     pub(super) fn table_itself(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        self.find(name).ok_or_else(|| {
-            let words = format!("Requested resource not found: Table: {} not found", name_of(name));
-            ApiError::new(ErrorCode::ResourceNotFound, words)
-        })
+        self.find(name).ok_or_else(|| unknown_table(name_of(name)))
     }
 
     /// All tables.
@@ -366,6 +363,14 @@ impl Table {
     fn counter(&self, space: Space) -> Option<Arc<AtomicI64>> {
         self.counters().find(|(counted, _)| *counted == space).map(|(_, bytes)| Arc::clone(bytes))
     }
+}
+
+/// The error of an operation on a table that is not there.
+pub(super) fn unknown_table(name: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::ResourceNotFound,
+        format!("Requested resource not found: Table: {name} not found"),
+    )
 }
 
 /// The name inside an ARN `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`; anything else is a name itself.

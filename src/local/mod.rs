@@ -6,6 +6,7 @@
 pub mod store;
 
 pub mod catalog;
+mod counting;
 pub mod rows;
 mod tables;
 
@@ -30,6 +31,7 @@ use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use crate::wire::{Json, json::JsonError, shape};
 
 use catalog::{Catalog, LoadError};
+use counting::Counting;
 use store::{DiskStore, Durability, MemoryStore, OpenError, Snapshot, Store, StoreError, Writes};
 
 /// The local backend.
@@ -38,6 +40,7 @@ pub struct Local {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
     settings: Settings,
+    counting: Counting,
 }
 
 /// How the backend names itself and its tables.
@@ -45,11 +48,13 @@ pub struct Local {
 pub struct Settings {
     /// The region in ARNs, such as `us-east-1`.
     pub region: String,
+    /// `HOST:PORT` at which clients reach the process, for those that ask.
+    pub address: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { region: "us-east-1".to_owned() }
+        Self { region: "us-east-1".to_owned(), address: "localhost:8000".to_owned() }
     }
 }
 
@@ -70,7 +75,7 @@ pub(crate) type Handled = Result<Vec<u8>, LocalError>;
 impl Local {
     /// A backend that lives as long as the process.
     pub fn in_memory(settings: Settings) -> Self {
-        Self::over(Arc::new(MemoryStore::new()), Catalog::default(), settings)
+        Self::over(Arc::new(MemoryStore::new()), Catalog::default(), settings, Counting::default())
     }
 
     /// The backend whose tables lie in `directory`, which is made when it is missing.
@@ -88,18 +93,20 @@ impl Local {
             LoadError::Unreadable(reason) => damaged(reason),
             LoadError::Store(error) => damaged(error.to_string()),
         })?;
-        Ok(Self::over(Arc::new(store), catalog, settings))
+        let counting = Counting::begin(&catalog, snapshot);
+        Ok(Self::over(Arc::new(store), catalog, settings, counting))
     }
 
-    fn over(store: Arc<dyn Store>, catalog: Catalog, settings: Settings) -> Self {
+    fn over(store: Arc<dyn Store>, catalog: Catalog, settings: Settings, counting: Counting) -> Self {
         let catalog = Arc::new(catalog);
         let restored = Arc::clone(&catalog);
         store.on_rollback(Box::new(move |reads| restored.restore(reads)));
-        Self { store, catalog, settings }
+        Self { store, catalog, settings, counting }
     }
 
     /// Waits for every write that was asked for and closes the store. Later requests fail.
     pub async fn close(&self) {
+        self.counting.end();
         self.store.close().await;
     }
 
@@ -119,6 +126,14 @@ impl Local {
             Operation::UpdateTable => self.update_table(&body).await,
             Operation::DescribeTable => self.describe_table(&body),
             Operation::ListTables => self.list_tables(&body),
+            Operation::UpdateTimeToLive => self.update_time_to_live(&body).await,
+            Operation::DescribeTimeToLive => self.describe_time_to_live(&body),
+            Operation::TagResource => self.tag_resource(&body).await,
+            Operation::UntagResource => self.untag_resource(&body).await,
+            Operation::ListTagsOfResource => self.list_tags_of_resource(&body),
+            Operation::DescribeContinuousBackups => self.describe_continuous_backups(&body),
+            Operation::DescribeLimits => self.describe_limits(),
+            Operation::DescribeEndpoints => self.describe_endpoints(),
             operation => Err(unsupported(operation).into()),
         }
     }

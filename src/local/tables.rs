@@ -6,6 +6,8 @@
 mod clock;
 mod definition;
 mod description;
+mod tags;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::catalog::{TableClass, WarmThroughput, name_of};
+use super::catalog::{TableClass, WarmThroughput, name_of, unknown_table};
 use super::{Handled, Local, Settings};
 
 use description::{Statuses, describe, describe_deleted};
@@ -112,6 +114,38 @@ impl Local {
         }
         out.push(b'}');
         Ok(out)
+    }
+}
+
+impl Local {
+    /// DescribeLimits: what a fresh account may provision. Nothing here holds anybody to it.
+    pub(super) fn describe_limits(&self) -> Handled {
+        let limits = serde_json::json!({
+            "AccountMaxReadCapacityUnits": 80_000,
+            "AccountMaxWriteCapacityUnits": 80_000,
+            "TableMaxReadCapacityUnits": 40_000,
+            "TableMaxWriteCapacityUnits": 40_000,
+        });
+        Ok(serde_json::to_vec(&limits).expect("limits are always JSON"))
+    }
+
+    /// DescribeEndpoints: clients that ask for an endpoint are sent back to where they are.
+    pub(super) fn describe_endpoints(&self) -> Handled {
+        let endpoints = serde_json::json!({
+            "Endpoints": [{"Address": self.settings.address, "CachePeriodInMinutes": 1440}],
+        });
+        Ok(serde_json::to_vec(&endpoints).expect("endpoints are always JSON"))
+    }
+
+    /// DescribeContinuousBackups: there are none, and what asks for them goes on when it hears that they are off.
+    pub(super) fn describe_continuous_backups(&self, body: &Json<'_>) -> Handled {
+        let names = Names::new(&self.settings);
+        self.catalog.table_itself(names.table_name(body))?;
+        let backups = serde_json::json!({"ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED",
+            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
+        }});
+        Ok(serde_json::to_vec(&backups).expect("a description is always JSON"))
     }
 }
 

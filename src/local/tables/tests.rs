@@ -230,10 +230,15 @@ async fn tables_on_disk_are_there_after_a_restart() {
     let open = || Local::open(directory.path(), Durability::Process, Settings::default());
     let local = open().unwrap();
     call(&local, Operation::CreateTable, indexed_table("abc")).await;
-    let before = call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await;
+    let item = json!({"a": {"S": "x"}, "b": {"N": "1"}, "z": {"S": "some text"}});
+    call(&local, Operation::PutItem, json!({"TableName": "abc", "Item": item})).await;
+    let before = described(&local).await;
+    assert_eq!(before["TableSizeBytes"], 15);
     local.close().await;
     let local = open().unwrap();
-    assert_eq!(call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await, before);
+    // Sizes are counted anew beside the first requests.
+    local.counting.finish();
+    assert_eq!(described(&local).await, before);
 }
 
 #[tokio::test]
@@ -443,4 +448,64 @@ async fn changes_that_may_not_be_made_are_refused_whole() {
         assert_eq!(update_refused(&local, change).await, words);
     }
     assert_eq!(described(&local).await, before);
+}
+
+#[tokio::test]
+async fn tags_are_set_listed_and_taken_off() {
+    let local = backend();
+    let mut table = plain_table("abc");
+    table["Tags"] = json!([{"Key": "made", "Value": "with it"}]);
+    call(&local, Operation::CreateTable, table).await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc";
+    let request = Request::new(
+        Operation::TagResource,
+        json!({"ResourceArn": arn, "Tags": [{"Key": "a", "Value": "1"}]}).to_string(),
+    );
+    assert_eq!(local.call(&request).await.unwrap().body, "");
+    let tags = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(tags, json!({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "made", "Value": "with it"}]}));
+    let request =
+        Request::new(Operation::UntagResource, json!({"ResourceArn": arn, "TagKeys": ["made"]}).to_string());
+    assert!(local.call(&request).await.unwrap().is_success());
+    let tags = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(tags, json!({"Tags": [{"Key": "a", "Value": "1"}]}));
+
+    let refused =
+        async |arn: &str| refused(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(
+        refused("arn:aws:dynamodb:us-east-1:000000000000:table/xyz").await,
+        "ResourceNotFoundException: Requested resource not found: ResourcArn: \
+         arn:aws:dynamodb:us-east-1:000000000000:table/xyz not found"
+    );
+    assert_eq!(
+        refused("a:b:c:d:e:f/g").await,
+        "ValidationException: Invalid TableArn: Invalid ResourceArn provided as input a:b:c:d:e:f/g"
+    );
+    assert!(refused("abc").await.starts_with("AccessDeniedException"));
+}
+
+#[tokio::test]
+async fn items_expire_by_one_attribute_at_a_time() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let set = |attribute: &str, enabled: bool| {
+        json!({
+            "TableName": "abc",
+            "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": enabled},
+        })
+    };
+    assert_eq!(
+        refused(&local, Operation::UpdateTimeToLive, set("t", false)).await,
+        "ValidationException: TimeToLive is already disabled"
+    );
+    call(&local, Operation::UpdateTimeToLive, set("t", true)).await;
+    let described = call(&local, Operation::DescribeTimeToLive, json!({"TableName": "abc"})).await;
+    assert_eq!(
+        described,
+        json!({"TimeToLiveDescription": {"AttributeName": "t", "TimeToLiveStatus": "ENABLED"}})
+    );
+    assert_eq!(
+        refused(&local, Operation::UpdateTimeToLive, set("u", true)).await,
+        "ValidationException: TimeToLive is active on a different AttributeName: current AttributeName is t"
+    );
 }

@@ -1,0 +1,142 @@
+//! Tags of tables: TagResource, UntagResource, ListTagsOfResource.
+//!
+//! These operations check their resource's ARN in their own way and order, unlike all others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::local::catalog::Definition;
+use crate::local::{Handled, Local};
+use crate::model::{ApiError, ErrorCode};
+use crate::wire::Json;
+
+use super::{ACCOUNT, definition};
+
+/// How long a table's name may be in an ARN at least.
+const NAME_CHARACTERS_MIN: usize = 3;
+
+impl Local {
+    /// TagResource. A success has no body.
+    pub(in crate::local) async fn tag_resource(&self, body: &Json<'_>) -> Handled {
+        let arn = resource_arn(body, "TagResource")?;
+        let given = body.get("Tags").and_then(Json::elements).ok_or_else(|| missing("tags"))?;
+        let table = table_of(arn)?;
+        if given.is_empty() {
+            return Err(ApiError::validation("Atleast one Tag needs to be provided as Input.").into());
+        }
+        let tags = definition::tags(body)?;
+        let unknown = unknown_resource(arn);
+        self.change_settings(table, unknown, move |settings| {
+            let mut merged = settings.tags.clone();
+            merged.extend(tags);
+            definition::check_tag_count(&merged)?;
+            settings.tags = merged;
+            Ok(())
+        })
+        .await?;
+        Ok(Vec::new())
+    }
+
+    /// UntagResource. A success has no body.
+    pub(in crate::local) async fn untag_resource(&self, body: &Json<'_>) -> Handled {
+        let arn = resource_arn(body, "UntagResource")?;
+        let given = body.get("TagKeys").and_then(Json::elements).ok_or_else(|| missing("tagKeys"))?;
+        let table = table_of(arn)?;
+        if given.is_empty() {
+            return Err(ApiError::validation("Atleast one Tag Key needs to be provided as Input.").into());
+        }
+        let keys: BTreeSet<String> = given.iter().filter_map(Json::text).map(str::to_owned).collect();
+        let unknown = ApiError::new(ErrorCode::ResourceNotFound, "Requested resource not found");
+        self.change_settings(table, unknown, move |settings| {
+            settings.tags.retain(|key, _| !keys.contains(key));
+            Ok(())
+        })
+        .await?;
+        Ok(Vec::new())
+    }
+
+    /// ListTagsOfResource. There are never so many that they would need a second page.
+    pub(in crate::local) fn list_tags_of_resource(&self, body: &Json<'_>) -> Handled {
+        let arn = resource_arn(body, "ListTagsOfResource")?;
+        let table = self.catalog.find(table_of(arn)?).ok_or_else(|| unknown_resource(arn))?;
+        let tags = table.definition.tags.iter();
+        let tags = tags.map(|(key, value)| serde_json::json!({"Key": key, "Value": value}));
+        let answer = serde_json::json!({ "Tags": tags.collect::<Vec<_>>() });
+        Ok(serde_json::to_vec(&answer).expect("tags are always JSON"))
+    }
+
+    /// Changes what a table's definition says, in one job. `unknown` is the error when there is no such table.
+    pub(super) async fn change_settings(
+        &self,
+        table: &str,
+        unknown: ApiError,
+        change: impl FnOnce(&mut Definition) -> Result<(), ApiError> + Send + 'static,
+    ) -> Result<(), crate::local::LocalError> {
+        let catalog = Arc::clone(&self.catalog);
+        let name = table.to_owned();
+        self.write(move |writes| {
+            let Some(table) = catalog.find(&name) else { return Ok(Err(unknown)) };
+            let mut settings = table.definition.clone();
+            if let Err(error) = change(&mut settings) {
+                return Ok(Err(error));
+            }
+            catalog.put(writes, settings)?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+}
+
+/// The ARN that a request names. What does not look like one of anything is nothing that a caller may touch.
+fn resource_arn<'a>(body: &'a Json<'_>, operation: &str) -> Result<&'a str, ApiError> {
+    let arn = body.get("ResourceArn").and_then(Json::text);
+    let arn = arn.ok_or_else(|| ApiError::validation("Invalid TableArn"))?;
+    if looks_like_arn(arn) {
+        return Ok(arn);
+    }
+    let resource = if arn.is_empty() { "*" } else { arn };
+    Err(ApiError::new(
+        ErrorCode::AccessDenied,
+        format!(
+            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: dynamodb:{operation} on resource: \
+             {resource}"
+        ),
+    ))
+}
+
+/// Six parts between colons, none of them empty, with a slash inside the last.
+fn looks_like_arn(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':');
+    let has_leading_parts = parts.by_ref().take(5).filter(|part| !part.is_empty()).count() == 5;
+    let resource = parts.next().and_then(|resource| resource.split_once('/'));
+    has_leading_parts && resource.is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
+}
+
+/// The table in a resource's ARN.
+fn table_of(arn: &str) -> Result<&str, ApiError> {
+    let table = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| {
+        let mut parts = rest.splitn(3, ':');
+        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+        let name = resource.strip_prefix("table/")?;
+        let is_name = name.len() >= NAME_CHARACTERS_MIN && !name.contains('/');
+        (!region.is_empty() && is_account && is_name).then_some(name)
+    });
+    table.ok_or_else(|| {
+        ApiError::validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}"))
+    })
+}
+
+fn missing(member: &str) -> ApiError {
+    ApiError::validation(format!(
+        "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
+    ))
+}
+
+/// The service writes the word so.
+fn unknown_resource(arn: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::ResourceNotFound,
+        format!("Requested resource not found: ResourcArn: {arn} not found"),
+    )
+}
