@@ -104,6 +104,12 @@ impl Local {
         Self { store, catalog, settings, counting }
     }
 
+    /// Why the backend takes no more writes until the process is started again, when its store has broken: the disk is full,
+    /// or failed.
+    pub fn failure(&self) -> Option<String> {
+        self.store.failure().map(|failure| failure.to_string())
+    }
+
     /// Waits for every write that was asked for and closes the store. Later requests fail.
     pub async fn close(&self) {
         self.counting.end();

@@ -23,7 +23,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -37,14 +37,14 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{
-    BackendError, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    BackendError, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
     ReadableTableMetadata, StorageBackend, StorageError, Table, TableDefinition, TableError,
     WriteTransaction,
 };
 use tokio::sync::oneshot;
 
 use super::{
-    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Writes,
+    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Visit, Writes,
     panic_text, panicked,
 };
 
@@ -171,8 +171,18 @@ impl DiskStore {
             Durability::Process => Some(file.try_clone().map_err(unusable)?),
         };
         let backend = Backend::new(file, durability).map_err(unusable)?;
+        Self::start(directory, lock, late_sync, backend)
+    }
+
+    fn start(
+        directory: &Path,
+        lock: File,
+        late_sync: Option<File>,
+        backend: Backend,
+    ) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
         let file_bytes = Arc::clone(&backend.file_bytes);
-        let database = open_database(directory, &path, backend)?;
+        let database = open_database(directory, &directory.join(DATA_FILE), backend)?;
         let shared = Arc::new(Shared {
             database: ArcSwapOption::from_pointee(database),
             queue: Mutex::default(),
@@ -234,6 +244,10 @@ impl Store for DiskStore {
         }
         self.shared.arrived.notify_one();
         Box::pin(async move { committed.await.unwrap_or_else(|_| Err(StoreError::closed())) })
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.shared.failure.get().cloned()
     }
 
     fn on_rollback(&self, restore: Restore) {
@@ -468,6 +482,7 @@ fn broken(error: impl fmt::Display) -> StoreError {
 
 /// A space's redb table.
 type Entries<'a> = Table<'a, &'static [u8], &'static [u8]>;
+type SnapshotEntries = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 fn table_name(space: Space) -> String {
     space.0.to_string()
@@ -484,10 +499,7 @@ struct DiskSnapshot {
 
 impl DiskSnapshot {
     /// The space's table; `None` when nothing was ever written to it.
-    fn entries(
-        &self,
-        space: Space,
-    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, StoreError> {
+    fn entries(&self, space: Space) -> Result<Option<SnapshotEntries>, StoreError> {
         match self.transaction.open_table(definition(&table_name(space))) {
             Ok(table) => Ok(Some(table)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -506,7 +518,7 @@ impl Reads for DiskSnapshot {
         space: Space,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         self.entries(space)?.map_or(Ok(()), |entries| visit_range(&entries, range, direction, visit))
     }
@@ -545,7 +557,7 @@ impl Reads for DiskWrites<'_> {
         space: Space,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         visit_range(&*self.entries(space)?.borrow(), range, direction, visit)
     }
@@ -585,7 +597,7 @@ fn visit_range(
     entries: &impl ReadableTable<&'static [u8], &'static [u8]>,
     range: &KeyRange,
     direction: Direction,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     if range.is_empty() {
         return Ok(());
@@ -608,7 +620,7 @@ fn visit_range(
 /// The data file as redb sees it: it waits for the disk only when the durability says so.
 #[derive(Debug)]
 struct Backend {
-    file: FileBackend,
+    file: Box<dyn StorageBackend>,
     file_bytes: Arc<AtomicU64>,
     durability: Durability,
 }
@@ -618,7 +630,7 @@ impl Backend {
         let file_bytes = Arc::new(AtomicU64::new(file.metadata()?.len()));
         // redb's own constructor cannot fail on the systems that we build for.
         let file = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { file, file_bytes, durability })
+        Ok(Self { file: Box::new(file), file_bytes, durability })
     }
 }
 
@@ -674,5 +686,82 @@ impl StorageBackend for Backend {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// A file whose writes and syncs fail once it is told so.
+    #[derive(Debug)]
+    struct FailingFile {
+        file: FileBackend,
+        fails: Arc<AtomicBool>,
+    }
+
+    impl FailingFile {
+        fn check(&self) -> io::Result<()> {
+            if self.fails.load(Ordering::Relaxed) { Err(io::Error::other("no space left")) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for FailingFile {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.check()?;
+            self.file.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.file.write(offset, data)
+        }
+    }
+
+    fn put(key: &'static [u8]) -> Job {
+        Box::new(move |writes| writes.put(Space(7), key, b"value"))
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_written_and_what_was_acknowledged_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(DiskStore::open(directory.path(), Durability::Fsync).unwrap());
+        let file = OpenOptions::new().read(true).write(true).open(directory.path().join(DATA_FILE)).unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let failing = FailingFile { file: FileBackend::new(file).unwrap(), fails: Arc::clone(&fails) };
+        let backend =
+            Backend { file: Box::new(failing), file_bytes: Arc::default(), durability: Durability::Fsync };
+        let lock = lock(directory.path()).unwrap();
+        let store = DiskStore::start(directory.path(), lock, None, backend).unwrap();
+        wait(store.submit(put(b"acknowledged"))).unwrap();
+        assert!(store.failure().is_none());
+        fails.store(true, Ordering::Relaxed);
+        assert!(wait(store.submit(put(b"lost"))).is_err());
+        fails.store(false, Ordering::Relaxed);
+        assert!(wait(store.submit(put(b"later"))).is_err());
+        assert!(store.failure().is_some());
+        drop(store);
+        let store = DiskStore::open(directory.path(), Durability::Fsync).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());
+        assert!(snapshot.get(Space(7), b"later").unwrap().is_none());
+        wait(store.submit(put(b"again"))).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::future::ready;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,7 +16,8 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::{
-    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Writes, panicked,
+    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Visit, Writes,
+    panicked,
 };
 
 /// All spaces at one moment.
@@ -86,6 +87,10 @@ impl Store for MemoryStore {
         Box::pin(ready(self.commit(job)))
     }
 
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+
     fn on_rollback(&self, restore: Restore) {
         // Set once, by the backend that owns the store; a second one would have no state of its own to restore.
         let _ = self.restore.set(restore);
@@ -107,7 +112,7 @@ impl Reads for State {
         space: Space,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         let Some(entries) = self.spaces.get(&space) else { return Ok(()) };
         if range.is_empty() {

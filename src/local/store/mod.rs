@@ -48,6 +48,9 @@ impl StoreError {
     }
 }
 
+/// What is shown the keys and values of a range, one after the other.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Reads of one consistent state. A space that was never written reads as empty.
 pub trait Reads {
     /// The value under a key.
@@ -65,7 +68,7 @@ pub trait Reads {
         space: Space,
         range: &KeyRange,
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
 
     /// How many keys the space has; constant time.
@@ -119,6 +122,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Runs a job in a commit. The job runs even when the future is dropped.
     fn submit(&self, job: Job) -> Committed;
+
+    /// Why the store takes no more writes, when it has broken for good.
+    fn failure(&self) -> Option<StoreError>;
 
     /// Has `restore` called after every commit that failed, before the next job runs: jobs of that commit may have changed
     /// what is kept in memory beside the store. May be set once.
