@@ -53,15 +53,8 @@ pub(super) fn describe(
         item_count: reads.len(table.items)?,
         table_arn: &arn,
         table_id: &definition.table_id,
-        billing_mode_summary: billing_summary(definition, statuses).map(|(billing_mode, since)| {
-            BillingModeSummary { billing_mode, last_update_to_pay_per_request_date_time: since }
-        }),
-        table_throughput_mode_summary: billing_summary(definition, statuses).map(|(mode, since)| {
-            ThroughputModeSummary {
-                table_throughput_mode: mode,
-                last_update_to_pay_per_request_date_time: since,
-            }
-        }),
+        billing_mode_summary: BillingModeSummary::of(definition, statuses.table),
+        table_throughput_mode_summary: ThroughputModeSummary::of(definition, statuses.table),
         local_secondary_indexes: local_indexes(table, definition, reads, &arn)?,
         global_secondary_indexes: global_indexes(table, definition, statuses, reads, &arn)?,
         stream_specification: stream
@@ -75,7 +68,9 @@ pub(super) fn describe(
             kms_master_key_arn: key,
         }),
         table_class_summary: definition.table_class.as_ref(),
-        deletion_protection_enabled: definition.deletion_protection_enabled,
+        // A table on its way says so only when it is protected; a finished one says it in any case.
+        deletion_protection_enabled: (definition.deletion_protection_enabled || statuses.table != "CREATING")
+            .then_some(definition.deletion_protection_enabled),
         on_demand_throughput: definition.on_demand_throughput.as_ref().filter(|_| is_on_demand),
         warm_throughput: (statuses.table != "CREATING" || definition.warm_throughput.is_some())
             .then(|| warm(definition, definition.warm_throughput.as_ref(), &definition.throughput)),
@@ -100,6 +95,8 @@ pub(super) fn describe_deleted(
         item_count: reads.len(table.items)?,
         table_arn: &names.table_arn(&table.definition.table_name),
         table_id: &table.definition.table_id,
+        billing_mode_summary: BillingModeSummary::of(&table.definition, "DELETING"),
+        table_throughput_mode_summary: ThroughputModeSummary::of(&table.definition, "DELETING"),
         deletion_protection_enabled: false,
     };
     Ok(serde_json::to_vec(&description).expect("a description is always JSON"))
@@ -113,13 +110,6 @@ pub(super) fn stream_label(seconds: f64) -> String {
     let (second, millisecond) = (rest / 1000, rest % 1000);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}")
-}
-
-/// The billing mode, told only of tables that are or were paid by request; and since when.
-fn billing_summary(definition: &Definition, statuses: Statuses<'_>) -> Option<(BillingMode, Option<f64>)> {
-    let since = definition.on_demand_since;
-    let is_told = definition.billing_mode == BillingMode::PayPerRequest || since.is_some();
-    is_told.then_some((definition.billing_mode, since.filter(|_| statuses.table != "CREATING")))
 }
 
 /// What a table or an index takes at once without warming up: what was asked for, else what the billing mode gives.
@@ -229,7 +219,8 @@ struct TableDescription<'a> {
     sse_description: Option<SseDescription<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     table_class_summary: Option<&'a super::TableClass>,
-    deletion_protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_protection_enabled: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     on_demand_throughput: Option<&'a OnDemandThroughput>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,6 +237,10 @@ struct DeletedDescription<'a> {
     item_count: u64,
     table_arn: &'a str,
     table_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_mode_summary: Option<BillingModeSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_throughput_mode_summary: Option<ThroughputModeSummary>,
     deletion_protection_enabled: bool,
 }
 
@@ -257,6 +252,18 @@ struct BillingModeSummary {
     last_update_to_pay_per_request_date_time: Option<f64>,
 }
 
+impl BillingModeSummary {
+    /// The billing mode, told only of tables that are or were paid by request; and, once they are made, since when.
+    fn of(definition: &Definition, table_status: &str) -> Option<Self> {
+        let since = definition.on_demand_since;
+        let is_told = definition.billing_mode == BillingMode::PayPerRequest || since.is_some();
+        is_told.then_some(Self {
+            billing_mode: definition.billing_mode,
+            last_update_to_pay_per_request_date_time: since.filter(|_| table_status != "CREATING"),
+        })
+    }
+}
+
 /// The service tells the billing mode under this name too, which is in no SDK.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -264,6 +271,16 @@ struct ThroughputModeSummary {
     table_throughput_mode: BillingMode,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update_to_pay_per_request_date_time: Option<f64>,
+}
+
+impl ThroughputModeSummary {
+    fn of(definition: &Definition, table_status: &str) -> Option<Self> {
+        let summary = BillingModeSummary::of(definition, table_status)?;
+        Some(Self {
+            table_throughput_mode: summary.billing_mode,
+            last_update_to_pay_per_request_date_time: summary.last_update_to_pay_per_request_date_time,
+        })
+    }
 }
 
 #[derive(Serialize)]

@@ -114,6 +114,8 @@ async fn a_deleted_table_is_gone_and_its_name_free() {
     );
     let deleted = call(&local, Operation::DeleteTable, json!({"TableName": "abc"})).await;
     assert_eq!(deleted["TableDescription"]["TableStatus"], "DELETING");
+    assert_eq!(deleted["TableDescription"]["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST");
+    assert_eq!(deleted["TableDescription"].get("KeySchema"), None);
     assert_eq!(
         refused(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await,
         "ResourceNotFoundException: Requested resource not found: Table: abc not found"
@@ -430,6 +432,21 @@ async fn changes_that_may_not_be_made_are_refused_whole() {
         (
             json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "xyz"}}]}),
             "ResourceNotFoundException: Requested resource not found: Index xyz for table",
+        ),
+        (
+            json!({
+                "AttributeDefinitions": [{"AttributeName": "b", "AttributeType": "S"}],
+                "GlobalSecondaryIndexUpdates": [{"Create": {
+                    "IndexName": "other",
+                    "KeySchema": [{"AttributeName": "b", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                    "ProvisionedThroughput": units(1, 1),
+                }}],
+            }),
+            "ValidationException: One or more parameter values were invalid: Attributes cannot be redefined. Please \
+             check that your attribute has the same type as previously defined. Existing schema: \
+             Schema:[SchemaElement: key{a:S:HASH}, SchemaElement: key{b:N:RANGE}] New schema: \
+             Schema:[SchemaElement: key{b:S:HASH}]",
         ),
         (
             json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "local"}}]}),

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::local::catalog::{
-    AttributeDefinition, BillingMode, Catalog, Definition, IndexDefinition, Stream, Table, TableClass,
-    Throughput, WarmThroughput,
+    AttributeDefinition, BillingMode, Catalog, Definition, IndexDefinition, KeyElement, KeyType, Stream,
+    Table, TableClass, Throughput, WarmThroughput,
 };
 use crate::local::indexes::index_entry;
 use crate::local::rows::{self, Row};
@@ -366,6 +366,7 @@ impl Plan {
         match change.action {
             Action::Create(index) => {
                 let index = index.and_then(|index| index.of_table(billing_mode))?;
+                self.refuse_redefinition(&index, attributes)?;
                 self.define(&index, attributes);
                 self.created = Some(self.after.indexes.len());
                 self.after.indexes.push(index.clone());
@@ -469,6 +470,31 @@ impl Plan {
         }
     }
 
+    /// An attribute of a key that is there already keeps its type.
+    fn refuse_redefinition(
+        &self,
+        index: &IndexDefinition,
+        attributes: &[AttributeDefinition],
+    ) -> Result<(), ApiError> {
+        let known = &self.after.attribute_definitions;
+        let is_redefined = |element: &&KeyElement| {
+            let name = &element.attribute_name;
+            let types = type_of(name, known).zip(type_of(name, attributes));
+            types.is_some_and(|(known, asked)| known != asked)
+        };
+        let Some(redefined) = index.key_schema.iter().find(is_redefined) else { return Ok(()) };
+        let index_keys = self.after.indexes.iter().map(|index| &index.key_schema);
+        let mut keys = std::iter::once(&self.after.key_schema).chain(index_keys);
+        let name = &redefined.attribute_name;
+        let existing = keys.find(|key| key.iter().any(|element| element.attribute_name == *name));
+        Err(invalid(format!(
+            "Attributes cannot be redefined. Please check that your attribute has the same type as previously \
+             defined. Existing schema: {} New schema: {}",
+            schema_text(existing.map_or(&[], Vec::as_slice), known),
+            schema_text(&index.key_schema, attributes)
+        )))
+    }
+
     /// Takes in the definitions that a new index needs; an attribute that has one keeps it.
     fn define(&mut self, index: &IndexDefinition, attributes: &[AttributeDefinition]) {
         for element in &index.key_schema {
@@ -489,6 +515,25 @@ impl Plan {
             self.after.key_schema.iter().chain(index_keys).map(|key| key.attribute_name.clone()).collect();
         self.after.attribute_definitions.retain(|attribute| used.contains(&attribute.attribute_name));
     }
+}
+
+/// The declared type of an attribute.
+fn type_of<'a>(name: &str, attributes: &'a [AttributeDefinition]) -> Option<&'a str> {
+    let attribute = attributes.iter().find(|attribute| attribute.attribute_name == name);
+    attribute.map(|attribute| attribute.attribute_type.as_str())
+}
+
+/// A key as the service's messages write it.
+fn schema_text(key: &[KeyElement], attributes: &[AttributeDefinition]) -> String {
+    let elements = key.iter().map(|element| {
+        let role = match element.key_type {
+            KeyType::Hash => "HASH",
+            KeyType::Range => "RANGE",
+        };
+        let scalar_type = type_of(&element.attribute_name, attributes).unwrap_or_default();
+        format!("SchemaElement: key{{{}:{scalar_type}:{role}}}", element.attribute_name)
+    });
+    format!("Schema:[{}]", elements.collect::<Vec<_>>().join(", "))
 }
 
 fn index_changes(
