@@ -212,6 +212,14 @@ impl ItemCache {
         self.counters.bumped(BumpReason::Void);
     }
 
+    /// As [`ItemCache::void_table`], by name; a table that was never used has nothing to void.
+    pub fn void_named(&self, name: &str) {
+        let table = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(table) = table {
+            self.void_table(&table);
+        }
+    }
+
     /// Makes everything unusable: something may have changed, and nobody can say what.
     pub fn void_all(&self) {
         for table in self.tables.read().unwrap_or_else(PoisonError::into_inner).values() {
