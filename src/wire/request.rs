@@ -8,13 +8,13 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::model::key::write_sortable_bytes;
 use crate::model::schema::{KeyAttribute, KeyRole, ScalarType};
 use crate::model::{KeySchema, Number};
 use crate::wire::Json;
-use crate::wire::json::Text;
+use crate::wire::json::{Text, write_string};
 
 /// A GetItem, borrowed from its body.
 #[derive(Debug, Deserialize)]
@@ -32,21 +32,26 @@ pub struct GetItem<'a> {
     /// What to say of consumed capacity.
     #[serde(rename = "ReturnConsumedCapacity", default)]
     pub return_consumed_capacity: Option<ReturnConsumedCapacity>,
-    /// Which part of the item, as an expression.
-    #[serde(rename = "ProjectionExpression", borrow, default)]
-    pub projection_expression: Option<Text<'a>>,
-    /// Names that the expression uses.
-    #[serde(rename = "ExpressionAttributeNames", borrow, default)]
-    pub names: Option<Members<Text<'a>>>,
-    /// Which attributes, in the legacy way.
-    #[serde(rename = "AttributesToGet", borrow, default)]
-    pub attributes_to_get: Option<Vec<Text<'a>>>,
+    /// Set when the client wants a part of the item, as an expression. Its text is read from the tree of the body.
+    #[serde(rename = "ProjectionExpression", default)]
+    pub projection_expression: Option<IgnoredAny>,
+    /// Set when there are names for the expression.
+    #[serde(rename = "ExpressionAttributeNames", default)]
+    pub names: Option<IgnoredAny>,
+    /// Set when the client wants a part of the item, in the legacy way.
+    #[serde(rename = "AttributesToGet", default)]
+    pub attributes_to_get: Option<IgnoredAny>,
 }
 
 impl<'a> GetItem<'a> {
     /// Reads a body; `None` when it is not plainly a GetItem.
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+    }
+
+    /// True when the client wants the whole item.
+    pub fn is_whole(&self) -> bool {
+        self.projection_expression.is_none() && self.names.is_none() && self.attributes_to_get.is_none()
     }
 }
 
@@ -83,22 +88,6 @@ impl ReturnConsumedCapacity {
             Self::Total => "TOTAL",
             Self::Indexes => "INDEXES",
         }
-    }
-}
-
-/// The members of an object in their order; one name twice is an error.
-#[derive(Debug, PartialEq)]
-pub struct Members<T>(pub Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = deserializer.deserialize_map(PairsVisitor::<T>(std::marker::PhantomData))?;
-        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.0.as_ref()).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(D::Error::custom("a member is named twice"));
-        }
-        Ok(Self(pairs.into_iter().map(|(name, value)| (name.0.into_owned(), value)).collect()))
     }
 }
 
@@ -150,6 +139,23 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
 }
 
 impl KeyText<'_> {
+    /// Appends the key as JSON: the reading that we acted on, whatever other readings the client's text may have.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (name, scalar)) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_string(&name.0, out);
+            out.extend_from_slice(b":{\"");
+            out.extend_from_slice(scalar.scalar_type.name().as_bytes());
+            out.extend_from_slice(b"\":");
+            write_string(&scalar.text.0, out);
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+
     /// The key's canonical bytes, when it has exactly the attributes of the schema and every value is a valid one.
     pub fn canonical_bytes(&self, schema: &KeySchema) -> Option<Vec<u8>> {
         if self.0.len() != schema.attributes().count() {
