@@ -1,8 +1,32 @@
 //! What a caching DynamoDB does with a request: serve it from memory, fill, or pass it on; and keep the promise.
+//!
+//! *When in doubt, reads bypass and writes widen.* A request that is not fully understood goes upstream word for word and is
+//! not cached; a write whose effect cannot be named voids more, never less. The engine returns facts ([`Served`]); the edge
+//! records them.
+
+mod batch;
+mod read;
+mod write;
+
+mod tables;
+mod view;
+mod voids;
 
 use std::sync::Arc;
 
-use crate::upstream::Answer;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::ItemCache;
+use crate::model::operation::OperationClass;
+use crate::model::{ApiError, ErrorCode};
+use crate::upstream::{Answer, Request, Upstream, UpstreamError};
+use crate::wire::Json;
+
+pub use tables::PolicyOf;
+
+use tables::{KnownTable, Tables, name_in};
+use voids::VoidScope;
 
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +65,8 @@ pub enum BypassReason {
     NotUnderstood,
     /// The table's schema is not known.
     UnknownTable,
+    /// The key changed again and again while it was being read; the read went through by itself.
+    Contended,
 }
 
 /// An answer and what the edge needs to record of it.
@@ -56,4 +82,211 @@ pub struct Served {
     pub age_seconds: Option<u64>,
     /// The table, when the request names exactly one that exists.
     pub table: Option<Arc<str>>,
+}
+
+impl Served {
+    fn plain(answer: Answer, source: Source) -> Self {
+        Self { answer, crc32: None, source, age_seconds: None, table: None }
+    }
+}
+
+/// A caching DynamoDB.
+pub struct Engine {
+    upstream: Arc<dyn Upstream>,
+    cache: Arc<ItemCache>,
+    tables: Tables,
+    /// Fills and writes under way, and voids still due; each outlives the request that began it.
+    tasks: TaskTracker,
+    /// Ends what only waits for a time.
+    closing: CancellationToken,
+}
+
+impl Engine {
+    /// An engine over an upstream and a cache; `policy_of` says how each table's items are cached.
+    pub fn new(upstream: Arc<dyn Upstream>, cache: Arc<ItemCache>, policy_of: PolicyOf) -> Arc<Self> {
+        let tables = Tables::new(policy_of);
+        Arc::new(Self {
+            upstream,
+            cache,
+            tables,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
+    pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
+        match request.operation.class() {
+            OperationClass::ItemRead => self.read_items(request).await,
+            OperationClass::PageRead | OperationClass::StrongRead => self.read_through(request).await,
+            OperationClass::ItemWrite => self.write(request).await,
+            OperationClass::Statement => self.statement(request).await,
+            OperationClass::Ddl | OperationClass::Unknown => self.change_table(request).await,
+            OperationClass::Other => {
+                let answer = self.forward(&request).await;
+                Served::plain(answer, Source::Bypass(BypassReason::Operation))
+            }
+        }
+    }
+
+    /// Waits until every fill and write has ended. Requests that come later are still answered.
+    pub async fn drain(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// A read that is never cached: pages, and transactions, whose items are newer than any entry that differs.
+    async fn read_through(self: &Arc<Self>, request: Request) -> Served {
+        let reason = match request.operation.class() {
+            OperationClass::StrongRead => BypassReason::Consistent,
+            _ => BypassReason::Operation,
+        };
+        let answer = self.forward(&request).await;
+        if reason == BypassReason::Consistent && answer.is_success() {
+            self.observe_transaction(&request, &answer).await;
+        }
+        let name =
+            Json::parse(&request.body).ok().and_then(|body| body.get("TableName")?.text().map(str::to_owned));
+        let table = name.and_then(|name| self.tables.get(&name)).map(|table| Arc::clone(&table.name));
+        Served { table, ..Served::plain(answer, Source::Bypass(reason)) }
+    }
+
+    /// PartiQL: through; what is not plainly a SELECT voids everything, since a statement can name any table in many ways.
+    async fn statement(self: &Arc<Self>, request: Request) -> Served {
+        if Json::parse(&request.body).is_ok_and(|body| only_selects(&body)) {
+            let answer = self.forward(&request).await;
+            return Served::plain(answer, Source::Bypass(BypassReason::Operation));
+        }
+        self.change(request, VoidScope::Everything).await
+    }
+
+    /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
+    async fn change_table(self: &Arc<Self>, request: Request) -> Served {
+        let scope = Json::parse(&request.body).map_or(VoidScope::Nothing, |body| named_tables(&body));
+        self.forget(&scope);
+        self.void(&scope);
+        self.change(request, scope).await
+    }
+
+    /// Sends a change of a whole scope, in a task of its own, and voids the scope before the answer leaves.
+    async fn change(self: &Arc<Self>, request: Request, scope: VoidScope) -> Served {
+        let engine = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let guard = engine.begin_void(scope.clone());
+            let outcome = engine.upstream.call(&request).await;
+            engine.forget(&scope);
+            match outcome {
+                Ok(answer) if answer.status < 500 => {
+                    guard.settle();
+                    answer
+                }
+                Ok(answer) => answer,
+                Err(error) => unreachable_upstream(error),
+            }
+        });
+        let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
+        Served::plain(answer, Source::Write)
+    }
+
+    /// Sends a request as it is and answers what comes.
+    async fn forward(&self, request: &Request) -> Answer {
+        match self.upstream.call(request).await {
+            Ok(answer) => answer,
+            Err(error) => unreachable_upstream(error),
+        }
+    }
+
+    async fn learn(&self, spelling: &str) -> Option<Arc<KnownTable>> {
+        if spelling.is_empty() {
+            return None;
+        }
+        self.tables.learn(spelling, &*self.upstream, &self.cache).await
+    }
+
+    fn forget(&self, scope: &VoidScope) {
+        if let VoidScope::Tables(names) = scope {
+            names.iter().for_each(|name| self.tables.forget(name));
+        }
+    }
+
+    /// A table that the upstream does not find any more was deleted by someone: what we know of it is void.
+    fn heed_refusal(&self, answer: &Answer, table: Option<&str>) {
+        if let Some(table) = table
+            && error_type(answer).as_deref() == Some("ResourceNotFoundException")
+        {
+            self.tables.forget(table);
+            self.cache.void_named(table);
+        }
+    }
+}
+
+/// The tables that a request's members name.
+fn named_tables(body: &Json<'_>) -> VoidScope {
+    let mut scope = VoidScope::Nothing;
+    for member in
+        ["TableName", "TargetTableName", "SourceTableName", "GlobalTableName", "TableArn", "ResourceArn"]
+    {
+        if let Some(name) = body.get(member).and_then(Json::text) {
+            scope.widen(VoidScope::named(name));
+        }
+    }
+    if let Some(name) = body.get("TableCreationParameters").and_then(|table| table.get("TableName")?.text()) {
+        scope.widen(VoidScope::named(name_in(name)));
+    }
+    scope
+}
+
+/// True when every statement of the body begins with `SELECT`, which in PartiQL can only read.
+fn only_selects(body: &Json<'_>) -> bool {
+    let selects = |statement: Option<&Json<'_>>| {
+        let word = statement.and_then(Json::text).and_then(|text| text.split_whitespace().next());
+        word.is_some_and(|word| word.eq_ignore_ascii_case("select"))
+    };
+    let lists = [body.get("Statements"), body.get("TransactStatements")];
+    match lists.into_iter().flatten().next() {
+        None => selects(body.get("Statement")),
+        Some(list) => list
+            .elements()
+            .is_some_and(|statements| statements.iter().all(|statement| selects(statement.get("Statement")))),
+    }
+}
+
+/// The part of a refusal's `__type` after the `#`.
+fn error_type(answer: &Answer) -> Option<String> {
+    if answer.status != 400 {
+        return None;
+    }
+    let body = Json::parse(&answer.body).ok()?;
+    let name = body.get("__type")?.text()?;
+    Some(name.rsplit('#').next().unwrap_or(name).to_owned())
+}
+
+/// What a client hears when the upstream gave no answer.
+fn unreachable_upstream(error: UpstreamError) -> Answer {
+    match error {
+        UpstreamError::NotSent(reason) => ApiError::new(ErrorCode::ServiceUnavailable, reason).into(),
+        UpstreamError::OutcomeUnknown(reason) => failed(reason),
+    }
+}
+
+/// An `InternalServerError`, which clients retry by their own rules.
+fn failed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Answer {
+    ApiError::new(ErrorCode::InternalServerError, reason).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_begins_with_select_is_a_read() {
+        let reads = |text: &str| only_selects(&Json::parse(text.as_bytes()).unwrap());
+        assert!(reads(r#"{"Statement":"  select * from t"}"#));
+        assert!(reads(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"Select\n2"}]}"#));
+        assert!(!reads(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"DELETE FROM t"}]}"#));
+        assert!(!reads(r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#));
+        assert!(!reads(r#"{"Statement":"/*x*/ SELECT"}"#));
+        assert!(!reads("{}"));
+    }
 }

@@ -1,0 +1,414 @@
+//! BatchGetItem: hits are taken out, what is missing is fetched in one call, and the answer is put together again.
+//!
+//! Every key is its own read for the cache. Keys that lead a fill, and all keys of strongly read tables, go upstream in one
+//! request for whole items; keys that another request is fetching are waited for. A key that the upstream leaves unprocessed
+//! is no answer, and neither is one whose fill failed: both come back to the client under `UnprocessedKeys`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, Turn};
+use crate::model::Operation;
+use crate::upstream::{Answer, Request};
+use crate::wire::Json;
+use crate::wire::json::{write_json, write_string};
+use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
+
+use super::read::{Wanted, failure_of, image_of};
+use super::tables::KnownTable;
+use super::view::{Attributes, write_nothing_consumed};
+use super::{BypassReason, Engine, Served, Source, failed};
+
+/// The most keys of one request; the upstream refuses more.
+const KEYS_MAX: usize = 100;
+/// The most bytes of items in one answer; what is over is left unprocessed.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One table's part of a batch.
+struct Part {
+    table: Arc<KnownTable>,
+    /// The table's name or ARN as the client wrote it.
+    spelling: String,
+    attributes: Attributes,
+    strong: bool,
+    keys: Vec<WantedKey>,
+    /// The part's members but `Keys`, as JSON members with a comma behind each, for `UnprocessedKeys`.
+    other_members: Vec<u8>,
+}
+
+struct WantedKey {
+    key: Vec<u8>,
+    json: Vec<u8>,
+    state: State,
+}
+
+/// What is known of one key so far.
+enum State {
+    /// Nothing yet, or no answer.
+    Open,
+    /// Another request is fetching it.
+    Joined(Joiner),
+    /// Its image, ready to be shown.
+    Found(Image),
+}
+
+/// A table's share of the one upstream call, owned by the task that makes the call.
+struct Fetch {
+    table: Arc<KnownTable>,
+    spelling: String,
+    strong: bool,
+    keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
+}
+
+/// What the upstream call gave: images by table (as spelled) and canonical key, and each table's consumed capacity.
+struct Fetched {
+    images: BTreeMap<String, BTreeMap<Vec<u8>, Image>>,
+    consumed: Vec<Vec<u8>>,
+    consumed_tables: Vec<String>,
+}
+
+impl Engine {
+    pub(super) async fn batch_get_item(self: &Arc<Self>, request: Request) -> Served {
+        let bytes = request.body.clone();
+        let Ok(body) = Json::parse(&bytes) else {
+            return self.bypass(&request, BypassReason::NotUnderstood).await;
+        };
+        let (mut parts, kind) = match self.understand(&body).await {
+            Ok(understood) => understood,
+            Err(reason) => return self.bypass(&request, reason).await,
+        };
+        let (fetches, hit, miss) = self.begin(&mut parts);
+        let fetched = if fetches.is_empty() {
+            Ok(Fetched { images: BTreeMap::new(), consumed: Vec::new(), consumed_tables: Vec::new() })
+        } else {
+            let fetch = Arc::clone(self).fetch_batch(fetches, kind);
+            // A task of its own: readers that joined its fills must not lose their answers with this client.
+            self.tasks.spawn(fetch).await.unwrap_or_else(|_| Err(failed("The batch's task ended early.")))
+        };
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(answer) => return Served::plain(answer, Source::Batch { hit, miss }),
+        };
+        self.settle_keys(&mut parts, &fetched).await;
+        let source = match parts.iter().all(|part| part.strong) {
+            true => Source::Bypass(BypassReason::Consistent),
+            false => Source::Batch { hit, miss },
+        };
+        let table = match &*parts {
+            [part] => Some(Arc::clone(&part.table.name)),
+            _ => None,
+        };
+        Served { table, ..Served::plain(Answer::ok(compose(&parts, kind, &fetched)), source) }
+    }
+
+    /// Reads the request; an error is the reason why the upstream must.
+    async fn understand(&self, body: &Json<'_>) -> Result<(Vec<Part>, ReturnConsumedCapacity), BypassReason> {
+        let not_understood = BypassReason::NotUnderstood;
+        let known = |name: &str| matches!(name, "RequestItems" | "ReturnConsumedCapacity");
+        let members = body.members().ok_or(not_understood)?;
+        if !members.iter().all(|(name, _)| known(name)) {
+            return Err(not_understood);
+        }
+        let kind = match body.get("ReturnConsumedCapacity") {
+            None => ReturnConsumedCapacity::None,
+            Some(name) => name.text().and_then(ReturnConsumedCapacity::from_name).ok_or(not_understood)?,
+        };
+        let requests = body.get("RequestItems").and_then(Json::members).ok_or(not_understood)?;
+        let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
+        for (spelling, request) in requests {
+            let table = self.learn(spelling).await.ok_or(BypassReason::UnknownTable)?;
+            if table.policy.is_none() {
+                return Err(BypassReason::Disabled);
+            }
+            if parts.iter().any(|part| part.table.name == table.name) {
+                return Err(not_understood);
+            }
+            parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
+        }
+        let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
+        if keys == 0 || keys > KEYS_MAX { Err(not_understood) } else { Ok((parts, kind)) }
+    }
+
+    /// Asks the cache for every key, and gathers what must be fetched.
+    fn begin(self: &Arc<Self>, parts: &mut [Part]) -> (Vec<Fetch>, u32, u32) {
+        let now = Instant::now();
+        let (mut fetches, mut hit, mut miss) = (Vec::new(), 0, 0);
+        for part in parts {
+            let mut fetch = Fetch {
+                table: Arc::clone(&part.table),
+                spelling: part.spelling.clone(),
+                strong: part.strong,
+                keys: Vec::new(),
+            };
+            for wanted in &mut part.keys {
+                let permit = match &part.table.policy {
+                    Some(policy) if !part.strong => {
+                        let cached = &part.table.cached;
+                        match self.cache.read(&cached.address(&wanted.key), policy, now) {
+                            Turn::Hit(found) => {
+                                wanted.state = State::Found(found.image);
+                                hit += 1;
+                                continue;
+                            }
+                            Turn::Join(joiner) => {
+                                wanted.state = State::Joined(joiner);
+                                miss += 1;
+                                continue;
+                            }
+                            Turn::Lead(permit) => Some(permit),
+                        }
+                    }
+                    _ => None,
+                };
+                miss += 1;
+                fetch.strong |=
+                    permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
+                fetch.keys.push((wanted.key.clone(), wanted.json.clone(), permit));
+            }
+            if !fetch.keys.is_empty() {
+                fetches.push(fetch);
+            }
+        }
+        (fetches, hit, miss)
+    }
+
+    /// Makes the one upstream call and hands the cache what came. Permits that get no answer are dropped, which abandons
+    /// their fills.
+    async fn fetch_batch(
+        self: Arc<Self>,
+        fetches: Vec<Fetch>,
+        kind: ReturnConsumedCapacity,
+    ) -> Result<Fetched, Answer> {
+        let answer = self.forward(&batch_request(&fetches, kind)).await;
+        if !answer.is_success() {
+            for (_, _, permit) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
+                if let Some(permit) = permit {
+                    permit.fail(failure_of(&answer));
+                }
+            }
+            return Err(answer);
+        }
+        let unreadable = || failed("The upstream's answer to a BatchGetItem cannot be read.");
+        let body = Json::parse(&answer.body).map_err(|_| unreadable())?;
+        let mut fetched =
+            Fetched { images: BTreeMap::new(), consumed: Vec::new(), consumed_tables: Vec::new() };
+        for fetch in fetches {
+            let images = read_images(&body, &fetch).ok_or_else(unreadable)?;
+            let now = Instant::now();
+            for (key, _, permit) in fetch.keys {
+                let Some(image) = images.get(&key) else { continue };
+                match permit {
+                    Some(permit) => permit.complete(image.clone(), now),
+                    None => {
+                        let cached = &fetch.table.cached;
+                        self.cache.observe(&cached.address(&key), image, now);
+                    }
+                }
+            }
+            fetched.images.insert(fetch.spelling, images);
+        }
+        for capacity in body.get("ConsumedCapacity").and_then(Json::elements).unwrap_or_default() {
+            let mut out = Vec::with_capacity(64);
+            write_json(capacity, &mut out);
+            fetched.consumed.push(out);
+            fetched.consumed_tables.extend(capacity.get("TableName").and_then(Json::text).map(str::to_owned));
+        }
+        Ok(fetched)
+    }
+
+    /// Brings every key to its image, or leaves it open.
+    async fn settle_keys(self: &Arc<Self>, parts: &mut [Part], fetched: &Fetched) {
+        for part in parts {
+            for wanted in &mut part.keys {
+                wanted.state = match std::mem::replace(&mut wanted.state, State::Open) {
+                    State::Found(image) => State::Found(image),
+                    State::Open => {
+                        match fetched.images.get(&part.spelling).and_then(|images| images.get(&wanted.key)) {
+                            Some(image) => State::Found(image.clone()),
+                            None => State::Open,
+                        }
+                    }
+                    State::Joined(joiner) => match joiner.wait().await {
+                        JoinOutcome::Image(image) => State::Found(image),
+                        JoinOutcome::Failed(_) => State::Open,
+                        JoinOutcome::LookAgain => self.look_again(&part.table, &part.spelling, wanted).await,
+                    },
+                };
+            }
+        }
+    }
+
+    async fn look_again(
+        self: &Arc<Self>,
+        table: &Arc<KnownTable>,
+        spelling: &str,
+        wanted: &WantedKey,
+    ) -> State {
+        let Some(policy) = &table.policy else { return State::Open };
+        let single = Wanted {
+            table: Arc::clone(table),
+            spelling: spelling.to_owned(),
+            key: wanted.key.clone(),
+            key_json: wanted.json.clone(),
+            consumed: ReturnConsumedCapacity::None,
+        };
+        match self.find(&single, policy).await {
+            Ok(found) => State::Found(found.image),
+            Err(_) => State::Open,
+        }
+    }
+}
+
+impl Part {
+    /// Reads one table's part; `None` when it is not plainly of the known form.
+    fn read(table: Arc<KnownTable>, spelling: &str, request: &Json<'_>) -> Option<Self> {
+        let members = request.members()?;
+        let known = |name: &str| {
+            matches!(
+                name,
+                "Keys"
+                    | "ConsistentRead"
+                    | "ProjectionExpression"
+                    | "ExpressionAttributeNames"
+                    | "AttributesToGet"
+            )
+        };
+        if !members.iter().all(|(name, _)| known(name)) {
+            return None;
+        }
+        let attributes = Attributes::of(request)?;
+        let strong = match request.get("ConsistentRead") {
+            None => false,
+            Some(strong) => strong.boolean()?,
+        };
+        let mut keys: Vec<WantedKey> = Vec::new();
+        for key in request.get("Keys")?.elements()? {
+            let mut json = Vec::with_capacity(64);
+            write_json(key, &mut json);
+            keys.push(WantedKey { key: key_bytes(&table.schema.key, key)?, json, state: State::Open });
+        }
+        let mut sorted: Vec<&[u8]> = keys.iter().map(|wanted| &*wanted.key).collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return None;
+        }
+        let mut other_members = Vec::new();
+        for (name, value) in members.iter().filter(|(name, _)| name != "Keys") {
+            write_string(name, &mut other_members);
+            other_members.push(b':');
+            write_json(value, &mut other_members);
+            other_members.push(b',');
+        }
+        Some(Self { table, spelling: spelling.to_owned(), attributes, strong, keys, other_members })
+    }
+}
+
+/// The upstream's request for whole items.
+fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
+    let mut body = b"{\"RequestItems\":{".to_vec();
+    write_list(&mut body, fetches, |fetch, body| {
+        write_string(&fetch.spelling, body);
+        body.extend_from_slice(b":{\"Keys\":[");
+        write_list(body, &fetch.keys, |(_, json, _), body| body.extend_from_slice(json));
+        body.extend_from_slice(b"]");
+        if fetch.strong {
+            body.extend_from_slice(b",\"ConsistentRead\":true");
+        }
+        body.push(b'}');
+    });
+    body.push(b'}');
+    if kind != ReturnConsumedCapacity::None {
+        body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"");
+        body.extend_from_slice(kind.name().as_bytes());
+        body.push(b'"');
+    }
+    body.push(b'}');
+    Request::new(Operation::BatchGetItem, body)
+}
+
+/// The images that an answer gives for one table's keys: a key that is neither in the answer nor unprocessed is absent.
+fn read_images(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Image>> {
+    let schema = &fetch.table.schema.key;
+    let of_table = |member: &str| {
+        let tables = body.get(member)?;
+        tables.get(&fetch.spelling).or_else(|| tables.get(&fetch.table.name))
+    };
+    let mut images = BTreeMap::new();
+    for item in of_table("Responses").and_then(Json::elements).unwrap_or_default() {
+        images.insert(item_key_bytes(schema, item)?, image_of(Some(item))?);
+    }
+    let mut unprocessed = Vec::new();
+    for key in of_table("UnprocessedKeys").and_then(|part| part.get("Keys")?.elements()).unwrap_or_default() {
+        unprocessed.push(key_bytes(schema, key)?);
+    }
+    for (key, _, _) in &fetch.keys {
+        if !images.contains_key(key) && !unprocessed.contains(key) {
+            images.insert(key.clone(), Image::absent());
+        }
+    }
+    Some(images)
+}
+
+fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
+    let mut body = b"{\"Responses\":{".to_vec();
+    let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
+    let mut items_bytes = 0;
+    write_list(&mut body, parts, |part, body| {
+        let (mut items, mut open) = (Vec::new(), Vec::new());
+        for wanted in &part.keys {
+            match &wanted.state {
+                State::Found(image) if items_bytes + image.body().len() <= ANSWER_BYTES_MAX => {
+                    items_bytes += image.body().len();
+                    items.extend(part.attributes.item_json(image));
+                }
+                _ => open.push(wanted),
+            }
+        }
+        write_string(&part.spelling, body);
+        body.extend_from_slice(b":[");
+        write_list(body, &items, |item, body| body.extend_from_slice(item));
+        body.push(b']');
+        if !open.is_empty() {
+            unprocessed.push((part, open));
+        }
+    });
+    body.extend_from_slice(b"},\"UnprocessedKeys\":{");
+    write_list(&mut body, &unprocessed, |(part, open), body| {
+        write_string(&part.spelling, body);
+        body.extend_from_slice(b":{");
+        body.extend_from_slice(&part.other_members);
+        body.extend_from_slice(b"\"Keys\":[");
+        write_list(body, open, |wanted, body| body.extend_from_slice(&wanted.json));
+        body.extend_from_slice(b"]}");
+    });
+    body.push(b'}');
+    if kind != ReturnConsumedCapacity::None {
+        let mut capacities = fetched.consumed.clone();
+        for part in parts {
+            let paid = |name: &String| *name == part.spelling || **name == *part.table.name;
+            if !fetched.consumed_tables.iter().any(paid) {
+                let mut nothing = Vec::new();
+                write_nothing_consumed(&part.table.name, kind, &mut nothing);
+                capacities.push(nothing);
+            }
+        }
+        body.extend_from_slice(b",\"ConsumedCapacity\":[");
+        write_list(&mut body, &capacities, |capacity, body| body.extend_from_slice(capacity));
+        body.push(b']');
+    }
+    body.push(b'}');
+    body.into()
+}
+
+/// Writes each element with commas between.
+fn write_list<'t, T>(out: &mut Vec<u8>, elements: &'t [T], mut write: impl FnMut(&'t T, &mut Vec<u8>)) {
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+}

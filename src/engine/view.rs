@@ -1,0 +1,78 @@
+//! Which part of an item a client wants, and the answer that shows it.
+//!
+//! The cache holds whole items; a projection of one costs the same capacity as the item, so every view is served from it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::cache::Image;
+use crate::model::expr::{Bindings, Paths, check_placeholders};
+use crate::wire::Json;
+use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::json::write_string;
+use crate::wire::legacy;
+use crate::wire::request::ReturnConsumedCapacity;
+
+/// Which attributes of an item.
+#[derive(Clone, Debug)]
+pub(crate) enum Attributes {
+    /// The whole item.
+    All,
+    /// The parts that the paths name.
+    Of(Paths),
+}
+
+impl Attributes {
+    /// What a GetItem, or one table's part of a batch, asks for; `None` when the upstream would refuse it, or may.
+    pub(crate) fn of(request: &Json<'_>) -> Option<Self> {
+        let names = match request.get("ExpressionAttributeNames") {
+            None => None,
+            Some(names) => Some(read_names(names)?),
+        };
+        let expression = request.get("ProjectionExpression");
+        match (expression, legacy::attributes_to_get(request).ok()?) {
+            (None, None) if names.is_none() => Some(Self::All),
+            (Some(expression), None) => {
+                check_placeholders(names.as_ref(), None).ok()?;
+                let mut bindings = Bindings::new(names.as_ref(), None);
+                let paths = Paths::parse_projection(expression.text()?, &mut bindings).ok()?;
+                bindings.finish().ok()?;
+                Some(Self::Of(paths))
+            }
+            (None, Some(paths)) if names.is_none() => Some(Self::Of(paths)),
+            _ => None,
+        }
+    }
+
+    /// The JSON of the wanted part; `None` when there is no item. `Some({})` is an item that has none of the attributes.
+    pub(crate) fn item_json(&self, image: &Image) -> Option<Bytes> {
+        let whole = image.item_json()?;
+        match self {
+            Self::All => Some(whole),
+            Self::Of(paths) => {
+                let json = Json::parse(&whole).expect("a cached image is JSON that we wrote");
+                let item = item_from_json(&json).expect("a cached image is an item that we wrote");
+                let mut out = Vec::with_capacity(whole.len());
+                write_item(&paths.project(&item), &mut out);
+                Some(out.into())
+            }
+        }
+    }
+}
+
+fn read_names(names: &Json<'_>) -> Option<BTreeMap<String, String>> {
+    let members = names.members()?.iter();
+    members.map(|(name, attribute)| Some((name.to_string(), attribute.text()?.to_owned()))).collect()
+}
+
+/// The `ConsumedCapacity` of one table for a read that cost nothing.
+pub(crate) fn write_nothing_consumed(table_name: &str, kind: ReturnConsumedCapacity, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"CapacityUnits\":0.0,");
+    if kind == ReturnConsumedCapacity::Indexes {
+        out.extend_from_slice(b"\"Table\":{\"CapacityUnits\":0.0},");
+    }
+    out.extend_from_slice(b"\"TableName\":");
+    write_string(table_name, out);
+    out.push(b'}');
+}

@@ -1,0 +1,114 @@
+//! Voids wider than a key: what DDL, statements and writes that we cannot read take out of the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::tables::name_in;
+
+/// A write whose outcome is unknown may land this long after its connection was given up (A3 of the consistency notes).
+const LANDING_MAX: Duration = Duration::from_secs(30);
+
+/// Which tables something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum VoidScope {
+    /// None.
+    Nothing,
+    /// These, by name.
+    Tables(Vec<Arc<str>>),
+    /// Any.
+    Everything,
+}
+
+impl VoidScope {
+    /// The table that a name or an ARN names.
+    pub(super) fn named(spelling: &str) -> Self {
+        Self::Tables(vec![name_in(spelling).into()])
+    }
+
+    /// Adds another scope to this one.
+    pub(super) fn widen(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Everything, _) | (_, Self::Nothing) => {}
+            (Self::Tables(tables), Self::Tables(more)) => {
+                for table in more {
+                    if !tables.contains(&table) {
+                        tables.push(table);
+                    }
+                }
+            }
+            (_, other) => *self = other,
+        }
+    }
+}
+
+/// A change of a whole scope under way. Settled, it voids the scope; dropped without a word, the outcome is unknown: it voids
+/// now, and again when the change can no more land.
+pub(super) struct VoidGuard {
+    engine: Arc<Engine>,
+    scope: VoidScope,
+}
+
+impl VoidGuard {
+    /// The change has happened or may have.
+    pub(super) fn settle(mut self) {
+        let scope = std::mem::replace(&mut self.scope, VoidScope::Nothing);
+        self.engine.void(&scope);
+    }
+
+    /// The change has certainly not happened.
+    pub(super) fn spare(mut self) {
+        self.scope = VoidScope::Nothing;
+    }
+}
+
+impl Drop for VoidGuard {
+    fn drop(&mut self) {
+        if self.scope == VoidScope::Nothing {
+            return;
+        }
+        self.engine.void(&self.scope);
+        let (engine, scope) = (Arc::clone(&self.engine), self.scope.clone());
+        let closing = self.engine.closing.clone();
+        self.engine.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(LANDING_MAX) => engine.void(&scope),
+                () = closing.cancelled() => {}
+            }
+        });
+    }
+}
+
+impl Engine {
+    /// Begins a change of a whole scope.
+    pub(super) fn begin_void(self: &Arc<Self>, scope: VoidScope) -> VoidGuard {
+        VoidGuard { engine: Arc::clone(self), scope }
+    }
+
+    /// Voids a scope now.
+    pub(super) fn void(&self, scope: &VoidScope) {
+        match scope {
+            VoidScope::Nothing => {}
+            VoidScope::Tables(names) => names.iter().for_each(|name| self.cache.void_named(name)),
+            VoidScope::Everything => self.cache.void_all(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_only_widen() {
+        let mut scope = VoidScope::Nothing;
+        scope.widen(VoidScope::named("a"));
+        scope.widen(VoidScope::named("arn:aws:dynamodb:us-east-1:0:table/b"));
+        scope.widen(VoidScope::named("a"));
+        assert_eq!(scope, VoidScope::Tables(vec!["a".into(), "b".into()]));
+        scope.widen(VoidScope::Nothing);
+        scope.widen(VoidScope::Everything);
+        scope.widen(VoidScope::named("c"));
+        assert_eq!(scope, VoidScope::Everything);
+    }
+}
