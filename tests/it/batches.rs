@@ -1,0 +1,108 @@
+//! BatchGetItem and the writes of many items.
+
+use nearside::model::Operation::{BatchGetItem, BatchWriteItem, GetItem, TransactWriteItems};
+
+use crate::harness::{Node, get, item};
+
+fn batch(ids: &[&str]) -> String {
+    let keys: Vec<_> = ids.iter().map(|id| format!(r#"{{"id":{{"S":"{id}"}}}}"#)).collect();
+    format!(r#"{{"RequestItems":{{"Orders":{{"Keys":[{}]}}}}}}"#, keys.join(","))
+}
+
+#[tokio::test(start_paused = true)]
+async fn hits_are_taken_out_and_the_rest_is_fetched_in_one_call() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let read = node.begin("BatchGetItem", &batch(&["a", "b", "c"])).await;
+    let call = node.upstream.next(BatchGetItem).await;
+    assert!(!call.body().contains(r#""S":"a""#), "{}", call.body());
+    call.answer(r#"{"Responses":{"Orders":[{"n":{"N":"2"},"id":{"S":"c"}}]},"UnprocessedKeys":{}}"#);
+    let read = read.await;
+    assert_eq!(read.source, "hit=1,miss=2");
+    assert_eq!(
+        read.body,
+        r#"{"Responses":{"Orders":[{"id":{"S":"a"},"n":{"N":"1"}},{"id":{"S":"c"},"n":{"N":"2"}}]},"UnprocessedKeys":{}}"#
+    );
+    assert_eq!(node.call("GetItem", &get("c")).await.body, item("c", 2));
+    assert_eq!(node.call("GetItem", &get("b")).await.body, "{}", "what was not found is known to be absent");
+    assert_eq!(node.call("BatchGetItem", &batch(&["c", "b", "a"])).await.source, "hit=3,miss=0");
+    node.upstream.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unprocessed_key_is_no_answer() {
+    let mut node = Node::start().await;
+    let read = node.begin("BatchGetItem", &batch(&["a", "b"])).await;
+    node.upstream.next(BatchGetItem).await.answer(
+        r#"{"Responses":{"Orders":[{"id":{"S":"a"}}]},"UnprocessedKeys":{"Orders":{"Keys":[{"id":{"S":"b"}}]}}}"#,
+    );
+    let read = read.await;
+    assert!(
+        read.body.ends_with(r#""UnprocessedKeys":{"Orders":{"Keys":[{"id":{"S":"b"}}]}}}"#),
+        "{}",
+        read.body
+    );
+    node.read_from_upstream("b", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_joins_a_read_that_is_under_way() {
+    let mut node = Node::start().await;
+    let single = node.begin("GetItem", &get("a")).await;
+    let fill = node.upstream.next(GetItem).await;
+    let read = node.begin("BatchGetItem", &batch(&["a", "b"])).await;
+    let call = node.upstream.next(BatchGetItem).await;
+    assert!(!call.body().contains(r#""S":"a""#), "{}", call.body());
+    call.answer(r#"{"Responses":{"Orders":[]},"UnprocessedKeys":{}}"#);
+    fill.answer(&item("a", 1));
+    single.await;
+    assert!(read.await.body.contains(r#"{"id":{"S":"a"},"n":{"N":"1"}}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_with_a_key_twice_is_the_upstreams_to_refuse() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let read = node.begin("BatchGetItem", &batch(&["a", "a"])).await;
+    let call = node.upstream.next(BatchGetItem).await;
+    assert_eq!(call.body(), batch(&["a", "a"]), "word for word");
+    call.refuse("ValidationException");
+    let read = read.await;
+    assert_eq!((read.status, read.source.as_str()), (400, "bypass"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_write_voids_every_key_processed_or_not() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    node.read_from_upstream("b", 1).await;
+    let write = r#"{"RequestItems":{"Orders":[{"PutRequest":{"Item":{"id":{"S":"a"}}}},{"DeleteRequest":{"Key":{"id":{"S":"b"}}}}]}}"#;
+    let written = node.begin("BatchWriteItem", write).await;
+    let call = node.upstream.next(BatchWriteItem).await;
+    call.answer(r#"{"UnprocessedItems":{"Orders":[{"DeleteRequest":{"Key":{"id":{"S":"b"}}}}]}}"#);
+    assert!(written.await.body.contains("UnprocessedItems"));
+    node.read_from_upstream("a", 2).await;
+    node.read_from_upstream("b", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_transaction_voids_its_keys() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let write = r#"{"TransactItems":[{"Update":{"TableName":"Orders","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = n"}}]}"#;
+    let written = node.begin("TransactWriteItems", write).await;
+    node.upstream.next(TransactWriteItems).await.refuse("TransactionCanceledException");
+    written.await;
+    node.read_from_upstream("a", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_write_whose_key_cannot_be_read_voids_the_table() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let write = r#"{"RequestItems":{"Orders":[{"PutRequest":{"Item":{"id":{"S":"b"}}}},{"Strange":{}}]}}"#;
+    let written = node.begin("BatchWriteItem", write).await;
+    node.upstream.next(BatchWriteItem).await.answer("{}");
+    written.await;
+    node.read_from_upstream("a", 2).await;
+}

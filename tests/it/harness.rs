@@ -1,0 +1,142 @@
+//! A node under test: the engine over a scripted upstream, and requests that can be begun, awaited or left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
+use nearside::engine::{Engine, Served, Source};
+use nearside::model::Operation;
+use nearside::upstream::Request;
+use tokio::task::JoinHandle;
+
+use crate::scripted::{Calls, Scripted};
+
+/// A node and its upstream.
+pub(crate) struct Node {
+    engine: Arc<Engine>,
+    pub(crate) script: Arc<Scripted>,
+    pub(crate) upstream: Calls,
+}
+
+/// What a client got.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) source: String,
+    pub(crate) age: Option<String>,
+}
+
+/// A request under way; awaiting it gives the reply.
+pub(crate) struct Begun(JoinHandle<Reply>);
+
+impl Node {
+    pub(crate) async fn start() -> Self {
+        let (script, upstream) = Scripted::new();
+        let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let policy = ReadPolicy {
+            ttl: Some(Duration::from_secs(300)),
+            negative_ttl: Some(Duration::from_secs(60)),
+            fill: FillMode::Adaptive,
+            item_bytes_max: 100_000,
+        };
+        let engine = Engine::new(Arc::clone(&script) as _, cache, Box::new(move |_| Some(policy)));
+        Self { engine, script, upstream }
+    }
+
+    /// Sends a request and lets it run until it waits for the upstream or has its reply.
+    pub(crate) async fn begin(&self, operation: &str, body: &str) -> Begun {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let operation = Operation::from_target(&target).unwrap();
+        let mut request = Request::new(operation, body.to_owned());
+        request.unknown_target = (operation == Operation::Unknown).then(|| target.into());
+        let engine = Arc::clone(&self.engine);
+        let begun = Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }));
+        self.settle().await;
+        begun
+    }
+
+    /// Sends a request that must be answered without the upstream's help.
+    pub(crate) async fn call(&self, operation: &str, body: &str) -> Reply {
+        self.begin(operation, body).await.ready().await.expect("answered without the upstream")
+    }
+
+    /// Reads an item that must come from the upstream, and answers it.
+    pub(crate) async fn read_from_upstream(&mut self, id: &str, n: u64) {
+        let read = self.begin("GetItem", &get(id)).await;
+        self.upstream.next(Operation::GetItem).await.answer(&item(id, n));
+        assert_eq!(read.await.body, item(id, n));
+    }
+
+    /// Lets everything run that can run.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..32 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Moves the clock.
+    pub(crate) async fn wait(&self, time: Duration) {
+        tokio::time::advance(time).await;
+        self.settle().await;
+    }
+}
+
+impl Begun {
+    /// The reply, if it is there without more ado.
+    pub(crate) async fn ready(self) -> Option<Reply> {
+        if self.0.is_finished() { Some(self.await) } else { None }
+    }
+
+    /// The client goes away.
+    pub(crate) async fn leave(self) {
+        self.0.abort();
+        self.0.await.ok();
+    }
+}
+
+impl std::future::IntoFuture for Begun {
+    type Output = Reply;
+    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { self.0.await.unwrap() })
+    }
+}
+
+impl From<Served> for Reply {
+    fn from(served: Served) -> Self {
+        let source = match served.source {
+            Source::Hit => "hit".to_owned(),
+            Source::Miss => "miss".to_owned(),
+            Source::Joined => "joined".to_owned(),
+            Source::Bypass(_) => "bypass".to_owned(),
+            Source::Write => "write".to_owned(),
+            Source::Stale => "stale".to_owned(),
+            Source::Batch { hit, miss } => format!("hit={hit},miss={miss}"),
+        };
+        Self {
+            status: served.answer.status,
+            body: String::from_utf8(served.answer.body.to_vec()).unwrap(),
+            source,
+            age: served.age_seconds.map(|age| age.to_string()),
+        }
+    }
+}
+
+pub(crate) fn get(id: &str) -> String {
+    format!(r#"{{"TableName":"Orders","Key":{{"id":{{"S":"{id}"}}}}}}"#)
+}
+
+pub(crate) fn strong(id: &str) -> String {
+    format!(r#"{{"TableName":"Orders","Key":{{"id":{{"S":"{id}"}}}},"ConsistentRead":true}}"#)
+}
+
+pub(crate) fn put(id: &str, n: u64) -> String {
+    format!(r#"{{"TableName":"Orders","Item":{{"id":{{"S":"{id}"}},"n":{{"N":"{n}"}}}}}}"#)
+}
+
+/// A GetItem's answer.
+pub(crate) fn item(id: &str, n: u64) -> String {
+    format!(r#"{{"Item":{{"id":{{"S":"{id}"}},"n":{{"N":"{n}"}}}}}}"#)
+}

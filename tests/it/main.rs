@@ -1,0 +1,10 @@
+//! Capabilities of a whole node, against an upstream that the test scripts answer by answer. Time stands still unless a test
+//! moves it, so every order of events is the one that the test wrote down.
+
+mod harness;
+mod scripted;
+
+mod batches;
+mod coherence;
+mod passing;
+mod reads;

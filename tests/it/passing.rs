@@ -1,0 +1,113 @@
+//! What goes through: requests that are not understood, tables that change, and operations that are not cached.
+
+use nearside::model::Operation::{DeleteTable, ExecuteStatement, GetItem, PutItem, Query, Unknown};
+
+use crate::harness::{Node, get, item, put};
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_understood_goes_through_word_for_word_and_is_not_cached() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    for body in [
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"Surprise":true}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"},"more":{"S":"b"}}}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"N":"1"}}}"#,
+        r##"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"#x"}"##,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"size"}"#,
+        r##"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n","ExpressionAttributeNames":{"#x":"n"}}"##,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n","AttributesToGet":["n"]}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"AttributesToGet":["n","n"]}"#,
+    ] {
+        let read = node.begin("GetItem", body).await;
+        let call = node.upstream.next(GetItem).await;
+        assert_eq!(call.body(), body);
+        call.refuse("ValidationException");
+        let read = read.await;
+        assert_eq!((read.status, read.source.as_str()), (400, "bypass"), "{body}");
+    }
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_made_again_with_another_key_shows_nothing_of_the_old_one() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let gone = node.begin("DeleteTable", r#"{"TableName":"Orders"}"#).await;
+    let call = node.upstream.next(DeleteTable).await;
+    node.script.describe("Orders", &[("other", "S", "HASH")]);
+    call.answer("{}");
+    assert_eq!(gone.await.source, "write");
+    let read = node.begin("GetItem", r#"{"TableName":"Orders","Key":{"other":{"S":"a"}}}"#).await;
+    node.upstream.next(GetItem).await.answer("{}");
+    assert_eq!(read.await.body, "{}");
+    let old = node.begin("GetItem", &get("a")).await;
+    node.upstream.next(GetItem).await.refuse("ValidationException");
+    assert_eq!(old.await.status, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_not_a_select_voids_everything() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let select = node.begin("ExecuteStatement", r#"{"Statement":"SELECT * FROM Orders"}"#).await;
+    node.upstream.next(ExecuteStatement).await.answer("{}");
+    select.await;
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+    let update =
+        node.begin("ExecuteStatement", r#"{"Statement":"UPDATE \"Orders\" SET n = 2 WHERE id = 'a'"}"#).await;
+    node.upstream.next(ExecuteStatement).await.answer("{}");
+    update.await;
+    node.read_from_upstream("a", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_operation_that_names_a_table_voids_it() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let call = node.begin("FrobnicateItems", r#"{"TableName":"Orders"}"#).await;
+    let received = node.upstream.next(Unknown).await;
+    assert_eq!(received.request.unknown_target.as_deref(), Some("DynamoDB_20120810.FrobnicateItems"));
+    received.answer("{}");
+    call.await;
+    node.read_from_upstream("a", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_pass_through() {
+    let mut node = Node::start().await;
+    for _ in 0..2 {
+        let query = node.begin("Query", r#"{"TableName":"Orders","KeyConditionExpression":"id = :a"}"#).await;
+        node.upstream.next(Query).await.answer(r#"{"Items":[],"Count":0,"ScannedCount":0}"#);
+        assert_eq!(query.await.source, "bypass");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_two_parsers_could_read_in_two_ways_goes_no_further() {
+    let mut node = Node::start().await;
+    let write =
+        node.call("PutItem", r#"{"TableName":"Orders","Item":{"id":{"S":"a"},"id":{"S":"b"}}}"#).await;
+    assert_eq!(write.status, 400);
+    assert!(write.body.contains("SerializationException"), "{}", write.body);
+    node.upstream.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_to_an_unknown_table_passes() {
+    let mut node = Node::start().await;
+    let write = node.begin("PutItem", &put("a", 1).replace("Orders", "Nothing")).await;
+    node.upstream.next(PutItem).await.refuse("ResourceNotFoundException");
+    assert!(write.await.body.contains("ResourceNotFoundException"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_the_upstream_lost_is_void() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let write = node.begin("PutItem", &put("b", 1)).await;
+    node.upstream.next(PutItem).await.refuse("ResourceNotFoundException");
+    write.await;
+    let read = node.begin("GetItem", &get("a")).await;
+    node.upstream.next(GetItem).await.answer(&item("a", 3));
+    assert_eq!(read.await.body, item("a", 3));
+}

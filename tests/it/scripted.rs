@@ -1,0 +1,123 @@
+//! An upstream that does nothing by itself: every call waits until the test answers it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nearside::model::Operation;
+use nearside::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use tokio::sync::{mpsc, oneshot};
+
+/// The upstream's side: hands calls to the test. DescribeTable it answers by itself, for the tables it was given.
+pub(crate) struct Scripted {
+    calls: mpsc::UnboundedSender<Call>,
+    tables: Mutex<Vec<(String, String)>>,
+}
+
+/// A call that waits for its answer. Dropped without one, its outcome is unknown.
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    reply: oneshot::Sender<Result<Answer, UpstreamError>>,
+}
+
+/// The test's side: calls in the order in which they came.
+pub(crate) struct Calls(mpsc::UnboundedReceiver<Call>);
+
+impl Scripted {
+    pub(crate) fn new() -> (std::sync::Arc<Self>, Calls) {
+        let (calls, received) = mpsc::unbounded_channel();
+        let upstream = Self { calls, tables: Mutex::default() };
+        upstream.describe("Orders", &[("id", "S", "HASH")]);
+        (std::sync::Arc::new(upstream), Calls(received))
+    }
+
+    /// From now on the table has this key.
+    pub(crate) fn describe(&self, table: &str, key: &[(&str, &str, &str)]) {
+        let definitions: Vec<_> = key
+            .iter()
+            .map(|(name, scalar_type, _)| {
+                format!(r#"{{"AttributeName":"{name}","AttributeType":"{scalar_type}"}}"#)
+            })
+            .collect();
+        let schema: Vec<_> = key
+            .iter()
+            .map(|(name, _, role)| format!(r#"{{"AttributeName":"{name}","KeyType":"{role}"}}"#))
+            .collect();
+        let description = format!(
+            r#"{{"Table":{{"TableName":"{table}","TableId":"1","AttributeDefinitions":[{}],"KeySchema":[{}]}}}}"#,
+            definitions.join(","),
+            schema.join(",")
+        );
+        let mut tables = self.tables.lock().unwrap();
+        tables.retain(|(name, _)| name != table);
+        tables.push((table.to_owned(), description));
+    }
+
+    fn description(&self, request: &Request) -> Answer {
+        let body = String::from_utf8_lossy(&request.body);
+        let tables = self.tables.lock().unwrap();
+        match tables.iter().find(|(name, _)| body.contains(&format!("{name}\""))) {
+            Some((_, description)) => Answer::ok(description.clone()),
+            None => error(400, "ResourceNotFoundException"),
+        }
+    }
+}
+
+impl Upstream for Scripted {
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+        Box::pin(async move {
+            if request.operation == Operation::DescribeTable {
+                return Ok(self.description(request));
+            }
+            let (reply, answer) = oneshot::channel();
+            self.calls.send(Call { request: request.clone(), reply }).ok();
+            answer.await.unwrap_or_else(|_| {
+                Err(UpstreamError::OutcomeUnknown("the script dropped the call".to_owned()))
+            })
+        })
+    }
+}
+
+impl Calls {
+    /// The next call, which must be of this operation.
+    pub(crate) async fn next(&mut self, operation: Operation) -> Call {
+        // Time stands still while anything can run, so this fires only when the call will never come.
+        let received = tokio::time::timeout(Duration::from_millis(1), self.0.recv()).await;
+        let call =
+            received.unwrap_or_else(|_| panic!("{operation} was not sent upstream")).expect("the node lives");
+        assert_eq!(call.request.operation, operation, "{:?}", call.request);
+        call
+    }
+
+    /// Nothing has been sent upstream that was not taken.
+    pub(crate) fn assert_none(&mut self) {
+        assert!(self.0.try_recv().is_err(), "an unexpected call");
+    }
+}
+
+impl Call {
+    /// The body that was sent.
+    pub(crate) fn body(&self) -> String {
+        String::from_utf8(self.request.body.to_vec()).unwrap()
+    }
+
+    pub(crate) fn answer(self, body: &str) {
+        self.reply.send(Ok(Answer::ok(body.to_owned()))).ok();
+    }
+
+    pub(crate) fn refuse(self, code: &str) {
+        self.reply.send(Ok(error(400, code))).ok();
+    }
+
+    pub(crate) fn fail(self, status: u16) {
+        self.reply.send(Ok(error(status, "InternalServerError"))).ok();
+    }
+
+    pub(crate) fn lose(self) {
+        self.reply.send(Err(UpstreamError::OutcomeUnknown("reset".to_owned()))).ok();
+    }
+}
+
+fn error(status: u16, code: &str) -> Answer {
+    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"scripted"}}"#);
+    Answer { status, body: body.into(), headers: Vec::new() }
+}
