@@ -1,0 +1,115 @@
+//! A running nearside and a plain HTTP client for it, both blocking.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A nearside process, killed when dropped.
+pub(crate) struct Nearside {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to its first accepted connection.
+    pub(crate) start: Duration,
+}
+
+/// The program with its listeners on free ports.
+pub(crate) fn command(arguments: &[&str]) -> (Command, SocketAddr) {
+    let (address, admin) = (free_address(), free_address());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
+    command.args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string()]).args(arguments);
+    (command, address)
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nearside")).args(arguments).output().unwrap()
+}
+
+impl Nearside {
+    pub(crate) fn on_disk(directory: &Path) -> Self {
+        Self::start(&["--data-dir", directory.to_str().unwrap()])
+    }
+
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let (mut command, address) = command(arguments);
+        let begun = Instant::now();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nearside does not listen");
+            assert!(child.try_wait().unwrap().is_none(), "nearside ended at its start");
+            std::thread::yield_now();
+        }
+        Self { child, address, start: begun.elapsed() }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { reader: BufReader::new(stream) }
+    }
+}
+
+impl Drop for Nearside {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// One keep-alive connection.
+pub(crate) struct Client {
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Sends a request; the status and the body, or `None` when the server is gone.
+    pub(crate) fn call(&mut self, operation: &str, body: &str) -> Option<(u16, String)> {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.{operation}\r\n\
+             Content-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
+             SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.reader.get_mut().write_all(request.as_bytes()).ok()?;
+        self.read_answer()
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Option<(u16, String)> {
+        self.reader.get_mut().write_all(bytes).ok()?;
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> Option<(u16, String)> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let status = line.split(' ').nth(1)?.parse().ok()?;
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            self.reader.read_line(&mut header).ok().filter(|read| *read > 0)?;
+            if header == "\r\n" {
+                break;
+            }
+            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).ok()?;
+        Some((status, String::from_utf8(body).ok()?))
+    }
+
+    /// As [`Client::call`], for what must succeed.
+    pub(crate) fn must(&mut self, operation: &str, body: &str) -> String {
+        let (status, answer) = self.call(operation, body).expect("nearside answers");
+        assert_eq!(status, 200, "{operation} {body}: {answer}");
+        answer
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,156 @@
+//! `kill -9` in a write loop: every acknowledged write is there, nothing is torn, and the restart is quick.
+//!
+//! `NEARSIDE_KILL_LOOPS` sets the number of kills (10 without it), `NEARSIDE_SEED` replays one run's choices.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::client::{Client, Nearside};
+
+const WRITERS: u64 = 4;
+
+/// For each key the last counter that was acknowledged, and the last that was sent.
+type Counters = Arc<Mutex<HashMap<String, (u64, u64)>>>;
+
+#[test]
+fn every_acknowledged_write_survives_a_kill() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed: u64 = number("NEARSIDE_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("replay the choices of this run with NEARSIDE_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let counters = Counters::default();
+    create_table(&mut Nearside::on_disk(directory.path()).connect());
+    let mut slowest = Duration::ZERO;
+    for round in 0..number("NEARSIDE_KILL_LOOPS").unwrap_or(10) {
+        write_until_killed(
+            Nearside::on_disk(directory.path()),
+            &counters,
+            random.u64(1..400),
+            random.u64(..),
+        );
+        let restarted = Nearside::on_disk(directory.path());
+        slowest = slowest.max(restarted.start);
+        verify(&mut restarted.connect(), &counters, round);
+    }
+    println!("slowest restart: {slowest:?}");
+}
+
+fn create_table(client: &mut Client) {
+    client.must(
+        "CreateTable",
+        r#"{"TableName":"Kill","BillingMode":"PAY_PER_REQUEST",
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"parity","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+            "GlobalSecondaryIndexes":[{"IndexName":"byParity","KeySchema":[{"AttributeName":"parity","KeyType":"HASH"}],
+                "Projection":{"ProjectionType":"ALL"}}]}"#,
+    );
+}
+
+/// Lets the writers write until that many writes were acknowledged, and kills the process in the middle of the others.
+fn write_until_killed(nearside: Nearside, counters: &Counters, kill_after: u64, seed: u64) {
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let mut client = nearside.connect();
+            let (counters, acknowledged) = (Arc::clone(counters), Arc::clone(&acknowledged));
+            std::thread::spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed ^ writer);
+                // Each writer has keys of its own, so that the last acknowledged counter is the least that must be found.
+                while write_once(
+                    &mut client,
+                    &counters,
+                    &format!("{writer}-{}", random.u8(0..5)),
+                    &mut random,
+                ) {
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    while acknowledged.load(Ordering::Relaxed) < kill_after {
+        std::thread::yield_now();
+    }
+    drop(nearside);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
+/// Sends one write with the key's next counter; false when the server is gone.
+fn write_once(client: &mut Client, counters: &Counters, id: &str, random: &mut fastrand::Rng) -> bool {
+    let next = {
+        let mut counters = counters.lock().unwrap();
+        let (_, sent) = counters.entry(id.to_owned()).or_default();
+        *sent += 1;
+        *sent
+    };
+    let parity = if next % 2 == 0 { "even" } else { "odd" };
+    let filler = "x".repeat(random.usize(0..2000));
+    let (operation, body) = match random.u8(0..3) {
+        0 => (
+            "UpdateItem",
+            format!(
+                r#"{{"TableName":"Kill","Key":{{"id":{{"S":"{id}"}}}},"UpdateExpression":"SET n = :n, twice = :n, parity = :p",
+                    "ExpressionAttributeValues":{{":n":{{"N":"{next}"}},":p":{{"S":"{parity}"}}}}}}"#
+            ),
+        ),
+        1 => ("BatchWriteItem", {
+            let item = item(id, next, parity, &filler);
+            format!(r#"{{"RequestItems":{{"Kill":[{{"PutRequest":{{"Item":{item}}}}}]}}}}"#)
+        }),
+        _ => ("PutItem", format!(r#"{{"TableName":"Kill","Item":{}}}"#, item(id, next, parity, &filler))),
+    };
+    match client.call(operation, &body) {
+        Some((200, _)) => {
+            counters.lock().unwrap().entry(id.to_owned()).or_default().0 = next;
+            true
+        }
+        Some((status, answer)) => panic!("{operation}: {status} {answer}"),
+        None => false,
+    }
+}
+
+fn item(id: &str, n: u64, parity: &str, filler: &str) -> String {
+    format!(
+        r#"{{"id":{{"S":"{id}"}},"n":{{"N":"{n}"}},"twice":{{"N":"{n}"}},"parity":{{"S":"{parity}"}},"filler":{{"S":"{filler}"}}}}"#
+    )
+}
+
+/// Every key holds a counter from the last acknowledged to the last sent, whole, and the index says the same.
+fn verify(client: &mut Client, counters: &Counters, round: u64) {
+    let mut counters = counters.lock().unwrap();
+    for (id, (acknowledged, sent)) in counters.iter_mut() {
+        let answer = client.must(
+            "GetItem",
+            &format!(r#"{{"TableName":"Kill","Key":{{"id":{{"S":"{id}"}}}},"ConsistentRead":true}}"#),
+        );
+        let found = number(&answer, "n").unwrap_or(0);
+        assert!(
+            found >= *acknowledged && found <= *sent,
+            "round {round}, {id}: {found} not in {acknowledged}..={sent}"
+        );
+        assert_eq!(
+            number(&answer, "twice").unwrap_or(0),
+            found,
+            "round {round}, {id}: a torn item: {answer}"
+        );
+        *acknowledged = found;
+        if found == 0 {
+            continue;
+        }
+        let parity = if found % 2 == 0 { "even" } else { "odd" };
+        let query = format!(
+            r#"{{"TableName":"Kill","IndexName":"byParity","KeyConditionExpression":"parity = :p","FilterExpression":"id = :id AND n = :n",
+                "ExpressionAttributeValues":{{":p":{{"S":"{parity}"}},":id":{{"S":"{id}"}},":n":{{"N":"{found}"}}}},"Select":"COUNT"}}"#
+        );
+        let answer = client.must("Query", &query);
+        assert!(answer.contains(r#""Count":1"#), "round {round}, {id}: the index does not agree: {answer}");
+    }
+}
+
+/// The number attribute of that name in an answer.
+fn number(answer: &str, name: &str) -> Option<u64> {
+    let rest = answer.split(&format!("\"{name}\":{{\"N\":\"")).nth(1)?;
+    rest.split('"').next()?.parse().ok()
+}

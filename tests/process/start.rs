@@ -1,0 +1,136 @@
+//! How the program starts, refuses to start, and stops.
+
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
+
+use crate::client::{Nearside, command, run};
+
+/// The program must have ended by itself with this code and one clear line that names `word`.
+fn assert_refused(output: &Output, code: i32, word: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(word), "{said:?} does not say {word:?}");
+    assert_eq!(said.trim().lines().count(), 1, "more than one line: {said}");
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--in-memory", "--listen", &address, "--admin-listen", "127.0.0.1:0"]);
+    assert_refused(&output, 2, &address);
+}
+
+#[test]
+fn an_address_off_loopback_needs_a_word_of_consent() {
+    let output = run(&["--in-memory", "--listen", "0.0.0.0:0", "--admin-listen", "127.0.0.1:0"]);
+    assert_refused(&output, 2, "--i-accept-unauthenticated");
+}
+
+#[test]
+fn a_data_directory_serves_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = Nearside::on_disk(directory.path());
+    let (mut second, _) = command(&["--data-dir", directory.path().to_str().unwrap()]);
+    assert_refused(&second.output().unwrap(), 2, "in use");
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (mut program, _) = command(&["--data-dir", file.path().to_str().unwrap()]);
+    assert_refused(&program.output().unwrap(), 2, file.path().to_str().unwrap());
+}
+
+#[test]
+fn a_broken_config_names_line_key_and_the_nearest_known_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("nearside.toml");
+    std::fs::write(&file, "[cache]\nmax_bytes = \"1MiB\"\nitem_tll = \"5m\"\n").unwrap();
+    let (mut program, _) = command(&["--in-memory", "--config", file.to_str().unwrap()]);
+    let output = program.output().unwrap();
+    assert_refused(&output, 2, "item_tll");
+    assert_refused(&output, 2, "item_ttl");
+    assert_refused(&output, 2, "3");
+    assert_eq!(run(&["check", file.to_str().unwrap()]).status.code(), Some(1));
+}
+
+#[test]
+fn sigterm_drains_and_ends_well() {
+    let mut nearside = Nearside::start(&["--in-memory"]);
+    let mut client = nearside.connect();
+    client.must("ListTables", "{}");
+    let pid = nearside.child.id().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).stdout(Stdio::null()).status().unwrap();
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_written_is_there_after_a_clean_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = Nearside::on_disk(directory.path());
+    let mut client = first.connect();
+    client.must(
+        "CreateTable",
+        r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
+    );
+    client.must("PutItem", r#"{"TableName":"Kept","Item":{"id":{"N":"1.0"}}}"#);
+    let pid = first.child.id().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    first.child.wait().unwrap();
+    let second = Nearside::on_disk(directory.path());
+    let answer = second.connect().must("GetItem", r#"{"TableName":"Kept","Key":{"id":{"N":"1"}}}"#);
+    assert_eq!(answer, r#"{"Item":{"id":{"N":"1"}}}"#);
+}
+
+#[test]
+fn hostile_bodies_leave_the_process_alive() {
+    let nearside = Nearside::start(&["--in-memory"]);
+    let mut client = nearside.connect();
+    client.must(
+        "CreateTable",
+        r#"{"TableName":"Host","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
+    );
+    let parentheses = format!("{}id = :v{}", "(".repeat(4096), ")".repeat(4096));
+    let deep = format!("{}{}", r#"{"L":["#.repeat(5000), "]}".repeat(5000));
+    let bodies = [
+        ("PutItem", "null".to_owned()),
+        ("PutItem", "[]".to_owned()),
+        ("PutItem", "\"\"".to_owned()),
+        ("PutItem", String::new()),
+        ("PutItem", "{\"TableName\":".to_owned()),
+        ("PutItem", format!(r#"{{"TableName":"Host","Item":{{"id":{{"S":"a"}},"deep":{deep}}}}}"#)),
+        (
+            "PutItem",
+            format!(
+                r#"{{"TableName":"Host","Item":{{"id":{{"S":"a"}},"big":{{"S":"{}"}}}}}}"#,
+                "x".repeat(409_600)
+            ),
+        ),
+        (
+            "Scan",
+            format!(
+                r#"{{"TableName":"Host","FilterExpression":"{parentheses}","ExpressionAttributeValues":{{":v":{{"S":"a"}}}}}}"#
+            ),
+        ),
+        ("GetItem", r#"{"TableName":"Host","Key":{"id":{"S":"a"},"id":{"S":"b"}}}"#.to_owned()),
+        ("BatchWriteItem", {
+            let puts: Vec<_> =
+                (0..26).map(|n| format!(r#"{{"PutRequest":{{"Item":{{"id":{{"S":"{n}"}}}}}}}}"#)).collect();
+            format!(r#"{{"RequestItems":{{"Host":[{}]}}}}"#, puts.join(","))
+        }),
+    ];
+    for (operation, body) in &bodies {
+        let (status, answer) = nearside.connect().call(operation, body).expect("an answer");
+        assert!((400..500).contains(&status), "{operation} {:.80}: {status} {answer}", body);
+        assert!(answer.contains("__type"), "{answer}");
+        client.must("GetItem", r#"{"TableName":"Host","Key":{"id":{"S":"a"}}}"#);
+    }
+    let lying = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\nhello";
+    if let Some((status, _)) = nearside.connect().send(lying) {
+        assert!((400..500).contains(&status), "{status}");
+    }
+    client.must("ListTables", "{}");
+}
