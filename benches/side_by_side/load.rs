@@ -1,0 +1,213 @@
+//! The load: keep-alive connections that send prepared requests and time the answers.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::Server;
+
+/// Makes the request of that number.
+pub(crate) type Numbered = Rc<dyn Fn(usize) -> Vec<u8>>;
+
+/// A load of some length.
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) duration: Duration,
+}
+
+/// What one round gave.
+pub(crate) struct Measured {
+    pub(crate) requests_per_second: f64,
+    pub(crate) cpu_us: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+impl Load {
+    /// Sends request after request on every connection for the load's duration.
+    pub(crate) async fn run(&self, server: &Server, request: &Numbered) -> Measured {
+        let local = tokio::task::LocalSet::new();
+        let cpu_before = server.cpu_us();
+        let started = Instant::now();
+        let mut latencies: Vec<u32> = local
+            .run_until(async {
+                let connections: Vec<_> = (0..self.connections)
+                    .map(|index| {
+                        let (request, duration, address) =
+                            (Rc::clone(request), self.duration, server.address);
+                        tokio::task::spawn_local(async move {
+                            let mut connection = Connection::open(address).await;
+                            let mut latencies = Vec::new();
+                            // Prime strides keep the connections on different items.
+                            let mut number = index * 7919;
+                            while started.elapsed() < duration {
+                                let bytes = request(number);
+                                let sent = Instant::now();
+                                connection.exchange(&bytes).await;
+                                latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+                                number += 1;
+                            }
+                            latencies
+                        })
+                    })
+                    .collect();
+                let mut all = Vec::new();
+                for connection in connections {
+                    all.extend(connection.await.expect("a connection runs to its end"));
+                }
+                all
+            })
+            .await;
+        let elapsed = started.elapsed().as_secs_f64();
+        let cpu = server.cpu_us() - cpu_before;
+        latencies.sort_unstable();
+        let count = latencies.len();
+        Measured {
+            requests_per_second: count as f64 / elapsed,
+            cpu_us: cpu / count as f64,
+            p50_us: f64::from(latencies[count / 2]),
+            p99_us: f64::from(latencies[count * 99 / 100]),
+        }
+    }
+}
+
+/// One keep-alive connection.
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server accepts");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
+        Self { stream, buffer: Vec::with_capacity(4096) }
+    }
+
+    /// Sends a request and waits for its whole answer, which is left in the buffer.
+    async fn exchange(&mut self, request: &[u8]) {
+        self.stream.write_all(request).await.expect("the server reads");
+        self.buffer.clear();
+        let mut whole = None;
+        while whole.is_none_or(|whole| self.buffer.len() < whole) {
+            let read = self.stream.read_buf(&mut self.buffer).await.expect("the server answers");
+            assert!(read > 0, "the server closed the connection");
+            whole = whole.or_else(|| answer_bytes(&self.buffer));
+        }
+        assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.buffer));
+    }
+}
+
+/// The length of the answer at the start of the buffer, once its head is whole.
+fn answer_bytes(buffer: &[u8]) -> Option<usize> {
+    let end = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&buffer[..end]).expect("a head is text").to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?;
+    Some(end + 4 + length.parse::<usize>().expect("a length is a number"))
+}
+
+/// One exchange on a connection of its own; the whole answer.
+pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut connection = Connection::open(address).await;
+    connection.exchange(request).await;
+    connection.buffer
+}
+
+/// A request as an SDK sends it, headers and all.
+pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccept-Encoding: identity\r\n\
+         X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n\
+         User-Agent: Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7\r\n\
+         X-Amz-Date: 20261121T040000Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/dynamodb/aws4_request, \
+         SignedHeaders=content-type;host;x-amz-date;x-amz-target, \
+         Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n\
+         amz-sdk-invocation-id: 01234567-89ab-cdef-0123-456789abcdef\r\namz-sdk-request: attempt=1\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn key(number: usize) -> String {
+    format!("customer#{number:011}")
+}
+
+/// An item of 300 bytes in DynamoDB's count.
+fn item(number: usize) -> String {
+    let filler = "x".repeat(300 - 20 - 2 - 4 - 8 - 6 - 5 - 4);
+    format!(
+        r#"{{"id":{{"S":"{}"}},"name":{{"S":"Name {:03}"}},"amount":{{"N":"{}.5"}},"text":{{"S":"{filler}"}}}}"#,
+        key(number),
+        number % 1000,
+        number % 1000
+    )
+}
+
+pub(crate) fn get_item(table: &str, number: usize, strong: bool) -> Vec<u8> {
+    let consistent = if strong { r#","ConsistentRead":true"# } else { "" };
+    request(
+        "GetItem",
+        &format!(r#"{{"TableName":"{table}","Key":{{"id":{{"S":"{}"}}}}{consistent}}}"#, key(number)),
+    )
+}
+
+pub(crate) fn put_item(table: &str, number: usize) -> Vec<u8> {
+    request("PutItem", &format!(r#"{{"TableName":"{table}","Item":{}}}"#, item(number)))
+}
+
+pub(crate) async fn create_table(address: SocketAddr, table: &str) {
+    let body = format!(
+        r#"{{"TableName":"{table}","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}],"KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}]}}"#
+    );
+    exchange(address, &request("CreateTable", &body)).await;
+}
+
+/// Makes a table and writes that many items in batches, which the cache does not keep.
+pub(crate) async fn fill(address: SocketAddr, table: &str, items: usize) {
+    create_table(address, table).await;
+    let mut connection = Connection::open(address).await;
+    for start in (0..items).step_by(25) {
+        let puts: Vec<_> = (start..items.min(start + 25))
+            .map(|n| format!(r#"{{"PutRequest":{{"Item":{}}}}}"#, item(n)))
+            .collect();
+        let body = format!(r#"{{"RequestItems":{{"{table}":[{}]}}}}"#, puts.join(","));
+        connection.exchange(&request("BatchWriteItem", &body)).await;
+    }
+}
+
+/// Reads every item once, in batches, so that all are cached.
+pub(crate) async fn get_all(address: SocketAddr, table: &str, items: usize) {
+    let mut connection = Connection::open(address).await;
+    for start in (0..items).step_by(100) {
+        let keys: Vec<_> =
+            (start..items.min(start + 100)).map(|n| format!(r#"{{"id":{{"S":"{}"}}}}"#, key(n))).collect();
+        let body = format!(r#"{{"RequestItems":{{"{table}":{{"Keys":[{}]}}}}}}"#, keys.join(","));
+        connection.exchange(&request("BatchGetItem", &body)).await;
+    }
+}
+
+/// The bytes of the keys and of the items' JSON, which is what the cache must hold at least.
+pub(crate) fn payload_bytes(items: usize) -> usize {
+    items * (key(0).len() + item(0).len())
+}
+
+/// Scans the whole table again and again.
+pub(crate) async fn scan_for_ever(address: SocketAddr, table: &'static str) {
+    let mut connection = Connection::open(address).await;
+    let mut start = String::new();
+    loop {
+        connection.exchange(&request("Scan", &format!(r#"{{"TableName":"{table}"{start}}}"#))).await;
+        let answer = String::from_utf8_lossy(&connection.buffer);
+        start = match answer.split(r#""LastEvaluatedKey":"#).nth(1) {
+            Some(rest) => {
+                let end = rest.find("}}").expect("a key ends") + 2;
+                format!(r#","ExclusiveStartKey":{}"#, &rest[..end])
+            }
+            None => String::new(),
+        };
+    }
+}
