@@ -6,17 +6,19 @@
 //! redb writes a commit's pages with plain writes and then asks for a sync, and only the sync tells the two durabilities
 //! apart. With [`Durability::Fsync`] it reaches the disk. With [`Durability::Process`] it returns at once: by then the
 //! kernel has every byte of the commit, in redb's order, so the death of the process loses nothing; the disk follows
-//! within [`SYNC_INTERVAL`] of the last write. A power cut may then lose the last moments, or leave a file that can no
-//! longer be opened, since the kernel writes pages back in its own order. (redb's own weaker durability would keep commits
-//! in the memory of the process, which is not what this word promises.)
+//! when nothing was written for [`SYNC_INTERVAL`], or as the kernel sees fit. A power cut may then lose the last moments,
+//! or leave a file that can no longer be opened, since the kernel writes pages back in its own order. (redb's own weaker
+//! durability would keep commits in the memory of the process, which is not what this word promises.)
 //!
 //! When its process was killed, redb walks the whole file at the next opening (measured: 68 ms for 100,000 items of 300
 //! bytes, 0.7 s for a million), unless the last commit had saved the allocator's state, which makes the opening fast
 //! whatever the size (26 and 46 ms) but every commit slower (from 0.10 to 0.20 ms, and to 0.95 ms) and syncs it twice. So
 //! commits save it once the file has [`QUICK_REPAIR_FROM_BYTES`].
 //!
-//! An I/O error is final: redb refuses everything that needs the file from then on, and so does the store, until the process
-//! is started again. A sync that failed is never tried again, since the kernel may have dropped the pages meanwhile.
+//! A write or a sync that fails is final: until the process is started again, readers are shown the last acknowledged state
+//! and writers are refused. Nothing is tried a second time, since after a failed sync the kernel may have dropped pages.
+//! redb itself would refuse readers too, so it is not told: from the failure on, the file behind it quietly swallows what it
+//! writes, and what it then takes for committed is shown to nobody.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -62,7 +64,7 @@ const CACHE_BYTES_MAX: usize = 64 << 20;
 const BATCH_JOBS_MAX: usize = 1024;
 /// The most jobs that wait. Each belongs to a request in flight, which the front end limits long before.
 const QUEUE_JOBS_MAX: usize = 1 << 16;
-/// How long after a write at most the disk has it, when commits do not wait for the disk.
+/// How long nothing is written before the disk is given what commits did not wait for.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The size of the data file from which on commits save what makes the opening after a kill fast.
@@ -129,10 +131,10 @@ struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
     restore: OnceLock<Restore>,
-    /// The error after which nothing is written any more.
-    failure: OnceLock<StoreError>,
-    /// The size of the data file.
-    file_bytes: Arc<AtomicU64>,
+    /// What the file behind redb has seen.
+    file: Arc<FileState>,
+    /// The state before the commit under way; the last acknowledged one once the store has failed.
+    acknowledged: ArcSwapOption<DiskSnapshot>,
     /// The data file, for the syncs that no commit waits for.
     late_sync: Option<File>,
     /// Locked while the store is open; the lock goes with the file.
@@ -181,15 +183,15 @@ impl DiskStore {
         backend: Backend,
     ) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-        let file_bytes = Arc::clone(&backend.file_bytes);
+        let file = Arc::clone(&backend.state);
         let database = open_database(directory, &directory.join(DATA_FILE), backend)?;
         let shared = Arc::new(Shared {
             database: ArcSwapOption::from_pointee(database),
             queue: Mutex::default(),
             arrived: Condvar::new(),
             restore: OnceLock::new(),
-            failure: OnceLock::new(),
-            file_bytes,
+            file,
+            acknowledged: ArcSwapOption::empty(),
             late_sync,
             lock: Mutex::new(Some(lock)),
             writer: Mutex::default(),
@@ -221,6 +223,13 @@ impl Store for DiskStore {
         let database = self.shared.database.load();
         let database = database.as_ref().ok_or_else(StoreError::closed)?;
         let transaction = database.begin_read().map_err(broken)?;
+        // Looked at after the transaction began: redb shows a commit only when its writes are over, well or badly.
+        if self.shared.file.failure.get().is_some() {
+            let acknowledged = self.shared.acknowledged.load_full();
+            return acknowledged
+                .map(|snapshot| -> Snapshot { Box::new(snapshot) })
+                .ok_or_else(StoreError::closed);
+        }
         Ok(Box::new(DiskSnapshot { transaction }))
     }
 
@@ -230,7 +239,7 @@ impl Store for DiskStore {
             let mut queue = self.shared.queue();
             if queue.closed {
                 Some(StoreError::closed())
-            } else if let Some(failure) = self.shared.failure.get() {
+            } else if let Some(failure) = self.shared.file.failure.get() {
                 Some(failure.clone())
             } else if queue.jobs.len() >= QUEUE_JOBS_MAX {
                 Some(StoreError("too many writes are waiting".to_owned()))
@@ -247,7 +256,7 @@ impl Store for DiskStore {
     }
 
     fn failure(&self) -> Option<StoreError> {
-        self.shared.failure.get().cloned()
+        self.shared.file.failure.get().cloned()
     }
 
     fn on_rollback(&self, restore: Restore) {
@@ -284,7 +293,9 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(true).open(&unfinished);
     let backend = file.and_then(|file| Backend::new(file, Durability::Fsync)).map_err(unusable)?;
+    let state = Arc::clone(&backend.state);
     drop(open_database(directory, &unfinished, backend)?);
+    state.check().map_err(unusable)?;
     std::fs::rename(&unfinished, path).map_err(unusable)?;
     // The new name must be on the disk before anything under it is promised to be.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)
@@ -292,15 +303,17 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
 
 fn open_database(directory: &Path, path: &Path, backend: Backend) -> Result<Database, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
+    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+    let state = Arc::clone(&backend.state);
     // redb checks what it reads, but a damaged file may still break one of its own assumptions.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         Database::builder().set_cache_size(CACHE_BYTES_MAX).create_with_backend(backend)
     }));
     match opened {
-        Ok(Ok(database)) => Ok(database),
+        Ok(Ok(database)) => state.check().map(|()| database).map_err(unusable),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::InUse { path: directory.to_owned() }),
         Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if !is_about_content(&source) => {
-            Err(OpenError::Unusable { path: directory.to_owned(), source })
+            Err(unusable(source))
         }
         Ok(Err(error)) => Err(damaged(error.to_string())),
         Err(panic) => Err(damaged(panic_text(panic.as_ref()).to_owned())),
@@ -326,7 +339,10 @@ impl Shared {
             // A writer that panicked has nothing left to finish.
             let _ = writer.join();
         }
-        self.database.store(None);
+        self.acknowledged.store(None);
+        let database = self.database.swap(None);
+        // After a failure redb trips over what it believes to have written; the file is left for the next start to judge.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -375,61 +391,58 @@ impl Shared {
         if let Some(file) = &self.late_sync
             && let Err(error) = file.sync_data()
         {
-            self.fail(&StoreError(error.to_string()));
+            self.pin();
+            self.file.fail(&error);
         }
+    }
+
+    /// Keeps the state of now for readers.
+    fn pin(&self) {
+        let database = self.database.load_full();
+        let transaction = database.and_then(|database| database.begin_read().ok());
+        self.acknowledged.store(transaction.map(|transaction| Arc::new(DiskSnapshot { transaction })));
     }
 
     /// Runs jobs in one transaction, commits it and tells each of them the outcome. When one breaks, those that ran with it
     /// have failed too, and those behind it go back to the head of the queue as if nothing had been.
     fn commit(&self, database: &Database, mut batch: Vec<Submitted>) {
-        if let Some(failure) = self.failure.get() {
+        if let Some(failure) = self.file.failure.get() {
             return answer(batch.into_iter().map(|submitted| submitted.done), &Err(failure.clone()));
         }
+        self.pin();
         let mut ran = Vec::with_capacity(batch.len());
         let mut waiting = batch.drain(..);
-        let repair = if self.file_bytes.load(Ordering::Relaxed) < QUICK_REPAIR_FROM_BYTES {
+        let repair = if self.file.bytes.load(Ordering::Relaxed) < QUICK_REPAIR_FROM_BYTES {
             Repair::Walk
         } else {
             Repair::Quick
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(database, repair, &mut waiting, &mut ran)));
-        let outcome = outcome.unwrap_or_else(|panic| Err(Break::Store(panicked(panic.as_ref()))));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| run(database, &self.file, repair, &mut waiting, &mut ran)));
+        let mut outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         let behind: Vec<Submitted> = waiting.collect();
-        let outcome = outcome.map_err(|broken| match broken {
-            Break::Job(error) => error,
-            Break::Store(error) => {
-                self.fail(&error);
-                error
-            }
-        });
+        if let Some(failure) = self.file.failure.get() {
+            // redb does not know of it, or made something else of what it could not read back.
+            outcome = Err(failure.clone());
+        }
         if outcome.is_err() {
-            self.roll_back(database);
+            self.roll_back();
             let mut queue = self.queue();
             behind.into_iter().rev().for_each(|submitted| queue.jobs.push_front(submitted));
+        }
+        if self.file.failure.get().is_none() {
+            self.acknowledged.store(None);
         }
         answer(ran.into_iter(), &outcome);
     }
 
-    fn fail(&self, error: &StoreError) {
-        // The first failure is the one to be told.
-        let _ = self.failure.set(StoreError(format!("the store failed and takes no more writes: {error}")));
-    }
-
-    fn roll_back(&self, database: &Database) {
+    fn roll_back(&self) {
         if let Some(restore) = self.restore.get()
-            && let Ok(transaction) = database.begin_read()
+            && let Some(acknowledged) = self.acknowledged.load_full()
         {
-            restore(&DiskSnapshot { transaction });
+            restore(&*acknowledged);
         }
     }
-}
-
-/// Why a transaction was not committed.
-enum Break {
-    /// A job failed; the store is as good as before.
-    Job(StoreError),
-    /// The store itself broke.
-    Store(StoreError),
 }
 
 /// How a file is opened whose process was killed right after the commit.
@@ -444,11 +457,15 @@ enum Repair {
 /// Runs the waiting jobs in one transaction; what has begun to run is in `ran` whatever happens.
 fn run(
     database: &Database,
+    file: &FileState,
     repair: Repair,
     waiting: &mut dyn Iterator<Item = Submitted>,
     ran: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
-) -> Result<(), Break> {
-    let store_broke = |error: &dyn fmt::Display| Break::Store(StoreError(error.to_string()));
+) -> Result<(), StoreError> {
+    let store_broke = |error: &dyn fmt::Display| {
+        file.fail(error);
+        broken(error)
+    };
     let mut transaction = database.begin_write().map_err(|error| store_broke(&error))?;
     transaction.set_quick_repair(repair == Repair::Quick);
     let mut writes = DiskWrites { transaction: &transaction, tables: RefCell::default() };
@@ -459,7 +476,7 @@ fn run(
         if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) {
             drop(writes);
             transaction.abort().map_err(|error| store_broke(&error))?;
-            return Err(Break::Job(error));
+            return Err(error);
         }
     }
     drop(writes);
@@ -505,6 +522,27 @@ impl DiskSnapshot {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(broken(error)),
         }
+    }
+}
+
+/// The acknowledged state is shown to all readers after a failure.
+impl Reads for Arc<DiskSnapshot> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        DiskSnapshot::get(self, space, key)
+    }
+
+    fn range(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        DiskSnapshot::range(self, space, range, direction, visit)
+    }
+
+    fn len(&self, space: Space) -> Result<u64, StoreError> {
+        DiskSnapshot::len(self, space)
     }
 }
 
@@ -617,20 +655,51 @@ fn visit_range(
     }
 }
 
-/// The data file as redb sees it: it waits for the disk only when the durability says so.
+/// The data file as redb sees it. It waits for the disk only when the durability says so; and once something failed, it
+/// swallows all writes.
 #[derive(Debug)]
 struct Backend {
     file: Box<dyn StorageBackend>,
-    file_bytes: Arc<AtomicU64>,
+    state: Arc<FileState>,
     durability: Durability,
+}
+
+/// What is known of the data file.
+#[derive(Debug, Default)]
+struct FileState {
+    bytes: AtomicU64,
+    /// Why nothing is written any more.
+    failure: OnceLock<StoreError>,
+}
+
+impl FileState {
+    fn fail(&self, error: &dyn fmt::Display) {
+        // The first failure is the one to be told.
+        let _ = self.failure.set(StoreError(format!("the store failed and takes no more writes: {error}")));
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.failure.get().map_or(Ok(()), |failure| Err(io::Error::other(failure.0.clone())))
+    }
 }
 
 impl Backend {
     fn new(file: File, durability: Durability) -> io::Result<Self> {
-        let file_bytes = Arc::new(AtomicU64::new(file.metadata()?.len()));
+        let bytes = AtomicU64::new(file.metadata()?.len());
         // redb's own constructor cannot fail on the systems that we build for.
         let file = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { file: Box::new(file), file_bytes, durability })
+        let state = Arc::new(FileState { bytes, failure: OnceLock::new() });
+        Ok(Self { file: Box::new(file), state, durability })
+    }
+
+    /// Does something to the file, unless something failed before.
+    fn change(&self, change: impl FnOnce(&dyn StorageBackend) -> io::Result<()>) {
+        if self.state.failure.get().is_some() {
+            return;
+        }
+        if let Err(error) = change(&*self.file) {
+            self.state.fail(&error);
+        }
     }
 }
 
@@ -640,24 +709,36 @@ impl StorageBackend for Backend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        let outcome = self.file.read(offset, out);
+        if outcome.is_err() && self.state.failure.get().is_some() {
+            // Only the commit that failed reads what was not written, and nothing comes of it any more; while an error would
+            // make redb refuse the readers of older states.
+            out.fill(0);
+            return Ok(());
+        }
+        outcome
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)?;
-        self.file_bytes.store(len, Ordering::Relaxed);
+        self.change(|file| {
+            file.set_len(len)?;
+            self.state.bytes.store(len, Ordering::Relaxed);
+            Ok(())
+        });
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         match self.durability {
-            Durability::Fsync => self.file.sync_data(),
-            Durability::Process => Ok(()),
+            Durability::Fsync => self.change(|file| file.sync_data()),
+            Durability::Process => {}
         }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
+        self.change(|file| file.write(offset, data));
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
@@ -747,7 +828,7 @@ mod tests {
         let fails = Arc::new(AtomicBool::new(false));
         let failing = FailingFile { file: FileBackend::new(file).unwrap(), fails: Arc::clone(&fails) };
         let backend =
-            Backend { file: Box::new(failing), file_bytes: Arc::default(), durability: Durability::Fsync };
+            Backend { file: Box::new(failing), state: Arc::default(), durability: Durability::Fsync };
         let lock = lock(directory.path()).unwrap();
         let store = DiskStore::start(directory.path(), lock, None, backend).unwrap();
         wait(store.submit(put(b"acknowledged"))).unwrap();
@@ -757,7 +838,10 @@ mod tests {
         fails.store(false, Ordering::Relaxed);
         assert!(wait(store.submit(put(b"later"))).is_err());
         assert!(store.failure().is_some());
-        drop(store);
+        let snapshot = store.snapshot().unwrap();
+        assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());
+        assert!(snapshot.get(Space(7), b"lost").unwrap().is_none());
+        drop((snapshot, store));
         let store = DiskStore::open(directory.path(), Durability::Fsync).unwrap();
         let snapshot = store.snapshot().unwrap();
         assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());

@@ -548,7 +548,10 @@ fn index_throughput(index: &Json<'_>, name: &str, billing_mode: BillingMode) -> 
             Err(invalid(format!("ProvisionedThroughput is not specified for index: {name}")))
         }
         (BillingMode::Provisioned, Some(throughput)) => {
-            check_bounds(&throughput)?;
+            check_bounds(&throughput).map_err(|error| {
+                let words = error.message.unwrap_or_default();
+                ApiError::validation(format!("{words} for index {name}"))
+            })?;
             Ok(throughput)
         }
     }
