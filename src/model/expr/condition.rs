@@ -1,7 +1,19 @@
 //! Conditions on an item: `ConditionExpression`, `FilterExpression`, and what their legacy twins become.
+//!
+//! A condition is a tree of tests. A test on an attribute that is not there, or on one of another type, is false, never an
+//! error; only `<>` and `NOT` make something true of it.
 
-use super::Bindings;
-use crate::model::{ApiError, Item};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::parser::{Comparator, Node, parse_condition};
+use super::path::each_once;
+use super::resolve::{
+    Function, Place, Resolver, check_choices, check_operand_count, check_words, not_distinct, path_required,
+    refusal, wrong_operand_type,
+};
+use super::{Bindings, Path};
+use crate::model::{ApiError, AttributeValue, Item, Number};
 
 /// Which parameter a condition was written in; errors begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +26,65 @@ pub enum Context {
 
 /// A condition on an item, names and values resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {}
+pub struct Condition {
+    test: Test,
+}
+
+/// A part of a condition that is true or false of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    /// All of them; at least two when parsed, none for an empty legacy filter.
+    And(Vec<Test>),
+    /// Any of them.
+    Or(Vec<Test>),
+    Not(Box<Test>),
+    Compare {
+        operator: Comparator,
+        left: Operand,
+        right: Operand,
+    },
+    Between {
+        value: Operand,
+        low: Operand,
+        high: Operand,
+    },
+    In {
+        value: Operand,
+        choices: Vec<Operand>,
+    },
+    Exists(Path),
+    NotExists(Path),
+    HasType {
+        value: Operand,
+        type_name: String,
+    },
+    BeginsWith {
+        text: Operand,
+        prefix: Operand,
+    },
+    Contains {
+        container: Operand,
+        element: Operand,
+    },
+}
+
+/// What a test compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operand {
+    Path(Path),
+    Value(AttributeValue),
+    /// `size(…)`
+    Size(Box<Operand>),
+}
+
+impl Context {
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Condition => "ConditionExpression",
+            Self::Filter => "FilterExpression",
+        }
+    }
+}
 
 impl Condition {
     /// Parses an expression.
@@ -22,24 +92,381 @@ impl Condition {
     /// # Errors
     /// A validation error in the service's words, which begin with the context.
     pub fn parse(text: &str, context: Context, bindings: &mut Bindings<'_>) -> Result<Self, ApiError> {
-        let _ = (text, context, bindings);
-        Ok(Self {})
+        let test = parse_test(text, bindings).map_err(|words| refusal(context.parameter(), words))?;
+        Ok(Self { test })
+    }
+
+    pub(super) fn from_test(test: Test) -> Self {
+        Self { test }
     }
 
     /// True when the condition holds for `item`; `None` is an item that is not there, with no attribute at all.
     pub fn holds(&self, item: Option<&Item>) -> bool {
-        let _ = item;
-        true
+        const NOTHING: &Item = &Item::new();
+        self.test.holds(item.unwrap_or(NOTHING))
     }
 
     /// The top-level attributes that the condition names, each once.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        each_once(self.paths().into_iter().map(|path| path.root.as_str()))
     }
 
     /// The top-level attributes into which the condition steps (`a.b`, `a[0]`), each once. A key attribute must not be
     /// among them.
     pub fn nested_roots(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        let nested = self.paths().into_iter().filter(|path| path.is_nested());
+        each_once(nested.map(|path| path.root.as_str()))
+    }
+
+    fn paths(&self) -> Vec<&Path> {
+        let mut paths = Vec::new();
+        self.test.collect_paths(&mut paths);
+        paths
+    }
+}
+
+/// Parses and resolves a condition of any kind, key conditions included.
+///
+/// # Errors
+/// The words that follow `Invalid …Expression: `.
+pub(super) fn parse_test(text: &str, bindings: &mut Bindings<'_>) -> Result<Test, String> {
+    let node = parse_condition(text)?;
+    check_words(&node, Place::Condition)?;
+    Resolver::new(bindings).test(&node)
+}
+
+impl Resolver<'_, '_> {
+    fn test(&mut self, node: &Node<'_>) -> Result<Test, String> {
+        match node {
+            Node::And(parts) => Ok(Test::And(self.tests(parts)?)),
+            Node::Or(parts) => Ok(Test::Or(self.tests(parts)?)),
+            Node::Not(inner) => {
+                let inner = self.test(inner)?;
+                self.count_operators(1)?;
+                Ok(Test::Not(Box::new(inner)))
+            }
+            Node::Compare { operator, left, right } => self.compare(*operator, left, right),
+            Node::Between { value, low, high } => self.between(value, low, high),
+            Node::In { value, choices } => self.in_choices(value, choices),
+            Node::Call { function, arguments } => self.function_test(function, arguments),
+            Node::TooDeep => Err(self.too_many_operators()),
+            Node::Path(_) | Node::Value(_) => unreachable!("the grammar has no operand for a condition"),
+        }
+    }
+
+    fn tests(&mut self, parts: &[Node<'_>]) -> Result<Vec<Test>, String> {
+        let tests = parts.iter().map(|part| self.test(part)).collect::<Result<_, _>>()?;
+        self.count_operators(parts.len() - 1)?;
+        Ok(tests)
+    }
+
+    fn operand(&mut self, node: &Node<'_>) -> Result<Operand, String> {
+        match node {
+            Node::Path(path) => Ok(Operand::Path(self.path(path)?)),
+            Node::Value(placeholder) => Ok(Operand::Value(self.value(placeholder)?)),
+            Node::Call { function, arguments } => self.size(function, arguments),
+            Node::TooDeep => Err(self.too_many_operators()),
+            Node::Compare { .. }
+            | Node::Between { .. }
+            | Node::In { .. }
+            | Node::Not(_)
+            | Node::And(_)
+            | Node::Or(_) => unreachable!("the grammar has no condition for an operand"),
+        }
+    }
+
+    fn operands(&mut self, nodes: &[Node<'_>]) -> Result<Vec<Operand>, String> {
+        nodes.iter().map(|node| self.operand(node)).collect()
+    }
+
+    fn compare(&mut self, operator: Comparator, left: &Node<'_>, right: &Node<'_>) -> Result<Test, String> {
+        let (left, right) = (self.operand(left)?, self.operand(right)?);
+        self.count_operators(1)?;
+        if !matches!(operator, Comparator::Equal | Comparator::NotEqual) {
+            check_types(operator.symbol(), &[&left, &right], is_ordered)?;
+        }
+        check_distinct(operator.symbol(), &left, &[&right])?;
+        Ok(Test::Compare { operator, left, right })
+    }
+
+    fn between(&mut self, value: &Node<'_>, low: &Node<'_>, high: &Node<'_>) -> Result<Test, String> {
+        let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
+        self.count_operators(1)?;
+        check_types("BETWEEN", &[&value, &low, &high], is_ordered)?;
+        check_distinct("BETWEEN", &value, &[&low, &high])?;
+        if let (Operand::Value(low), Operand::Value(high)) = (&low, &high) {
+            check_bounds(low, high)?;
+        }
+        Ok(Test::Between { value, low, high })
+    }
+
+    fn in_choices(&mut self, value: &Node<'_>, choices: &[Node<'_>]) -> Result<Test, String> {
+        let value = self.operand(value)?;
+        let choices = self.operands(choices)?;
+        self.count_operators(1)?;
+        check_distinct("IN", &value, &choices.iter().collect::<Vec<_>>())?;
+        check_choices(choices.len())?;
+        Ok(Test::In { value, choices })
+    }
+
+    /// A call that stands for a condition.
+    fn function_test(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Test, String> {
+        let function = Function::from_name(name).expect("functions have been checked");
+        let mut operands = self.operands(arguments)?;
+        self.count_operators(1)?;
+        check_operand_count(function, name, operands.len())?;
+        let last = operands.pop().expect("every function has an operand");
+        let Some(first) = operands.pop() else {
+            let Operand::Path(path) = last else { return Err(path_required(name)) };
+            return Ok(match function {
+                Function::AttributeExists => Test::Exists(path),
+                _ => Test::NotExists(path),
+            });
+        };
+        check_distinct(name, &first, &[&last])?;
+        match function {
+            Function::AttributeType => {
+                Ok(Test::HasType { value: first, type_name: checked_type_name(name, last)? })
+            }
+            Function::BeginsWith => {
+                check_types(name, &[&first, &last], |type_name| matches!(type_name, "S" | "B"))?;
+                Ok(Test::BeginsWith { text: first, prefix: last })
+            }
+            _ => Ok(Test::Contains { container: first, element: last }),
+        }
+    }
+
+    /// A call that stands for a value.
+    fn size(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Operand, String> {
+        let mut operands = self.operands(arguments)?;
+        self.count_operators(1)?;
+        check_operand_count(Function::Size, name, operands.len())?;
+        let operand = operands.pop().expect("size has one operand");
+        check_types(name, &[&operand], |type_name| !matches!(type_name, "N" | "BOOL" | "NULL"))?;
+        Ok(Operand::Size(Box::new(operand)))
+    }
+}
+
+/// Refuses the first operand whose type is known and is not among those allowed.
+fn check_types(operator: &str, operands: &[&Operand], allowed: fn(&str) -> bool) -> Result<(), String> {
+    let known = operands.iter().filter_map(|operand| operand.known_type());
+    match known.into_iter().find(|type_name| !allowed(type_name)) {
+        Some(type_name) => Err(wrong_operand_type(operator, type_name)),
+        None => Ok(()),
+    }
+}
+
+fn is_ordered(type_name: &str) -> bool {
+    matches!(type_name, "S" | "N" | "B")
+}
+
+fn check_distinct(operator: &str, first: &Operand, others: &[&Operand]) -> Result<(), String> {
+    let Operand::Path(path) = first else { return Ok(()) };
+    if others.iter().any(|other| matches!(other, Operand::Path(other) if other == path)) {
+        return Err(not_distinct(operator, path));
+    }
+    Ok(())
+}
+
+fn check_bounds(low: &AttributeValue, high: &AttributeValue) -> Result<(), String> {
+    let rule = match ordering(low, high) {
+        None => "same data type for lower and upper bounds",
+        Some(Ordering::Greater) => "upper bound to be greater than or equal to lower bound",
+        Some(Ordering::Less | Ordering::Equal) => return Ok(()),
+    };
+    Err(format!(
+        "The BETWEEN operator requires {rule}; lower bound operand: AttributeValue: {{{}}}, \
+         upper bound operand: AttributeValue: {{{}}}",
+        scalar_words(low),
+        scalar_words(high)
+    ))
+}
+
+/// A scalar as the service's error messages write it: `N:5`.
+fn scalar_words(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::S(text) => format!("S:{text}"),
+        AttributeValue::N(number) => format!("N:{number}"),
+        AttributeValue::B(bytes) => format!("B:{} bytes", bytes.len()),
+        other => other.type_name().to_owned(),
+    }
+}
+
+/// The names that `attribute_type` knows, in the order in which the service lists them.
+const TYPE_NAMES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
+
+fn checked_type_name(function: &str, operand: Operand) -> Result<String, String> {
+    let type_name = match operand {
+        Operand::Value(AttributeValue::S(type_name)) => type_name,
+        Operand::Path(_) => return Err(wrong_operand_type(function, "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")),
+        Operand::Value(value) => return Err(wrong_operand_type(function, value.type_name())),
+        Operand::Size(_) => return Err(wrong_operand_type(function, "N")),
+    };
+    if TYPE_NAMES.contains(&type_name.as_str()) {
+        return Ok(type_name);
+    }
+    Err(format!(
+        "Invalid attribute type name found; type: {type_name}, valid types: {{{}}}",
+        TYPE_NAMES.join(",")
+    ))
+}
+
+impl Test {
+    fn holds(&self, item: &Item) -> bool {
+        match self {
+            Self::And(tests) => tests.iter().all(|test| test.holds(item)),
+            Self::Or(tests) => tests.iter().any(|test| test.holds(item)),
+            Self::Not(test) => !test.holds(item),
+            Self::Compare { operator, left, right } => {
+                compare(*operator, left.value_in(item).as_deref(), right.value_in(item).as_deref())
+            }
+            Self::Between { value, low, high } => {
+                value.value_in(item).is_some_and(|value| is_between(&value, low, high, item))
+            }
+            Self::In { value, choices } => value.value_in(item).is_some_and(|value| {
+                choices.iter().any(|choice| choice.value_in(item).is_some_and(|choice| choice == value))
+            }),
+            Self::Exists(path) => path.value_in(item).is_some(),
+            Self::NotExists(path) => path.value_in(item).is_none(),
+            Self::HasType { value, type_name } => {
+                value.value_in(item).is_some_and(|value| value.type_name() == type_name)
+            }
+            Self::BeginsWith { text, prefix } => both(text, prefix, item, begins_with),
+            Self::Contains { container, element } => both(container, element, item, contains),
+        }
+    }
+
+    fn collect_paths<'t>(&'t self, paths: &mut Vec<&'t Path>) {
+        match self {
+            Self::And(tests) | Self::Or(tests) => tests.iter().for_each(|test| test.collect_paths(paths)),
+            Self::Not(test) => test.collect_paths(paths),
+            Self::Compare { left, right, .. } => {
+                paths.extend(left.path());
+                paths.extend(right.path());
+            }
+            Self::Between { value, low, high } => {
+                [value, low, high].into_iter().for_each(|operand| paths.extend(operand.path()));
+            }
+            Self::In { value, choices } => {
+                paths.extend(value.path());
+                choices.iter().for_each(|choice| paths.extend(choice.path()));
+            }
+            Self::Exists(path) | Self::NotExists(path) => paths.push(path),
+            Self::HasType { value, .. } => paths.extend(value.path()),
+            Self::BeginsWith { text: first, prefix: second }
+            | Self::Contains { container: first, element: second } => {
+                paths.extend(first.path());
+                paths.extend(second.path());
+            }
+        }
+    }
+}
+
+impl Operand {
+    /// The operand's value for `item`, if it has one.
+    fn value_in<'v>(&'v self, item: &'v Item) -> Option<Cow<'v, AttributeValue>> {
+        match self {
+            Self::Path(path) => path.value_in(item).map(Cow::Borrowed),
+            Self::Value(value) => Some(Cow::Borrowed(value)),
+            Self::Size(operand) => {
+                let size = i64::try_from(size(&*operand.value_in(item)?)?).ok()?;
+                Some(Cow::Owned(AttributeValue::N(Number::from(size))))
+            }
+        }
+    }
+
+    /// The name of the type that the operand has for every item.
+    fn known_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Path(_) => None,
+            Self::Value(value) => Some(value.type_name()),
+            Self::Size(_) => Some("N"),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Value(_) => None,
+            Self::Size(operand) => operand.path(),
+        }
+    }
+}
+
+/// How two values of one ordered type stand to each other; `None` for all else.
+pub(super) fn ordering(left: &AttributeValue, right: &AttributeValue) -> Option<Ordering> {
+    match (left, right) {
+        (AttributeValue::S(left), AttributeValue::S(right)) => Some(left.cmp(right)),
+        (AttributeValue::N(left), AttributeValue::N(right)) => Some(left.cmp(right)),
+        (AttributeValue::B(left), AttributeValue::B(right)) => Some(left.cmp(right)),
+        _ => None,
+    }
+}
+
+/// What is missing is different from everything, and even from what is missing too.
+fn compare(operator: Comparator, left: Option<&AttributeValue>, right: Option<&AttributeValue>) -> bool {
+    let (Some(left), Some(right)) = (left, right) else { return operator == Comparator::NotEqual };
+    match operator {
+        Comparator::Equal => left == right,
+        Comparator::NotEqual => left != right,
+        Comparator::Less => ordering(left, right).is_some_and(Ordering::is_lt),
+        Comparator::LessOrEqual => ordering(left, right).is_some_and(Ordering::is_le),
+        Comparator::Greater => ordering(left, right).is_some_and(Ordering::is_gt),
+        Comparator::GreaterOrEqual => ordering(left, right).is_some_and(Ordering::is_ge),
+    }
+}
+
+fn is_between(value: &AttributeValue, low: &Operand, high: &Operand, item: &Item) -> bool {
+    compare(Comparator::GreaterOrEqual, Some(value), low.value_in(item).as_deref())
+        && compare(Comparator::LessOrEqual, Some(value), high.value_in(item).as_deref())
+}
+
+fn both(
+    first: &Operand,
+    second: &Operand,
+    item: &Item,
+    test: fn(&AttributeValue, &AttributeValue) -> bool,
+) -> bool {
+    match (first.value_in(item), second.value_in(item)) {
+        (Some(first), Some(second)) => test(&first, &second),
+        _ => false,
+    }
+}
+
+fn begins_with(text: &AttributeValue, prefix: &AttributeValue) -> bool {
+    match (text, prefix) {
+        (AttributeValue::S(text), AttributeValue::S(prefix)) => text.starts_with(prefix),
+        (AttributeValue::B(bytes), AttributeValue::B(prefix)) => bytes.starts_with(prefix),
+        _ => false,
+    }
+}
+
+fn contains(container: &AttributeValue, element: &AttributeValue) -> bool {
+    match (container, element) {
+        (AttributeValue::S(text), AttributeValue::S(part)) => text.contains(part.as_str()),
+        (AttributeValue::B(bytes), AttributeValue::B(part)) => contains_bytes(bytes, part),
+        (AttributeValue::Ss(set), AttributeValue::S(text)) => set.contains(text),
+        (AttributeValue::Ns(set), AttributeValue::N(number)) => set.contains(number),
+        (AttributeValue::Bs(set), AttributeValue::B(bytes)) => set.contains(bytes),
+        (AttributeValue::L(list), element) => list.contains(element),
+        _ => false,
+    }
+}
+
+fn contains_bytes(bytes: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// What `size` says of a value, if its type has a size. Strings count in UTF-16 code units, as the service's do.
+fn size(value: &AttributeValue) -> Option<usize> {
+    match value {
+        AttributeValue::S(text) => Some(text.encode_utf16().count()),
+        AttributeValue::B(bytes) => Some(bytes.len()),
+        AttributeValue::M(map) => Some(map.len()),
+        AttributeValue::L(list) => Some(list.len()),
+        AttributeValue::Ss(set) => Some(set.len()),
+        AttributeValue::Ns(set) => Some(set.len()),
+        AttributeValue::Bs(set) => Some(set.len()),
+        AttributeValue::N(_) | AttributeValue::Bool(_) | AttributeValue::Null => None,
     }
 }

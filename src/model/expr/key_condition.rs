@@ -1,11 +1,36 @@
 //! Key conditions: which partition a query reads, and which stretch of it.
 
-use super::Bindings;
-use crate::model::{ApiError, KeySchema, KeyValue};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::condition::{Operand, Test, ordering, parse_test};
+use super::parser::Comparator;
+use super::resolve::refusal;
+use super::{Bindings, Path};
+use crate::model::key::KeyError;
+use crate::model::schema::{KeyAttribute, KeyRole};
+use crate::model::{ApiError, AttributeValue, KeySchema, KeyValue};
 
 /// What a query asks of the key, not yet compared with a table's or index's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyCondition {}
+pub struct KeyCondition {
+    /// One test for each attribute, whatever order they were written in.
+    tests: BTreeMap<String, KeyTest>,
+}
+
+/// What is asked of one key attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyTest {
+    Equal(AttributeValue),
+    Less(AttributeValue),
+    LessOrEqual(AttributeValue),
+    Greater(AttributeValue),
+    GreaterOrEqual(AttributeValue),
+    Between(AttributeValue, AttributeValue),
+    BeginsWith(AttributeValue),
+    /// A legacy comparison that no key can answer, such as `NE`.
+    NotIndexable,
+}
 
 /// What a query reads: one partition, and a stretch of its sort keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,24 +64,22 @@ pub enum SortInterval {
     BeginsWith(KeyValue),
 }
 
+const PARAMETER: &str = "KeyConditionExpression";
+
 impl KeyCondition {
     /// Parses a `KeyConditionExpression`.
     ///
     /// # Errors
     /// A validation error in the service's words.
     pub fn parse(text: &str, bindings: &mut Bindings<'_>) -> Result<Self, ApiError> {
-        let _ = (text, bindings);
-        Ok(Self {})
+        let test = parse_test(text, bindings).map_err(|words| refusal(PARAMETER, words))?;
+        let mut tests = BTreeMap::new();
+        collect_key_tests(test, &mut tests)?;
+        Ok(Self { tests })
     }
 
-    /// Refuses more conditions than any key could have: two, or with an index (which may have a key of several
-    /// attributes) eight. Callers do so when every expression is read, before the table is looked up.
-    ///
-    /// # Errors
-    /// `Conditions can be of length 1 or 2 only`.
-    pub fn check_count(&self, index_name: Option<&str>) -> Result<(), ApiError> {
-        let _ = index_name;
-        Ok(())
+    pub(super) fn from_tests(tests: BTreeMap<String, KeyTest>) -> Self {
+        Self { tests }
     }
 
     /// What the condition reads in a table or index with that key.
@@ -64,7 +87,249 @@ impl KeyCondition {
     /// # Errors
     /// A validation error when the conditions are not the key's.
     pub fn resolve(&self, schema: &KeySchema) -> Result<KeyInterval, ApiError> {
-        let _ = schema;
-        Err(ApiError::validation("not implemented"))
+        let attributes = schema.attributes().count();
+        if self.tests.len() > attributes {
+            return Err(ApiError::validation(format!(
+                "The number of query conditions ({}) exceeds the number of key attributes defined in the schema ({attributes})",
+                self.tests.len()
+            )));
+        }
+        let partition = schema.partition.iter().map(|attribute| self.partition_value(attribute));
+        let partition = partition.collect::<Result<Vec<_>, _>>()?;
+        self.refuse_strangers(schema)?;
+        let mut sort_equal = Vec::new();
+        let mut sort = SortInterval::All;
+        for attribute in &schema.sort {
+            let Some(test) = self.tests.get(&attribute.name) else { continue };
+            self.refuse_gaps(schema, attribute)?;
+            if let SortInterval::Equal(value) = std::mem::replace(&mut sort, sort_interval(test, attribute)?)
+            {
+                sort_equal.push(value);
+            }
+        }
+        Ok(KeyInterval { partition, sort_equal, sort })
     }
+
+    /// The one value that the condition gives a partition attribute.
+    fn partition_value(&self, attribute: &KeyAttribute) -> Result<KeyValue, ApiError> {
+        let Some(test) = self.tests.get(&attribute.name) else { return Err(missed(&attribute.name)) };
+        check_key_test(test, attribute)?;
+        match test {
+            KeyTest::Equal(value) => key_value(value, attribute, KeyRole::Partition),
+            KeyTest::Less(_)
+            | KeyTest::LessOrEqual(_)
+            | KeyTest::Greater(_)
+            | KeyTest::GreaterOrEqual(_)
+            | KeyTest::Between(..)
+            | KeyTest::BeginsWith(_)
+            | KeyTest::NotIndexable => Err(ApiError::validation("Query key condition not supported")),
+        }
+    }
+
+    /// Refuses a condition on an attribute that is not of the key; what is missed is the first sort attribute without one.
+    fn refuse_strangers(&self, schema: &KeySchema) -> Result<(), ApiError> {
+        if self.tests.keys().all(|name| schema.contains(name)) {
+            return Ok(());
+        }
+        let untested = schema.sort.iter().find(|attribute| !self.tests.contains_key(&attribute.name));
+        match untested {
+            Some(attribute) => Err(missed(&attribute.name)),
+            None => Err(ApiError::validation("Query key condition not supported")),
+        }
+    }
+
+    /// Refuses a condition on a sort attribute before which another one has no fixed value.
+    fn refuse_gaps(&self, schema: &KeySchema, attribute: &KeyAttribute) -> Result<(), ApiError> {
+        let before = schema.sort.iter().take_while(|earlier| earlier.name != attribute.name);
+        let open = before.filter(|earlier| !matches!(self.tests.get(&earlier.name), Some(KeyTest::Equal(_))));
+        let open: Vec<&str> = open.map(|earlier| earlier.name.as_str()).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::validation(format!(
+            "RANGE key attributes {} must have equality conditions specified in the query because a condition \
+             is present on key attribute {}",
+            open.join(", "),
+            attribute.name
+        )))
+    }
+}
+
+fn missed(name: &str) -> ApiError {
+    ApiError::validation(format!("Query condition missed key schema element: {name}"))
+}
+
+fn sort_interval(test: &KeyTest, attribute: &KeyAttribute) -> Result<SortInterval, ApiError> {
+    check_key_test(test, attribute)?;
+    let value = |value| key_value(value, attribute, KeyRole::Sort);
+    Ok(match test {
+        KeyTest::Equal(bound) => SortInterval::Equal(value(bound)?),
+        KeyTest::Less(bound) => SortInterval::Less(value(bound)?),
+        KeyTest::LessOrEqual(bound) => SortInterval::LessOrEqual(value(bound)?),
+        KeyTest::Greater(bound) => SortInterval::Greater(value(bound)?),
+        KeyTest::GreaterOrEqual(bound) => SortInterval::GreaterOrEqual(value(bound)?),
+        KeyTest::Between(low, high) => SortInterval::Between(value(low)?, value(high)?),
+        KeyTest::BeginsWith(prefix) => SortInterval::BeginsWith(value(prefix)?),
+        KeyTest::NotIndexable => return Err(not_indexable()),
+    })
+}
+
+fn not_indexable() -> ApiError {
+    ApiError::validation("Attempted conditional constraint is not an indexable operation")
+}
+
+/// Checks that a key could be asked this, and that every value has the attribute's type.
+fn check_key_test(test: &KeyTest, attribute: &KeyAttribute) -> Result<(), ApiError> {
+    let admitted = match test {
+        KeyTest::Equal(value)
+        | KeyTest::Less(value)
+        | KeyTest::LessOrEqual(value)
+        | KeyTest::Greater(value)
+        | KeyTest::GreaterOrEqual(value)
+        | KeyTest::BeginsWith(value) => attribute.scalar_type.admits(value),
+        KeyTest::Between(low, high) => {
+            attribute.scalar_type.admits(low) && attribute.scalar_type.admits(high)
+        }
+        KeyTest::NotIndexable => return Err(not_indexable()),
+    };
+    if admitted {
+        return Ok(());
+    }
+    Err(ApiError::validation(
+        "One or more parameter values were invalid: Condition parameter type does not match schema type",
+    ))
+}
+
+fn key_value(value: &AttributeValue, attribute: &KeyAttribute, role: KeyRole) -> Result<KeyValue, ApiError> {
+    KeyValue::from_attribute(value, attribute, role).map_err(|error| {
+        ApiError::validation(match error {
+            KeyError::Empty { name } => {
+                let kind = if matches!(value, AttributeValue::B(_)) { "binary" } else { "string" };
+                format!(
+                    "One or more parameter values are not valid. The AttributeValue for a key attribute \
+                     cannot contain an empty {kind} value. Key: {name}"
+                )
+            }
+            KeyError::TooLong { role: KeyRole::Partition, .. } => {
+                // The service leaves out the space.
+                "One or more parameter values were invalid: \
+                 Size of hashkey has exceeded the maximum size limit of2048 bytes"
+                    .to_owned()
+            }
+            KeyError::TooLong { role: KeyRole::Sort, .. } => "One or more parameter values were invalid: \
+                 Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+                .to_owned(),
+            KeyError::Missing { .. } | KeyError::WrongType { .. } | KeyError::Foreign => {
+                "One or more parameter values were invalid: \
+                 Condition parameter type does not match schema type"
+                    .to_owned()
+            }
+        })
+    })
+}
+
+/// Takes a condition apart into one test for each attribute, in the order in which the service finds fault.
+fn collect_key_tests(test: Test, tests: &mut BTreeMap<String, KeyTest>) -> Result<(), ApiError> {
+    let (name, key_test) = match test {
+        Test::And(parts) => {
+            return parts.into_iter().try_for_each(|part| collect_key_tests(part, tests));
+        }
+        Test::Or(_) => return Err(invalid_operator("OR")),
+        Test::Not(_) => return Err(invalid_operator("NOT")),
+        Test::In { .. } => return Err(invalid_operator("IN")),
+        Test::Exists(_) => return Err(invalid_operator("attribute_exists")),
+        Test::NotExists(_) => return Err(invalid_operator("attribute_not_exists")),
+        Test::HasType { .. } => return Err(invalid_operator("attribute_type")),
+        Test::Contains { .. } => return Err(invalid_operator("contains")),
+        Test::Compare { operator, left, right } => comparison(operator, left, right)?,
+        Test::Between { value, low, high } => {
+            let (name, mut bounds) = key_operands("BETWEEN", [value, low, high])?;
+            let high = bounds.pop().expect("a range has two bounds");
+            let low = bounds.pop().expect("a range has two bounds");
+            (name, KeyTest::Between(low, high))
+        }
+        Test::BeginsWith { text, prefix } => {
+            let (name, mut prefixes) = key_operands("begins_with", [text, prefix])?;
+            (name, KeyTest::BeginsWith(prefixes.pop().expect("begins_with has a prefix")))
+        }
+    };
+    if tests.insert(name, key_test).is_some() {
+        return Err(refusal(
+            PARAMETER,
+            "KeyConditionExpressions must only contain one condition per key".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn comparison(operator: Comparator, left: Operand, right: Operand) -> Result<(String, KeyTest), ApiError> {
+    if operator == Comparator::NotEqual {
+        return Err(invalid_operator(operator.symbol()));
+    }
+    let attribute_first = matches!(left, Operand::Path(_));
+    let (name, mut values) = key_attribute([left, right])?;
+    let value = values.pop().expect("a comparison has two operands");
+    let key_test = match (operator, attribute_first) {
+        (Comparator::Equal | Comparator::NotEqual, _) => KeyTest::Equal(value),
+        (Comparator::Less, true) | (Comparator::Greater, false) => KeyTest::Less(value),
+        (Comparator::LessOrEqual, true) | (Comparator::GreaterOrEqual, false) => KeyTest::LessOrEqual(value),
+        (Comparator::Greater, true) | (Comparator::Less, false) => KeyTest::Greater(value),
+        (Comparator::GreaterOrEqual, true) | (Comparator::LessOrEqual, false) => {
+            KeyTest::GreaterOrEqual(value)
+        }
+    };
+    Ok((name, key_test))
+}
+
+/// The attribute and the values of an operator whose first operand must be the attribute.
+fn key_operands<const N: usize>(
+    operator: &str,
+    operands: [Operand; N],
+) -> Result<(String, Vec<AttributeValue>), ApiError> {
+    if !matches!(operands.first(), Some(Operand::Path(_))) {
+        return Err(invalid_condition(&format!(
+            "{operator} operator must have the key attribute as its first operand"
+        )));
+    }
+    key_attribute(operands)
+}
+
+/// The one attribute among the operands, and the values in their order.
+fn key_attribute<const N: usize>(operands: [Operand; N]) -> Result<(String, Vec<AttributeValue>), ApiError> {
+    let mut attribute: Option<Path> = None;
+    let mut values = Vec::with_capacity(N);
+    for operand in operands {
+        match operand {
+            Operand::Path(_) if attribute.is_some() => {
+                return Err(invalid_condition("Multiple attribute names used in one condition"));
+            }
+            Operand::Path(path) if path.is_nested() => {
+                return Err(ApiError::validation(
+                    "KeyConditionExpressions cannot have conditions on nested attributes",
+                ));
+            }
+            Operand::Path(path) => attribute = Some(path),
+            Operand::Value(value) => values.push(value),
+            Operand::Size(_) => {
+                return Err(ApiError::validation("KeyConditionExpressions cannot contain nested operations"));
+            }
+        }
+    }
+    match attribute {
+        Some(path) => Ok((path.root, values)),
+        None => Err(invalid_condition("No key attribute specified")),
+    }
+}
+
+fn invalid_operator(operator: &str) -> ApiError {
+    ApiError::validation(format!("Invalid operator used in {PARAMETER}: {operator}"))
+}
+
+fn invalid_condition(words: &str) -> ApiError {
+    ApiError::validation(format!("Invalid condition in {PARAMETER}: {words}"))
+}
+
+/// True when the first bound of a range is above the second.
+pub(super) fn is_reversed(low: &AttributeValue, high: &AttributeValue) -> bool {
+    ordering(low, high) == Some(Ordering::Greater)
 }

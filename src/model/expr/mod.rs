@@ -6,8 +6,13 @@
 //! Evaluation never fails on a missing attribute or a foreign type where the service does not. Legacy parameters arrive
 //! as values already decoded ([`legacy`]) and become the same trees.
 
+mod lexer;
+mod parser;
+mod reserved;
+
 mod bindings;
 mod path;
+mod resolve;
 
 mod condition;
 mod key_condition;
@@ -22,3 +27,8 @@ pub use key_condition::{KeyCondition, KeyInterval, SortInterval};
 pub use path::{Path, Step};
 pub use projection::Paths;
 pub use update::Update;
+
+/// The most bytes an expression may have.
+const SIZE_BYTES_MAX: usize = 4096;
+/// The most operators and functions an expression may have.
+const OPERATORS_MAX: usize = 300;
