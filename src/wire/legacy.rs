@@ -1,18 +1,26 @@
 //! The legacy parameters of a request, from JSON to the trees of expressions.
 //!
-//! Each function reads one member and answers `None` when the request does not have it. Shapes have been checked before.
+//! Each function reads one member and answers `None` when the request does not have it, or has an empty one that asks for
+//! nothing. Shapes have been checked before; what only they could refuse is passed over here.
 
-use crate::model::ApiError;
+use crate::model::expr::legacy::{
+    self, Comparison, ComparisonOperator, ConditionalOperator, Expectation, UpdateAction,
+};
 use crate::model::expr::{Condition, KeyCondition, Paths, Update};
+use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
+use crate::wire::attribute::{check_name, value_from_json};
 
 /// Reads `AttributesToGet`.
 ///
 /// # Errors
-/// A validation error for an attribute named twice.
+/// A validation error for an attribute named twice, or a name that is empty or too long.
 pub fn attributes_to_get(body: &Json<'_>) -> Result<Option<Paths>, ApiError> {
-    let _ = body;
-    Ok(None)
+    let Some(names) = body.get("AttributesToGet").and_then(Json::elements) else { return Ok(None) };
+    let names: Vec<&str> = names.iter().filter_map(Json::text).collect();
+    let paths = legacy::attributes_to_get(&names)?;
+    names.iter().try_for_each(|name| check_name(name))?;
+    Ok(Some(paths))
 }
 
 /// Reads `Expected` and `ConditionalOperator`.
@@ -20,8 +28,13 @@ pub fn attributes_to_get(body: &Json<'_>) -> Result<Option<Paths>, ApiError> {
 /// # Errors
 /// A validation error in the service's words.
 pub fn expected(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    let _ = body;
-    Ok(None)
+    let members = body.get("Expected").and_then(Json::members).unwrap_or_default();
+    let mut expectations = Vec::with_capacity(members.len());
+    for (name, member) in members {
+        check_name(name)?;
+        expectations.push((name.to_string(), expectation(member)?));
+    }
+    legacy::expected(expectations, conditional_operator(body))
 }
 
 /// Reads `AttributeUpdates`.
@@ -29,8 +42,15 @@ pub fn expected(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
 /// # Errors
 /// A validation error in the service's words.
 pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
-    let _ = body;
-    Ok(None)
+    let Some(members) = body.get("AttributeUpdates").and_then(Json::members) else { return Ok(None) };
+    let mut updates = Vec::with_capacity(members.len());
+    for (name, member) in members {
+        check_name(name)?;
+        let action = member.get("Action").and_then(Json::text).and_then(UpdateAction::from_name);
+        let value = member.get("Value").map(value_from_json).transpose()?;
+        updates.push((name.to_string(), action.unwrap_or(UpdateAction::Put), value));
+    }
+    legacy::attribute_updates(updates).map(Some)
 }
 
 /// Reads `KeyConditions`.
@@ -38,8 +58,8 @@ pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
 /// # Errors
 /// A validation error in the service's words.
 pub fn key_conditions(body: &Json<'_>) -> Result<Option<KeyCondition>, ApiError> {
-    let _ = body;
-    Ok(None)
+    let Some(members) = body.get("KeyConditions").and_then(Json::members) else { return Ok(None) };
+    legacy::key_conditions(comparisons(members)?).map(Some)
 }
 
 /// Reads `QueryFilter` and `ConditionalOperator`.
@@ -47,8 +67,7 @@ pub fn key_conditions(body: &Json<'_>) -> Result<Option<KeyCondition>, ApiError>
 /// # Errors
 /// A validation error in the service's words.
 pub fn query_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    let _ = body;
-    Ok(None)
+    filter(body, "QueryFilter")
 }
 
 /// Reads `ScanFilter` and `ConditionalOperator`.
@@ -56,6 +75,280 @@ pub fn query_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
 /// # Errors
 /// A validation error in the service's words.
 pub fn scan_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    let _ = body;
-    Ok(None)
+    filter(body, "ScanFilter")
+}
+
+fn filter(body: &Json<'_>, member: &str) -> Result<Option<Condition>, ApiError> {
+    let members = body.get(member).and_then(Json::members).unwrap_or_default();
+    legacy::filter(comparisons(members)?, conditional_operator(body))
+}
+
+fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
+    match body.get("ConditionalOperator").and_then(Json::text)? {
+        "AND" => Some(ConditionalOperator::And),
+        "OR" => Some(ConditionalOperator::Or),
+        _ => None,
+    }
+}
+
+/// The members of an object, in their order.
+type Members<'a> = [(std::borrow::Cow<'a, str>, Json<'a>)];
+
+fn comparisons(members: &Members<'_>) -> Result<Vec<(String, Comparison)>, ApiError> {
+    let mut comparisons = Vec::with_capacity(members.len());
+    for (name, member) in members {
+        check_name(name)?;
+        let values = values(member)?.unwrap_or_default();
+        if let Some(operator) = comparison_operator(member) {
+            comparisons.push((name.to_string(), Comparison::new(operator, values)?));
+        }
+    }
+    Ok(comparisons)
+}
+
+fn expectation(member: &Json<'_>) -> Result<Expectation, ApiError> {
+    Ok(Expectation {
+        exists: member.get("Exists").and_then(Json::boolean),
+        value: member.get("Value").map(value_from_json).transpose()?,
+        operator: comparison_operator(member),
+        values: values(member)?,
+    })
+}
+
+fn comparison_operator(member: &Json<'_>) -> Option<ComparisonOperator> {
+    member.get("ComparisonOperator").and_then(Json::text).and_then(ComparisonOperator::from_name)
+}
+
+fn values(member: &Json<'_>) -> Result<Option<Vec<AttributeValue>>, ApiError> {
+    let Some(values) = member.get("AttributeValueList").and_then(Json::elements) else { return Ok(None) };
+    values.iter().map(value_from_json).collect::<Result<_, _>>().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Item;
+    use crate::wire::attribute::item_from_json;
+
+    fn body(text: &str) -> Json<'_> {
+        Json::parse(text.as_bytes()).unwrap()
+    }
+
+    fn item(text: &str) -> Item {
+        item_from_json(&body(text)).unwrap()
+    }
+
+    fn words<T>(result: Result<T, ApiError>) -> String {
+        result.err().and_then(|error| error.message).unwrap_or_default().into_owned()
+    }
+
+    const INVALID: &str = "One or more parameter values were invalid: ";
+
+    #[test]
+    fn a_request_without_the_members_asks_for_nothing() {
+        let body = body("{}");
+        assert!(attributes_to_get(&body).unwrap().is_none());
+        assert!(expected(&body).unwrap().is_none());
+        assert!(attribute_updates(&body).unwrap().is_none());
+        assert!(key_conditions(&body).unwrap().is_none());
+        assert!(query_filter(&body).unwrap().is_none());
+        assert!(scan_filter(&body).unwrap().is_none());
+    }
+
+    #[test]
+    fn attributes_to_get_are_whole_attributes_named_once() {
+        let paths = attributes_to_get(&body(r#"{"AttributesToGet":["a","b.c"]}"#)).unwrap().unwrap();
+        let projected = paths.project(&item(r#"{"a":{"N":"1"},"b":{"M":{"c":{"N":"2"}}},"b.c":{"N":"3"}}"#));
+        assert_eq!(projected, item(r#"{"a":{"N":"1"},"b.c":{"N":"3"}}"#));
+        assert_eq!(
+            words(attributes_to_get(&body(r#"{"AttributesToGet":["a","b","b","a"]}"#))),
+            format!("{INVALID}Duplicate value in attribute name: b")
+        );
+    }
+
+    #[test]
+    fn expectations_are_checked_as_the_service_checks_them() {
+        for (member, expected_words) in [
+            (r#"{}"#, "Value must be provided when Exists is null for Attribute: a"),
+            (r#"{"Exists":true}"#, "Value must be provided when Exists is true for Attribute: a"),
+            (
+                r#"{"Exists":false,"Value":{"S":"x"}}"#,
+                "Value cannot be used when Exists is false for Attribute: a",
+            ),
+            (
+                r#"{"Value":{"S":"x"},"AttributeValueList":[{"S":"x"}]}"#,
+                "Value and AttributeValueList cannot be used together for Attribute: a",
+            ),
+            (
+                r#"{"AttributeValueList":[{"S":"x"}]}"#,
+                "AttributeValueList can only be used with a ComparisonOperator for Attribute: a",
+            ),
+            (
+                r#"{"ComparisonOperator":"EQ"}"#,
+                "Value or AttributeValueList must be used with ComparisonOperator: EQ for Attribute: a",
+            ),
+            (
+                r#"{"Exists":true,"ComparisonOperator":"EQ","Value":{"S":"x"}}"#,
+                "Exists and ComparisonOperator cannot be used together for Attribute: a",
+            ),
+            (
+                r#"{"ComparisonOperator":"NULL","Value":{"S":"x"}}"#,
+                "Invalid number of argument(s) for the NULL ComparisonOperator",
+            ),
+            (
+                r#"{"ComparisonOperator":"LT","Value":{"L":[]}}"#,
+                "ComparisonOperator LT is not valid for L AttributeValue type",
+            ),
+        ] {
+            let text = format!(r#"{{"Expected":{{"a":{member}}}}}"#);
+            assert_eq!(words(expected(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+        }
+    }
+
+    #[test]
+    fn expectations_hold_as_their_expressions_would() {
+        let here = item(r#"{"a":{"S":"x"},"n":{"N":"5"}}"#);
+        for (member, with_item, without_item) in [
+            (r#"{"a":{"Exists":false}}"#, false, true),
+            (r#"{"a":{"Value":{"S":"x"}}}"#, true, false),
+            (r#"{"a":{"Exists":true,"Value":{"S":"y"}}}"#, false, false),
+            (r#"{"z":{"ComparisonOperator":"NULL"},"n":{"ComparisonOperator":"NOT_NULL"}}"#, true, false),
+            (
+                r#"{"n":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"1"},{"N":"5"}]}}"#,
+                true,
+                false,
+            ),
+            (r#"{"n":{"ComparisonOperator":"NE","Value":{"N":"5.0"}}}"#, false, true),
+        ] {
+            let text = format!(r#"{{"Expected":{member}}}"#);
+            let condition = expected(&body(&text)).unwrap().unwrap();
+            assert_eq!(condition.holds(Some(&here)), with_item, "{member} with the item");
+            assert_eq!(condition.holds(None), without_item, "{member} without it");
+        }
+    }
+
+    #[test]
+    fn filters_check_numbers_and_types_of_values() {
+        for (member, expected_words) in [
+            (r#"{"ComparisonOperator":"EQ"}"#, "Invalid number of argument(s) for the EQ ComparisonOperator"),
+            (
+                r#"{"ComparisonOperator":"NOT_NULL","AttributeValueList":[{"S":"a"}]}"#,
+                "Invalid number of argument(s) for the NOT_NULL ComparisonOperator",
+            ),
+            (
+                r#"{"ComparisonOperator":"IN","AttributeValueList":[]}"#,
+                "Invalid number of argument(s) for the IN ComparisonOperator",
+            ),
+            (
+                r#"{"ComparisonOperator":"IN","AttributeValueList":[{"S":"a"},{"N":"1"}]}"#,
+                "AttributeValues inside AttributeValueList must be of same type",
+            ),
+            (
+                r#"{"ComparisonOperator":"CONTAINS","AttributeValueList":[{"M":{}}]}"#,
+                "ComparisonOperator CONTAINS is not valid for M AttributeValue type",
+            ),
+            (
+                r#"{"ComparisonOperator":"BEGINS_WITH","AttributeValueList":[{"N":"1"}]}"#,
+                "ComparisonOperator BEGINS_WITH is not valid for N AttributeValue type",
+            ),
+        ] {
+            for (parameter, read) in
+                [("QueryFilter", query_filter as fn(&Json<'_>) -> _), ("ScanFilter", scan_filter)]
+            {
+                let text = format!(r#"{{"{parameter}":{{"a":{member}}}}}"#);
+                assert_eq!(words(read(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+            }
+            let text = format!(r#"{{"KeyConditions":{{"a":{member}}}}}"#);
+            assert_eq!(words(key_conditions(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+        }
+        let reversed = r#"{"ScanFilter":{"a":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"2"},{"N":"1"}]}}}"#;
+        assert_eq!(
+            words(scan_filter(&body(reversed))),
+            "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"
+        );
+    }
+
+    #[test]
+    fn not_contains_needs_the_attribute_and_ne_does_not() {
+        let holds = |operator: &str, value: &str, item: &Item| {
+            let text = format!(
+                r#"{{"ScanFilter":{{"a":{{"ComparisonOperator":"{operator}","AttributeValueList":[{value}]}}}}}}"#
+            );
+            scan_filter(&body(&text)).unwrap().unwrap().holds(Some(item))
+        };
+        let (here, gone) = (item(r#"{"a":{"S":"hello"}}"#), item("{}"));
+        assert!(holds("NOT_CONTAINS", r#"{"S":"x"}"#, &here) && holds("NOT_CONTAINS", r#"{"N":"1"}"#, &here));
+        assert!(
+            !holds("NOT_CONTAINS", r#"{"S":"ell"}"#, &here) && !holds("NOT_CONTAINS", r#"{"S":"x"}"#, &gone)
+        );
+        assert!(holds("NE", r#"{"S":"x"}"#, &gone) && holds("NE", r#"{"N":"1"}"#, &here));
+    }
+
+    #[test]
+    fn a_conditional_operator_needs_conditions_to_put_together() {
+        let two = r#""a":{"ComparisonOperator":"NULL"},"b":{"ComparisonOperator":"NOT_NULL"}"#;
+        let text = format!(r#"{{"ConditionalOperator":"OR","ScanFilter":{{{two}}}}}"#);
+        let either = scan_filter(&body(&text)).unwrap().unwrap();
+        assert!(either.holds(None) && !either.holds(Some(&item(r#"{"a":{"S":""}}"#))));
+        for (filter, expected_words) in [
+            ("{}", "ConditionalOperator cannot be used without Filter or Expected"),
+            (
+                r#"{"a":{"ComparisonOperator":"NULL"}}"#,
+                "ConditionalOperator can only be used when Filter or Expected has two or more elements",
+            ),
+        ] {
+            let text = format!(r#"{{"ConditionalOperator":"AND","ScanFilter":{filter}}}"#);
+            assert_eq!(words(scan_filter(&body(&text))), expected_words);
+        }
+        assert_eq!(
+            words(expected(&body(r#"{"ConditionalOperator":"AND"}"#))),
+            "ConditionalOperator cannot be used without Filter or Expected"
+        );
+    }
+
+    #[test]
+    fn attribute_updates_are_checked_as_the_service_checks_them() {
+        for (member, expected_words) in [
+            ("{}", "Only DELETE action is allowed when no attribute value is specified"),
+            (r#"{"Action":"ADD"}"#, "Only DELETE action is allowed when no attribute value is specified"),
+            (
+                r#"{"Action":"DELETE","Value":{"S":"a"}}"#,
+                "DELETE action with value is not supported for the type S",
+            ),
+            (r#"{"Action":"ADD","Value":{"B":"YQ=="}}"#, "ADD action is not supported for the type B"),
+        ] {
+            let text = format!(r#"{{"AttributeUpdates":{{"a":{member}}}}}"#);
+            assert_eq!(
+                words(attribute_updates(&body(&text))),
+                format!("{INVALID}{expected_words}"),
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn attribute_updates_change_whole_attributes() {
+        let mut changed = item(r#"{"n":{"N":"1"},"s":{"SS":["a","b"]},"l":{"L":[]},"x":{"S":"x"}}"#);
+        let text = r#"{"AttributeUpdates":{
+            "n":{"Action":"ADD","Value":{"N":"2"}},"s":{"Action":"DELETE","Value":{"SS":["a","b"]}},
+            "l":{"Action":"ADD","Value":{"L":[{"S":"q"}]}},"x":{"Action":"DELETE"},"a.b":{"Value":{"S":"new"}},
+            "c":{"Action":"ADD","Value":{"NS":["1"]}}}}"#;
+        let update = attribute_updates(&body(text)).unwrap().unwrap();
+        update.apply(&mut changed).unwrap();
+        assert_eq!(
+            changed,
+            item(r#"{"n":{"N":"3"},"l":{"L":[{"S":"q"}]},"a.b":{"S":"new"},"c":{"NS":["1"]}}"#)
+        );
+        let text = r#"{"AttributeUpdates":{"n":{"Action":"ADD","Value":{"SS":["2"]}}}}"#;
+        let update = attribute_updates(&body(text)).unwrap().unwrap();
+        assert_eq!(words(update.apply(&mut changed)), "Type mismatch for attribute to update");
+    }
+
+    #[test]
+    fn key_conditions_are_at_least_one() {
+        assert_eq!(
+            words(key_conditions(&body(r#"{"KeyConditions":{}}"#))),
+            "Conditions can be of length 1 or 2 only"
+        );
+    }
 }
