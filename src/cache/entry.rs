@@ -28,10 +28,15 @@ pub(super) const NEVER_MS: u64 = (1 << 48) - 1;
 const FACTS_BYTES: usize = 4 * 6 + 3 * 4 + 2;
 
 /// The largest entry that is an array; larger ones point to a buffer.
-const ARRAY_BYTES_MAX: usize = 4096 - COUNTER_BYTES;
+const ARRAY_BYTES_MAX: usize = 4096 - ARRAY_OVERHEAD_BYTES;
 
-/// What `Bytes` puts before an owned array: its reference counter. Checked by the measurement in the decision record.
-const COUNTER_BYTES: usize = 8;
+/// What an array of bytes costs beyond its length: 8 for the reference counter that `Bytes` puts before it, and 8 because
+/// mimalloc looks for room to align the counter even where blocks are aligned already. Measured as resident memory of
+/// 200,000 blocks of each size: one of 384 bytes and alignment 8 takes 448, one of 376 bytes takes 384.
+const ARRAY_OVERHEAD_BYTES: usize = 16;
+
+/// The part of its pages that the allocator does not hand out: one in so many bytes.
+const PAGE_LOSS: usize = 32;
 
 /// What `Bytes` allocates for a counter and a vector's three words.
 const VECTOR_OWNER_BYTES: usize = 32;
@@ -70,9 +75,9 @@ impl Entry {
         }
     }
 
-    /// True if this is the entry of the key, and not of another one with the same hash.
-    pub(super) fn is_for(&self, table: u32, key: &[u8]) -> bool {
-        self.u32(24) == table && self.0[FACTS_BYTES..FACTS_BYTES + self.key_bytes()] == *key
+    /// The key, to tell the entry from that of another key with the same hash.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.0[FACTS_BYTES..FACTS_BYTES + self.key_bytes()]
     }
 
     /// The image: a slice of the entry, which lives as long as the slice does.
@@ -135,41 +140,41 @@ fn size_class(bytes: usize) -> usize {
 
 fn allocated_bytes(entry_bytes: usize) -> u64 {
     let allocated = if entry_bytes <= ARRAY_BYTES_MAX {
-        size_class(entry_bytes + COUNTER_BYTES)
+        size_class(entry_bytes + ARRAY_OVERHEAD_BYTES)
     } else {
         size_class(entry_bytes) + VECTOR_OWNER_BYTES
     };
-    allocated as u64
+    (allocated + allocated / PAGE_LOSS) as u64
 }
 
 /// Allocates at least that many bytes and lets them be filled.
 fn allocate(bytes: usize, fill: &mut dyn FnMut(&mut [u8])) -> Bytes {
-    match size_class(bytes + COUNTER_BYTES) {
-        ..=64 => array::<56>(fill),
-        ..=80 => array::<72>(fill),
-        ..=96 => array::<88>(fill),
-        ..=112 => array::<104>(fill),
-        ..=128 => array::<120>(fill),
-        ..=160 => array::<152>(fill),
-        ..=192 => array::<184>(fill),
-        ..=224 => array::<216>(fill),
-        ..=256 => array::<248>(fill),
-        ..=320 => array::<312>(fill),
-        ..=384 => array::<376>(fill),
-        ..=448 => array::<440>(fill),
-        ..=512 => array::<504>(fill),
-        ..=640 => array::<632>(fill),
-        ..=768 => array::<760>(fill),
-        ..=896 => array::<888>(fill),
-        ..=1024 => array::<1016>(fill),
-        ..=1280 => array::<1272>(fill),
-        ..=1536 => array::<1528>(fill),
-        ..=1792 => array::<1784>(fill),
-        ..=2048 => array::<2040>(fill),
-        ..=2560 => array::<2552>(fill),
-        ..=3072 => array::<3064>(fill),
-        ..=3584 => array::<3576>(fill),
-        ..=4096 => array::<4088>(fill),
+    match size_class(bytes + ARRAY_OVERHEAD_BYTES) {
+        0..=64 => array::<48>(fill),
+        65..=80 => array::<64>(fill),
+        81..=96 => array::<80>(fill),
+        97..=112 => array::<96>(fill),
+        113..=128 => array::<112>(fill),
+        129..=160 => array::<144>(fill),
+        161..=192 => array::<176>(fill),
+        193..=224 => array::<208>(fill),
+        225..=256 => array::<240>(fill),
+        257..=320 => array::<304>(fill),
+        321..=384 => array::<368>(fill),
+        385..=448 => array::<432>(fill),
+        449..=512 => array::<496>(fill),
+        513..=640 => array::<624>(fill),
+        641..=768 => array::<752>(fill),
+        769..=896 => array::<880>(fill),
+        897..=1024 => array::<1008>(fill),
+        1025..=1280 => array::<1264>(fill),
+        1281..=1536 => array::<1520>(fill),
+        1537..=1792 => array::<1776>(fill),
+        1793..=2048 => array::<2032>(fill),
+        2049..=2560 => array::<2544>(fill),
+        2561..=3072 => array::<3056>(fill),
+        3073..=3584 => array::<3568>(fill),
+        3585..=4096 => array::<4080>(fill),
         _ => {
             let mut buffer = vec![0; bytes];
             fill(&mut buffer);
@@ -202,8 +207,7 @@ mod tests {
             let key = vec![b'k'; 1 + item_bytes % 3_000];
             let entry = Entry::pack(FACTS, &key, &image).expect("the key is short enough");
             assert_eq!(entry.facts(), FACTS);
-            assert!(entry.is_for(FACTS.table, &key) && entry.holds(&image));
-            assert!(!entry.is_for(FACTS.table + 1, &key) && !entry.is_for(FACTS.table, &key[1..]));
+            assert!(entry.key() == key && entry.holds(&image));
             assert!(!entry.holds(&Image::absent()));
             assert_eq!(entry.into_image(), image);
         }
@@ -222,8 +226,8 @@ mod tests {
         for bytes in 1..ARRAY_BYTES_MAX {
             let length = allocate(bytes, &mut |_| ()).len();
             assert!(length >= bytes);
-            assert_eq!(length + COUNTER_BYTES, size_class(bytes + COUNTER_BYTES).max(64));
-            assert_eq!(allocated_bytes(length), (length + COUNTER_BYTES) as u64);
+            assert_eq!(length + ARRAY_OVERHEAD_BYTES, size_class(bytes + ARRAY_OVERHEAD_BYTES).max(64));
+            assert!(allocated_bytes(length) >= (length + ARRAY_OVERHEAD_BYTES) as u64);
         }
     }
 

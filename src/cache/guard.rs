@@ -79,6 +79,7 @@ impl FillPermit {
             }
             contradicts_seen
         };
+        let contradicts_seen = contradicts_seen && cache.obeys(Rule::LateReadersLookAgain);
         flight.land(Outcome::Image { image, contradicts_seen });
     }
 

@@ -1,7 +1,7 @@
 //! The item cache: one surface over words, flights and store.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -100,6 +100,9 @@ pub struct ItemCache {
     pub(super) store: Box<dyn Store>,
     pub(super) counters: CacheCounters,
     tables: RwLock<HashMap<Box<str>, Arc<CachedTable>>>,
+    /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
+    /// first time may be the one.
+    last_void: AtomicU64,
     secret: (u64, u64),
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
@@ -120,6 +123,7 @@ impl ItemCache {
             store,
             counters: CacheCounters::default(),
             tables: RwLock::default(),
+            last_void: AtomicU64::new(0),
             secret,
             origin: Instant::now(),
             #[cfg(test)]
@@ -134,9 +138,10 @@ impl ItemCache {
         known.unwrap_or_else(|| {
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
             let id = u32::try_from(tables.len()).expect("there are fewer than 2^32 tables");
+            let voided = self.last_void.load(Ordering::Acquire);
             tables
                 .entry(name.into())
-                .or_insert_with(|| Arc::new(CachedTable::new(id, name, self.secret)))
+                .or_insert_with(|| Arc::new(CachedTable::new(id, name, self.secret, voided)))
                 .clone()
         })
     }
@@ -144,10 +149,9 @@ impl ItemCache {
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit> {
-        let entry = self.usable_entry(address)?;
-        let facts = entry.facts();
+        let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
-        if now_ms >= facts.expires_ms {
+        if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
             return None;
         }
         let image = entry.into_image();
@@ -184,7 +188,7 @@ impl ItemCache {
             raise(&self.counters.waiters_turned_away);
         }
         raise(&address.table.counters.leads);
-        let consistency = self.consistency(&shard, stripe, version, policy.fill, now);
+        let consistency = self.consistency(policy.fill, self.is_changing(&shard, address, version, now));
         let flight = shard.take_off(address, version);
         Turn::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
     }
@@ -206,25 +210,32 @@ impl ItemCache {
         WriteGuard::begin(self.clone(), keys, now)
     }
 
-    /// Makes everything of the table unusable. For DDL, call it when the request is sent and when its answer came.
-    pub fn void_table(&self, table: &CachedTable) {
+    /// Makes everything of the table unusable. For DDL and for writes whose keys are not known: call it before the
+    /// request is sent, again before the client hears the answer, and if the outcome is unknown once more when the change
+    /// can no longer land.
+    pub fn void_table(&self, table: &CachedTable, now: Instant) {
+        if self.obeys(Rule::TouchOnVoid) {
+            // Before the word moves, or a fill with the new word might still be read from a replica that lags.
+            table.touch(self.seconds(now));
+        }
         table.bump();
         self.counters.bumped(BumpReason::Void);
     }
 
-    /// As [`ItemCache::void_table`], by name; a table that was never used has nothing to void.
-    pub fn void_named(&self, name: &str) {
+    /// As [`ItemCache::void_table`], by name. The table need not have been used yet: what is read of it first will be read
+    /// strongly.
+    pub fn void_named(&self, name: &str, now: Instant) {
+        self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
         let table = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(table) = table {
-            self.void_table(&table);
+            self.void_table(&table, now);
         }
     }
 
-    /// Makes everything unusable: something may have changed, and nobody can say what.
-    pub fn void_all(&self) {
-        for table in self.tables.read().unwrap_or_else(PoisonError::into_inner).values() {
-            self.void_table(table);
-        }
+    /// Makes everything unusable: something may have changed, and nobody can say where.
+    pub fn void_all(&self, now: Instant) {
+        self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
+        self.known_tables().iter().for_each(|table| self.void_table(table, now));
     }
 
     /// Ends the holds whose time has come, and reclaims a slice of what is dead or expired. To be called a few times a
@@ -251,7 +262,7 @@ impl ItemCache {
     /// What happened so far, and how large the cache is.
     pub fn stats(&self) -> CacheStats {
         let mut total = TableStats::default();
-        for table in self.tables.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for table in self.known_tables() {
             total += table.stats();
         }
         let usage = self.store.usage();
@@ -280,36 +291,41 @@ impl ItemCache {
         Version { stripe: self.words.load(stripe), table: table.word() }
     }
 
+    fn known_tables(&self) -> Vec<Arc<CachedTable>> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// The entry of the key, if nothing happened that could have made it old. It may have expired.
-    fn usable_entry(&self, address: &Address<'_>) -> Option<Entry> {
+    fn usable_entry(&self, address: &Address<'_>) -> Option<(Entry, Facts)> {
         let entry = self.store.get(address.hash)?;
-        let is_valid = !self.obeys(Rule::ValidateHits)
-            || entry.facts().version == self.version(address.table, self.stripe(address));
-        (is_valid && entry.is_for(address.table.id(), address.key)).then_some(entry)
+        let facts = entry.facts();
+        let version = self.version(address.table, self.stripe(address));
+        let is_usable = (facts.version.stripe == version.stripe || !self.obeys(Rule::ValidateHits))
+            && (facts.version.table == version.table || !self.obeys(Rule::ValidateTable))
+            && facts.table == address.table.id()
+            && entry.key() == address.key;
+        is_usable.then_some((entry, facts))
     }
 
     fn may_join(&self, flight: Version, reader: Version) -> bool {
         flight == reader || !self.obeys(Rule::JoinOnEqualWords)
     }
 
-    fn consistency(
-        &self,
-        shard: &Shard,
-        stripe: Stripe,
-        version: Version,
-        fill: FillMode,
-        now: Instant,
-    ) -> Consistency {
-        let must_be_strong = match fill {
-            FillMode::Strong => true,
-            FillMode::Eventual => false,
-            FillMode::Adaptive => {
-                shard.has_writers(stripe)
-                    || version.is_held()
-                    || self.words.is_touched(stripe, self.seconds(now))
-            }
-        };
-        if must_be_strong { Consistency::Strong } else { Consistency::Eventual }
+    fn consistency(&self, fill: FillMode, is_changing: bool) -> Consistency {
+        match fill {
+            FillMode::Strong => Consistency::Strong,
+            FillMode::Adaptive if is_changing => Consistency::Strong,
+            FillMode::Adaptive | FillMode::Eventual => Consistency::Eventual,
+        }
+    }
+
+    /// True if a replica that lags might not have what this node has written, or has strongly seen.
+    fn is_changing(&self, shard: &Shard, address: &Address<'_>, version: Version, now: Instant) -> bool {
+        let (stripe, seconds) = (self.stripe(address), self.seconds(now));
+        shard.has_writers(stripe)
+            || version.is_held()
+            || self.words.is_touched(stripe, seconds)
+            || address.table.is_touched(seconds)
     }
 
     /// Compares what somebody has read with what the cache would answer, now or when the current flight lands.
@@ -323,7 +339,7 @@ impl ItemCache {
         let stripe = self.stripe(address);
         self.words.touch(stripe, self.seconds(now));
         // Expired entries count: another thread's clock reading may be a little older.
-        let stale = self.usable_entry(address).filter(|entry| !entry.holds(image));
+        let stale = self.usable_entry(address).filter(|(entry, _)| !entry.holds(image));
         let version = self.version(address.table, stripe);
         let agrees = match shard.flight(address) {
             Some(flight) if flight.version == version => flight.note_seen(image),
@@ -332,7 +348,7 @@ impl ItemCache {
         if stale.is_some() || !agrees {
             self.bump(stripe, BumpReason::Observed);
         }
-        if stale.is_some_and(|entry| self.milliseconds(now) < entry.facts().expires_ms)
+        if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms)
             && !shard.has_writers(stripe)
         {
             raise(&address.table.counters.stale_observed);
@@ -436,8 +452,16 @@ pub(super) enum Rule {
     ObserveSuperseded,
     /// A fetch that contradicts what was seen is not stored.
     HeedWhatWasSeen,
-    /// A hit compares the word.
+    /// Those who joined after that look again.
+    LateReadersLookAgain,
+    /// A hit compares the word of its stripe.
     ValidateHits,
+    /// A hit compares the word of its table.
+    ValidateTable,
+    /// What is voided is read strongly.
+    TouchOnVoid,
+    /// An entry is not served past its time.
+    ExpireEntries,
     /// A write stores its image only if the word did not move since it began.
     WriteInstallsByCompareAndSwap,
     /// A read that completes while a write is in flight keeps the write from storing its image.

@@ -1,8 +1,34 @@
 //! A random-interleaving test of the protocol, and of the need for each of its rules.
+//!
+//! A few clients read and write a few keys through the real cache. Behind it stands a store that keeps every version, so
+//! that an eventually consistent read can return any version a lagging replica might still have; writes time out and land
+//! late or never, fetches are given up, entries vanish. A small scheduler picks what happens next. Every returned image
+//! is then checked against the history:
+//!
+//! - it is not older than a write acknowledged before the read began;
+//! - it is not older than what an earlier read of the key returned;
+//! - when everything has come to rest, what is cached is what the store has;
+//! - a change made elsewhere is seen when the TTL ends.
+//!
+//! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
+//! cache::model -- --nocapture` plays that schedule alone.
 
-use super::item::Rule;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-/// Which rules are obeyed: all of them, unless a test switches some off.
+use tokio::time::Instant;
+
+use super::entry::Entry;
+use super::item::{HOLD, Rule};
+use super::store::{Store, Usage};
+use super::*;
+
+/// Which rules are obeyed: all of them, unless a test switches one off.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rules {
     broken: Option<Rule>,
@@ -11,5 +37,662 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn obeyed(self, rule: Rule) -> bool {
         self.broken != Some(rule)
+    }
+}
+
+/// A store without a budget, whose evictions the test decides on. It keeps every entry it was ever given; the last of a
+/// hash is the one there is.
+struct PlainStore {
+    entries: Mutex<HashMap<u64, Vec<Entry>>>,
+    /// An eviction brings an older entry back, as no store should.
+    resurrects: bool,
+}
+
+impl Store for PlainStore {
+    fn get(&self, hash: u64) -> Option<Entry> {
+        self.entries.lock().unwrap().get(&hash)?.last().cloned()
+    }
+
+    fn insert(&self, hash: u64, entry: Entry) -> bool {
+        self.entries.lock().unwrap().entry(hash).or_default().push(entry);
+        true
+    }
+
+    fn reclaim(&self, is_dead: &dyn Fn(u64, &Entry) -> bool) -> u64 {
+        let mut entries = self.entries.lock().unwrap();
+        let before = entries.len();
+        entries.retain(|hash, versions| !versions.last().is_none_or(|entry| is_dead(*hash, entry)));
+        (before - entries.len()) as u64
+    }
+
+    fn evict(&self, hash: u64) {
+        let mut entries = self.entries.lock().unwrap();
+        let versions = entries.entry(hash).or_default();
+        if self.resurrects {
+            let newest = versions.pop();
+            versions.splice(0..0, newest);
+        } else {
+            versions.clear();
+        }
+    }
+
+    fn set_bytes_max(&self, _bytes_max: u64) {}
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What a schedule is made of.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    fill: FillMode,
+    /// Changes made past this node.
+    foreign_writes: u32,
+    ttl: Option<Duration>,
+    /// The store brings old entries back. Then no read is promised to be as new as another read.
+    store_resurrects: bool,
+    broken: Option<Rule>,
+}
+
+const LOCAL: Setup =
+    Setup { fill: FillMode::Adaptive, foreign_writes: 0, ttl: None, store_resurrects: false, broken: None };
+const FOREIGN_STRONG: Setup =
+    Setup { fill: FillMode::Strong, foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
+const FOREIGN_ADAPTIVE: Setup = Setup { fill: FillMode::Adaptive, ..FOREIGN_STRONG };
+const BAD_STORE: Setup = Setup { store_resurrects: true, ..LOCAL };
+
+impl Setup {
+    /// True if no read may return less than an earlier read of the key did.
+    fn is_monotone(self) -> bool {
+        !self.store_resurrects && (self.fill == FillMode::Strong || self.foreign_writes == 0)
+    }
+}
+
+const HIT: &str = "hit";
+const KEYS: usize = 2;
+const CLIENTS: usize = 3;
+const OPERATIONS: u32 = 5;
+const TURNS_MAX: u32 = 3;
+
+/// An eventually consistent read misses nothing older than this.
+const LAG: Duration = Duration::from_secs(60);
+
+/// The value of a key from a moment on; `None` if there is no item.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    value: Option<u32>,
+    at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum ReadKind {
+    Cached,
+    Strong,
+}
+
+/// A read that a client waits for.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    key: usize,
+    began: Instant,
+    /// The version that it must not be older than.
+    floor: usize,
+    turns: u32,
+}
+
+enum Client {
+    Idle,
+    /// Waits for a step of somebody else: a fill it leads, a strong read, a write.
+    Waiting,
+    Joined(Reading, Pin<Box<dyn Future<Output = JoinOutcome>>>),
+}
+
+/// A fetch in its own task, and the client that waits for it, if it still does.
+struct Fill {
+    permit: FillPermit,
+    client: usize,
+    reading: Reading,
+    image: Option<Image>,
+}
+
+struct StrongRead {
+    client: usize,
+    reading: Reading,
+    image: Option<Image>,
+}
+
+/// A write under way. Without a guard its keys are not known to the cache, which voids the table instead.
+struct Writing {
+    client: usize,
+    guard: Option<WriteGuard>,
+    keys: Vec<usize>,
+    value: Option<u32>,
+    /// The versions it became, once it has landed.
+    landed: Option<Vec<usize>>,
+}
+
+/// A write of unknown outcome that may still land.
+struct Zombie {
+    keys: Vec<usize>,
+    value: Option<u32>,
+    until: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Invoke(usize),
+    PollJoin(usize),
+    FillRead(usize),
+    FillDone(usize),
+    FillGivenUp(usize),
+    StrongRead(usize),
+    StrongDone(usize),
+    WriteLands(usize),
+    WriteAnswered(usize),
+    WriteLost(usize),
+    ZombieLands(usize),
+    ZombieDies(usize),
+    Evict(usize),
+    Advance,
+    Sweep,
+    ForeignWrite,
+}
+
+struct World {
+    setup: Setup,
+    random: fastrand::Rng,
+    cache: Arc<ItemCache>,
+    table: Arc<CachedTable>,
+    policy: ReadPolicy,
+    history: Vec<Vec<Change>>,
+    /// For each key, the version that reads beginning now must not fall behind.
+    floors: [usize; KEYS],
+    clients: Vec<Client>,
+    operations_left: Vec<u32>,
+    foreign_left: u32,
+    fills: Vec<Fill>,
+    strong_reads: Vec<StrongRead>,
+    writes: Vec<Writing>,
+    zombies: Vec<Zombie>,
+    /// When the table is to be voided again, because a write whose keys the cache does not know may land until then.
+    voids_due: Vec<Instant>,
+    next_value: u32,
+    trace: String,
+    violation: Option<String>,
+}
+
+fn key_bytes(key: usize) -> [u8; 1] {
+    [key as u8]
+}
+
+fn image_of(value: Option<u32>) -> Image {
+    value.map_or_else(Image::absent, |value| {
+        Image::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
+    })
+}
+
+impl World {
+    fn new(setup: Setup, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        fastrand::seed(seed);
+        let limits = CacheLimits { max_bytes: 0, stripes: 1 << random.u32(0..3) };
+        let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
+        let mut cache = ItemCache::with_store(limits, Box::new(store), (seed, seed));
+        cache.rules = Rules { broken: setup.broken };
+        let cache = Arc::new(cache);
+        let start = Change { value: Some(0), at: Instant::now() - Duration::from_secs(3600) };
+        Self {
+            setup,
+            table: cache.table("table"),
+            cache,
+            policy: ReadPolicy {
+                ttl: setup.ttl,
+                negative_ttl: setup.ttl,
+                fill: setup.fill,
+                item_bytes_max: 1000,
+            },
+            history: vec![vec![start]; KEYS],
+            floors: [0; KEYS],
+            clients: (0..CLIENTS).map(|_| Client::Idle).collect(),
+            operations_left: vec![OPERATIONS; CLIENTS],
+            foreign_left: setup.foreign_writes,
+            fills: Vec::new(),
+            strong_reads: Vec::new(),
+            writes: Vec::new(),
+            zombies: Vec::new(),
+            voids_due: Vec::new(),
+            next_value: 1,
+            trace: String::new(),
+            violation: None,
+            random,
+        }
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        let at = self.cache.seconds(Instant::now());
+        writeln!(self.trace, "{at:>5} s  {what}").expect("a string takes everything");
+    }
+
+    /// Every step that may come next; steps that are to be likelier appear more often.
+    fn steps(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            match client {
+                Client::Idle if self.operations_left[index] > 0 => steps.extend([Step::Invoke(index); 3]),
+                Client::Joined(..) => steps.push(Step::PollJoin(index)),
+                Client::Idle | Client::Waiting => {}
+            }
+        }
+        for (index, fill) in self.fills.iter().enumerate() {
+            let next = if fill.image.is_none() { Step::FillRead(index) } else { Step::FillDone(index) };
+            steps.extend([next; 2]);
+            if self.random.u32(0..3) == 0 {
+                steps.push(Step::FillGivenUp(index));
+            }
+        }
+        for (index, read) in self.strong_reads.iter().enumerate() {
+            let next = if read.image.is_none() { Step::StrongRead(index) } else { Step::StrongDone(index) };
+            steps.extend([next; 2]);
+        }
+        for (index, write) in self.writes.iter().enumerate() {
+            steps.push(if write.landed.is_some() {
+                Step::WriteAnswered(index)
+            } else {
+                Step::WriteLands(index)
+            });
+            steps.push(if write.landed.is_some() {
+                Step::WriteAnswered(index)
+            } else {
+                Step::WriteLost(index)
+            });
+            if self.random.u32(0..4) == 0 {
+                steps.push(Step::WriteLost(index));
+            }
+        }
+        for index in 0..self.zombies.len() {
+            steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
+        }
+        if steps.is_empty() {
+            return steps;
+        }
+        if self.foreign_left > 0 {
+            steps.push(Step::ForeignWrite);
+        }
+        steps.extend([Step::Evict(self.random.usize(0..KEYS)), Step::Advance, Step::Sweep]);
+        steps
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Invoke(client) => self.invoke(client),
+            Step::PollJoin(client) => self.poll_join(client),
+            Step::FillRead(index) => self.fill_read(index),
+            Step::FillDone(index) => self.fill_done(index),
+            Step::FillGivenUp(index) => self.fill_given_up(index),
+            Step::StrongRead(index) => {
+                let key = self.strong_reads[index].reading.key;
+                self.strong_reads[index].image = Some(image_of(self.latest(key).value));
+                self.note(format_args!("strong read {index} reads key {key}: {:?}", self.latest(key).value));
+            }
+            Step::StrongDone(index) => self.strong_done(index),
+            Step::WriteLands(index) => {
+                let (keys, value) = (self.writes[index].keys.clone(), self.writes[index].value);
+                self.commit(&keys, value);
+                self.writes[index].landed =
+                    Some(keys.iter().map(|key| self.history[*key].len() - 1).collect());
+            }
+            Step::WriteAnswered(index) => self.write_answered(index),
+            Step::WriteLost(index) => self.write_lost(index),
+            Step::ZombieLands(index) => {
+                let zombie = self.zombies.swap_remove(index);
+                self.commit(&zombie.keys, zombie.value);
+            }
+            Step::ZombieDies(index) => drop(self.zombies.swap_remove(index)),
+            Step::Evict(key) => {
+                let bytes = key_bytes(key);
+                let hash = self.table.address(&bytes).hash;
+                self.cache.store.evict(hash);
+                self.note(format_args!("key {key} is evicted"));
+            }
+            Step::Advance => {}
+            Step::Sweep => self.sweep(),
+            Step::ForeignWrite => {
+                self.foreign_left -= 1;
+                let (key, value) = (self.random.usize(0..KEYS), self.fresh_value());
+                self.commit(&[key], value);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        let due = self.voids_due.len();
+        self.voids_due.retain(|due| *due > now);
+        if self.voids_due.len() < due {
+            self.cache.void_table(&self.table, now);
+        }
+        self.cache.sweep(now);
+    }
+
+    fn latest(&self, key: usize) -> Change {
+        *self.history[key].last().expect("a history has a beginning")
+    }
+
+    fn fresh_value(&mut self) -> Option<u32> {
+        self.next_value += 1;
+        (self.random.u32(0..5) != 0).then_some(self.next_value)
+    }
+
+    fn commit(&mut self, keys: &[usize], value: Option<u32>) {
+        for key in keys {
+            self.history[*key].push(Change { value, at: Instant::now() });
+        }
+        self.note(format_args!("upstream: keys {keys:?} become {value:?}"));
+    }
+
+    fn invoke(&mut self, client: usize) {
+        self.operations_left[client] -= 1;
+        let (key, began) = (self.random.usize(0..KEYS), Instant::now());
+        let reading = Reading { key, began, floor: self.floors[key], turns: 0 };
+        match self.random.u32(0..10) {
+            0..5 => self.read(client, reading, ReadKind::Cached),
+            5..7 => self.read(client, reading, ReadKind::Strong),
+            7..9 => self.write(client, vec![key]),
+            _ => self.write(client, (0..KEYS).collect()),
+        }
+    }
+
+    fn read(&mut self, client: usize, reading: Reading, kind: ReadKind) {
+        let key = reading.key;
+        self.clients[client] = Client::Waiting;
+        if matches!(kind, ReadKind::Strong) || reading.turns == TURNS_MAX {
+            self.note(format_args!("client {client} reads key {key} strongly"));
+            self.strong_reads.push(StrongRead { client, reading, image: None });
+            return;
+        }
+        let reading = Reading { turns: reading.turns + 1, ..reading };
+        let bytes = key_bytes(key);
+        match self.cache.read(&self.table.address(&bytes), &self.policy, Instant::now()) {
+            Turn::Hit(hit) => self.returned(client, reading, &hit.image, HIT),
+            Turn::Join(joiner) => {
+                self.note(format_args!("client {client} joins the fetch of key {key}"));
+                self.clients[client] = Client::Joined(reading, Box::pin(joiner.wait()));
+            }
+            Turn::Lead(permit) => {
+                self.note(format_args!(
+                    "client {client} leads a fetch of key {key}, {:?}",
+                    permit.consistency()
+                ));
+                self.fills.push(Fill { permit, client, reading, image: None });
+            }
+        }
+    }
+
+    fn poll_join(&mut self, client: usize) {
+        let Client::Joined(reading, wait) = &mut self.clients[client] else { return };
+        let reading = *reading;
+        match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => {}
+            Poll::Ready(JoinOutcome::Image(image)) => self.returned(client, reading, &image, "joined"),
+            Poll::Ready(JoinOutcome::Failed(_)) => self.clients[client] = Client::Idle,
+            Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading, ReadKind::Cached),
+        }
+    }
+
+    fn fill_read(&mut self, index: usize) {
+        let (key, consistency) = (self.fills[index].reading.key, self.fills[index].permit.consistency());
+        let history = &self.history[key];
+        let oldest = match consistency {
+            Consistency::Strong => history.len() - 1,
+            // A version is out of every replica when its successor is older than the lag.
+            Consistency::Eventual => {
+                let horizon = Instant::now() - LAG;
+                (1..history.len()).rev().find(|index| history[*index].at <= horizon).unwrap_or(0)
+            }
+        };
+        let version = self.random.usize(oldest..history.len());
+        let value = history[version].value;
+        self.fills[index].image = Some(image_of(value));
+        self.note(format_args!("fetch {index} of key {key} reads {value:?}"));
+    }
+
+    fn fill_done(&mut self, index: usize) {
+        let Fill { permit, client, reading, image } = self.fills.swap_remove(index);
+        let image = image.expect("the fetch has read");
+        permit.complete(image.clone(), Instant::now());
+        self.returned(client, reading, &image, "fetched");
+    }
+
+    fn fill_given_up(&mut self, index: usize) {
+        let Fill { permit, client, reading, .. } = self.fills.swap_remove(index);
+        self.note(format_args!("the fetch of key {} is given up", reading.key));
+        if self.random.bool() {
+            drop(permit);
+        } else {
+            permit.fail(super::slots::abandoned());
+        }
+        self.clients[client] = Client::Idle;
+    }
+
+    fn strong_done(&mut self, index: usize) {
+        let StrongRead { client, reading, image } = self.strong_reads.swap_remove(index);
+        let image = image.expect("the read has read");
+        let bytes = key_bytes(reading.key);
+        self.cache.observe(&self.table.address(&bytes), &image, Instant::now());
+        self.returned(client, reading, &image, "strongly read");
+    }
+
+    fn write(&mut self, client: usize, keys: Vec<usize>) {
+        let value = self.fresh_value();
+        let now = Instant::now();
+        let guard = if self.random.u32(0..6) == 0 {
+            self.cache.void_table(&self.table, now);
+            None
+        } else {
+            let bytes: Vec<_> = keys.iter().map(|key| key_bytes(*key)).collect();
+            let addresses: Vec<_> = bytes.iter().map(|bytes| self.table.address(bytes)).collect();
+            Some(self.cache.begin_write(&addresses, now))
+        };
+        let known = if guard.is_some() { "" } else { ", which the cache is not told" };
+        self.note(format_args!("client {client} begins to write {value:?} to keys {keys:?}{known}"));
+        self.clients[client] = Client::Waiting;
+        self.writes.push(Writing { client, guard, keys, value, landed: None });
+    }
+
+    /// The upstream says yes, or says no although the write happened: its router had tried twice.
+    fn write_answered(&mut self, index: usize) {
+        let Writing { client, guard, keys, value, landed } = self.writes.swap_remove(index);
+        let (now, is_refused) = (Instant::now(), self.random.u32(0..10) == 0);
+        self.note(format_args!("client {client}'s write of {value:?} is answered, refused: {is_refused}"));
+        match guard {
+            None => self.cache.void_table(&self.table, now),
+            Some(guard) if is_refused => guard.refused(now),
+            Some(guard) => {
+                let image = self.random.bool().then(|| image_of(value));
+                guard.applied(image.as_ref(), &self.policy, now);
+            }
+        }
+        if !is_refused {
+            for (key, version) in keys.into_iter().zip(landed.expect("only what landed is answered")) {
+                self.floors[key] = self.floors[key].max(version);
+            }
+        }
+        self.clients[client] = Client::Idle;
+    }
+
+    /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
+    fn write_lost(&mut self, index: usize) {
+        let Writing { client, guard, keys, value, landed } = self.writes.swap_remove(index);
+        let now = Instant::now();
+        let is_refused = landed.is_none() && self.random.bool();
+        self.note(format_args!("client {client}'s write of {value:?} is lost, refused: {is_refused}"));
+        match guard {
+            None if is_refused => self.cache.void_table(&self.table, now),
+            None => {
+                self.cache.void_table(&self.table, now);
+                self.voids_due.push(now + HOLD);
+            }
+            Some(guard) if is_refused => guard.refused(now),
+            Some(guard) if self.random.bool() => drop(guard),
+            Some(guard) => guard.unknown(now),
+        }
+        if landed.is_none() && !is_refused {
+            self.zombies.push(Zombie { keys, value, until: now + HOLD });
+        }
+        self.clients[client] = Client::Idle;
+    }
+
+    /// Checks what a read returned against the history.
+    fn returned(&mut self, client: usize, reading: Reading, image: &Image, how: &str) {
+        let Reading { key, began, floor, .. } = reading;
+        self.note(format_args!("client {client} has {how} key {key}: {:?}", image.item_json()));
+        self.clients[client] = Client::Idle;
+        let history = &self.history[key];
+        let version = (floor..history.len()).find(|version| image_of(history[*version].value) == *image);
+        let Some(version) = version else {
+            self.violation = Some(format!(
+                "client {client} {how} key {key} as {:?}, older than version {floor} ({:?})",
+                image.item_json(),
+                history[floor].value
+            ));
+            return;
+        };
+        if self.setup.is_monotone() {
+            self.floors[key] = self.floors[key].max(version);
+        }
+        let last = history.iter().rposition(|change| image_of(change.value) == *image).unwrap_or(0);
+        if let (Some(successor), Some(ttl)) = (history.get(last + 1), self.setup.ttl)
+            && how == HIT
+            && successor.at + ttl + LAG < began
+        {
+            self.violation = Some(format!("client {client} {how} key {key} past its TTL"));
+        }
+    }
+
+    /// Lets everything end, and compares what is cached with what the store has.
+    fn check_at_rest(&mut self) {
+        for key in 0..KEYS {
+            let bytes = key_bytes(key);
+            let hit = self.cache.lookup(&self.table.address(&bytes), Instant::now());
+            let latest = image_of(self.latest(key).value);
+            if let Some(hit) = hit
+                && hit.image != latest
+                && self.violation.is_none()
+            {
+                self.violation = Some(format!("at rest key {key} is cached as {:?}", hit.image.item_json()));
+            }
+        }
+    }
+
+    /// How long the next pause is. A late write has landed or died before its time is over.
+    fn pause(&mut self) -> Duration {
+        let longest = match self.random.u32(0..6) {
+            0..3 => 10,
+            3..5 => 20_000,
+            _ => 100_000,
+        };
+        let pause = Duration::from_millis(self.random.u64(1..=longest));
+        let now = Instant::now();
+        let bound = self.zombies.iter().map(|zombie| zombie.until - now).min();
+        bound.map_or(pause, |bound| pause.min(bound.saturating_sub(Duration::from_millis(1))))
+    }
+}
+
+/// Plays one schedule and says what went wrong, if anything did.
+async fn play(setup: Setup, seed: u64) -> Result<(), String> {
+    let mut world = World::new(setup, seed);
+    if world.random.u32(0..4) != 0 {
+        tokio::time::advance(Duration::from_secs(100)).await;
+    }
+    loop {
+        let steps = world.steps();
+        let Some(step) = world.random.choice(steps) else { break };
+        if matches!(step, Step::Advance) {
+            let pause = world.pause();
+            tokio::time::advance(pause).await;
+        }
+        world.take(step);
+        if world.violation.is_some() {
+            break;
+        }
+    }
+    if setup.foreign_writes == 0 && world.violation.is_none() {
+        tokio::time::advance(HOLD + Duration::from_secs(2)).await;
+        world.sweep();
+        world.check_at_rest();
+    }
+    match world.violation {
+        None => Ok(()),
+        Some(violation) => Err(format!("{violation}\n\nwith {setup:?}:\n{}", world.trace)),
+    }
+}
+
+/// Plays schedules until one goes wrong. The seed of the first is 0, or `NEARSIDE_SEED`, which is then played alone.
+fn explore(setup: Setup, schedules: u64) -> Result<u64, (u64, String)> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let alone: Option<u64> = std::env::var("NEARSIDE_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seeds = alone.map_or(0..schedules, |seed| seed..seed + 1);
+    runtime.block_on(async {
+        for seed in seeds {
+            play(setup, seed).await.map_err(|violation| (seed, violation))?;
+        }
+        Ok(schedules)
+    })
+}
+
+fn assert_sound(setup: Setup, schedules: u64) {
+    if let Err((seed, violation)) = explore(setup, schedules) {
+        panic!("schedule {seed}: {violation}\nReplay with NEARSIDE_SEED={seed}.");
+    }
+}
+
+#[test]
+fn no_schedule_of_local_writes_shows_an_old_item() {
+    assert_sound(LOCAL, 10_000);
+}
+
+#[test]
+fn no_schedule_with_writes_elsewhere_takes_a_key_back_in_time_when_fills_are_strong() {
+    assert_sound(FOREIGN_STRONG, 5_000);
+}
+
+#[test]
+fn no_schedule_with_writes_elsewhere_hides_an_acknowledged_write_when_fills_are_adaptive() {
+    assert_sound(FOREIGN_ADAPTIVE, 5_000);
+}
+
+#[test]
+fn no_schedule_hides_an_acknowledged_write_even_if_the_store_brings_old_entries_back() {
+    assert_sound(BAD_STORE, 3_000);
+}
+
+/// Every rule is there because something goes wrong without it; the model test sees what.
+#[test]
+fn without_any_one_of_its_rules_the_protocol_fails() {
+    if std::env::var("NEARSIDE_SEED").is_ok() {
+        return;
+    }
+    for (rule, setup) in [
+        (Rule::BumpOnSuccess, LOCAL),
+        (Rule::BumpOnRefusal, LOCAL),
+        (Rule::HoldUnknown, LOCAL),
+        (Rule::NoteUnknown, LOCAL),
+        (Rule::JoinOnEqualWords, LOCAL),
+        (Rule::TouchOnWrite, LOCAL),
+        (Rule::TouchOnVoid, LOCAL),
+        (Rule::ObserveReads, LOCAL),
+        (Rule::ObserveSuperseded, LOCAL),
+        (Rule::HeedWhatWasSeen, LOCAL),
+        (Rule::LateReadersLookAgain, LOCAL),
+        (Rule::ValidateHits, LOCAL),
+        (Rule::ValidateTable, LOCAL),
+        (Rule::WriteInstallsByCompareAndSwap, LOCAL),
+        (Rule::ReadsKillWriteInstalls, FOREIGN_STRONG),
+        (Rule::ExpireEntries, FOREIGN_STRONG),
+    ] {
+        let outcome = explore(Setup { broken: Some(rule), ..setup }, 20_000);
+        assert!(outcome.is_err(), "nothing goes wrong without {rule:?}");
     }
 }

@@ -5,9 +5,8 @@
 //! cut into shards of our own, each a cache with one shard, so that reclaiming can go through it a slice at a time.
 //!
 //! **The budget.** An entry weighs what the allocator gives for it ([`Entry::allocated_bytes`]). The tables around the
-//! entries grow with the largest number of entries there ever was and do not shrink, so they are not part of an entry's
-//! weight: they are asked for their size after every few inserts, and what they occupy is taken off the weight that the
-//! shards may hold.
+//! entries are not part of that weight, because they keep their size when entries go: they are asked for it after every
+//! few inserts, and what they occupy is taken off the weight that the shards may hold.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +29,7 @@ const ENTRY_BYTES_TYPICAL: u64 = 512;
 const GHOSTS: f64 = 0.25;
 
 /// What one more entry adds to the tables at most: a place in the list, and a bucket when the hash table has just grown.
-const TABLE_BYTES_PER_ENTRY_MAX: u64 = 80;
+const TABLE_BYTES_PER_ENTRY_MAX: u64 = 160;
 
 /// Remembers entries by the hash of their address. Two addresses of one hash push each other out.
 pub(super) trait Store: Send + Sync {
@@ -39,6 +38,9 @@ pub(super) trait Store: Send + Sync {
     fn insert(&self, hash: u64, entry: Entry) -> bool;
     /// Forgets the entries of the next slice that are dead, and says how many they were.
     fn reclaim(&self, is_dead: &dyn Fn(u64, &Entry) -> bool) -> u64;
+    /// Forgets an entry, as a store may at any time.
+    #[cfg(test)]
+    fn evict(&self, hash: u64);
     fn set_bytes_max(&self, bytes_max: u64);
     fn usage(&self) -> Usage;
 }
@@ -97,8 +99,10 @@ impl BudgetedStore {
         &self.parts[(hash >> 32) as usize & (self.parts.len() - 1)]
     }
 
+    /// Tables grow by doubling, and leave behind blocks as large together as they are themselves, which the allocator
+    /// finds little other use for. So they count twice.
     fn table_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.memory_used().total() as u64).sum()
+        2 * self.parts.iter().map(|part| part.memory_used().total() as u64).sum::<u64>()
     }
 
     /// How many inserts may pass before the tables are measured again: together they stay within 1 % of the budget.
@@ -115,7 +119,11 @@ impl BudgetedStore {
         if weight_max.abs_diff(fitting) > bytes_max / 256 {
             *weight_max = fitting;
             let per_part = (fitting / self.parts.len() as u64).max(1);
-            self.parts.iter().for_each(|part| part.set_capacity(per_part));
+            for part in &self.parts {
+                let before = part.len();
+                part.set_capacity(per_part);
+                self.evictions.fetch_add(before.saturating_sub(part.len()) as u64, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -126,7 +134,8 @@ impl Store for BudgetedStore {
     }
 
     fn insert(&self, hash: u64, entry: Entry) -> bool {
-        if self.inserts.fetch_add(1, Ordering::Relaxed) % self.inserts_between_measurements() == 0 {
+        let inserts = self.inserts.fetch_add(1, Ordering::Relaxed);
+        if inserts.is_multiple_of(self.inserts_between_measurements()) {
             self.fit_budget();
         }
         let mut outcome = Insertion { hash, inserted: entry.identity(), ..Insertion::default() };
@@ -140,6 +149,11 @@ impl Store for BudgetedStore {
         let before = self.parts[slice].len();
         self.parts[slice].retain(|hash, entry| !is_dead(*hash, entry));
         before.saturating_sub(self.parts[slice].len()) as u64
+    }
+
+    #[cfg(test)]
+    fn evict(&self, hash: u64) {
+        self.part_of(hash).remove(&hash);
     }
 
     fn set_bytes_max(&self, bytes_max: u64) {

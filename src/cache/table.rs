@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use siphasher::sip::SipHasher13;
 
 use super::stats::{TableCounters, TableStats};
+use super::words::LAG_SECONDS_MAX;
 
 /// One table's part of the cache. Get it from [`super::ItemCache::table`], once, and keep it.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct CachedTable {
     name: Box<str>,
     /// Captured by every read and kept in every entry, like the word of a stripe. A bump voids the whole table.
     word: AtomicU64,
+    /// Seconds since the cache was made, when the table was last voided: replicas may lag behind what voided it.
+    voided: AtomicU64,
     /// Random for each process: a client who could choose colliding keys could aim its writes at the stripe of another
     /// client's key, and keep that key out of the cache.
     secret: (u64, u64),
@@ -29,11 +32,12 @@ pub struct Address<'a> {
 }
 
 impl CachedTable {
-    pub(super) fn new(id: u32, name: &str, secret: (u64, u64)) -> Self {
+    pub(super) fn new(id: u32, name: &str, secret: (u64, u64), voided: u64) -> Self {
         Self {
             id,
             name: name.into(),
             word: AtomicU64::new(0),
+            voided: AtomicU64::new(voided),
             // Another secret for each table, so that one hash names table and key together.
             secret: (secret.0 ^ u64::from(id), secret.1),
             counters: TableCounters::default(),
@@ -66,5 +70,15 @@ impl CachedTable {
 
     pub(super) fn bump(&self) {
         self.word.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn touch(&self, seconds: u64) {
+        self.voided.fetch_max(seconds, Ordering::AcqRel);
+    }
+
+    /// True if an eventually consistent read sent now might miss what voided the table.
+    pub(super) fn is_touched(&self, seconds: u64) -> bool {
+        let voided = self.voided.load(Ordering::Acquire);
+        seconds <= voided + u64::from(LAG_SECONDS_MAX)
     }
 }

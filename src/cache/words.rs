@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 const ONE_HOLD: u64 = 1 << 48;
 
 /// How long an eventually consistent read of DynamoDB may lag behind, with seconds of ours rounded against us.
-const LAG_SECONDS_MAX: u16 = 62;
+pub(super) const LAG_SECONDS_MAX: u16 = 62;
 
 /// Which stripe a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -216,7 +216,7 @@ impl Engine {
             && error_type(answer).as_deref() == Some("ResourceNotFoundException")
         {
             self.tables.forget(table);
-            self.cache.void_named(table);
+            self.cache.void_named(table, tokio::time::Instant::now());
         }
     }
 }

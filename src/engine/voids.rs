@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Engine;
 use super::tables::name_in;
 
@@ -82,6 +84,8 @@ impl Drop for VoidGuard {
 impl Engine {
     /// Begins a change of a whole scope.
     pub(super) fn begin_void(self: &Arc<Self>, scope: VoidScope) -> VoidGuard {
+        // Voided now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
+        self.void(&scope);
         VoidGuard { engine: Arc::clone(self), scope }
     }
 
@@ -89,8 +93,10 @@ impl Engine {
     pub(super) fn void(&self, scope: &VoidScope) {
         match scope {
             VoidScope::Nothing => {}
-            VoidScope::Tables(names) => names.iter().for_each(|name| self.cache.void_named(name)),
-            VoidScope::Everything => self.cache.void_all(),
+            VoidScope::Tables(names) => {
+                names.iter().for_each(|name| self.cache.void_named(name, Instant::now()))
+            }
+            VoidScope::Everything => self.cache.void_all(Instant::now()),
         }
     }
 }
