@@ -33,9 +33,6 @@ impl Consistency {
 }
 
 impl Units {
-    /// Nothing.
-    pub(crate) const ZERO: Self = Self { halves: 0 };
-
     /// What reading that many bytes costs. Nothing at all, such as a missing item, costs as much as one block of 4 KB.
     pub(crate) fn read(bytes: usize, consistency: Consistency) -> Self {
         let blocks = bytes.div_ceil(READ_UNIT_BYTES).max(1) as u64;

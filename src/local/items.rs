@@ -295,6 +295,8 @@ pub(super) fn write_collection_metrics(done: &Judged, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use crate::local::testing::Backend;
@@ -588,6 +590,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn list_elements_are_returned_by_the_places_that_the_update_named() {
+        let backend = Backend::with_tables().await;
+        let list = json!({"L": [{"N": "1"}, {"N": "3"}]});
+        backend.put("hash", item(json!({"c": list}))).await;
+        let returned = async |expression: &str, kind: &str| {
+            let values = if expression.contains(':') { json!({":v": {"N": "7"}}) } else { json!({}) };
+            let answer =
+                backend.ok(UpdateItem, update(expression, values, json!({"ReturnValues": kind}))).await;
+            answer.get("Attributes").cloned().unwrap_or(Value::Null)
+        };
+        // Element 4 becomes element 3, and so element 4 is not there afterwards.
+        assert_eq!(
+            returned("SET c[1] = :v, c[4] = c[0], c[2] = c[1]", "UPDATED_NEW").await,
+            json!({"c": {"L": [{"N": "7"}, {"N": "3"}]}})
+        );
+        // What follows a removed element moves into its place.
+        assert_eq!(returned("REMOVE c[1]", "UPDATED_NEW").await, json!({"c": {"L": [{"N": "3"}]}}));
+        assert_eq!(returned("REMOVE c[1], c[9]", "UPDATED_OLD").await, json!({"c": {"L": [{"N": "3"}]}}));
+        assert_eq!(returned("SET c[100] = :v", "UPDATED_NEW").await, Value::Null);
+    }
+
+    #[tokio::test]
     async fn nothing_updated_is_no_member_at_all() {
         let backend = Backend::with_tables().await;
         backend.put("hash", item(json!({"b": {"S": "x"}}))).await;
@@ -643,11 +667,36 @@ mod tests {
             "Key attributes must be scalars; \
              list random access '[]' and map lookup '.' are not allowed: IndexKey: d"
         );
+        let empty = json!({":v": {"S": ""}});
+        assert_eq!(
+            backend.invalid(UpdateItem, range("SET c = :v", empty)).await,
+            "One or more parameter values are not valid. \
+             The update expression attempted to update a secondary index key to a value that is not supported. \
+             The AttributeValue for a key attribute cannot contain an empty string value."
+        );
         backend.ok(UpdateItem, range("SET e = :v", number)).await;
         assert_eq!(
             backend.invalid(UpdateItem, range("SET c = e", json!({}))).await,
             "The update expression attempted to update the secondary index key to unsupported type"
         );
+    }
+
+    #[tokio::test]
+    async fn writes_at_the_same_time_happen_one_after_the_other() {
+        let backend = Arc::new(Backend::with_tables().await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let backend = Arc::clone(&backend);
+            tasks.spawn(async move {
+                let count = update("ADD n :n", json!({":n": {"N": "1"}}), json!({}));
+                backend.ok(UpdateItem, count).await;
+                let first = json!({"a": {"S": "first"}});
+                let condition = json!({"ConditionExpression": "attribute_not_exists(a)"});
+                u32::from(backend.send(PutItem, put(first, condition)).await.is_ok())
+            });
+        }
+        assert_eq!(tasks.join_all().await.into_iter().sum::<u32>(), 1);
+        assert_eq!(backend.get("hash", key()).await, item(json!({"n": {"N": "50"}})));
     }
 
     #[tokio::test]
