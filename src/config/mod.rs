@@ -1,1 +1,306 @@
-//! The configuration.
+//! The configuration: as written in a file, in variables and in flags; resolved into what the program runs with.
+//!
+//! A flag beats an environment variable, which beats the file, which beats the default. Every key is known here, with its
+//! section; an unknown one is an error that names its line and the nearest known key. [`Fixed`] needs a restart to change;
+//! [`Live`] may change while requests run, and one request sees one of it.
+
+mod file;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use file::{ConfigError, KEYS};
+pub use units::{ByteSize, TimeToLive};
+
+/// Everything that can be configured, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What a running process keeps.
+    pub fixed: Fixed,
+    /// What may change while it runs.
+    pub live: Live,
+}
+
+/// What needs a restart to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fixed {
+    /// Where DynamoDB clients connect.
+    pub listen: SocketAddr,
+    /// Connections at one time; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// The largest request body, decompressed.
+    pub request_bytes_max: ByteSize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How long requests under way may take after a signal to stop.
+    pub drain_timeout: Duration,
+    /// Where monitors connect.
+    pub admin_listen: SocketAddr,
+    /// The region in ARNs and in the health line.
+    pub region: String,
+    /// Where the local backend keeps its tables.
+    pub store: LocalStore,
+    /// What the local backend waits for before it acknowledges a write.
+    pub durability: Durability,
+    /// The budget of the cache.
+    pub cache_bytes_max: ByteSize,
+    /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
+    pub log_level: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// Where the local backend keeps its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalStore {
+    /// In this directory.
+    Directory(PathBuf),
+    /// In memory, until the process ends.
+    Memory,
+}
+
+/// When a write of the local backend is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk: it survives a power cut.
+    Fsync,
+    /// With the kernel: it survives the end of the process.
+    Process,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What may change while the program runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// How tables are cached that have no section of their own.
+    pub cache: CachePolicy,
+    /// The sections `[tables.NAME]`, each filled up from `[cache]`.
+    pub tables: BTreeMap<String, CachePolicy>,
+}
+
+impl Live {
+    /// How a table is cached.
+    pub fn policy(&self, table: &str) -> &CachePolicy {
+        self.tables.get(table).unwrap_or(&self.cache)
+    }
+}
+
+/// How one table is cached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachePolicy {
+    /// How long an item is served; zero turns the item cache off.
+    pub item_ttl: TimeToLive,
+    /// How long a page is served; zero turns the query cache off.
+    pub query_ttl: TimeToLive,
+    /// How long it is remembered that there is no item.
+    pub negative_ttl: TimeToLive,
+    /// How reads that fill the cache are made.
+    pub fill: Fill,
+    /// How long pages of a global secondary index are not kept after a write to it.
+    pub gsi_quarantine: Duration,
+    /// Larger items are served and not kept.
+    pub item_bytes_max: ByteSize,
+}
+
+/// How reads that fill the cache are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Eventually consistent unless this node changed or strongly saw the key within a minute.
+    Adaptive,
+    /// Strongly consistent.
+    Strong,
+    /// Eventually consistent.
+    Eventual,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            fixed: Fixed {
+                listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+                max_connections: 10_000,
+                request_bytes_max: ByteSize(25 << 20),
+                idle_timeout: Duration::from_secs(120),
+                drain_timeout: Duration::from_secs(25),
+                admin_listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
+                region: "us-east-1".to_owned(),
+                store: LocalStore::Directory(PathBuf::from("./nearside-data")),
+                durability: Durability::Fsync,
+                cache_bytes_max: ByteSize(256 << 20),
+                log_level: "info".to_owned(),
+                log_format: LogFormat::Text,
+            },
+            live: Live { cache: CachePolicy::default(), tables: BTreeMap::new() },
+        }
+    }
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            item_ttl: TimeToLive::For(Duration::from_secs(300)),
+            query_ttl: TimeToLive::For(Duration::from_secs(300)),
+            negative_ttl: TimeToLive::For(Duration::from_secs(60)),
+            fill: Fill::Adaptive,
+            gsi_quarantine: Duration::from_secs(5),
+            // An item of 400 KB may be larger as JSON.
+            item_bytes_max: ByteSize(1 << 20),
+        }
+    }
+}
+
+/// What the command line and the environment say over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--admin-listen`
+    pub admin_listen: Option<SocketAddr>,
+    /// `--upstream`
+    pub upstream: Option<String>,
+    /// `--region`
+    pub region: Option<String>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--in-memory`
+    pub in_memory: bool,
+}
+
+impl Config {
+    /// Reads a config file's text.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing wrong, with its line.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        file::parse(text)
+    }
+
+    /// Puts the command line and the environment over the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an upstream that this version does not offer.
+    pub fn override_with(mut self, overrides: Overrides) -> Result<Self, ConfigError> {
+        if let Some(upstream) = overrides.upstream
+            && upstream != "local"
+        {
+            return Err(ConfigError::not_offered(&format!("the upstream {upstream:?}"), "local"));
+        }
+        let fixed = &mut self.fixed;
+        fixed.listen = overrides.listen.unwrap_or(fixed.listen);
+        fixed.admin_listen = overrides.admin_listen.unwrap_or(fixed.admin_listen);
+        if let Some(region) = overrides.region {
+            fixed.region = region;
+        }
+        if let Some(directory) = overrides.data_dir {
+            fixed.store = LocalStore::Directory(directory);
+        }
+        if overrides.in_memory {
+            fixed.store = LocalStore::Memory;
+        }
+        Ok(self)
+    }
+}
+
+/// Prints the config as a file that says the same.
+impl std::fmt::Display for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Fixed {
+            listen, max_connections, request_bytes_max, admin_listen, region, cache_bytes_max, ..
+        } = &self.fixed;
+        let duration = |duration: Duration| TimeToLive::For(duration);
+        writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
+        writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
+        writeln!(formatter, "idle_timeout = \"{}\"", duration(self.fixed.idle_timeout))?;
+        writeln!(formatter, "drain_timeout = \"{}\"\n", duration(self.fixed.drain_timeout))?;
+        writeln!(formatter, "[admin]\nlisten = \"{admin_listen}\"\n\n[auth]\nmode = \"none\"\n")?;
+        writeln!(formatter, "[upstream]\nkind = \"local\"\nregion = \"{region}\"\n\n[local]")?;
+        match &self.fixed.store {
+            LocalStore::Directory(directory) => {
+                writeln!(formatter, "data_dir = {:?}\nin_memory = false", directory)?
+            }
+            LocalStore::Memory => writeln!(formatter, "in_memory = true")?,
+        }
+        let durability = match self.fixed.durability {
+            Durability::Fsync => "fsync",
+            Durability::Process => "process",
+        };
+        writeln!(formatter, "durability = \"{durability}\"\n\n[cache]\nmax_bytes = \"{cache_bytes_max}\"")?;
+        write!(formatter, "{}", self.live.cache)?;
+        for (name, policy) in &self.live.tables {
+            write!(formatter, "\n[tables.{name:?}]\n{policy}")?;
+        }
+        let format = match self.fixed.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        writeln!(formatter, "\n[log]\nlevel = {:?}\nformat = \"{format}\"", self.fixed.log_level)
+    }
+}
+
+impl std::fmt::Display for CachePolicy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fill = match self.fill {
+            Fill::Adaptive => "adaptive",
+            Fill::Strong => "strong",
+            Fill::Eventual => "eventual",
+        };
+        writeln!(formatter, "item_ttl = \"{}\"\nquery_ttl = \"{}\"", self.item_ttl, self.query_ttl)?;
+        writeln!(formatter, "negative_ttl = \"{}\"\nfill = \"{fill}\"", self.negative_ttl)?;
+        writeln!(formatter, "gsi_quarantine = \"{}\"", TimeToLive::For(self.gsi_quarantine))?;
+        writeln!(formatter, "item_bytes_max = \"{}\"", self.item_bytes_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../config/nearside.toml");
+
+    #[test]
+    fn the_sample_file_is_the_default_and_lists_every_key() {
+        assert_eq!(Config::parse(SAMPLE).unwrap(), Config::default());
+        for (section, keys) in KEYS {
+            assert!(SAMPLE.contains(&format!("[{section}")), "[{section}] is not in the sample");
+            for key in *keys {
+                assert!(SAMPLE.contains(&format!("{key} =")), "{section}.{key} is not in the sample");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_the_same() {
+        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
+        assert_eq!(Config::parse(&Config::default().to_string()).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_table_inherits_what_it_does_not_say() {
+        let config = Config::parse("[tables.Orders]\nitem_ttl = \"1s\"\n[cache]\nfill = \"strong\"").unwrap();
+        let policy = config.live.policy("Orders");
+        assert_eq!((policy.item_ttl, policy.fill), (TimeToLive::For(Duration::from_secs(1)), Fill::Strong));
+        assert_eq!(config.live.policy("Others"), &config.live.cache);
+    }
+
+    #[test]
+    fn a_flag_beats_the_file() {
+        let config = Config::parse("[server]\nlisten = \"127.0.0.1:1\"").unwrap();
+        let listen = "127.0.0.1:2".parse().unwrap();
+        let overridden =
+            config.override_with(Overrides { listen: Some(listen), ..Overrides::default() }).unwrap();
+        assert_eq!(overridden.fixed.listen, listen);
+    }
+}

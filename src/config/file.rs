@@ -1,0 +1,358 @@
+//! The config file: TOML, every key known by section, errors with their line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::units::parse_duration;
+use super::{ByteSize, CachePolicy, Config, Durability, Fill, LocalStore, LogFormat};
+
+/// Every section and its keys.
+pub const KEYS: &[(&str, &[&str])] = &[
+    ("server", &["listen", "max_connections", "request_bytes_max", "idle_timeout", "drain_timeout"]),
+    ("server.tls", &["cert", "key"]),
+    ("admin", &["listen", "token_file"]),
+    ("auth", &["mode"]),
+    ("auth.keys", &["access_key_id", "secret_file", "tables", "actions", "leading_keys"]),
+    (
+        "upstream",
+        &[
+            "kind",
+            "endpoint",
+            "region",
+            "connect_timeout",
+            "read_timeout",
+            "write_timeout",
+            "concurrency_max",
+        ],
+    ),
+    ("local", &["data_dir", "in_memory", "durability"]),
+    (
+        "cache",
+        &["max_bytes", "item_ttl", "query_ttl", "negative_ttl", "fill", "gsi_quarantine", "item_bytes_max"],
+    ),
+    ("tables.", &["item_ttl", "query_ttl", "negative_ttl", "fill", "gsi_quarantine", "item_bytes_max"]),
+    ("log", &["level", "format"]),
+];
+
+/// A shorter idle timeout would cut off clients in the middle of their work.
+const IDLE_TIMEOUT_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The tables of a file's first level.
+const SECTIONS: &[&str] = &["server", "admin", "auth", "upstream", "local", "cache", "tables", "log"];
+
+/// What is wrong with a config, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The line of the file, from 1; `None` when it is not from a file.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// Something that the surface has and this version lacks.
+    pub(super) fn not_offered(what: &str, instead: &str) -> Self {
+        Self { line: None, message: format!("{what} is not offered by this version yet; use {instead}") }
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(formatter, "line {line}: {}", self.message),
+            None => formatter.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A file being read.
+struct Reader<'a> {
+    text: &'a str,
+    config: Config,
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    let root = DeTable::parse(text).map_err(|error| ConfigError {
+        line: error.span().map(|span| line_of(text, span.start)),
+        message: error.message().lines().next().unwrap_or("not TOML").to_owned(),
+    })?;
+    let mut reader = Reader { text, config: Config::default() };
+    let sections =
+        || root.get_ref().iter().map(|(name, value)| (name.get_ref().as_ref(), name.span().start, value));
+    // Tables inherit from [cache], so they come last wherever they stand in the file.
+    for (name, at, value) in sections().filter(|(name, ..)| *name != "tables") {
+        if !SECTIONS.contains(&name) {
+            return Err(reader.at(at, unknown("section", name, SECTIONS)));
+        }
+        reader.section(name, value)?;
+    }
+    for (_, _, tables) in sections().filter(|(name, ..)| *name == "tables") {
+        for (name, value) in reader.table("tables", tables)? {
+            let mut policy = reader.config.live.cache.clone();
+            for (key, value) in reader.table(name.get_ref(), value)? {
+                reader.known("tables.", key)?;
+                reader.policy_key(&mut policy, key.get_ref(), value)?;
+            }
+            reader.config.live.tables.insert(name.get_ref().to_string(), policy);
+        }
+    }
+    Ok(reader.config)
+}
+
+impl Reader<'_> {
+    fn section(&mut self, section: &str, value: &Value<'_>) -> Result<(), ConfigError> {
+        for (key, value) in self.table(section, value)? {
+            let nested = format!("{section}.{}", key.get_ref());
+            if KEYS.iter().any(|(name, _)| *name == nested) {
+                let error = ConfigError::not_offered(&format!("[{nested}]"), "neither it nor its keys");
+                return Err(self.at(key.span().start, error.message));
+            }
+            self.known(section, key)?;
+            self.key(section, key.get_ref(), value)?;
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
+        match (section, key) {
+            ("server", "listen") => self.config.fixed.listen = self.address(key, value)?,
+            ("server", "max_connections") => self.config.fixed.max_connections = self.count(key, value)?,
+            ("server", "request_bytes_max") => {
+                self.config.fixed.request_bytes_max = self.at_least(key, value, "1KiB")?
+            }
+            ("server", "idle_timeout") => {
+                let timeout = self.duration(key, value)?;
+                if timeout < IDLE_TIMEOUT_MIN {
+                    return Err(self.wrong(key, value, "at least \"1s\""));
+                }
+                self.config.fixed.idle_timeout = timeout;
+            }
+            ("server", "drain_timeout") => self.config.fixed.drain_timeout = self.duration(key, value)?,
+            ("admin", "listen") => self.config.fixed.admin_listen = self.address(key, value)?,
+            ("auth", "mode") => self.only(key, value, "none")?,
+            ("upstream", "kind") => self.only(key, value, "local")?,
+            ("upstream", "region") => self.config.fixed.region = self.string(key, value)?.to_owned(),
+            ("upstream" | "admin", _) => {
+                let error = ConfigError::not_offered(&format!("{section}.{key}"), "the file without it");
+                return Err(self.at(value.span().start, error.message));
+            }
+            ("local", "data_dir") => {
+                if self.config.fixed.store != LocalStore::Memory {
+                    self.config.fixed.store = LocalStore::Directory(PathBuf::from(self.string(key, value)?));
+                }
+            }
+            ("local", "in_memory") => match value.get_ref() {
+                DeValue::Boolean(true) => self.config.fixed.store = LocalStore::Memory,
+                DeValue::Boolean(false) => {}
+                _ => return Err(self.wrong(key, value, "true or false")),
+            },
+            ("local", "durability") => {
+                let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
+                self.config.fixed.durability = self.choice(key, value, &choices)?;
+            }
+            ("cache", "max_bytes") => {
+                self.config.fixed.cache_bytes_max = self.at_least(key, value, "1MiB")?
+            }
+            ("log", "level") => {
+                let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, level));
+                self.config.fixed.log_level = self.choice(key, value, &levels)?.to_owned();
+            }
+            ("log", "format") => {
+                let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+                self.config.fixed.log_format = self.choice(key, value, &choices)?;
+            }
+            _ => {
+                let mut policy = self.config.live.cache.clone();
+                self.policy_key(&mut policy, key, value)?;
+                self.config.live.cache = policy;
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that `[cache]` and `[tables.NAME]` share.
+    fn policy_key(&self, policy: &mut CachePolicy, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
+        match key {
+            "item_ttl" => policy.item_ttl = self.parsed(key, value)?,
+            "query_ttl" => policy.query_ttl = self.parsed(key, value)?,
+            "negative_ttl" => policy.negative_ttl = self.parsed(key, value)?,
+            "gsi_quarantine" => policy.gsi_quarantine = self.duration(key, value)?,
+            "item_bytes_max" => policy.item_bytes_max = self.parsed(key, value)?,
+            _ => {
+                let choices =
+                    [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
+                policy.fill = self.choice(key, value, &choices)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, section: &str, key: &Spanned<std::borrow::Cow<'_, str>>) -> Result<(), ConfigError> {
+        let keys = KEYS.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| keys);
+        match keys.contains(&key.get_ref().as_ref()) {
+            true => Ok(()),
+            false => Err(self.at(key.span().start, unknown("key", key.get_ref(), keys))),
+        }
+    }
+
+    fn table<'v, 't>(&self, name: &str, value: &'v Value<'t>) -> Result<&'v DeTable<'t>, ConfigError> {
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(table),
+            _ => Err(self.at(value.span().start, format!("{name} is a section: write [{name}]"))),
+        }
+    }
+
+    fn string<'v>(&self, key: &str, value: &'v Value<'_>) -> Result<&'v str, ConfigError> {
+        match value.get_ref() {
+            DeValue::String(text) if !text.is_empty() => Ok(text),
+            _ => Err(self.wrong(key, value, "text in quotes")),
+        }
+    }
+
+    fn parsed<T: FromStr<Err = String>>(&self, key: &str, value: &Value<'_>) -> Result<T, ConfigError> {
+        self.string(key, value)?
+            .parse()
+            .map_err(|error| self.at(value.span().start, format!("{key}: {error}")))
+    }
+
+    /// A size that makes sense from some size on.
+    fn at_least(&self, key: &str, value: &Value<'_>, least: &str) -> Result<ByteSize, ConfigError> {
+        let size: ByteSize = self.parsed(key, value)?;
+        match least.parse() {
+            Ok(least) if size < least => Err(self.wrong(key, value, &format!("at least \"{least}\""))),
+            _ => Ok(size),
+        }
+    }
+
+    fn duration(&self, key: &str, value: &Value<'_>) -> Result<std::time::Duration, ConfigError> {
+        parse_duration(self.string(key, value)?)
+            .map_err(|error| self.at(value.span().start, format!("{key}: {error}")))
+    }
+
+    fn address(&self, key: &str, value: &Value<'_>) -> Result<SocketAddr, ConfigError> {
+        let wrong = |_| self.wrong(key, value, "an address and a port, such as \"127.0.0.1:8000\"");
+        self.string(key, value)?.parse().map_err(wrong)
+    }
+
+    fn count(&self, key: &str, value: &Value<'_>) -> Result<usize, ConfigError> {
+        let count = match value.get_ref() {
+            DeValue::Integer(integer) => usize::from_str_radix(integer.as_str(), integer.radix()).ok(),
+            _ => None,
+        };
+        count.filter(|count| *count > 0).ok_or_else(|| self.wrong(key, value, "a whole number above zero"))
+    }
+
+    fn choice<T: Copy>(&self, key: &str, value: &Value<'_>, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+        let text = self.string(key, value)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+        chosen.ok_or_else(|| self.wrong(key, value, &format!("one of {}", names.join(", "))))
+    }
+
+    /// A key of which this version offers one value.
+    fn only(&self, key: &str, value: &Value<'_>, offered: &str) -> Result<(), ConfigError> {
+        let text = self.string(key, value)?;
+        if text == offered {
+            return Ok(());
+        }
+        let error = ConfigError::not_offered(&format!("{key} = {text:?}"), &format!("{offered:?}"));
+        Err(self.at(value.span().start, error.message))
+    }
+
+    fn wrong(&self, key: &str, value: &Value<'_>, expected: &str) -> ConfigError {
+        self.at(value.span().start, format!("{key} takes {expected}"))
+    }
+
+    fn at(&self, position: usize, message: String) -> ConfigError {
+        ConfigError { line: Some(line_of(self.text, position)), message }
+    }
+}
+
+fn line_of(text: &str, position: usize) -> usize {
+    text.as_bytes()[..position.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let nearest = known.iter().min_by_key(|candidate| distance(name, candidate)).copied().unwrap_or_default();
+    format!("unknown {kind} {name:?}; the nearest known one is {nearest:?}")
+}
+
+/// How many characters must change to turn one word into another.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
+        assert_eq!(
+            error("[cache]\nmax_bytes = \"1MiB\"\nitem_tll = \"5m\""),
+            "line 3: unknown key \"item_tll\"; the nearest known one is \"item_ttl\""
+        );
+        assert_eq!(error("[cach]"), "line 1: unknown section \"cach\"; the nearest known one is \"cache\"");
+        assert_eq!(
+            error("[tables.Orders]\n\nmax_bytes = \"1MiB\""),
+            "line 3: unknown key \"max_bytes\"; the nearest known one is \"item_ttl\""
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_line_and_key() {
+        for (text, start) in [
+            ("[server]\nlisten = 8000", "line 2: listen takes"),
+            ("[server]\nlisten = \"localhost\"", "line 2: listen takes an address"),
+            ("[server]\nmax_connections = 0", "line 2: max_connections takes"),
+            ("[cache]\nitem_ttl = \"5\"", "line 2: item_ttl: \"5\" is not a duration"),
+            ("[cache]\nmax_bytes = \"many\"", "line 2: max_bytes: \"many\" is not a size"),
+            ("[cache]\nfill = \"fast\"", "line 2: fill takes one of"),
+            ("[local]\nin_memory = \"yes\"", "line 2: in_memory takes true or false"),
+            ("cache = 5", "line 1: cache is a section"),
+            ("[cache", "line 1: "),
+            ("[cache]\nmax_bytes = \"1B\"", "line 2: max_bytes takes at least \"1MiB\""),
+            ("[server]\nidle_timeout = \"0s\"", "line 2: idle_timeout takes at least"),
+            ("[log]\nlevel = \"infoo\"", "line 2: level takes one of"),
+        ] {
+            assert!(error(text).starts_with(start), "{text:?}: {}", error(text));
+        }
+    }
+
+    #[test]
+    fn what_this_version_lacks_is_said_and_not_ignored() {
+        for text in [
+            "[auth]\nmode = \"sigv4\"",
+            "[upstream]\nkind = \"aws\"",
+            "[upstream]\nendpoint = \"http://127.0.0.1:1\"",
+            "[server.tls]\ncert = \"a\"",
+            "[[auth.keys]]\naccess_key_id = \"a\"",
+            "[admin]\ntoken_file = \"a\"",
+        ] {
+            assert!(error(text).contains("not offered by this version yet"), "{text:?}: {}", error(text));
+        }
+    }
+}
