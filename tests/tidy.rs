@@ -114,3 +114,15 @@ fn the_map_names_every_module() {
         assert!(map.contains(&format!("`{module}`")), "docs/architecture.md does not name `{module}`");
     }
 }
+
+#[test]
+fn the_documented_metrics_are_the_metrics() {
+    let documented = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let rows = documented.lines().filter_map(|line| line.strip_prefix("| `nearside_"));
+    let mut in_docs: Vec<String> =
+        rows.map(|rest| format!("nearside_{}", rest.split(['`', '{']).next().unwrap())).collect();
+    let mut in_code = nearside::telemetry::metric_names();
+    in_docs.sort_unstable();
+    in_code.sort_unstable();
+    assert_eq!(in_docs, in_code);
+}

@@ -1,1 +1,10 @@
-//! Metrics and logs.
+//! Metrics and logs: the only place that knows prometheus and the set-up of tracing.
+//!
+//! In come plain facts; out go a text for Prometheus and lines on the standard error. Nothing of users' items, keys or
+//! credentials is among the facts.
+
+mod logs;
+mod metrics;
+
+pub use logs::{LogSettings, init_logs};
+pub use metrics::{CACHE_METRICS, CacheSample, Metrics, metric_names};

@@ -1,5 +1,6 @@
 //! Whatever stands behind the cache: one trait, and what a cache must know of a failed call.
 
+pub mod measured;
 pub mod request;
 pub mod schemas;
 

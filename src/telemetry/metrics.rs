@@ -1,0 +1,318 @@
+//! The metrics, behind methods that speak of requests and not of metric types.
+//!
+//! What counts each request is resolved once for each (operation, table, source) and then found by two array steps. What
+//! the cache counts by itself is handed over as plain samples when somebody asks for the text.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::model::Operation;
+
+/// Tables with labels of their own; those that come later share the label `other`.
+const TABLES_MAX: usize = 100;
+const OTHER: &str = "other";
+
+/// The ways in which an answer comes about, as labels.
+const SOURCES: [&str; 8] = ["hit", "miss", "joined", "bypass", "write", "stale", "batch", "refused"];
+
+/// Name, kind and help of what the cache counts by itself.
+pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
+    ("nearside_cache_hits_total", "counter", "Reads of items answered from memory, absent items included."),
+    ("nearside_cache_negative_hits_total", "counter", "Hits that said that there is no item."),
+    ("nearside_cache_misses_total", "counter", "Reads of items that fetched from the upstream."),
+    ("nearside_cache_joins_total", "counter", "Reads of items that waited for another one's fetch."),
+    ("nearside_cache_installs_total", "counter", "Items stored, by what brought them."),
+    ("nearside_cache_installs_refused_total", "counter", "Items not stored, by reason."),
+    ("nearside_cache_bumps_total", "counter", "Times that something voided what is cached, by reason."),
+    ("nearside_cache_evictions_total", "counter", "Entries pushed out by newer ones."),
+    (
+        "nearside_cache_expired_total",
+        "counter",
+        "Entries reclaimed because they were dead or past their time.",
+    ),
+    (
+        "nearside_cache_waiters_refused_total",
+        "counter",
+        "Reads that found too many others waiting for a fetch.",
+    ),
+    ("nearside_cache_entries", "gauge", "Entries now."),
+    ("nearside_cache_bytes", "gauge", "Bytes that the entries take, keys and overhead included."),
+    ("nearside_cache_bytes_max", "gauge", "The budget of those bytes."),
+    (
+        "nearside_cache_holds_active",
+        "gauge",
+        "Stripes kept out of the cache after writes of unknown outcome.",
+    ),
+    (
+        "nearside_stale_observed_total",
+        "counter",
+        "Strong reads that contradicted the cache without a write of this node to explain it; 0 on a single writer.",
+    ),
+];
+
+/// One figure of the cache at the moment of a scrape.
+#[derive(Clone, Debug)]
+pub struct CacheSample {
+    /// A name of [`CACHE_METRICS`].
+    pub name: &'static str,
+    /// A label and its value.
+    pub label: Option<(&'static str, &'static str)>,
+    /// The figure.
+    pub value: u64,
+}
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    latencies: HistogramVec,
+    errors: IntCounterVec,
+    bypasses: IntCounterVec,
+    upstream: HistogramVec,
+    connections: IntGauge,
+    connections_total: IntCounter,
+    refusals: IntCounterVec,
+    tables: RwLock<HashMap<Box<str>, Arc<TableChildren>>>,
+    /// Of the tables beyond the bound.
+    other: Arc<TableChildren>,
+    latency_children: Children<Histogram>,
+    upstream_children: Box<[OnceLock<Histogram>]>,
+}
+
+/// One metric for each (operation, source), made when it is first used.
+struct Children<T>(Box<[OnceLock<T>]>);
+
+type TableChildren = Children<IntCounter>;
+
+impl<T> Children<T> {
+    fn new() -> Self {
+        Self((0..Operation::COUNT * SOURCES.len()).map(|_| OnceLock::new()).collect())
+    }
+
+    fn get(&self, operation: Operation, source: usize, make: impl FnOnce() -> T) -> &T {
+        self.0[operation.index() * SOURCES.len() + source].get_or_init(make)
+    }
+}
+
+impl Metrics {
+    /// A fresh set, all at zero.
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vector = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant name is valid");
+            registry.register(Box::new(vector.clone())).expect("each name is registered once");
+            vector
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let buckets =
+                prometheus::exponential_buckets(0.000_05, 2.0, 18).expect("constant buckets are valid");
+            let options = HistogramOpts::new(name, help).buckets(buckets);
+            let vector = HistogramVec::new(options, labels).expect("a constant name is valid");
+            registry.register(Box::new(vector.clone())).expect("each name is registered once");
+            vector
+        };
+        let requests = counter("nearside_requests_total", "Requests answered.", &["op", "table", "source"]);
+        let latencies = histogram(
+            "nearside_request_duration_seconds",
+            "From the end of a request's head to its answer.",
+            &["op", "source"],
+        );
+        let errors = counter("nearside_errors_total", "Answers that are errors, by code.", &["op", "code"]);
+        let bypasses =
+            counter("nearside_bypass_total", "Reads that went past the cache, by reason.", &["reason"]);
+        let upstream =
+            histogram("nearside_upstream_request_duration_seconds", "Calls of the upstream.", &["op"]);
+        let refusals = counter(
+            "nearside_refused_total",
+            "Requests refused before they were read, by reason.",
+            &["reason"],
+        );
+        let connections =
+            IntGauge::new("nearside_connections", "Open connections.").expect("a constant name is valid");
+        registry.register(Box::new(connections.clone())).expect("each name is registered once");
+        let connections_total = IntCounter::new("nearside_connections_total", "Accepted connections.")
+            .expect("a constant name is valid");
+        registry.register(Box::new(connections_total.clone())).expect("each name is registered once");
+        let build = counter("nearside_build_info", "Always 1; the label is the version.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process)).expect("each name is registered once");
+        Arc::new(Self {
+            registry,
+            requests,
+            latencies,
+            errors,
+            bypasses,
+            upstream,
+            connections,
+            connections_total,
+            refusals,
+            tables: RwLock::default(),
+            other: Arc::new(Children::new()),
+            latency_children: Children::new(),
+            upstream_children: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
+        })
+    }
+
+    /// A request was answered. `source` is one of `hit`, `miss`, `joined`, `bypass`, `write`, `stale`, `batch` and
+    /// `refused`; `table` is empty for a request that names none.
+    pub fn answered(&self, operation: Operation, table: &str, source: &str, latency: Duration) {
+        let source = SOURCES.iter().position(|known| *known == source).unwrap_or(SOURCES.len() - 1);
+        let labels = [operation.name(), SOURCES[source]];
+        let (children, table) = self.table(table);
+        let counter = || self.requests.with_label_values(&[labels[0], table, labels[1]]);
+        children.get(operation, source, counter).inc();
+        let histogram =
+            self.latency_children.get(operation, source, || self.latencies.with_label_values(&labels));
+        histogram.observe(latency.as_secs_f64());
+    }
+
+    /// An answer was an error.
+    pub fn failed(&self, operation: Operation, code: &str) {
+        self.errors.with_label_values(&[operation.name(), code]).inc();
+    }
+
+    /// A read went past the cache.
+    pub fn bypassed(&self, reason: &str) {
+        self.bypasses.with_label_values(&[reason]).inc();
+    }
+
+    /// The upstream answered, or failed to.
+    pub fn upstream_called(&self, operation: Operation, latency: Duration) {
+        let child = &self.upstream_children[operation.index()];
+        child
+            .get_or_init(|| self.upstream.with_label_values(&[operation.name()]))
+            .observe(latency.as_secs_f64());
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+        self.connections_total.inc();
+    }
+
+    /// A connection ended.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// A request was refused before it was read.
+    pub fn refused(&self, reason: &str) {
+        self.refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// The text for Prometheus, with the cache's own figures.
+    pub fn render(&self, samples: &[CacheSample]) -> String {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
+        let mut text = String::from_utf8(text).expect("the text format is UTF-8");
+        for (name, kind, help) in CACHE_METRICS {
+            write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
+                .expect("writing to memory cannot fail");
+            for sample in samples.iter().filter(|sample| sample.name == *name) {
+                let written = match sample.label {
+                    None => writeln!(text, "{name} {}", sample.value),
+                    Some((label, value)) => writeln!(text, "{name}{{{label}=\"{value}\"}} {}", sample.value),
+                };
+                written.expect("writing to memory cannot fail");
+            }
+        }
+        text
+    }
+
+    /// The children of a table, and the value of its label.
+    fn table<'t>(&self, table: &'t str) -> (Arc<TableChildren>, &'t str) {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let (known, full) = (tables.get(table).cloned(), tables.len() >= TABLES_MAX);
+        drop(tables);
+        match known {
+            Some(children) => (children, table),
+            None if full => (Arc::clone(&self.other), OTHER),
+            None => {
+                let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+                (tables.entry(table.into()).or_insert_with(|| Arc::new(Children::new())).clone(), table)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// The names of all metrics that begin with `nearside_`.
+pub fn metric_names() -> Vec<&'static str> {
+    let mut names = vec![
+        "nearside_requests_total",
+        "nearside_request_duration_seconds",
+        "nearside_errors_total",
+        "nearside_bypass_total",
+        "nearside_upstream_request_duration_seconds",
+        "nearside_refused_total",
+        "nearside_connections",
+        "nearside_connections_total",
+        "nearside_build_info",
+    ];
+    names.extend(CACHE_METRICS.iter().map(|(name, ..)| *name));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listed_names_are_the_rendered_ones() {
+        let metrics = Metrics::new();
+        metrics.answered(Operation::GetItem, "Orders", "hit", Duration::from_micros(80));
+        metrics.failed(Operation::GetItem, "ValidationException");
+        metrics.bypassed("consistent");
+        metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
+        metrics.refused("head");
+        let text = metrics.render(&[]);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE nearside_"));
+        let mut rendered: Vec<String> =
+            types.map(|rest| rest.split(' ').next().unwrap().to_owned()).collect();
+        let mut listed: Vec<String> =
+            metric_names().iter().map(|name| name.strip_prefix("nearside_").unwrap().to_owned()).collect();
+        rendered.sort();
+        listed.sort();
+        assert_eq!(rendered, listed);
+    }
+
+    #[test]
+    fn requests_are_counted_by_operation_table_and_source() {
+        let metrics = Metrics::new();
+        for _ in 0..3 {
+            metrics.answered(Operation::GetItem, "Orders", "hit", Duration::from_micros(80));
+        }
+        let text = metrics.render(&[]);
+        assert!(
+            text.contains(r#"nearside_requests_total{op="GetItem",source="hit",table="Orders"} 3"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"nearside_request_duration_seconds_count{op="GetItem",source="hit"} 3"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn tables_beyond_the_bound_share_a_label() {
+        let metrics = Metrics::new();
+        for number in 0..TABLES_MAX + 50 {
+            metrics.answered(Operation::GetItem, &format!("T{number}"), "hit", Duration::ZERO);
+        }
+        let text = metrics.render(&[]);
+        assert!(text.contains(r#"source="hit",table="other"} 50"#), "{text}");
+    }
+}

@@ -1,0 +1,33 @@
+//! An upstream whose calls are timed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::telemetry::Metrics;
+
+use super::{CallFuture, Request, Upstream};
+
+/// Passes every call to another upstream and tells the metrics how long it took.
+pub struct Measured {
+    inner: Arc<dyn Upstream>,
+    metrics: Arc<Metrics>,
+}
+
+impl Measured {
+    /// Times the calls of `inner`.
+    pub fn new(inner: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
+}
+
+impl Upstream for Measured {
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+        Box::pin(async move {
+            let sent = Instant::now();
+            let outcome = self.inner.call(request).await;
+            self.metrics.upstream_called(request.operation, sent.elapsed());
+            outcome
+        })
+    }
+}
