@@ -1,1 +1,143 @@
-//! HTTP for people and monitors.
+//! HTTP for people and monitors, on a listener of its own: `/metrics`, `/livez`, `/readyz`, and a page that links them.
+//!
+//! It never shows a user's data, and changes nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Monitors that say nothing are sent away after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Nearside</title>\
+<h1>Nearside</h1><ul><li><a href=\"/metrics\">metrics</a><li><a href=\"/livez\">alive?</a><li><a href=\"/readyz\">ready?</a></ul>";
+
+/// What the admin listener tells.
+pub struct Admin {
+    render: Box<dyn Fn() -> String + Send + Sync>,
+    failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    ready: AtomicBool,
+}
+
+impl Admin {
+    /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
+    /// serving well, if anything does.
+    pub fn new(
+        render: Box<dyn Fn() -> String + Send + Sync>,
+        failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    ) -> Arc<Self> {
+        Arc::new(Self { render, failure, ready: AtomicBool::new(false) })
+    }
+
+    /// Says from now on whether requests should be sent to this process.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Accepts and answers until `shutdown`; returns at once then, since nobody's data is under way here.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let (admin, shutdown) = (Arc::clone(&self), shutdown.clone());
+                        connections.spawn(async move {
+                            tokio::select! {
+                                () = shutdown.cancelled() => {}
+                                () = admin.serve_connection(stream) => {}
+                            }
+                        });
+                    }
+                    // Out of file descriptors, most likely: wait for some to come free instead of spinning.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+            }
+        }
+    }
+
+    /// Why requests should go elsewhere, if they should.
+    fn unready(&self) -> Option<String> {
+        match self.ready.load(Ordering::Acquire) {
+            true => (self.failure)(),
+            false => Some("starting or draining".to_owned()),
+        }
+    }
+
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let answer = self.answer(request.method(), request.uri().path());
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(32 * 1024);
+        // A monitor that breaks off is none of our business.
+        builder.serve_connection(TokioIo::new(stream), service).await.ok();
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let text = "text/plain; charset=utf-8";
+        if method != Method::GET && method != Method::HEAD {
+            return response(StatusCode::METHOD_NOT_ALLOWED, text, "only GET\n".to_owned());
+        }
+        match path {
+            "/" => response(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
+            "/metrics" => {
+                response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.render)())
+            }
+            "/livez" => response(StatusCode::OK, text, "alive\n".to_owned()),
+            "/readyz" => match self.unready() {
+                None => response(StatusCode::OK, text, "ready\n".to_owned()),
+                Some(reason) => {
+                    response(StatusCode::SERVICE_UNAVAILABLE, text, format!("not ready: {reason}\n"))
+                }
+            },
+            _ => response(StatusCode::NOT_FOUND, text, "not here; see /\n".to_owned()),
+        }
+    }
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_store_is_not_ready() {
+        let admin = Admin::new(Box::new(String::new), Box::new(|| Some("the disk is full".to_owned())));
+        admin.set_ready(true);
+        assert_eq!(admin.answer(&Method::GET, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(admin.answer(&Method::GET, "/livez").status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn readiness_follows_what_it_is_told() {
+        let admin = Admin::new(Box::new(|| "figures".to_owned()), Box::new(|| None));
+        let status = |path| admin.answer(&Method::GET, path).status();
+        assert_eq!((status("/livez"), status("/readyz")), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+        admin.set_ready(true);
+        assert_eq!(
+            (status("/readyz"), status("/metrics"), status("/x")),
+            (StatusCode::OK, StatusCode::OK, StatusCode::NOT_FOUND)
+        );
+        assert_eq!(admin.answer(&Method::POST, "/metrics").status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
