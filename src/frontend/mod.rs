@@ -1,1 +1,172 @@
-//! HTTP for DynamoDB clients.
+//! HTTP for DynamoDB clients: one connection is one task, one exchange one call of the service behind.
+//!
+//! The front end knows the protocol's envelope (methods, headers, credentials, limits, sums) and nothing of what is
+//! inside a body. Where it answers by itself it answers as DynamoDB does, in the same order of checks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, Served, Source};
+use crate::model::Operation;
+use crate::upstream::Request;
+
+mod accept;
+mod connection;
+mod exchange;
+
+mod body;
+mod credentials;
+#[cfg(test)]
+mod tests;
+
+/// What answers requests: the engine, or a fake in tests.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request; never fails, since errors are answers too.
+    fn execute(self: &Arc<Self>, request: Request) -> impl Future<Output = Served> + Send;
+}
+
+impl Service for Engine {
+    fn execute(self: &Arc<Self>, request: Request) -> impl Future<Output = Served> + Send {
+        Engine::execute(self, request)
+    }
+}
+
+/// What the edge tells of its traffic.
+pub trait Observer: Send + Sync + 'static {
+    /// A call of the API has its answer.
+    fn answered(&self, exchange: &Exchange<'_>);
+    /// A connection begins.
+    fn connection_opened(&self);
+    /// A connection has ended, however it did.
+    fn connection_closed(&self);
+    /// The edge turned something away.
+    fn refused(&self, reason: Refusal);
+}
+
+/// One call of the API, as the observer sees it.
+#[derive(Clone, Debug)]
+pub struct Exchange<'a> {
+    /// What was called; `Unknown` when the target names no known operation.
+    pub operation: Operation,
+    /// Where the answer came from; `None` when the front end gave it.
+    pub source: Option<Source>,
+    /// The one table that the request names.
+    pub table: Option<&'a str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The short name of the error, such as `ValidationException`.
+    pub error_type: Option<&'a str>,
+    /// From the request's head to the answer's.
+    pub latency: Duration,
+    /// Bytes of the request's body as sent.
+    pub request_bytes: usize,
+    /// Bytes of the answer's body as sent.
+    pub answer_bytes: usize,
+    /// The `x-amzn-requestid` of the answer.
+    pub request_id: &'a str,
+}
+
+/// Why the edge turned a connection or a request away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// As many connections are open as may be; the next one waits in the kernel's queue.
+    ConnectionLimit,
+    /// No file descriptor or no memory was left for a connection.
+    Exhausted,
+    /// What came is not HTTP, or its head is too large.
+    Malformed,
+    /// A connection was idle, or took too long with a head or a body.
+    TimedOut,
+    /// A body over the limit, before or after it was decompressed.
+    BodyTooLarge,
+    /// Too many bytes of large bodies are in flight.
+    Overloaded,
+}
+
+impl Refusal {
+    /// Every reason, for metrics that list all of them from the start.
+    pub const ALL: [Self; 6] = [
+        Self::ConnectionLimit,
+        Self::Exhausted,
+        Self::Malformed,
+        Self::TimedOut,
+        Self::BodyTooLarge,
+        Self::Overloaded,
+    ];
+
+    /// A name for labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionLimit => "connection_limit",
+            Self::Exhausted => "exhausted",
+            Self::Malformed => "malformed",
+            Self::TimedOut => "timed_out",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// The front end's limits and the one fact that it tells clients.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The region that the health line names.
+    pub region: String,
+    /// Connections open at a time.
+    pub max_connections: usize,
+    /// The largest body, also after decompression.
+    pub request_bytes_max: usize,
+    /// How long a connection may be idle, or take for a request's head.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take once the front end shuts down.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            max_connections: 10_000,
+            request_bytes_max: 25 * 1024 * 1024,
+            idle_timeout: Duration::from_secs(120),
+            drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// The front end: shared by every connection.
+#[derive(Debug)]
+pub struct Frontend<S, O> {
+    service: Arc<S>,
+    observer: Arc<O>,
+    settings: Settings,
+    /// Bytes of large request bodies in memory.
+    bodies: Arc<Semaphore>,
+    /// The answer to `GET /`, and its sum.
+    health: (Bytes, u32),
+    /// Asks connections to end after the request that they are at.
+    draining: CancellationToken,
+    /// Ends connections at once.
+    aborting: CancellationToken,
+}
+
+impl<S: Service, O: Observer> Frontend<S, O> {
+    /// A front end that hands requests to that service.
+    pub fn new(service: Arc<S>, observer: Arc<O>, settings: Settings) -> Arc<Self> {
+        let health = Bytes::from(format!("healthy: dynamodb.{}.amazonaws.com ", settings.region));
+        let sum = crc32fast::hash(&health);
+        Arc::new(Self {
+            service,
+            observer,
+            settings,
+            bodies: body::budget(),
+            health: (health, sum),
+            draining: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! One connection from its first byte to its end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Frontend, Observer, Refusal, Service};
+
+/// The largest head of a request. It is also how much of a body is read at a time, so that one small body is one
+/// piece. More than a hundred headers are refused by hyper's own default.
+pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+impl<S: Service, O: Observer> Frontend<S, O> {
+    /// Serves one connection until it ends, idles for too long, or the front end drains.
+    pub async fn serve_connection<IO>(self: Arc<Self>, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let _open = Open::new(&*self.observer);
+        let service = service_fn(|request| {
+            let frontend = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(frontend.respond(request).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            // Counts from the end of one answer, so it is the idle timeout as well.
+            .header_read_timeout(self.settings.idle_timeout)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        // A token of its own, because every poll of the connection looks at it and the parent is shared by all.
+        let draining = self.draining.child_token();
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = draining.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    () = self.aborting.cancelled() => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            self.note(&error);
+        }
+    }
+
+    /// Tells of connections that ended because of what the client sent; clients that just went away are no news.
+    fn note(&self, error: &hyper::Error) {
+        if error.is_timeout() {
+            self.observer.refused(Refusal::TimedOut);
+        } else if error.is_parse() {
+            self.observer.refused(Refusal::Malformed);
+        }
+        tracing::debug!(%error, "A connection ended early.");
+    }
+}
+
+/// Tells of a connection's end even when its task is dropped.
+struct Open<'a, O: Observer>(&'a O);
+
+impl<'a, O: Observer> Open<'a, O> {
+    fn new(observer: &'a O) -> Self {
+        observer.connection_opened();
+        Self(observer)
+    }
+}
+
+impl<O: Observer> Drop for Open<'_, O> {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
+}
