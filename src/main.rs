@@ -1,3 +1,227 @@
-//! The `nearside` program.
+//! The `nearside` program: `serve`, `check`, `healthcheck`.
 
-fn main() {}
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use nearside::config::{Config, LogFormat, Overrides};
+use nearside::server::Server;
+use nearside::telemetry::{LogSettings, init_logs};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The exit code of a program that cannot start.
+const CANNOT_START: u8 = 2;
+
+/// A DynamoDB endpoint that caches: point any AWS SDK at it.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeFlags,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve DynamoDB; the default.
+    Serve(ServeFlags),
+    /// Say what is wrong with a config file, or print what it comes to.
+    Check {
+        /// The config file.
+        file: PathBuf,
+    },
+    /// Exit with 0 when the server is ready: for containers without a shell.
+    Healthcheck {
+        /// The server's admin address.
+        #[arg(long, env = "NEARSIDE_ADMIN_LISTEN", default_value = "127.0.0.1:9100")]
+        admin: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct ServeFlags {
+    /// Config file (TOML); config/nearside.toml lists every key.
+    #[arg(long, env = "NEARSIDE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where DynamoDB clients connect [default: 127.0.0.1:8000].
+    #[arg(long, env = "NEARSIDE_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where monitors connect [default: 127.0.0.1:9100].
+    #[arg(long, env = "NEARSIDE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// What stands behind the cache: local, aws, or http(s)://HOST:PORT [default: local].
+    #[arg(long, env = "NEARSIDE_UPSTREAM")]
+    upstream: Option<String>,
+    /// Region in ARNs [default: us-east-1].
+    #[arg(long, env = "NEARSIDE_REGION")]
+    region: Option<String>,
+    /// Where the local backend keeps its tables [default: ./nearside-data].
+    #[arg(long, env = "NEARSIDE_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// Keep the local backend's tables in memory and forget them at the end.
+    #[arg(long, env = "NEARSIDE_IN_MEMORY", value_parser = BoolishValueParser::new())]
+    in_memory: bool,
+    /// Allow addresses off loopback, where anybody who reaches them can read and write.
+    #[arg(long, env = "NEARSIDE_I_ACCEPT_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
+    i_accept_unauthenticated: bool,
+}
+
+impl ServeFlags {
+    /// `--in-memory` and `--data-dir` exclude one another: a flag beats a variable, and memory beats a directory that was
+    /// named in the same place.
+    fn choose_store(&mut self, matches: &ArgMatches) {
+        let flagged = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        if self.in_memory && flagged("data_dir") && !flagged("in_memory") {
+            self.in_memory = false;
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let matches = CommandLine::command().get_matches();
+    let mut command_line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match &mut command_line.command {
+        Some(Command::Serve(flags)) => {
+            let matches =
+                matches.subcommand_matches("serve").expect("the subcommand was parsed from its matches");
+            flags.choose_store(matches);
+        }
+        _ => command_line.serve.choose_store(&matches),
+    }
+    match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
+        Command::Serve(flags) => serve(flags),
+        Command::Check { file } => check(&file),
+        Command::Healthcheck { admin } => healthcheck(admin),
+    }
+}
+
+fn serve(flags: ServeFlags) -> ExitCode {
+    match try_serve(flags) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("nearside: {message}");
+            ExitCode::from(CANNOT_START)
+        }
+    }
+}
+
+fn try_serve(flags: ServeFlags) -> Result<ExitCode, String> {
+    let config = resolve(&flags)?;
+    let json = config.fixed.log_format == LogFormat::Json;
+    init_logs(&LogSettings { level: &config.fixed.log_level, json })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    runtime.block_on(async {
+        let server = Server::start(config).await.map_err(|error| error.to_string())?;
+        eprintln!("{}", server.greeting());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(watch_signals(shutdown.clone()));
+        server.run(shutdown).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The file, with the variables and flags over it.
+fn resolve(flags: &ServeFlags) -> Result<Config, String> {
+    let config = flags.config.as_deref().map_or_else(|| Ok(Config::default()), read_config)?;
+    let config = config
+        .override_with(Overrides {
+            listen: flags.listen,
+            admin_listen: flags.admin_listen,
+            upstream: flags.upstream.clone(),
+            region: flags.region.clone(),
+            data_dir: flags.data_dir.clone(),
+            in_memory: flags.in_memory,
+        })
+        .map_err(|error| error.to_string())?;
+    for address in [config.fixed.listen, config.fixed.admin_listen] {
+        if !is_loopback(address.ip()) && !flags.i_accept_unauthenticated {
+            return Err(format!(
+                "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated to listen there all the same"
+            ));
+        }
+    }
+    Ok(config)
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn read_config(file: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Config::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn check(file: &Path) -> ExitCode {
+    match read_config(file) {
+        Ok(config) => {
+            print!("{config}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("nearside: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks the admin listener whether the server is ready.
+fn healthcheck(admin: SocketAddr) -> ExitCode {
+    match ask_ready(admin) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("nearside: {admin} is not ready");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("nearside: {admin}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
+    let timeout = Duration::from_secs(2);
+    // A server that listens everywhere is asked on loopback.
+    let target =
+        if admin.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], admin.port())) } else { admin };
+    let mut stream = TcpStream::connect_timeout(&target, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: nearside\r\nConnection: close\r\n\r\n")?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    Ok(head.ends_with(b" 200"))
+}
+
+/// The first SIGTERM or SIGINT asks for a drain, the second ends the process.
+async fn watch_signals(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    shutdown.cancel();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    std::process::exit(1);
+}

@@ -1,1 +1,270 @@
-//! The composition root.
+//! The composition root: builds everything from a config, runs it, and takes it down in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::cache::{BumpReason, CacheLimits, FillMode, ItemCache, ReadPolicy, Refusal};
+use crate::config::{ByteSize, CachePolicy, Config, Durability, Fill, Fixed, Live, LocalStore, TimeToLive};
+use crate::engine::{BypassReason, Engine, Source};
+use crate::frontend::{self, Exchange, Frontend, Observer};
+use crate::local::{self, Local};
+use crate::telemetry::{CacheSample, Metrics};
+use crate::upstream::measured::Measured;
+
+/// How often the cache is tidied: holds that are over, entries past their time.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Why the program cannot start, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+/// A server that is bound and built, and not yet serving.
+pub struct Server {
+    config: Config,
+    local: Arc<Local>,
+    cache: Arc<ItemCache>,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+}
+
+impl Server {
+    /// Opens the store and binds the listeners. Nothing on disk is touched when a listener cannot be bound.
+    ///
+    /// # Errors
+    /// [`StartError`] for an address in use, and for a data directory that cannot be served.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listener = bind(config.fixed.listen).await?;
+        let admin_listener = bind(config.fixed.admin_listen).await?;
+        let metrics = Metrics::new();
+        let local = Arc::new(open_local(&config.fixed, &listener)?);
+        let cache = ItemCache::new(CacheLimits::for_budget(config.fixed.cache_bytes_max.0));
+        let upstream = Measured::new(Arc::clone(&local) as _, Arc::clone(&metrics));
+        let live = config.live.clone();
+        let engine = Engine::new(
+            Arc::new(upstream),
+            Arc::clone(&cache),
+            Box::new(move |table| read_policy(&live, table)),
+        );
+        Ok(Self { config, local, cache, engine, metrics, listener, admin_listener })
+    }
+
+    /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap_or(self.config.fixed.listen)
+    }
+
+    /// The lines that a person reads at the start.
+    pub fn greeting(&self) -> String {
+        let store = match &self.config.fixed.store {
+            LocalStore::Directory(directory) => format!("data in {}", directory.display()),
+            LocalStore::Memory => "data in memory".to_owned(),
+        };
+        let admin = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
+        let address = self.address();
+        format!(
+            "nearside {} listens on http://{address}; upstream: local backend, {store}; metrics on http://{admin}/metrics; \
+             try: aws dynamodb list-tables --endpoint-url http://{address} --region {}",
+            env!("CARGO_PKG_VERSION"),
+            self.config.fixed.region
+        )
+    }
+
+    /// Serves until `shutdown`, then drains: no new connections, requests under way to their end (at most the configured
+    /// time), every write and fill to its end, the store closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (metrics, cache) = (Arc::clone(&self.metrics), Arc::clone(&self.cache));
+        let local = Arc::clone(&self.local);
+        let admin = Admin::new(
+            Box::new(move || metrics.render(&cache_samples(&cache))),
+            Box::new(move || local.failure()),
+        );
+        let closing = CancellationToken::new();
+        let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
+        let sweeper = tokio::spawn(sweep(Arc::clone(&self.cache), closing.clone()));
+        let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
+        let frontend = Frontend::new(Arc::clone(&self.engine), edge, frontend_settings(&self.config.fixed));
+        let stop_accepting = CancellationToken::new();
+        let serving = tokio::spawn(frontend.serve(self.listener, stop_accepting.clone()));
+        admin.set_ready(true);
+        shutdown.cancelled().await;
+        // Red before the listener closes, so that a balancer can look elsewhere.
+        admin.set_ready(false);
+        stop_accepting.cancel();
+        serving.await.ok();
+        self.engine.drain().await;
+        self.local.close().await;
+        closing.cancel();
+        admin_task.await.ok();
+        sweeper.await.ok();
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))
+}
+
+fn open_local(fixed: &Fixed, listener: &TcpListener) -> Result<Local, StartError> {
+    let address = listener.local_addr().unwrap_or(fixed.listen);
+    let settings = local::Settings { region: fixed.region.clone(), address: address.to_string() };
+    match &fixed.store {
+        LocalStore::Memory => Ok(Local::in_memory(settings)),
+        LocalStore::Directory(directory) => {
+            let durability = match fixed.durability {
+                Durability::Fsync => local::Durability::Fsync,
+                Durability::Process => local::Durability::Process,
+            };
+            Local::open(directory, durability, settings).map_err(|error| StartError(error.to_string()))
+        }
+    }
+}
+
+fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
+    frontend::Settings {
+        region: fixed.region.clone(),
+        max_connections: fixed.max_connections,
+        request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
+        idle_timeout: fixed.idle_timeout,
+        drain_timeout: fixed.drain_timeout,
+    }
+}
+
+/// How a table's items are read; `None` when its item cache is off.
+fn read_policy(live: &Live, table: &str) -> Option<ReadPolicy> {
+    let CachePolicy { item_ttl, negative_ttl, fill, item_bytes_max: ByteSize(bytes), .. } =
+        live.policy(table);
+    let duration = |ttl: TimeToLive| match ttl {
+        TimeToLive::Never => None,
+        TimeToLive::For(duration) => Some(duration),
+    };
+    if *item_ttl == TimeToLive::For(Duration::ZERO) {
+        return None;
+    }
+    Some(ReadPolicy {
+        ttl: duration(*item_ttl),
+        negative_ttl: duration(*negative_ttl),
+        fill: match fill {
+            Fill::Adaptive => FillMode::Adaptive,
+            Fill::Strong => FillMode::Strong,
+            Fill::Eventual => FillMode::Eventual,
+        },
+        item_bytes_max: usize::try_from(*bytes).unwrap_or(usize::MAX),
+    })
+}
+
+async fn sweep(cache: Arc<ItemCache>, closing: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = closing.cancelled() => return,
+            now = ticks.tick() => cache.sweep(now),
+        }
+    }
+}
+
+/// What the cache counted by itself, under the names of the metrics.
+fn cache_samples(cache: &ItemCache) -> Vec<CacheSample> {
+    let stats = cache.stats();
+    let total = &stats.total;
+    let mut samples: Vec<CacheSample> = [
+        ("nearside_cache_hits_total", total.hits),
+        ("nearside_cache_negative_hits_total", total.negative_hits),
+        ("nearside_cache_misses_total", total.leads),
+        ("nearside_cache_joins_total", total.joins),
+        ("nearside_cache_evictions_total", stats.evictions),
+        ("nearside_cache_expired_total", stats.expired),
+        ("nearside_cache_waiters_refused_total", stats.waiters_turned_away),
+        ("nearside_cache_entries", stats.entries),
+        ("nearside_cache_bytes", stats.bytes),
+        ("nearside_cache_bytes_max", stats.bytes_max),
+        ("nearside_cache_holds_active", stats.holds_active),
+        ("nearside_stale_observed_total", total.stale_observed),
+    ]
+    .into_iter()
+    .map(|(name, value)| CacheSample { name, label: None, value })
+    .collect();
+    let mut labelled = |name, label, value: &'static str, count| {
+        samples.push(CacheSample { name, label: Some((label, value)), value: count });
+    };
+    labelled("nearside_cache_installs_total", "by", "fill", total.fills_installed);
+    labelled("nearside_cache_installs_total", "by", "write", total.writes_installed);
+    for reason in BumpReason::ALL {
+        labelled("nearside_cache_bumps_total", "reason", reason.label(), stats.bumps(reason));
+    }
+    for reason in Refusal::ALL {
+        labelled("nearside_cache_installs_refused_total", "reason", reason.label(), stats.refusals(reason));
+    }
+    samples
+}
+
+/// Records each exchange of the front end: one metric, one line.
+struct Edge {
+    metrics: Arc<Metrics>,
+}
+
+impl Observer for Edge {
+    fn answered(&self, exchange: &Exchange<'_>) {
+        let source = match exchange.source {
+            None => "refused",
+            Some(Source::Hit) => "hit",
+            Some(Source::Miss) => "miss",
+            Some(Source::Joined) => "joined",
+            Some(Source::Bypass(reason)) => {
+                self.metrics.bypassed(bypass_label(reason));
+                "bypass"
+            }
+            Some(Source::Write) => "write",
+            Some(Source::Stale) => "stale",
+            Some(Source::Batch { .. }) => "batch",
+        };
+        let table = exchange.table.unwrap_or_default();
+        self.metrics.answered(exchange.operation, table, source, exchange.latency);
+        if exchange.status >= 400 {
+            self.metrics.failed(exchange.operation, exchange.error_type.unwrap_or("Unknown"));
+        }
+        tracing::debug!(
+            op = exchange.operation.name(),
+            table,
+            source,
+            code = exchange.error_type.unwrap_or_default(),
+            status = exchange.status,
+            latency_us = u64::try_from(exchange.latency.as_micros()).unwrap_or(u64::MAX),
+            bytes = exchange.answer_bytes,
+            request_id = exchange.request_id,
+            "Answered."
+        );
+    }
+
+    fn connection_opened(&self) {
+        self.metrics.connection_opened();
+    }
+
+    fn connection_closed(&self) {
+        self.metrics.connection_closed();
+    }
+
+    fn refused(&self, reason: frontend::Refusal) {
+        self.metrics.refused(reason.name());
+    }
+}
+
+fn bypass_label(reason: BypassReason) -> &'static str {
+    match reason {
+        BypassReason::Consistent => "consistent",
+        BypassReason::Disabled => "disabled",
+        BypassReason::Operation => "operation",
+        BypassReason::NotUnderstood => "not_understood",
+        BypassReason::UnknownTable => "unknown_table",
+        BypassReason::Contended => "contended",
+    }
+}

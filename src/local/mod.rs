@@ -32,7 +32,9 @@ use crate::wire::{Json, json::JsonError, shape};
 
 use catalog::{Catalog, LoadError};
 use counting::Counting;
-use store::{DiskStore, Durability, MemoryStore, OpenError, Snapshot, Store, StoreError, Writes};
+use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
+
+pub use store::{Durability, OpenError};
 
 /// The local backend.
 #[derive(Debug)]
