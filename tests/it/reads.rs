@@ -50,7 +50,7 @@ async fn an_item_expires_with_its_time_to_live() {
 #[tokio::test(start_paused = true)]
 async fn any_projection_is_served_from_the_whole_item() {
     let mut node = Node::start().await;
-    let projected = r##"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"#n, missing","ExpressionAttributeNames":{"#n":"n"}}"##;
+    let projected = r##"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"#n, nothing","ExpressionAttributeNames":{"#n":"n"}}"##;
     let first = node.begin("GetItem", projected).await;
     let call = node.upstream.next(GetItem).await;
     assert!(!call.body().contains("Projection"), "the whole item is asked for: {}", call.body());
