@@ -21,6 +21,9 @@ mod update;
 
 pub mod legacy;
 
+#[cfg(test)]
+mod testing;
+
 pub use bindings::{Bindings, check_placeholders};
 pub use condition::{Condition, Context};
 pub use key_condition::{KeyCondition, KeyInterval, SortInterval};

@@ -100,3 +100,99 @@ fn part_of(value: &AttributeValue, ways: &[&[Step]]) -> Option<AttributeValue> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn parse(text: &str) -> Result<Paths, ApiError> {
+        with_bindings(|bindings| Paths::parse_projection(text, bindings))
+    }
+
+    fn project(text: &str) -> Item {
+        parse(text).unwrap().project(&item([
+            ("a", s("1")),
+            ("l", list([list([s("0"), s("1")]), s("b"), s("c")])),
+            (
+                "m",
+                map([
+                    ("k", s("v")),
+                    ("e", map([])),
+                    ("l", list([map([("x", s("y")), ("z", s("w"))]), s("q")])),
+                ]),
+            ),
+        ]))
+    }
+
+    #[test]
+    fn a_projection_keeps_the_way_to_what_it_asks_for() {
+        for (text, expected) in [
+            ("#a, zz", item([("a", s("1"))])),
+            ("m.k, m.zz", item([("m", map([("k", s("v"))]))])),
+            ("m.e", item([("m", map([("e", map([]))]))])),
+            ("m.l[1], m.l[0].x", item([("m", map([("l", list([map([("x", s("y"))]), s("q")]))]))])),
+        ] {
+            assert_eq!(project(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_of_a_list_keep_their_order_and_close_up() {
+        assert_eq!(project("l[2], l[0][1]"), item([("l", list([list([s("1")]), s("c")]))]));
+    }
+
+    #[test]
+    fn ways_that_lead_nowhere_leave_nothing() {
+        for text in ["zz", "l[9]", "l[0][5]", "m.e.x", "m[0]", "l.a", "a.b", "m.l[0].nope"] {
+            assert_eq!(project(text), item([]), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_must_not_stand_in_each_other_s_way() {
+        for (text, expected) in [
+            (
+                "a, a",
+                "overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]",
+            ),
+            (
+                "a.b, #a",
+                "overlap with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a]",
+            ),
+            (
+                "a, b.c, a[0]",
+                "overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a, [0]]",
+            ),
+            (
+                "a[0], a.b",
+                "conflict with each other; must remove or rewrite one of these paths; path one: [a, [0]], path two: [a, b]",
+            ),
+            (
+                "a[0], a.b, c, c",
+                "overlap with each other; must remove or rewrite one of these paths; path one: [c], path two: [c]",
+            ),
+        ] {
+            let expected = format!("Invalid ProjectionExpression: Two document paths {expected}");
+            assert_eq!(words(parse(text)), expected, "{text}");
+        }
+        assert_eq!(words(parse("a.b, a.c[0], a.c[1].d, a.c[1].e, b")), "");
+    }
+
+    #[test]
+    fn faults_are_told_in_the_service_s_order() {
+        for (text, expected) in [
+            ("", "The expression can not be empty;"),
+            ("a b", "Syntax error; token: \"b\", near: \"a b\""),
+            ("size(a)", "Syntax error; token: \"(\", near: \"size(a\""),
+            ("#zz, name", "Attribute name is a reserved keyword; reserved keyword: name"),
+            (
+                "a, a, #zz",
+                "An expression attribute name used in the document path is not defined; attribute name: #zz",
+            ),
+            ("a[2147483648]", "List index is not within the allowable range; index: [2147483648]"),
+        ] {
+            assert_eq!(words(parse(text)), format!("Invalid ProjectionExpression: {expected}"), "{text}");
+        }
+    }
+}
