@@ -1,7 +1,10 @@
 //! Request bodies: read whole within limits of size, time and memory, and decompressed.
 
 use std::io::Read;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,47 +12,34 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::HEAD_BYTES_MAX;
-use super::{Frontend, Observer, Refusal, Service};
+use super::{Frontend, Observer, Service};
 
 /// Bytes of large bodies that may be in memory at a time, over all connections.
-const IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+pub(super) const IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 const SMALL: usize = HEAD_BYTES_MAX;
 
-/// How long a body may take to arrive, and a refused one to be thrown away.
+/// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
-const DISCARD_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How much of a refused body is read and dropped. Many clients read no answer before they have sent all, and closing on
-/// them would lose the answer; past this much they are no clients.
-const DISCARDED_MAX: usize = 64 * 1024 * 1024;
+/// How much of a body that is refused is read and dropped. Many clients read no answer before they have sent all, and
+/// closing on them would lose the answer; past this much they are no clients.
+const DISCARDED_MAX: u64 = 64 * 1024 * 1024;
+
+/// How much is allocated on the word of a `Content-Length` alone.
+const TRUSTED_CAPACITY: usize = 256 * 1024;
 
 /// Why a body cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Over the limit, before or after it was decompressed.
     TooLarge,
-    /// Too many bytes of other bodies are in memory.
     Overloaded,
-    /// It took too long.
     TimedOut,
     /// Cut off, or not encoded as its headers say.
     Broken,
-}
-
-impl Fault {
-    pub(super) fn refusal(self) -> Refusal {
-        match self {
-            Self::TooLarge => Refusal::BodyTooLarge,
-            Self::Overloaded => Refusal::Overloaded,
-            Self::TimedOut => Refusal::TimedOut,
-            Self::Broken => Refusal::Malformed,
-        }
-    }
 }
 
 /// A body that arrived whole.
@@ -59,103 +49,215 @@ pub(super) struct Received {
     pub(super) bytes: Bytes,
     /// How many bytes were sent for it.
     pub(super) sent: usize,
-    /// Its place in the budget, held as long as the body is.
-    _reservation: Option<OwnedSemaphorePermit>,
-}
-
-/// The bytes of large bodies that may be in memory, in KiB.
-pub(super) fn budget() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(IN_FLIGHT_MAX / 1024))
+    /// Held as long as the body is.
+    _reservation: Option<Reservation>,
 }
 
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Reads a body whole.
     pub(super) async fn receive(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Received, Fault> {
-        let limit = self.settings.request_bytes_max;
-        let collected = match usize::try_from(body.size_hint().lower()) {
-            Ok(declared) if declared <= limit => {
-                let collecting = self.collect(&mut body, declared, limit);
-                tokio::time::timeout(DEADLINE, collecting).await.unwrap_or(Err(Fault::TimedOut))
+        let received = if body.is_end_stream() {
+            Received { bytes: Bytes::new(), sent: 0, _reservation: None }
+        } else {
+            match arrived_already(&mut body).await {
+                Some(bytes) if body.is_end_stream() => {
+                    Received { sent: bytes.len(), bytes, _reservation: None }
+                }
+                first => self.receive_slowly(headers, first, body).await?,
             }
-            _ => Err(Fault::TooLarge),
         };
-        // A client that waits for `100 Continue` has sent nothing, and need not.
-        if matches!(collected, Err(Fault::TooLarge | Fault::Overloaded))
-            && !headers.contains_key(header::EXPECT)
-        {
-            discard(body).await;
-        }
-        let received = collected?;
         match headers.get(header::CONTENT_ENCODING) {
             Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"gzip") => {
-                // Off the connections' threads: a few kilobytes may become many megabytes.
-                let reservation = self.reserve(limit)?;
-                let inflating = tokio::task::spawn_blocking(move || inflate(&received, limit, reservation));
-                inflating.await.unwrap_or(Err(Fault::Broken))
+                self.decompress(received).await
             }
             _ => Ok(received),
         }
     }
 
-    async fn collect(&self, body: &mut Incoming, declared: usize, limit: usize) -> Result<Received, Fault> {
-        let mut reservation = if declared > SMALL { Some(self.reserve(declared)?) } else { None };
-        let mut whole = Bytes::new();
-        let mut buffer = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Fault::Broken)?.into_data() else { continue };
-            if buffer.is_empty() && whole.is_empty() {
-                // A small body comes in one piece and is taken as it is.
-                whole = data;
-                continue;
-            }
-            if buffer.is_empty() {
-                buffer.reserve(declared.max(whole.len() + data.len()));
-                buffer.extend_from_slice(&whole);
-            }
-            if buffer.len() + data.len() > limit {
-                return Err(Fault::TooLarge);
-            }
-            // A body of no declared length is counted as it grows.
-            if reservation.is_none() && buffer.len() + data.len() > SMALL {
-                reservation = Some(self.reserve(limit)?);
-            }
-            buffer.extend_from_slice(&data);
-        }
-        let bytes = if buffer.is_empty() { whole } else { buffer.freeze() };
-        if bytes.len() > limit {
+    /// The way of bodies that did not arrive in one piece together with their head.
+    async fn receive_slowly(
+        &self,
+        headers: &HeaderMap,
+        first: Option<Bytes>,
+        mut body: Incoming,
+    ) -> Result<Received, Fault> {
+        let maximum = self.settings.request_bytes_max;
+        if body.size_hint().lower() > maximum as u64 && headers.contains_key(header::EXPECT) {
+            // The client has sent nothing yet and need not.
             return Err(Fault::TooLarge);
         }
-        Ok(Received { sent: bytes.len(), bytes, _reservation: reservation })
+        let arrival =
+            Arrival { first, rest: BytesMut::new(), reservation: Reservation::of(&self.bodies), maximum };
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let collected = tokio::time::timeout_at(deadline, arrival.collect(&mut body)).await;
+        let collected = collected.unwrap_or(Err(Fault::TimedOut));
+        if matches!(collected, Err(Fault::TooLarge | Fault::Overloaded)) {
+            // Whoever is slower than this gets the answer now, and the connection closed behind it.
+            tokio::time::timeout_at(deadline, discard(&mut body)).await.ok();
+        }
+        collected
     }
 
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
-        let kibibytes = u32::try_from(bytes.min(IN_FLIGHT_MAX).div_ceil(1024)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies).try_acquire_many_owned(kibibytes).map_err(|_| Fault::Overloaded)
+    async fn decompress(&self, received: Received) -> Result<Received, Fault> {
+        let maximum = self.settings.request_bytes_max;
+        let reservation = Reservation::of(&self.bodies);
+        // Off the connections' threads: a few kilobytes may become many megabytes.
+        let inflating = tokio::task::spawn_blocking(move || inflate(received, maximum, reservation));
+        inflating.await.unwrap_or(Err(Fault::Broken))
     }
 }
 
-/// Reads what a refused client still sends, up to a limit, so that it gets to read its answer.
-async fn discard(mut body: Incoming) {
-    let reading = async {
-        let mut discarded = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            discarded += frame.data_ref().map_or(0, Bytes::len);
-            if discarded > DISCARDED_MAX {
-                return;
+/// The first piece of a small body that came together with its head: most often all of it, and then there is nothing
+/// to wait for and nothing to copy.
+async fn arrived_already(body: &mut Incoming) -> Option<Bytes> {
+    if body.size_hint().exact().is_none_or(|length| length > SMALL as u64) {
+        return None;
+    }
+    // Polled just once: the caller goes on to wait with a deadline.
+    let polled = std::future::poll_fn(|context: &mut Context<'_>| {
+        Poll::Ready(Pin::new(&mut *body).poll_frame(context))
+    });
+    match polled.await {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+        _ => None,
+    }
+}
+
+/// A body that comes in several pieces.
+#[derive(Debug)]
+struct Arrival {
+    /// What the body consists of as long as one piece is all there is.
+    first: Option<Bytes>,
+    /// Everything so far, once there was a second piece.
+    rest: BytesMut,
+    reservation: Reservation,
+    maximum: usize,
+}
+
+impl Arrival {
+    async fn collect(mut self, body: &mut Incoming) -> Result<Received, Fault> {
+        let declared = body.size_hint().lower();
+        if declared > self.maximum as u64 {
+            return Err(Fault::TooLarge);
+        }
+        while let Some(frame) = body.frame().await {
+            // A frame that is no data is the trailers of a chunked body, which say nothing of interest.
+            if let Ok(piece) = frame.map_err(|_| Fault::Broken)?.into_data() {
+                self.add(piece, declared as usize)?;
             }
         }
-    };
-    // Whoever is slower than this gets the answer now, and the connection closed behind it.
-    tokio::time::timeout(DISCARD_DEADLINE, reading).await.ok();
+        let bytes = self.first.unwrap_or_else(|| self.rest.freeze());
+        Ok(Received { sent: bytes.len(), bytes, _reservation: Some(self.reservation) })
+    }
+
+    fn add(&mut self, piece: Bytes, declared: usize) -> Result<(), Fault> {
+        let before = self.first.as_ref().map_or(self.rest.len(), Bytes::len);
+        let length = before + piece.len();
+        if length > self.maximum {
+            return Err(Fault::TooLarge);
+        }
+        if length > SMALL {
+            self.reservation.grow_to(length)?;
+        }
+        if length == piece.len() {
+            self.first = Some(piece);
+            return Ok(());
+        }
+        if let Some(first) = self.first.take() {
+            self.rest.reserve(declared.min(TRUSTED_CAPACITY).max(length));
+            self.rest.extend_from_slice(&first);
+        }
+        self.rest.extend_from_slice(&piece);
+        Ok(())
+    }
 }
 
-/// Decompresses a body, up to a limit.
-fn inflate(received: &Received, limit: usize, reservation: OwnedSemaphorePermit) -> Result<Received, Fault> {
-    let mut inflated = Vec::new();
-    let mut decoder = MultiGzDecoder::new(&*received.bytes).take(limit as u64 + 1);
-    decoder.read_to_end(&mut inflated).map_err(|_| Fault::Broken)?;
-    if inflated.len() > limit {
-        return Err(Fault::TooLarge);
+/// Reads what is left of a body that is refused, as far as that is sensible.
+async fn discard(body: &mut Incoming) {
+    let mut discarded = 0;
+    while discarded < DISCARDED_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
     }
-    Ok(Received { bytes: inflated.into(), sent: received.sent, _reservation: Some(reservation) })
+}
+
+/// Decompresses a body, counting every piece before it is kept: a small body may hold gigabytes.
+fn inflate(received: Received, maximum: usize, mut reservation: Reservation) -> Result<Received, Fault> {
+    let mut decoder = MultiGzDecoder::new(&received.bytes[..]);
+    let mut plain = Vec::new();
+    let mut piece = vec![0; 32 * 1024];
+    loop {
+        let length = decoder.read(&mut piece).map_err(|_| Fault::Broken)?;
+        if length == 0 {
+            break;
+        }
+        if plain.len() + length > maximum {
+            return Err(Fault::TooLarge);
+        }
+        plain.extend_from_slice(&piece[..length]);
+        if plain.len() > SMALL {
+            reservation.grow_to(plain.len())?;
+        }
+    }
+    Ok(Received { bytes: plain.into(), sent: received.sent, _reservation: Some(reservation) })
+}
+
+/// How many bytes of large bodies are in memory.
+#[derive(Debug)]
+pub(super) struct Budget {
+    used: AtomicUsize,
+    maximum: usize,
+}
+
+impl Budget {
+    pub(super) fn new(maximum: usize) -> Self {
+        Self { used: AtomicUsize::new(0), maximum }
+    }
+}
+
+/// A part of the budget, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// A reservation of nothing yet.
+    pub(super) fn of(budget: &Arc<Budget>) -> Self {
+        Self { budget: Arc::clone(budget), bytes: 0 }
+    }
+
+    /// Reserves up to that many bytes in all.
+    pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Fault> {
+        let more = bytes - self.bytes;
+        // Relaxed: the count guards no other memory.
+        let before = self.budget.used.fetch_add(more, Ordering::Relaxed);
+        self.bytes = bytes;
+        // What was added is given back with the rest when the reservation drops.
+        if before + more > self.budget.maximum { Err(Fault::Overloaded) } else { Ok(()) }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_over_the_budget_fails_and_leaves_nothing_behind() {
+        let budget = Arc::new(Budget::new(100));
+        let mut one = Reservation::of(&budget);
+        one.grow_to(60).unwrap();
+        assert_eq!(Reservation::of(&budget).grow_to(50), Err(Fault::Overloaded));
+        one.grow_to(100).unwrap();
+        drop(one);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
 }

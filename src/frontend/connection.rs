@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Frontend, Observer, Refusal, Service};
 
-/// The largest head of a request. It is also how much of a body is read at a time, so that one small body is one
-/// piece. More than a hundred headers are refused by hyper's own default.
+/// The largest head of a request. hyper compares only when it has to read on, so a head may be one read larger. It is
+/// also how much of a body is read at a time, so that one small body is one piece. More than a hundred headers are
+/// refused by hyper's own default.
 pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 impl<S: Service, O: Observer> Frontend<S, O> {

@@ -1,49 +1,61 @@
-//! The credentials of a request, as far as they are looked at while callers are not verified: they must be there, and have
-//! the parts of a signature. The order of the checks and the words are the service's.
+//! Credentials: any will do, but they must be there and be whole, as the service has it.
 
-use http::{HeaderMap, header};
+use std::collections::HashMap;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::model::{ApiError, ErrorCode};
 
-/// Refuses a request without credentials, with two kinds of them, or with parts missing.
-pub(super) fn check(headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
-    let authorization =
-        headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let parameter = |name: &str| {
-        let mut pairs =
-            query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
-    };
-    let presigned = parameter("X-Amz-Algorithm").is_some();
-    match authorization.as_deref() {
-        Some(_) if presigned => Err(ApiError::new(
+const HEADER_PARAMETERS: [&str; 3] = ["Credential", "Signature", "SignedHeaders"];
+
+const QUERY_PARAMETERS: [&str; 5] =
+    ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"];
+
+/// Looks for credentials in a request's head.
+pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
+    let query = head.uri.query().map(parameters).filter(|query| query.contains_key("X-Amz-Algorithm"));
+    let authorization = head.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty());
+    match (authorization, query) {
+        (Some(_), Some(_)) => Err(ApiError::new(
             ErrorCode::InvalidSignature,
             "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
         )),
-        Some(authorization) if authorization.trim_start().starts_with("AWS4-") => {
-            check_header(authorization, headers)
-        }
-        None if presigned => check_query(parameter),
-        _ => Err(ApiError::new(
-            ErrorCode::MissingAuthenticationToken,
-            "Request is missing Authentication Token",
-        )),
+        (Some(value), None) => check_header(value, &head.headers),
+        (None, Some(query)) => check_query(&query),
+        (None, None) => Err(missing()),
     }
 }
 
-fn check_header(authorization: &str, headers: &HeaderMap) -> Result<(), ApiError> {
-    let has = |name: &str| {
-        let parts = authorization.split([',', ' ']).skip(1);
-        parts
-            .filter_map(|part| part.trim().split_once('='))
-            .any(|(known, value)| known == name && !value.is_empty())
-    };
-    let dated = headers.contains_key("x-amz-date") || headers.contains_key(header::DATE);
-    if has("Credential") && has("Signature") && has("SignedHeaders") && dated {
-        return Ok(());
+fn missing() -> ApiError {
+    ApiError::new(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token")
+}
+
+fn check_header(value: &HeaderValue, headers: &HeaderMap) -> Result<(), ApiError> {
+    let bytes = value.as_bytes();
+    if !bytes.trim_ascii().starts_with(b"AWS4-") {
+        return Err(missing());
     }
+    let mut found = [false; HEADER_PARAMETERS.len()];
+    for part in bytes.split(|byte| matches!(byte, b',' | b' ')).skip(1) {
+        for (found, name) in found.iter_mut().zip(HEADER_PARAMETERS) {
+            // A parameter without a value counts as missing.
+            *found |= part
+                .strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.len() > 1 && rest[0] == b'=' && rest[1] != b'=');
+        }
+    }
+    let dated = headers.contains_key("x-amz-date") || headers.contains_key(header::DATE);
+    if dated && found == [true; HEADER_PARAMETERS.len()] {
+        Ok(())
+    } else {
+        Err(incomplete(bytes, found, dated))
+    }
+}
+
+fn incomplete(authorization: &[u8], found: [bool; HEADER_PARAMETERS.len()], dated: bool) -> ApiError {
     let mut message = String::new();
-    for name in ["Credential", "Signature", "SignedHeaders"].into_iter().filter(|name| !has(name)) {
+    for (_, name) in found.iter().zip(HEADER_PARAMETERS).filter(|(found, _)| !**found) {
         message.push_str(&format!("Authorization header requires '{name}' parameter. "));
     }
     if !dated {
@@ -51,16 +63,18 @@ fn check_header(authorization: &str, headers: &HeaderMap) -> Result<(), ApiError
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ",
         );
     }
-    message.push_str(&format!("Authorization={authorization}"));
-    Err(ApiError::new(ErrorCode::IncompleteSignature, message))
+    message.push_str("Authorization=");
+    message.push_str(&String::from_utf8_lossy(authorization));
+    ApiError::new(ErrorCode::IncompleteSignature, message)
 }
 
-fn check_query<'q>(parameter: impl Fn(&str) -> Option<&'q str>) -> Result<(), ApiError> {
-    let names =
-        ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"];
-    let missing = names.into_iter().filter(|name| parameter(name).unwrap_or_default().is_empty());
-    let mut message: String =
-        missing.map(|name| format!("AWS query-string parameters must include '{name}'. ")).collect();
+fn check_query(query: &HashMap<&str, &str>) -> Result<(), ApiError> {
+    let mut message = String::new();
+    for name in QUERY_PARAMETERS {
+        if query.get(name).is_none_or(|value| value.is_empty()) {
+            message.push_str(&format!("AWS query-string parameters must include '{name}'. "));
+        }
+    }
     if message.is_empty() {
         return Ok(());
     }
@@ -68,28 +82,60 @@ fn check_query<'q>(parameter: impl Fn(&str) -> Option<&'q str>) -> Result<(), Ap
     Err(ApiError::new(ErrorCode::IncompleteSignature, message))
 }
 
+/// The parameters of a query string. Their values are only tested for being empty, so nothing is decoded.
+fn parameters(query: &str) -> HashMap<&str, &str> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn code(authorization: Option<&str>, query: Option<&str>) -> Option<ErrorCode> {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-amz-date", "20260101T000000Z".parse().unwrap());
-        if let Some(authorization) = authorization {
-            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+    fn verdict(uri: &str, headers: &[(&str, &str)]) -> Result<(), String> {
+        let mut request = http::Request::post(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        check(&headers, query).err().map(|error| error.code)
+        check(&request.body(()).unwrap().into_parts().0).map_err(|error| error.to_string())
+    }
+
+    const WHOLE: &str =
+        "AWS4-HMAC-SHA256 Credential=a/20260101/r/dynamodb/aws4_request, SignedHeaders=host, Signature=b";
+
+    #[test]
+    fn whole_credentials_of_anyone_are_accepted() {
+        assert_eq!(verdict("/", &[("authorization", WHOLE), ("x-amz-date", "x")]), Ok(()));
+        let unspaced = "AWS4-HMAC-SHA256 Credential=a,SignedHeaders=b,Signature=c";
+        assert_eq!(verdict("/", &[("authorization", unspaced), ("date", "x")]), Ok(()));
+        let query =
+            "/?X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Signature=c&X-Amz-SignedHeaders=d&X-Amz-Date=e";
+        assert_eq!(verdict(query, &[]), Ok(()));
     }
 
     #[test]
-    fn credentials_must_be_there_and_whole() {
-        let whole = "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=host, Signature=f";
-        assert_eq!(code(Some(whole), None), None);
-        assert_eq!(code(Some("AWS4-HMAC-SHA256 Credential=a,Signature=f,SignedHeaders=b"), None), None);
-        assert_eq!(code(None, None), Some(ErrorCode::MissingAuthenticationToken));
-        assert_eq!(code(Some("Basic abc"), None), Some(ErrorCode::MissingAuthenticationToken));
-        assert_eq!(code(Some("AWS4-HMAC-SHA256 Credential=a"), None), Some(ErrorCode::IncompleteSignature));
-        assert_eq!(code(Some(whole), Some("X-Amz-Algorithm=x")), Some(ErrorCode::InvalidSignature));
-        assert_eq!(code(None, Some("X-Amz-Algorithm=x")), Some(ErrorCode::IncompleteSignature));
+    fn what_is_no_signature_counts_as_none() {
+        let missing = "MissingAuthenticationTokenException: Request is missing Authentication Token";
+        assert_eq!(verdict("/", &[]), Err(missing.to_owned()));
+        assert_eq!(verdict("/", &[("authorization", "Bearer x")]), Err(missing.to_owned()));
+        assert_eq!(verdict("/?X-Amz-Date=1", &[]), Err(missing.to_owned()));
+    }
+
+    #[test]
+    fn every_part_that_lacks_is_named() {
+        let text = "IncompleteSignatureException: Authorization header requires 'Credential' parameter. \
+            Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of \
+            either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4- Signature=b Credential=";
+        assert_eq!(verdict("/", &[("authorization", "AWS4- Signature=b Credential=")]), Err(text.to_owned()));
+        let text = "IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-Algorithm'. \
+            AWS query-string parameters must include 'X-Amz-Credential'. AWS query-string parameters must include \
+            'X-Amz-Signature'. AWS query-string parameters must include 'X-Amz-SignedHeaders'. \
+            Re-examine the query-string parameters.";
+        assert_eq!(verdict("/?X-Amz-Algorithm&X-Amz-Date=1", &[]), Err(text.to_owned()));
+    }
+
+    #[test]
+    fn credentials_in_both_places_are_refused() {
+        let both = verdict("/?X-Amz-Algorithm", &[("authorization", WHOLE)]).unwrap_err();
+        assert!(both.starts_with("InvalidSignatureException: Found both"), "{both}");
     }
 }

@@ -1,359 +1,252 @@
-//! One request and its answer: the envelope checked, the service asked, the answer dressed in headers.
+//! One exchange: a request's head and body in, an answer out, with the service's order of checks.
 
-use std::future::poll_fn;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
+use super::answer::{self, AnswerBody, Protocol};
+use super::body::{Fault, Received};
+use super::{Exchange, Frontend, Observer, Refusal, Service, credentials};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Answer, Request};
-use crate::wire::Json;
+use crate::upstream::Request;
 
-use super::body::{Fault, Received};
-use super::{Exchange, Frontend, Observer, Service, credentials};
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
-const CACHE: HeaderName = HeaderName::from_static("x-nearside-cache");
+/// What the service answers to anything that is not a call of its API, and its sum.
+const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
+const UNKNOWN_CRC32: u32 = 3_552_371_480;
+
+/// When a client may try again that was refused for want of memory.
 const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
-const AMZ_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
-const PLAIN_JSON: HeaderValue = HeaderValue::from_static("application/json");
+const RETRY_AFTER_MILLISECONDS: &str = "1000";
 
-/// Answers smaller than this are not worth compressing.
-const COMPRESSED_MIN: usize = 1024;
-/// Answers larger than this are compressed off the connections' threads.
-const COMPRESSED_INLINE_MAX: usize = 32 * 1024;
-
-/// What the service says to whatever is no call of the API.
-const NOT_AN_OPERATION: &[u8] = b"<UnknownOperationException/>\n";
-
-/// A request's id, as the service forms it: 52 upper-case letters and digits.
-struct RequestId([u8; 52]);
-
-impl RequestId {
-    fn new() -> Self {
-        const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
-        let mut id = [0; 52];
-        for chunk in id.chunks_mut(12) {
-            let mut random = fastrand::u64(..);
-            for character in chunk {
-                *character = ALPHABET[(random & 31) as usize];
-                random >>= 5;
-            }
-        }
-        Self(id)
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("the alphabet is ASCII")
-    }
-
-    fn header(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.0).expect("the alphabet is allowed in headers")
-    }
-}
+/// How long a browser may keep the answer to its question whether it may ask.
+const PREFLIGHT_AGE_SECONDS: &str = "172800";
 
 impl<S: Service, O: Observer> Frontend<S, O> {
-    /// Answers one request; never fails.
-    pub(super) async fn respond(&self, request: http::Request<Incoming>) -> Response<Full<Bytes>> {
-        let started = Instant::now();
+    /// Answers one request, whatever it is.
+    pub(super) async fn respond(&self, request: http::Request<Incoming>) -> Response<AnswerBody> {
+        let begun = Instant::now();
         let (head, body) = request.into_parts();
-        let id = RequestId::new();
-        let received = match self.receive(&head.headers, body).await {
-            Ok(received) => received,
-            Err(fault) => {
-                self.observer.refused(fault.refusal());
-                return refuse(fault, &id);
+        match self.receive(&head.headers, body).await {
+            Ok(body) => self.route(&head, body, begun).await,
+            Err(fault) => self.refuse(&head, fault, begun),
+        }
+    }
+
+    async fn route(&self, head: &Parts, body: Received, begun: Instant) -> Response<AnswerBody> {
+        let from_browser = head.headers.contains_key(header::ORIGIN);
+        let mut response = if from_browser && head.method == Method::OPTIONS {
+            preflight(head)
+        } else if head.uri.path() != "/" {
+            unknown()
+        } else if head.method == Method::GET {
+            answer::plain(StatusCode::OK, self.health.0.clone(), self.health.1)
+        } else {
+            let protocol = Protocol::of(&head.headers);
+            if head.method != Method::POST || (protocol.is_none() && !body.bytes.is_empty()) {
+                unknown()
+            } else {
+                self.call(head, body, protocol.unwrap_or(Protocol::Json), begun).await
             }
         };
-        let mut response = match self.envelope(&head, &received) {
-            Envelope::Outside(response) => response,
-            Envelope::Refused(error) => {
-                let operation = operation_of(&head).unwrap_or(Operation::Unknown);
-                let served = Outcome { operation, source: None, table: None };
-                self.dress(&head, &received, &id, started, error.into(), None, served).await
-            }
-            Envelope::Call(operation) => self.call(&head, &received, &id, started, operation).await,
-        };
-        response.headers_mut().entry(REQUEST_ID).or_insert_with(|| id.header());
-        if head.headers.contains_key(header::ORIGIN) {
-            allow_origin(&head, response.headers_mut());
+        let headers = response.headers_mut();
+        if from_browser {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+        if !headers.contains_key(answer::REQUEST_ID) {
+            headers.insert(answer::REQUEST_ID, answer::request_id());
         }
         response
     }
 
-    /// What the request is, by its head alone; and the service's order of checks.
-    fn envelope(&self, head: &Parts, received: &Received) -> Envelope {
-        if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
-            return Envelope::Outside(Response::new(Full::new(Bytes::new())));
-        }
-        if head.method == Method::GET || head.method == Method::HEAD {
-            return Envelope::Outside(plain(StatusCode::OK, self.health.0.clone(), self.health.1));
-        }
-        let content_type = content_type(&head.headers);
-        let known_type = matches!(content_type, "application/x-amz-json-1.0" | "application/json");
-        if head.method != Method::POST || !(known_type || received.bytes.is_empty()) {
-            let sum = crc32fast::hash(NOT_AN_OPERATION);
-            return Envelope::Outside(plain(
-                StatusCode::NOT_FOUND,
-                Bytes::from_static(NOT_AN_OPERATION),
-                sum,
-            ));
-        }
-        let operation = operation_of(head);
-        let credentials = credentials::check(&head.headers, head.uri.query());
-        if let (Some(operation), Ok(())) = (operation, &credentials) {
-            return match received.bytes.is_empty() {
-                true => Envelope::Refused(bare(ErrorCode::Serialization)),
-                false => Envelope::Call(operation),
-            };
-        }
-        // A body that is no JSON is told before the rest; the service behind tells it to everyone else.
-        if !received.bytes.is_empty() && Json::parse(&received.bytes).is_err() {
-            return Envelope::Refused(bare(ErrorCode::Serialization));
-        }
-        match operation {
-            None => Envelope::Refused(bare(ErrorCode::UnknownOperation)),
-            Some(_) => {
-                Envelope::Refused(credentials.err().unwrap_or_else(|| bare(ErrorCode::UnknownOperation)))
-            }
-        }
-    }
-
+    /// A call of the API.
     async fn call(
         &self,
         head: &Parts,
-        received: &Received,
-        id: &RequestId,
-        started: Instant,
-        operation: Operation,
-    ) -> Response<Full<Bytes>> {
-        let mut request = Request::new(operation, received.bytes.clone());
-        if operation == Operation::Unknown {
-            request.unknown_target = target_of(head).map(Into::into);
-        }
-        let served = self.execute(request).await;
-        let Served { answer, crc32, source, age_seconds, table } = served;
-        let outcome = Outcome { operation, source: Some(source), table: table.as_deref() };
-        let mut response = self.dress(head, received, id, started, answer, crc32, outcome).await;
-        let headers = response.headers_mut();
-        headers.insert(CACHE, cache_header(source));
-        if let Some(age) = age_seconds {
-            headers.insert(header::AGE, HeaderValue::from(age));
-        }
+        body: Received,
+        protocol: Protocol,
+        begun: Instant,
+    ) -> Response<AnswerBody> {
+        let request_bytes = body.sent;
+        let operation = match admit(head, &body.bytes) {
+            Ok(operation) => operation,
+            Err(error) => {
+                let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
+                return self.answer_alone(error, operation, protocol, request_bytes, begun);
+            }
+        };
+        let unknown_target = match operation {
+            Operation::Unknown => target(head).map(Box::from),
+            _ => None,
+        };
+        let request = Request { operation, unknown_target, body: body.bytes.clone() };
+        let Some(served) = self.execute(request).await else {
+            let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
+            return self.answer_alone(error, operation, protocol, request_bytes, begun);
+        };
+        let source = Some(served.source);
+        let table = served.table.clone();
+        // The error's type is read from the body before compression, and only errors pay for keeping that.
+        let failure = if served.answer.is_success() { Bytes::new() } else { served.answer.body.clone() };
+        let mut response = answer::api(served, protocol, answer::accepts_gzip(&head.headers)).await;
+        let error_type = answer::error_type(&failure);
+        let known = Known { operation, source, table: table.as_deref(), error_type, request_bytes };
+        self.observe(&mut response, known, begun);
         response
     }
 
-    /// Asks the service; a panic in it is an error of this one request.
-    async fn execute(&self, request: Request) -> Served {
-        let mut answering = pin!(self.service.execute(request));
-        let answered = poll_fn(|context| {
-            let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context)));
+    /// Has the service answer. `None` when it panicked: that is one request's misfortune, not the connection's.
+    async fn execute(&self, request: Request) -> Option<Served> {
+        let mut execution = pin!(self.service.execute(request));
+        std::future::poll_fn(|context| {
+            // What a panic may have left half done is behind the service's own locks, which it must mind anyway.
+            let polled = std::panic::catch_unwind(AssertUnwindSafe(|| execution.as_mut().poll(context)));
             match polled {
-                Ok(poll) => poll.map(Some),
-                Err(_) => std::task::Poll::Ready(None),
-            }
-        });
-        answered.await.unwrap_or_else(|| {
-            tracing::error!("A request's handler panicked.");
-            let error = ApiError::new(ErrorCode::InternalServerError, "The request could not be processed.");
-            Served {
-                answer: error.into(),
-                crc32: None,
-                source: Source::Write,
-                age_seconds: None,
-                table: None,
+                Ok(polled) => polled.map(Some),
+                Err(_) => {
+                    tracing::error!("A request's handler panicked.");
+                    Poll::Ready(None)
+                }
             }
         })
-    }
-
-    /// Puts an answer of the API into its headers, and tells the observer.
-    #[expect(clippy::too_many_arguments, reason = "an exchange has two sides and a few facts")]
-    async fn dress(
-        &self,
-        head: &Parts,
-        received: &Received,
-        id: &RequestId,
-        started: Instant,
-        answer: Answer,
-        crc32: Option<u32>,
-        outcome: Outcome<'_>,
-    ) -> Response<Full<Bytes>> {
-        let compressed = answer.body.len() > COMPRESSED_MIN && accepts_gzip(&head.headers);
-        let (body, crc32) = match compressed {
-            true => (compress(answer.body.clone()).await, None),
-            false => (answer.body.clone(), crc32),
-        };
-        let crc32 = crc32.unwrap_or_else(|| crc32fast::hash(&body));
-        self.observer.answered(&Exchange {
-            operation: outcome.operation,
-            source: outcome.source,
-            table: outcome.table,
-            status: answer.status,
-            error_type: if answer.status >= 400 { error_type(&answer.body) } else { None },
-            latency: started.elapsed(),
-            request_bytes: received.sent,
-            answer_bytes: body.len(),
-            request_id: id.as_str(),
-        });
-        let mut response = Response::new(Full::new(body));
-        *response.status_mut() =
-            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        headers.reserve(8);
-        headers.insert(header::SERVER, HeaderValue::from_static("Server"));
-        let amz = content_type(&head.headers) == "application/x-amz-json-1.0";
-        headers.insert(header::CONTENT_TYPE, if amz { AMZ_JSON } else { PLAIN_JSON });
-        headers.insert(CRC32, HeaderValue::from(crc32));
-        if compressed {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        for (name, value) in &answer.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                headers.insert(name, value);
-            }
-        }
-        response
+        .await
     }
 }
 
-/// What a request is.
-enum Envelope {
-    /// No call of the API; this is its answer.
-    Outside(Response<Full<Bytes>>),
-    /// A call that goes no further.
-    Refused(ApiError),
-    /// A call for the service behind.
-    Call(Operation),
-}
-
-/// What the observer is told of a call besides its answer.
-struct Outcome<'a> {
+/// What is known of an exchange apart from its answer's head.
+struct Known<'a> {
     operation: Operation,
     source: Option<Source>,
     table: Option<&'a str>,
+    error_type: Option<&'a str>,
+    request_bytes: usize,
 }
 
-/// An error of which the service says no more than its type.
-fn bare(code: ErrorCode) -> ApiError {
-    ApiError { code, message: None, members: None }
-}
-
-fn target_of(head: &Parts) -> Option<&str> {
-    head.headers.get("x-amz-target")?.to_str().ok()
-}
-
-fn operation_of(head: &Parts) -> Option<Operation> {
-    Operation::from_target(target_of(head)?)
-}
-
-/// The content type without its parameters.
-fn content_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-fn cache_header(source: Source) -> HeaderValue {
-    HeaderValue::from_static(match source {
-        Source::Hit => "hit",
-        Source::Miss => "miss",
-        Source::Joined => "joined",
-        Source::Bypass(_) => "bypass",
-        Source::Write => "write",
-        Source::Stale => "stale",
-        Source::Batch { hit, miss } => {
-            let text = format!("hit={hit},miss={miss}");
-            return HeaderValue::try_from(text).expect("digits are allowed in headers");
-        }
-    })
-}
-
-/// The name of an error, from its body: what stands between the `#` and the next quote.
-fn error_type(body: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(body.get(..body.len().min(200))?).ok()?;
-    text.split_once("\"__type\":\"")?.1.split('"').next()?.rsplit('#').next()
-}
-
-fn plain(status: StatusCode, body: Bytes, crc32: u32) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CRC32, HeaderValue::from(crc32));
-    response
-}
-
-/// The answer to a body that could not be had.
-fn refuse(fault: Fault, id: &RequestId) -> Response<Full<Bytes>> {
-    let (error, status) = match fault {
-        Fault::TooLarge => (bare(ErrorCode::RequestEntityTooLarge), StatusCode::PAYLOAD_TOO_LARGE),
-        Fault::Overloaded => {
-            let words = "Too many large requests are under way. Try again.";
-            (ApiError::new(ErrorCode::ServiceUnavailable, words), StatusCode::SERVICE_UNAVAILABLE)
-        }
-        Fault::TimedOut => (bare(ErrorCode::Serialization), StatusCode::REQUEST_TIMEOUT),
-        Fault::Broken => (bare(ErrorCode::Serialization), StatusCode::BAD_REQUEST),
-    };
-    let body = Bytes::from(error.to_json());
-    let sum = crc32fast::hash(&body);
-    let mut response = plain(status, body, sum);
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id.header());
-    headers.insert(header::CONTENT_TYPE, AMZ_JSON);
-    match fault {
-        Fault::Overloaded => headers.insert(RETRY_AFTER, HeaderValue::from_static("200")),
-        // Something of the body may still come, and would be read as the next request.
-        _ => headers.insert(header::CONNECTION, HeaderValue::from_static("close")),
-    };
-    response
-}
-
-/// What a browser must hear to let a page read the answer.
-fn allow_origin(head: &Parts, headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if head.method != Method::OPTIONS {
-        return;
+impl<S: Service, O: Observer> Frontend<S, O> {
+    /// Gives an answer of the front end's own to a call of the API.
+    fn answer_alone(
+        &self,
+        error: ApiError,
+        operation: Operation,
+        protocol: Protocol,
+        request_bytes: usize,
+        begun: Instant,
+    ) -> Response<AnswerBody> {
+        let error_type = Some(error.code.short_name());
+        let mut response = answer::local(error, protocol);
+        let known = Known { operation, source: None, table: None, error_type, request_bytes };
+        self.observe(&mut response, known, begun);
+        response
     }
-    let asked = [
+
+    /// Sees to the answer's id and tells the observer.
+    fn observe(&self, response: &mut Response<AnswerBody>, known: Known<'_>, begun: Instant) {
+        let status = response.status().as_u16();
+        let answer_bytes = response.body().length();
+        let id = response.headers_mut().entry(answer::REQUEST_ID).or_insert_with(answer::request_id);
+        self.observer.answered(&Exchange {
+            operation: known.operation,
+            source: known.source,
+            table: known.table,
+            status,
+            error_type: known.error_type,
+            latency: begun.elapsed(),
+            request_bytes: known.request_bytes,
+            answer_bytes,
+            request_id: id.to_str().unwrap_or(""),
+        });
+    }
+
+    /// Answers a request whose body cannot be had.
+    fn refuse(&self, head: &Parts, fault: Fault, begun: Instant) -> Response<AnswerBody> {
+        let reason = match fault {
+            Fault::TooLarge => Refusal::BodyTooLarge,
+            Fault::Overloaded => Refusal::Overloaded,
+            Fault::TimedOut => Refusal::TimedOut,
+            Fault::Broken => Refusal::Malformed,
+        };
+        self.observer.refused(reason);
+        let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
+        let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
+        match fault {
+            Fault::TooLarge => answer::too_large(),
+            Fault::TimedOut => answer::empty(StatusCode::REQUEST_TIMEOUT),
+            Fault::Broken => self.answer_alone(malformed(), operation, protocol, 0, begun),
+            Fault::Overloaded => {
+                let error =
+                    ApiError::new(ErrorCode::ServiceUnavailable, "Too many large requests are in flight");
+                let mut response = self.answer_alone(error, operation, protocol, 0, begun);
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_MILLISECONDS));
+                response
+            }
+        }
+    }
+}
+
+/// The operation of a call, or what the service finds wrong with its envelope.
+fn admit(head: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
+    let verdict = identify(head);
+    match verdict {
+        // The service parses the body first of all. Here it is parsed once more only when that shows.
+        Err(_) if !body.is_empty() && !is_json(body) => Err(malformed()),
+        Ok(operation) if body.is_empty() && operation != Operation::Unknown => Err(malformed()),
+        verdict => verdict,
+    }
+}
+
+fn identify(head: &Parts) -> Result<Operation, ApiError> {
+    let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
+    match credentials::check(head) {
+        Ok(()) => Ok(operation),
+        // The target is judged before the credentials, so a request without any is not worth passing on.
+        Err(_) if operation == Operation::Unknown => Err(unknown_operation()),
+        Err(error) => Err(error),
+    }
+}
+
+fn target(head: &Parts) -> Option<&str> {
+    head.headers.get(TARGET)?.to_str().ok()
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+fn unknown_operation() -> ApiError {
+    ApiError { code: ErrorCode::UnknownOperation, message: None, members: None }
+}
+
+fn malformed() -> ApiError {
+    ApiError { code: ErrorCode::Serialization, message: None, members: None }
+}
+
+fn unknown() -> Response<AnswerBody> {
+    answer::plain(StatusCode::NOT_FOUND, Bytes::from_static(UNKNOWN), UNKNOWN_CRC32)
+}
+
+/// The answer to a browser that asks whether a page of another origin may call.
+fn preflight(head: &Parts) -> Response<AnswerBody> {
+    let mut response = answer::empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    let granted = [
         (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
         (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
     ];
-    for (question, answer) in asked {
-        if let Some(value) = head.headers.get(question) {
-            headers.insert(answer, value.clone());
+    for (asked, allowed) in granted {
+        if let Some(value) = head.headers.get(asked) {
+            headers.insert(allowed, value.clone());
         }
     }
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
-}
-
-/// True when the client says by name that it takes gzip: `*` is not enough, since some clients send it and break.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let value =
-        headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(',').any(|encoding| {
-        let (name, parameters) = encoding.split_once(';').unwrap_or((encoding, ""));
-        let refused = matches!(parameters.trim().strip_prefix("q="), Some("0" | "0.0" | "0.00" | "0.000"));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
-}
-
-async fn compress(body: Bytes) -> Bytes {
-    fn squeeze(body: &[u8]) -> Bytes {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::fast());
-        encoder.write_all(body).expect("writing to memory cannot fail");
-        encoder.finish().expect("writing to memory cannot fail").into()
-    }
-    if body.len() <= COMPRESSED_INLINE_MAX {
-        return squeeze(&body);
-    }
-    tokio::task::spawn_blocking(move || squeeze(&body)).await.expect("compressing does not panic")
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE_SECONDS));
+    response
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, Served, Source};
@@ -15,11 +14,11 @@ use crate::model::Operation;
 use crate::upstream::Request;
 
 mod accept;
-mod connection;
-mod exchange;
-
+mod answer;
 mod body;
+mod connection;
 mod credentials;
+mod exchange;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +30,7 @@ pub trait Service: Send + Sync + 'static {
 
 impl Service for Engine {
     fn execute(self: &Arc<Self>, request: Request) -> impl Future<Output = Served> + Send {
-        Engine::execute(self, request)
+        Self::execute(self, request)
     }
 }
 
@@ -145,7 +144,7 @@ pub struct Frontend<S, O> {
     observer: Arc<O>,
     settings: Settings,
     /// Bytes of large request bodies in memory.
-    bodies: Arc<Semaphore>,
+    bodies: Arc<body::Budget>,
     /// The answer to `GET /`, and its sum.
     health: (Bytes, u32),
     /// Asks connections to end after the request that they are at.
@@ -163,7 +162,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             service,
             observer,
             settings,
-            bodies: body::budget(),
+            bodies: Arc::new(body::Budget::new(body::IN_FLIGHT_MAX)),
             health: (health, sum),
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),

@@ -1,1 +1,581 @@
-//! The front end over a pipe.
+//! Wire tests: bytes in, bytes out over an in-memory connection, with the clock stopped.
+
+use std::io::{Read, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::upstream::Answer;
+
+/// A service that answers with what it was asked, or misbehaves when the body says so.
+#[derive(Default)]
+struct Fake {
+    calls: AtomicUsize,
+    entered: Notify,
+    released: Notify,
+}
+
+impl Service for Fake {
+    async fn execute(self: &Arc<Self>, request: Request) -> Served {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(&request.body[..], b"panic");
+        if &request.body[..] == b"wait" {
+            self.entered.notify_one();
+            self.released.notified().await;
+        }
+        let mut answer = Answer::ok(request.body);
+        if let Some(target) = request.unknown_target {
+            answer.body = target.into_string().into();
+        }
+        let mut served = Served {
+            answer,
+            crc32: None,
+            source: Source::Hit,
+            age_seconds: Some(3),
+            table: Some("t".into()),
+        };
+        if &served.answer.body[..] == b"batch" {
+            served.source = Source::Batch { hit: 7, miss: 3 };
+            served.answer.headers.push(("x-amzn-requestid".into(), "UPSTREAM".into()));
+        }
+        served
+    }
+}
+
+/// Keeps everything it is told as text.
+#[derive(Default)]
+struct Witness(Mutex<Vec<String>>);
+
+impl Witness {
+    fn tell(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+}
+
+impl Observer for Witness {
+    fn answered(&self, exchange: &Exchange<'_>) {
+        assert!(!exchange.request_id.is_empty());
+        self.tell(format!(
+            "{} {} {:?} {:?} {}→{}",
+            exchange.operation,
+            exchange.status,
+            exchange.table,
+            exchange.error_type,
+            exchange.request_bytes,
+            exchange.answer_bytes
+        ));
+    }
+    fn connection_opened(&self) {
+        self.tell("opened".into());
+    }
+    fn connection_closed(&self) {
+        self.tell("closed".into());
+    }
+    fn refused(&self, reason: Refusal) {
+        self.tell(format!("refused {}", reason.name()));
+    }
+}
+
+/// A front end with one client connected to it.
+struct Wire {
+    frontend: Arc<Frontend<Fake, Witness>>,
+    client: DuplexStream,
+    connection: JoinHandle<()>,
+    /// Read from the wire but part of a later answer.
+    ahead: Vec<u8>,
+}
+
+impl Wire {
+    fn new() -> Self {
+        let settings = Settings { request_bytes_max: 100_000, ..Settings::default() };
+        let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let connection = tokio::spawn(Arc::clone(&frontend).serve_connection(server));
+        Self { frontend, client, connection, ahead: Vec::new() }
+    }
+
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.client.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Reply {
+        self.send(bytes).await;
+        self.reply().await
+    }
+
+    /// Reads one answer.
+    async fn reply(&mut self) -> Reply {
+        let end = loop {
+            if let Some(end) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert_ne!(self.client.read_buf(&mut self.ahead).await.unwrap(), 0, "closed before an answer");
+        };
+        let head = String::from_utf8(self.ahead.drain(..end).collect()).unwrap();
+        let mut reply = Reply { head, body: Vec::new() };
+        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+        while self.ahead.len() < length {
+            assert_ne!(self.client.read_buf(&mut self.ahead).await.unwrap(), 0, "closed within an answer");
+        }
+        reply.body = self.ahead.drain(..length).collect();
+        reply
+    }
+
+    /// Waits for the end of the connection and gives what still came.
+    async fn rest(&mut self) -> String {
+        let mut rest = std::mem::take(&mut self.ahead);
+        // A reset ends a connection as well as a close.
+        let _ = self.client.read_to_end(&mut rest).await;
+        (&mut self.connection).await.unwrap();
+        String::from_utf8(rest).unwrap()
+    }
+
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.frontend.observer.0.lock().unwrap())
+    }
+
+    fn calls(&self) -> usize {
+        self.frontend.service.calls.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Reply {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        self.head[9..12].parse().unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// Asserts that the sum is of the body as sent, and gives the body.
+    fn summed(&self) -> &str {
+        assert_eq!(self.header("x-amz-crc32"), Some(&*crc32fast::hash(&self.body).to_string()));
+        self.text()
+    }
+}
+
+const SIGNED: &str =
+    "authorization: AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c\r\nx-amz-date: d\r\n";
+
+/// The head of a signed GetItem, to which more headers are added, without the empty line.
+fn head(more: &str) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nhost: h\r\nx-amz-target: DynamoDB_20120810.GetItem\r\n\
+         content-type: application/x-amz-json-1.0\r\n{SIGNED}{more}"
+    )
+}
+
+fn request(body: &str) -> String {
+    format!("{}content-length: {}\r\n\r\n{body}", head(""), body.len())
+}
+
+fn request_without(line: &str, body: &str) -> String {
+    let whole = request(body);
+    whole.split("\r\n").filter(|found| !found.starts_with(line)).collect::<Vec<_>>().join("\r\n")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_its_body_its_sum_and_where_it_came_from() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(request("{\"a\":1}")).await;
+    assert_eq!((reply.status(), reply.summed()), (200, "{\"a\":1}"));
+    assert_eq!(reply.header("content-type"), Some("application/x-amz-json-1.0"));
+    assert_eq!(reply.header("x-nearside-cache"), Some("hit"));
+    assert_eq!(reply.header("age"), Some("3"));
+    assert_eq!(reply.header("server"), Some("Server"));
+    assert_eq!(reply.header("x-amzn-requestid").unwrap().len(), 52);
+    assert!(reply.header("date").is_some());
+    assert_eq!(wire.told(), ["opened", "GetItem 200 Some(\"t\") None 7→7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_s_id_is_kept_and_a_batch_counts_its_keys() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(request("batch")).await;
+    assert_eq!(reply.header("x-amzn-requestid"), Some("UPSTREAM"));
+    assert_eq!(reply.head.matches("requestid").count(), 1);
+    assert_eq!(reply.header("x-nearside-cache"), Some("hit=7,miss=3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_health_line_is_the_service_s() {
+    let mut wire = Wire::new();
+    let reply = wire.ask("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert_eq!((reply.status(), reply.summed()), (200, "healthy: dynamodb.us-east-1.amazonaws.com "));
+    assert_eq!(reply.header("x-amz-crc32"), Some("3128867991"));
+    assert_eq!(wire.told(), ["opened"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_methods_paths_and_content_types_are_not_found() {
+    let mut wire = Wire::new();
+    for unknown in [
+        "PUT / HTTP/1.1\r\nhost: h\r\n\r\n",
+        "OPTIONS / HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /health HTTP/1.1\r\nhost: h\r\n\r\n",
+        "POST /x HTTP/1.1\r\nhost: h\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-type: text/json\r\ncontent-length: 2\r\n\r\n{}",
+    ] {
+        let reply = wire.ask(unknown).await;
+        assert_eq!((reply.status(), reply.summed()), (404, "<UnknownOperationException/>\n"), "{unknown}");
+        assert!(reply.header("x-amzn-requestid").is_some());
+    }
+    assert_eq!(wire.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_come_in_the_service_s_order() {
+    let mut wire = Wire::new();
+    let malformed = "{\"__type\":\"com.amazon.coral.service#SerializationException\"}";
+    let unknown = "{\"__type\":\"com.amazon.coral.service#UnknownOperationException\"}";
+    let unsigned = "{\"__type\":\"com.amazon.coral.service#MissingAuthenticationTokenException\",\
+        \"message\":\"Request is missing Authentication Token\"}";
+    for (case, answer) in [
+        (request_without("authorization", "{"), malformed),
+        (request_without("authorization", "{}"), unsigned),
+        (request_without("authorization", ""), unsigned),
+        (request_without("x-amz-target", "{}"), unknown),
+        (request_without("x-amz-target", "{"), malformed),
+        (request("{}").replace("DynamoDB_2012", "Kinesis_2013"), unknown),
+        (request_without("authorization", "{}").replace("GetItem", "Nothing"), unknown),
+        (request(""), malformed),
+    ] {
+        let reply = wire.ask(&case).await;
+        assert_eq!((reply.status(), reply.summed()), (400, answer), "{case}");
+        assert_eq!(reply.header("x-nearside-cache"), None);
+    }
+    let told = wire.told();
+    assert_eq!(
+        told[2],
+        format!("GetItem 400 None Some(\"MissingAuthenticationTokenException\") 2→{}", unsigned.len())
+    );
+    assert_eq!(wire.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_the_table_lacks_reaches_the_service_with_its_target() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(request("{}").replace("GetItem", "Nothing")).await;
+    assert_eq!(reply.text(), "DynamoDB_20120810.Nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_json_is_answered_as_plain_json() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(request("{}").replace("x-amz-json-1.0", "json; charset=utf-8")).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_browser_s_questions_are_answered() {
+    let mut wire = Wire::new();
+    let question = "OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: o\r\naccess-control-request-headers: a, b\r\n\
+        access-control-request-method: POST\r\n\r\n";
+    let reply = wire.ask(question).await;
+    assert_eq!((reply.status(), reply.text()), (200, ""));
+    assert_eq!(reply.header("content-length"), Some("0"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(reply.header("access-control-allow-headers"), Some("a, b"));
+    assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(reply.header("access-control-max-age"), Some("172800"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_too_large_is_refused() {
+    for large in [format!("x: {}\r\n", "x".repeat(128 * 1024)), "x: y\r\n".repeat(100)] {
+        let mut wire = Wire::new();
+        // The rest of the head finds the connection closed.
+        let _ = wire.client.write_all((head(&large) + "\r\n").as_bytes()).await;
+        let rest = wire.rest().await;
+        assert!(rest.starts_with("HTTP/1.1 431"), "{rest}");
+        assert_eq!(wire.told(), ["opened", "refused malformed", "closed"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_large_is_refused_once_it_was_sent() {
+    let body = "x".repeat(200_000);
+    let declared = format!("{}content-length: 200000\r\n\r\n{body}", head(""));
+    let chunked = format!("{}transfer-encoding: chunked\r\n\r\n30d40\r\n{body}\r\n0\r\n\r\n", head(""));
+    for large in [declared, chunked] {
+        let mut wire = Wire::new();
+        let reply = wire.ask(large).await;
+        assert_eq!((reply.status(), reply.header("transfer-encoding")), (413, Some("chunked")));
+        assert_eq!(
+            (wire.calls(), wire.told().last().map(String::as_str)),
+            (0, Some("refused body_too_large"))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_in_pieces_arrives_whole() {
+    let body: String = (0..9000).map(|number| format!("{number},")).collect();
+    assert!(body.len() > connection::HEAD_BYTES_MAX);
+    let mut wire = Wire::new();
+    let (first, second) = body.split_at(20_001);
+    wire.send(format!("{}content-length: {}\r\n\r\n{first}", head(""), body.len())).await;
+    tokio::task::yield_now().await;
+    let reply = wire.ask(second).await;
+    assert_eq!(reply.summed(), body);
+    let (first, second) = ("{\"a\"", ":1}");
+    wire.send(format!("{}content-length: 7\r\n\r\n{first}", head(""))).await;
+    tokio::task::yield_now().await;
+    assert_eq!(wire.ask(second).await.text(), "{\"a\":1}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunked_body_arrives_whole() {
+    let mut wire = Wire::new();
+    let chunked =
+        head("transfer-encoding: chunked\r\n") + "\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\nt: u\r\n\r\n";
+    assert_eq!(wire.ask(chunked).await.summed(), "{\"a\":1}");
+    let empty = head("transfer-encoding: chunked\r\n") + "\r\n0\r\n\r\n";
+    assert_eq!(wire.ask(empty).await.status(), 400);
+    let one = head("transfer-encoding: chunked\r\n") + "\r\n2\r\n{}\r\n0\r\n\r\n";
+    assert_eq!(wire.ask(one).await.text(), "{}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_expects_a_word_before_it_sends_gets_it() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(head("expect: 100-continue\r\ncontent-length: 2\r\n\r\n")).await;
+    assert_eq!(reply.status(), 100);
+    assert_eq!(wire.ask("{}").await.text(), "{}");
+    let reply = wire.ask(head("expect: 100-continue\r\ncontent-length: 200000\r\n\r\n")).await;
+    assert_eq!(reply.status(), 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_sent_together_are_answered_in_order() {
+    let mut wire = Wire::new();
+    assert_eq!(wire.ask(request("{\"a\":1}") + &request("{\"b\":2}")).await.text(), "{\"a\":1}");
+    assert_eq!(wire.reply().await.text(), "{\"b\":2}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_request_is_served_decompressed() {
+    let mut wire = Wire::new();
+    let body = gzip(b"{\"a\":1}");
+    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len())).await;
+    assert_eq!(wire.ask(&body).await.summed(), "{\"a\":1}");
+    assert_eq!(wire.told()[1], format!("GetItem 200 Some(\"t\") None {}→7", body.len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_request_over_the_limit_or_broken_is_refused() {
+    let mut wire = Wire::new();
+    let body = gzip(&vec![b'x'; 100_001]);
+    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len())).await;
+    assert_eq!(wire.ask(&body).await.status(), 413);
+    assert_eq!(wire.rest_of_empty_chunks().await, "0\r\n\r\n");
+    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len() / 2))
+        .await;
+    assert_eq!(wire.ask(&body[..body.len() / 2]).await.status(), 400);
+}
+
+impl Wire {
+    /// Reads the body of an answer in chunks that has none.
+    async fn rest_of_empty_chunks(&mut self) -> String {
+        while self.ahead.len() < 5 {
+            assert_ne!(self.client.read_buf(&mut self.ahead).await.unwrap(), 0);
+        }
+        String::from_utf8(self.ahead.drain(..5).collect()).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_is_compressed_for_those_who_ask() {
+    let mut wire = Wire::new();
+    for size in [1025, 50_000] {
+        let body = "x".repeat(size);
+        let asked = head("accept-encoding: gzip\r\n");
+        let reply = wire.ask(format!("{asked}content-length: {size}\r\n\r\n{body}")).await;
+        assert_eq!(reply.header("content-encoding"), Some("gzip"));
+        assert_eq!(reply.header("x-amz-crc32"), Some(&*crc32fast::hash(&reply.body).to_string()));
+        let mut plain = String::new();
+        flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut plain).unwrap();
+        assert_eq!(plain, body);
+    }
+    let small = head("accept-encoding: gzip\r\n") + "content-length: 2\r\n\r\n{}";
+    assert_eq!(wire.ask(small).await.header("content-encoding"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_idle_are_closed_and_those_in_use_are_not() {
+    for begun in ["", "POST / HTTP/1.1\r\nhost"] {
+        let mut wire = Wire::new();
+        assert_eq!(wire.ask(request("{}")).await.status(), 200);
+        tokio::time::advance(Duration::from_secs(119)).await;
+        assert_eq!(wire.ask(request("{}")).await.status(), 200);
+        wire.send(begun).await;
+        let since = tokio::time::Instant::now();
+        wire.rest().await;
+        assert_eq!(since.elapsed().as_secs(), 120);
+        assert_eq!(wire.told().last().map(String::as_str), Some("closed"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_sends_is_closed() {
+    let mut wire = Wire::new();
+    let since = tokio::time::Instant::now();
+    wire.rest().await;
+    assert_eq!(since.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_waited_for_a_minute() {
+    let mut wire = Wire::new();
+    let since = tokio::time::Instant::now();
+    let reply = wire.ask(head("content-length: 9\r\n\r\n{")).await;
+    assert_eq!((reply.status(), since.elapsed().as_secs()), (408, 60));
+    wire.rest().await;
+    assert_eq!(wire.told(), ["opened", "refused timed_out", "closed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_long_is_not_taken_for_an_idle_connection() {
+    let mut wire = Wire::new();
+    wire.send(request("wait")).await;
+    wire.frontend.service.entered.notified().await;
+    tokio::time::advance(Duration::from_secs(1000)).await;
+    wire.frontend.service.released.notify_one();
+    assert_eq!(wire.reply().await.text(), "wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_beyond_the_budget_are_refused_with_a_time_to_come_back() {
+    let mut wire = Wire::new();
+    let mut other = body::Reservation::of(&wire.frontend.bodies);
+    other.grow_to(body::IN_FLIGHT_MAX).unwrap();
+    assert_eq!(wire.ask(request("{}")).await.status(), 200);
+    let reply = wire.ask(request(&"x".repeat(90_000))).await;
+    assert_eq!((reply.status(), reply.header("x-amz-retry-after")), (503, Some("1000")));
+    assert!(reply.summed().contains("#ServiceUnavailableException"));
+    drop(other);
+    assert_eq!(wire.ask(request(&"x".repeat(90_000))).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_costs_one_answer_and_not_the_connection() {
+    let mut wire = Wire::new();
+    let reply = wire.ask(request("panic")).await;
+    assert_eq!(reply.status(), 500);
+    assert!(reply.summed().contains("#InternalServerError\""), "{}", reply.text());
+    assert_eq!(wire.ask(request("{}")).await.status(), 200);
+    assert!(wire.told()[1].contains("500 None Some(\"InternalServerError\")"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_http_is_answered_and_closed() {
+    for nonsense in [
+        "\x16\x03\x01\x02\x01\x01",
+        "hello\r\n\r\n",
+        "POST / HTTP/9\r\n\r\n",
+        "GET / HTTP/1.1\r\nx y: z\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+        "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n{",
+    ] {
+        let mut wire = Wire::new();
+        wire.send(nonsense).await;
+        wire.client.shutdown().await.unwrap();
+        let rest = wire.rest().await;
+        assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 4"), "{nonsense:?}: {rest}");
+        assert_eq!((wire.calls(), wire.told().last().map(String::as_str)), (0, Some("closed")));
+    }
+}
+
+/// A front end that listens, with the task that serves and what ends it.
+async fn listening(
+    settings: Settings,
+) -> (Arc<Frontend<Fake, Witness>>, std::net::SocketAddr, JoinHandle<()>, CancellationToken) {
+    let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(Arc::clone(&frontend).serve(listener, shutdown.clone()));
+    (frontend, address, serving, shutdown)
+}
+
+#[tokio::test]
+async fn draining_refuses_connections_ends_idle_ones_and_lets_requests_finish() {
+    let (frontend, address, serving, shutdown) = listening(Settings::default()).await;
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut busy = tokio::net::TcpStream::connect(address).await.unwrap();
+    busy.write_all(request("wait").as_bytes()).await.unwrap();
+    frontend.service.entered.notified().await;
+    shutdown.cancel();
+    let mut rest = String::new();
+    idle.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    assert!(!serving.is_finished());
+    frontend.service.released.notify_one();
+    busy.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 OK") && rest.ends_with("wait"), "{rest}");
+    assert!(rest.contains("connection: close"), "{rest}");
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn draining_ends_in_time_whatever_requests_do() {
+    let settings = Settings { drain_timeout: Duration::from_millis(20), ..Settings::default() };
+    let (frontend, address, serving, shutdown) = listening(settings).await;
+    let mut busy = tokio::net::TcpStream::connect(address).await.unwrap();
+    busy.write_all(request("wait").as_bytes()).await.unwrap();
+    frontend.service.entered.notified().await;
+    shutdown.cancel();
+    serving.await.unwrap();
+    let mut rest = String::new();
+    let _ = busy.read_to_string(&mut rest).await;
+    assert_eq!(rest, "");
+    assert_eq!(frontend.observer.0.lock().unwrap().last().map(String::as_str), Some("closed"));
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_for_a_place() {
+    let settings = Settings { max_connections: 1, ..Settings::default() };
+    let (frontend, address, serving, shutdown) = listening(settings).await;
+    let mut first = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut second = tokio::net::TcpStream::connect(address).await.unwrap();
+    first.write_all(request("wait").as_bytes()).await.unwrap();
+    frontend.service.entered.notified().await;
+    let closing = request("{}").replace("host: h", "connection: close");
+    second.write_all(closing.as_bytes()).await.unwrap();
+    frontend.service.released.notify_one();
+    let mut answer = [0; 15];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(frontend.service.calls.load(Ordering::Relaxed), 1);
+    drop(first);
+    let mut rest = String::new();
+    second.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 OK"), "{rest}");
+    assert!(frontend.observer.0.lock().unwrap().contains(&"refused connection_limit".to_owned()));
+    shutdown.cancel();
+    serving.await.unwrap();
+}

@@ -1,0 +1,293 @@
+//! Answers: their bodies, headers and sums.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::engine::{Served, Source};
+use crate::model::ApiError;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const CACHE: HeaderName = HeaderName::from_static("x-nearside-cache");
+const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
+
+/// Smaller bodies are not worth compressing.
+const COMPRESSED_MIN: usize = 1024;
+
+/// Larger ones are compressed on a thread that may block.
+const COMPRESSED_INLINE_MAX: usize = 32 * 1024;
+
+/// The body of an answer: known as a whole, so that its length is sent before it.
+#[derive(Debug)]
+pub(super) struct AnswerBody {
+    bytes: Option<Bytes>,
+    /// Sent in chunks although there is nothing to send, as the service does with bodies that are too large.
+    chunked: bool,
+}
+
+impl AnswerBody {
+    fn whole(bytes: Bytes) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), chunked: false }
+    }
+
+    fn empty_chunks() -> Self {
+        Self { bytes: None, chunked: true }
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.chunked = false;
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none() && !self.chunked
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.chunked {
+            return SizeHint::default();
+        }
+        SizeHint::with_exact(self.length() as u64)
+    }
+}
+
+/// The two kinds of JSON that clients ask for; answers are of the kind that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    AmzJson,
+    Json,
+}
+
+impl Protocol {
+    /// Reads a content type. `None` when it is neither.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+        let kind = value.split(|byte| *byte == b';').next()?.trim_ascii();
+        match kind {
+            b"application/x-amz-json-1.0" => Some(Self::AmzJson),
+            b"application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::AmzJson => "application/x-amz-json-1.0",
+            Self::Json => "application/json",
+        })
+    }
+}
+
+/// A new request id: 52 characters that nobody has seen before.
+pub(super) fn request_id() -> HeaderValue {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+    let mut id = [0; 52];
+    for part in id.chunks_mut(12) {
+        let mut random = fastrand::u64(..);
+        for letter in part {
+            *letter = LETTERS[(random & 31) as usize];
+            random >>= 5;
+        }
+    }
+    HeaderValue::from_bytes(&id).expect("letters and digits make a header's value")
+}
+
+/// An answer with headers that every answer has, and room for those of the fullest.
+fn response(status: StatusCode, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(12);
+    headers.insert(header::SERVER, HeaderValue::from_static("Server"));
+    response
+}
+
+/// A body that is not of the API's JSON, with its sum.
+pub(super) fn plain(status: StatusCode, bytes: Bytes, crc32: u32) -> Response<AnswerBody> {
+    let mut response = response(status, AnswerBody::whole(bytes));
+    response.headers_mut().insert(CRC32, HeaderValue::from(crc32));
+    response
+}
+
+/// No body at all.
+pub(super) fn empty(status: StatusCode) -> Response<AnswerBody> {
+    response(status, AnswerBody::whole(Bytes::new()))
+}
+
+/// The answer to a body that is too large.
+pub(super) fn too_large() -> Response<AnswerBody> {
+    response(StatusCode::PAYLOAD_TOO_LARGE, AnswerBody::empty_chunks())
+}
+
+/// An answer of the API, without its id.
+pub(super) async fn api(served: Served, protocol: Protocol, compressed: bool) -> Response<AnswerBody> {
+    let Served { answer, crc32, source, age_seconds, .. } = served;
+    let (bytes, crc32, compressed) = if compressed && answer.body.len() > COMPRESSED_MIN {
+        (compress(answer.body).await, None, true)
+    } else {
+        (answer.body, crc32, false)
+    };
+    let crc32 = crc32.unwrap_or_else(|| crc32fast::hash(&bytes));
+    let mut response = response(status(answer.status), AnswerBody::whole(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, protocol.header());
+    headers.insert(CRC32, HeaderValue::from(crc32));
+    headers.insert(CACHE, source_header(source));
+    if let Some(age) = age_seconds {
+        headers.insert(header::AGE, HeaderValue::from(age));
+    }
+    if compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    for (name, value) in &answer.headers {
+        forward(headers, name, value);
+    }
+    response
+}
+
+/// An error that the front end answers by itself: no cache had a part in it.
+pub(super) fn local(error: ApiError, protocol: Protocol) -> Response<AnswerBody> {
+    let status = status(error.code.status());
+    let bytes = Bytes::from(error.to_json());
+    let crc32 = crc32fast::hash(&bytes);
+    let mut response = plain(status, bytes, crc32);
+    response.headers_mut().insert(header::CONTENT_TYPE, protocol.header());
+    response
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Passes on a header of the upstream, unless it speaks of bytes or of a connection that are not ours.
+fn forward(headers: &mut HeaderMap, name: &str, value: &str) {
+    let ours = matches!(
+        name,
+        "connection"
+            | "content-encoding"
+            | "content-length"
+            | "date"
+            | "server"
+            | "transfer-encoding"
+            | "x-amz-crc32"
+    );
+    if ours {
+        return;
+    }
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        headers.insert(name, value);
+    }
+}
+
+fn source_header(source: Source) -> HeaderValue {
+    HeaderValue::from_static(match source {
+        Source::Hit => "hit",
+        Source::Miss => "miss",
+        Source::Joined => "joined",
+        Source::Bypass(_) => "bypass",
+        Source::Write => "write",
+        Source::Stale => "stale",
+        Source::Batch { hit, miss } => {
+            return HeaderValue::try_from(format!("hit={hit},miss={miss}"))
+                .expect("letters and digits make a header's value");
+        }
+    })
+}
+
+/// True when the client names gzip, and does not name it only to rule it out. A `*` is no request for it: clients that
+/// send one do not all decompress.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING);
+    values.into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |coding| {
+            let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+            let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+            name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+        },
+    )
+}
+
+async fn compress(bytes: Bytes) -> Bytes {
+    if bytes.len() <= COMPRESSED_INLINE_MAX {
+        return deflate(&bytes);
+    }
+    tokio::task::spawn_blocking(move || deflate(&bytes)).await.expect("compressing does not panic")
+}
+
+fn deflate(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    encoder.write_all(bytes).expect("writing to memory does not fail");
+    encoder.finish().expect("writing to memory does not fail").into()
+}
+
+/// The short name of an error's type: `X` of `"__type":"name.space#X"`.
+pub(super) fn error_type(body: &[u8]) -> Option<&str> {
+    const MEMBER: &[u8] = b"\"__type\"";
+    let start = body.windows(MEMBER.len()).position(|window| window == MEMBER)? + MEMBER.len();
+    let quoted =
+        body[start..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let text = std::str::from_utf8(quoted.split(|byte| *byte == b'"').next()?).ok()?;
+    Some(text.rsplit_once('#').map_or(text, |(_, name)| name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_52_letters_and_digits_and_differ() {
+        let (one, other) = (request_id(), request_id());
+        assert_eq!(one.len(), 52);
+        assert!(one.as_bytes().iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn gzip_is_sent_only_to_those_who_name_it() {
+        let accepts = |value: &'static str| {
+            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        for value in ["gzip", "deflate, gzip;q=0.5", "GZIP ; q=1"] {
+            assert!(accepts(value), "{value}");
+        }
+        for value in ["identity", "*", "gzip;q=0", "gzip; q=0.000", "x-gzip", "gzip;q=x", ""] {
+            assert!(!accepts(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_an_error_is_found_with_and_without_a_name_space() {
+        assert_eq!(error_type(br#"{"__type":"a.b#C","message":"x"}"#), Some("C"));
+        assert_eq!(error_type(br#"{"message":"x", "__type" : "C"}"#), Some("C"));
+        assert_eq!(error_type(br#"{"__type":5}"#), None);
+        assert_eq!(error_type(b"<html>"), None);
+    }
+
+    #[test]
+    fn headers_of_framing_are_not_passed_on() {
+        let mut headers = HeaderMap::new();
+        forward(&mut headers, "content-length", "5");
+        forward(&mut headers, "bad name", "5");
+        forward(&mut headers, "x-amz-retry-after", "5");
+        assert_eq!(headers.len(), 1);
+    }
+}
