@@ -138,10 +138,10 @@ pub(super) fn too_large() -> Response<AnswerBody> {
     response(StatusCode::PAYLOAD_TOO_LARGE, AnswerBody::empty_chunks())
 }
 
-/// An answer of the API, without its id.
-pub(super) async fn api(served: Served, protocol: Protocol, compressed: bool) -> Response<AnswerBody> {
+/// An answer of the API, without its id, to a request with these headers.
+pub(super) async fn api(served: Served, protocol: Protocol, asked: &HeaderMap) -> Response<AnswerBody> {
     let Served { answer, crc32, source, age_seconds, .. } = served;
-    let (bytes, crc32, compressed) = if compressed && answer.body.len() > COMPRESSED_MIN {
+    let (bytes, crc32, compressed) = if answer.body.len() > COMPRESSED_MIN && accepts_gzip(asked) {
         (compress(answer.body).await, None, true)
     } else {
         (answer.body, crc32, false)
@@ -215,7 +215,7 @@ fn source_header(source: Source) -> HeaderValue {
 
 /// True when the client names gzip, and does not name it only to rule it out. A `*` is no request for it: clients that
 /// send one do not all decompress.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING);
     values.into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
         |coding| {

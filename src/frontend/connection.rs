@@ -1,6 +1,8 @@
 //! One connection from its first byte to its end.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::stall::Watched;
 use super::{Frontend, Observer, Refusal, Service};
 
 /// The largest head of a request. hyper compares only when it has to read on, so a head may be one read larger. It is
@@ -33,7 +36,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             // Counts from the end of one answer, so it is the idle timeout as well.
             .header_read_timeout(self.settings.idle_timeout)
             .max_buf_size(HEAD_BYTES_MAX);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io)), service));
         // A token of its own, because every poll of the connection looks at it and the parent is shared by all.
         let draining = self.draining.child_token();
         let ended = tokio::select! {
@@ -59,13 +62,19 @@ impl<S: Service, O: Observer> Frontend<S, O> {
 
     /// Tells of connections that ended because of what the client sent; clients that just went away are no news.
     fn note(&self, error: &hyper::Error) {
-        if error.is_timeout() {
+        if error.is_timeout() || is_stall(error) {
             self.observer.refused(Refusal::TimedOut);
         } else if error.is_parse() {
             self.observer.refused(Refusal::Malformed);
         }
         tracing::debug!(%error, "A connection ended early.");
     }
+}
+
+/// True when the client did not take its answer.
+fn is_stall(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Tells of a connection's end even when its task is dropped.

@@ -71,7 +71,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     async fn call(
         &self,
         head: &Parts,
-        body: Received,
+        mut body: Received,
         protocol: Protocol,
         begun: Instant,
     ) -> Response<AnswerBody> {
@@ -87,16 +87,16 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Operation::Unknown => target(head).map(Box::from),
             _ => None,
         };
-        let request = Request { operation, unknown_target, body: body.bytes.clone() };
-        let Some(served) = self.execute(request).await else {
+        let request = Request { operation, unknown_target, body: std::mem::take(&mut body.bytes) };
+        let Some(mut served) = self.execute(request).await else {
             let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
             return self.answer_alone(error, operation, protocol, request_bytes, begun);
         };
         let source = Some(served.source);
-        let table = served.table.clone();
+        let table = served.table.take();
         // The error's type is read from the body before compression, and only errors pay for keeping that.
         let failure = if served.answer.is_success() { Bytes::new() } else { served.answer.body.clone() };
-        let mut response = answer::api(served, protocol, answer::accepts_gzip(&head.headers)).await;
+        let mut response = answer::api(served, protocol, &head.headers).await;
         let error_type = answer::error_type(&failure);
         let known = Known { operation, source, table: table.as_deref(), error_type, request_bytes };
         self.observe(&mut response, known, begun);

@@ -19,6 +19,7 @@ mod body;
 mod connection;
 mod credentials;
 mod exchange;
+mod stall;
 #[cfg(test)]
 mod tests;
 

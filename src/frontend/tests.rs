@@ -457,6 +457,18 @@ async fn a_body_that_does_not_come_is_waited_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_take_its_answer_is_cut_off() {
+    let mut wire = Wire::new();
+    for _ in 0..3 {
+        wire.send(request(&"x".repeat(50_000))).await;
+    }
+    let since = tokio::time::Instant::now();
+    (&mut wire.connection).await.unwrap();
+    assert_eq!(since.elapsed().as_secs(), 60);
+    assert_eq!(wire.told()[2..].last_chunk().unwrap(), &["refused timed_out", "closed"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_takes_long_is_not_taken_for_an_idle_connection() {
     let mut wire = Wire::new();
     wire.send(request("wait")).await;
@@ -507,6 +519,33 @@ async fn what_is_not_http_is_answered_and_closed() {
         let rest = wire.rest().await;
         assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 4"), "{nonsense:?}: {rest}");
         assert_eq!((wire.calls(), wire.told().last().map(String::as_str)), (0, Some("closed")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_with_any_bytes_changed_are_survived() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let chunked = head("transfer-encoding: chunked\r\n") + "\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
+    let compressed = head("content-encoding: gzip\r\ncontent-length: 30\r\n\r\n") + &"x".repeat(30);
+    let whole = [request("{\"a\":1}"), chunked, compressed];
+    for _ in 0..2000 {
+        let mut bytes = random.choice(&whole).unwrap().clone().into_bytes();
+        for _ in 0..random.usize(1..5) {
+            let place = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[place] = random.u8(..),
+                1 => bytes.truncate(place.max(1)),
+                _ => bytes.insert(place, *random.choice(b"\r\n :;,=0\0\xff").unwrap()),
+            }
+        }
+        let mut wire = Wire::new();
+        wire.send(&bytes).await;
+        wire.client.shutdown().await.unwrap();
+        // Fails when the connection's task panicked.
+        let mut rest = Vec::new();
+        let _ = wire.client.read_to_end(&mut rest).await;
+        wire.connection.await.unwrap();
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1."), "{bytes:?}");
     }
 }
 

@@ -191,6 +191,10 @@ fn malformed(_: JsonError) -> ApiError {
 
 /// An operation that this backend does not offer.
 fn unsupported(operation: Operation) -> ApiError {
+    if operation == Operation::Unknown {
+        // Nor does the service; it says no more than this.
+        return ApiError { code: crate::model::ErrorCode::UnknownOperation, message: None, members: None };
+    }
     ApiError::new(
         crate::model::ErrorCode::UnknownOperation,
         format!("The local backend does not support {operation}; use an upstream that does."),
