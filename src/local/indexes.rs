@@ -9,7 +9,7 @@ use super::catalog::Table;
 use super::rows;
 use super::store::Space;
 
-/// The entry that an item has in an index: its store key and its row. `item_key` is the item's own store key.
+/// The entry that an item has in an index: its store key and its row.
 ///
 /// `None` when the index leaves the item out: a key attribute of the index is missing, or is of another type, empty or too
 /// long. Writes are refused in those last cases, but an index made later meets such items in its backfill and passes
@@ -17,12 +17,11 @@ use super::store::Space;
 pub(crate) fn index_entry(
     table_key: &KeySchema,
     index: &IndexSchema,
-    item_key: &[u8],
     item: &Item,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
-    let index_key = index.key.key_of(item).ok()?;
+    let (index_key, item_key) = (index.key.key_of(item).ok()?, table_key.key_of(item).ok()?);
     let projected = index.project(table_key, item)?;
-    Some((rows::entry_key(&index_key, item_key), rows::encode_row(&projected)))
+    Some((rows::entry_key(&index_key, &item_key), rows::encode_row(&projected)))
 }
 
 /// What a write changes in one index.
@@ -42,16 +41,11 @@ pub(crate) struct EntryChange {
     pub(crate) units: Units,
 }
 
-/// What must change in a table's indexes when the item under `item_key` becomes another, comes or goes. Indexes whose
+/// What must change in a table's indexes when an item becomes another, comes or goes. Indexes whose
 /// entry stays as it is are not among the changes: they cost nothing.
-pub(crate) fn changes(
-    table: &Table,
-    item_key: &[u8],
-    old: Option<&Item>,
-    new: Option<&Item>,
-) -> Vec<EntryChange> {
+pub(crate) fn changes(table: &Table, old: Option<&Item>, new: Option<&Item>) -> Vec<EntryChange> {
     let entry = |index: &IndexSchema, item: Option<&Item>| {
-        item.and_then(|item| index_entry(&table.schema.key, index, item_key, item))
+        item.and_then(|item| index_entry(&table.schema.key, index, item))
     };
     let indexes = table.schema.indexes.iter().zip(&table.index_spaces).enumerate();
     indexes
@@ -176,9 +170,9 @@ mod tests {
         for (position, index) in table.schema.indexes.iter().enumerate() {
             let projected: BTreeMap<Vec<u8>, Vec<u8>> = items
                 .iter()
-                .filter_map(|(key, row)| {
+                .filter_map(|(_, row)| {
                     let item = Row::new(Bytes::copy_from_slice(row)).unwrap().item().unwrap();
-                    index_entry(&table.schema.key, index, key, &item)
+                    index_entry(&table.schema.key, index, &item)
                 })
                 .collect();
             assert!(!projected.is_empty());

@@ -16,16 +16,34 @@ use crate::wire::attribute::{item_from_json, write_item};
 use super::store::StoreError;
 
 /// How many bytes of hash a key begins with.
-pub const HASH_BYTES: usize = 4;
+pub const HASH_BYTES: usize = 3;
 const SIZE_BYTES: usize = 4;
 
-/// The hash that places a partition in the scan order. Deployed services place items by a secret function of the same
-/// kind; any fixed one serves.
+/// The hash that places a partition in the scan order: MD5 over a constant and the plain bytes of the partition values, as the
+/// service was observed to do (dynalite found and records it), so that scans and segments agree with it.
 pub fn partition_hash(partition: &[KeyValue]) -> [u8; HASH_BYTES] {
-    let mut canonical = Vec::with_capacity(64);
-    partition.iter().for_each(|value| value.write_sortable(&mut canonical));
-    let digest = Md5::digest(&canonical);
-    digest.first_chunk().copied().unwrap_or_default()
+    hash(partition.iter())
+}
+
+/// The hash that orders index entries of equal keys: over the item's whole key, as the service was observed to do.
+fn tie_hash(key: &Key) -> [u8; HASH_BYTES] {
+    hash(key.partition().iter().chain(key.sort()))
+}
+
+fn hash<'a>(values: impl Iterator<Item = &'a KeyValue>) -> [u8; HASH_BYTES] {
+    let mut digest = Md5::new_with_prefix(b"Outliers");
+    for value in values {
+        match value {
+            KeyValue::S(text) => digest.update(text.as_bytes()),
+            KeyValue::B(bytes) => digest.update(bytes),
+            KeyValue::N(number) => {
+                let mut packed = Vec::with_capacity(24);
+                number.write_packed(&mut packed);
+                digest.update(&packed);
+            }
+        }
+    }
+    digest.finalize().first_chunk().copied().unwrap_or_default()
 }
 
 /// The store key of an item.
@@ -35,10 +53,11 @@ pub fn item_key(key: &Key) -> Vec<u8> {
     out
 }
 
-/// The store key of an index entry: the index's key, then the item's.
-pub fn entry_key(index_key: &Key, item_key: &[u8]) -> Vec<u8> {
-    let mut out = self::item_key(index_key);
-    out.extend_from_slice(item_key);
+/// The store key of an index entry: the index's key, a hash that orders equal ones, then the item's own.
+pub fn entry_key(index_key: &Key, table_key: &Key) -> Vec<u8> {
+    let mut out = item_key(index_key);
+    out.extend_from_slice(&tie_hash(table_key));
+    out.extend_from_slice(&item_key(table_key));
     out
 }
 

@@ -236,7 +236,7 @@ impl ItemWrite {
             (Some(new), Some(old)) if new.is_stored_as(old) => Vec::new(),
             (new, old) => {
                 let old_item = old.as_mut().map(Existing::item).transpose()?;
-                indexes::changes(table, &store_key, old_item, new.as_ref().map(NewItem::item))
+                indexes::changes(table, old_item, new.as_ref().map(NewItem::item))
             }
         };
         Ok(Judged { table: Arc::clone(table), key, store_key, old, new, index_changes })

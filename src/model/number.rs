@@ -163,6 +163,31 @@ impl Number {
         out.push(flip);
     }
 
+    /// Appends the packed form over which the service hashes partition keys: an exponent byte, then two digits a byte around
+    /// the decimal point; negative numbers as complements, with a closing byte. (dynalite found and records it.)
+    pub fn write_packed(self, out: &mut Vec<u8>) {
+        if self.coefficient == 0 {
+            out.push(0x80);
+            return;
+        }
+        let digits = self.coefficient.to_string();
+        let point = i32::from(self.exponent) + digits.len() as i32;
+        let lead = if point.rem_euclid(2) == 1 { "0" } else { "" };
+        let exponent = ((point + point.rem_euclid(2)) / 2 - 64) as u8;
+        out.push(if self.negative { !exponent } else { exponent });
+        let padded = format!("{lead}{digits}");
+        let pairs = padded.as_bytes().chunks(2);
+        let length = pairs.len();
+        for pair in pairs {
+            let (tens, ones) = (pair[0] - b'0', pair.get(1).map_or(0, |digit| digit - b'0'));
+            let value = tens * 10 + ones;
+            out.push(if self.negative { 101 - value } else { value + 1 });
+        }
+        if self.negative && length < 20 {
+            out.push(102);
+        }
+    }
+
     /// True for zero.
     pub fn is_zero(self) -> bool {
         self.coefficient == 0

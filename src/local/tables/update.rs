@@ -726,7 +726,7 @@ fn backfill(table: &Table, position: usize, writes: &mut dyn Writes) -> Result<(
         let is_last = found.len() < BACKFILL_ROWS;
         for (key, row) in found {
             let item = Row::new(row.into())?.item()?;
-            if let Some((entry_key, entry)) = index_entry(&table.schema.key, index, &key, &item) {
+            if let Some((entry_key, entry)) = index_entry(&table.schema.key, index, &item) {
                 bytes += i64::try_from(rows::size_bytes(&entry)).unwrap_or(0);
                 writes.put(space, &entry_key, &entry)?;
             }
