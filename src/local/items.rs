@@ -268,7 +268,7 @@ pub(super) fn required<'a, 'b>(body: &'b Json<'a>, member: &str) -> Result<&'b J
     })
 }
 
-fn table_name<'b>(body: &'b Json<'_>) -> Result<&'b str, ApiError> {
+pub(super) fn table_name<'b>(body: &'b Json<'_>) -> Result<&'b str, ApiError> {
     Ok(required(body, "TableName")?.text().unwrap_or_default())
 }
 

@@ -12,6 +12,8 @@ mod tables;
 
 mod batch;
 mod items;
+mod page;
+mod query;
 
 pub(crate) mod answer;
 pub(crate) mod capacity;
@@ -129,6 +131,8 @@ impl Local {
             Operation::DeleteItem => self.delete_item(&body).await,
             Operation::BatchGetItem => self.batch_get_item(&body),
             Operation::BatchWriteItem => self.batch_write_item(&body).await,
+            Operation::Query => self.query(&body).await,
+            Operation::Scan => self.scan(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
             Operation::UpdateTable => self.update_table(&body).await,
