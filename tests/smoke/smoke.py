@@ -106,8 +106,8 @@ def items(db, port):
     table = boto3.resource("dynamodb", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
                            aws_access_key_id="local", aws_secret_access_key="local").Table("Orders")
     key = {"customer": "ada", "number": 1}
-    whole = dict(key, state="open", placed="2026-01-01", total=decimal.Decimal("12.50"), tags={"a", "b"},
-                 lines=[{"sku": "x", "count": 2}], note=None, paid=False, raw=b"\x00\x01")
+    whole = dict(key, state="open", placed="2026-01-01", amount=decimal.Decimal("12.50"), tags={"a", "b"},
+                 entries=[{"sku": "x", "count": 2}], note=None, paid=False, raw=b"\x00\x01")
     assert source_of(table.put_item(Item=whole)) == "write"
     first = table.get_item(Key=key)
     assert first["Item"] == whole, first["Item"]
@@ -115,12 +115,12 @@ def items(db, port):
     assert "age" in first["ResponseMetadata"]["HTTPHeaders"]
     assert source_of(table.get_item(Key=key, ConsistentRead=True)) == "bypass"
 
-    updated = table.update_item(Key=key, UpdateExpression="SET #s = :done, total = total + :more REMOVE note",
+    updated = table.update_item(Key=key, UpdateExpression="SET #s = :done, amount = amount + :more REMOVE note",
                                 ExpressionAttributeNames={"#s": "state"},
                                 ExpressionAttributeValues={":done": "done", ":more": 1}, ReturnValues="ALL_NEW")
-    assert updated["Attributes"]["total"] == decimal.Decimal("13.5")
-    second = table.get_item(Key=key, ProjectionExpression="#s, lines[0].sku, note", ExpressionAttributeNames={"#s": "state"})
-    assert second["Item"] == {"state": "done", "lines": [{"sku": "x"}]}, second["Item"]
+    assert updated["Attributes"]["amount"] == decimal.Decimal("13.5")
+    second = table.get_item(Key=key, ProjectionExpression="#s, entries[0].sku, note", ExpressionAttributeNames={"#s": "state"})
+    assert second["Item"] == {"state": "done", "entries": [{"sku": "x"}]}, second["Item"]
     assert source_of(second) == "hit"
     silent = table.update_item(Key=key, UpdateExpression="SET paid = :yes", ExpressionAttributeValues={":yes": True})
     assert "Attributes" not in silent, "what only the cache asked for stays inside"
@@ -132,7 +132,7 @@ def items(db, port):
                          Item={"customer": {"S": "ada"}, "number": {"N": "1.0"}},
                          ConditionExpression="attribute_not_exists(customer)",
                          ReturnValuesOnConditionCheckFailure="ALL_OLD")
-    assert refused["Item"]["total"] == {"N": "13.5"}
+    assert refused["Item"]["amount"] == {"N": "13.5"}
     missing = {"customer": "nobody", "number": 1}
     assert "Item" not in table.get_item(Key=missing)
     absent = table.get_item(Key=missing)
