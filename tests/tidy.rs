@@ -1,5 +1,7 @@
 //! The house rules that a compiler does not hold: layers, drawer files, and documents in step with the code.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -43,7 +43,7 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0 % factor == 0;
+        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*factor);
         let (unit, factor) = BYTE_UNITS.iter().find(fits).unwrap_or(&("B", 1));
         write!(formatter, "{}{unit}", self.0 / factor)
     }
@@ -78,7 +78,8 @@ impl fmt::Display for TimeToLive {
             Self::Never => formatter.write_str("never"),
             Self::For(duration) => {
                 let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-                let fits = |(_, factor): &&(&str, u64)| milliseconds != 0 && milliseconds % factor == 0;
+                let fits =
+                    |(_, factor): &&(&str, u64)| milliseconds != 0 && milliseconds.is_multiple_of(*factor);
                 let (unit, factor) = TIME_UNITS.iter().rev().find(fits).unwrap_or(&("s", 1_000));
                 write!(formatter, "{}{unit}", milliseconds / factor)
             }

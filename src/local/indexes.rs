@@ -169,8 +169,8 @@ mod tests {
         let items = all(&snapshot, table.items);
         for (position, index) in table.schema.indexes.iter().enumerate() {
             let projected: BTreeMap<Vec<u8>, Vec<u8>> = items
-                .iter()
-                .filter_map(|(_, row)| {
+                .values()
+                .filter_map(|row| {
                     let item = Row::new(Bytes::copy_from_slice(row)).unwrap().item().unwrap();
                     index_entry(&table.schema.key, index, &item)
                 })

@@ -1,6 +1,8 @@
 //! Capabilities of a whole node, against an upstream that the test scripts answer by answer. Time stands still unless a test
 //! moves it, so every order of events is the one that the test wrote down.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod harness;
 mod scripted;
 

@@ -85,7 +85,7 @@ fn write_once(client: &mut Client, counters: &Counters, id: &str, random: &mut f
         *sent += 1;
         *sent
     };
-    let parity = if next % 2 == 0 { "even" } else { "odd" };
+    let parity = if next.is_multiple_of(2) { "even" } else { "odd" };
     let filler = "x".repeat(random.usize(0..2000));
     let (operation, body) = match random.u8(0..3) {
         0 => (
@@ -139,7 +139,7 @@ fn verify(client: &mut Client, counters: &Counters, round: u64) {
         if found == 0 {
             continue;
         }
-        let parity = if found % 2 == 0 { "even" } else { "odd" };
+        let parity = if found.is_multiple_of(2) { "even" } else { "odd" };
         let query = format!(
             r#"{{"TableName":"Kill","IndexName":"byParity","KeyConditionExpression":"parity = :p","FilterExpression":"id = :id AND n = :n",
                 "ExpressionAttributeValues":{{":p":{{"S":"{parity}"}},":id":{{"S":"{id}"}},":n":{{"N":"{found}"}}}},"Select":"COUNT"}}"#

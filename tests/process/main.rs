@@ -1,5 +1,7 @@
 //! The program as a process: what survives `kill -9`, how it starts, and how it refuses to.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod client;
 mod kill;
 mod start;
