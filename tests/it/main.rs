@@ -8,5 +8,6 @@ mod scripted;
 
 mod batches;
 mod coherence;
+mod history;
 mod passing;
 mod reads;
