@@ -76,9 +76,11 @@ struct Reading<'a> {
     items: Vec<u8>,
     count: usize,
     scanned: usize,
-    /// Bytes of all rows that were looked at: what ends the page, and what it costs.
+    /// Bytes of all rows that were looked at, which the page costs.
     bytes: usize,
+    /// What was read from the table to complete index entries, and what that costs.
     fetched_bytes: usize,
+    fetched: Units,
     last: Option<(Vec<u8>, Bytes)>,
 }
 
@@ -95,6 +97,7 @@ pub(super) async fn read(request: &PageRequest<'_>, snapshot: &Snapshot) -> Resu
         scanned: 0,
         bytes: 0,
         fetched_bytes: 0,
+        fetched: Units::default(),
         last: None,
     };
     let mut range = request.range.clone();
@@ -108,14 +111,19 @@ pub(super) async fn read(request: &PageRequest<'_>, snapshot: &Snapshot) -> Resu
 impl Reading<'_> {
     /// True when no further row may be looked at.
     fn is_full(&self) -> bool {
-        self.bytes >= PAGE_BYTES_MAX || self.request.limit.is_some_and(|limit| self.scanned >= limit)
+        self.all_bytes() >= PAGE_BYTES_MAX || self.request.limit.is_some_and(|limit| self.scanned >= limit)
+    }
+
+    /// Fetched items count too: a page of small index entries must not become an answer of any size.
+    fn all_bytes(&self) -> usize {
+        self.bytes + self.fetched_bytes
     }
 
     /// Looks at some rows; false when the range has no more.
     fn step(&mut self, range: &KeyRange) -> Result<bool, LocalError> {
         let space = self.request.index.map_or(self.request.table.items, |(_, space)| space);
         let (snapshot, direction) = (self.snapshot, self.request.direction);
-        let (rows_before, bytes_before) = (self.scanned, self.bytes);
+        let (rows_before, bytes_before) = (self.scanned, self.all_bytes());
         let mut more = false;
         let mut failure = None;
         let mut visit = |key: &[u8], value: &[u8]| {
@@ -123,7 +131,8 @@ impl Reading<'_> {
                 failure = Some(error);
                 return ControlFlow::Break(());
             }
-            let stepped = self.scanned - rows_before >= STEP_ROWS || self.bytes - bytes_before >= STEP_BYTES;
+            let stepped =
+                self.scanned - rows_before >= STEP_ROWS || self.all_bytes() - bytes_before >= STEP_BYTES;
             if stepped || self.is_full() {
                 self.last = Some((key.to_vec(), Bytes::copy_from_slice(value)));
                 more = true;
@@ -176,6 +185,7 @@ impl Reading<'_> {
         let Some(row) = self.snapshot.get(table.items, &rows::item_key(&key))? else { return Ok(entry) };
         let row = Row::new(row)?;
         self.fetched_bytes += row.size_bytes();
+        self.fetched += Units::read(row.size_bytes(), self.request.consistency);
         Ok(row.item()?)
     }
 
@@ -204,9 +214,8 @@ impl Reading<'_> {
             None => consumed.add_table(read),
             Some((index, _)) => {
                 consumed.add_index(index, read);
-                if self.fetched_bytes > 0 {
-                    consumed.add_table(Units::read(self.fetched_bytes, request.consistency));
-                }
+                // Fetched items are single reads: each is rounded up for itself.
+                consumed.add_table(self.fetched);
             }
         }
         Ok(Page { items: self.items, count: self.count, scanned: self.scanned, last, consumed })

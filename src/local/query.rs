@@ -21,8 +21,10 @@ use super::rows;
 use super::store::{Direction, KeyRange, Space, successor};
 use super::{Handled, Local};
 
-/// How many places the scan order has for the segments of a parallel scan to share: 12 bits of the hash.
-const SEGMENT_PLACES: u64 = 4096;
+/// How many bits of the hash place the segments of a parallel scan.
+const SEGMENT_BITS: u32 = 12;
+/// All bits of the hash: more segments than the few bits can part are placed by these, so that none begins where all end.
+const HASH_BITS: u32 = rows::HASH_BYTES as u32 * 8;
 
 /// The two operations, where their words differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl Local {
             refuse_key_filter(schema, filter, asked.filter_name)?;
             source.refuse_unprojected_filter(filter)?;
         }
+        source.check_select(body, Kind::Query)?;
         let request = source.page(body, asked, range)?;
         self.answer_page(body, request).await
     }
@@ -87,7 +90,7 @@ impl Local {
         if let Some(start) = &asked.start {
             source.check_start_shape(start, Kind::Scan)?;
         }
-        source.check_select(body)?;
+        source.check_select(body, Kind::Scan)?;
         let mut range = segment_range(body);
         if let Some(start) = &asked.start {
             let key = source.start_key(start)?;
@@ -132,11 +135,10 @@ impl Local {
 /// Reads what a Query asks for.
 fn read_query(body: &Json<'_>) -> Result<Asked, ApiError> {
     let expressions = ["ProjectionExpression", "FilterExpression", "KeyConditionExpression"];
-    refuse_mixture(
-        body,
-        &expressions,
-        &["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"],
-    )?;
+    let outdated = ["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"];
+    // Old key conditions may stand beside new expressions, so long as the key has one kind of condition only.
+    let doubled = body.get("KeyConditionExpression").is_some();
+    refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
     let legacy_filter = legacy::query_filter(body)?;
     let legacy_projection = legacy::attributes_to_get(body)?;
     let start = read_start(body)?;
@@ -330,30 +332,20 @@ impl<'a> Source<'a> {
     }
 
     /// Refuses a `Select` that the source or the projection cannot give.
-    fn check_select(&self, body: &Json<'_>) -> Result<(), ApiError> {
-        let select = body.get("Select").and_then(Json::text);
-        let refused = |words: String| {
-            Err(ApiError::validation(format!("One or more parameter values were invalid: {words}")))
-        };
-        let projecting =
-            ["ProjectionExpression", "AttributesToGet"].into_iter().find(|name| body.get(name).is_some());
-        match (select, projecting, self.index) {
-            (Some("SPECIFIC_ATTRIBUTES"), None, _) => {
-                refused("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES".to_owned())
-            }
-            (Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES" | "COUNT")), Some(member), _) => {
-                refused(format!("Cannot specify the {member} when choosing to get {select}"))
-            }
-            (Some("ALL_PROJECTED_ATTRIBUTES"), None, None) => {
-                refused("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned())
-            }
-            (Some("ALL_ATTRIBUTES"), None, Some((index, _)))
-                if index.kind == IndexKind::Global && index.projection != Projection::All =>
+    fn check_select(&self, body: &Json<'_>, kind: Kind) -> Result<(), ApiError> {
+        let Some(select) = body.get("Select").and_then(Json::text) else { return Ok(()) };
+        check_select_alone(body, select, kind)?;
+        match self.index {
+            Some((index, _))
+                if select == "ALL_ATTRIBUTES"
+                    && index.kind == IndexKind::Global
+                    && index.projection != Projection::All =>
             {
-                refused(format!(
-                    "Select type ALL_ATTRIBUTES is not supported for global secondary index {} because its projection type is not ALL",
+                Err(ApiError::validation(format!(
+                    "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for \
+                     global secondary index {} because its projection type is not ALL",
                     index.name
-                ))
+                )))
             }
             _ => Ok(()),
         }
@@ -361,7 +353,6 @@ impl<'a> Source<'a> {
 
     /// The page that the request asks for.
     fn page(self, body: &Json<'_>, asked: Asked, range: KeyRange) -> Result<PageRequest<'a>, ApiError> {
-        self.check_select(body)?;
         if let Some(filter) = &asked.filter {
             keys::check_nested_roots(&self.table.schema, filter.nested_roots())?;
         }
@@ -406,8 +397,9 @@ impl<'a> Source<'a> {
     fn row_source(&self, select: Option<&str>, projection: Option<&Paths>) -> Result<RowSource, ApiError> {
         let Some((index, _)) = self.index else { return Ok(RowSource::Itself) };
         let lacks = |name: &&str| !index.projects(&self.table.schema.key, name);
-        let missing: Vec<&str> =
+        let mut missing: Vec<&str> =
             projection.map(|paths| paths.roots().filter(lacks).collect()).unwrap_or_default();
+        missing.sort_unstable();
         match index.kind {
             IndexKind::Global if missing.is_empty() => Ok(RowSource::Itself),
             IndexKind::Global => Err(ApiError::validation(format!(
@@ -421,6 +413,29 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// Refuses a `Select` that does not agree with the request's other parameters. Query counts that among the violated
+/// constraints, Scan speaks of it plainly.
+fn check_select_alone(body: &Json<'_>, select: &str, kind: Kind) -> Result<(), ApiError> {
+    let mut projections = ["ProjectionExpression", "AttributesToGet"].into_iter();
+    let fault = match (projections.find(|name| body.get(name).is_some()), select) {
+        (Some(_), "SPECIFIC_ATTRIBUTES") => return Ok(()),
+        (Some(member), "COUNT") => format!("Cannot specify the {member} when choosing to get only the Count"),
+        (Some(member), _) => format!("Cannot specify the {member} when choosing to get {select}"),
+        (None, "SPECIFIC_ATTRIBUTES") => {
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+                .to_owned()
+        }
+        (None, "ALL_PROJECTED_ATTRIBUTES") if body.get("IndexName").is_none() => {
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
+        }
+        (None, _) => return Ok(()),
+    };
+    Err(ApiError::validation(match kind {
+        Kind::Query => format!("1 validation error detected: {fault}"),
+        Kind::Scan => fault,
+    }))
 }
 
 fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Result<(), ApiError> {
@@ -503,10 +518,11 @@ fn segment_range(body: &Json<'_>) -> KeyRange {
     let (Some(segment), Some(total)) = (number("Segment"), number("TotalSegments")) else {
         return KeyRange { start: Vec::new(), end: None };
     };
-    let place = |segment: u64| (SEGMENT_PLACES * segment).div_ceil(total);
-    let key = |place: u64| vec![(place >> 4) as u8, ((place & 0xF) << 4) as u8];
-    let end = place(segment + 1);
-    KeyRange { start: key(place(segment)), end: (end < SEGMENT_PLACES).then(|| key(end)) }
+    let bits = if total <= 1 << SEGMENT_BITS { SEGMENT_BITS } else { HASH_BITS };
+    let hash = |segment: u64| (segment << bits).div_ceil(total) << (HASH_BITS - bits);
+    let key = |hash: u64| hash.to_be_bytes()[size_of::<u64>() - rows::HASH_BYTES..].to_vec();
+    let end = hash(segment + 1);
+    KeyRange { start: key(hash(segment)), end: (end < 1 << HASH_BITS).then(|| key(end)) }
 }
 
 fn check_start_in_segment(body: &Json<'_>, range: &KeyRange, key: &[u8]) -> Result<(), ApiError> {
@@ -522,3 +538,6 @@ fn check_start_in_segment(body: &Json<'_>, range: &KeyRange, key: &[u8]) -> Resu
         number("Segment")
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,6 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn the_packed_form_has_an_exponent_and_pairs_of_digits() {
+        let packed = |text: &str| {
+            let mut out = Vec::new();
+            Number::parse(text).unwrap().write_packed(&mut out);
+            out
+        };
+        assert_eq!(packed("0"), [128]);
+        assert_eq!(packed("1"), [193, 2]);
+        assert_eq!(packed("10"), [193, 11]);
+        assert_eq!(packed("100"), [194, 2]);
+        assert_eq!(packed("123.4"), [194, 2, 24, 41]);
+        assert_eq!(packed("0.1"), [192, 11]);
+        assert_eq!(packed("0.001"), [191, 11]);
+        assert_eq!(packed("-1"), [62, 100, 102]);
+        assert_eq!(packed("-0.01"), [63, 100, 102]);
+        assert_eq!(packed("1e-130"), [128, 2]);
+        assert_eq!(packed("-5e-129"), [127, 51, 102]);
+        assert_eq!(packed(&format!("{}e88", "9".repeat(38))), [&[255][..], &[100; 19]].concat());
+    }
+
+    #[test]
     fn every_text_of_a_value_has_one_normal_form() {
         for (text, normal) in [
             ("1", "1"),
