@@ -627,3 +627,62 @@ fn a_million_segments_lie_side_by_side_from_the_first_hash_to_the_last() {
         assert_eq!(range(segment).end, Some(range(segment + 1).start));
     }
 }
+
+#[tokio::test]
+async fn an_index_may_have_several_partition_and_sort_attributes() {
+    let backend = Backend::new();
+    let element = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+    let index = [element("g", "HASH"), element("h", "HASH"), element("i", "RANGE"), element("j", "RANGE")];
+    let definitions =
+        ["p", "g", "h", "i", "j"].map(|name| json!({"AttributeName": name, "AttributeType": "S"}));
+    let table = json!({
+        "TableName": "several", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": definitions,
+        "KeySchema": [element("p", "HASH")],
+        "GlobalSecondaryIndexes": [
+            {"IndexName": "index", "KeySchema": index, "Projection": {"ProjectionType": "ALL"}},
+        ],
+    });
+    backend.ok(CreateTable, table).await;
+    for number in 0..16 {
+        let letter = |bit: u32| s(if number >> bit & 1 == 0 { "a" } else { "b" });
+        let item = json!({
+            "p": s(number.to_string()), "g": letter(0), "h": letter(1), "i": letter(2), "j": letter(3),
+        });
+        backend.put("several", item).await;
+    }
+    let query = |condition: &str| {
+        json!({
+            "TableName": "several", "IndexName": "index", "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": {":a": s("a")},
+        })
+    };
+    let found = backend.ok(Query, query("g = :a AND h = :a")).await;
+    assert_eq!(texts(&found, "p"), ["0", "8", "4", "12"]);
+    let found = backend.ok(Query, query("h = :a AND g = :a AND i = :a AND j > :a")).await;
+    assert_eq!(texts(&found, "p"), ["8"]);
+    let first = backend.ok(Query, with(&query("g = :a AND h = :a AND i > :a"), json!({"Limit": 1}))).await;
+    let last = json!({"p": s("4"), "g": s("a"), "h": s("a"), "i": s("b"), "j": s("a")});
+    assert_eq!(first["LastEvaluatedKey"], last);
+    let rest = with(&query("g = :a AND h = :a AND i > :a"), json!({"ExclusiveStartKey": last}));
+    assert_eq!(texts(&backend.ok(Query, rest).await, "p"), ["12"]);
+}
+
+#[tokio::test]
+async fn a_long_page_gives_way_between_its_steps() {
+    let backend = Backend::with_tables().await;
+    let names: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    for batch in names.chunks(25) {
+        let puts: Vec<Value> =
+            batch.iter().map(|name| json!({"PutRequest": {"Item": {"a": s(name)}}})).collect();
+        backend.ok(BatchWriteItem, json!({"RequestItems": {"hash": puts}})).await;
+    }
+    let mut reading = std::pin::pin!(backend.ok(Scan, json!({"TableName": "hash"})));
+    let mut pauses = 0;
+    let answer = std::future::poll_fn(|context| {
+        let polled = reading.as_mut().poll(context);
+        pauses += usize::from(polled.is_pending());
+        polled
+    })
+    .await;
+    assert_eq!((answer["Count"].as_u64(), pauses), (Some(250), 2));
+}
