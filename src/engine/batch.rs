@@ -279,7 +279,7 @@ impl Part {
         if !members.iter().all(|(name, _)| known(name)) {
             return None;
         }
-        let attributes = Attributes::of(request)?;
+        let attributes = Attributes::of(request).filter(|attributes| attributes.fit(&table.schema))?;
         let strong = match request.get("ConsistentRead") {
             None => false,
             Some(strong) => strong.boolean()?,

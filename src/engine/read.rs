@@ -69,6 +69,7 @@ impl Engine {
             true => Some(Attributes::All),
             false => Json::parse(&request.body).ok().as_ref().and_then(Attributes::of),
         };
+        let attributes = attributes.filter(|attributes| attributes.fit(&table.schema));
         let (Some(key), Some(attributes)) = (get.key.canonical_bytes(&table.schema.key), attributes) else {
             return self.bypass(&request, BypassReason::NotUnderstood).await;
         };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::cache::Image;
+use crate::model::TableSchema;
 use crate::model::expr::{Bindings, Paths, check_placeholders};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
@@ -43,6 +44,14 @@ impl Attributes {
             (None, Some(paths)) if names.is_none() => Some(Self::Of(paths)),
             _ => None,
         }
+    }
+
+    /// False when a path goes into a key attribute of the table or an index: the upstream refuses that, whatever is there.
+    pub(crate) fn fit(&self, schema: &TableSchema) -> bool {
+        let Self::Of(paths) = self else { return true };
+        let indexes = schema.indexes.iter().flat_map(|index| index.key.attributes());
+        let mut keys = schema.key.attributes().chain(indexes);
+        keys.all(|key| paths.nested_roots().all(|root| root != key.name))
     }
 
     /// The JSON of the wanted part; `None` when there is no item. `Some({})` is an item that has none of the attributes.

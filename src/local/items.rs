@@ -682,6 +682,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_condition_does_not_look_into_keys() {
+        let backend = Backend::with_tables().await;
+        let refusal = "Key attributes must be scalars; \
+                       list random access '[]' and map lookup '.' are not allowed: ";
+        let condition = |members: Value, expression: &str| {
+            let mut body = json!({"TableName": "range", "ConditionExpression": expression});
+            body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            body
+        };
+        let key = json!({"a": {"S": "x"}, "b": {"S": "x"}});
+        let into_key = "attribute_not_exists(b.c)";
+        let requests = [
+            (PutItem, json!({"Item": key})),
+            (DeleteItem, json!({"Key": key})),
+            (UpdateItem, json!({"Key": key})),
+        ];
+        for (operation, members) in requests {
+            let answer = backend.invalid(operation, condition(members.clone(), into_key)).await;
+            assert_eq!(answer, format!("{refusal}Key: b"), "{operation}");
+            let into_index_key = condition(members, "attribute_not_exists(d[0])");
+            assert_eq!(backend.invalid(operation, into_index_key).await, format!("{refusal}IndexKey: d"));
+        }
+    }
+
+    #[tokio::test]
     async fn writes_at_the_same_time_happen_one_after_the_other() {
         let backend = Arc::new(Backend::with_tables().await);
         let mut tasks = tokio::task::JoinSet::new();

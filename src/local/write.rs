@@ -225,6 +225,9 @@ impl ItemWrite {
     pub(crate) fn judge(self, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, LocalError> {
         let key = self.action.key(table)?;
         self.action.check_against(table)?;
+        if let Some(condition) = &self.condition {
+            keys::check_nested_roots(&table.schema, condition.nested_roots())?;
+        }
         let store_key = rows::item_key(&key);
         let mut old = Existing::read(table, &store_key, reads)?;
         if let Some(condition) = &self.condition {

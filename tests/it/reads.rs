@@ -64,6 +64,18 @@ async fn any_projection_is_served_from_the_whole_item() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_projection_into_a_key_is_left_to_the_upstream_though_the_item_is_cached() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let into_key = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n, id.n"}"#;
+    let refused = node.begin("GetItem", into_key).await;
+    let call = node.upstream.next(GetItem).await;
+    assert_eq!(call.body(), into_key);
+    call.answer("{}");
+    assert_eq!(refused.await.source, "bypass");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hit_consumes_no_capacity() {
     let mut node = Node::start().await;
     let asked = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ReturnConsumedCapacity":"INDEXES"}"#;
