@@ -122,8 +122,13 @@ impl Local {
 
     /// Answers one request.
     async fn handle(&self, request: &Request) -> Handled {
+        if request.operation == Operation::Unknown && request.body.is_empty() {
+            return Err(unsupported(request.operation).into());
+        }
         let body = Json::parse(&request.body).map_err(malformed)?;
-        shape::check(request.operation, &body)?;
+        if request.operation != Operation::Unknown {
+            shape::check(request.operation, &body)?;
+        }
         match request.operation {
             Operation::GetItem => self.get_item(&body),
             Operation::PutItem => self.put_item(&body).await,
@@ -203,4 +208,20 @@ fn unsupported(operation: Operation) -> ApiError {
         crate::model::ErrorCode::UnknownOperation,
         format!("The local backend does not support {operation}; use an upstream that does."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_operation_is_told_so_and_no_more_whatever_json_it_brings() {
+        let local = Local::in_memory(Settings::default());
+        for body in ["", "{}", "[]", "null", "7"] {
+            let answer = local.call(&Request::new(Operation::Unknown, body)).await.unwrap();
+            assert_eq!(answer.body, r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#);
+        }
+        let answer = local.call(&Request::new(Operation::Unknown, "{")).await.unwrap();
+        assert_eq!(answer.body, r#"{"__type":"com.amazon.coral.service#SerializationException"}"#);
+    }
 }
