@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::ItemCache;
 use crate::model::operation::OperationClass;
-use crate::model::{ApiError, ErrorCode};
+use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, Upstream, UpstreamError};
 use crate::wire::Json;
 
@@ -116,6 +116,16 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
+        if request.operation == Operation::GetItem
+            && let Some(served) = self.hit(&request)
+        {
+            return served;
+        }
+        // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
+        Box::pin(self.execute_past_hit(request)).await
+    }
+
+    async fn execute_past_hit(self: &Arc<Self>, request: Request) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead => self.read_items(request).await,
             OperationClass::PageRead | OperationClass::StrongRead => self.read_through(request).await,

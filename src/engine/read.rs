@@ -51,39 +51,38 @@ impl Engine {
         }
     }
 
+    /// The answer of a GetItem that memory has; `None` for every other, which [`Engine::get_item`] then looks at again.
+    pub(super) fn hit(&self, request: &Request) -> Option<Served> {
+        let get = GetItem::parse(&request.body)?;
+        if get.consistent_read == Some(true) {
+            return None;
+        }
+        let table = self.tables.get(&get.table_name.0)?;
+        table.policy.as_ref()?;
+        let key = get.key.canonical_bytes(&table.schema.key)?;
+        let attributes = wanted_attributes(&get, request, &table)?;
+        let hit = self.cache.lookup(&table.cached.address(&key), Instant::now())?;
+        let age_seconds = Some(hit.age.as_secs());
+        let found = Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None };
+        Some(show(&table, &attributes, get.return_consumed_capacity.unwrap_or_default(), found))
+    }
+
     async fn get_item(self: &Arc<Self>, request: Request) -> Served {
         let Some(get) = GetItem::parse(&request.body) else {
             return self.bypass(&request, BypassReason::NotUnderstood).await;
         };
-        let table = match self.tables.get(&get.table_name.0) {
-            Some(table) => table,
-            None => match self.learn(&get.table_name.0).await {
-                Some(table) => table,
-                None => return self.bypass(&request, BypassReason::UnknownTable).await,
-            },
+        let Some(table) = self.learn(&get.table_name.0).await else {
+            return self.bypass(&request, BypassReason::UnknownTable).await;
         };
         let Some(policy) = &table.policy else {
             return self.bypass(&request, BypassReason::Disabled).await;
         };
-        let attributes = match get.is_whole() {
-            true => Some(Attributes::All),
-            false => Json::parse(&request.body).ok().as_ref().and_then(Attributes::of),
-        };
-        let attributes = attributes.filter(|attributes| attributes.fit(&table.schema));
+        let attributes = wanted_attributes(&get, &request, &table);
         let (Some(key), Some(attributes)) = (get.key.canonical_bytes(&table.schema.key), attributes) else {
             return self.bypass(&request, BypassReason::NotUnderstood).await;
         };
         let consumed_kind = get.return_consumed_capacity.unwrap_or_default();
         let strong = get.consistent_read == Some(true);
-        if !strong && let Some(hit) = self.cache.lookup(&table.cached.address(&key), Instant::now()) {
-            let found = Found {
-                image: hit.image,
-                source: Source::Hit,
-                age_seconds: Some(hit.age.as_secs()),
-                consumed: None,
-            };
-            return show(&table, &attributes, consumed_kind, found);
-        }
         let mut key_json = Vec::with_capacity(64);
         get.key.write_json(&mut key_json);
         let wanted = Wanted {
@@ -245,6 +244,15 @@ impl Wanted {
         body.push(b'}');
         Request::new(Operation::GetItem, body)
     }
+}
+
+/// Which part of the item a GetItem asks for; `None` when the upstream would refuse it, or may.
+fn wanted_attributes(get: &GetItem<'_>, request: &Request, table: &KnownTable) -> Option<Attributes> {
+    if get.is_whole() {
+        return Some(Attributes::All);
+    }
+    let attributes = Attributes::of(&Json::parse(&request.body).ok()?)?;
+    attributes.fit(&table.schema).then_some(attributes)
 }
 
 /// What those who joined a fill are told of its failure: the answer that its leader got.

@@ -63,12 +63,13 @@ impl<S: Service, O: Observer> Frontend<S, O> {
                 Some(bytes) if body.is_end_stream() => {
                     Received { sent: bytes.len(), bytes, _reservation: None }
                 }
-                first => self.receive_slowly(headers, first, body).await?,
+                // Boxed, so that the future of a request whose body is there already stays small.
+                first => Box::pin(self.receive_slowly(headers, first, body)).await?,
             }
         };
         match headers.get(header::CONTENT_ENCODING) {
             Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"gzip") => {
-                self.decompress(received).await
+                Box::pin(self.decompress(received)).await
             }
             _ => Ok(received),
         }
