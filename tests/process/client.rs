@@ -1,7 +1,7 @@
 //! A running nearside and a plain HTTP client for it, both blocking.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,12 +14,11 @@ pub(crate) struct Nearside {
     pub(crate) start: Duration,
 }
 
-/// The program with its listeners on free ports.
-pub(crate) fn command(arguments: &[&str]) -> (Command, SocketAddr) {
-    let (address, admin) = (free_address(), free_address());
+/// The program with its listeners on ports that the kernel chooses when it binds them.
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
-    command.args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string()]).args(arguments);
-    (command, address)
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
+    command
 }
 
 /// Runs the program to its end.
@@ -33,14 +32,13 @@ impl Nearside {
     }
 
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let (mut command, address) = command(arguments);
         let begun = Instant::now();
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "nearside does not listen");
-            assert!(child.try_wait().unwrap().is_none(), "nearside ended at its start");
-            std::thread::yield_now();
-        }
+        let mut child = command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut greeting = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
+        let address = greeting.split("http://").nth(1).and_then(|rest| rest.split(';').next()?.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
+        TcpStream::connect(address).unwrap();
         Self { child, address, start: begun.elapsed() }
     }
 
@@ -108,8 +106,4 @@ impl Client {
         assert_eq!(status, 200, "{operation} {body}: {answer}");
         answer
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -31,14 +31,14 @@ fn an_address_off_loopback_needs_a_word_of_consent() {
 fn a_data_directory_serves_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let _first = Nearside::on_disk(directory.path());
-    let (mut second, _) = command(&["--data-dir", directory.path().to_str().unwrap()]);
+    let mut second = command(&["--data-dir", directory.path().to_str().unwrap()]);
     assert_refused(&second.output().unwrap(), 2, "in use");
 }
 
 #[test]
 fn a_data_directory_that_is_a_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (mut program, _) = command(&["--data-dir", file.path().to_str().unwrap()]);
+    let mut program = command(&["--data-dir", file.path().to_str().unwrap()]);
     assert_refused(&program.output().unwrap(), 2, file.path().to_str().unwrap());
 }
 
@@ -47,7 +47,7 @@ fn a_broken_config_names_line_key_and_the_nearest_known_key() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("nearside.toml");
     std::fs::write(&file, "[cache]\nmax_bytes = \"1MiB\"\nitem_tll = \"5m\"\n").unwrap();
-    let (mut program, _) = command(&["--in-memory", "--config", file.to_str().unwrap()]);
+    let mut program = command(&["--in-memory", "--config", file.to_str().unwrap()]);
     let output = program.output().unwrap();
     assert_refused(&output, 2, "item_tll");
     assert_refused(&output, 2, "item_ttl");
