@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::rarely::Rarely;
 use super::stall::Watched;
+use super::timer::ConnectionTimer;
 use super::{Frontend, Observer, Refusal, Service};
 
 /// The largest head of a request. hyper compares only when it has to read on, so a head may be one read larger. It is
@@ -26,23 +28,21 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let _open = Open::new(&*self.observer);
-        let service = service_fn(|request| {
-            let frontend = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(frontend.respond(request).await) }
-        });
+        let frontend = &*self;
+        let service =
+            service_fn(|request| async move { Ok::<_, Infallible>(frontend.respond(request).await) });
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             // Counts from the end of one answer, so it is the idle timeout as well.
             .header_read_timeout(self.settings.idle_timeout)
             .max_buf_size(HEAD_BYTES_MAX);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io)), service));
-        // A token of its own, because every poll of the connection looks at it and the parent is shared by all.
-        let draining = self.draining.child_token();
+        let draining = Rarely::new(self.draining.cancelled());
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => Some(ended),
-            () = draining.cancelled() => None,
+            () = draining => None,
         };
         let ended = match ended {
             Some(ended) => ended,

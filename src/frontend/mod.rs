@@ -19,9 +19,11 @@ mod body;
 mod connection;
 mod credentials;
 mod exchange;
+mod rarely;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 /// What answers requests: the engine, or a fake in tests.
 pub trait Service: Send + Sync + 'static {

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
@@ -79,9 +80,10 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     refusals: IntCounterVec,
-    tables: RwLock<HashMap<Box<str>, Arc<TableChildren>>>,
+    /// Read with every request and changed a hundred times at most, so that reading must not touch a shared count.
+    tables: ArcSwap<HashMap<Box<str>, Arc<TableChildren>>>,
     /// Of the tables beyond the bound.
-    other: Arc<TableChildren>,
+    other: TableChildren,
     latency_children: Children<Histogram>,
     upstream_children: Box<[OnceLock<Histogram>]>,
 }
@@ -154,8 +156,8 @@ impl Metrics {
             connections,
             connections_total,
             refusals,
-            tables: RwLock::default(),
-            other: Arc::new(Children::new()),
+            tables: ArcSwap::default(),
+            other: Children::new(),
             latency_children: Children::new(),
             upstream_children: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
         })
@@ -166,9 +168,10 @@ impl Metrics {
     pub fn answered(&self, operation: Operation, table: &str, source: &str, latency: Duration) {
         let source = SOURCES.iter().position(|known| *known == source).unwrap_or(SOURCES.len() - 1);
         let labels = [operation.name(), SOURCES[source]];
-        let (children, table) = self.table(table);
-        let counter = || self.requests.with_label_values(&[labels[0], table, labels[1]]);
-        children.get(operation, source, counter).inc();
+        self.with_table(table, |children, table| {
+            let counter = || self.requests.with_label_values(&[labels[0], table, labels[1]]);
+            children.get(operation, source, counter).inc();
+        });
         let histogram =
             self.latency_children.get(operation, source, || self.latencies.with_label_values(&labels));
         histogram.observe(latency.as_secs_f64());
@@ -227,19 +230,28 @@ impl Metrics {
         text
     }
 
-    /// The children of a table, and the value of its label.
-    fn table<'t>(&self, table: &'t str) -> (Arc<TableChildren>, &'t str) {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let (known, full) = (tables.get(table).cloned(), tables.len() >= TABLES_MAX);
-        drop(tables);
-        match known {
-            Some(children) => (children, table),
-            None if full => (Arc::clone(&self.other), OTHER),
+    /// Gives the children of a table and the value of its label.
+    fn with_table(&self, table: &str, count: impl FnOnce(&TableChildren, &str)) {
+        let tables = self.tables.load();
+        match tables.get(table) {
+            Some(children) => count(children, table),
+            None if tables.len() >= TABLES_MAX => count(&self.other, OTHER),
             None => {
-                let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-                (tables.entry(table.into()).or_insert_with(|| Arc::new(Children::new())).clone(), table)
+                self.add_table(table);
+                self.with_table(table, count);
             }
         }
+    }
+
+    fn add_table(&self, table: &str) {
+        self.tables.rcu(|known| {
+            let mut grown = HashMap::clone(known);
+            // Others may have filled it meanwhile.
+            if grown.len() < TABLES_MAX {
+                grown.entry(table.into()).or_insert_with(|| Arc::new(Children::new()));
+            }
+            grown
+        });
     }
 }
 

@@ -1,0 +1,77 @@
+//! The clock of one connection, made for deadlines that are set with every request and hardly ever met.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt;
+
+/// hyper makes a timer for each request's head and drops it when the head is there. The runtime's timers stand in a wheel
+/// under a lock that all connections share; here one of them serves all deadlines of a connection, and is set anew only
+/// when it goes off, or for an earlier deadline.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConnectionTimer(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
+
+/// One deadline. A connection waits for one at a time.
+#[derive(Debug)]
+struct Deadline {
+    timer: ConnectionTimer,
+    at: tokio::time::Instant,
+}
+
+impl rt::Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(Deadline { timer: self.clone(), at: deadline.into() })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into()
+    }
+}
+
+impl rt::Sleep for Deadline {}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.at)));
+        if sleep.deadline() > self.at {
+            sleep.as_mut().reset(self.at);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if sleep.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(self.at);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::rt::Timer;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_are_met_whatever_the_order_in_which_they_are_set() {
+        let timer = ConnectionTimer::default();
+        let begun = tokio::time::Instant::now();
+        let mut dropped = timer.sleep(Duration::from_secs(20));
+        let polled = std::future::poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
+        drop(dropped);
+        for (seconds, end) in [(30, 30), (5, 35), (1, 36), (100, 136)] {
+            timer.sleep(Duration::from_secs(seconds)).await;
+            assert_eq!(begun.elapsed().as_secs(), end);
+        }
+    }
+}
