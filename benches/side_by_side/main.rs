@@ -1,8 +1,10 @@
 //! Nearside beside the floor, in one run: requests per second, server CPU per request, p50 and p99.
 //!
-//! `cargo bench --bench side_by_side [-- SECONDS [hot]]`; `hot` measures puts, uncached reads and hits only. The floor is a bare hyper server that reads the same requests and answers
-//! the same bytes; both are processes of their own, so that their CPU can be read from `/proc`. Every figure is a ratio
-//! to the floor measured in the same round; rounds alternate, and the median round is printed.
+//! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `scan` and `memory`,
+//! and without any all are measured. The floor is a bare hyper server that reads the same requests and answers the same
+//! bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate, each ratio is of
+//! two neighbouring rounds, and every figure is the median over the rounds: another process that takes the processor for a
+//! while spoils one round and not the result.
 
 mod floor;
 mod load;
@@ -16,28 +18,34 @@ use process::Server;
 
 /// Keep-alive connections of the load.
 const CONNECTIONS: usize = 64;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// How many different items the misses walk through.
 const ITEMS: usize = 200_000;
+/// How many different items the hits and the strong reads walk through.
+const HOT_ITEMS: usize = 1000;
 /// How many items the memory figure caches.
 const MEMORY_ITEMS: usize = 1_000_000;
+/// What can be measured.
+const PARTS: [&str; 6] = ["put", "strong", "hit", "miss", "scan", "memory"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(position) = arguments.iter().position(|argument| argument == "--floor") {
         return floor::serve(&arguments[position + 1], &arguments[position + 2]);
     }
-    let seconds = arguments.iter().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(3.0);
+    let seconds = arguments.iter().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2.0);
+    let parts: Vec<&str> =
+        PARTS.into_iter().filter(|part| arguments.iter().any(|argument| argument == part)).collect();
+    let parts = if parts.is_empty() { PARTS.to_vec() } else { parts };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-    let hot = arguments.iter().any(|argument| argument == "hot");
-    runtime.block_on(run(Duration::from_secs_f64(seconds), hot));
+    runtime.block_on(run(Duration::from_secs_f64(seconds), &parts));
 }
 
-async fn run(duration: Duration, hot: bool) {
+async fn run(duration: Duration, parts: &[&str]) {
     let nearside = Server::nearside(&["--in-memory"]).await;
     let load = Load { connections: CONNECTIONS, duration };
-    load::create_table(nearside.address, "Bench").await;
+    load::fill(nearside.address, "Bench", HOT_ITEMS).await;
     println!(
         "{ROUNDS} rounds of {:.1} s each, {CONNECTIONS} keep-alive connections, items of 300 bytes",
         duration.as_secs_f64()
@@ -46,35 +54,46 @@ async fn run(duration: Duration, hot: bool) {
         "{:<26} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9}",
         "", "requests/s", "CPU µs/req", "p50 µs", "p99 µs", "CPU ×", "p99 ×"
     );
-
-    compare(&nearside, &load, "PutItem", Rc::new(|n| load::put_item("Bench", n % ITEMS))).await;
-    let strong: Numbered = Rc::new(|n| load::get_item("Bench", n % 1000, true));
-    compare(&nearside, &load, "GetItem, strong", Rc::clone(&strong)).await;
-    compare(&nearside, &load, "GetItem, hit", Rc::new(|n| load::get_item("Bench", n % 1000, false))).await;
-    if hot {
-        return;
+    let strong: Numbered = Rc::new(|n| load::get_item("Bench", n % HOT_ITEMS, true));
+    for part in parts {
+        match *part {
+            "put" => {
+                compare(&nearside, &load, "PutItem", Rc::new(|n| load::put_item("Bench", n % ITEMS))).await;
+            }
+            "strong" => compare(&nearside, &load, "GetItem, strong", Rc::clone(&strong)).await,
+            "hit" => {
+                load::get_all(nearside.address, "Bench", HOT_ITEMS).await;
+                let request = Rc::new(|n| load::get_item("Bench", n % HOT_ITEMS, false));
+                compare(&nearside, &load, "GetItem, hit", request).await;
+            }
+            "miss" => misses(&load).await,
+            "scan" => {
+                load::fill(nearside.address, "Big", 100_000).await;
+                scan_beside(&nearside, &load, &strong).await;
+            }
+            _ => fill_memory().await,
+        }
     }
+}
 
-    // A budget far below the items keeps every read a miss, with the eviction that a full cache pays.
-    let small = std::env::temp_dir().join("nearside-bench.toml");
-    std::fs::write(&small, "[cache]\nmax_bytes = \"4MiB\"\n").expect("the temporary directory is writable");
-    let cold = Server::nearside(&["--in-memory", "--config", &small.to_string_lossy()]).await;
-    load::fill(cold.address, "Cold", ITEMS).await;
-    compare(&cold, &load, "GetItem, miss", Rc::new(|n| load::get_item("Cold", n % ITEMS, false))).await;
-    drop(cold);
+/// A budget far below the items keeps every read a miss, with the eviction that a full cache pays.
+async fn misses(load: &Load) {
+    let config = config_file("small", "[cache]\nmax_bytes = \"4MiB\"\n");
+    let server = Server::nearside(&["--in-memory", "--config", &config]).await;
+    load::fill(server.address, "Cold", ITEMS).await;
+    compare(&server, load, "GetItem, miss", Rc::new(|n| load::get_item("Cold", n % ITEMS, false))).await;
+}
 
-    load::fill(nearside.address, "Big", 100_000).await;
-    scan_beside(&nearside, &load, &strong).await;
-    fill_memory(nearside).await;
+fn config_file(name: &str, text: &str) -> String {
+    let file = std::env::temp_dir().join(format!("nearside-bench-{name}.toml"));
+    std::fs::write(&file, text).expect("the temporary directory is writable");
+    file.to_string_lossy().into_owned()
 }
 
 /// How much memory a million cached items take, above what the store and the idle process take.
-async fn fill_memory(nearside: Server) {
-    drop(nearside);
-    let config = std::env::temp_dir().join("nearside-bench.toml");
-    std::fs::write(&config, "[cache]\nmax_bytes = \"2GiB\"\nitem_ttl = \"1h\"\n")
-        .expect("the temporary directory is writable");
-    let server = Server::nearside(&["--in-memory", "--config", &config.to_string_lossy()]).await;
+async fn fill_memory() {
+    let config = config_file("large", "[cache]\nmax_bytes = \"2GiB\"\nitem_ttl = \"1h\"\n");
+    let server = Server::nearside(&["--in-memory", "--config", &config]).await;
     load::fill(server.address, "Wide", MEMORY_ITEMS).await;
     let before = server.resident_bytes();
     load::get_all(server.address, "Wide", MEMORY_ITEMS).await;
@@ -97,31 +116,45 @@ async fn compare(nearside: &Server, load: &Load, title: &str, request: Numbered)
         let ours = load.run(nearside, &request).await;
         rounds.push((bare, ours));
     }
-    rounds.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-    let (bare, ours) = &rounds[ROUNDS / 2];
-    print_row(&format!("{title}: floor"), bare, None);
-    print_row(title, ours, Some(bare));
+    print_rows(&format!("{title}: floor"), title, &rounds);
 }
 
 /// How much a full Scan beside them costs uncached reads.
 async fn scan_beside(nearside: &Server, load: &Load, request: &Numbered) {
-    let alone = load.run(nearside, request).await;
-    let scanning = tokio::spawn(load::scan_for_ever(nearside.address, "Big"));
-    let beside = load.run(nearside, request).await;
-    scanning.abort();
-    print_row("GetItem, alone", &alone, None);
-    print_row("GetItem, beside a Scan", &beside, Some(&alone));
-}
-
-fn ratio((bare, ours): &(Measured, Measured)) -> f64 {
-    ours.cpu_us / bare.cpu_us
-}
-
-fn print_row(title: &str, measured: &Measured, floor: Option<&Measured>) {
-    let Measured { requests_per_second, cpu_us, p50_us, p99_us, .. } = measured;
-    print!("{title:<26} {requests_per_second:>10.0} {cpu_us:>12.2} {p50_us:>9.0} {p99_us:>9.0}");
-    match floor {
-        Some(floor) => println!(" {:>9.2} {:>9.2}", cpu_us / floor.cpu_us, p99_us / floor.p99_us),
-        None => println!(),
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let alone = load.run(nearside, request).await;
+        let scanning = tokio::spawn(load::scan_for_ever(nearside.address, "Big"));
+        let beside = load.run(nearside, request).await;
+        scanning.abort();
+        rounds.push((alone, beside));
     }
+    print_rows("GetItem, alone", "GetItem, beside a Scan", &rounds);
+}
+
+/// Prints the two sides of the rounds, one below the other, and the second's ratios to the first.
+fn print_rows(first: &str, second: &str, rounds: &[(Measured, Measured)]) {
+    print_figures(first, rounds.iter().map(|(first, _)| first));
+    println!();
+    print_figures(second, rounds.iter().map(|(_, second)| second));
+    let cpu = median(rounds.iter().map(|(first, second)| second.cpu_us / first.cpu_us));
+    let p99 = median(rounds.iter().map(|(first, second)| second.p99_us / first.p99_us));
+    println!(" {cpu:>9.2} {p99:>9.2}");
+}
+
+fn print_figures<'a>(title: &str, rounds: impl Iterator<Item = &'a Measured> + Clone) {
+    let figure = |read: fn(&Measured) -> f64| median(rounds.clone().map(read));
+    print!(
+        "{title:<26} {:>10.0} {:>12.2} {:>9.0} {:>9.0}",
+        figure(|round| round.requests_per_second),
+        figure(|round| round.cpu_us),
+        figure(|round| round.p50_us),
+        figure(|round| round.p99_us)
+    );
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
