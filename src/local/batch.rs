@@ -9,16 +9,16 @@ use std::sync::Arc;
 use crate::model::{ApiError, Item};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_string;
+use crate::wire::keys::{self, KeySource};
 
 use super::answer::{ObjectWriter, write_array, write_map};
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
 use super::catalog::{Catalog, Table};
-use super::expressions::refuse_mixture;
 use super::items::{
     Selection, has_collections, required, wants_collection_metrics, write_collection_metrics,
 };
-use super::keys::{self, KeySource};
 use super::rows::{self, Row};
 use super::store::{Snapshot, StoreError, Writes};
 use super::write::{Action, ItemWrite, Judged, NewItem, OnFailure};

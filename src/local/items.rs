@@ -9,13 +9,13 @@ use crate::model::expr::{Bindings, Condition, Context, Paths, Update};
 use crate::model::schema::IndexKind;
 use crate::model::{ApiError, Item};
 use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::expressions::{Placeholders, refuse_mixture};
+use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, legacy};
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
 use super::catalog::Table;
-use super::expressions::{Placeholders, refuse_mixture};
-use super::keys::{self, KeySource};
 use super::rows::{self, Row};
 use super::store::{StoreError, Writes};
 use super::write::{Action, Existing, ItemChange, ItemWrite, Judged, NewItem, OnFailure};

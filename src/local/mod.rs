@@ -17,9 +17,7 @@ mod query;
 
 pub(crate) mod answer;
 pub(crate) mod capacity;
-pub(crate) mod expressions;
 pub(crate) mod indexes;
-pub(crate) mod keys;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -30,6 +28,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::model::{ApiError, Operation};
 use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
 use catalog::{Catalog, LoadError};
@@ -136,8 +135,8 @@ impl Local {
             Operation::DeleteItem => self.delete_item(&body).await,
             Operation::BatchGetItem => self.batch_get_item(&body),
             Operation::BatchWriteItem => self.batch_write_item(&body).await,
-            Operation::Query => self.query(&body).await,
-            Operation::Scan => self.scan(&body).await,
+            Operation::Query => self.read_page(PageKind::Query, &body).await,
+            Operation::Scan => self.read_page(PageKind::Scan, &body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
             Operation::UpdateTable => self.update_table(&body).await,

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use crate::model::expr::{Condition, Paths};
 use crate::model::{IndexSchema, Item};
 use crate::wire::attribute::write_item;
+use crate::wire::page::{Output, PageRequest, RowSource};
 
 use super::LocalError;
 use super::capacity::{Consistency, Consumed, Units};
@@ -24,38 +24,19 @@ const STEP_ROWS: usize = 100;
 const STEP_BYTES: usize = 64 * 1024;
 
 /// What a page reads.
-pub(super) struct PageRequest<'a> {
+pub(super) struct PagePlan<'a> {
     pub(super) table: &'a Table,
     /// The index that is read instead of the table's items, and where its entries are.
     pub(super) index: Option<(&'a IndexSchema, Space)>,
+    /// What is left of the request's range behind its starting key.
     pub(super) range: KeyRange,
-    pub(super) direction: Direction,
-    /// The most rows that are looked at.
-    pub(super) limit: Option<usize>,
-    pub(super) filter: Option<Condition>,
-    pub(super) output: Output,
-    pub(super) source: RowSource,
-    pub(super) consistency: Consistency,
+    pub(super) request: PageRequest,
 }
 
-/// What a page gives of each row that passes.
-#[derive(Debug)]
-pub(super) enum Output {
-    /// Nothing but the count.
-    Count,
-    /// The whole row.
-    Rows,
-    /// What lies at these paths.
-    Paths(Paths),
-}
-
-/// Where the rows' attributes come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RowSource {
-    /// From what is read.
-    Itself,
-    /// From the table's items, which a local index lacks in part.
-    Table,
+impl PagePlan<'_> {
+    fn consistency(&self) -> Consistency {
+        if self.request.consistent { Consistency::Strong } else { Consistency::Eventual }
+    }
 }
 
 /// A page that was read.
@@ -71,7 +52,7 @@ pub(super) struct Page {
 
 /// A page under way.
 struct Reading<'a> {
-    request: &'a PageRequest<'a>,
+    plan: &'a PagePlan<'a>,
     snapshot: &'a Snapshot,
     items: Vec<u8>,
     count: usize,
@@ -88,9 +69,9 @@ struct Reading<'a> {
 ///
 /// # Errors
 /// Only when the store broke.
-pub(super) async fn read(request: &PageRequest<'_>, snapshot: &Snapshot) -> Result<Page, LocalError> {
+pub(super) async fn read(plan: &PagePlan<'_>, snapshot: &Snapshot) -> Result<Page, LocalError> {
     let mut reading = Reading {
-        request,
+        plan,
         snapshot,
         items: Vec::new(),
         count: 0,
@@ -100,7 +81,7 @@ pub(super) async fn read(request: &PageRequest<'_>, snapshot: &Snapshot) -> Resu
         fetched: Units::default(),
         last: None,
     };
-    let mut range = request.range.clone();
+    let mut range = plan.range.clone();
     while !reading.is_full() && reading.step(&range)? {
         range = reading.rest(range);
         tokio::task::yield_now().await;
@@ -111,7 +92,8 @@ pub(super) async fn read(request: &PageRequest<'_>, snapshot: &Snapshot) -> Resu
 impl Reading<'_> {
     /// True when no further row may be looked at.
     fn is_full(&self) -> bool {
-        self.all_bytes() >= PAGE_BYTES_MAX || self.request.limit.is_some_and(|limit| self.scanned >= limit)
+        self.all_bytes() >= PAGE_BYTES_MAX
+            || self.plan.request.limit.is_some_and(|limit| self.scanned >= limit)
     }
 
     /// Fetched items count too: a page of small index entries must not become an answer of any size.
@@ -121,8 +103,8 @@ impl Reading<'_> {
 
     /// Looks at some rows; false when the range has no more.
     fn step(&mut self, range: &KeyRange) -> Result<bool, LocalError> {
-        let space = self.request.index.map_or(self.request.table.items, |(_, space)| space);
-        let (snapshot, direction) = (self.snapshot, self.request.direction);
+        let space = self.plan.index.map_or(self.plan.table.items, |(_, space)| space);
+        let (snapshot, direction) = (self.snapshot, self.plan.request.direction);
         let (rows_before, bytes_before) = (self.scanned, self.all_bytes());
         let mut more = false;
         let mut failure = None;
@@ -147,8 +129,8 @@ impl Reading<'_> {
     fn look_at(&mut self, value: &[u8]) -> Result<(), LocalError> {
         self.scanned += 1;
         self.bytes += rows::size_bytes(value);
-        let request = self.request;
-        if let (None, RowSource::Itself, Output::Rows) = (&request.filter, request.source, &request.output) {
+        let request = &self.plan.request;
+        if let (None, RowSource::Itself, Output::Rows) = (&request.filter, request.rows, &request.output) {
             self.begin_item();
             self.items.extend_from_slice(rows::json_text(value));
             return Ok(());
@@ -158,7 +140,7 @@ impl Reading<'_> {
             return Ok(());
         }
         let mut item = Row::new(Bytes::copy_from_slice(value))?.item()?;
-        if request.source == RowSource::Table {
+        if request.rows == RowSource::Table {
             item = self.fetch(item)?;
         }
         if request.filter.as_ref().is_some_and(|filter| !filter.holds(Some(&item))) {
@@ -180,12 +162,12 @@ impl Reading<'_> {
 
     /// The table's whole item behind an index entry.
     fn fetch(&mut self, entry: Item) -> Result<Item, LocalError> {
-        let table = self.request.table;
+        let table = self.plan.table;
         let Ok(key) = table.schema.key.key_of(&entry) else { return Ok(entry) };
         let Some(row) = self.snapshot.get(table.items, &rows::item_key(&key))? else { return Ok(entry) };
         let row = Row::new(row)?;
         self.fetched_bytes += row.size_bytes();
-        self.fetched += Units::read(row.size_bytes(), self.request.consistency);
+        self.fetched += Units::read(row.size_bytes(), self.plan.consistency());
         Ok(row.item()?)
     }
 
@@ -199,7 +181,7 @@ impl Reading<'_> {
     /// What is left of the range behind the last row.
     fn rest(&self, range: KeyRange) -> KeyRange {
         let Some((last, _)) = &self.last else { return range };
-        behind(range, last, self.request.direction)
+        behind(range, last, self.plan.request.direction)
     }
 
     fn finish(self) -> Result<Page, LocalError> {
@@ -207,10 +189,10 @@ impl Reading<'_> {
             Some((_, value)) => Some(Row::new(value.clone())?.item()?),
             None => None,
         };
-        let request = self.request;
+        let plan = self.plan;
         let mut consumed = Consumed::default();
-        let read = Units::read(self.bytes, request.consistency);
-        match request.index {
+        let read = Units::read(self.bytes, plan.consistency());
+        match plan.index {
             None => consumed.add_table(read),
             Some((index, _)) => {
                 consumed.add_index(index, read);

@@ -6,8 +6,8 @@
 //! (`u32`, little endian) and then its JSON text, ready to be sent.
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
 
+use crate::model::placement::{PlacementHash, placement_hash};
 use crate::model::value::{Item, item_size_bytes};
 use crate::model::{Key, KeyValue};
 use crate::wire::Json;
@@ -15,35 +15,11 @@ use crate::wire::attribute::{item_from_json, write_item};
 
 use super::store::StoreError;
 
-/// How many bytes of hash a key begins with.
-pub const HASH_BYTES: usize = 3;
 const SIZE_BYTES: usize = 4;
 
-/// The hash that places a partition in the scan order: MD5 over a constant and the plain bytes of the partition values, as the
-/// service was observed to do (dynalite found and records it), so that scans and segments agree with it.
-pub fn partition_hash(partition: &[KeyValue]) -> [u8; HASH_BYTES] {
-    hash(partition.iter())
-}
-
 /// The hash that orders index entries of equal keys: over the item's whole key, as the service was observed to do.
-fn tie_hash(key: &Key) -> [u8; HASH_BYTES] {
-    hash(key.partition().iter().chain(key.sort()))
-}
-
-fn hash<'a>(values: impl Iterator<Item = &'a KeyValue>) -> [u8; HASH_BYTES] {
-    let mut digest = Md5::new_with_prefix(b"Outliers");
-    for value in values {
-        match value {
-            KeyValue::S(text) => digest.update(text.as_bytes()),
-            KeyValue::B(bytes) => digest.update(bytes),
-            KeyValue::N(number) => {
-                let mut packed = Vec::with_capacity(24);
-                number.write_packed(&mut packed);
-                digest.update(&packed);
-            }
-        }
-    }
-    digest.finalize().first_chunk().copied().unwrap_or_default()
+fn tie_hash(key: &Key) -> PlacementHash {
+    placement_hash(key.partition().iter().chain(key.sort()))
 }
 
 /// The store key of an item.
@@ -64,7 +40,7 @@ pub fn entry_key(index_key: &Key, table_key: &Key) -> Vec<u8> {
 /// What every store key of a partition begins with, and no other.
 pub fn partition_prefix(partition: &[KeyValue]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.extend_from_slice(&partition_hash(partition));
+    out.extend_from_slice(&placement_hash(partition));
     partition.iter().for_each(|value| value.write_sortable(&mut out));
     out
 }

@@ -9,12 +9,12 @@ use crate::model::expr::{Condition, Path, Paths, Step, Update};
 use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Key};
 use crate::wire::Json;
 use crate::wire::attribute::{LEVELS_MAX, check_name};
+use crate::wire::keys::{self, IndexKeySource, KeySource};
 
 use super::LocalError;
 use super::capacity::{Consumed, Units};
 use super::catalog::Table;
 use super::indexes::{self, EntryChange};
-use super::keys::{self, IndexKeySource, KeySource};
 use super::rows::{self, Row};
 use super::store::{Reads, StoreError, Writes};
 

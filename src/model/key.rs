@@ -26,6 +26,16 @@ pub struct Key {
     sort: Vec<KeyValue>,
 }
 
+/// Which way keys are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Ascending keys.
+    #[default]
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
 /// Why attributes are not a key of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
@@ -133,8 +143,14 @@ impl Key {
     /// Appends the canonical bytes of the partition values alone: a prefix of [`Key::canonical_bytes`], and of no other
     /// partition's.
     pub fn write_partition(&self, out: &mut Vec<u8>) {
-        self.partition.iter().for_each(|value| value.write_sortable(out));
+        partition_bytes(&self.partition, out);
     }
+}
+
+/// Appends the canonical bytes of a partition: equal for equal values only, and of no two partitions of a table or index are
+/// one's a prefix of the other's.
+pub fn partition_bytes(partition: &[KeyValue], out: &mut Vec<u8>) {
+    partition.iter().for_each(|value| value.write_sortable(out));
 }
 
 /// Appends bytes so that order is kept and the end is known: a zero byte becomes `00 FF`, the end is `00 00`.

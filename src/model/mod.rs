@@ -6,6 +6,7 @@ pub mod number;
 pub mod value;
 
 pub mod key;
+pub mod placement;
 pub mod schema;
 
 pub mod error;

@@ -3,8 +3,13 @@
 pub mod json;
 
 pub mod attribute;
-pub mod legacy;
-pub mod request;
 pub mod shape;
+
+pub mod expressions;
+pub mod keys;
+pub mod legacy;
+
+pub mod page;
+pub mod request;
 
 pub use json::Json;

@@ -33,6 +33,14 @@ pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
     members.map_or(Ok(()), |members| constraints::check_body(members, body))
 }
 
+/// True when every member of the body is one that the operation's shape has. The service passes over others; who wants to
+/// know the whole meaning of a request must not.
+pub fn knows_members(operation: Operation, body: &Json<'_>) -> bool {
+    let known = table::members(operation).unwrap_or_default();
+    let mut members = body.members().unwrap_or_default().iter();
+    members.all(|(name, _)| known.iter().any(|member| member.name == name))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

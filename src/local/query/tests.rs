@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::local::testing::Backend;
 use crate::model::Operation::{self, BatchWriteItem, CreateTable, DeleteItem, Query, Scan};
-use crate::wire::Json;
 
 const REPLAY: &str = "NEARSIDE_TEST_SEED";
 
@@ -612,20 +611,6 @@ async fn very_many_segments_still_have_each_item_once() {
         }
     }
     assert_eq!(holders, 1);
-}
-
-#[test]
-fn a_million_segments_lie_side_by_side_from_the_first_hash_to_the_last() {
-    let range = |segment: u32| {
-        let body = format!(r#"{{"Segment":{segment},"TotalSegments":1000000}}"#);
-        super::segment_range(&Json::parse(body.as_bytes()).unwrap())
-    };
-    assert_eq!(range(0).start, [0; 3]);
-    assert_eq!(range(999_999).end, None);
-    for segment in [0, 1, 4095, 4096, 999_998] {
-        assert!(!range(segment).is_empty());
-        assert_eq!(range(segment).end, Some(range(segment + 1).start));
-    }
 }
 
 #[tokio::test]

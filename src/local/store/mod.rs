@@ -15,18 +15,11 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
+pub use crate::model::key::Direction;
+
 /// One ordered space of keys: the catalog, a table's items, or an index's entries. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Space(pub u64);
-
-/// The direction of a range read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Ascending keys.
-    Forward,
-    /// Descending keys.
-    Backward,
-}
 
 /// A stretch of keys: from `start` (included) to `end` (excluded; `None` is the space's end).
 #[derive(Clone, Debug, PartialEq, Eq)]

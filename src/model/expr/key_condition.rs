@@ -7,7 +7,7 @@ use super::condition::{Operand, Test, ordering, parse_test};
 use super::parser::Comparator;
 use super::resolve::refusal;
 use super::{Bindings, Path};
-use crate::model::key::KeyError;
+use crate::model::key::{KeyError, partition_bytes};
 use crate::model::schema::{KeyAttribute, KeyRole};
 use crate::model::{ApiError, AttributeValue, KeySchema, KeyValue};
 
@@ -41,6 +41,46 @@ pub struct KeyInterval {
     pub sort_equal: Vec<KeyValue>,
     /// The stretch of the next sort attribute after those.
     pub sort: SortInterval,
+}
+
+impl KeyInterval {
+    /// True when the interval reads its whole partition.
+    pub fn is_whole_partition(&self) -> bool {
+        self.sort == SortInterval::All && self.sort_equal.is_empty()
+    }
+
+    /// True when the interval reads keys with these sort values, were they in its partition.
+    pub fn admits_sort(&self, sort: &[KeyValue]) -> bool {
+        sort.starts_with(&self.sort_equal)
+            && match sort.get(self.sort_equal.len()) {
+                Some(value) => self.sort.admits(value),
+                None => self.sort == SortInterval::All,
+            }
+    }
+
+    /// Appends the canonical bytes of the partition, as [`partition_bytes`] gives them.
+    pub fn write_partition(&self, out: &mut Vec<u8>) {
+        partition_bytes(&self.partition, out);
+    }
+}
+
+impl SortInterval {
+    fn admits(&self, value: &KeyValue) -> bool {
+        match self {
+            Self::All => true,
+            Self::Equal(bound) => value == bound,
+            Self::Less(bound) => value < bound,
+            Self::LessOrEqual(bound) => value <= bound,
+            Self::Greater(bound) => value > bound,
+            Self::GreaterOrEqual(bound) => value >= bound,
+            Self::Between(low, high) => low <= value && value <= high,
+            Self::BeginsWith(prefix) => match (value, prefix) {
+                (KeyValue::S(text), KeyValue::S(prefix)) => text.starts_with(prefix.as_str()),
+                (KeyValue::B(bytes), KeyValue::B(prefix)) => bytes.starts_with(prefix),
+                _ => false,
+            },
+        }
+    }
 }
 
 /// A stretch of one sort attribute's values.

@@ -11,7 +11,7 @@ use crate::wire::attribute::value_from_json;
 
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
-pub(crate) struct Placeholders {
+pub struct Placeholders {
     names: Option<BTreeMap<String, String>>,
     values: Option<BTreeMap<String, AttributeValue>>,
 }
@@ -21,7 +21,7 @@ impl Placeholders {
     ///
     /// # Errors
     /// The service's own for empty maps, keys that are no placeholders, and values that are none.
-    pub(crate) fn parse(body: &Json<'_>) -> Result<Self, ApiError> {
+    pub fn parse(body: &Json<'_>) -> Result<Self, ApiError> {
         let names = body.get("ExpressionAttributeNames").and_then(Json::members).map(|members| {
             let texts = members.iter().filter_map(|(name, value)| Some((name.to_string(), value.text()?)));
             texts.map(|(placeholder, name)| (placeholder, name.to_owned())).collect()
@@ -46,7 +46,7 @@ impl Placeholders {
     }
 
     /// The same for the expression parsers.
-    pub(crate) fn bindings(&self) -> Bindings<'_> {
+    pub fn bindings(&self) -> Bindings<'_> {
         Bindings::new(self.names.as_ref(), self.values.as_ref())
     }
 }
@@ -60,7 +60,7 @@ fn invalid_value(placeholder: &str, error: &ApiError) -> ApiError {
 
 /// Refuses a request that mixes expressions with their legacy twins, or that brings names or values without an expression
 /// to use them. `expressions` and `legacy` are the operation's members of either kind, in the service's order.
-pub(crate) fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) -> Result<(), ApiError> {
+pub fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) -> Result<(), ApiError> {
     let present = |members: &[&str]| -> Vec<String> {
         members
             .iter()

@@ -7,7 +7,7 @@ use crate::model::{ApiError, IndexSchema, Item, Key, KeySchema, KeyValue, TableS
 
 /// Where a key stands in a request; the service words its errors by that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeySource {
+pub enum KeySource {
     /// A `Key` member: exactly the key attributes.
     KeyMember,
     /// The `Item` of a PutItem.
@@ -18,7 +18,7 @@ pub(crate) enum KeySource {
 
 /// What brings a value to a secondary index's key attribute; the service words its errors by that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IndexKeySource {
+pub enum IndexKeySource {
     /// The item or legacy update of the request has it.
     Request,
     /// An update expression has computed it.
@@ -29,7 +29,7 @@ pub(crate) enum IndexKeySource {
 ///
 /// # Errors
 /// The service's own for a key that is not the schema's.
-pub(crate) fn key_from(schema: &KeySchema, attributes: &Item, source: KeySource) -> Result<Key, ApiError> {
+pub fn key_from(schema: &KeySchema, attributes: &Item, source: KeySource) -> Result<Key, ApiError> {
     let key = match source {
         KeySource::KeyMember => schema.key_exactly(attributes),
         KeySource::Item | KeySource::BatchItem => schema.key_of(attributes),
@@ -83,7 +83,7 @@ fn kind_name(value: Option<&AttributeValue>) -> &'static str {
 /// # Errors
 /// The service's own. Of several indexes it names the first by name; a wrong type goes before an empty value, and that
 /// before a long one.
-pub(crate) fn check_index_keys(
+pub fn check_index_keys(
     schema: &TableSchema,
     item: &Item,
     source: IndexKeySource,
@@ -156,11 +156,7 @@ fn index_refusal(error: KeyError, index: &IndexSchema, item: &Item, source: Inde
 ///
 /// # Errors
 /// The service's own. Of several indexes it names the first by name.
-pub(crate) fn check_index_type(
-    schema: &TableSchema,
-    attribute: &str,
-    type_name: &str,
-) -> Result<(), ApiError> {
+pub fn check_index_type(schema: &TableSchema, attribute: &str, type_name: &str) -> Result<(), ApiError> {
     let mismatches = schema.indexes.iter().filter_map(|index| {
         let mut key = index.key.attributes();
         let key = key.find(|key| key.name == attribute && key.scalar_type.name() != type_name)?;
@@ -182,7 +178,7 @@ fn index_type_mismatch(attribute: &str, expected: ScalarType, actual: &str, inde
 
 /// Refuses a document path that goes into a key attribute of the table or an index: keys are scalars. `nested` are the roots
 /// of the paths that go deeper than their first name.
-pub(crate) fn check_nested_roots<'a>(
+pub fn check_nested_roots<'a>(
     schema: &TableSchema,
     nested: impl Iterator<Item = &'a str>,
 ) -> Result<(), ApiError> {

@@ -1,0 +1,168 @@
+//! What the request alone says: members that agree with one another, and expressions.
+
+use crate::model::expr::{Bindings, Condition, Context, KeyCondition, Paths};
+use crate::model::key::Direction;
+use crate::model::placement::Segment;
+use crate::model::{ApiError, Item};
+use crate::wire::attribute::item_from_json;
+use crate::wire::expressions::{Placeholders, refuse_mixture};
+use crate::wire::{Json, legacy};
+
+/// The two operations that read pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PageKind {
+    /// Query.
+    Query,
+    /// Scan.
+    Scan,
+}
+
+/// What a request asks for, before its table is known.
+#[derive(Debug)]
+pub struct PageQuestion<'b> {
+    pub(super) kind: PageKind,
+    pub(super) body: &'b Json<'b>,
+    pub(super) filter: Option<Condition>,
+    /// How the service names the filter in its errors.
+    pub(super) filter_name: &'static str,
+    pub(super) projection: Option<Paths>,
+    pub(super) start: Option<Item>,
+    /// A Query has one; a Scan has none.
+    pub(super) condition: Option<KeyCondition>,
+    pub(super) segment: Option<Segment>,
+    pub(super) limit: Option<usize>,
+    pub(super) direction: Direction,
+}
+
+impl<'b> PageQuestion<'b> {
+    /// Reads a body whose shape has been checked. Members that the operation does not have are passed over.
+    ///
+    /// # Errors
+    /// The service's own, for everything that it refuses before it looks for the table.
+    pub fn read(kind: PageKind, body: &'b Json<'b>) -> Result<Self, ApiError> {
+        match kind {
+            PageKind::Query => read_query(body),
+            PageKind::Scan => read_scan(body),
+        }
+    }
+}
+
+fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
+    let expressions = ["ProjectionExpression", "FilterExpression", "KeyConditionExpression"];
+    let outdated = ["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"];
+    // Old key conditions may stand beside new expressions, so long as the key has one kind of condition only.
+    let doubled = body.get("KeyConditionExpression").is_some();
+    refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
+    let legacy_filter = legacy::query_filter(body)?;
+    let legacy_projection = legacy::attributes_to_get(body)?;
+    let start = read_start(body)?;
+    let expression = body.get("KeyConditionExpression").and_then(Json::text);
+    if expression.is_none() && body.get("KeyConditions").is_none() {
+        return Err(missing_condition());
+    }
+    let placeholders = Placeholders::parse(body)?;
+    let mut bindings = placeholders.bindings();
+    let condition = expression.map(|text| KeyCondition::parse(text, &mut bindings)).transpose()?;
+    let filter = parse_filter(body, &mut bindings)?;
+    let projection = parse_projection(body, &mut bindings)?;
+    bindings.finish()?;
+    let condition = match condition {
+        Some(condition) => Some(condition),
+        None => legacy::key_conditions(body)?,
+    };
+    let backward = body.get("ScanIndexForward").and_then(Json::boolean) == Some(false);
+    Ok(PageQuestion {
+        kind: PageKind::Query,
+        body,
+        filter_name: if legacy_filter.is_some() { "QueryFilter" } else { "Filter Expression" },
+        filter: legacy_filter.or(filter),
+        projection: legacy_projection.or(projection),
+        start,
+        condition,
+        segment: None,
+        limit: read_limit(body),
+        direction: if backward { Direction::Backward } else { Direction::Forward },
+    })
+}
+
+fn read_scan<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
+    let expressions = ["ProjectionExpression", "FilterExpression"];
+    refuse_mixture(body, &expressions, &["AttributesToGet", "ScanFilter", "ConditionalOperator"])?;
+    let legacy_projection = legacy::attributes_to_get(body)?;
+    let legacy_filter = legacy::scan_filter(body)?;
+    let start = read_start(body)?;
+    let segment = read_segment(body)?;
+    let placeholders = Placeholders::parse(body)?;
+    let mut bindings = placeholders.bindings();
+    let filter = parse_filter(body, &mut bindings)?;
+    let projection = parse_projection(body, &mut bindings)?;
+    bindings.finish()?;
+    Ok(PageQuestion {
+        kind: PageKind::Scan,
+        body,
+        filter_name: "Filter Expression",
+        filter: legacy_filter.or(filter),
+        projection: legacy_projection.or(projection),
+        start,
+        condition: None,
+        segment,
+        limit: read_limit(body),
+        direction: Direction::Forward,
+    })
+}
+
+pub(super) fn missing_condition() -> ApiError {
+    ApiError::validation(
+        "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+    )
+}
+
+fn parse_filter(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Condition>, ApiError> {
+    let text = body.get("FilterExpression").and_then(Json::text);
+    text.map(|text| Condition::parse(text, Context::Filter, bindings)).transpose()
+}
+
+fn parse_projection(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Paths>, ApiError> {
+    let text = body.get("ProjectionExpression").and_then(Json::text);
+    text.map(|text| Paths::parse_projection(text, bindings)).transpose()
+}
+
+fn read_limit(body: &Json<'_>) -> Option<usize> {
+    body.get("Limit").and_then(Json::integer).and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// Reads `ExclusiveStartKey`; some of the decoder's errors go without the prefix that the others get.
+fn read_start(body: &Json<'_>) -> Result<Option<Item>, ApiError> {
+    let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
+    item_from_json(start).map(Some).map_err(|error| {
+        let words = error.message.clone().unwrap_or_default();
+        let bare =
+            ["contains duplicates", "number set", "numeric value", "significant digits", "with magnitude"];
+        match bare.iter().any(|part| words.contains(part)) {
+            true => error,
+            false => ApiError::validation(format!("The provided starting key is invalid: {words}")),
+        }
+    })
+}
+
+fn read_segment(body: &Json<'_>) -> Result<Option<Segment>, ApiError> {
+    let number = |name: &str| {
+        let number = body.get(name).and_then(Json::integer);
+        // Shapes have been checked: both lie within 0 ..= 1,000,000.
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    match (number("Segment"), number("TotalSegments")) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ApiError::validation(
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
+        )),
+        (None, Some(_)) => Err(ApiError::validation(
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
+        )),
+        (Some(segment), Some(total)) if segment >= total => Err(ApiError::validation(format!(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
+             Segment: {segment} is not less than TotalSegments: {total}"
+        ))),
+        (Some(segment), Some(total)) => Ok(Some(Segment { segment, total })),
+    }
+}

@@ -1,0 +1,284 @@
+//! A question held against the schema of its table: which index it means, and whether that has what is asked.
+//!
+//! Query and Scan are checked in orders of their own, as the service does it.
+
+use crate::model::expr::{Condition, KeyInterval, Paths};
+use crate::model::placement::Segment;
+use crate::model::schema::{IndexKind, KeyAttribute, KeySchema, Projection, TableSchema};
+use crate::model::{ApiError, IndexSchema, Item, Key};
+use crate::wire::Json;
+use crate::wire::keys::{self, KeySource};
+use crate::wire::request::ReturnConsumedCapacity;
+
+use super::question::missing_condition;
+use super::{Output, PageKind, PageQuestion, PageRange, PageRequest, RowSource, StartKey, source_key};
+
+/// What a page reads: the table, or one of its indexes.
+#[derive(Clone, Copy)]
+struct Source<'s> {
+    schema: &'s TableSchema,
+    index: Option<(usize, &'s IndexSchema)>,
+}
+
+impl PageQuestion<'_> {
+    /// Holds the question against the schema of its table.
+    ///
+    /// # Errors
+    /// The service's own, for everything that it refuses once it knows the table.
+    pub fn resolve(self, schema: &TableSchema) -> Result<PageRequest, ApiError> {
+        let source = Source::of(schema, self.body)?;
+        if let Some(start) = &self.start {
+            source.check_start_shape(start, self.kind)?;
+        }
+        let (range, start) = match self.kind {
+            PageKind::Query => self.resolve_query(source)?,
+            PageKind::Scan => self.resolve_scan(source)?,
+        };
+        if let Some(filter) = &self.filter {
+            keys::check_nested_roots(schema, filter.nested_roots())?;
+        }
+        let select = self.body.get("Select").and_then(Json::text);
+        let rows = source.rows(select, self.projection.as_ref())?;
+        let output = match (select, self.projection) {
+            (Some("COUNT"), _) => Output::Count,
+            (_, Some(paths)) => Output::Paths(paths),
+            (_, None) => Output::Rows,
+        };
+        let consumed = self.body.get("ReturnConsumedCapacity").and_then(Json::text);
+        Ok(PageRequest {
+            index: source.index.map(|(position, _)| position),
+            range,
+            filter: self.filter,
+            output,
+            rows,
+            limit: self.limit,
+            direction: self.direction,
+            start,
+            consistent: is_consistent(self.body),
+            consumed: consumed.and_then(ReturnConsumedCapacity::from_name).unwrap_or_default(),
+        })
+    }
+
+    fn resolve_query(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
+        let condition = self.condition.as_ref().ok_or_else(missing_condition)?;
+        let interval = condition.resolve(source.key())?;
+        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
+        if let Some(start) = &start {
+            check_start_within(&interval, start.source())?;
+        }
+        self.check_projected_paths(source.schema)?;
+        if let Some(filter) = &self.filter {
+            refuse_key_filter(source.key(), filter, self.filter_name)?;
+            source.refuse_unprojected_filter(filter)?;
+        }
+        source.check_select(self.body, self.kind)?;
+        Ok((PageRange::Query(interval), start))
+    }
+
+    fn resolve_scan(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
+        source.check_select(self.body, self.kind)?;
+        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
+        if let (Some(start), Some(segment)) = (&start, self.segment) {
+            check_start_in_segment(segment, start.source())?;
+        }
+        self.check_projected_paths(source.schema)?;
+        Ok((PageRange::Scan(self.segment), start))
+    }
+
+    fn check_projected_paths(&self, schema: &TableSchema) -> Result<(), ApiError> {
+        self.projection
+            .as_ref()
+            .map_or(Ok(()), |projection| keys::check_nested_roots(schema, projection.nested_roots()))
+    }
+}
+
+fn is_consistent(body: &Json<'_>) -> bool {
+    body.get("ConsistentRead").and_then(Json::boolean) == Some(true)
+}
+
+impl<'s> Source<'s> {
+    fn of(schema: &'s TableSchema, body: &Json<'_>) -> Result<Self, ApiError> {
+        let Some(name) = body.get("IndexName").and_then(Json::text) else {
+            return Ok(Self { schema, index: None });
+        };
+        let mut named = schema.indexes.iter().enumerate().filter(|(_, index)| index.name == name);
+        let (position, index) = named.next().ok_or_else(|| {
+            ApiError::validation(format!("The table does not have the specified index: {name}"))
+        })?;
+        if index.kind == IndexKind::Global && is_consistent(body) {
+            return Err(ApiError::validation(
+                "Consistent reads are not supported on global secondary indexes",
+            ));
+        }
+        Ok(Self { schema, index: Some((position, index)) })
+    }
+
+    fn index(&self) -> Option<&'s IndexSchema> {
+        self.index.map(|(_, index)| index)
+    }
+
+    fn key(&self) -> &'s KeySchema {
+        source_key(self.schema, self.index())
+    }
+
+    fn check_start_shape(&self, start: &Item, kind: PageKind) -> Result<(), ApiError> {
+        let invalid = || ApiError::validation("The provided starting key is invalid");
+        let mismatch = "The provided key element does not match the schema";
+        let with_reason =
+            || ApiError::validation(format!("The provided starting key is invalid: {mismatch}"));
+        let whole = start.len() == self.start_names();
+        if kind == PageKind::Scan && self.index.is_none() {
+            return if whole { Ok(()) } else { Err(with_reason()) };
+        }
+        if !whole || self.key().attributes().any(|attribute| !start.contains_key(&attribute.name)) {
+            return Err(invalid());
+        }
+        let fits = |attribute: &KeyAttribute| {
+            start.get(&attribute.name).is_some_and(|value| attribute.scalar_type.admits(value))
+        };
+        match self.key().attributes().all(fits) {
+            true => Ok(()),
+            false => Err(ApiError::validation(mismatch)),
+        }
+    }
+
+    /// How many attributes a starting key must have.
+    fn start_names(&self) -> usize {
+        let table = &self.schema.key;
+        let own = self.index().into_iter().flat_map(|index| index.key.attributes());
+        table.attributes().count() + own.filter(|attribute| !table.contains(&attribute.name)).count()
+    }
+
+    fn start_key(&self, start: &Item) -> Result<StartKey, ApiError> {
+        let key_in = |schema: &KeySchema| -> Result<Key, ApiError> {
+            let attributes = schema.attributes();
+            let own: Item = attributes
+                .filter_map(|attribute| Some((attribute.name.clone(), start.get(&attribute.name)?.clone())))
+                .collect();
+            keys::key_from(schema, &own, KeySource::KeyMember).map_err(|error| {
+                let words = error.message.unwrap_or_default();
+                ApiError::validation(format!("The provided starting key is invalid: {words}"))
+            })
+        };
+        let table = key_in(&self.schema.key)?;
+        let index = self.index().map(|index| key_in(&index.key)).transpose()?;
+        Ok(StartKey { table, index })
+    }
+
+    /// Refuses a `Select` that the source or the projection cannot give.
+    fn check_select(&self, body: &Json<'_>, kind: PageKind) -> Result<(), ApiError> {
+        let Some(select) = body.get("Select").and_then(Json::text) else { return Ok(()) };
+        check_select_alone(body, select, kind)?;
+        match self.index() {
+            Some(index)
+                if select == "ALL_ATTRIBUTES"
+                    && index.kind == IndexKind::Global
+                    && index.projection != Projection::All =>
+            {
+                Err(ApiError::validation(format!(
+                    "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for \
+                     global secondary index {} because its projection type is not ALL",
+                    index.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A query filters what the index holds, and nothing else.
+    fn refuse_unprojected_filter(&self, filter: &Condition) -> Result<(), ApiError> {
+        let Some(index) = self.index() else { return Ok(()) };
+        let mut missing: Vec<&str> =
+            filter.roots().filter(|root| !index.projects(&self.schema.key, root)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::validation(format!(
+            "One or more parameter values were invalid: Secondary index {} does not project one or more filter attributes: [{}]",
+            index.name,
+            missing.join(", ")
+        )))
+    }
+
+    /// Whether the index has all that is asked for. A local index fetches the rest from the table, a global one cannot.
+    fn rows(&self, select: Option<&str>, projection: Option<&Paths>) -> Result<RowSource, ApiError> {
+        let Some(index) = self.index() else { return Ok(RowSource::Itself) };
+        let lacks = |name: &&str| !index.projects(&self.schema.key, name);
+        let mut missing: Vec<&str> =
+            projection.map(|paths| paths.roots().filter(lacks).collect()).unwrap_or_default();
+        missing.sort_unstable();
+        match index.kind {
+            IndexKind::Global if missing.is_empty() => Ok(RowSource::Itself),
+            IndexKind::Global => Err(ApiError::validation(format!(
+                "One or more parameter values were invalid: Global secondary index {} does not project [{}]",
+                index.name,
+                missing.join(", ")
+            ))),
+            IndexKind::Local => {
+                let whole = select == Some("ALL_ATTRIBUTES") && index.projection != Projection::All;
+                Ok(if whole || !missing.is_empty() { RowSource::Table } else { RowSource::Itself })
+            }
+        }
+    }
+}
+
+/// Refuses a `Select` that does not agree with the request's other parameters. Query counts that among the violated
+/// constraints, Scan speaks of it plainly.
+fn check_select_alone(body: &Json<'_>, select: &str, kind: PageKind) -> Result<(), ApiError> {
+    let mut projections = ["ProjectionExpression", "AttributesToGet"].into_iter();
+    let fault = match (projections.find(|name| body.get(name).is_some()), select) {
+        (Some(_), "SPECIFIC_ATTRIBUTES") => return Ok(()),
+        (Some(member), "COUNT") => format!("Cannot specify the {member} when choosing to get only the Count"),
+        (Some(member), _) => format!("Cannot specify the {member} when choosing to get {select}"),
+        (None, "SPECIFIC_ATTRIBUTES") => {
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+                .to_owned()
+        }
+        (None, "ALL_PROJECTED_ATTRIBUTES") if body.get("IndexName").is_none() => {
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
+        }
+        (None, _) => return Ok(()),
+    };
+    Err(ApiError::validation(match kind {
+        PageKind::Query => format!("1 validation error detected: {fault}"),
+        PageKind::Scan => fault,
+    }))
+}
+
+fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Result<(), ApiError> {
+    let filtered = schema.attributes().find(|attribute| filter.roots().any(|root| root == attribute.name));
+    match filtered {
+        Some(attribute) => Err(ApiError::validation(format!(
+            "{name} can only contain non-primary key attributes: Primary key attribute: {}",
+            attribute.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a starting key that the query could not have stopped at.
+fn check_start_within(interval: &KeyInterval, start: &Key) -> Result<(), ApiError> {
+    let same_partition = start.partition() == interval.partition;
+    let words = match (interval.is_whole_partition(), interval.admits_sort(start.sort()), same_partition) {
+        (true, _, true) | (false, true, true) => return Ok(()),
+        (true, _, false) => {
+            "The provided starting key is outside query boundaries based on provided conditions"
+        }
+        (false, false, _) => "The provided starting key does not match the range key predicate",
+        (false, true, false) => "The query can return at most one row and cannot be restarted",
+    };
+    Err(ApiError::validation(words))
+}
+
+fn check_start_in_segment(segment: Segment, start: &Key) -> Result<(), ApiError> {
+    if segment.holds(start.partition()) {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!(
+        "The provided starting key is invalid: Invalid ExclusiveStartKey. \
+         Please use ExclusiveStartKey with correct Segment. TotalSegments: {} Segment: {}",
+        segment.total, segment.segment
+    )))
+}
