@@ -167,6 +167,7 @@ mod tests {
         }
         let snapshot = backend.local.snapshot().unwrap();
         let items = all(&snapshot, table.items);
+        let mut entries = 0;
         for (position, index) in table.schema.indexes.iter().enumerate() {
             let projected: BTreeMap<Vec<u8>, Vec<u8>> = items
                 .values()
@@ -175,11 +176,13 @@ mod tests {
                     index_entry(&table.schema.key, index, &item)
                 })
                 .collect();
-            assert!(!projected.is_empty());
+            entries += projected.len();
             assert_eq!(all(&snapshot, table.index_spaces[position]), projected, "{}", index.name);
             let bytes: usize = projected.values().map(|row| rows::size_bytes(row)).sum();
             assert_eq!(table.index_bytes(position), bytes as u64, "{}", index.name);
         }
+        // One index may well have none of the few items that the last writes left.
+        assert!(entries > 0);
         let bytes: usize = items.values().map(|row| rows::size_bytes(row)).sum();
         assert_eq!(table.bytes(), bytes as u64);
     }

@@ -24,6 +24,19 @@ impl ApiError {
         Self::new(ErrorCode::Validation, message)
     }
 
+    /// The error in the envelope of broken constraints, `1 validation error detected: …`, if it is a `ValidationException`
+    /// that is not in it yet.
+    #[must_use]
+    pub fn detected(self) -> Self {
+        const ENVELOPE: &str = "1 validation error detected: ";
+        match &self.message {
+            Some(words) if self.code == ErrorCode::Validation && !words.starts_with(ENVELOPE) => {
+                Self::validation(format!("{ENVELOPE}{words}"))
+            }
+            _ => self,
+        }
+    }
+
     /// The error object's JSON, exactly as sent.
     pub fn to_json(&self) -> String {
         let mut out = format!("{{\"__type\":\"{}\"", self.code.type_name());

@@ -222,8 +222,8 @@ mod tests {
                  Member must satisfy enum value set: [INDEXES, TOTAL, NONE]",
                 "Value null at 'tableName' failed to satisfy constraint: Member must not be null",
                 "Value null at 'item' failed to satisfy constraint: Member must not be null",
-                "Value 'hi' at 'returnValues' failed to satisfy constraint: \
-                 Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]",
+                "Failed to satisfy constraint: Member must satisfy enum value set: \
+                 [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
                 "Value 'hi' at 'returnItemCollectionMetrics' failed to satisfy constraint: \
                  Member must satisfy enum value set: [SIZE, NONE]",
             ],
@@ -313,8 +313,8 @@ mod tests {
 
     #[test]
     fn an_update_reports_its_wrong_return_values_before_other_wrong_choices() {
-        let return_values = "Value 'hi' at 'returnValues' failed to satisfy constraint: \
-             Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]";
+        let return_values = "Failed to satisfy constraint: Member must satisfy enum value set: \
+             [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]";
         let body = r#"{"TableName":"abc","Key":{},"ReturnValues":"hi","ReturnConsumedCapacity":"hi"}"#;
         assert_violations(Operation::UpdateItem, body, &[return_values]);
         let capacity = "Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: \

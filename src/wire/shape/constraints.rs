@@ -172,7 +172,10 @@ fn check(located: &Located<'_>, out: &mut Vec<Violation>) {
 fn check_text(located: &Located<'_>, rule: &Text, text: &str, out: &mut Vec<Violation>) {
     if !rule.choices.is_empty() && !rule.choices.contains(&text) {
         let words = format!("Member must satisfy enum value set: [{}]", rule.choices.join(", "));
-        out.push(located.violation(Echo::Java, rule.standing, &words));
+        out.push(match rule.refusal {
+            Some(refusal) => sentence(rule.standing, refusal.to_owned()),
+            None => located.violation(Echo::Java, rule.standing, &words),
+        });
     }
     if rule.min > 0 || rule.max < usize::MAX {
         located.check_length(length(text), rule.min, rule.max, Echo::Java, out);

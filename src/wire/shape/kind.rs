@@ -34,6 +34,8 @@ pub(super) struct Text {
     pub(super) pattern: Option<Pattern>,
     /// What it may be; nothing here means anything.
     pub(super) choices: &'static [&'static str],
+    /// What is said of a wrong choice in place of the constraint with value and member: the newer front of the service does so.
+    pub(super) refusal: Option<&'static str>,
     /// How a violation stands beside others.
     pub(super) standing: Standing,
 }
@@ -205,19 +207,28 @@ pub(super) const LONG: Kind = number("Long", i64::MIN, i64::MAX);
 pub(super) const DATE: Kind = number("Date", i64::MIN, i64::MAX);
 
 pub(super) const fn sized(min: usize, max: usize) -> Kind {
-    Kind::Text(Text { min, max, pattern: None, choices: &[], standing: Standing::Joins })
+    Kind::Text(Text { min, max, pattern: None, choices: &[], refusal: None, standing: Standing::Joins })
 }
 
 pub(super) const fn like(min: usize, max: usize, pattern: Pattern) -> Kind {
-    Kind::Text(Text { min, max, pattern: Some(pattern), choices: &[], standing: Standing::Joins })
+    let pattern = Some(pattern);
+    Kind::Text(Text { min, max, pattern, choices: &[], refusal: None, standing: Standing::Joins })
 }
 
 pub(super) const fn one_of(choices: &'static [&'static str]) -> Kind {
-    Kind::Text(Text { min: 0, max: usize::MAX, pattern: None, choices, standing: Standing::Choice })
+    choice(choices, None, Standing::Choice)
 }
 
-pub(super) const fn leading_one_of(choices: &'static [&'static str]) -> Kind {
-    Kind::Text(Text { min: 0, max: usize::MAX, pattern: None, choices, standing: Standing::LeadsChoices })
+pub(super) const fn refused_one_of(choices: &'static [&'static str], refusal: &'static str) -> Kind {
+    choice(choices, Some(refusal), Standing::Choice)
+}
+
+pub(super) const fn leading_one_of(choices: &'static [&'static str], refusal: &'static str) -> Kind {
+    choice(choices, Some(refusal), Standing::LeadsChoices)
+}
+
+const fn choice(choices: &'static [&'static str], refusal: Option<&'static str>, standing: Standing) -> Kind {
+    Kind::Text(Text { min: 0, max: usize::MAX, pattern: None, choices, refusal, standing })
 }
 
 pub(super) const fn number(type_name: &'static str, min: i64, max: i64) -> Kind {

@@ -106,7 +106,10 @@ fn all(text: &str, class: impl Fn(u8) -> bool) -> bool {
 const RETURN_CONSUMED_CAPACITY: Kind = one_of(&["INDEXES", "TOTAL", "NONE"]);
 const RETURN_ITEM_COLLECTION_METRICS: Kind = one_of(&["SIZE", "NONE"]);
 const RETURN_VALUES_SET: &[&str] = &["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"];
-const RETURN_VALUES: Kind = one_of(RETURN_VALUES_SET);
+/// The service's own words, its slip in the last but one included.
+const RETURN_VALUES_REFUSAL: &str = "Failed to satisfy constraint: Member must satisfy enum value set: \
+     [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]";
+const RETURN_VALUES: Kind = refused_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL);
 const RETURN_VALUES_ON_FAILURE: Kind = one_of(&["ALL_OLD", "NONE"]);
 const CONDITIONAL_OPERATOR: Kind = one_of(&["OR", "AND"]);
 const COMPARISON_OPERATOR: Kind = one_of(&[
@@ -181,7 +184,7 @@ const UPDATE_ITEM: &[Member] = &[
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     required("TableName", ITEM_TABLE),
     optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
-    optional("ReturnValues", leading_one_of(RETURN_VALUES_SET)),
+    optional("ReturnValues", leading_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL)),
     required("Key", VALUES),
     optional("ConditionalOperator", CONDITIONAL_OPERATOR),
     optional("Expected", EXPECTED),
