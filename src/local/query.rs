@@ -114,4 +114,6 @@ fn segment_range(segment: Segment) -> KeyRange {
 }
 
 #[cfg(test)]
+mod fingerprints;
+#[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 pub mod number;
 pub mod value;
 
+pub mod canonical;
 pub mod key;
 pub mod placement;
 pub mod schema;

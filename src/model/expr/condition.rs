@@ -100,6 +100,10 @@ impl Condition {
         Self { test }
     }
 
+    pub(super) fn test(&self) -> &Test {
+        &self.test
+    }
+
     /// True when the condition holds for `item`; `None` is an item that is not there, with no attribute at all.
     pub fn holds(&self, item: Option<&Item>) -> bool {
         const NOTHING: &Item = &Item::new();

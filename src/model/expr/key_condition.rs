@@ -309,14 +309,12 @@ fn comparison(operator: Comparator, left: Operand, right: Operand) -> Result<(St
     let attribute_first = matches!(left, Operand::Path(_));
     let (name, mut values) = key_attribute([left, right])?;
     let value = values.pop().expect("a comparison has two operands");
-    let key_test = match (operator, attribute_first) {
-        (Comparator::Equal | Comparator::NotEqual, _) => KeyTest::Equal(value),
-        (Comparator::Less, true) | (Comparator::Greater, false) => KeyTest::Less(value),
-        (Comparator::LessOrEqual, true) | (Comparator::GreaterOrEqual, false) => KeyTest::LessOrEqual(value),
-        (Comparator::Greater, true) | (Comparator::Less, false) => KeyTest::Greater(value),
-        (Comparator::GreaterOrEqual, true) | (Comparator::LessOrEqual, false) => {
-            KeyTest::GreaterOrEqual(value)
-        }
+    let key_test = match if attribute_first { operator } else { operator.turned() } {
+        Comparator::Equal | Comparator::NotEqual => KeyTest::Equal(value),
+        Comparator::Less => KeyTest::Less(value),
+        Comparator::LessOrEqual => KeyTest::LessOrEqual(value),
+        Comparator::Greater => KeyTest::Greater(value),
+        Comparator::GreaterOrEqual => KeyTest::GreaterOrEqual(value),
     };
     Ok((name, key_test))
 }

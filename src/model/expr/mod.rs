@@ -19,6 +19,8 @@ mod key_condition;
 mod projection;
 mod update;
 
+mod canonical;
+
 pub mod legacy;
 
 #[cfg(test)]

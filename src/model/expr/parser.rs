@@ -79,6 +79,17 @@ impl Comparator {
         }
     }
 
+    /// The operator that says the same when its sides are exchanged.
+    pub(super) fn turned(self) -> Self {
+        match self {
+            Self::Equal | Self::NotEqual => self,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+
     fn from_symbol(symbol: &str) -> Option<Self> {
         match symbol {
             "=" => Some(Self::Equal),

@@ -36,6 +36,10 @@ impl Paths {
         parts.collect()
     }
 
+    pub(super) fn as_slice(&self) -> &[Path] {
+        &self.0
+    }
+
     /// The paths, as written.
     pub fn iter(&self) -> std::slice::Iter<'_, Path> {
         self.0.iter()

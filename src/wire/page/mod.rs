@@ -8,6 +8,13 @@
 mod question;
 mod source;
 
+mod fingerprint;
+
+#[cfg(test)]
+pub(crate) mod meaning;
+#[cfg(test)]
+mod tests;
+
 pub use question::{PageKind, PageQuestion};
 
 use crate::model::expr::{Condition, KeyInterval, Paths};
