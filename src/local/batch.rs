@@ -77,7 +77,7 @@ impl Local {
             .collect();
         if wants_collection_metrics(body) && !with_collections.is_empty() {
             write_map(with_collections, answer.member("ItemCollectionMetrics"), |written, out| {
-                write_array(one_of_each_collection(written), out, write_collection_metrics);
+                write_array(one_of_each_collection(written.iter()), out, write_collection_metrics);
             });
         }
         let report = CapacityReport::requested(body);
@@ -294,10 +294,12 @@ fn write_all(
     Ok(judged)
 }
 
-/// One written item of each item collection.
-fn one_of_each_collection(written: &[Judged]) -> impl Iterator<Item = &Judged> {
+/// One written item of each item collection of a table.
+pub(super) fn one_of_each_collection<'a>(
+    written: impl DoubleEndedIterator<Item = &'a Judged>,
+) -> impl Iterator<Item = &'a Judged> {
     let by_collection: BTreeMap<Vec<u8>, &Judged> =
-        written.iter().rev().map(|judged| (rows::partition_prefix(judged.key.partition()), judged)).collect();
+        written.rev().map(|judged| (rows::partition_prefix(judged.key.partition()), judged)).collect();
     by_collection.into_values()
 }
 

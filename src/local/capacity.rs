@@ -54,6 +54,14 @@ impl Units {
     }
 }
 
+impl std::ops::Mul<u64> for Units {
+    type Output = Self;
+
+    fn mul(self, factor: u64) -> Self {
+        Self { halves: self.halves * factor }
+    }
+}
+
 impl std::ops::Add for Units {
     type Output = Self;
 
@@ -74,6 +82,24 @@ pub(crate) struct Consumed {
     table: Units,
     /// Only indexes that were touched, in the schema's order.
     indexes: Vec<(IndexKind, String, Units)>,
+}
+
+/// Which units a transaction consumed. It says so beside the sum; other operations leave it to their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnitKind {
+    /// `ReadCapacityUnits`.
+    Read,
+    /// `WriteCapacityUnits`.
+    Write,
+}
+
+impl UnitKind {
+    fn member(self) -> &'static str {
+        match self {
+            Self::Read => "ReadCapacityUnits",
+            Self::Write => "WriteCapacityUnits",
+        }
+    }
 }
 
 /// How much of it the client wants to hear: `ReturnConsumedCapacity`.
@@ -136,30 +162,52 @@ impl Consumed {
         self.indexes.iter().fold(self.table, |sum, (_, _, units)| sum + *units)
     }
 
+    /// The same as part of a transaction, where everything costs twice as much.
+    pub(crate) fn in_transaction(mut self) -> Self {
+        self.table = self.table * 2;
+        self.indexes.iter_mut().for_each(|(_, _, units)| *units = *units * 2);
+        self
+    }
+
     /// Appends a `ConsumedCapacity` object. `table` is the name or ARN that the request used, which the service echoes.
     pub(crate) fn write_json(&self, table: &str, report: CapacityReport, out: &mut Vec<u8>) {
+        self.write_of_kind(table, report, None, out);
+    }
+
+    /// Appends the `ConsumedCapacity` object of a transaction.
+    pub(crate) fn write_transaction_json(
+        &self,
+        table: &str,
+        report: CapacityReport,
+        kind: UnitKind,
+        out: &mut Vec<u8>,
+    ) {
+        self.write_of_kind(table, report, Some(kind), out);
+    }
+
+    fn write_of_kind(&self, table: &str, report: CapacityReport, kind: Option<UnitKind>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"TableName\":");
         json::write_string(table, out);
-        out.extend_from_slice(b",\"CapacityUnits\":");
-        self.total().write_json(out);
+        out.push(b',');
+        write_units(self.total(), kind, out);
         if report == CapacityReport::Indexes {
-            out.extend_from_slice(b",\"Table\":{\"CapacityUnits\":");
-            self.table.write_json(out);
+            out.extend_from_slice(b",\"Table\":{");
+            write_units(self.table, kind, out);
             out.push(b'}');
-            self.write_indexes("LocalSecondaryIndexes", IndexKind::Local, out);
-            self.write_indexes("GlobalSecondaryIndexes", IndexKind::Global, out);
+            self.write_indexes("LocalSecondaryIndexes", IndexKind::Local, kind, out);
+            self.write_indexes("GlobalSecondaryIndexes", IndexKind::Global, kind, out);
         }
         out.push(b'}');
     }
 
-    fn write_indexes(&self, member: &str, kind: IndexKind, out: &mut Vec<u8>) {
+    fn write_indexes(&self, member: &str, wanted: IndexKind, kind: Option<UnitKind>, out: &mut Vec<u8>) {
         let mut before = format!(",\"{member}\":{{");
         let mut any = false;
-        for (_, name, units) in self.indexes.iter().filter(|(known, _, _)| *known == kind) {
+        for (_, name, units) in self.indexes.iter().filter(|(known, _, _)| *known == wanted) {
             out.extend_from_slice(before.as_bytes());
             json::write_string(name, out);
-            out.extend_from_slice(b":{\"CapacityUnits\":");
-            units.write_json(out);
+            out.extend_from_slice(b":{");
+            write_units(*units, kind, out);
             out.push(b'}');
             before = ",".to_owned();
             any = true;
@@ -167,6 +215,18 @@ impl Consumed {
         if any {
             out.push(b'}');
         }
+    }
+}
+
+/// Appends the members that say an amount.
+fn write_units(units: Units, kind: Option<UnitKind>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"CapacityUnits\":");
+    units.write_json(out);
+    if let Some(kind) = kind {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(kind.member().as_bytes());
+        out.extend_from_slice(b"\":");
+        units.write_json(out);
     }
 }
 

@@ -20,6 +20,8 @@ use super::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
 
 /// The space of the catalog itself.
 pub const CATALOG: Space = Space(0);
+/// The spaces of the tokens of transactions.
+pub(super) const TRANSACTION_TOKENS: [Space; 2] = [Space(1), Space(2)];
 /// The version of what this backend writes. A store with a higher one is not touched.
 pub const FORMAT: u64 = 1;
 

@@ -143,6 +143,11 @@ impl Selection {
         if let Some(paths) = legacy::attributes_to_get(body)? {
             return Ok(Self::Paths(paths));
         }
+        Self::of_expression(body)
+    }
+
+    /// What the `ProjectionExpression` of `body` asks for, without a look at legacy parameters.
+    pub(super) fn of_expression(body: &Json<'_>) -> Result<Self, ApiError> {
         let placeholders = Placeholders::parse(body)?;
         let mut bindings = placeholders.bindings();
         let expression = body.get("ProjectionExpression").and_then(Json::text);
@@ -241,6 +246,11 @@ fn parse_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
     if let Some(condition) = legacy::expected(body)? {
         return Ok(Some(condition));
     }
+    expression_condition(body)
+}
+
+/// The `ConditionExpression` of a write that has no other expression.
+pub(super) fn expression_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
     let placeholders = Placeholders::parse(body)?;
     let mut bindings = placeholders.bindings();
     let condition = condition_expression(body, &mut bindings)?;
@@ -257,14 +267,21 @@ fn condition_expression(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<
 fn parse_update(body: &Json<'_>) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
     let legacy_update = legacy::attribute_updates(body)?;
     let legacy_condition = legacy::expected(body)?;
+    let (change, condition) = expression_update(body)?;
+    Ok((change.or(legacy_update.map(ItemChange::Legacy)), condition.or(legacy_condition)))
+}
+
+/// The `UpdateExpression` and the `ConditionExpression` of an update.
+pub(super) fn expression_update(
+    body: &Json<'_>,
+) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
     let placeholders = Placeholders::parse(body)?;
     let mut bindings = placeholders.bindings();
     let text = body.get("UpdateExpression").and_then(Json::text);
     let update = text.map(|text| Update::parse(text, &mut bindings)).transpose()?;
     let condition = condition_expression(body, &mut bindings)?;
     bindings.finish()?;
-    let change = update.map(ItemChange::Expression).or(legacy_update.map(ItemChange::Legacy));
-    Ok((change, condition.or(legacy_condition)))
+    Ok((update.map(ItemChange::Expression), condition))
 }
 
 /// A member that the shape of the request demands.

@@ -14,6 +14,7 @@ mod batch;
 mod items;
 mod page;
 mod query;
+mod transact;
 
 pub(crate) mod answer;
 pub(crate) mod capacity;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::model::{ApiError, Operation};
 use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
@@ -70,6 +72,12 @@ pub(crate) enum LocalError {
     /// The store broke; a write may have happened.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<KeyRefusal> for LocalError {
+    fn from(refusal: KeyRefusal) -> Self {
+        Self::Api(refusal.into())
+    }
 }
 
 /// What a handler gives back: the JSON body of a success, or the reason why not.
@@ -135,6 +143,8 @@ impl Local {
             Operation::DeleteItem => self.delete_item(&body).await,
             Operation::BatchGetItem => self.batch_get_item(&body),
             Operation::BatchWriteItem => self.batch_write_item(&body).await,
+            Operation::TransactGetItems => self.transact_get_items(&body),
+            Operation::TransactWriteItems => self.transact_write_items(&body, request.body.len()).await,
             Operation::Query => self.read_page(PageKind::Query, &body).await,
             Operation::Scan => self.read_page(PageKind::Scan, &body).await,
             Operation::CreateTable => self.create_table(&body).await,

@@ -9,7 +9,7 @@ use crate::model::expr::{Condition, Path, Paths, Step, Update};
 use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Key};
 use crate::wire::Json;
 use crate::wire::attribute::{LEVELS_MAX, check_name};
-use crate::wire::keys::{self, IndexKeySource, KeySource};
+use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 
 use super::LocalError;
 use super::capacity::{Consumed, Units};
@@ -20,6 +20,28 @@ use super::store::{Reads, StoreError, Writes};
 
 /// The most bytes that an item may have.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// Why a write may not be carried out.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The request is invalid, whatever else is in it: it would leave a key attribute empty.
+    Request(ApiError),
+    /// The write does not fit the table or the item that is there, which cancels a transaction.
+    Write(ApiError),
+    /// The store broke.
+    Store(StoreError),
+}
+
+/// A condition on an item that a transaction does not write, as far as the request alone can say it.
+#[derive(Debug)]
+pub(crate) struct ItemCheck {
+    /// The `Key` member.
+    pub(crate) key: Item,
+    /// What must hold of the item that is there.
+    pub(crate) condition: Condition,
+    /// What to tell when it does not hold.
+    pub(crate) on_failure: OnFailure,
+}
 
 /// What to do to one item, as far as the request alone can say it.
 #[derive(Debug)]
@@ -104,6 +126,36 @@ pub(crate) struct Existing {
     item: Option<Item>,
 }
 
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<KeyRefusal> for Refusal {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::Empty(error) => Self::Request(error),
+            KeyRefusal::Unfit(error) => Self::Write(error),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refusal> for LocalError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Request(error) | Refusal::Write(error) => Self::Api(error),
+            Refusal::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl OnFailure {
     /// What `ReturnValuesOnConditionCheckFailure` asks for.
     pub(crate) fn requested(body: &Json<'_>) -> Self {
@@ -141,7 +193,8 @@ impl NewItem {
         rows::json_text(&self.row)
     }
 
-    fn size_bytes(&self) -> usize {
+    /// Its size in bytes, as the service counts it.
+    pub(crate) fn size_bytes(&self) -> usize {
         rows::size_bytes(&self.row)
     }
 
@@ -222,8 +275,24 @@ impl ItemWrite {
     /// # Errors
     /// The service's own when the request does not fit the table, when the condition does not hold, or when the update
     /// cannot be applied.
-    pub(crate) fn judge(self, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, LocalError> {
-        let key = self.action.key(table)?;
+    pub(crate) fn judge(self, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, Refusal> {
+        let key = self.key(table)?;
+        self.judge_at(key, table, reads)
+    }
+
+    /// The key of the item that it writes.
+    ///
+    /// # Errors
+    /// The service's own when it does not fit the table's schema.
+    pub(crate) fn key(&self, table: &Table) -> Result<Key, KeyRefusal> {
+        self.action.key(table)
+    }
+
+    /// The same as [`ItemWrite::judge`] for who has asked for the key already.
+    ///
+    /// # Errors
+    /// As [`ItemWrite::judge`].
+    pub(crate) fn judge_at(self, key: Key, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, Refusal> {
         self.action.check_against(table)?;
         if let Some(condition) = &self.condition {
             keys::check_nested_roots(&table.schema, condition.nested_roots())?;
@@ -246,12 +315,35 @@ impl ItemWrite {
     }
 }
 
+impl ItemCheck {
+    /// The key of the item that it looks at.
+    ///
+    /// # Errors
+    /// The service's own when it does not fit the table's schema.
+    pub(crate) fn key(&self, table: &Table) -> Result<Key, KeyRefusal> {
+        keys::key_from(&table.schema.key, &self.key, KeySource::KeyMember)
+    }
+
+    /// Judges the item that is there and gives what the check consumes: as much as a write that leaves it as it is.
+    ///
+    /// # Errors
+    /// The service's own when the request does not fit the table or the condition does not hold.
+    pub(crate) fn judge_at(&self, key: &Key, table: &Table, reads: &dyn Reads) -> Result<Consumed, Refusal> {
+        keys::check_nested_roots(&table.schema, self.condition.nested_roots())?;
+        let mut old = Existing::read(table, &rows::item_key(key), reads)?;
+        check_condition(&self.condition, old.as_mut(), self.on_failure)?;
+        let mut consumed = Consumed::default();
+        consumed.add_table(Units::write(old.map_or(0, |old| old.row.size_bytes())));
+        Ok(consumed)
+    }
+}
+
 /// Refuses a write whose condition does not hold.
 fn check_condition(
     condition: &Condition,
     mut old: Option<&mut Existing>,
     on_failure: OnFailure,
-) -> Result<(), LocalError> {
+) -> Result<(), Refusal> {
     if condition.holds(old.as_mut().map(|old| old.item()).transpose()?) {
         return Ok(());
     }
@@ -265,7 +357,7 @@ fn check_condition(
 }
 
 impl Action {
-    fn key(&self, table: &Table) -> Result<Key, ApiError> {
+    fn key(&self, table: &Table) -> Result<Key, KeyRefusal> {
         let (attributes, source) = match self {
             Self::Put { item, source } => (item.item(), *source),
             Self::Delete { key } | Self::Update { key, .. } => (key, KeySource::KeyMember),
@@ -274,18 +366,19 @@ impl Action {
     }
 
     /// What the table's schema alone can say against the write.
-    fn check_against(&self, table: &Table) -> Result<(), ApiError> {
+    fn check_against(&self, table: &Table) -> Result<(), Refusal> {
         match self {
             Self::Put { item, .. } => {
-                keys::check_index_keys(&table.schema, item.item(), IndexKeySource::Request, |_| true)
+                keys::check_index_keys(&table.schema, item.item(), IndexKeySource::Request, |_| true)?;
             }
-            Self::Delete { .. } | Self::Update { change: None, .. } => Ok(()),
-            Self::Update { change: Some(change), .. } => change.check_against(table),
+            Self::Delete { .. } | Self::Update { change: None, .. } => {}
+            Self::Update { change: Some(change), .. } => change.check_against(table)?,
         }
+        Ok(())
     }
 
     /// The item after the write; `None` when there is none.
-    fn outcome(self, table: &Table, old: Option<&mut Existing>) -> Result<Option<NewItem>, LocalError> {
+    fn outcome(self, table: &Table, old: Option<&mut Existing>) -> Result<Option<NewItem>, Refusal> {
         match self {
             Self::Put { item, .. } => Ok(Some(item)),
             Self::Delete { .. } => Ok(None),
@@ -341,7 +434,7 @@ impl ItemChange {
         keys::check_nested_roots(schema, self.update().nested_roots())
     }
 
-    fn apply(&self, table: &Table, item: &mut Item) -> Result<(), ApiError> {
+    fn apply(&self, table: &Table, item: &mut Item) -> Result<(), Refusal> {
         self.update().apply(item)?;
         check_levels(item)?;
         let source = match self {
@@ -350,7 +443,7 @@ impl ItemChange {
         };
         let targets = self.update().paths();
         let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
-        keys::check_index_keys(&table.schema, item, source, is_touched)
+        Ok(keys::check_index_keys(&table.schema, item, source, is_touched)?)
     }
 }
 

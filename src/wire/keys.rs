@@ -25,11 +25,29 @@ pub enum IndexKeySource {
     Expression,
 }
 
+/// The service's own refusal of a key, of an item or of an index. Most operations only pass it on; a transaction tells the two
+/// kinds apart.
+#[derive(Debug)]
+pub enum KeyRefusal {
+    /// A key attribute is empty, which makes a whole transaction invalid.
+    Empty(ApiError),
+    /// The key does not fit the schema, which cancels a transaction.
+    Unfit(ApiError),
+}
+
+impl From<KeyRefusal> for ApiError {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::Empty(error) | KeyRefusal::Unfit(error) => error,
+        }
+    }
+}
+
 /// The key in `attributes`.
 ///
 /// # Errors
 /// The service's own for a key that is not the schema's.
-pub fn key_from(schema: &KeySchema, attributes: &Item, source: KeySource) -> Result<Key, ApiError> {
+pub fn key_from(schema: &KeySchema, attributes: &Item, source: KeySource) -> Result<Key, KeyRefusal> {
     let key = match source {
         KeySource::KeyMember => schema.key_exactly(attributes),
         KeySource::Item | KeySource::BatchItem => schema.key_of(attributes),
@@ -37,8 +55,8 @@ pub fn key_from(schema: &KeySchema, attributes: &Item, source: KeySource) -> Res
     key.map_err(|error| refusal(error, attributes, source))
 }
 
-fn refusal(error: KeyError, attributes: &Item, source: KeySource) -> ApiError {
-    match (error, source) {
+fn refusal(error: KeyError, attributes: &Item, source: KeySource) -> KeyRefusal {
+    KeyRefusal::Unfit(match (error, source) {
         (KeyError::Missing { name }, KeySource::Item) => ApiError::validation(format!(
             "One or more parameter values were invalid: Missing the key {name} in the item"
         )),
@@ -50,13 +68,15 @@ fn refusal(error: KeyError, attributes: &Item, source: KeySource) -> ApiError {
         (KeyError::Foreign | KeyError::Missing { .. } | KeyError::WrongType { .. }, _) => {
             ApiError::validation("The provided key element does not match the schema")
         }
-        (KeyError::Empty { name }, _) => ApiError::validation(format!(
-            "One or more parameter values are not valid. \
-             The AttributeValue for a key attribute cannot contain an empty {} value. Key: {name}",
-            kind_name(attributes.get(&name))
-        )),
+        (KeyError::Empty { name }, _) => {
+            return KeyRefusal::Empty(ApiError::validation(format!(
+                "One or more parameter values are not valid. \
+                 The AttributeValue for a key attribute cannot contain an empty {} value. Key: {name}",
+                kind_name(attributes.get(&name))
+            )));
+        }
         (KeyError::TooLong { role, .. }, _) => too_long(role),
-    }
+    })
 }
 
 fn too_long(role: KeyRole) -> ApiError {
@@ -88,12 +108,15 @@ pub fn check_index_keys(
     item: &Item,
     source: IndexKeySource,
     is_touched: impl Fn(&str) -> bool,
-) -> Result<(), ApiError> {
+) -> Result<(), KeyRefusal> {
     let faults = schema.indexes.iter().filter_map(|index| index_fault(index, item, &is_touched));
     let first = faults.min_by(|(left, left_index), (right, right_index)| {
         (severity(left), &left_index.name).cmp(&(severity(right), &right_index.name))
     });
-    first.map_or(Ok(()), |(error, index)| Err(index_refusal(error, index, item, source)))
+    let Some((error, index)) = first else { return Ok(()) };
+    let is_empty = matches!(error, KeyError::Empty { .. });
+    let error = index_refusal(error, index, item, source);
+    Err(if is_empty { KeyRefusal::Empty(error) } else { KeyRefusal::Unfit(error) })
 }
 
 /// The gravest fault of one index's key attributes.

@@ -155,8 +155,8 @@ impl<'s> Source<'s> {
             let own: Item = attributes
                 .filter_map(|attribute| Some((attribute.name.clone(), start.get(&attribute.name)?.clone())))
                 .collect();
-            keys::key_from(schema, &own, KeySource::KeyMember).map_err(|error| {
-                let words = error.message.unwrap_or_default();
+            keys::key_from(schema, &own, KeySource::KeyMember).map_err(|refusal| {
+                let words = ApiError::from(refusal).message.unwrap_or_default();
                 ApiError::validation(format!("The provided starting key is invalid: {words}"))
             })
         };

@@ -1,0 +1,285 @@
+//! TransactWriteItems: puts, updates, deletes and checks that all happen, or none of them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::local::answer::{ObjectWriter, write_array, write_map};
+use crate::local::batch::one_of_each_collection;
+use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::catalog::Catalog;
+use crate::local::items::{
+    expression_condition, expression_update, has_collections, required, table_name, wants_collection_metrics,
+    write_collection_metrics,
+};
+use crate::local::rows;
+use crate::local::store::Writes;
+use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, NewItem, OnFailure, Refusal};
+use crate::local::{Handled, Local, LocalError};
+use crate::model::value::item_size_bytes;
+use crate::model::{ApiError, ErrorCode};
+use crate::wire::Json;
+use crate::wire::attribute::item_from_json;
+use crate::wire::expressions::refuse_mixture;
+use crate::wire::keys::KeySource;
+
+use super::tokens::{ClientToken, Known};
+use super::{BYTES_MAX, ConsumedTables, Target, cancelled, find_targets, too_large};
+
+/// One action of a transaction, as far as the request alone can say it.
+#[derive(Debug)]
+pub(crate) struct TransactionAction {
+    /// The request's word for the table: its name or ARN.
+    pub(crate) table_name: String,
+    /// What to do there.
+    pub(crate) kind: ActionKind,
+}
+
+/// What an action does to its item.
+#[derive(Debug)]
+pub(crate) enum ActionKind {
+    /// Writes it, perhaps on a condition.
+    Write(ItemWrite),
+    /// Only looks whether a condition holds.
+    Check(ItemCheck),
+}
+
+/// A transaction that has been carried out, or had been before.
+#[derive(Debug)]
+pub(crate) struct Transacted {
+    /// What was written, with the request's word for each table. Nothing when the transaction was a repeated one.
+    pub(crate) written: Vec<(String, Judged)>,
+    consumed: ConsumedTables,
+    units: UnitKind,
+}
+
+impl Local {
+    /// Carries out actions on many items. `body_bytes` is the length of the request.
+    pub(in crate::local) async fn transact_write_items(&self, body: &Json<'_>, body_bytes: usize) -> Handled {
+        let parts = required(body, "TransactItems")?.elements().unwrap_or_default();
+        let actions = parts.iter().map(parse_action).collect::<Result<Vec<TransactionAction>, ApiError>>()?;
+        // JSON never says a value in fewer bytes than it counts.
+        if body_bytes > BYTES_MAX {
+            refuse_too_large(parts, &actions)?;
+        }
+        let token = ClientToken::requested(body, "TransactItems");
+        let done = self.transact(actions, token).await?;
+        let mut answer = ObjectWriter::with_capacity(256);
+        done.write_members(body, &mut answer);
+        Ok(answer.finish())
+    }
+
+    /// Carries out a transaction of actions whose expressions were read already: all in one commit, or nothing. With a token
+    /// whose transaction was carried out already, it does nothing and succeeds.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`; `ValidationException` for an empty key or an item that two actions name;
+    /// `IdempotentParameterMismatchException`; `TransactionCanceledException` with a reason for each action. Nothing was
+    /// written, unless the store broke.
+    pub(crate) async fn transact(
+        &self,
+        actions: Vec<TransactionAction>,
+        token: Option<ClientToken>,
+    ) -> Result<Transacted, LocalError> {
+        let catalog = Arc::clone(&self.catalog);
+        self.write_judged(move |writes| {
+            let now_ms = now_ms();
+            let known = token.as_ref().map_or(Ok(Known::Nothing), |token| token.recall(now_ms, &*writes))?;
+            match known {
+                Known::Other => return Err(mismatch().into()),
+                Known::Same => return repeat(&actions, &catalog, writes),
+                Known::Nothing => {}
+            }
+            let done = carry_out(actions, &catalog, writes)?;
+            if let Some(token) = token {
+                token.remember(now_ms, writes)?;
+            }
+            Ok(done)
+        })
+        .await
+    }
+}
+
+impl Transacted {
+    /// Adds the members that `body` asks for to the answer: consumed capacity and metrics of item collections.
+    pub(crate) fn write_members(&self, body: &Json<'_>, answer: &mut ObjectWriter) {
+        let report = CapacityReport::requested(body);
+        if report.is_wanted() {
+            self.consumed.write_json(report, self.units, answer.member("ConsumedCapacity"));
+        }
+        let collections = self.written.iter().filter(|(_, judged)| has_collections(&judged.table));
+        let collections: Vec<&(String, Judged)> = collections.collect();
+        if !wants_collection_metrics(body) || collections.is_empty() {
+            return;
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &collections {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let by_table = names.into_iter().map(|name| (name, name));
+        write_map(by_table, answer.member("ItemCollectionMetrics"), |name, out| {
+            let of_table = collections.iter().filter(|(table_name, _)| table_name == name);
+            let written = of_table.map(|(_, judged)| judged);
+            write_array(one_of_each_collection(written), out, write_collection_metrics);
+        });
+    }
+}
+
+fn now_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn mismatch() -> ApiError {
+    ApiError::new(
+        ErrorCode::IdempotentParameterMismatch,
+        "DynamoDB rejected the request because you retried a request with a different payload \
+         but with an idempotent token that was already used.",
+    )
+}
+
+fn parse_action(part: &Json<'_>) -> Result<TransactionAction, ApiError> {
+    let kinds = ["ConditionCheck", "Put", "Delete", "Update"];
+    let mut named = kinds.into_iter().filter_map(|kind| Some((kind, part.get(kind)?)));
+    let (kind, json) = named.next().ok_or_else(|| {
+        ApiError::validation(
+            "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request",
+        )
+    })?;
+    if named.next().is_some() {
+        return Err(ApiError::validation(
+            "TransactItems can only contain one of Check, Put, Update or Delete",
+        ));
+    }
+    let kind = match kind {
+        "ConditionCheck" => ActionKind::Check(parse_check(json)?),
+        "Put" => ActionKind::Write(parse_put(json)?),
+        "Delete" => ActionKind::Write(parse_delete(json)?),
+        _ => ActionKind::Write(parse_update(json)?),
+    };
+    Ok(TransactionAction { table_name: table_name(json)?.to_owned(), kind })
+}
+
+fn parse_check(json: &Json<'_>) -> Result<ItemCheck, ApiError> {
+    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    let key = item_from_json(required(json, "Key")?)?;
+    required(json, "ConditionExpression")?;
+    let condition = expression_condition(json)?.expect("the expression is there");
+    Ok(ItemCheck { key, condition, on_failure: OnFailure::requested(json) })
+}
+
+fn parse_put(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
+    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    let item = NewItem::within_limit(item_from_json(required(json, "Item")?)?)?;
+    let action = Action::Put { item, source: KeySource::Item };
+    let condition = expression_condition(json)?;
+    Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
+}
+
+fn parse_delete(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
+    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    let action = Action::Delete { key: item_from_json(required(json, "Key")?)? };
+    let condition = expression_condition(json)?;
+    Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
+}
+
+fn parse_update(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
+    refuse_mixture(json, &["UpdateExpression", "ConditionExpression"], &[])?;
+    let key = item_from_json(required(json, "Key")?)?;
+    let (change, condition) = expression_update(json)?;
+    let action = Action::Update { key, change };
+    Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
+}
+
+/// Counts what the request brings: items that are put, keys, and the values of updates.
+fn refuse_too_large(parts: &[Json<'_>], actions: &[TransactionAction]) -> Result<(), ApiError> {
+    let mut bytes = 0;
+    for (part, action) in parts.iter().zip(actions) {
+        bytes += match &action.kind {
+            ActionKind::Check(check) => item_size_bytes(&check.key),
+            ActionKind::Write(write) => match &write.action {
+                Action::Put { item, .. } => item.size_bytes(),
+                Action::Delete { key } => item_size_bytes(key),
+                Action::Update { key, .. } => item_size_bytes(key) + update_values_bytes(part)?,
+            },
+        };
+    }
+    if bytes > BYTES_MAX { Err(too_large(bytes)) } else { Ok(()) }
+}
+
+fn update_values_bytes(part: &Json<'_>) -> Result<usize, ApiError> {
+    let values = part.get("Update").and_then(|update| update.get("ExpressionAttributeValues"));
+    Ok(values.map(item_from_json).transpose()?.map_or(0, |values| item_size_bytes(&values)))
+}
+
+fn targets(actions: &[TransactionAction], catalog: &Catalog) -> Result<Vec<Target>, ApiError> {
+    find_targets(
+        actions,
+        catalog,
+        |action| &action.table_name,
+        |action, table| match &action.kind {
+            ActionKind::Write(write) => write.key(table),
+            ActionKind::Check(check) => check.key(table),
+        },
+    )
+}
+
+/// Judges every action, then carries all of them out.
+fn carry_out(
+    actions: Vec<TransactionAction>,
+    catalog: &Catalog,
+    writes: &mut dyn Writes,
+) -> Result<Transacted, LocalError> {
+    let targets = targets(&actions, catalog)?;
+    let mut consumed = ConsumedTables::default();
+    let mut written = Vec::with_capacity(actions.len());
+    let mut reasons = Vec::with_capacity(actions.len());
+    for (TransactionAction { table_name, kind }, Target { table, key }) in actions.into_iter().zip(targets) {
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => {
+                reasons.push(Some(error));
+                continue;
+            }
+        };
+        let judged = match kind {
+            ActionKind::Write(write) => write.judge_at(key, &table, &*writes).map(|judged| {
+                consumed.add(&table, &table_name, judged.consumed());
+                written.push((table_name, judged));
+            }),
+            ActionKind::Check(check) => check.judge_at(&key, &table, &*writes).map(|units| {
+                consumed.add(&table, &table_name, units);
+            }),
+        };
+        reasons.push(match judged {
+            Ok(()) => None,
+            Err(Refusal::Write(error)) => Some(error),
+            Err(refusal @ (Refusal::Request(_) | Refusal::Store(_))) => return Err(refusal.into()),
+        });
+    }
+    if reasons.iter().any(Option::is_some) {
+        return Err(cancelled(&reasons).into());
+    }
+    for (_, judged) in &written {
+        judged.carry_out(writes)?;
+    }
+    Ok(Transacted { written, consumed, units: UnitKind::Write })
+}
+
+/// What a transaction that had been carried out before answers: it has only read its items.
+fn repeat(
+    actions: &[TransactionAction],
+    catalog: &Catalog,
+    writes: &mut dyn Writes,
+) -> Result<Transacted, LocalError> {
+    let mut consumed = ConsumedTables::default();
+    for (action, Target { table, key }) in actions.iter().zip(targets(actions, catalog)?) {
+        let row = writes.get(table.items, &rows::item_key(&key?))?;
+        let mut units = Consumed::default();
+        let bytes = row.map_or(0, |row| rows::size_bytes(&row));
+        units.add_table(Units::read(bytes, Consistency::Strong));
+        consumed.add(&table, &action.table_name, units);
+    }
+    Ok(Transacted { written: Vec::new(), consumed, units: UnitKind::Read })
+}
