@@ -9,11 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::spread::{self, SpreadCounter, SpreadCounterVec, SpreadHistogram, SpreadHistogramVec};
 use crate::model::Operation;
 
 /// Tables with labels of their own; those that come later share the label `other`.
@@ -72,11 +70,11 @@ pub struct CacheSample {
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    latencies: HistogramVec,
+    requests: SpreadCounterVec,
+    latencies: SpreadHistogramVec,
     errors: IntCounterVec,
     bypasses: IntCounterVec,
-    upstream: HistogramVec,
+    upstream: SpreadHistogramVec,
     connections: IntGauge,
     connections_total: IntCounter,
     refusals: IntCounterVec,
@@ -84,14 +82,14 @@ pub struct Metrics {
     tables: ArcSwap<HashMap<Box<str>, Arc<TableChildren>>>,
     /// Of the tables beyond the bound.
     other: TableChildren,
-    latency_children: Children<Histogram>,
-    upstream_children: Box<[OnceLock<Histogram>]>,
+    latency_children: Children<SpreadHistogram>,
+    upstream_children: Box<[OnceLock<SpreadHistogram>]>,
 }
 
 /// One metric for each (operation, source), made when it is first used.
 struct Children<T>(Box<[OnceLock<T>]>);
 
-type TableChildren = Children<IntCounter>;
+type TableChildren = Children<SpreadCounter>;
 
 impl<T> Children<T> {
     fn new() -> Self {
@@ -113,14 +111,13 @@ impl Metrics {
             vector
         };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let buckets =
-                prometheus::exponential_buckets(0.000_05, 2.0, 18).expect("constant buckets are valid");
-            let options = HistogramOpts::new(name, help).buckets(buckets);
-            let vector = HistogramVec::new(options, labels).expect("a constant name is valid");
+            let vector = spread::histograms(name, help, labels);
             registry.register(Box::new(vector.clone())).expect("each name is registered once");
             vector
         };
-        let requests = counter("nearside_requests_total", "Requests answered.", &["op", "table", "source"]);
+        let requests =
+            spread::counters("nearside_requests_total", "Requests answered.", &["op", "table", "source"]);
+        registry.register(Box::new(requests.clone())).expect("each name is registered once");
         let latencies = histogram(
             "nearside_request_duration_seconds",
             "From the end of a request's head to its answer.",
@@ -174,7 +171,7 @@ impl Metrics {
         });
         let histogram =
             self.latency_children.get(operation, source, || self.latencies.with_label_values(&labels));
-        histogram.observe(latency.as_secs_f64());
+        histogram.observe(latency);
     }
 
     /// An answer was an error.
@@ -190,9 +187,7 @@ impl Metrics {
     /// The upstream answered, or failed to.
     pub fn upstream_called(&self, operation: Operation, latency: Duration) {
         let child = &self.upstream_children[operation.index()];
-        child
-            .get_or_init(|| self.upstream.with_label_values(&[operation.name()]))
-            .observe(latency.as_secs_f64());
+        child.get_or_init(|| self.upstream.with_label_values(&[operation.name()])).observe(latency);
     }
 
     /// A connection was accepted.

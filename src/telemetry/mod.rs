@@ -5,6 +5,7 @@
 
 mod logs;
 mod metrics;
+mod spread;
 
 pub use logs::{LogSettings, init_logs};
 pub use metrics::{CACHE_METRICS, CacheSample, Metrics, metric_names};
