@@ -57,14 +57,15 @@ impl Engine {
         if get.consistent_read == Some(true) {
             return None;
         }
-        let table = self.tables.get(&get.table_name.0)?;
-        table.policy.as_ref()?;
-        let key = get.key.canonical_bytes(&table.schema.key)?;
-        let attributes = wanted_attributes(&get, request, &table)?;
-        let hit = self.cache.lookup(&table.cached.address(&key), Instant::now())?;
-        let age_seconds = Some(hit.age.as_secs());
-        let found = Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None };
-        Some(show(&table, &attributes, get.return_consumed_capacity.unwrap_or_default(), found))
+        self.tables.with(&get.table_name.0, |table| {
+            table.policy.as_ref()?;
+            let key = get.key.canonical_bytes(&table.schema.key)?;
+            let attributes = wanted_attributes(&get, request, table)?;
+            let hit = self.cache.lookup(&table.cached.address(&key), Instant::now())?;
+            let age_seconds = Some(hit.age.as_secs());
+            let found = Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None };
+            Some(show(table, &attributes, get.return_consumed_capacity.unwrap_or_default(), found))
+        })
     }
 
     async fn get_item(self: &Arc<Self>, request: Request) -> Served {

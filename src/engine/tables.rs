@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 
 use crate::cache::{CachedTable, ItemCache, ReadPolicy};
 use crate::model::TableSchema;
@@ -28,9 +30,14 @@ pub(crate) struct KnownTable {
     pub(crate) policy: Option<ReadPolicy>,
 }
 
+type KnownTables = HashMap<Box<str>, Arc<KnownTable>>;
+
 /// All known tables, by every spelling that requests have used.
 pub(crate) struct Tables {
-    known: RwLock<HashMap<Box<str>, Arc<KnownTable>>>,
+    /// Read with every request and seldom changed, so that reading must take no lock and raise no shared count.
+    known: ArcSwap<KnownTables>,
+    /// Held to change `known`.
+    changing: Mutex<()>,
     /// Grows whenever something is forgotten: a description asked for before that is not remembered after it.
     forgotten: AtomicU64,
     policy_of: PolicyOf,
@@ -38,12 +45,22 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn new(policy_of: PolicyOf) -> Self {
-        Self { known: RwLock::default(), forgotten: AtomicU64::new(0), policy_of }
+        Self {
+            known: ArcSwap::default(),
+            changing: Mutex::default(),
+            forgotten: AtomicU64::new(0),
+            policy_of,
+        }
     }
 
     /// The table that a spelling names, when it is known.
     pub(crate) fn get(&self, spelling: &str) -> Option<Arc<KnownTable>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(spelling).cloned()
+        self.known.load().get(spelling).cloned()
+    }
+
+    /// Looks at the table that a spelling names. `None` when it is not known, too.
+    pub(crate) fn with<T>(&self, spelling: &str, look: impl FnOnce(&KnownTable) -> Option<T>) -> Option<T> {
+        look(self.known.load().get(spelling)?)
     }
 
     /// The table that a spelling names, asking the upstream when it is not known. `None` when the upstream does not know it
@@ -65,21 +82,30 @@ impl Tables {
             policy: (self.policy_of)(&schema.name),
             schema,
         });
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if self.forgotten.load(Ordering::Acquire) == forgotten {
-            if known.len() >= SPELLINGS_MAX {
-                known.clear();
+        self.change(|known| {
+            if self.forgotten.load(Ordering::Acquire) == forgotten {
+                if known.len() >= SPELLINGS_MAX {
+                    known.clear();
+                }
+                known.insert(spelling.into(), Arc::clone(&table));
             }
-            known.insert(spelling.into(), Arc::clone(&table));
-        }
+        });
         Some(table)
     }
 
     /// Forgets a table under every spelling, because it may have another schema now.
     pub(crate) fn forget(&self, name: &str) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.forgotten.fetch_add(1, Ordering::AcqRel);
-        known.retain(|_, table| &*table.name != name);
+        self.change(|known| {
+            self.forgotten.fetch_add(1, Ordering::AcqRel);
+            known.retain(|_, table| &*table.name != name);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut KnownTables)) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = KnownTables::clone(&self.known.load());
+        change(&mut known);
+        self.known.store(Arc::new(known));
     }
 }
 

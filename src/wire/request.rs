@@ -93,11 +93,14 @@ impl ReturnConsumedCapacity {
 
 /// A `Key` member as written: at most two attributes, each of one scalar type.
 #[derive(Debug)]
-pub struct KeyText<'a>(Vec<(Text<'a>, Scalar<'a>)>);
+pub struct KeyText<'a>([Option<KeyPart<'a>>; 2]);
+
+/// One attribute of a key: its name and its value.
+type KeyPart<'a> = (Text<'a>, Scalar<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for KeyText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PairsVisitor(std::marker::PhantomData)).map(Self)
+        deserializer.deserialize_map(FewVisitor(std::marker::PhantomData)).map(Self)
     }
 }
 
@@ -110,39 +113,48 @@ struct Scalar<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut pairs = deserializer.deserialize_map(PairsVisitor::<Text<'de>>(std::marker::PhantomData))?;
-        let (name, text) = pairs.pop().ok_or_else(|| D::Error::custom("no type"))?;
-        match (ScalarType::from_name(&name.0), pairs.is_empty()) {
-            (Some(scalar_type), true) => Ok(Self { scalar_type, text }),
-            _ => Err(D::Error::custom("not one scalar")),
-        }
+        let members: [Option<(Text<'de>, Text<'de>)>; 1] =
+            deserializer.deserialize_map(FewVisitor(std::marker::PhantomData))?;
+        let [Some((name, text))] = members else { return Err(D::Error::custom("no type")) };
+        let scalar_type = ScalarType::from_name(&name.0).ok_or_else(|| D::Error::custom("not a scalar"))?;
+        Ok(Self { scalar_type, text })
     }
 }
 
-/// Reads an object as pairs.
-struct PairsVisitor<T>(std::marker::PhantomData<T>);
+/// Reads an object of at most `N` members, without allocating.
+struct FewVisitor<T, const N: usize>(std::marker::PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
-    type Value = Vec<(Text<'de>, T)>;
+impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for FewVisitor<T, N> {
+    type Value = [Option<(Text<'de>, T)>; N];
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
+        write!(formatter, "an object of at most {N} members")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::with_capacity(2);
-        while let Some(pair) = members.next_entry()? {
-            pairs.push(pair);
+        let mut few = std::array::from_fn(|_| None);
+        for place in &mut few {
+            *place = members.next_entry()?;
+            if place.is_none() {
+                return Ok(few);
+            }
         }
-        Ok(pairs)
+        match members.next_key::<IgnoredAny>()? {
+            None => Ok(few),
+            Some(_) => Err(A::Error::custom("too many members")),
+        }
     }
 }
 
-impl KeyText<'_> {
+impl<'a> KeyText<'a> {
+    fn parts(&self) -> impl Iterator<Item = &KeyPart<'a>> {
+        self.0.iter().flatten()
+    }
+
     /// Appends the key as JSON: the reading that we acted on, whatever other readings the client's text may have.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');
-        for (index, (name, scalar)) in self.0.iter().enumerate() {
+        for (index, (name, scalar)) in self.parts().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -158,11 +170,11 @@ impl KeyText<'_> {
 
     /// The key's canonical bytes, when it has exactly the attributes of the schema and every value is a valid one.
     pub fn canonical_bytes(&self, schema: &KeySchema) -> Option<Vec<u8>> {
-        if self.0.len() != schema.attributes().count() {
+        if self.parts().count() != schema.attributes().count() {
             return None;
         }
         canonical_bytes(schema, |name| {
-            let (_, scalar) = self.0.iter().find(|(member, _)| member.0 == name)?;
+            let (_, scalar) = self.parts().find(|(member, _)| member.0 == name)?;
             Some((scalar.scalar_type, scalar.text.0.as_ref()))
         })
     }
