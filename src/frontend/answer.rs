@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -97,18 +98,82 @@ impl Protocol {
     }
 }
 
+/// The length of a request id.
+const ID_BYTES: usize = 52;
+
 /// A new request id: 52 characters that nobody has seen before.
 pub(super) fn request_id() -> HeaderValue {
+    let mut id = [0; ID_BYTES];
+    write_request_id(&mut id);
+    HeaderValue::from_bytes(&id).expect("letters and digits make a header's value")
+}
+
+fn write_request_id(out: &mut [u8]) {
     const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
-    let mut id = [0; 52];
-    for part in id.chunks_mut(12) {
+    for part in out.chunks_mut(12) {
         let mut random = fastrand::u64(..);
         for letter in part {
             *letter = LETTERS[(random & 31) as usize];
             random >>= 5;
         }
     }
-    HeaderValue::from_bytes(&id).expect("letters and digits make a header's value")
+}
+
+/// The values that differ from answer to answer.
+struct Stamps {
+    request_id: HeaderValue,
+    crc32: HeaderValue,
+    age: Option<HeaderValue>,
+}
+
+impl Stamps {
+    /// New values, all in one allocation.
+    fn new(crc32: u32, age_seconds: Option<u64>) -> Self {
+        let mut text = [0; ID_BYTES + 10 + 20];
+        write_request_id(&mut text[..ID_BYTES]);
+        let mut end = ID_BYTES;
+        let mut put = |number: &str| {
+            let start = end;
+            end += number.len();
+            text[start..end].copy_from_slice(number.as_bytes());
+            start..end
+        };
+        let crc32 = put(itoa::Buffer::new().format(crc32));
+        let age = age_seconds.map(|age| put(itoa::Buffer::new().format(age)));
+        let text = Bytes::from_owner(text);
+        let value = |range| {
+            HeaderValue::from_maybe_shared(text.slice(range))
+                .expect("letters and digits make a header's value")
+        };
+        Self { request_id: value(0..ID_BYTES), crc32: value(crc32), age: age.map(value) }
+    }
+}
+
+/// The headers of an answer of the API that is of the cache's age or of none, with values to be replaced by [`Stamps`].
+/// Cloning them costs less than inserting one after the other.
+fn template(protocol: Protocol, has_age: bool) -> HeaderMap {
+    static TEMPLATES: LazyLock<[HeaderMap; 4]> = LazyLock::new(|| {
+        let make = |protocol: Protocol, has_age| {
+            // Room for more than these: hyper reads the next request into what is left of an answer's headers.
+            let mut headers = HeaderMap::with_capacity(12);
+            headers.insert(header::SERVER, HeaderValue::from_static("Server"));
+            headers.insert(header::CONTENT_TYPE, protocol.header());
+            for name in [REQUEST_ID, CACHE, CRC32] {
+                headers.insert(name, HeaderValue::from_static(""));
+            }
+            if has_age {
+                headers.insert(header::AGE, HeaderValue::from_static(""));
+            }
+            headers
+        };
+        [
+            make(Protocol::AmzJson, false),
+            make(Protocol::AmzJson, true),
+            make(Protocol::Json, false),
+            make(Protocol::Json, true),
+        ]
+    });
+    TEMPLATES[2 * usize::from(protocol == Protocol::Json) + usize::from(has_age)].clone()
 }
 
 /// An answer with headers that every answer has, and room for those of the fullest.
@@ -138,29 +203,45 @@ pub(super) fn too_large() -> Response<AnswerBody> {
     response(StatusCode::PAYLOAD_TOO_LARGE, AnswerBody::empty_chunks())
 }
 
-/// An answer of the API, without its id, to a request with these headers.
-pub(super) async fn api(served: Served, protocol: Protocol, asked: &HeaderMap) -> Response<AnswerBody> {
+/// True when the answer to a request with these headers is to be compressed.
+pub(super) fn is_to_be_compressed(served: &Served, asked: &HeaderMap) -> bool {
+    served.answer.body.len() > COMPRESSED_MIN && accepts_gzip(asked)
+}
+
+/// An answer of the API.
+pub(super) fn api(served: Served, protocol: Protocol) -> Response<AnswerBody> {
     let Served { answer, crc32, source, age_seconds, .. } = served;
-    let (bytes, crc32, compressed) = if answer.body.len() > COMPRESSED_MIN && accepts_gzip(asked) {
-        (compress(answer.body).await, None, true)
-    } else {
-        (answer.body, crc32, false)
-    };
-    let crc32 = crc32.unwrap_or_else(|| crc32fast::hash(&bytes));
-    let mut response = response(status(answer.status), AnswerBody::whole(bytes));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, protocol.header());
-    headers.insert(CRC32, HeaderValue::from(crc32));
-    headers.insert(CACHE, source_header(source));
-    if let Some(age) = age_seconds {
-        headers.insert(header::AGE, HeaderValue::from(age));
-    }
-    if compressed {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let crc32 = crc32.unwrap_or_else(|| crc32fast::hash(&answer.body));
+    let stamps = Stamps::new(crc32, age_seconds);
+    let mut headers = template(protocol, age_seconds.is_some());
+    let (mut stamped, mut age) = ([Some(stamps.request_id), Some(stamps.crc32)], stamps.age);
+    for (name, value) in &mut headers {
+        let stamp = match name {
+            name if name == REQUEST_ID => stamped[0].take(),
+            name if name == CRC32 => stamped[1].take(),
+            name if name == CACHE => Some(source_header(source)),
+            name if name == header::AGE => age.take(),
+            _ => None,
+        };
+        if let Some(stamp) = stamp {
+            *value = stamp;
+        }
     }
     for (name, value) in &answer.headers {
-        forward(headers, name, value);
+        forward(&mut headers, name, value);
     }
+    let mut response = Response::new(AnswerBody::whole(answer.body));
+    *response.status_mut() = status(answer.status);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A compressed answer of the API.
+pub(super) async fn compressed_api(mut served: Served, protocol: Protocol) -> Response<AnswerBody> {
+    served.answer.body = compress(served.answer.body).await;
+    served.crc32 = None;
+    let mut response = api(served, protocol);
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::model::{ApiError, ErrorCode};
+
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 
 const HEADER_PARAMETERS: [&str; 3] = ["Credential", "Signature", "SignedHeaders"];
 
@@ -37,15 +39,20 @@ fn check_header(value: &HeaderValue, headers: &HeaderMap) -> Result<(), ApiError
         return Err(missing());
     }
     let mut found = [false; HEADER_PARAMETERS.len()];
-    for part in bytes.split(|byte| matches!(byte, b',' | b' ')).skip(1) {
+    // Only what stands before a `=` can be a parameter, and there are few of those.
+    for equals in memchr::memchr_iter(b'=', bytes) {
+        let (before, value) = (&bytes[..equals], &bytes[equals + 1..]);
+        // A parameter without a value counts as missing.
+        if value.first().is_none_or(|byte| matches!(byte, b',' | b' ' | b'=')) {
+            continue;
+        }
         for (found, name) in found.iter_mut().zip(HEADER_PARAMETERS) {
-            // A parameter without a value counts as missing.
-            *found |= part
-                .strip_prefix(name.as_bytes())
-                .is_some_and(|rest| rest.len() > 1 && rest[0] == b'=' && rest[1] != b'=');
+            *found |= before
+                .strip_suffix(name.as_bytes())
+                .is_some_and(|rest| matches!(rest.last(), Some(b',' | b' ')));
         }
     }
-    let dated = headers.contains_key("x-amz-date") || headers.contains_key(header::DATE);
+    let dated = headers.contains_key(AMZ_DATE) || headers.contains_key(header::DATE);
     if dated && found == [true; HEADER_PARAMETERS.len()] {
         Ok(())
     } else {

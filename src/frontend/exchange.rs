@@ -32,39 +32,56 @@ const PREFLIGHT_AGE_SECONDS: &str = "172800";
 
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Answers one request, whatever it is.
-    pub(super) async fn respond(&self, request: http::Request<Incoming>) -> Response<AnswerBody> {
+    pub(super) fn respond(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Response<AnswerBody>> {
+        // Not an `async fn`, whose future would have room for the request and for its parts.
         let begun = Instant::now();
         let (head, body) = request.into_parts();
-        match self.receive(&head.headers, body).await {
-            Ok(body) => self.route(&head, body, begun).await,
-            Err(fault) => self.refuse(&head, fault, begun),
+        async move {
+            match self.receive(&head.headers, body).await {
+                Ok(body) => self.route(&head, body, begun).await,
+                Err(fault) => self.refuse(&head, fault, begun),
+            }
         }
     }
 
     async fn route(&self, head: &Parts, body: Received, begun: Instant) -> Response<AnswerBody> {
         let from_browser = head.headers.contains_key(header::ORIGIN);
+        let protocol = Protocol::of(&head.headers);
+        let mut response = match self.route_aside(head, &body, protocol, from_browser) {
+            Some(response) => response,
+            None => self.call(head, body, protocol.unwrap_or(Protocol::Json), begun).await,
+        };
+        if from_browser {
+            let any = HeaderValue::from_static("*");
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+        }
+        response
+    }
+
+    /// Answers what is no call of the API.
+    fn route_aside(
+        &self,
+        head: &Parts,
+        body: &Received,
+        protocol: Option<Protocol>,
+        from_browser: bool,
+    ) -> Option<Response<AnswerBody>> {
         let mut response = if from_browser && head.method == Method::OPTIONS {
             preflight(head)
         } else if head.uri.path() != "/" {
             unknown()
         } else if head.method == Method::GET {
             answer::plain(StatusCode::OK, self.health.0.clone(), self.health.1)
+        } else if head.method != Method::POST || (protocol.is_none() && !body.bytes.is_empty()) {
+            unknown()
         } else {
-            let protocol = Protocol::of(&head.headers);
-            if head.method != Method::POST || (protocol.is_none() && !body.bytes.is_empty()) {
-                unknown()
-            } else {
-                self.call(head, body, protocol.unwrap_or(Protocol::Json), begun).await
-            }
+            return None;
         };
-        let headers = response.headers_mut();
-        if from_browser {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        }
-        if !headers.contains_key(answer::REQUEST_ID) {
-            headers.insert(answer::REQUEST_ID, answer::request_id());
-        }
-        response
+        response.headers_mut().insert(answer::REQUEST_ID, answer::request_id());
+        Some(response)
     }
 
     /// A call of the API.
@@ -96,7 +113,11 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let table = served.table.take();
         // The error's type is read from the body before compression, and only errors pay for keeping that.
         let failure = if served.answer.is_success() { Bytes::new() } else { served.answer.body.clone() };
-        let mut response = answer::api(served, protocol, &head.headers).await;
+        let mut response = if answer::is_to_be_compressed(&served, &head.headers) {
+            Box::pin(answer::compressed_api(served, protocol)).await
+        } else {
+            answer::api(served, protocol)
+        };
         let error_type = answer::error_type(&failure);
         let known = Known { operation, source, table: table.as_deref(), error_type, request_bytes };
         self.observe(&mut response, known, begun);

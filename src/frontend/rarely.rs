@@ -27,6 +27,17 @@ impl<F: Future> Rarely<F> {
     pub(super) fn new(future: F) -> Self {
         Self { future: Box::pin(future), bell: None }
     }
+
+    /// The future itself.
+    pub(super) fn inner(&self) -> &F {
+        &self.future
+    }
+
+    /// The future itself, to be changed: it is polled the next time, whether it was woken or not.
+    pub(super) fn inner_mut(&mut self) -> Pin<&mut F> {
+        self.bell = None;
+        self.future.as_mut()
+    }
 }
 
 impl<F: Future> Future for Rarely<F> {
@@ -40,8 +51,10 @@ impl<F: Future> Future for Rarely<F> {
             return Poll::Pending;
         }
         let bell = Arc::new(Bell { rung: AtomicBool::new(false), task: context.waker().clone() });
-        self.bell = Some(Arc::clone(&bell));
-        self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(bell)))
+        let polled = self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&bell))));
+        // A future that is ready rings no more, and may be set anew.
+        self.bell = polled.is_pending().then_some(bell);
+        polled
     }
 }
 

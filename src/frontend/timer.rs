@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use hyper::rt;
 
+use super::rarely::Rarely;
+
 /// hyper makes a timer for each request's head and drops it when the head is there. The runtime's timers stand in a wheel
 /// under a lock that all connections share; here one of them serves all deadlines of a connection, and is set anew only
 /// when it goes off, or for an earlier deadline.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
+pub(super) struct ConnectionTimer(Arc<Mutex<Option<Rarely<tokio::time::Sleep>>>>);
 
 /// One deadline. A connection waits for one at a time.
 #[derive(Debug)]
@@ -41,15 +43,15 @@ impl Future for Deadline {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.at)));
-        if sleep.deadline() > self.at {
-            sleep.as_mut().reset(self.at);
+        let sleep = sleep.get_or_insert_with(|| Rarely::new(tokio::time::sleep_until(self.at)));
+        if sleep.inner().deadline() > self.at {
+            sleep.inner_mut().reset(self.at);
         }
-        while sleep.as_mut().poll(context).is_ready() {
-            if sleep.deadline() >= self.at {
+        while Pin::new(&mut *sleep).poll(context).is_ready() {
+            if sleep.inner().deadline() >= self.at {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(self.at);
+            sleep.inner_mut().reset(self.at);
         }
         Poll::Pending
     }
