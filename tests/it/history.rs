@@ -86,7 +86,7 @@ impl World {
         while done.load(Ordering::Relaxed) == 0 {
             counter += 1;
             let item = format!(r#"{{"id":{{"S":"{key}"}},"n":{{"N":"{counter}"}}}}"#);
-            let (operation, body) = match random.u8(0..4) {
+            let (operation, body) = match random.u8(0..5) {
                 0 => (Operation::PutItem, format!(r#"{{"TableName":"Orders","Item":{item}}}"#)),
                 1 => (
                     Operation::UpdateItem,
@@ -97,6 +97,12 @@ impl World {
                 2 => (
                     Operation::BatchWriteItem,
                     format!(r#"{{"RequestItems":{{"Orders":[{{"PutRequest":{{"Item":{item}}}}}]}}}}"#),
+                ),
+                3 => (
+                    Operation::TransactWriteItems,
+                    format!(
+                        r#"{{"TransactItems":[{{"Put":{{"TableName":"Orders","Item":{item}}}}},{{"Put":{{"TableName":"Orders","Item":{{"id":{{"S":"beside {key}"}}}}}}}}]}}"#
+                    ),
                 ),
                 _ => (
                     Operation::PutItem,
@@ -121,12 +127,16 @@ impl World {
             let least = self.acknowledged[key].load(Ordering::Acquire).max(seen[key]);
             let strong = random.u8(0..8) == 0;
             let key_json = format!(r#"{{"id":{{"S":"{key}"}}}}"#);
-            let (operation, body) = match random.bool() {
-                true => (
+            let (operation, body) = match random.u8(0..8) {
+                0 => (
+                    Operation::TransactGetItems,
+                    format!(r#"{{"TransactItems":[{{"Get":{{"TableName":"Orders","Key":{key_json}}}}}]}}"#),
+                ),
+                1..=3 => (
                     Operation::GetItem,
                     format!(r#"{{"TableName":"Orders","Key":{key_json},"ConsistentRead":{strong}}}"#),
                 ),
-                false => (
+                _ => (
                     Operation::BatchGetItem,
                     format!(
                         r#"{{"RequestItems":{{"Orders":{{"Keys":[{key_json}],"ConsistentRead":{strong}}}}}}}"#

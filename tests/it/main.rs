@@ -11,3 +11,4 @@ mod coherence;
 mod history;
 mod passing;
 mod reads;
+mod transactions;
