@@ -1,4 +1,5 @@
-//! `kill -9` in a write loop: every acknowledged write is there, nothing is torn, and the restart is quick.
+//! `kill -9` in a write loop: every acknowledged write is there, nothing is torn, no transaction is half there or happens
+//! twice, and the restart is quick.
 //!
 //! `NEARSIDE_KILL_LOOPS` sets the number of kills (10 without it), `NEARSIDE_SEED` replays one run's choices.
 
@@ -13,6 +14,9 @@ const WRITERS: u64 = 4;
 
 /// For each key the last counter that was acknowledged, and the last that was sent.
 type Counters = Arc<Mutex<HashMap<String, (u64, u64)>>>;
+
+/// The two items that each writer's transactions add to together.
+const PAIR: [&str; 2] = ["left", "right"];
 
 #[test]
 fn every_acknowledged_write_survives_a_kill() {
@@ -34,6 +38,7 @@ fn every_acknowledged_write_survives_a_kill() {
         let restarted = Nearside::on_disk(directory.path());
         slowest = slowest.max(restarted.start);
         verify(&mut restarted.connect(), &counters, round);
+        verify_pairs(&mut restarted.connect(), &counters, round);
     }
     println!("slowest restart: {slowest:?}");
 }
@@ -59,12 +64,17 @@ fn write_until_killed(nearside: Nearside, counters: &Counters, kill_after: u64, 
             std::thread::spawn(move || {
                 let mut random = fastrand::Rng::with_seed(seed ^ writer);
                 // Each writer has keys of its own, so that the last acknowledged counter is the least that must be found.
-                while write_once(
-                    &mut client,
-                    &counters,
-                    &format!("{writer}-{}", random.u8(0..5)),
-                    &mut random,
-                ) {
+                loop {
+                    let lives = match random.u8(0..4) {
+                        0 => transact_once(&mut client, &counters, writer),
+                        _ => {
+                            let id = format!("{writer}-{}", random.u8(0..5));
+                            write_once(&mut client, &counters, &id, &mut random)
+                        }
+                    };
+                    if !lives {
+                        break;
+                    }
                     acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -77,15 +87,56 @@ fn write_until_killed(nearside: Nearside, counters: &Counters, kill_after: u64, 
     writers.into_iter().for_each(|writer| writer.join().unwrap());
 }
 
+fn next_counter(counters: &Counters, id: &str) -> u64 {
+    let mut counters = counters.lock().unwrap();
+    let (_, sent) = counters.entry(id.to_owned()).or_default();
+    *sent += 1;
+    *sent
+}
+
+fn parity(counter: u64) -> &'static str {
+    if counter.is_multiple_of(2) { "even" } else { "odd" }
+}
+
+/// What the counter of a writer's pair is known by.
+fn pair_name(writer: u64) -> String {
+    format!("pair {writer}")
+}
+
+/// The transaction that adds one to both items of a writer's pair, under a token of its own.
+fn transaction(writer: u64, counter: u64) -> String {
+    let updates = PAIR.map(|side| {
+        format!(
+            r#"{{"Update":{{"TableName":"Kill","Key":{{"id":{{"S":"{side} {writer}"}}}},"UpdateExpression":"ADD n :one SET parity = :p",
+                "ExpressionAttributeValues":{{":one":{{"N":"1"}},":p":{{"S":"{}"}}}}}}}}"#,
+            parity(counter)
+        )
+    });
+    format!(
+        r#"{{"ClientRequestToken":"{writer}-{counter}","TransactItems":[{},
+            {{"ConditionCheck":{{"TableName":"Kill","Key":{{"id":{{"S":"never"}}}},"ConditionExpression":"attribute_not_exists(id)"}}}}]}}"#,
+        updates.join(",")
+    )
+}
+
+/// Sends the next transaction on a writer's pair; false when the server is gone.
+fn transact_once(client: &mut Client, counters: &Counters, writer: u64) -> bool {
+    let name = pair_name(writer);
+    let next = next_counter(counters, &name);
+    match client.call("TransactWriteItems", &transaction(writer, next)) {
+        Some((200, _)) => {
+            counters.lock().unwrap().entry(name).or_default().0 = next;
+            true
+        }
+        Some((status, answer)) => panic!("TransactWriteItems: {status} {answer}"),
+        None => false,
+    }
+}
+
 /// Sends one write with the key's next counter; false when the server is gone.
 fn write_once(client: &mut Client, counters: &Counters, id: &str, random: &mut fastrand::Rng) -> bool {
-    let next = {
-        let mut counters = counters.lock().unwrap();
-        let (_, sent) = counters.entry(id.to_owned()).or_default();
-        *sent += 1;
-        *sent
-    };
-    let parity = if next.is_multiple_of(2) { "even" } else { "odd" };
+    let next = next_counter(counters, id);
+    let parity = parity(next);
     let filler = "x".repeat(random.usize(0..2000));
     let (operation, body) = match random.u8(0..3) {
         0 => (
@@ -120,7 +171,7 @@ fn item(id: &str, n: u64, parity: &str, filler: &str) -> String {
 /// Every key holds a counter from the last acknowledged to the last sent, whole, and the index says the same.
 fn verify(client: &mut Client, counters: &Counters, round: u64) {
     let mut counters = counters.lock().unwrap();
-    for (id, (acknowledged, sent)) in counters.iter_mut() {
+    for (id, (acknowledged, sent)) in counters.iter_mut().filter(|(id, _)| !id.starts_with("pair")) {
         let answer = client.must(
             "GetItem",
             &format!(r#"{{"TableName":"Kill","Key":{{"id":{{"S":"{id}"}}}},"ConsistentRead":true}}"#),
@@ -139,14 +190,50 @@ fn verify(client: &mut Client, counters: &Counters, round: u64) {
         if found == 0 {
             continue;
         }
-        let parity = if found.is_multiple_of(2) { "even" } else { "odd" };
-        let query = format!(
-            r#"{{"TableName":"Kill","IndexName":"byParity","KeyConditionExpression":"parity = :p","FilterExpression":"id = :id AND n = :n",
-                "ExpressionAttributeValues":{{":p":{{"S":"{parity}"}},":id":{{"S":"{id}"}},":n":{{"N":"{found}"}}}},"Select":"COUNT"}}"#
-        );
-        let answer = client.must("Query", &query);
-        assert!(answer.contains(r#""Count":1"#), "round {round}, {id}: the index does not agree: {answer}");
+        verify_indexed(client, id, found, round);
     }
+}
+
+/// Both items of a pair hold the same counter, from the last acknowledged to the last sent. The last transaction, sent once
+/// more, has happened once then, whether or not it had happened before the kill.
+fn verify_pairs(client: &mut Client, counters: &Counters, round: u64) {
+    let mut counters = counters.lock().unwrap();
+    for writer in 0..WRITERS {
+        let Some((acknowledged, sent)) = counters.get_mut(&pair_name(writer)) else { continue };
+        let found = read_pair(client, writer, round);
+        assert!(
+            found >= *acknowledged && found <= *sent,
+            "round {round}, pair {writer}: {found} not in {acknowledged}..={sent}"
+        );
+        client.must("TransactWriteItems", &transaction(writer, *sent));
+        assert_eq!(read_pair(client, writer, round), *sent, "round {round}, pair {writer}: not once");
+        *acknowledged = *sent;
+        for side in PAIR {
+            verify_indexed(client, &format!("{side} {writer}"), *sent, round);
+        }
+    }
+}
+
+/// The counter of a pair, in one transaction.
+fn read_pair(client: &mut Client, writer: u64, round: u64) -> u64 {
+    let gets = PAIR
+        .map(|side| format!(r#"{{"Get":{{"TableName":"Kill","Key":{{"id":{{"S":"{side} {writer}"}}}}}}}}"#));
+    let answer = client.must("TransactGetItems", &format!(r#"{{"TransactItems":[{}]}}"#, gets.join(",")));
+    let (left, right) = answer.split_once("right").unwrap_or((&answer, ""));
+    let both = [left, right].map(|half| number(half, "n").unwrap_or(0));
+    assert_eq!(both[0], both[1], "round {round}, pair {writer}: half a transaction: {answer}");
+    both[0]
+}
+
+/// The index has the item with this counter.
+fn verify_indexed(client: &mut Client, id: &str, counter: u64, round: u64) {
+    let query = format!(
+        r#"{{"TableName":"Kill","IndexName":"byParity","KeyConditionExpression":"parity = :p","FilterExpression":"id = :id AND n = :n",
+            "ExpressionAttributeValues":{{":p":{{"S":"{}"}},":id":{{"S":"{id}"}},":n":{{"N":"{counter}"}}}},"Select":"COUNT"}}"#,
+        parity(counter)
+    );
+    let answer = client.must("Query", &query);
+    assert!(answer.contains(r#""Count":1"#), "round {round}, {id}: the index does not agree: {answer}");
 }
 
 /// The number attribute of that name in an answer.
