@@ -2,13 +2,11 @@
 //!
 //! The cache holds whole items; a projection of one costs the same capacity as the item, so every view is served from it.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::cache::Image;
 use crate::model::TableSchema;
-use crate::model::expr::{Bindings, Paths, check_placeholders};
+use crate::model::expr::{Bindings, Names, Paths, check_placeholders};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
 use crate::wire::json::write_string;
@@ -70,9 +68,9 @@ impl Attributes {
     }
 }
 
-fn read_names(names: &Json<'_>) -> Option<BTreeMap<String, String>> {
+fn read_names<'b>(names: &'b Json<'_>) -> Option<Names<'b>> {
     let members = names.members()?.iter();
-    members.map(|(name, attribute)| Some((name.to_string(), attribute.text()?.to_owned()))).collect()
+    members.map(|(name, attribute)| Some((name.as_ref(), attribute.text()?))).collect()
 }
 
 /// The `ConsumedCapacity` of one table for a read that cost nothing.

@@ -2,29 +2,29 @@
 //!
 //! Parsing is [`crate::model::expr`]'s; here is only what the operations have in common before it.
 
-use std::collections::BTreeMap;
-
-use crate::model::expr::{self, Bindings};
+use crate::model::expr::{self, Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
 use crate::wire::attribute::value_from_json;
 
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
-pub struct Placeholders {
-    names: Option<BTreeMap<String, String>>,
-    values: Option<BTreeMap<String, AttributeValue>>,
+pub struct Placeholders<'b> {
+    names: Option<Names<'b>>,
+    values: Option<Values<'b>>,
 }
 
-impl Placeholders {
+impl<'b> Placeholders<'b> {
     /// Reads `ExpressionAttributeNames` and `ExpressionAttributeValues` of `body`.
     ///
     /// # Errors
     /// The service's own for empty maps, keys that are no placeholders, and values that are none.
-    pub fn parse(body: &Json<'_>) -> Result<Self, ApiError> {
+    pub fn parse(body: &'b Json<'_>) -> Result<Self, ApiError> {
         let names = body.get("ExpressionAttributeNames").and_then(Json::members).map(|members| {
-            let texts = members.iter().filter_map(|(name, value)| Some((name.to_string(), value.text()?)));
-            texts.map(|(placeholder, name)| (placeholder, name.to_owned())).collect()
+            members
+                .iter()
+                .filter_map(|(placeholder, name)| Some((placeholder.as_ref(), name.text()?)))
+                .collect()
         });
         let mut invalid = None;
         let values = body.get("ExpressionAttributeValues").and_then(Json::members).map(|members| {
@@ -33,7 +33,7 @@ impl Placeholders {
                     invalid.get_or_insert_with(|| invalid_value(placeholder, &error));
                     AttributeValue::Null
                 });
-                (placeholder.to_string(), value)
+                (placeholder.as_ref(), value)
             });
             values.collect()
         });

@@ -1,6 +1,6 @@
 //! The names and values that a request's expressions share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::{ApiError, AttributeValue};
 
@@ -9,34 +9,37 @@ const PLACEHOLDER_BYTES_MAX: usize = 255;
 /// An attribute name has fewer bytes than this.
 const NAME_BYTES_END: usize = 65_536;
 
+/// `ExpressionAttributeNames`: `#name` to attribute names.
+pub type Names<'a> = BTreeMap<&'a str, &'a str>;
+/// `ExpressionAttributeValues`: `:value` to values.
+pub type Values<'a> = BTreeMap<&'a str, AttributeValue>;
+
 /// The names and values of a request, and which of them have been used.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings<'a> {
-    names: Option<&'a BTreeMap<String, String>>,
-    values: Option<&'a BTreeMap<String, AttributeValue>>,
-    used: BTreeSet<&'a str>,
+    names: Option<&'a Names<'a>>,
+    values: Option<&'a Values<'a>>,
+    /// As often as they were used.
+    used: Vec<&'a str>,
 }
 
 impl<'a> Bindings<'a> {
     /// Takes `ExpressionAttributeNames` and `ExpressionAttributeValues`.
-    pub fn new(
-        names: Option<&'a BTreeMap<String, String>>,
-        values: Option<&'a BTreeMap<String, AttributeValue>>,
-    ) -> Self {
-        Self { names, values, used: BTreeSet::new() }
+    pub fn new(names: Option<&'a Names<'a>>, values: Option<&'a Values<'a>>) -> Self {
+        Self { names, values, used: Vec::new() }
     }
 
     /// What `#name` stands for; it counts as used from now on.
     pub(super) fn name(&mut self, placeholder: &str) -> Option<&'a str> {
         let (key, name) = self.names?.get_key_value(placeholder)?;
-        self.used.insert(key);
+        self.used.push(key);
         Some(name)
     }
 
     /// What `:value` stands for; it counts as used from now on.
     pub(super) fn value(&mut self, placeholder: &str) -> Option<&'a AttributeValue> {
         let (key, value) = self.values?.get_key_value(placeholder)?;
-        self.used.insert(key);
+        self.used.push(key);
         Some(value)
     }
 
@@ -44,16 +47,18 @@ impl<'a> Bindings<'a> {
     ///
     /// # Errors
     /// A validation error that lists what is unused, names before values.
-    pub fn finish(self) -> Result<(), ApiError> {
-        let unused = |key: &&String| !self.used.contains(key.as_str());
-        let names: Vec<&String> = self.names.into_iter().flat_map(BTreeMap::keys).filter(unused).collect();
-        let values: Vec<&String> = self.values.into_iter().flat_map(BTreeMap::keys).filter(unused).collect();
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        self.used.sort_unstable();
+        let unused = |key: &&str| self.used.binary_search(key).is_err();
+        let names: Vec<&str> =
+            self.names.into_iter().flat_map(BTreeMap::keys).copied().filter(unused).collect();
+        let values: Vec<&str> =
+            self.values.into_iter().flat_map(BTreeMap::keys).copied().filter(unused).collect();
         for (member, unused) in [("ExpressionAttributeNames", names), ("ExpressionAttributeValues", values)] {
             if !unused.is_empty() {
-                let keys: Vec<&str> = unused.into_iter().map(String::as_str).collect();
                 return Err(ApiError::validation(format!(
                     "Value provided in {member} unused in expressions: keys: {{{}}}",
-                    keys.join(", ")
+                    unused.join(", ")
                 )));
             }
         }
@@ -65,10 +70,7 @@ impl<'a> Bindings<'a> {
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn check_placeholders(
-    names: Option<&BTreeMap<String, String>>,
-    values: Option<&BTreeMap<String, AttributeValue>>,
-) -> Result<(), ApiError> {
+pub fn check_placeholders(names: Option<&Names<'_>>, values: Option<&Values<'_>>) -> Result<(), ApiError> {
     if let Some(names) = names {
         check_keys("ExpressionAttributeNames", '#', names.keys())?;
         names.iter().try_for_each(|(key, name)| check_name(key, name))?;
@@ -79,7 +81,7 @@ pub fn check_placeholders(
 fn check_keys<'k>(
     member: &str,
     first: char,
-    keys: impl ExactSizeIterator<Item = &'k String>,
+    keys: impl ExactSizeIterator<Item = &'k &'k str>,
 ) -> Result<(), ApiError> {
     if keys.len() == 0 {
         return Err(ApiError::validation(format!("{member} must not be empty")));
@@ -117,12 +119,12 @@ fn check_name(key: &str, name: &str) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
-    fn names(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned())).collect()
+    fn names<'a>(pairs: &[(&'a str, &'a str)]) -> Names<'a> {
+        pairs.iter().copied().collect()
     }
 
-    fn values(keys: &[&str]) -> BTreeMap<String, AttributeValue> {
-        keys.iter().map(|key| ((*key).to_owned(), AttributeValue::Null)).collect()
+    fn values<'a>(keys: &[&'a str]) -> Values<'a> {
+        keys.iter().map(|key| (*key, AttributeValue::Null)).collect()
     }
 
     fn words(result: Result<(), ApiError>) -> String {

@@ -1,7 +1,6 @@
 //! Key conditions: which partition a query reads, and which stretch of it.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use super::condition::{Operand, Test, ordering, parse_test};
 use super::parser::Comparator;
@@ -14,8 +13,8 @@ use crate::model::{ApiError, AttributeValue, KeySchema, KeyValue};
 /// What a query asks of the key, not yet compared with a table's or index's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCondition {
-    /// One test for each attribute, whatever order they were written in.
-    tests: BTreeMap<String, KeyTest>,
+    /// One test for each attribute, by its name, in name order whatever order they were written in.
+    tests: Vec<(String, KeyTest)>,
 }
 
 /// What is asked of one key attribute.
@@ -113,13 +112,19 @@ impl KeyCondition {
     /// A validation error in the service's words.
     pub fn parse(text: &str, bindings: &mut Bindings<'_>) -> Result<Self, ApiError> {
         let test = parse_test(text, bindings).map_err(|words| refusal(PARAMETER, words))?;
-        let mut tests = BTreeMap::new();
+        let mut tests = Vec::new();
         collect_key_tests(test, &mut tests)?;
-        Ok(Self { tests })
+        Ok(Self::from_tests(tests))
     }
 
-    pub(super) fn from_tests(tests: BTreeMap<String, KeyTest>) -> Self {
+    /// Takes one test for each attribute.
+    pub(super) fn from_tests(mut tests: Vec<(String, KeyTest)>) -> Self {
+        tests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Self { tests }
+    }
+
+    fn test_of(&self, name: &str) -> Option<&KeyTest> {
+        self.tests.iter().find(|(tested, _)| tested == name).map(|(_, test)| test)
     }
 
     /// What the condition reads in a table or index with that key.
@@ -140,7 +145,7 @@ impl KeyCondition {
         let mut sort_equal = Vec::new();
         let mut sort = SortInterval::All;
         for attribute in &schema.sort {
-            let Some(test) = self.tests.get(&attribute.name) else { continue };
+            let Some(test) = self.test_of(&attribute.name) else { continue };
             self.refuse_gaps(schema, attribute)?;
             if let SortInterval::Equal(value) = std::mem::replace(&mut sort, sort_interval(test, attribute)?)
             {
@@ -152,7 +157,7 @@ impl KeyCondition {
 
     /// The one value that the condition gives a partition attribute.
     fn partition_value(&self, attribute: &KeyAttribute) -> Result<KeyValue, ApiError> {
-        let Some(test) = self.tests.get(&attribute.name) else { return Err(missed(&attribute.name)) };
+        let Some(test) = self.test_of(&attribute.name) else { return Err(missed(&attribute.name)) };
         check_key_test(test, attribute)?;
         match test {
             KeyTest::Equal(value) => key_value(value, attribute, KeyRole::Partition),
@@ -168,10 +173,10 @@ impl KeyCondition {
 
     /// Refuses a condition on an attribute that is not of the key; what is missed is the first sort attribute without one.
     fn refuse_strangers(&self, schema: &KeySchema) -> Result<(), ApiError> {
-        if self.tests.keys().all(|name| schema.contains(name)) {
+        if self.tests.iter().all(|(name, _)| schema.contains(name)) {
             return Ok(());
         }
-        let untested = schema.sort.iter().find(|attribute| !self.tests.contains_key(&attribute.name));
+        let untested = schema.sort.iter().find(|attribute| self.test_of(&attribute.name).is_none());
         match untested {
             Some(attribute) => Err(missed(&attribute.name)),
             None => Err(ApiError::validation("Query key condition not supported")),
@@ -181,7 +186,7 @@ impl KeyCondition {
     /// Refuses a condition on a sort attribute before which another one has no fixed value.
     fn refuse_gaps(&self, schema: &KeySchema, attribute: &KeyAttribute) -> Result<(), ApiError> {
         let before = schema.sort.iter().take_while(|earlier| earlier.name != attribute.name);
-        let open = before.filter(|earlier| !matches!(self.tests.get(&earlier.name), Some(KeyTest::Equal(_))));
+        let open = before.filter(|earlier| !matches!(self.test_of(&earlier.name), Some(KeyTest::Equal(_))));
         let open: Vec<&str> = open.map(|earlier| earlier.name.as_str()).collect();
         if open.is_empty() {
             return Ok(());
@@ -269,7 +274,7 @@ fn key_value(value: &AttributeValue, attribute: &KeyAttribute, role: KeyRole) ->
 }
 
 /// Takes a condition apart into one test for each attribute, in the order in which the service finds fault.
-fn collect_key_tests(test: Test, tests: &mut BTreeMap<String, KeyTest>) -> Result<(), ApiError> {
+fn collect_key_tests(test: Test, tests: &mut Vec<(String, KeyTest)>) -> Result<(), ApiError> {
     let (name, key_test) = match test {
         Test::And(parts) => {
             return parts.into_iter().try_for_each(|part| collect_key_tests(part, tests));
@@ -293,12 +298,13 @@ fn collect_key_tests(test: Test, tests: &mut BTreeMap<String, KeyTest>) -> Resul
             (name, KeyTest::BeginsWith(prefixes.pop().expect("begins_with has a prefix")))
         }
     };
-    if tests.insert(name, key_test).is_some() {
+    if tests.iter().any(|(tested, _)| *tested == name) {
         return Err(refusal(
             PARAMETER,
             "KeyConditionExpressions must only contain one condition per key".to_owned(),
         ));
     }
+    tests.push((name, key_test));
     Ok(())
 }
 

@@ -5,8 +5,6 @@
 //! types, and which members may stand together. The members of one parameter are looked at in the order in which they
 //! arrive.
 
-use std::collections::BTreeMap;
-
 use super::condition::{Operand, Test};
 use super::key_condition::{KeyTest, is_reversed};
 use super::parser::Comparator;
@@ -362,7 +360,7 @@ pub fn key_conditions(comparisons: Vec<(String, Comparison)>) -> Result<KeyCondi
         return Err(ApiError::validation("Conditions can be of length 1 or 2 only"));
     }
     let tests = comparisons.into_iter().map(|(name, comparison)| (name, comparison.into_key_test()));
-    Ok(KeyCondition::from_tests(tests.collect::<BTreeMap<_, _>>()))
+    Ok(KeyCondition::from_tests(tests.collect()))
 }
 
 /// The update of `AttributeUpdates`.

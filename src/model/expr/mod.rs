@@ -26,7 +26,7 @@ pub mod legacy;
 #[cfg(test)]
 mod testing;
 
-pub use bindings::{Bindings, check_placeholders};
+pub use bindings::{Bindings, Names, Values, check_placeholders};
 pub use condition::{Condition, Context};
 pub use key_condition::{KeyCondition, KeyInterval, SortInterval};
 pub use path::{Path, Step};

@@ -5,11 +5,34 @@ const LENGTH_MAX: usize = 14;
 
 /// True for a reserved word in any case.
 pub(super) fn is_reserved(name: &str) -> bool {
-    if name.len() > LENGTH_MAX {
+    let Some(letter) = name.bytes().next().map(|byte| byte.to_ascii_uppercase().wrapping_sub(b'A')) else {
+        return false;
+    };
+    let letter = usize::from(letter);
+    if letter >= LETTERS || name.len() > LENGTH_MAX {
         return false;
     }
-    WORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_ok()
+    // Few words share a first letter, and fewer a length with it: looking at each costs less than a search in order.
+    WORDS[STARTS[letter]..STARTS[letter + 1]].iter().any(|word| name.eq_ignore_ascii_case(word))
 }
+
+const LETTERS: usize = 26;
+/// Where among the words each first letter begins, and at last where all end.
+const STARTS: [usize; LETTERS + 1] = {
+    let mut starts = [WORDS.len(); LETTERS + 1];
+    let mut position = WORDS.len();
+    while position > 0 {
+        position -= 1;
+        let mut letter = (WORDS[position].as_bytes()[0] - b'A') as usize;
+        starts[letter] = position;
+        // A letter without words begins where the next one does.
+        while letter > 0 {
+            letter -= 1;
+            starts[letter] = position;
+        }
+    }
+    starts
+};
 
 /// Source: "Reserved words in DynamoDB" in the developer guide, misspellings included. Sorted.
 const WORDS: [&str; 573] = [
@@ -597,6 +620,14 @@ mod tests {
         assert_eq!(WORDS.len(), 573);
         assert!(WORDS.is_sorted());
         assert_eq!(WORDS.iter().map(|word| word.len()).max(), Some(LENGTH_MAX));
+    }
+
+    #[test]
+    fn every_word_is_found() {
+        for word in WORDS {
+            assert!(is_reserved(word) && is_reserved(&word.to_ascii_lowercase()), "{word}");
+            assert!(!is_reserved(&format!("{word}Q")), "{word}Q");
+        }
     }
 
     #[test]

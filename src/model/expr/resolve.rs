@@ -168,24 +168,26 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// # Errors
     /// A name without a meaning, or too deep a path.
     pub(super) fn path(&mut self, path: &RawPath<'_>) -> Result<Path, String> {
-        let mut steps = Vec::with_capacity(path.pieces.len());
-        for piece in &path.pieces {
-            steps.push(match piece {
-                RawPiece::Name(name) => Step::Member((*name).to_owned()),
-                RawPiece::Placeholder(placeholder) => Step::Member(self.name(placeholder)?),
-                RawPiece::Index(digits) => {
-                    Step::Element(digits.parse().expect("list indexes have been checked"))
-                }
-            });
-        }
-        if steps.len() > PATH_PIECES_MAX {
+        let mut pieces = path.pieces.iter();
+        let Some(Step::Member(root)) = pieces.next().map(|piece| self.step(piece)).transpose()? else {
+            unreachable!("a path begins with a name")
+        };
+        let steps = pieces.map(|piece| self.step(piece)).collect::<Result<Vec<_>, _>>()?;
+        if path.pieces.len() > PATH_PIECES_MAX {
             return Err(format!(
                 "The document path has too many nesting levels; nesting levels: {}",
-                steps.len()
+                path.pieces.len()
             ));
         }
-        let Step::Member(root) = steps.remove(0) else { unreachable!("a path begins with a name") };
         Ok(Path { root, steps })
+    }
+
+    fn step(&mut self, piece: &RawPiece<'_>) -> Result<Step, String> {
+        Ok(match piece {
+            RawPiece::Name(name) => Step::Member((*name).to_owned()),
+            RawPiece::Placeholder(placeholder) => Step::Member(self.name(placeholder)?),
+            RawPiece::Index(digits) => Step::Element(digits.parse().expect("list indexes have been checked")),
+        })
     }
 
     fn name(&mut self, placeholder: &str) -> Result<String, String> {

@@ -1,8 +1,6 @@
 //! Short ways to spell values, items and bindings in tests.
 
-use std::collections::BTreeMap;
-
-use super::Bindings;
+use super::{Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue, Item, Number};
 
 pub(super) fn s(text: &str) -> AttributeValue {
@@ -38,13 +36,13 @@ pub(super) fn item<const N: usize>(members: [(&str, AttributeValue); N]) -> Item
 }
 
 /// The names that every test expression may use: `#a`, `#b` and `#name` stand for what follows the sign.
-pub(super) fn names() -> BTreeMap<String, String> {
-    ["a", "b", "name"].into_iter().map(|name| (format!("#{name}"), name.to_owned())).collect()
+pub(super) fn names() -> Names<'static> {
+    Names::from([("#a", "a"), ("#b", "b"), ("#name", "name")])
 }
 
 /// The values that every test expression may use.
-pub(super) fn values() -> BTreeMap<String, AttributeValue> {
-    item([
+pub(super) fn values() -> Values<'static> {
+    Values::from([
         (":s", s("x")),
         (":h", s("he")),
         (":empty", s("")),
