@@ -14,9 +14,10 @@ use crate::wire::json::write_json;
 
 /// How long a token is remembered, in milliseconds.
 const REMEMBERED_MS: u64 = 10 * 60 * 1000;
-/// The most tokens of a space. Beyond it, at more than 800 transactions in each second of ten minutes, the oldest are
-/// forgotten early rather than memory given to all of them.
-const TOKENS_MAX: u64 = 1 << 19;
+/// The most tokens of a space. Beyond it, at more than 200 transactions in each second of ten minutes, the oldest are
+/// forgotten early: a larger space would take more memory than the rare late retry is worth, and longer to empty, which
+/// other writes wait for.
+const TOKENS_MAX: u64 = 1 << 17;
 /// The row that says when a space became the younger one.
 const BEGAN_KEY: &[u8] = b"began";
 /// What the keys of tokens begin with.
