@@ -19,6 +19,7 @@ mod slots;
 mod words;
 
 mod entry;
+mod held;
 mod store;
 
 mod image;
