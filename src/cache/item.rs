@@ -155,7 +155,7 @@ impl ItemCache {
             return None;
         }
         let image = entry.into_image();
-        address.table.counters.hits.raise(address.hash);
+        raise(address.table.counters.hits.mine());
         if image.is_absent() {
             raise(&address.table.counters.negative_hits);
         }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use crate::telemetry::Spread;
+
 /// Why an epoch word moved, and with it every entry of its stripe died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BumpReason {
@@ -153,27 +155,10 @@ impl CacheStats {
     }
 }
 
-/// A counter that many threads raise at once: each key raises one of a few cells, on cache lines of their own.
-#[derive(Debug, Default)]
-pub(super) struct SpreadCounter([Cell; 8]);
-
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Cell(AtomicU64);
-
-impl SpreadCounter {
-    pub(super) fn raise(&self, hash: u64) {
-        self.0[(hash >> 61) as usize].0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn sum(&self) -> u64 {
-        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct TableCounters {
-    pub(super) hits: SpreadCounter,
+    /// Raised with every hit.
+    pub(super) hits: Spread<AtomicU64>,
     pub(super) negative_hits: AtomicU64,
     pub(super) leads: AtomicU64,
     pub(super) joins: AtomicU64,
@@ -186,7 +171,7 @@ impl TableCounters {
     pub(super) fn snapshot(&self) -> TableStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TableStats {
-            hits: self.hits.sum(),
+            hits: self.hits.sum(|hits| hits),
             negative_hits: read(&self.negative_hits),
             leads: read(&self.leads),
             joins: read(&self.joins),

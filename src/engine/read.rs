@@ -299,7 +299,7 @@ fn show(table: &KnownTable, attributes: &Attributes, kind: ReturnConsumedCapacit
         crc32,
         source: found.source,
         age_seconds: found.age_seconds,
-        table: Some(Arc::clone(&table.name)),
+        table: Some(table.name_for_answer()),
     }
 }
 

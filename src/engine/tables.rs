@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::cache::{CachedTable, ItemCache, ReadPolicy};
 use crate::model::TableSchema;
+use crate::telemetry::Spread;
 use crate::upstream::Upstream;
 use crate::upstream::schemas::fetch_schema;
 
@@ -28,6 +29,15 @@ pub(crate) struct KnownTable {
     pub(crate) cached: Arc<CachedTable>,
     /// How its items are cached; `None` when they are not.
     pub(crate) policy: Option<ReadPolicy>,
+    /// The name again, to be given out with every hit: each thread clones one of its own, whose count it alone changes.
+    names: Spread<Arc<str>>,
+}
+
+impl KnownTable {
+    /// The name, for an answer.
+    pub(crate) fn name_for_answer(&self) -> Arc<str> {
+        Arc::clone(self.names.mine())
+    }
 }
 
 type KnownTables = HashMap<Box<str>, Arc<KnownTable>>;
@@ -78,6 +88,7 @@ impl Tables {
         let schema = fetch_schema(upstream, spelling).await?;
         let table = Arc::new(KnownTable {
             name: schema.name.as_str().into(),
+            names: Spread::from_fn(|| schema.name.as_str().into()),
             cached: cache.table(&schema.name),
             policy: (self.policy_of)(&schema.name),
             schema,

@@ -9,3 +9,4 @@ mod spread;
 
 pub use logs::{LogSettings, init_logs};
 pub use metrics::{CACHE_METRICS, CacheSample, Metrics, metric_names};
+pub(crate) use spread::Spread;

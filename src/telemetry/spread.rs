@@ -1,4 +1,4 @@
-//! Metrics that every request raises, spread so that threads do not wait for each other's cache lines.
+//! What every request changes, spread so that threads do not wait for each other's cache lines; and metrics made of it.
 //!
 //! prometheus' own counter is one number that all cores change in turn, and its histogram four of them. Here each thread
 //! changes numbers of its own, and who asks for the text pays for adding them up.
@@ -26,20 +26,27 @@ fn share_of_thread() -> usize {
     SHARE.with(|share| *share)
 }
 
-/// One value for each share, on cache lines of their own.
+/// One value for each of a few threads, on cache lines of their own.
 #[derive(Debug, Default)]
-struct Spread<T>([Aligned<T>; SHARES]);
+pub(crate) struct Spread<T>([Aligned<T>; SHARES]);
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Aligned<T>(T);
 
 impl<T> Spread<T> {
-    fn mine(&self) -> &T {
+    /// Values that are made one by one.
+    pub(crate) fn from_fn(mut make: impl FnMut() -> T) -> Self {
+        Self(std::array::from_fn(|_| Aligned(make())))
+    }
+
+    /// This thread's value. A thread in many shares its value with others, so it is still one to be changed atomically.
+    pub(crate) fn mine(&self) -> &T {
         &self.0[share_of_thread()].0
     }
 
-    fn sum(&self, read: impl Fn(&T) -> &AtomicU64) -> u64 {
+    /// The sum of one number of each thread's value.
+    pub(crate) fn sum(&self, read: impl Fn(&T) -> &AtomicU64) -> u64 {
         self.0.iter().map(|share| read(&share.0).load(Ordering::Relaxed)).sum()
     }
 }
