@@ -142,6 +142,10 @@ fn write_operand(operand: &Operand, out: &mut Vec<u8>) {
             out.push(b's');
             write_operand(operand, out);
         }
+        Operand::Truth(test) => {
+            out.push(b't');
+            write_test(test, out);
+        }
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) enum Operand {
     Value(AttributeValue),
     /// `size(…)`
     Size(Box<Operand>),
+    /// Whether a test holds, as a truth value; only PartiQL compares that.
+    Truth(Box<Test>),
 }
 
 impl Context {
@@ -104,6 +106,10 @@ impl Condition {
         &self.test
     }
 
+    pub(super) fn into_test(self) -> Test {
+        self.test
+    }
+
     /// True when the condition holds for `item`; `None` is an item that is not there, with no attribute at all.
     pub fn holds(&self, item: Option<&Item>) -> bool {
         const NOTHING: &Item = &Item::new();
@@ -113,6 +119,11 @@ impl Condition {
     /// The top-level attributes that the condition names, each once.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         each_once(self.paths().into_iter().map(|path| path.root.as_str()))
+    }
+
+    /// The top-level attribute of each path, in the order in which they are written.
+    pub fn roots_as_written(&self) -> impl Iterator<Item = &str> {
+        self.paths().into_iter().map(|path| path.root.as_str())
     }
 
     /// The top-level attributes into which the condition steps (`a.b`, `a[0]`), each once. A key attribute must not be
@@ -186,68 +197,85 @@ impl Resolver<'_, '_> {
     fn compare(&mut self, operator: Comparator, left: &Node<'_>, right: &Node<'_>) -> Result<Test, String> {
         let (left, right) = (self.operand(left)?, self.operand(right)?);
         self.count_operators(1)?;
-        if !matches!(operator, Comparator::Equal | Comparator::NotEqual) {
-            check_types(operator.symbol(), &[&left, &right], is_ordered)?;
-        }
-        check_distinct(operator.symbol(), &left, &[&right])?;
-        Ok(Test::Compare { operator, left, right })
+        Test::comparison(operator, left, right)
     }
 
     fn between(&mut self, value: &Node<'_>, low: &Node<'_>, high: &Node<'_>) -> Result<Test, String> {
         let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
         self.count_operators(1)?;
-        check_types("BETWEEN", &[&value, &low, &high], is_ordered)?;
-        check_distinct("BETWEEN", &value, &[&low, &high])?;
-        if let (Operand::Value(low), Operand::Value(high)) = (&low, &high) {
-            check_bounds(low, high)?;
-        }
-        Ok(Test::Between { value, low, high })
+        Test::between(value, low, high)
     }
 
     fn in_choices(&mut self, value: &Node<'_>, choices: &[Node<'_>]) -> Result<Test, String> {
         let value = self.operand(value)?;
         let choices = self.operands(choices)?;
         self.count_operators(1)?;
-        check_distinct("IN", &value, &choices.iter().collect::<Vec<_>>())?;
-        check_choices(choices.len())?;
-        Ok(Test::In { value, choices })
+        Test::one_of(value, choices)
     }
 
     /// A call that stands for a condition.
     fn function_test(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Test, String> {
         let function = Function::from_name(name).expect("functions have been checked");
-        let mut operands = self.operands(arguments)?;
+        let operands = self.operands(arguments)?;
         self.count_operators(1)?;
+        Test::call(function, name, operands)
+    }
+
+    /// A call that stands for a value.
+    fn size(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Operand, String> {
+        let operands = self.operands(arguments)?;
+        self.count_operators(1)?;
+        Operand::size(name, operands)
+    }
+}
+
+/// Tests of operands, checked against each other. The errors are the words that follow `Invalid …Expression: `.
+impl Test {
+    pub(super) fn comparison(operator: Comparator, left: Operand, right: Operand) -> Result<Self, String> {
+        if !matches!(operator, Comparator::Equal | Comparator::NotEqual) {
+            check_types(operator.symbol(), &[&left, &right], is_ordered)?;
+        }
+        check_distinct(operator.symbol(), &left, &[&right])?;
+        Ok(Self::Compare { operator, left, right })
+    }
+
+    pub(super) fn between(value: Operand, low: Operand, high: Operand) -> Result<Self, String> {
+        check_types("BETWEEN", &[&value, &low, &high], is_ordered)?;
+        check_distinct("BETWEEN", &value, &[&low, &high])?;
+        if let (Operand::Value(low), Operand::Value(high)) = (&low, &high) {
+            check_bounds(low, high)?;
+        }
+        Ok(Self::Between { value, low, high })
+    }
+
+    pub(super) fn one_of(value: Operand, choices: Vec<Operand>) -> Result<Self, String> {
+        check_distinct("IN", &value, &choices.iter().collect::<Vec<_>>())?;
+        check_choices(choices.len())?;
+        Ok(Self::In { value, choices })
+    }
+
+    /// A call of a function that stands for a condition, by the name that it was called.
+    pub(super) fn call(function: Function, name: &str, mut operands: Vec<Operand>) -> Result<Self, String> {
         check_operand_count(function, name, operands.len())?;
         let last = operands.pop().expect("every function has an operand");
         let Some(first) = operands.pop() else {
             let Operand::Path(path) = last else { return Err(path_required(name)) };
             return Ok(match function {
-                Function::AttributeExists => Test::Exists(path),
-                _ => Test::NotExists(path),
+                Function::AttributeExists => Self::Exists(path),
+                _ => Self::NotExists(path),
             });
         };
         check_distinct(name, &first, &[&last])?;
         match function {
             Function::AttributeType => {
-                Ok(Test::HasType { value: first, type_name: checked_type_name(name, last)? })
+                Ok(Self::HasType { value: first, type_name: checked_type_name(name, last)? })
             }
             Function::BeginsWith => {
                 check_types(name, &[&first, &last], |type_name| matches!(type_name, "S" | "B"))?;
-                Ok(Test::BeginsWith { text: first, prefix: last })
+                Ok(Self::BeginsWith { text: first, prefix: last })
             }
-            _ => Ok(Test::Contains { container: first, element: last }),
+            _ => Ok(Self::Contains { container: first, element: last }),
         }
-    }
-
-    /// A call that stands for a value.
-    fn size(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Operand, String> {
-        let mut operands = self.operands(arguments)?;
-        self.count_operators(1)?;
-        check_operand_count(Function::Size, name, operands.len())?;
-        let operand = operands.pop().expect("size has one operand");
-        check_types(name, &[&operand], |type_name| !matches!(type_name, "N" | "BOOL" | "NULL"))?;
-        Ok(Operand::Size(Box::new(operand)))
     }
 }
 
@@ -307,6 +335,7 @@ fn checked_type_name(function: &str, operand: Operand) -> Result<String, String>
         Operand::Path(_) => return Err(wrong_operand_type(function, "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")),
         Operand::Value(value) => return Err(wrong_operand_type(function, value.type_name())),
         Operand::Size(_) => return Err(wrong_operand_type(function, "N")),
+        Operand::Truth(_) => return Err(wrong_operand_type(function, "BOOL")),
     };
     if TYPE_NAMES.contains(&type_name.as_str()) {
         return Ok(type_name);
@@ -347,28 +376,39 @@ impl Test {
             Self::And(tests) | Self::Or(tests) => tests.iter().for_each(|test| test.collect_paths(paths)),
             Self::Not(test) => test.collect_paths(paths),
             Self::Compare { left, right, .. } => {
-                paths.extend(left.path());
-                paths.extend(right.path());
+                left.collect_paths(paths);
+                right.collect_paths(paths);
             }
             Self::Between { value, low, high } => {
-                [value, low, high].into_iter().for_each(|operand| paths.extend(operand.path()));
+                [value, low, high].into_iter().for_each(|operand| operand.collect_paths(paths));
             }
             Self::In { value, choices } => {
-                paths.extend(value.path());
-                choices.iter().for_each(|choice| paths.extend(choice.path()));
+                value.collect_paths(paths);
+                choices.iter().for_each(|choice| choice.collect_paths(paths));
             }
             Self::Exists(path) | Self::NotExists(path) => paths.push(path),
-            Self::HasType { value, .. } => paths.extend(value.path()),
+            Self::HasType { value, .. } => value.collect_paths(paths),
             Self::BeginsWith { text: first, prefix: second }
             | Self::Contains { container: first, element: second } => {
-                paths.extend(first.path());
-                paths.extend(second.path());
+                first.collect_paths(paths);
+                second.collect_paths(paths);
             }
         }
     }
 }
 
 impl Operand {
+    /// `size(…)`.
+    ///
+    /// # Errors
+    /// The words that follow `Invalid …Expression: `.
+    pub(super) fn size(name: &str, mut operands: Vec<Self>) -> Result<Self, String> {
+        check_operand_count(Function::Size, name, operands.len())?;
+        let operand = operands.pop().expect("size has one operand");
+        check_types(name, &[&operand], |type_name| !matches!(type_name, "N" | "BOOL" | "NULL"))?;
+        Ok(Self::Size(Box::new(operand)))
+    }
+
     /// The operand's value for `item`, if it has one.
     fn value_in<'v>(&'v self, item: &'v Item) -> Option<Cow<'v, AttributeValue>> {
         match self {
@@ -378,6 +418,7 @@ impl Operand {
                 let size = i64::try_from(size(&*operand.value_in(item)?)?).ok()?;
                 Some(Cow::Owned(AttributeValue::N(Number::from(size))))
             }
+            Self::Truth(test) => Some(Cow::Owned(AttributeValue::Bool(test.holds(item)))),
         }
     }
 
@@ -387,14 +428,16 @@ impl Operand {
             Self::Path(_) => None,
             Self::Value(value) => Some(value.type_name()),
             Self::Size(_) => Some("N"),
+            Self::Truth(_) => Some("BOOL"),
         }
     }
 
-    fn path(&self) -> Option<&Path> {
+    fn collect_paths<'o>(&'o self, paths: &mut Vec<&'o Path>) {
         match self {
-            Self::Path(path) => Some(path),
-            Self::Value(_) => None,
-            Self::Size(operand) => operand.path(),
+            Self::Path(path) => paths.push(path),
+            Self::Value(_) => {}
+            Self::Size(operand) => operand.collect_paths(paths),
+            Self::Truth(test) => test.collect_paths(paths),
         }
     }
 }

@@ -19,13 +19,20 @@ pub struct KeyCondition {
 
 /// What is asked of one key attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum KeyTest {
+pub enum KeyTest {
+    /// `= a`
     Equal(AttributeValue),
+    /// `< a`
     Less(AttributeValue),
+    /// `<= a`
     LessOrEqual(AttributeValue),
+    /// `> a`
     Greater(AttributeValue),
+    /// `>= a`
     GreaterOrEqual(AttributeValue),
+    /// `BETWEEN a AND b`
     Between(AttributeValue, AttributeValue),
+    /// `begins_with(…, a)`
     BeginsWith(AttributeValue),
     /// A legacy comparison that no key can answer, such as `NE`.
     NotIndexable,
@@ -118,7 +125,7 @@ impl KeyCondition {
     }
 
     /// Takes one test for each attribute.
-    pub(super) fn from_tests(mut tests: Vec<(String, KeyTest)>) -> Self {
+    pub fn from_tests(mut tests: Vec<(String, KeyTest)>) -> Self {
         tests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Self { tests }
     }
@@ -354,7 +361,7 @@ fn key_attribute<const N: usize>(operands: [Operand; N]) -> Result<(String, Vec<
             }
             Operand::Path(path) => attribute = Some(path),
             Operand::Value(value) => values.push(value),
-            Operand::Size(_) => {
+            Operand::Size(_) | Operand::Truth(_) => {
                 return Err(ApiError::validation("KeyConditionExpressions cannot contain nested operations"));
             }
         }

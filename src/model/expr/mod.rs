@@ -21,6 +21,7 @@ mod update;
 
 mod canonical;
 
+pub mod compose;
 pub mod legacy;
 
 #[cfg(test)]
@@ -28,7 +29,8 @@ mod testing;
 
 pub use bindings::{Bindings, Names, Values, check_placeholders};
 pub use condition::{Condition, Context};
-pub use key_condition::{KeyCondition, KeyInterval, SortInterval};
+pub use key_condition::{KeyCondition, KeyInterval, KeyTest, SortInterval};
+pub use parser::Comparator;
 pub use path::{Path, Step};
 pub use projection::Paths;
 pub use update::Update;

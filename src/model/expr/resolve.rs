@@ -173,12 +173,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             unreachable!("a path begins with a name")
         };
         let steps = pieces.map(|piece| self.step(piece)).collect::<Result<Vec<_>, _>>()?;
-        if path.pieces.len() > PATH_PIECES_MAX {
-            return Err(format!(
-                "The document path has too many nesting levels; nesting levels: {}",
-                path.pieces.len()
-            ));
-        }
+        check_depth(path.pieces.len())?;
         Ok(Path { root, steps })
     }
 
@@ -225,6 +220,17 @@ impl<'r, 'a> Resolver<'r, 'a> {
     pub(super) fn too_many_operators(&self) -> String {
         format!("The expression contains too many operators; operator count: {}", OPERATORS_MAX + 1)
     }
+}
+
+/// Checks through how many attributes and elements a path leads.
+///
+/// # Errors
+/// The words that follow `Invalid …Expression: `.
+pub(super) fn check_depth(pieces: usize) -> Result<(), String> {
+    if pieces <= PATH_PIECES_MAX {
+        return Ok(());
+    }
+    Err(format!("The document path has too many nesting levels; nesting levels: {pieces}"))
 }
 
 /// Checks how many operands a function has.

@@ -64,9 +64,24 @@ pub(super) enum Operand {
     Value(AttributeValue),
     IfNotExists(Path, Box<Operand>),
     ListAppend(Box<Operand>, Box<Operand>),
+    /// `a + b`, where PartiQL nests it.
+    Sum(Box<Operand>, Box<Operand>),
+    /// `a - b`, where PartiQL nests it.
+    Difference(Box<Operand>, Box<Operand>),
 }
 
 impl Update {
+    /// An update put together from its actions.
+    ///
+    /// # Errors
+    /// The words for two paths that cannot both be changed.
+    pub(super) fn of_actions(actions: Vec<Action>) -> Result<Self, String> {
+        let mut paths: Vec<&Path> = actions.iter().map(|action| &action.path).collect();
+        paths.sort_unstable();
+        refuse_clashes(&paths)?;
+        Ok(Self { dialect: Dialect::Expression, actions })
+    }
+
     /// Parses an `UpdateExpression`.
     ///
     /// # Errors
@@ -285,7 +300,14 @@ impl Resolver<'_, '_> {
 }
 
 /// Values written out must be of the type; what functions give is only known when they are evaluated.
-fn check_operand_types(operator: &str, operands: &[&Operand], required: &str) -> Result<(), String> {
+///
+/// # Errors
+/// The words that follow `Invalid UpdateExpression: `.
+pub(super) fn check_operand_types(
+    operator: &str,
+    operands: &[&Operand],
+    required: &str,
+) -> Result<(), String> {
     for operand in operands {
         if let Operand::Value(value) = operand
             && value.type_name() != required
@@ -410,6 +432,8 @@ impl Operand {
                 }
                 _ => Err(ApiError::validation(WRONG_TYPE)),
             },
+            Self::Sum(left, right) => arithmetic(left, right, item, Number::checked_add),
+            Self::Difference(left, right) => arithmetic(left, right, item, Number::checked_sub),
         }
     }
 
@@ -419,6 +443,7 @@ impl Operand {
             Self::Value(value) => Some(value.type_name()),
             Self::IfNotExists(_, otherwise) => otherwise.known_type(),
             Self::ListAppend(..) => Some("L"),
+            Self::Sum(..) | Self::Difference(..) => Some("N"),
         }
     }
 
@@ -430,9 +455,9 @@ impl Operand {
                 paths.push(path);
                 otherwise.collect_paths(paths);
             }
-            Self::ListAppend(front, back) => {
-                front.collect_paths(paths);
-                back.collect_paths(paths);
+            Self::ListAppend(first, second) | Self::Sum(first, second) | Self::Difference(first, second) => {
+                first.collect_paths(paths);
+                second.collect_paths(paths);
             }
         }
     }
