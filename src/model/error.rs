@@ -88,6 +88,8 @@ pub enum ErrorCode {
     LimitExceeded,
     /// The condition of a write was false; may carry the item.
     ConditionalCheckFailed,
+    /// A PartiQL `INSERT` found an item with its key.
+    DuplicateItem,
     /// A collection with a local secondary index would pass 10 GB.
     ItemCollectionSizeLimitExceeded,
     /// The table's provisioned throughput is used up.
@@ -133,6 +135,7 @@ impl ErrorCode {
             Self::ResourceInUse => (DYNAMODB, "ResourceInUseException", 400, "message"),
             Self::LimitExceeded => (DYNAMODB, "LimitExceededException", 400, "message"),
             Self::ConditionalCheckFailed => (DYNAMODB, "ConditionalCheckFailedException", 400, "message"),
+            Self::DuplicateItem => (DYNAMODB, "DuplicateItemException", 400, "message"),
             Self::ItemCollectionSizeLimitExceeded => {
                 (DYNAMODB, "ItemCollectionSizeLimitExceededException", 400, "message")
             }

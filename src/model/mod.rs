@@ -14,6 +14,7 @@ pub mod error;
 pub mod operation;
 
 pub mod expr;
+pub mod partiql;
 
 pub use error::{ApiError, ErrorCode};
 pub use key::{Key, KeyValue};

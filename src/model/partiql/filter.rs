@@ -1,0 +1,105 @@
+//! A `WHERE`: its conditions, kept apart as far as a key's may have to be found among them.
+
+use crate::model::AttributeValue;
+use crate::model::expr::Condition;
+
+/// Conditions joined by `AND` and `OR`.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// All of them.
+    All(Vec<Filter>),
+    /// Any of them.
+    Any(Vec<Filter>),
+    /// One that is not taken apart.
+    Test(Box<FilterTest>),
+}
+
+/// A condition that is not taken apart.
+#[derive(Clone, Debug)]
+pub struct FilterTest {
+    /// The condition.
+    pub condition: Condition,
+    /// The attribute that it is about, when it is about one whole attribute and nothing else.
+    pub attribute: Option<AttributeTest>,
+}
+
+/// What a condition asks of one attribute.
+#[derive(Clone, Debug)]
+pub struct AttributeTest {
+    /// The attribute's name.
+    pub name: String,
+    /// What is asked.
+    pub asks: Asks,
+}
+
+/// A question that a key might answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// `= a`
+    Equal(AttributeValue),
+    /// `IN [a, b]`
+    OneOf(Vec<AttributeValue>),
+    /// `< a`
+    Less(AttributeValue),
+    /// `<= a`
+    LessOrEqual(AttributeValue),
+    /// `> a`
+    Greater(AttributeValue),
+    /// `>= a`
+    GreaterOrEqual(AttributeValue),
+    /// `BETWEEN a AND b`
+    Between(AttributeValue, AttributeValue),
+    /// `begins_with(…, a)`
+    BeginsWith(AttributeValue),
+    /// Anything that no key can answer, negations among them.
+    Other,
+}
+
+impl Asks {
+    /// The values that it compares with.
+    pub fn values(&self) -> Vec<&AttributeValue> {
+        match self {
+            Self::Equal(value)
+            | Self::Less(value)
+            | Self::LessOrEqual(value)
+            | Self::Greater(value)
+            | Self::GreaterOrEqual(value)
+            | Self::BeginsWith(value) => vec![value],
+            Self::OneOf(values) => values.iter().collect(),
+            Self::Between(low, high) => vec![low, high],
+            Self::Other => Vec::new(),
+        }
+    }
+}
+
+impl Filter {
+    /// A condition, and what it asks of one whole attribute.
+    pub(super) fn test(condition: Condition, attribute: Option<AttributeTest>) -> Self {
+        Self::Test(Box::new(FilterTest { condition, attribute }))
+    }
+
+    /// All of it as one condition.
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::All(parts) => Condition::all(parts.iter().map(Self::condition).collect()),
+            Self::Any(parts) => Condition::any(parts.iter().map(Self::condition).collect()),
+            Self::Test(test) => test.condition.clone(),
+        }
+    }
+
+    /// The parts that all must hold, `AND`s within `AND`s taken apart.
+    pub fn conjuncts(&self) -> Vec<&Filter> {
+        match self {
+            Self::All(parts) => parts.iter().flat_map(Self::conjuncts).collect(),
+            Self::Any(_) | Self::Test(_) => vec![self],
+        }
+    }
+
+    /// What a part asks of one attribute.
+    pub fn attribute(&self) -> Option<&AttributeTest> {
+        match self {
+            Self::Test(test) => test.attribute.as_ref(),
+            Self::All(_) | Self::Any(_) => None,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! PartiQL as the service runs it: a statement's text and parameters to what is to be done.
+//!
+//! Text flows through `lexer` and `parser`, which know grammar only and give the tree of `syntax`. `bind` then gives that
+//! tree its meaning with the parameters in place: the same conditions, updates and items that the other operations make.
+//! What needs a table (which conditions are the key's, which attributes an index has) is left to who runs the statement;
+//! [`Filter`] keeps a `WHERE` apart as far as that needs.
+//!
+//! The service's errors are recorded facts; those with a place (`at 1:8:5`) count lines and characters from 1.
+
+mod keywords;
+mod lexer;
+mod parser;
+mod syntax;
+
+mod bind;
+mod filter;
+mod literal;
+mod paths;
+
+use crate::model::expr::{Path, Update};
+use crate::model::{ApiError, AttributeValue, Item};
+
+pub use filter::{Asks, AttributeTest, Filter, FilterTest};
+pub use syntax::Returning;
+
+use syntax::NodeKind;
+
+/// A statement, with its parameters in place.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// `SELECT …`
+    Select(Select),
+    /// `EXISTS(SELECT …)`: a check within a transaction.
+    Exists(Select),
+    /// `INSERT …`
+    Insert(Insert),
+    /// `UPDATE …`
+    Update(UpdateItem),
+    /// `DELETE …`
+    Delete(Delete),
+}
+
+/// A read.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// The table's name or ARN, as written.
+    pub table: String,
+    /// The index's name, as written.
+    pub index: Option<String>,
+    /// What is read of each item. The service looks at it only when it knows the table.
+    pub columns: Result<Columns, ApiError>,
+    /// Which items.
+    pub filter: Option<Filter>,
+    /// In which order; empty when that does not matter.
+    pub order: Vec<Order>,
+}
+
+/// What a read gives of each item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// `*`
+    All,
+    /// What lies at these paths, under names of their own.
+    Named(Vec<Column>),
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The last name of its path, with the list indexes behind it: `k[0]`.
+    pub name: String,
+    /// Where it lies.
+    pub path: Path,
+}
+
+/// One attribute of `ORDER BY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The attribute's name.
+    pub attribute: String,
+    /// From the greatest to the least.
+    pub is_descending: bool,
+}
+
+/// A new item.
+#[derive(Clone, Debug)]
+pub struct Insert {
+    /// The table's name or ARN, as written.
+    pub table: String,
+    /// The item.
+    pub item: Item,
+}
+
+/// A change of one item.
+#[derive(Clone, Debug)]
+pub struct UpdateItem {
+    /// The table's name or ARN, as written.
+    pub table: String,
+    /// The change.
+    pub update: Update,
+    /// Which item, and what must hold of it.
+    pub filter: Filter,
+    /// What it answers.
+    pub returning: Option<Returning>,
+}
+
+/// A removal of one item.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// The table's name or ARN, as written.
+    pub table: String,
+    /// Which item, and what must hold of it.
+    pub filter: Filter,
+    /// True when it answers the item.
+    pub returns_old: bool,
+}
+
+/// What a statement can do to tables, by its text alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It only reads.
+    None,
+    /// It writes an item of the table of that name or ARN.
+    Writes(String),
+}
+
+impl Statement {
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// A validation error in the service's words.
+    pub fn parse(text: &str, parameters: &[AttributeValue]) -> Result<Self, ApiError> {
+        bind::statement(parser::parse(text)?, parameters)
+    }
+
+    /// The name or ARN of its table, as written.
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Select(select) | Self::Exists(select) => &select.table,
+            Self::Insert(insert) => &insert.table,
+            Self::Update(update) => &update.table,
+            Self::Delete(delete) => &delete.table,
+        }
+    }
+
+    /// True for what changes nothing and is asked on its own; a check belongs to the writes.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::Select(_))
+    }
+}
+
+impl Columns {
+    /// The part of `item` that is read.
+    pub fn of(&self, item: Item) -> Item {
+        match self {
+            Self::All => item,
+            Self::Named(columns) => {
+                let parts = columns
+                    .iter()
+                    .filter_map(|column| Some((column.name.clone(), column.path.value_in(&item)?.clone())));
+                parts.collect()
+            }
+        }
+    }
+
+    /// The columns' paths; none for all of an item.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let columns = match self {
+            Self::All => &[],
+            Self::Named(columns) => columns.as_slice(),
+        };
+        columns.iter().map(|column| &column.path)
+    }
+}
+
+impl Effect {
+    /// What the statement can do; `None` for a text that is not wholly understood.
+    pub fn of(text: &str) -> Option<Self> {
+        match parser::parse(text).ok()?.node.kind {
+            NodeKind::Select(_) => Some(Self::None),
+            NodeKind::Change(change) if change.names_one_table() => {
+                bind::table_name(&change.target.node).map(Self::Writes)
+            }
+            // A check reads; anything else is refused, but it is not for us to know that of every upstream.
+            NodeKind::Call { function, arguments } if function == "exists" => match arguments.as_slice() {
+                [argument] if matches!(argument.kind, NodeKind::Select(_)) => Some(Self::None),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,577 @@
+//! PartiQL's grammar: tokens to a tree, or the service's words for where it breaks.
+//!
+//! The service's parser looks at one token at a time and complains of the first that does not fit, so the order in which
+//! things are tried here decides the words. Expressions are parsed by precedence; nesting is bounded.
+
+use super::lexer::{Span, Token, TokenKind, tokens};
+use super::syntax::*;
+use crate::model::ApiError;
+use crate::model::expr::Comparator;
+
+mod statement;
+
+/// How deeply expressions may nest. Values end at 32 levels, so this only bounds parentheses, signs, `NOT`s and operators in a
+/// row other than `AND` and `OR`.
+const DEPTH_MAX: usize = 64;
+
+/// What binds less tightly than any operator.
+const LOOSEST: u8 = 0;
+/// Above `UNION` and its like, which join whole `SELECT`s.
+const WITHIN_SELECT: u8 = 6;
+const NOT_PRECEDENCE: u8 = 30;
+
+/// A statement as written.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) node: Node,
+    /// How many `?` it has.
+    pub(super) parameters: usize,
+}
+
+/// Parses a statement.
+///
+/// # Errors
+/// The service's own for what is no statement.
+pub(super) fn parse(text: &str) -> Result<Parsed, ApiError> {
+    let tokens = tokens(text).map_err(|_| malformed(""))?;
+    let parameters = tokens.iter().filter(|token| matches!(token.kind, TokenKind::Parameter(_))).count();
+    let mut parser = Parser { tokens, position: 0, depth: 0 };
+    let node = parser.expression(LOOSEST)?;
+    if parser.take_symbol(";") && !parser.is_at_end() {
+        return Err(malformed("Unexpected token after semicolon. (Only one query is allowed.)"));
+    }
+    if !parser.is_at_end() {
+        return Err(malformed("Unexpected token after expression"));
+    }
+    Ok(Parsed { node, parameters })
+}
+
+/// The words for a statement that breaks the grammar.
+pub(super) fn malformed(detail: &str) -> ApiError {
+    ApiError::validation(format!("Statement wasn't well formed, can't be processed: {detail}"))
+}
+
+type Parse<T> = Result<T, ApiError>;
+
+struct Parser {
+    tokens: Vec<Token>,
+    position: usize,
+    depth: usize,
+}
+
+/// An operator between two operands.
+#[derive(Clone, Copy)]
+enum Operator {
+    And,
+    Or,
+    Compare(Comparator),
+    Between,
+    In,
+    Is,
+    Infix(&'static str),
+}
+
+/// An operator at hand: which one, how tightly it binds, whether it is negated, and how many tokens it has.
+struct Found {
+    operator: Operator,
+    precedence: u8,
+    is_negated: bool,
+    tokens: usize,
+}
+
+/// What a path may be made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PathKind {
+    /// Of any expression.
+    Full,
+    /// Of names and literals: the target of a write.
+    Simple,
+}
+
+impl Parser {
+    fn kind(&self) -> &TokenKind {
+        self.kind_at(0)
+    }
+
+    /// The kind of the token that many places ahead.
+    fn kind_at(&self, ahead: usize) -> &TokenKind {
+        let last = self.tokens.len() - 1;
+        &self.tokens[(self.position + ahead).min(last)].kind
+    }
+
+    fn span(&self) -> Span {
+        self.tokens[self.position].span
+    }
+
+    fn advance(&mut self, tokens: usize) {
+        self.position = (self.position + tokens).min(self.tokens.len() - 1);
+    }
+
+    fn is_at_end(&self) -> bool {
+        *self.kind() == TokenKind::End
+    }
+
+    fn keyword_at(&self, ahead: usize) -> Option<&str> {
+        match self.kind_at(ahead) {
+            TokenKind::Keyword(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn symbol_at(&self, ahead: usize) -> Option<&'static str> {
+        match self.kind_at(ahead) {
+            TokenKind::Symbol(symbol) => Some(symbol),
+            _ => None,
+        }
+    }
+
+    fn take_symbol(&mut self, symbol: &str) -> bool {
+        let found = self.symbol_at(0) == Some(symbol);
+        self.advance(usize::from(found));
+        found
+    }
+
+    fn take_keyword(&mut self, word: &str) -> bool {
+        let found = self.keyword_at(0) == Some(word);
+        self.advance(usize::from(found));
+        found
+    }
+
+    fn expect_symbol(&mut self, symbol: &str, token_name: &str) -> Parse<()> {
+        match self.take_symbol(symbol) {
+            true => Ok(()),
+            false => Err(malformed(&format!("Expected {token_name}"))),
+        }
+    }
+
+    /// Goes one level deeper. Who does puts `depth` back; after an error nobody parses on.
+    fn descend(&mut self) -> Parse<()> {
+        if self.depth == DEPTH_MAX {
+            return Err(malformed(""));
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// An expression of operators that bind more tightly than `precedence`.
+    fn expression(&mut self, precedence: u8) -> Parse<Node> {
+        let depth = self.depth;
+        self.descend()?;
+        let mut left = self.unary_term()?;
+        while let Some(found) = self.operator().filter(|found| found.precedence > precedence) {
+            if !matches!(found.operator, Operator::And | Operator::Or) {
+                // Operators in a row nest to the left.
+                self.descend()?;
+            }
+            let span = self.span();
+            self.advance(found.tokens);
+            let kind = self.right_side(left, &found)?;
+            left = Node { span, kind };
+            if found.is_negated {
+                left = Node { span, kind: NodeKind::Not(Box::new(left)) };
+            }
+        }
+        self.depth = depth;
+        Ok(left)
+    }
+
+    /// The operator that comes next, if one does.
+    fn operator(&self) -> Option<Found> {
+        let found = |operator, precedence, tokens| Found { operator, precedence, is_negated: false, tokens };
+        if let Some(symbol) = self.symbol_at(0) {
+            let (operator, precedence) = match symbol {
+                "=" => (Operator::Compare(Comparator::Equal), 40),
+                "<>" => (Operator::Compare(Comparator::NotEqual), 40),
+                "<" => (Operator::Compare(Comparator::Less), 50),
+                "<=" => (Operator::Compare(Comparator::LessOrEqual), 50),
+                ">" => (Operator::Compare(Comparator::Greater), 50),
+                ">=" => (Operator::Compare(Comparator::GreaterOrEqual), 50),
+                "+" | "-" | "||" => (Operator::Infix(symbol), 60),
+                "*" | "/" | "%" => (Operator::Infix(symbol), 70),
+                _ => return None,
+            };
+            return Some(found(operator, precedence, 1));
+        }
+        let is_negated = self.keyword_at(0) == Some("not");
+        let word = self.keyword_at(usize::from(is_negated))?;
+        let mut found = match word {
+            "between" => found(Operator::Between, 50, 1),
+            "in" => found(Operator::In, 40, 1),
+            "like" => found(Operator::Infix("like"), 50, 1),
+            _ if is_negated => return None,
+            "and" => found(Operator::And, 20, 1),
+            "or" => found(Operator::Or, 10, 1),
+            "is" if self.keyword_at(1) == Some("not") => {
+                Found { is_negated: true, ..found(Operator::Is, 40, 2) }
+            }
+            "is" => found(Operator::Is, 40, 1),
+            "union" => found(Operator::Infix("union"), 5, self.with_all()),
+            "except" => found(Operator::Infix("except"), 5, self.with_all()),
+            "intersect" => found(Operator::Infix("intersect"), 5, self.with_all()),
+            _ => return None,
+        };
+        if is_negated {
+            found.is_negated = true;
+            found.tokens = 2;
+        }
+        Some(found)
+    }
+
+    fn with_all(&self) -> usize {
+        1 + usize::from(self.keyword_at(1) == Some("all"))
+    }
+
+    /// What stands behind an operator, joined with what stands before it.
+    fn right_side(&mut self, left: Node, found: &Found) -> Parse<NodeKind> {
+        let value = Box::new(left);
+        match found.operator {
+            Operator::And => {
+                let right = self.operand(found)?;
+                Ok(NodeKind::And(match value.kind {
+                    NodeKind::And(mut parts) => {
+                        parts.push(right);
+                        parts
+                    }
+                    _ => vec![*value, right],
+                }))
+            }
+            Operator::Or => {
+                let right = self.operand(found)?;
+                Ok(NodeKind::Or(match value.kind {
+                    NodeKind::Or(mut parts) => {
+                        parts.push(right);
+                        parts
+                    }
+                    _ => vec![*value, right],
+                }))
+            }
+            Operator::Compare(operator) => {
+                let right = Box::new(self.operand(found)?);
+                Ok(NodeKind::Compare { operator, left: value, right })
+            }
+            Operator::Infix(symbol) => {
+                let right = Box::new(self.operand(found)?);
+                if symbol == "like" && self.take_keyword("escape") {
+                    self.operand(found)?;
+                }
+                Ok(NodeKind::Infix { symbol, left: value, right })
+            }
+            Operator::Between => {
+                let low = Box::new(self.operand(found)?);
+                if !self.take_keyword("and") {
+                    return Err(malformed("Expected AND keyword"));
+                }
+                if self.is_at_end() {
+                    return Err(malformed("Expected expression after AND"));
+                }
+                let high = Box::new(self.expression(found.precedence)?);
+                Ok(NodeKind::Between { value, low, high })
+            }
+            Operator::In => {
+                let choices = Box::new(self.choices(found)?);
+                Ok(NodeKind::In { value, choices })
+            }
+            Operator::Is => Ok(NodeKind::Is { value, type_name: self.type_name()? }),
+        }
+    }
+
+    fn operand(&mut self, found: &Found) -> Parse<Node> {
+        if self.is_at_end() {
+            return Err(malformed("Missing right-hand side expression of infix operator"));
+        }
+        self.expression(found.precedence)
+    }
+
+    /// What stands behind `IN`: a parenthesis is a list there, even of one.
+    fn choices(&mut self, found: &Found) -> Parse<Node> {
+        let is_list =
+            self.symbol_at(0) == Some("(") && !matches!(self.keyword_at(1), Some("select" | "values"));
+        if !is_list {
+            return self.operand(found);
+        }
+        let span = self.span();
+        self.advance(1);
+        let elements = self.comma_list()?;
+        self.expect_symbol(")", "RIGHT_PAREN")?;
+        Ok(Node { span, kind: NodeKind::List(elements) })
+    }
+
+    fn type_name(&mut self) -> Parse<&'static str> {
+        let unknown = || malformed("Expected type name");
+        let word = match self.kind() {
+            TokenKind::Keyword(word) => word.clone(),
+            TokenKind::Name(name) => name.to_ascii_lowercase(),
+            _ => return Err(unknown()),
+        };
+        let (name, tokens) = match (word.as_str(), self.keyword_at(1)) {
+            ("double", Some("precision")) => ("DOUBLE_PRECISION", 2),
+            ("character" | "char", Some("varying")) => ("CHARACTER_VARYING", 2),
+            (word, _) => (type_named(word).ok_or_else(unknown)?, 1),
+        };
+        self.advance(tokens);
+        if self.take_symbol("(") {
+            self.comma_list()?;
+            self.expect_symbol(")", "RIGHT_PAREN")?;
+        }
+        Ok(name)
+    }
+
+    fn unary_term(&mut self) -> Parse<Node> {
+        if self.take_keyword("not") {
+            let span = self.tokens[self.position - 1].span;
+            let inner = self.expression(NOT_PRECEDENCE)?;
+            return Ok(Node { span, kind: NodeKind::Not(Box::new(inner)) });
+        }
+        let Some(sign) = self.symbol_at(0).filter(|symbol| matches!(*symbol, "+" | "-")) else {
+            return self.path_term(PathKind::Full);
+        };
+        let span = self.span();
+        self.advance(1);
+        self.descend()?;
+        let term = self.unary_term()?;
+        self.depth -= 1;
+        let kind = match (term.kind, sign) {
+            (NodeKind::Number(text), "-") => NodeKind::Number(negated(text)),
+            (NodeKind::Number(text), _) => NodeKind::Number(text),
+            _ => return Ok(Node { span, kind: NodeKind::Sign(sign) }),
+        };
+        Ok(Node { span: term.span, kind })
+    }
+
+    fn path_term(&mut self, path_kind: PathKind) -> Parse<Node> {
+        let root = match (path_kind, self.kind()) {
+            (PathKind::Full, _) => self.term()?,
+            (PathKind::Simple, TokenKind::Name(name)) => {
+                let root = Node { span: self.span(), kind: NodeKind::Name(name.clone()) };
+                self.advance(1);
+                root
+            }
+            (PathKind::Simple, _) => return Err(malformed("Expected identifier for simple path")),
+        };
+        let mut steps = Vec::new();
+        loop {
+            if self.take_symbol(".") {
+                steps.push(self.dot_step(path_kind)?);
+            } else if self.take_symbol("[") {
+                steps.push(self.bracket_step(path_kind)?);
+            } else if steps.is_empty() {
+                return Ok(root);
+            } else {
+                return Ok(Node { span: root.span, kind: NodeKind::Path { root: Box::new(root), steps } });
+            }
+        }
+    }
+
+    fn dot_step(&mut self, path_kind: PathKind) -> Parse<PathStep> {
+        let step = match (self.kind(), path_kind) {
+            (TokenKind::Name(name), _) => PathStep::Member(name.clone()),
+            (TokenKind::Symbol("*"), PathKind::Full) => PathStep::Unpivot,
+            (TokenKind::Symbol("*"), PathKind::Simple) => {
+                return Err(malformed("Invalid path dot component for simple path"));
+            }
+            _ => return Err(malformed("Invalid path dot component")),
+        };
+        self.advance(1);
+        Ok(step)
+    }
+
+    fn bracket_step(&mut self, path_kind: PathKind) -> Parse<PathStep> {
+        if self.symbol_at(0) == Some("*") {
+            return Err(malformed("Invalid use of * in select list"));
+        }
+        let index = self.expression(LOOSEST)?;
+        self.expect_symbol("]", "RIGHT_BRACKET")?;
+        let is_literal = matches!(index.kind, NodeKind::Number(_) | NodeKind::Text(_) | NodeKind::Name(_));
+        if path_kind == PathKind::Simple && !is_literal {
+            return Err(malformed("Invalid path component for simple path"));
+        }
+        Ok(PathStep::Bracket(index))
+    }
+
+    fn term(&mut self) -> Parse<Node> {
+        let span = self.span();
+        let kind = match self.kind().clone() {
+            TokenKind::Text(text) => NodeKind::Text(text),
+            TokenKind::Number(text) => NodeKind::Number(text),
+            TokenKind::Ion(text) => NodeKind::Ion(text),
+            TokenKind::Parameter(index) => NodeKind::Parameter(index),
+            TokenKind::Name(name) if self.symbol_at(1) == Some("(") => return self.call(&name),
+            TokenKind::Name(name) => NodeKind::Name(name),
+            TokenKind::Keyword(word) => return self.keyword_term(&word, span),
+            TokenKind::Symbol(symbol) => return self.symbol_term(symbol, span),
+            TokenKind::End => return Err(malformed("Unexpected term")),
+        };
+        self.advance(1);
+        Ok(Node { span, kind })
+    }
+
+    fn symbol_term(&mut self, symbol: &str, span: Span) -> Parse<Node> {
+        let unexpected = || malformed("Unexpected term");
+        let kind = match symbol {
+            "(" => return self.group(span),
+            "[" => NodeKind::List(self.collection("]", "RIGHT_BRACKET")?),
+            "<<" => NodeKind::Bag(self.collection(">>", "RIGHT_DOUBLE_ANGLE_BRACKET")?),
+            "{" => NodeKind::Struct(self.members()?),
+            "@" => {
+                self.advance(1);
+                let TokenKind::Name(name) = self.kind().clone() else {
+                    return Err(malformed("Identifier must follow @-operator"));
+                };
+                self.advance(1);
+                NodeKind::Name(name)
+            }
+            "*" | ")" | "]" | "}" | ">>" | "," | "." | ":" | ";" => return Err(unexpected()),
+            _ => return Err(malformed("Unexpected operator")),
+        };
+        Ok(Node { span, kind })
+    }
+
+    /// Parentheses: around one expression nothing, around several a list.
+    fn group(&mut self, span: Span) -> Parse<Node> {
+        self.advance(1);
+        let mut elements = self.comma_list()?;
+        self.expect_symbol(")", "RIGHT_PAREN")?;
+        match elements.len() {
+            1 => Ok(elements.remove(0)),
+            _ => Ok(Node { span, kind: NodeKind::List(elements) }),
+        }
+    }
+
+    /// What stands between brackets, which are the next token and `close`.
+    fn collection(&mut self, close: &str, close_name: &str) -> Parse<Vec<Node>> {
+        self.advance(1);
+        if self.take_symbol(close) {
+            return Ok(Vec::new());
+        }
+        let elements = self.comma_list()?;
+        self.expect_symbol(close, close_name)?;
+        Ok(elements)
+    }
+
+    fn comma_list(&mut self) -> Parse<Vec<Node>> {
+        let mut elements = vec![self.expression(LOOSEST)?];
+        while self.take_symbol(",") {
+            elements.push(self.expression(LOOSEST)?);
+        }
+        Ok(elements)
+    }
+
+    fn members(&mut self) -> Parse<Vec<(Node, Node)>> {
+        self.advance(1);
+        let mut members = Vec::new();
+        if self.take_symbol("}") {
+            return Ok(members);
+        }
+        loop {
+            let name = self.expression(LOOSEST)?;
+            self.expect_symbol(":", "COLON")?;
+            members.push((name, self.expression(LOOSEST)?));
+            if !self.take_symbol(",") {
+                break;
+            }
+        }
+        self.expect_symbol("}", "RIGHT_CURLY")?;
+        Ok(members)
+    }
+
+    /// A call; the next tokens are its name and the parenthesis.
+    fn call(&mut self, name: &str) -> Parse<Node> {
+        let span = self.span();
+        self.advance(2);
+        let function = name.to_ascii_lowercase();
+        if function == "count" && self.take_symbol("*") {
+            self.expect_symbol(")", "RIGHT_PAREN")?;
+            return Ok(Node { span, kind: NodeKind::Call { function, arguments: Vec::new() } });
+        }
+        let mut arguments = Vec::new();
+        if !self.take_symbol(")") {
+            arguments = self.comma_list()?;
+            self.expect_symbol(")", "RIGHT_PAREN")?;
+        }
+        Ok(Node { span, kind: NodeKind::Call { function, arguments } })
+    }
+
+    fn keyword_term(&mut self, word: &str, span: Span) -> Parse<Node> {
+        let kind = match word {
+            "true" => NodeKind::Bool(true),
+            "false" => NodeKind::Bool(false),
+            "null" => NodeKind::Null,
+            "missing" => NodeKind::Missing,
+            "and" | "or" | "in" | "is" | "like" | "between" | "union" | "except" | "intersect" => {
+                return Err(malformed("Unexpected operator"));
+            }
+            _ if is_function_keyword(word) && self.symbol_at(1) == Some("(") => return self.call(word),
+            _ => return self.statement_term(word, span),
+        };
+        self.advance(1);
+        Ok(Node { span, kind })
+    }
+}
+
+/// A number as written, with its sign turned.
+fn negated(text: String) -> String {
+    match text.strip_prefix('-') {
+        Some(rest) => rest.to_owned(),
+        None => format!("-{text}"),
+    }
+}
+
+/// Keywords that may be called like functions.
+fn is_function_keyword(word: &str) -> bool {
+    matches!(
+        word,
+        "exists"
+            | "count"
+            | "avg"
+            | "max"
+            | "min"
+            | "sum"
+            | "char_length"
+            | "character_length"
+            | "octet_length"
+            | "bit_length"
+            | "upper"
+            | "lower"
+            | "size"
+            | "nullif"
+            | "coalesce"
+            | "sexp"
+            | "list"
+            | "bag"
+            | "date_add"
+            | "date_diff"
+    )
+}
+
+/// A type's name as the service's errors spell it.
+fn type_named(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "missing" => "MISSING",
+        "null" => "NULL",
+        "boolean" | "bool" => "BOOLEAN",
+        "smallint" | "int2" | "integer2" => "SMALLINT",
+        "int4" | "integer4" => "INTEGER4",
+        "int8" | "integer8" | "bigint" => "INTEGER8",
+        "integer" | "int" => "INTEGER",
+        "float" => "FLOAT",
+        "real" => "REAL",
+        "decimal" | "dec" => "DECIMAL",
+        "numeric" => "NUMERIC",
+        "timestamp" => "TIMESTAMP",
+        "date" => "DATE",
+        "time" => "TIME",
+        "character" | "char" => "CHARACTER",
+        "varchar" => "CHARACTER_VARYING",
+        "string" => "STRING",
+        "symbol" => "SYMBOL",
+        "clob" => "CLOB",
+        "blob" => "BLOB",
+        "struct" => "STRUCT",
+        "tuple" => "TUPLE",
+        "list" => "LIST",
+        "sexp" => "SEXP",
+        "bag" => "BAG",
+        "any" => "ANY",
+        _ => return None,
+    })
+}
