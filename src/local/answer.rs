@@ -26,6 +26,15 @@ impl ObjectWriter {
         &mut self.out
     }
 
+    /// Appends members that are JSON text already, if there are any.
+    pub(crate) fn append(&mut self, members: Option<&str>) {
+        let Some(members) = members else { return };
+        if self.out.len() > 1 {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(members.as_bytes());
+    }
+
     /// The finished object.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.out.push(b'}');

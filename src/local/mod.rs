@@ -13,6 +13,7 @@ mod tables;
 mod batch;
 mod items;
 mod page;
+mod partiql;
 mod query;
 mod transact;
 
@@ -147,6 +148,8 @@ impl Local {
             Operation::TransactWriteItems => self.transact_write_items(&body, request.body.len()).await,
             Operation::Query => self.read_page(PageKind::Query, &body).await,
             Operation::Scan => self.read_page(PageKind::Scan, &body).await,
+            Operation::ExecuteStatement => self.execute_statement(&body).await,
+            Operation::BatchExecuteStatement => self.batch_execute_statement(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
             Operation::UpdateTable => self.update_table(&body).await,

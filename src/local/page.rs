@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use crate::model::partiql::Columns;
 use crate::model::{IndexSchema, Item};
 use crate::wire::attribute::write_item;
 use crate::wire::page::{Output, PageRequest, RowSource};
@@ -18,7 +19,7 @@ use super::rows::{self, Row};
 use super::store::{Direction, KeyRange, Snapshot, Space};
 
 /// A page ends with the item that brings it to this many bytes.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// How much is read between two chances for others.
 const STEP_ROWS: usize = 100;
 const STEP_BYTES: usize = 64 * 1024;
@@ -31,6 +32,8 @@ pub(super) struct PagePlan<'a> {
     /// What is left of the request's range behind its starting key.
     pub(super) range: KeyRange,
     pub(super) request: PageRequest,
+    /// The columns of a PartiQL statement, given in the place of the request's output.
+    pub(super) columns: Option<Columns>,
 }
 
 impl PagePlan<'_> {
@@ -46,8 +49,17 @@ pub(super) struct Page {
     pub(super) count: usize,
     pub(super) scanned: usize,
     /// The last row that was looked at, when the page ended before its range did, or may have.
-    pub(super) last: Option<Item>,
+    pub(super) last: Option<LastRow>,
+    /// Bytes of all that was read.
+    pub(super) bytes: usize,
     pub(super) consumed: Consumed,
+}
+
+/// The row that a page ended with.
+pub(super) struct LastRow {
+    /// Its key in the store.
+    pub(super) position: Vec<u8>,
+    pub(super) item: Item,
 }
 
 /// A page under way.
@@ -130,7 +142,8 @@ impl Reading<'_> {
         self.scanned += 1;
         self.bytes += rows::size_bytes(value);
         let request = &self.plan.request;
-        if let (None, RowSource::Itself, Output::Rows) = (&request.filter, request.rows, &request.output) {
+        let is_whole = request.rows == RowSource::Itself && self.plan.columns.is_none();
+        if let (None, true, Output::Rows) = (&request.filter, is_whole, &request.output) {
             self.begin_item();
             self.items.extend_from_slice(rows::json_text(value));
             return Ok(());
@@ -147,6 +160,10 @@ impl Reading<'_> {
             return Ok(());
         }
         match &request.output {
+            _ if let Some(columns) = &self.plan.columns => {
+                self.begin_item();
+                write_item(&columns.of(item), &mut self.items);
+            }
             Output::Count => self.count += 1,
             Output::Rows => {
                 self.begin_item();
@@ -185,8 +202,11 @@ impl Reading<'_> {
     }
 
     fn finish(self) -> Result<Page, LocalError> {
+        let bytes = self.all_bytes();
         let last = match self.last.as_ref().filter(|_| self.is_full()) {
-            Some((_, value)) => Some(Row::new(value.clone())?.item()?),
+            Some((position, value)) => {
+                Some(LastRow { position: position.clone(), item: Row::new(value.clone())?.item()? })
+            }
             None => None,
         };
         let plan = self.plan;
@@ -200,7 +220,7 @@ impl Reading<'_> {
                 consumed.add_table(self.fetched);
             }
         }
-        Ok(Page { items: self.items, count: self.count, scanned: self.scanned, last, consumed })
+        Ok(Page { items: self.items, count: self.count, scanned: self.scanned, last, bytes, consumed })
     }
 }
 

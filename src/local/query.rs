@@ -42,11 +42,11 @@ fn plan(table: &Table, request: PageRequest) -> PagePlan<'_> {
     if let Some(start) = &request.start {
         range = page::behind(range, &row_key(start), request.direction);
     }
-    PagePlan { table, index, range, request }
+    PagePlan { table, index, range, request, columns: None }
 }
 
 fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
-    let Page { items, count, scanned, last, consumed } = page;
+    let Page { items, count, scanned, last, bytes: _, consumed } = page;
     let mut answer = ObjectWriter::with_capacity(items.len() + 256);
     if !matches!(plan.request.output, Output::Count) {
         let out = answer.member("Items");
@@ -60,7 +60,7 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
     number(count, answer.member("Count"));
     number(scanned, answer.member("ScannedCount"));
     if let Some(last) = last {
-        let key = plan.request.last_key(&plan.table.schema, last);
+        let key = plan.request.last_key(&plan.table.schema, last.item);
         write_item(&key, answer.member("LastEvaluatedKey"));
     }
     let report = CapacityReport::requested(body);
@@ -79,7 +79,7 @@ fn row_key(start: &StartKey) -> Vec<u8> {
 }
 
 /// The stretch of store keys that a key condition reads.
-fn interval_range(interval: &KeyInterval) -> KeyRange {
+pub(super) fn interval_range(interval: &KeyInterval) -> KeyRange {
     let mut base = rows::partition_prefix(&interval.partition);
     interval.sort_equal.iter().for_each(|value| value.write_sortable(&mut base));
     let with = |value: &KeyValue| {

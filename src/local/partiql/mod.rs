@@ -1,0 +1,93 @@
+//! PartiQL: ExecuteStatement and BatchExecuteStatement.
+//!
+//! A statement becomes what the other operations are made of: a read of pages, or one write of one item.
+//! [`crate::model::partiql`] says what it means; here it meets a table.
+
+mod batch;
+mod parameters;
+mod plan;
+mod read;
+mod token;
+mod write;
+
+use std::sync::Arc;
+
+use crate::model::partiql::Statement;
+use crate::model::{ApiError, AttributeValue};
+use crate::wire::Json;
+
+use super::answer::ObjectWriter;
+use super::capacity::{CapacityReport, Consistency};
+use super::write::OnFailure;
+use super::{Handled, Local};
+
+use parameters::parameters;
+use read::PageWish;
+use token::Position;
+use write::StatementWrite;
+
+impl Local {
+    /// Runs one statement.
+    pub(crate) async fn execute_statement(&self, body: &Json<'_>) -> Handled {
+        let text = statement_text(body);
+        // Parameters are looked at before the statement is.
+        let parameters = parameters(body)?;
+        match Statement::parse(text, &parameters)? {
+            Statement::Select(select) => {
+                let wish = page_wish(body, text, &parameters)?;
+                self.select(&select, wish).await
+            }
+            Statement::Exists(_) => Err(exists_outside_of_transaction().into()),
+            statement => self.execute_write(body, statement).await,
+        }
+    }
+
+    async fn execute_write(&self, body: &Json<'_>, statement: Statement) -> Handled {
+        let table_name = statement.table().to_owned();
+        let (catalog, name) = (Arc::clone(&self.catalog), table_name.clone());
+        let on_failure = OnFailure::requested(body);
+        let (mut done, answers) = self
+            .write_judged(move |writes| {
+                let table = catalog.table(&name)?;
+                StatementWrite::of(statement, &table, on_failure)?.run(&table, writes)
+            })
+            .await?;
+        let mut answer = ObjectWriter::with_capacity(256);
+        let out = answer.member("Items");
+        out.push(b'[');
+        out.extend_from_slice(&answers.item(&mut done)?.unwrap_or_default());
+        out.push(b']');
+        let report = CapacityReport::requested(body);
+        if report.is_wanted() {
+            done.consumed().write_json(&table_name, report, answer.member("ConsumedCapacity"));
+        }
+        Ok(answer.finish())
+    }
+}
+
+fn statement_text<'b>(body: &'b Json<'_>) -> &'b str {
+    body.get("Statement").and_then(Json::text).unwrap_or_default()
+}
+
+fn exists_outside_of_transaction() -> ApiError {
+    ApiError::validation("EXISTS can only be used in ExecuteTransaction write requests.")
+}
+
+fn page_wish(body: &Json<'_>, text: &str, parameters: &[AttributeValue]) -> Result<PageWish, ApiError> {
+    let digest = token::digest(text, parameters);
+    let start = match body.get("NextToken").and_then(Json::text) {
+        Some(token) => Position::from_token(token, &digest)?,
+        None => Position::default(),
+    };
+    let limit = body.get("Limit").and_then(Json::integer);
+    Ok(PageWish {
+        limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+        consistency: Consistency::requested(body),
+        report: CapacityReport::requested(body),
+        start,
+        digest,
+    })
+}
+
+#[cfg(test)]
+mod tests;
