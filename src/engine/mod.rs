@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::ItemCache;
 use crate::model::operation::OperationClass;
+use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, Upstream, UpstreamError};
 use crate::wire::Json;
@@ -162,13 +163,14 @@ impl Engine {
         Served { table, ..Served::plain(answer, Source::Bypass(reason)) }
     }
 
-    /// PartiQL: through; what is not plainly a SELECT voids everything, since a statement can name any table in many ways.
+    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything.
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
-        if Json::parse(&request.body).is_ok_and(|body| only_selects(&body)) {
+        let scope = Json::parse(&request.body).map_or(VoidScope::Everything, |body| written_tables(&body));
+        if scope == VoidScope::Nothing {
             let answer = self.forward(&request).await;
             return Served::plain(answer, Source::Bypass(BypassReason::Operation));
         }
-        self.change(request, VoidScope::Everything).await
+        self.change(request, scope).await
     }
 
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
@@ -185,7 +187,9 @@ impl Engine {
         let task = self.tasks.spawn(async move {
             let guard = engine.begin_void(scope.clone());
             let outcome = engine.upstream.call(&request).await;
-            engine.forget(&scope);
+            if request.operation.class() != OperationClass::Statement {
+                engine.forget(&scope);
+            }
             match outcome {
                 Ok(answer) if answer.status < 500 => {
                     guard.settle();
@@ -247,19 +251,33 @@ fn named_tables(body: &Json<'_>) -> VoidScope {
     scope
 }
 
-/// True when every statement of the body begins with `SELECT`, which in PartiQL can only read.
-fn only_selects(body: &Json<'_>) -> bool {
-    let selects = |statement: Option<&Json<'_>>| {
-        let word = statement.and_then(Json::text).and_then(|text| text.split_whitespace().next());
-        word.is_some_and(|word| word.eq_ignore_ascii_case("select"))
-    };
+/// The tables that the statements of a body write.
+fn written_tables(body: &Json<'_>) -> VoidScope {
     let lists = [body.get("Statements"), body.get("TransactStatements")];
+    let mut scope = VoidScope::Nothing;
     match lists.into_iter().flatten().next() {
-        None => selects(body.get("Statement")),
-        Some(list) => list
-            .elements()
-            .is_some_and(|statements| statements.iter().all(|statement| selects(statement.get("Statement")))),
+        None => scope.widen(written_table(body)),
+        Some(list) => match list.elements() {
+            Some(members) => members.iter().for_each(|member| scope.widen(written_table(member))),
+            None => scope.widen(VoidScope::Everything),
+        },
     }
+    scope
+}
+
+fn written_table(member: &Json<'_>) -> VoidScope {
+    let Some(text) = member.get("Statement").and_then(Json::text) else { return VoidScope::Everything };
+    match Effect::of(text) {
+        Some(Effect::None) => VoidScope::Nothing,
+        Some(Effect::Writes(table)) => VoidScope::named(&table),
+        // Whatever else the upstream makes of it, what begins so can only read.
+        None if begins_with_select(text) => VoidScope::Nothing,
+        None => VoidScope::Everything,
+    }
+}
+
+fn begins_with_select(text: &str) -> bool {
+    text.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
 }
 
 /// The part of a refusal's `__type` after the `#`.
@@ -290,13 +308,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_begins_with_select_is_a_read() {
-        let reads = |text: &str| only_selects(&Json::parse(text.as_bytes()).unwrap());
-        assert!(reads(r#"{"Statement":"  select * from t"}"#));
-        assert!(reads(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"Select\n2"}]}"#));
-        assert!(!reads(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"DELETE FROM t"}]}"#));
-        assert!(!reads(r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#));
-        assert!(!reads(r#"{"Statement":"/*x*/ SELECT"}"#));
-        assert!(!reads("{}"));
+    fn a_statement_voids_what_it_names_and_what_is_not_understood_everything() {
+        let scope = |text: &str| written_tables(&Json::parse(text.as_bytes()).unwrap());
+        let tables = |names: &[&str]| VoidScope::Tables(names.iter().map(|name| Arc::from(*name)).collect());
+        assert_eq!(scope(r#"{"Statement":"  select * from t"}"#), VoidScope::Nothing);
+        assert_eq!(
+            scope(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"Select\n2"}]}"#),
+            VoidScope::Nothing
+        );
+        assert_eq!(scope(r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#), tables(&["t"]));
+        assert_eq!(
+            scope(
+                r#"{"TransactStatements":[{"Statement":"DELETE FROM \"a\""},{"Statement":"INSERT INTO b VALUE {}"}]}"#
+            ),
+            tables(&["a", "b"])
+        );
+        for body in [
+            r#"{"Statements":[{"Statement":"DELETE FROM a"},{"Statement":"DELETE FROM"}]}"#,
+            r#"{"Statement":"MERGE INTO t"}"#,
+            r#"{"Statements":[{}]}"#,
+            r#"{"Statements":7}"#,
+            "{}",
+        ] {
+            assert_eq!(scope(body), VoidScope::Everything, "{body}");
+        }
     }
 }
