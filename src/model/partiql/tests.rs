@@ -1,3 +1,5 @@
+//! What statements do by their text alone, and that no text does harm.
+
 use proptest::prelude::*;
 
 use super::*;
