@@ -89,6 +89,10 @@ impl Server {
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.cache), closing.clone()));
+        let keeper = Arc::clone(&self.local);
+        let housekeeping = CancellationToken::new();
+        let house = housekeeping.clone();
+        let keeper = tokio::spawn(async move { keeper.keep_house(house).await });
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
         let frontend = Frontend::new(Arc::clone(&self.engine), edge, frontend_settings(&self.config.fixed));
         let stop_accepting = CancellationToken::new();
@@ -100,6 +104,8 @@ impl Server {
         stop_accepting.cancel();
         serving.await.ok();
         self.engine.drain().await;
+        housekeeping.cancel();
+        keeper.await.ok();
         self.local.close().await;
         closing.cancel();
         admin_task.await.ok();
@@ -115,7 +121,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn open_local(fixed: &Fixed, listener: &TcpListener) -> Result<Local, StartError> {
     let address = listener.local_addr().unwrap_or(fixed.listen);
-    let settings = local::Settings { region: fixed.region.clone(), address: address.to_string() };
+    let settings = local::Settings {
+        region: fixed.region.clone(),
+        address: address.to_string(),
+        expiry_sweep: fixed.ttl_sweep,
+        shard_rules: local::ShardRules {
+            initial: fixed.stream_shards,
+            records_max: fixed.stream_shard_records_max,
+        },
+    };
     match &fixed.store {
         LocalStore::Memory => Ok(Local::in_memory(settings)),
         LocalStore::Directory(directory) => {

@@ -29,7 +29,10 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "concurrency_max",
         ],
     ),
-    ("local", &["data_dir", "in_memory", "durability"]),
+    (
+        "local",
+        &["data_dir", "in_memory", "durability", "ttl_sweep", "stream_shards", "stream_shard_records_max"],
+    ),
     (
         "cache",
         &["max_bytes", "item_ttl", "query_ttl", "negative_ttl", "fill", "gsi_quarantine", "item_bytes_max"],
@@ -40,6 +43,9 @@ pub const KEYS: &[(&str, &[&str])] = &[
 
 /// A shorter idle timeout would cut off clients in the middle of their work.
 const IDLE_TIMEOUT_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The most shards of a stream that are open at a time.
+const STREAM_SHARDS_MAX: u32 = 16;
 
 /// The tables of a file's first level.
 const SECTIONS: &[&str] = &["server", "admin", "auth", "upstream", "local", "cache", "tables", "log"];
@@ -157,6 +163,16 @@ impl Reader<'_> {
             ("local", "durability") => {
                 let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
                 self.config.fixed.durability = self.choice(key, value, &choices)?;
+            }
+            ("local", "ttl_sweep") => self.config.fixed.ttl_sweep = self.duration(key, value)?,
+            ("local", "stream_shards") => {
+                let shards = u32::try_from(self.count(key, value)?).ok();
+                let shards = shards.filter(|shards| *shards <= STREAM_SHARDS_MAX);
+                self.config.fixed.stream_shards =
+                    shards.ok_or_else(|| self.wrong(key, value, "a whole number from 1 to 16"))?;
+            }
+            ("local", "stream_shard_records_max") => {
+                self.config.fixed.stream_shard_records_max = self.count(key, value)? as u64;
             }
             ("cache", "max_bytes") => {
                 self.config.fixed.cache_bytes_max = self.at_least(key, value, "1MiB")?

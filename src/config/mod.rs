@@ -45,6 +45,12 @@ pub struct Fixed {
     pub store: LocalStore,
     /// What the local backend waits for before it acknowledges a write.
     pub durability: Durability,
+    /// How often the local backend looks for items whose time is over; zero never.
+    pub ttl_sweep: Duration,
+    /// How many shards a new stream of the local backend has.
+    pub stream_shards: u32,
+    /// How many records a shard takes before it splits.
+    pub stream_shard_records_max: u64,
     /// The budget of the cache.
     pub cache_bytes_max: ByteSize,
     /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
@@ -137,6 +143,9 @@ impl Default for Config {
                 region: "us-east-1".to_owned(),
                 store: LocalStore::Directory(PathBuf::from("./nearside-data")),
                 durability: Durability::Fsync,
+                ttl_sweep: Duration::from_secs(1),
+                stream_shards: 1,
+                stream_shard_records_max: 100_000,
                 cache_bytes_max: ByteSize(256 << 20),
                 log_level: "info".to_owned(),
                 log_format: LogFormat::Text,
@@ -235,7 +244,14 @@ impl std::fmt::Display for Config {
             Durability::Fsync => "fsync",
             Durability::Process => "process",
         };
-        writeln!(formatter, "durability = \"{durability}\"\n\n[cache]\nmax_bytes = \"{cache_bytes_max}\"")?;
+        writeln!(
+            formatter,
+            "durability = \"{durability}\"\nttl_sweep = \"{}\"",
+            duration(self.fixed.ttl_sweep)
+        )?;
+        writeln!(formatter, "stream_shards = {}", self.fixed.stream_shards)?;
+        writeln!(formatter, "stream_shard_records_max = {}", self.fixed.stream_shard_records_max)?;
+        writeln!(formatter, "\n[cache]\nmax_bytes = \"{cache_bytes_max}\"")?;
         write!(formatter, "{}", self.live.cache)?;
         for (name, policy) in &self.live.tables {
             write!(formatter, "\n[tables.{name:?}]\n{policy}")?;
@@ -281,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back_the_same() {
-        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true";
+        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true\nttl_sweep = \"0s\"\nstream_shards = 4\nstream_shard_records_max = 10";
         let config = Config::parse(text).unwrap();
         assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
         assert_eq!(Config::parse(&Config::default().to_string()).unwrap(), Config::default());

@@ -1,8 +1,8 @@
 //! The tables that there are: their schemas, settings and spaces, in memory and in the store.
 //!
 //! A table is one row of the catalog's own space: the JSON text of its definition, under `table/NAME`. Beside the tables lie
-//! `format`, the version of everything this backend writes (the rows of items too), and `next_space`, the first number that
-//! no space ever had. The same tables are kept in memory; a job that changes one changes both, so jobs that follow in the
+//! `format`, the version of everything this backend writes (the rows of items too), `next_space`, the first number that
+//! no space ever had, and the streams. The same tables are kept in memory; a job that changes one changes both, so jobs that follow in the
 //! same commit see it, and when a commit fails the memory is read anew from the store.
 
 use std::collections::BTreeMap;
@@ -16,14 +16,19 @@ use serde::{Deserialize, Serialize};
 use crate::model::schema::{IndexKind, KeyAttribute, Projection, ScalarType};
 use crate::model::{ApiError, ErrorCode, IndexSchema, KeySchema, TableSchema};
 
+use super::clock::Clock;
+use super::expiry::{self, Expiry};
 use super::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
+use super::streams::{ChangeLog, ShardRules};
 
 /// The space of the catalog itself.
 pub const CATALOG: Space = Space(0);
 /// The spaces of the tokens of transactions.
 pub(super) const TRANSACTION_TOKENS: [Space; 2] = [Space(1), Space(2)];
 /// The version of what this backend writes. A store with a higher one is not touched.
-pub const FORMAT: u64 = 1;
+///
+/// 1: items and indexes. 2: streams and the order in which items expire.
+pub const FORMAT: u64 = 2;
 
 /// The numbers below are kept for what is not a table's.
 const FIRST_TABLE_SPACE: u64 = 16;
@@ -35,6 +40,8 @@ const TABLE_PREFIX: &str = "table/";
 #[derive(Debug, Default)]
 pub struct Catalog {
     tables: ArcSwap<Tables>,
+    clock: Clock,
+    shard_rules: ShardRules,
 }
 
 /// Tables by name, in the order of their names.
@@ -49,6 +56,10 @@ pub struct Table {
     pub items: Space,
     /// Where each index of the schema has its entries, in the schema's order.
     pub index_spaces: Vec<Space>,
+    /// Where changes of items are logged, when the table has a stream.
+    pub(super) log: Option<Arc<ChangeLog>>,
+    /// How items expire, when they do.
+    pub(super) expiry: Option<Expiry>,
     pub(super) definition: Definition,
     bytes: Arc<AtomicI64>,
     index_bytes: Vec<Arc<AtomicI64>>,
@@ -103,6 +114,9 @@ pub(super) struct Definition {
     pub(super) tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time_to_live_attribute: Option<String>,
+    /// Where the order of expiry lies, as long as the attribute is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expiry_space: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,15 +228,40 @@ pub(super) struct TableClass {
 }
 
 impl Catalog {
-    /// Reads the catalog of a store.
+    /// A catalog without tables.
+    pub(super) fn new(clock: Clock, shard_rules: ShardRules) -> Self {
+        Self { tables: ArcSwap::default(), clock, shard_rules }
+    }
+
+    /// Reads the catalog of a store, which may be of an older format; then it must be brought to this one before anything is
+    /// written.
     ///
     /// # Errors
     /// [`LoadError`]; nothing has been written.
-    pub(super) fn load(reads: &dyn Reads) -> Result<Self, LoadError> {
-        match number(reads, FORMAT_KEY)? {
-            Some(found) if found > FORMAT => Err(LoadError::Newer { found }),
-            _ => Ok(Self { tables: ArcSwap::from_pointee(read_tables(reads, &Tables::new())?) }),
+    pub(super) fn load(
+        reads: &dyn Reads,
+        clock: Clock,
+        shard_rules: ShardRules,
+    ) -> Result<(Self, Age), LoadError> {
+        let age = match number(reads, FORMAT_KEY)? {
+            Some(found) if found > FORMAT => return Err(LoadError::Newer { found }),
+            Some(found) if found < FORMAT => Age::Older,
+            Some(_) | None => Age::Current,
+        };
+        let catalog = Self::new(clock, shard_rules);
+        catalog.tables.store(Arc::new(catalog.read_tables(reads, &Tables::new())?));
+        Ok((catalog, age))
+    }
+
+    /// Brings the store to this version's format: gives the tables the streams and orders of expiry that they were set to have.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store broke.
+    pub(super) fn renew(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
+        for table in self.tables().values() {
+            self.put(writes, table.definition.clone())?;
         }
+        writes.put(CATALOG, FORMAT_KEY, FORMAT.to_string().as_bytes())
     }
 
     /// The table of that name or ARN.
@@ -252,41 +291,54 @@ impl Catalog {
         self.tables.load().get(name_of(name)).cloned()
     }
 
-    /// A number for a new space; no other space ever has it.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store broke.
-    pub(super) fn new_space(&self, writes: &mut dyn Writes) -> Result<u64, StoreError> {
-        let stored = number(&*writes, NEXT_SPACE_KEY).map_err(|error| StoreError(error.to_string()))?;
-        let space = stored.unwrap_or(FIRST_TABLE_SPACE);
-        if stored.is_none() {
-            // The store is a new one: from here on it has something to be read by the rules of a format.
-            writes.put(CATALOG, FORMAT_KEY, FORMAT.to_string().as_bytes())?;
-        }
-        writes.put(CATALOG, NEXT_SPACE_KEY, (space + 1).to_string().as_bytes())?;
-        Ok(space)
-    }
-
-    /// Puts a table in the place of the one of its name, if there is one.
+    /// Puts a table in the place of the one of its name, if there is one. A stream that it has begins, one that it has no more
+    /// ends, and so does the order of its items' expiry.
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
     pub(super) fn put(
         &self,
         writes: &mut dyn Writes,
-        definition: Definition,
+        mut definition: Definition,
     ) -> Result<Arc<Table>, StoreError> {
-        let text = serde_json::to_vec(&definition).expect("a definition is always JSON");
-        writes.put(CATALOG, row_key(&definition.table_name).as_bytes(), &text)?;
         let mut tables = Tables::clone(&self.tables.load());
         let former = tables.get(&definition.table_name).cloned();
-        let table = Arc::new(Table::new(definition, former.as_deref())?);
+        let log = self.follow_stream(writes, &mut definition, former.as_deref())?;
+        expiry::follow(writes, &mut definition, former.as_deref())?;
+        let text = serde_json::to_vec(&definition).expect("a definition is always JSON");
+        writes.put(CATALOG, row_key(&definition.table_name).as_bytes(), &text)?;
+        let table = Arc::new(Table::new(definition, former.as_deref(), log)?);
         tables.insert(table.schema.name.clone(), Arc::clone(&table));
         self.tables.store(Arc::new(tables));
         Ok(table)
     }
 
-    /// Removes a table with all its items and entries.
+    /// The log of a table's stream: the one it had, or a new one.
+    fn follow_stream(
+        &self,
+        writes: &mut dyn Writes,
+        definition: &mut Definition,
+        former: Option<&Table>,
+    ) -> Result<Option<Arc<ChangeLog>>, StoreError> {
+        let former_log =
+            former.and_then(|table| Some((table.definition.stream.as_ref()?, table.log.as_ref()?)));
+        let (table, key_schema) = (&definition.table_name, &definition.key_schema);
+        let enabled = definition.stream.as_mut().filter(|stream| stream.enabled);
+        match (enabled, former_log) {
+            (Some(stream), Some((former, log))) if stream.label == former.label => Ok(Some(Arc::clone(log))),
+            (enabled, former_log) => {
+                if let Some((_, log)) = former_log {
+                    log.close(writes)?;
+                }
+                let Some(stream) = enabled else { return Ok(None) };
+                let log =
+                    ChangeLog::create(writes, table, stream, key_schema, &self.clock, self.shard_rules)?;
+                Ok(Some(Arc::new(log)))
+            }
+        }
+    }
+
+    /// Removes a table with all its items and entries. Its stream ends and stays readable for a day.
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
@@ -295,6 +347,12 @@ impl Catalog {
         writes.clear(table.items)?;
         for space in &table.index_spaces {
             writes.clear(*space)?;
+        }
+        if let Some(expiry) = &table.expiry {
+            writes.clear(expiry.space)?;
+        }
+        if let Some(log) = &table.log {
+            log.close(writes)?;
         }
         let mut tables = Tables::clone(&self.tables.load());
         tables.remove(&table.schema.name);
@@ -305,15 +363,70 @@ impl Catalog {
     /// Goes back to what the store says, after a commit failed.
     pub(super) fn restore(&self, reads: &dyn Reads) {
         // A store that cannot be read refuses every write as well, so an outdated catalog does no harm then.
-        if let Ok(tables) = read_tables(reads, &self.tables.load()) {
+        if let Ok(tables) = self.read_tables(reads, &self.tables.load()) {
             self.tables.store(Arc::new(tables));
         }
     }
+
+    /// All tables of a store; what `former` ones have counted goes on.
+    fn read_tables(&self, reads: &dyn Reads, former: &Tables) -> Result<Tables, LoadError> {
+        let mut rows: Vec<Vec<u8>> = Vec::new();
+        let range = KeyRange::with_prefix(TABLE_PREFIX.as_bytes());
+        reads.range(CATALOG, &range, Direction::Forward, &mut |_, value| {
+            rows.push(value.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        let mut tables = Tables::new();
+        for row in rows {
+            let definition: Definition = serde_json::from_slice(&row).map_err(|error| {
+                LoadError::Unreadable(format!("a table of the catalog is unreadable: {error}"))
+            })?;
+            let former = former.get(&definition.table_name).map(Arc::as_ref);
+            let log = match definition.stream.as_ref().filter(|stream| stream.enabled) {
+                Some(stream) => {
+                    let (table, label) = (&definition.table_name, &stream.label);
+                    ChangeLog::load(reads, table, label, &self.clock, self.shard_rules)?
+                }
+                None => None,
+            };
+            let table = Table::new(definition, former, log.map(Arc::new))?;
+            tables.insert(table.schema.name.clone(), Arc::new(table));
+        }
+        Ok(tables)
+    }
+}
+
+/// Whether a store was written by this version's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It was, or it is empty.
+    Current,
+    /// By those of an older one.
+    Older,
+}
+
+/// A number for a new space; no other space ever has it.
+///
+/// # Errors
+/// [`StoreError`] when the store broke.
+pub(super) fn allocate_space(writes: &mut dyn Writes) -> Result<u64, StoreError> {
+    let stored = number(&*writes, NEXT_SPACE_KEY).map_err(|error| StoreError(error.to_string()))?;
+    let space = stored.unwrap_or(FIRST_TABLE_SPACE);
+    if stored.is_none() {
+        // The store is a new one: from here on it has something to be read by the rules of a format.
+        writes.put(CATALOG, FORMAT_KEY, FORMAT.to_string().as_bytes())?;
+    }
+    writes.put(CATALOG, NEXT_SPACE_KEY, (space + 1).to_string().as_bytes())?;
+    Ok(space)
 }
 
 impl Table {
     /// Makes a table of its definition; what `former` has counted goes on in it.
-    fn new(definition: Definition, former: Option<&Self>) -> Result<Self, StoreError> {
+    fn new(
+        definition: Definition,
+        former: Option<&Self>,
+        log: Option<Arc<ChangeLog>>,
+    ) -> Result<Self, StoreError> {
         let schema = table_schema(&definition).ok_or_else(|| {
             StoreError(format!(
                 "the stored table {} has a key attribute without definition",
@@ -329,6 +442,8 @@ impl Table {
             schema: Arc::new(schema),
             items,
             index_spaces,
+            log,
+            expiry: Expiry::of(&definition),
             definition,
         })
     }
@@ -395,26 +510,6 @@ fn number(reads: &(impl Reads + ?Sized), key: &[u8]) -> Result<Option<u64>, Load
         LoadError::Unreadable(format!("the row {} of the catalog is no number", String::from_utf8_lossy(key)))
     };
     parsed.map(Some).ok_or_else(unreadable)
-}
-
-/// All tables of a store; what `former` ones have counted goes on.
-fn read_tables(reads: &dyn Reads, former: &Tables) -> Result<Tables, LoadError> {
-    let mut rows: Vec<Vec<u8>> = Vec::new();
-    let range = KeyRange::with_prefix(TABLE_PREFIX.as_bytes());
-    reads.range(CATALOG, &range, Direction::Forward, &mut |_, value| {
-        rows.push(value.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    let mut tables = Tables::new();
-    for row in rows {
-        let definition: Definition = serde_json::from_slice(&row).map_err(|error| {
-            LoadError::Unreadable(format!("a table of the catalog is unreadable: {error}"))
-        })?;
-        let former = former.get(&definition.table_name).map(Arc::as_ref);
-        let table = Table::new(definition, former)?;
-        tables.insert(table.schema.name.clone(), Arc::new(table));
-    }
-    Ok(tables)
 }
 
 /// The schema that a definition spells; `None` when a key has an attribute that is not defined.

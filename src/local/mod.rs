@@ -6,9 +6,13 @@
 pub mod store;
 
 pub mod catalog;
+mod clock;
 mod counting;
 pub mod rows;
 mod tables;
+
+mod expiry;
+mod streams;
 
 mod batch;
 mod items;
@@ -26,7 +30,10 @@ pub(crate) mod write;
 pub(crate) mod testing;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::model::{ApiError, Operation};
 use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
@@ -34,33 +41,49 @@ use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
-use catalog::{Catalog, LoadError};
+use catalog::{Age, Catalog, LoadError};
+use clock::Clock;
 use counting::Counting;
 use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
 
+pub use expiry::{Expiry, OnExpired};
 pub use store::{Durability, OpenError};
+pub use streams::ShardRules;
+
+/// How often streams are looked at for shards whose time is over. Both times are hours.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The local backend.
-#[derive(Debug)]
 pub struct Local {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
     settings: Settings,
+    clock: Clock,
     counting: Counting,
+    on_expired: OnceLock<OnExpired>,
 }
 
-/// How the backend names itself and its tables.
+/// How the backend names itself and its tables, and how it does what it does by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The region in ARNs, such as `us-east-1`.
     pub region: String,
     /// `HOST:PORT` at which clients reach the process, for those that ask.
     pub address: String,
+    /// How often items are looked for whose time is over; zero never.
+    pub expiry_sweep: Duration,
+    /// How streams are cut into shards.
+    pub shard_rules: ShardRules,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { region: "us-east-1".to_owned(), address: "localhost:8000".to_owned() }
+        Self {
+            region: "us-east-1".to_owned(),
+            address: "localhost:8000".to_owned(),
+            expiry_sweep: Duration::from_secs(1),
+            shard_rules: ShardRules::default(),
+        }
     }
 }
 
@@ -87,33 +110,76 @@ pub(crate) type Handled = Result<Vec<u8>, LocalError>;
 impl Local {
     /// A backend that lives as long as the process.
     pub fn in_memory(settings: Settings) -> Self {
-        Self::over(Arc::new(MemoryStore::new()), Catalog::default(), settings, Counting::default())
+        let clock = Clock::default();
+        let catalog = Catalog::new(clock.clone(), settings.shard_rules);
+        Self::over(Arc::new(MemoryStore::new()), Arc::new(catalog), clock, settings, Counting::default())
     }
 
-    /// The backend whose tables lie in `directory`, which is made when it is missing.
+    /// The backend whose tables lie in `directory`, which is made when it is missing. A directory of an older format is brought
+    /// to this one.
     ///
     /// # Errors
     /// [`OpenError`]; the directory is as it was.
     pub fn open(directory: &Path, durability: Durability, settings: Settings) -> Result<Self, OpenError> {
-        let store = DiskStore::open(directory, durability)?;
+        let store: Arc<dyn Store> = Arc::new(DiskStore::open(directory, durability)?);
         let damaged = |reason| OpenError::Damaged { path: directory.to_owned(), reason };
         let snapshot = store.snapshot().map_err(|error| damaged(error.to_string()))?;
-        let catalog = Catalog::load(&*snapshot).map_err(|error| match error {
+        let clock = Clock::default();
+        let loaded = Catalog::load(&*snapshot, clock.clone(), settings.shard_rules);
+        let (catalog, age) = loaded.map_err(|error| match error {
             LoadError::Newer { found } => {
                 OpenError::Newer { path: directory.to_owned(), found, known: catalog::FORMAT }
             }
             LoadError::Unreadable(reason) => damaged(reason),
             LoadError::Store(error) => damaged(error.to_string()),
         })?;
+        let catalog = Arc::new(catalog);
+        if age == Age::Older {
+            renew(&store, &catalog).map_err(|error| damaged(error.to_string()))?;
+        }
         let counting = Counting::begin(&catalog, snapshot);
-        Ok(Self::over(Arc::new(store), catalog, settings, counting))
+        Ok(Self::over(store, catalog, clock, settings, counting))
     }
 
-    fn over(store: Arc<dyn Store>, catalog: Catalog, settings: Settings, counting: Counting) -> Self {
-        let catalog = Arc::new(catalog);
+    fn over(
+        store: Arc<dyn Store>,
+        catalog: Arc<Catalog>,
+        clock: Clock,
+        settings: Settings,
+        counting: Counting,
+    ) -> Self {
         let restored = Arc::clone(&catalog);
         store.on_rollback(Box::new(move |reads| restored.restore(reads)));
-        Self { store, catalog, settings, counting }
+        Self { store, catalog, settings, clock, counting, on_expired: OnceLock::new() }
+    }
+
+    /// Has `on_expired` called with the items that a sweep has removed, when they are gone and before the next sweep. May be
+    /// set once, by who remembers what was read from here.
+    pub fn on_expired(&self, on_expired: OnExpired) {
+        let _ = self.on_expired.set(on_expired);
+    }
+
+    /// Does what has to be done without a request, until `closing`: removes items whose time is over, closes shards of
+    /// streams and drops old ones. What fails is tried again at the next turn; a store that broke says so to all.
+    pub async fn keep_house(&self, closing: CancellationToken) {
+        let is_sweeping = !self.settings.expiry_sweep.is_zero();
+        let ticks = |interval: Duration| {
+            let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut sweeps, mut tidyings) = (ticks(self.settings.expiry_sweep), ticks(TIDY_INTERVAL));
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = closing.cancelled() => return,
+                _ = tidyings.tick() => self.tidy_streams().await,
+                _ = sweeps.tick(), if is_sweeping => self.sweep_expired().await.map(drop),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "Housekeeping failed; it is tried again.");
+            }
+        }
     }
 
     /// Why the backend takes no more writes until the process is started again, when its store has broken: the disk is full,
@@ -163,6 +229,10 @@ impl Local {
             Operation::DescribeContinuousBackups => self.describe_continuous_backups(&body),
             Operation::DescribeLimits => self.describe_limits(),
             Operation::DescribeEndpoints => self.describe_endpoints(),
+            Operation::ListStreams => self.list_streams(&body),
+            Operation::DescribeStream => self.describe_stream(&body),
+            Operation::GetShardIterator => self.get_shard_iterator(&body),
+            Operation::GetRecords => self.get_records(&body),
             operation => Err(unsupported(operation).into()),
         }
     }
@@ -191,6 +261,24 @@ impl Local {
             result.ok_or_else(|| StoreError("an acknowledged commit did not run its job".to_owned()))?;
         Ok(result?)
     }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Local").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Brings a store to this version's format, in one commit, and waits for it.
+fn renew(store: &Arc<dyn Store>, catalog: &Arc<Catalog>) -> Result<(), StoreError> {
+    let catalog = Arc::clone(catalog);
+    let committed = store.submit(Box::new(move |writes| catalog.renew(writes)));
+    // A thread of its own, since the caller's may not be blocked on a future.
+    let waiting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.map_err(|error| StoreError(error.to_string()))?.block_on(committed)
+    });
+    waiting.join().unwrap_or_else(|_| Err(StoreError("the store could not be renewed".to_owned())))
 }
 
 impl Upstream for Local {

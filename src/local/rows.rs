@@ -87,6 +87,11 @@ impl Row {
         size_bytes(&self.bytes)
     }
 
+    /// The stored value.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The item's JSON text, ready to be sent.
     pub fn json(&self) -> Bytes {
         self.bytes.slice(SIZE_BYTES..)

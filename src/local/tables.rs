@@ -3,7 +3,6 @@
 //! What takes the service minutes is done here before the answer leaves. The answer still tells the state on the way
 //! (`CREATING`, `UPDATING`, `DELETING`), as clients expect; the next description tells the state that was reached.
 
-mod clock;
 mod definition;
 mod description;
 mod tags;
@@ -16,7 +15,7 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::catalog::{TableClass, WarmThroughput, name_of, unknown_table};
+use super::catalog::{TableClass, WarmThroughput, allocate_space, name_of, unknown_table};
 use super::{Handled, Local, Settings};
 
 use description::{Statuses, describe, describe_deleted};
@@ -33,16 +32,16 @@ impl Local {
     /// CreateTable.
     pub(super) async fn create_table(&self, body: &Json<'_>) -> Handled {
         let names = Names::new(&self.settings);
-        let mut definition = definition::read_table(body, &names, clock::now_seconds())?;
+        let mut definition = definition::read_table(body, &names, self.clock.now_seconds())?;
         let catalog = Arc::clone(&self.catalog);
         self.write(move |writes| {
             if catalog.find(&definition.table_name).is_some() {
                 let words = format!("Table already exists: {}", definition.table_name);
                 return Ok(Err(ApiError::new(ErrorCode::ResourceInUse, words)));
             }
-            definition.items_space = catalog.new_space(writes)?;
+            definition.items_space = allocate_space(writes)?;
             for index in &mut definition.indexes {
-                index.space = catalog.new_space(writes)?;
+                index.space = allocate_space(writes)?;
             }
             let table = catalog.put(writes, definition)?;
             let fresh: Vec<_> =
@@ -81,9 +80,9 @@ impl Local {
     pub(super) async fn update_table(&self, body: &Json<'_>) -> Handled {
         let names = Names::new(&self.settings);
         let change = Change::read(body, &names)?;
-        let catalog = Arc::clone(&self.catalog);
+        let (catalog, clock) = (Arc::clone(&self.catalog), self.clock.clone());
         self.write(move |writes| {
-            let description = change.apply(&catalog, writes, &names, clock::now_seconds())?;
+            let description = change.apply(&catalog, writes, &names, clock.now_seconds())?;
             Ok(description.map(|description| member("TableDescription", &description)))
         })
         .await
@@ -166,7 +165,7 @@ impl Names {
     }
 
     fn table_arn(&self, table: &str) -> String {
-        format!("arn:aws:dynamodb:{}:{ACCOUNT}:table/{table}", self.region)
+        table_arn(&self.region, table)
     }
 
     /// The ARN of a key, given as one, as an id, or not at all.
@@ -187,6 +186,11 @@ impl Names {
         let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
         parts.join("-")
     }
+}
+
+/// The ARN of a table.
+pub(super) fn table_arn(region: &str, table: &str) -> String {
+    format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{table}")
 }
 
 /// A parameter that is invalid by a rule over several members.

@@ -14,9 +14,11 @@ use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 use super::LocalError;
 use super::capacity::{Consumed, Units};
 use super::catalog::Table;
+use super::expiry::ExpiryChange;
 use super::indexes::{self, EntryChange};
 use super::rows::{self, Row};
 use super::store::{Reads, StoreError, Writes};
+use super::streams::{Actor, Change};
 
 /// The most bytes that an item may have.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -116,6 +118,9 @@ pub(crate) struct Judged {
     /// The item that will be there.
     pub(crate) new: Option<NewItem>,
     index_changes: Vec<EntryChange>,
+    expiry_change: ExpiryChange,
+    /// True when the item is another afterwards, and not only written in another way.
+    is_change: bool,
 }
 
 /// An item that is there, read as far as it was needed.
@@ -226,11 +231,29 @@ impl Existing {
 impl Judged {
     /// Carries the write out.
     pub(crate) fn carry_out(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
+        self.carry_out_for(Actor::Client, writes)
+    }
+
+    /// Carries the write out, for whom the table's stream tells.
+    pub(crate) fn carry_out_for(&self, actor: Actor, writes: &mut dyn Writes) -> Result<(), StoreError> {
         match (&self.new, &self.old) {
             (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
             (Some(new), _) => writes.put(self.table.items, &self.store_key, &new.row)?,
             (None, Some(_)) => writes.remove(self.table.items, &self.store_key)?,
-            (None, None) => {}
+            (None, None) => return Ok(()),
+        }
+        if let Some(log) = self.table.log.as_ref().filter(|_| self.is_change) {
+            let change = Change {
+                store_key: &self.store_key,
+                keys: &self.table.schema.key.attributes_of(&self.key),
+                old_row: self.old.as_ref().map(|old| old.row.bytes()),
+                new_row: self.new.as_ref().map(|new| new.row.as_slice()),
+                actor,
+            };
+            log.append(&change, writes)?;
+        }
+        if let Some(expiry) = &self.table.expiry {
+            expiry.apply(&self.expiry_change, writes)?;
         }
         for change in &self.index_changes {
             if let Some(key) = &change.removed {
@@ -242,6 +265,29 @@ impl Judged {
             self.table.add_index_bytes(change.position, change.bytes_delta);
         }
         self.table.add_bytes(self.new_bytes() as i64 - self.old_bytes() as i64);
+        Ok(())
+    }
+
+    /// Finds what must change around the item.
+    fn follow(&mut self) -> Result<(), StoreError> {
+        let Self { table, old, new, .. } = self;
+        match (&*new, &mut *old) {
+            (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
+            // Of sets the order may differ, which is no change. Most writes show in the length that they are none such.
+            (Some(new), Some(old)) if table.log.is_some() && new.row.len() == old.row.bytes().len() => {
+                self.is_change = old.item()? != new.item();
+            }
+            _ => {}
+        }
+        if table.schema.indexes.is_empty() && table.expiry.is_none() {
+            return Ok(());
+        }
+        let old = old.as_mut().map(Existing::item).transpose()?;
+        let new = new.as_ref().map(NewItem::item);
+        if let Some(expiry) = &table.expiry {
+            self.expiry_change = expiry.change(&self.store_key, old, new);
+        }
+        self.index_changes = indexes::changes(table, old, new);
         Ok(())
     }
 
@@ -303,15 +349,18 @@ impl ItemWrite {
             check_condition(condition, old.as_mut(), self.on_failure)?;
         }
         let new = self.action.outcome(table, old.as_mut())?;
-        let index_changes = match (&new, &mut old) {
-            _ if table.schema.indexes.is_empty() => Vec::new(),
-            (Some(new), Some(old)) if new.is_stored_as(old) => Vec::new(),
-            (new, old) => {
-                let old_item = old.as_mut().map(Existing::item).transpose()?;
-                indexes::changes(table, old_item, new.as_ref().map(NewItem::item))
-            }
+        let mut judged = Judged {
+            table: Arc::clone(table),
+            key,
+            store_key,
+            old,
+            new,
+            index_changes: Vec::new(),
+            expiry_change: ExpiryChange::default(),
+            is_change: true,
         };
-        Ok(Judged { table: Arc::clone(table), key, store_key, old, new, index_changes })
+        judged.follow()?;
+        Ok(judged)
     }
 }
 
@@ -385,7 +434,9 @@ impl Action {
             Self::Update { key, change } => {
                 let is_new = old.is_none();
                 let mut item = match old {
-                    Some(old) if table.schema.indexes.is_empty() => old.take_item()?,
+                    Some(old) if table.schema.indexes.is_empty() && table.expiry.is_none() => {
+                        old.take_item()?
+                    }
                     Some(old) => old.item()?.clone(),
                     None => key,
                 };

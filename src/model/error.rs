@@ -100,6 +100,10 @@ pub enum ErrorCode {
     TransactionConflict,
     /// A token was used again with another request.
     IdempotentParameterMismatch,
+    /// A shard iterator is older than 15 minutes.
+    ExpiredIterator,
+    /// A place in a stream before the oldest record that is kept.
+    TrimmedDataAccess,
     /// Too many requests; clients back off and retry.
     Throttling,
     /// A request body over the limit.
@@ -147,6 +151,8 @@ impl ErrorCode {
             Self::IdempotentParameterMismatch => {
                 (DYNAMODB, "IdempotentParameterMismatchException", 400, "Message")
             }
+            Self::ExpiredIterator => (DYNAMODB, "ExpiredIteratorException", 400, "message"),
+            Self::TrimmedDataAccess => (DYNAMODB, "TrimmedDataAccessException", 400, "message"),
             Self::Throttling => (AVAILABILITY, "ThrottlingException", 400, "message"),
             Self::RequestEntityTooLarge => (SERVICE, "RequestEntityTooLargeException", 413, "message"),
             Self::InternalServerError => (DYNAMODB, "InternalServerError", 500, "message"),

@@ -62,6 +62,13 @@ impl KeySchema {
         self.partition.iter().chain(&self.sort)
     }
 
+    /// The attributes that a key of this schema stands for.
+    pub fn attributes_of(&self, key: &Key) -> Item {
+        let values = key.partition().iter().chain(key.sort());
+        let attributes = self.attributes().zip(values);
+        attributes.map(|(attribute, value)| (attribute.name.clone(), value.to_attribute())).collect()
+    }
+
     /// True when `name` is one of the key's attributes.
     pub fn contains(&self, name: &str) -> bool {
         self.attributes().any(|attribute| attribute.name == name)

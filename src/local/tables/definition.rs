@@ -8,10 +8,10 @@ use crate::local::catalog::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
     ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
 };
+use crate::local::clock;
 use crate::model::ApiError;
 use crate::wire::Json;
 
-use super::description::stream_label;
 use super::{Names, invalid};
 
 /// The most local indexes of a table.
@@ -62,6 +62,7 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
             .unwrap_or(false),
         tags: tags(body)?,
         time_to_live_attribute: None,
+        expiry_space: None,
     })
 }
 
@@ -616,9 +617,11 @@ fn new_stream(body: &Json<'_>, now: f64) -> Result<Option<Stream>, ApiError> {
             "Table is being created with a stream disabled, UpdateViewType should not be specified",
         )),
         (false, None) => Ok(None),
-        (true, Some(view_type)) => {
-            Ok(Some(Stream { enabled, view_type: view_type.to_owned(), label: stream_label(now) }))
-        }
+        (true, Some(view_type)) => Ok(Some(Stream {
+            enabled,
+            view_type: view_type.to_owned(),
+            label: clock::timestamp((now * 1000.0).round() as u64),
+        })),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::local::catalog::{
 };
 use crate::local::store::{Reads, StoreError};
 
-use super::{Names, clock};
+use super::Names;
 
 /// What a description says of states that pass in the service and are over at once here.
 #[derive(Clone, Copy, Debug)]
@@ -100,16 +100,6 @@ pub(super) fn describe_deleted(
         deletion_protection_enabled: false,
     };
     Ok(serde_json::to_vec(&description).expect("a description is always JSON"))
-}
-
-/// The label of a stream made at that time, such as `2026-10-08T23:07:31.275`.
-pub(super) fn stream_label(seconds: f64) -> String {
-    let milliseconds = (seconds * 1000.0).round() as i64;
-    let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
-    let (year, month, day) = clock::civil_date(days);
-    let (second, millisecond) = (rest / 1000, rest % 1000);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}")
 }
 
 /// What a table or an index takes at once without warming up: what was asked for, else what the billing mode gives.
@@ -327,15 +317,4 @@ struct IndexDescription<'a> {
     on_demand_throughput: Option<&'a OnDemandThroughput>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warm_throughput: Option<WarmDescription>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_labelled_with_the_time_of_its_making() {
-        assert_eq!(stream_label(0.0), "1970-01-01T00:00:00.000");
-        assert_eq!(stream_label(1_709_210_096.789), "2024-02-29T12:34:56.789");
-    }
 }

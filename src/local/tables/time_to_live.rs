@@ -1,6 +1,6 @@
 //! The attribute by which a table's items expire: UpdateTimeToLive, DescribeTimeToLive.
 //!
-//! The setting is kept and told; nothing acts on it here.
+//! The setting is kept and told here; [`crate::local::expiry`] acts on it.
 
 use serde_json::json;
 

@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 
 use crate::local::catalog::{
     AttributeDefinition, BillingMode, Catalog, Definition, IndexDefinition, KeyElement, KeyType, Stream,
-    Table, TableClass, Throughput, WarmThroughput,
+    Table, TableClass, Throughput, WarmThroughput, allocate_space,
 };
+use crate::local::clock;
 use crate::local::indexes::index_entry;
 use crate::local::rows::{self, Row};
 use crate::local::store::{Direction, KeyRange, Space, StoreError, Writes};
@@ -17,7 +18,7 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
 use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex, text};
-use super::description::{Statuses, describe, stream_label};
+use super::description::{Statuses, describe};
 use super::{Names, invalid};
 
 /// How many rows a backfill reads before it writes their entries.
@@ -197,13 +198,14 @@ impl Change {
             Err(error) => return Ok(Err(error)),
         };
         if let Some(position) = plan.created {
-            let space = catalog.new_space(writes)?;
+            let space = allocate_space(writes)?;
             plan.after.indexes[position].space = space;
         }
         if let Some(space) = plan.dropped {
             writes.clear(space)?;
         }
         let table = catalog.put(writes, plan.after)?;
+        plan.shown.stream.clone_from(&table.definition.stream);
         if let Some(position) = plan.created {
             backfill(&table, position, writes)?;
         }
@@ -433,7 +435,7 @@ impl Plan {
                 self.after.stream = Some(Stream {
                     enabled: true,
                     view_type: view_type.unwrap_or_default(),
-                    label: stream_label(now),
+                    label: clock::timestamp((now * 1000.0).round() as u64),
                 });
             }
         }
