@@ -53,6 +53,13 @@ impl Server {
             Arc::clone(&cache),
             Box::new(move |table| read_policy(&live, table)),
         );
+        // The engine belongs to the server, not to the backend below it.
+        let voiding = Arc::downgrade(&engine);
+        local.on_expired(Box::new(move |schema, keys| {
+            if let Some(engine) = voiding.upgrade() {
+                engine.void_removed(&schema.name, keys);
+            }
+        }));
         Ok(Self { config, local, cache, engine, metrics, listener, admin_listener })
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::Key;
+
 use super::Engine;
 use super::tables::name_in;
 
@@ -87,6 +89,16 @@ impl Engine {
         // Voided now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
         self.void(&scope);
         VoidGuard { engine: Arc::clone(self), scope }
+    }
+
+    /// Voids items that the upstream has removed by itself, when they are gone: a read that begins from here on finds none.
+    pub fn void_removed(&self, table: &str, keys: &[Key]) {
+        let cached = self.cache.table(table);
+        let keys: Vec<Vec<u8>> = keys.iter().map(Key::canonical_bytes).collect();
+        let addresses: Vec<_> = keys.iter().map(|key| cached.address(key)).collect();
+        let now = Instant::now();
+        // As a write that nobody knows the image of: what is being read now is not kept either.
+        self.cache.begin_write(&addresses, now).refused(now);
     }
 
     /// Voids a scope now.

@@ -8,6 +8,7 @@ mod scripted;
 
 mod batches;
 mod coherence;
+mod expiry;
 mod history;
 mod passing;
 mod reads;

@@ -1,4 +1,4 @@
-"""Drives a nearside binary with boto3: tables, items, expressions, batches, pages, errors, hits, health and shutdown."""
+"""Drives a nearside binary with boto3: tables, items, expressions, batches, pages, errors, streams, expiry, hits, health and shutdown."""
 
 import decimal
 import re
@@ -38,9 +38,9 @@ def start(binary):
     sys.exit("nearside does not listen")
 
 
-def client_of(port):
+def client_of(port, service="dynamodb"):
     return boto3.client(
-        "dynamodb",
+        service,
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",
         aws_access_key_id="local",
@@ -180,6 +180,46 @@ def errors(db):
                UpdateExpression="SET " + "(" * 1000 + "a" + ")" * 1000 + " = :v", ExpressionAttributeValues={":v": {"S": "a"}})
 
 
+def records_of(streams, arn):
+    shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    found = []
+    for shard in shards:
+        iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+        page = {"Records": [None]}
+        while iterator and page["Records"]:
+            page = streams.get_records(ShardIterator=iterator)
+            found += page["Records"]
+            iterator = page.get("NextShardIterator")
+    return found
+
+
+def streams_and_expiry(db, streams):
+    made = db.create_table(
+        TableName="Sessions",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    arn = made["TableDescription"]["LatestStreamArn"]
+    assert [stream["StreamArn"] for stream in streams.list_streams(TableName="Sessions")["Streams"]] == [arn]
+    db.update_time_to_live(TableName="Sessions", TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"})
+    key = {"id": {"S": "1"}}
+    db.put_item(TableName="Sessions", Item=key | {"until": {"N": str(int(time.time()) - 10)}})
+    for _ in range(1000):
+        if "Item" not in db.get_item(TableName="Sessions", Key=key):
+            break
+        time.sleep(0.01)
+    assert "Item" not in db.get_item(TableName="Sessions", Key=key)
+    put, removal = records_of(streams, arn)
+    assert (put["eventName"], removal["eventName"]) == ("INSERT", "REMOVE"), (put, removal)
+    assert removal["userIdentity"] == {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}, removal
+    assert removal["dynamodb"]["OldImage"] == put["dynamodb"]["NewImage"], (put, removal)
+    db.delete_table(TableName="Sessions")
+    assert streams.describe_stream(StreamArn=arn)["StreamDescription"]["StreamStatus"] == "DISABLED"
+    fails_with("ResourceNotFoundException", streams.describe_stream, StreamArn=arn + "0")
+
+
 def admin_pages(admin):
     metrics = urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics").read().decode()
     assert re.search(r'nearside_requests_total\{.*op="GetItem".*source="hit".*\} [1-9]', metrics), metrics
@@ -197,6 +237,7 @@ def main():
         table = items(db, port)
         batches_and_pages(db, table)
         errors(db)
+        streams_and_expiry(db, client_of(port, "dynamodbstreams"))
         admin_pages(admin)
         db.delete_table(TableName="Orders")
         db.get_waiter("table_not_exists").wait(TableName="Orders")

@@ -1,0 +1,59 @@
+//! Items of the bundled backend that expire, under the cache: once a sweep is over, no read finds them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
+use nearside::engine::{Engine, Source};
+use nearside::local::{Local, Settings};
+use nearside::model::Operation;
+use nearside::upstream::Request;
+use tokio_util::sync::CancellationToken;
+
+const GET: &str = r#"{"TableName":"Sessions","Key":{"id":{"S":"1"}}}"#;
+
+async fn call(engine: &Arc<Engine>, operation: Operation, body: &str) -> (String, Source) {
+    let served = engine.execute(Request::new(operation, body.to_owned())).await;
+    let text = String::from_utf8(served.answer.body.to_vec()).unwrap();
+    assert_eq!(served.answer.status, 200, "{operation}: {text}");
+    (text, served.source)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
+    let settings = Settings { expiry_sweep: Duration::from_secs(10), ..Settings::default() };
+    let local = Arc::new(Local::in_memory(settings));
+    let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+    let policy = ReadPolicy {
+        ttl: Some(Duration::from_secs(300)),
+        negative_ttl: Some(Duration::from_secs(60)),
+        fill: FillMode::Adaptive,
+        item_bytes_max: 100_000,
+    };
+    let engine = Engine::new(Arc::clone(&local) as _, cache, Box::new(move |_| Some(policy)));
+    let voiding = Arc::clone(&engine);
+    local.on_expired(Box::new(move |schema, keys| voiding.void_removed(&schema.name, keys)));
+    let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
+        "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+        "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
+    call(&engine, Operation::CreateTable, table).await;
+    let setting =
+        r#"{"TableName":"Sessions","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}"#;
+    call(&engine, Operation::UpdateTimeToLive, setting).await;
+    let closing = CancellationToken::new();
+    let (keeper, closed) = (Arc::clone(&local), closing.clone());
+    let house = tokio::spawn(async move { keeper.keep_house(closed).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let yesterday =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() - 86_400;
+    let item =
+        format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{yesterday}"}}}}}}"#);
+    call(&engine, Operation::PutItem, &item).await;
+    let (found, source) = call(&engine, Operation::GetItem, GET).await;
+    assert!(found.contains("until") && source == Source::Hit, "{source:?} {found}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (found, source) = call(&engine, Operation::GetItem, GET).await;
+    assert_eq!((found.as_str(), source), ("{}", Source::Miss));
+    closing.cancel();
+    house.await.unwrap();
+}
