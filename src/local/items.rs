@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::expr::{Bindings, Condition, Context, Paths, Update};
+use crate::model::partiql::Columns;
 use crate::model::schema::IndexKind;
 use crate::model::{ApiError, Item};
 use crate::wire::attribute::{item_from_json, write_item};
@@ -135,6 +136,8 @@ pub(super) enum Selection {
     Whole,
     /// What lies at these paths.
     Paths(Paths),
+    /// The columns of a PartiQL statement.
+    Columns(Columns),
 }
 
 impl Selection {
@@ -161,6 +164,7 @@ impl Selection {
         match self {
             Self::Whole => Ok(()),
             Self::Paths(paths) => keys::check_nested_roots(&table.schema, paths.nested_roots()),
+            Self::Columns(columns) => keys::check_nested_roots(&table.schema, columns.nested_roots()),
         }
     }
 
@@ -169,6 +173,7 @@ impl Selection {
         match self {
             Self::Whole => out.extend_from_slice(row.json_text()),
             Self::Paths(paths) => write_item(&paths.project(&row.item()?), out),
+            Self::Columns(columns) => write_item(&columns.of(row.item()?), out),
         }
         Ok(())
     }

@@ -215,6 +215,7 @@ impl Local {
             Operation::Query => self.read_page(PageKind::Query, &body).await,
             Operation::Scan => self.read_page(PageKind::Scan, &body).await,
             Operation::ExecuteStatement => self.execute_statement(&body).await,
+            Operation::ExecuteTransaction => self.execute_transaction(&body).await,
             Operation::BatchExecuteStatement => self.batch_execute_statement(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,

@@ -26,7 +26,7 @@ use super::rows;
 use super::store::Space;
 
 /// The most bytes of items in a transaction.
-const BYTES_MAX: usize = 4 << 20;
+pub(super) const BYTES_MAX: usize = 4 << 20;
 
 /// What one part of a transaction is about, once its table is known.
 #[derive(Debug)]
@@ -71,12 +71,12 @@ fn find_targets<T>(
 }
 
 /// The error of a transaction that is too large.
-fn too_large(bytes: usize) -> ApiError {
+pub(super) fn too_large(bytes: usize) -> ApiError {
     ApiError::validation(format!("Transaction payload size cannot exceed 4MB. Payload Size: {bytes}"))
 }
 
 /// The error of a cancelled transaction; `reasons` has what stood against each of its parts, in order.
-fn cancelled(reasons: &[Option<ApiError>]) -> ApiError {
+pub(super) fn cancelled(reasons: &[Option<ApiError>]) -> ApiError {
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.as_ref().map_or("None", reason_code)).collect();
     let message = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
@@ -101,6 +101,9 @@ fn reason_code(reason: &ApiError) -> &'static str {
     match reason.code {
         ErrorCode::ConditionalCheckFailed => "ConditionalCheckFailed",
         ErrorCode::ItemCollectionSizeLimitExceeded => "ItemCollectionSizeLimitExceeded",
+        // Only statements hear of these as reasons.
+        ErrorCode::DuplicateItem => "DuplicateItem",
+        ErrorCode::ResourceNotFound => "ResourceNotFound",
         _ => "ValidationError",
     }
 }

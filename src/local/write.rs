@@ -87,6 +87,8 @@ pub(crate) enum ItemChange {
     Expression(Update),
     /// `AttributeUpdates`.
     Legacy(Update),
+    /// A PartiQL `UPDATE`.
+    Statement(Update),
 }
 
 /// An item that is to be stored, with its stored form.
@@ -103,6 +105,8 @@ pub(crate) enum OnFailure {
     Nothing,
     /// The item that is there, too.
     OldItem,
+    /// That an item is there already, where the condition was that there is none: a PartiQL `INSERT`.
+    Duplicate,
 }
 
 /// A write that may be carried out, or has been: what was there, what comes, and what changes around it.
@@ -396,6 +400,10 @@ fn check_condition(
     if condition.holds(old.as_mut().map(|old| old.item()).transpose()?) {
         return Ok(());
     }
+    if on_failure == OnFailure::Duplicate {
+        let error = ApiError::new(ErrorCode::DuplicateItem, "Duplicate primary key exists in table");
+        return Err(error.into());
+    }
     let mut error = ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed");
     if let (OnFailure::OldItem, Some(old)) = (on_failure, old) {
         let text = str::from_utf8(old.row.json_text());
@@ -463,7 +471,7 @@ impl ItemChange {
 
     fn update(&self) -> &Update {
         match self {
-            Self::Expression(update) | Self::Legacy(update) => update,
+            Self::Expression(update) | Self::Legacy(update) | Self::Statement(update) => update,
         }
     }
 
@@ -487,14 +495,27 @@ impl ItemChange {
 
     fn apply(&self, table: &Table, item: &mut Item) -> Result<(), Refusal> {
         self.update().apply(item)?;
-        check_levels(item)?;
+        if is_too_deep(item) {
+            return Err(self.too_deep().into());
+        }
         let source = match self {
-            Self::Expression(_) => IndexKeySource::Expression,
+            Self::Expression(_) | Self::Statement(_) => IndexKeySource::Expression,
             Self::Legacy(_) => IndexKeySource::Request,
         };
         let targets = self.update().paths();
         let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
         Ok(keys::check_index_keys(&table.schema, item, source, is_touched)?)
+    }
+
+    /// The error of an update that would nest an item too deeply.
+    fn too_deep(&self) -> ApiError {
+        ApiError::validation(match self {
+            Self::Expression(_) | Self::Legacy(_) => {
+                "Nesting Levels have exceeded supported limits: \
+                 Attributes in the item have nested levels beyond supported limit"
+            }
+            Self::Statement(_) => "Nesting Levels have exceeded supported limits",
+        })
     }
 }
 
@@ -507,15 +528,9 @@ fn check_names(path: &Path) -> Result<(), ApiError> {
     std::iter::once(&path.root).chain(members).try_for_each(|name| check_name(name))
 }
 
-/// Refuses an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
-fn check_levels(item: &Item) -> Result<(), ApiError> {
-    if item.values().any(|value| levels(value) > LEVELS_MAX) {
-        return Err(ApiError::validation(
-            "Nesting Levels have exceeded supported limits: \
-             Attributes in the item have nested levels beyond supported limit",
-        ));
-    }
-    Ok(())
+/// True for an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
+fn is_too_deep(item: &Item) -> bool {
+    item.values().any(|value| levels(value) > LEVELS_MAX)
 }
 
 /// On how many levels a value stands, its own included.

@@ -1,4 +1,4 @@
-//! PartiQL: ExecuteStatement and BatchExecuteStatement.
+//! PartiQL: ExecuteStatement, BatchExecuteStatement and ExecuteTransaction.
 //!
 //! A statement becomes what the other operations are made of: a read of pages, or one write of one item.
 //! [`crate::model::partiql`] says what it means; here it meets a table.
@@ -8,6 +8,7 @@ mod parameters;
 mod plan;
 mod read;
 mod token;
+mod transaction;
 mod write;
 
 use std::sync::Arc;

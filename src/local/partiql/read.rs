@@ -200,8 +200,7 @@ impl<'t> Source<'t> {
         if let Some(filter) = &plan.filter {
             keys::check_nested_roots(schema, filter.nested_roots())?;
         }
-        let nested = columns.paths().filter(|path| path.is_nested()).map(|path| path.root.as_str());
-        keys::check_nested_roots(schema, nested)?;
+        keys::check_nested_roots(schema, columns.nested_roots())?;
         let Some(position) = self.index else { return Ok(RowSource::Itself) };
         let index = self.schema(position);
         let lacks = |name: &str| !index.projects(&schema.key, name);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::model::expr::{Condition, Path, Paths};
 use crate::model::partiql::{Asks, Delete, Filter, Insert, Returning, Statement, UpdateItem};
-use crate::model::{ApiError, ErrorCode, Item, KeySchema};
+use crate::model::{ApiError, Item, KeySchema};
 use crate::wire::attribute::write_item;
 use crate::wire::keys::KeySource;
 
 use crate::local::LocalError;
 use crate::local::catalog::Table;
 use crate::local::store::{StoreError, Writes};
-use crate::local::write::{Action, Existing, ItemChange, ItemWrite, Judged, NewItem, OnFailure, Refusal};
+use crate::local::write::{Action, Existing, ItemChange, ItemWrite, Judged, NewItem, OnFailure};
 
 use super::plan::check_type;
 
@@ -23,8 +23,6 @@ const KEY_MISSING: &str = "Where clause does not contain a mandatory equality on
 pub(super) struct StatementWrite {
     pub(super) write: ItemWrite,
     pub(super) answers: Answers,
-    /// True when an item that is there already is the failure.
-    is_insert: bool,
 }
 
 /// What a write answers of the item.
@@ -50,14 +48,14 @@ impl StatementWrite {
     pub(super) fn of(statement: Statement, table: &Table, on_failure: OnFailure) -> Result<Self, ApiError> {
         let key = &table.schema.key;
         match statement {
-            Statement::Insert(insert) => Self::of_insert(insert, key, on_failure),
+            Statement::Insert(insert) => Self::of_insert(insert, key),
             Statement::Update(update) => Self::of_update(update, key, on_failure),
             Statement::Delete(delete) => Self::of_delete(delete, key, on_failure),
             Statement::Select(_) | Statement::Exists(_) => unreachable!("reads are no writes"),
         }
     }
 
-    fn of_insert(insert: Insert, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
+    fn of_insert(insert: Insert, key: &KeySchema) -> Result<Self, ApiError> {
         for attribute in key.attributes() {
             let Some(value) = insert.item.get(&attribute.name) else {
                 return Err(ApiError::validation(format!(
@@ -67,15 +65,12 @@ impl StatementWrite {
             };
             check_type(&attribute.name, value, key)?;
         }
-        let action = Action::Put { item: NewItem::within_limit(insert.item)?, source: KeySource::Item };
-        let condition = Some(Condition::not_exists(partition_path(key)));
-        let write = ItemWrite { action, condition, on_failure };
-        Ok(Self { write, answers: Answers::Nothing, is_insert: true })
+        Ok(Self { write: insertion(insert, key)?, answers: Answers::Nothing })
     }
 
     fn of_update(update: UpdateItem, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
         let (item, rest) = split(&update.filter, key)?;
-        let change = ItemChange::Expression(update.update);
+        let change = ItemChange::Statement(update.update);
         let answers = match update.returning {
             None => Answers::Nothing,
             Some(Returning::AllOld) => Answers::Old,
@@ -83,12 +78,7 @@ impl StatementWrite {
             Some(Returning::ModifiedOld) => Answers::OldAt(change.targets()),
             Some(Returning::ModifiedNew) => Answers::NewAt(change.targets()),
         };
-        // An update makes no item.
-        let mut conditions = vec![Condition::exists(partition_path(key))];
-        conditions.extend(rest);
-        let action = Action::Update { key: item, change: Some(change) };
-        let write = ItemWrite { action, condition: Some(Condition::all(conditions)), on_failure };
-        Ok(Self { write, answers, is_insert: false })
+        Ok(Self { write: changing(change, item, rest, key, on_failure), answers })
     }
 
     fn of_delete(delete: Delete, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
@@ -98,7 +88,7 @@ impl StatementWrite {
         let missing = || Condition::not_exists(partition_path(key));
         let condition = (!rest.is_empty()).then(|| Condition::any(vec![missing(), Condition::all(rest)]));
         let write = ItemWrite { action: Action::Delete { key: item }, condition, on_failure };
-        Ok(Self { write, answers, is_insert: false })
+        Ok(Self { write, answers })
     }
 
     /// Judges the write and carries it out.
@@ -110,30 +100,31 @@ impl StatementWrite {
         table: &Arc<Table>,
         writes: &mut dyn Writes,
     ) -> Result<(Judged, Answers), LocalError> {
-        let is_insert = self.is_insert;
-        let judged = self.write.judge(table, &*writes).map_err(|refusal| match refusal {
-            Refusal::Request(error) | Refusal::Write(error) => LocalError::Api(reworded(error, is_insert)),
-            Refusal::Store(error) => LocalError::Store(error),
-        })?;
+        let judged = self.write.judge(table, &*writes)?;
         judged.carry_out(writes)?;
         Ok((judged, self.answers))
     }
 }
 
-/// A refusal as statements hear it.
-fn reworded(error: ApiError, is_insert: bool) -> ApiError {
-    const TOO_DEEP: &str = "Nesting Levels have exceeded supported limits";
-    if is_insert && error.code == ErrorCode::ConditionalCheckFailed {
-        let members = error.members;
-        return ApiError {
-            members,
-            ..ApiError::new(ErrorCode::DuplicateItem, "Duplicate primary key exists in table")
-        };
-    }
-    match error.message.as_deref().is_some_and(|words| words.starts_with(TOO_DEEP)) {
-        true => ApiError::validation(TOO_DEEP),
-        false => error,
-    }
+/// The write of an `INSERT`: it takes no item's place.
+pub(super) fn insertion(insert: Insert, key: &KeySchema) -> Result<ItemWrite, ApiError> {
+    let action = Action::Put { item: NewItem::within_limit(insert.item)?, source: KeySource::Item };
+    let condition = Some(Condition::not_exists(partition_path(key)));
+    Ok(ItemWrite { action, condition, on_failure: OnFailure::Duplicate })
+}
+
+/// The write of an `UPDATE`: it makes no item.
+pub(super) fn changing(
+    change: ItemChange,
+    item: Item,
+    rest: Vec<Condition>,
+    key: &KeySchema,
+    on_failure: OnFailure,
+) -> ItemWrite {
+    let mut conditions = vec![Condition::exists(partition_path(key))];
+    conditions.extend(rest);
+    let action = Action::Update { key: item, change: Some(change) };
+    ItemWrite { action, condition: Some(Condition::all(conditions)), on_failure }
 }
 
 fn partition_path(key: &KeySchema) -> Path {
@@ -143,8 +134,18 @@ fn partition_path(key: &KeySchema) -> Path {
 /// The key that a `WHERE` names, and what else it asks.
 ///
 /// # Errors
-/// The service's own when it names none, or two.
+/// The service's own when it names none, or two, or one that the table cannot have.
 pub(super) fn split(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
+    let (item, rest) = split_untyped(filter, key)?;
+    item.iter().try_for_each(|(name, value)| check_type(name, value, key))?;
+    Ok((item, rest))
+}
+
+/// As [`split`], but any value will do.
+///
+/// # Errors
+/// The service's own when it names none, or two.
+pub(super) fn split_untyped(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
     let mut item = Item::new();
     let mut rest = Vec::new();
     for part in filter.conjuncts() {
@@ -164,7 +165,6 @@ pub(super) fn split(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condi
     if key.attributes().any(|attribute| !item.contains_key(&attribute.name)) {
         return Err(ApiError::validation(KEY_MISSING));
     }
-    item.iter().try_for_each(|(name, value)| check_type(name, value, key))?;
     Ok((item, rest))
 }
 

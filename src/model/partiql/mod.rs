@@ -163,6 +163,11 @@ impl Columns {
         }
     }
 
+    /// The top-level attributes into which a column steps. A key attribute must not be among them.
+    pub fn nested_roots(&self) -> impl Iterator<Item = &str> {
+        self.paths().filter(|path| path.is_nested()).map(|path| path.root.as_str())
+    }
+
     /// The columns' paths; none for all of an item.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let columns = match self {

@@ -1,0 +1,434 @@
+//! ExecuteTransaction: statements that all happen, or none of them.
+//!
+//! The statements become what TransactWriteItems and TransactGetItems carry out. What a statement says wrong is told with its
+//! position; what only its table or item can say cancels the transaction.
+
+use crate::model::expr::Condition;
+use crate::model::partiql::{Asks, Filter, Select, Statement};
+use crate::model::{ApiError, AttributeValue, Item, KeySchema};
+use crate::wire::Json;
+
+use crate::local::answer::ObjectWriter;
+use crate::local::catalog::Table;
+use crate::local::items::Selection;
+use crate::local::transact::read::ItemRead;
+use crate::local::transact::tokens::ClientToken;
+use crate::local::transact::write::{ActionKind, TransactionAction};
+use crate::local::transact::{BYTES_MAX, cancelled, too_large};
+use crate::local::write::{Action, ItemChange, ItemCheck, ItemWrite, OnFailure};
+use crate::local::{Handled, Local, LocalError};
+
+use super::parameters::parameters;
+use super::write::{changing, insertion};
+use super::{plan, statement_text};
+
+const MEMBER: &str = "TransactStatements";
+
+impl Local {
+    /// Runs statements, reads or writes, as one transaction.
+    pub(crate) async fn execute_transaction(&self, body: &Json<'_>) -> Handled {
+        let members = body.get(MEMBER).and_then(Json::elements).unwrap_or_default();
+        let values = members.iter().map(parameters).collect::<Result<Vec<_>, _>>()?;
+        refuse_too_large(&values)?;
+        let statements = members.iter().zip(&values).enumerate().map(|(position, (member, values))| {
+            Statement::parse(statement_text(member), values).map_err(|error| at(position, error))
+        });
+        let statements = statements.collect::<Result<Vec<_>, _>>()?;
+        if statements.iter().any(Statement::is_read) && !statements.iter().all(Statement::is_read) {
+            return Err(ApiError::validation(
+                "ExecuteTransaction API does not support both read and write operations in the same request.",
+            )
+            .into());
+        }
+        let mut answer = ObjectWriter::with_capacity(256);
+        if statements.iter().all(Statement::is_read) {
+            let reads = self.with_tables(statements, |statement, table, _| read_of(statement, table))?;
+            self.transact_read(&reads)?.write_members(body, &mut answer);
+        } else {
+            let actions = self.with_tables(statements, |statement, table, position| {
+                action_of(statement, table, OnFailure::requested(&members[position]))
+            })?;
+            let token = ClientToken::requested(body, MEMBER);
+            let done = self.transact(actions, token).await?;
+            answer.member("Responses").extend_from_slice(b"[]");
+            done.write_members(body, &mut answer);
+        }
+        Ok(answer.finish())
+    }
+
+    /// Gives every statement its table.
+    ///
+    /// # Errors
+    /// What `translate` says, with the statement's position; else the cancellation, when a table is not there.
+    fn with_tables<T>(
+        &self,
+        statements: Vec<Statement>,
+        translate: impl Fn(Statement, &Table, usize) -> Result<T, ApiError>,
+    ) -> Result<Vec<T>, LocalError> {
+        let mut translated = Vec::with_capacity(statements.len());
+        let mut reasons = Vec::with_capacity(statements.len());
+        for (position, statement) in statements.into_iter().enumerate() {
+            reasons.push(match self.catalog.table(statement.table()) {
+                Ok(table) => {
+                    let done = translate(statement, &table, position);
+                    translated.push(done.map_err(|error| at(position, error))?);
+                    None
+                }
+                Err(error) => Some(error),
+            });
+        }
+        match reasons.iter().any(Option::is_some) {
+            true => Err(cancelled(&reasons).into()),
+            false => Ok(translated),
+        }
+    }
+}
+
+/// An error of one statement.
+fn at(position: usize, error: ApiError) -> ApiError {
+    let words = error.message.unwrap_or_default();
+    ApiError::validation(format!("Validation failed in {MEMBER}[{position}]: {words}"))
+}
+
+/// Counts what the request brings apart from its statements, which are short.
+fn refuse_too_large(values: &[Vec<AttributeValue>]) -> Result<(), ApiError> {
+    let bytes = values.iter().flatten().map(AttributeValue::size_bytes).sum::<usize>();
+    if bytes > BYTES_MAX { Err(too_large(bytes)) } else { Ok(()) }
+}
+
+fn read_of(statement: Statement, table: &Table) -> Result<ItemRead, ApiError> {
+    let Statement::Select(select) = statement else { unreachable!("all statements are reads") };
+    if select.index.is_some() {
+        return Err(ApiError::validation("Reads on indices are not supported within transactions."));
+    }
+    let columns = select.columns?;
+    let filter = select.filter.as_ref();
+    plan::check_branches(filter, &table.schema.key)?;
+    let key = plan::named_item(filter, &table.schema.key).ok_or_else(|| {
+        ApiError::validation(
+            "Select statements within ExecuteTransaction must specify the primary key in the where clause.",
+        )
+    })?;
+    Ok(ItemRead { table_name: select.table, key, selection: Selection::Columns(columns) })
+}
+
+fn action_of(
+    statement: Statement,
+    table: &Table,
+    on_failure: OnFailure,
+) -> Result<TransactionAction, ApiError> {
+    let key = &table.schema.key;
+    let table_name = statement.table().to_owned();
+    let returns = match &statement {
+        Statement::Update(update) => update.returning.is_some(),
+        Statement::Delete(delete) => delete.returns_old,
+        Statement::Select(_) | Statement::Exists(_) | Statement::Insert(_) => false,
+    };
+    if returns {
+        return Err(ApiError::validation("RETURNING clause is not supported in ExecuteTransaction."));
+    }
+    let kind = match statement {
+        Statement::Select(_) => unreachable!("all statements are writes"),
+        Statement::Exists(select) => ActionKind::Check(check_of(select, key, on_failure)?),
+        Statement::Insert(insert) => ActionKind::Write(insertion(insert, key)?),
+        Statement::Update(update) => {
+            let (item, rest) = split(&update.filter, key);
+            let change = ItemChange::Statement(update.update);
+            ActionKind::Write(changing(change, item, rest, key, on_failure))
+        }
+        Statement::Delete(delete) => {
+            let (item, rest) = split(&delete.filter, key);
+            let condition = (!rest.is_empty()).then(|| Condition::all(rest));
+            ActionKind::Write(ItemWrite { action: Action::Delete { key: item }, condition, on_failure })
+        }
+    };
+    Ok(TransactionAction { table_name, kind })
+}
+
+/// The key that a `WHERE` names, and what else it asks. One that names no item, or two, gives a key that fits no table: the
+/// transaction is then cancelled for that.
+fn split(filter: &Filter, key: &KeySchema) -> (Item, Vec<Condition>) {
+    super::write::split_untyped(filter, key).unwrap_or_default()
+}
+
+/// `EXISTS`: of two values for one key attribute the first names the item, and the other is a condition on it.
+fn check_of(select: Select, key: &KeySchema, on_failure: OnFailure) -> Result<ItemCheck, ApiError> {
+    if select.index.is_some() {
+        return Err(ApiError::validation("Operations on indices are not supported in transactions"));
+    }
+    select.columns?;
+    let mut item = Item::new();
+    let mut rest = Vec::new();
+    for part in select.filter.iter().flat_map(Filter::conjuncts) {
+        match part.attribute().map(|test| (&test.name, &test.asks)) {
+            Some((name, Asks::Equal(value))) if key.contains(name) && !item.contains_key(name) => {
+                item.insert(name.clone(), value.clone());
+            }
+            _ => rest.push(part.condition()),
+        }
+    }
+    let is_whole = key.attributes().all(|attribute| item.contains_key(&attribute.name));
+    if !is_whole || rest.is_empty() {
+        return Err(ApiError::validation(
+            "EXISTS() must contain a single item read with additional condition",
+        ));
+    }
+    Ok(ItemCheck { key: item, condition: Condition::all(rest), on_failure })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::local::testing::{Backend, Refusal};
+    use crate::model::Operation::ExecuteTransaction;
+
+    fn transaction(statements: &[&str]) -> Value {
+        let members = statements.iter().map(|statement| json!({"Statement": statement}));
+        json!({"TransactStatements": members.collect::<Vec<Value>>()})
+    }
+
+    async fn run(backend: &Backend, statements: &[&str]) -> Result<Value, Refusal> {
+        backend.send(ExecuteTransaction, transaction(statements)).await
+    }
+
+    async fn words(backend: &Backend, statements: &[&str]) -> String {
+        backend.invalid(ExecuteTransaction, transaction(statements)).await
+    }
+
+    /// The codes and words of a cancellation's reasons.
+    async fn reasons(backend: &Backend, statements: &[&str]) -> Vec<(String, String)> {
+        let refusal = run(backend, statements).await.unwrap_err();
+        assert_eq!(refusal.code, "TransactionCanceledException", "{refusal:?}");
+        let reasons = refusal.body["CancellationReasons"].as_array().unwrap();
+        let text = |reason: &Value, member: &str| reason[member].as_str().unwrap_or_default().to_owned();
+        reasons.iter().map(|reason| (text(reason, "Code"), text(reason, "Message"))).collect()
+    }
+
+    fn reason(code: &str, message: &str) -> (String, String) {
+        (code.to_owned(), message.to_owned())
+    }
+
+    async fn backend() -> Backend {
+        let backend = Backend::with_tables().await;
+        for a in ["k", "l"] {
+            backend.put("hash", json!({"a": {"S": a}, "n": {"N": "1"}, "m": {"M": {"x": {"S": "y"}}}})).await;
+            backend.put("range", json!({"a": {"S": a}, "b": {"S": "1"}, "flag": {"S": "right"}})).await;
+        }
+        backend
+    }
+
+    async fn n(backend: &Backend, a: &str) -> Value {
+        backend.get("hash", json!({"a": {"S": a}})).await["n"]["N"].clone()
+    }
+
+    #[tokio::test]
+    async fn writes_all_happen_and_answer_nothing() {
+        let backend = backend().await;
+        let statements = [
+            "UPDATE hash SET n = n + 1 WHERE a = 'k'",
+            "INSERT INTO hash VALUE {'a': 'new'}",
+            "DELETE FROM hash WHERE a = 'l' AND n = 1",
+            "EXISTS(SELECT * FROM range WHERE a = 'k' AND b = '1' AND nope IS MISSING)",
+        ];
+        assert_eq!(run(&backend, &statements).await, Ok(json!({"Responses": []})));
+        assert_eq!(n(&backend, "k").await, "2");
+        assert_eq!(backend.get("hash", json!({"a": {"S": "l"}})).await, Value::Null);
+        assert_eq!(backend.get("hash", json!({"a": {"S": "new"}})).await, json!({"a": {"S": "new"}}));
+    }
+
+    #[tokio::test]
+    async fn one_failure_cancels_all_and_each_statement_has_a_reason() {
+        let backend = backend().await;
+        let failed = reason("ConditionalCheckFailed", "The conditional request failed");
+        assert_eq!(
+            reasons(
+                &backend,
+                &[
+                    "INSERT INTO hash VALUE {'a': 'k'}",
+                    "UPDATE hash SET n = 9 WHERE a = 'l'",
+                    "UPDATE hash SET n = 9 WHERE a = 'none'",
+                    "DELETE FROM hash WHERE a = 'nobody' AND n = 1",
+                    "EXISTS(SELECT * FROM range WHERE a = 'k' AND b = '1' AND flag = 'wrong')",
+                ]
+            )
+            .await,
+            [
+                reason("DuplicateItem", "Duplicate primary key exists in table"),
+                reason("None", ""),
+                failed.clone(),
+                failed.clone(),
+                failed
+            ]
+        );
+        assert_eq!(n(&backend, "l").await, "1");
+    }
+
+    #[tokio::test]
+    async fn reads_are_of_one_item_each_and_of_one_state() {
+        let backend = backend().await;
+        let statements = [
+            "SELECT m.x, n FROM hash WHERE a = 'k'",
+            "SELECT * FROM hash WHERE a IN ['none']",
+            "SELECT flag FROM range WHERE (b = '1') AND a = 'k' AND a = 'k'",
+        ];
+        let answer = run(&backend, &statements).await.unwrap();
+        assert_eq!(
+            answer["Responses"],
+            json!([{"Item": {"x": {"S": "y"}, "n": {"N": "1"}}}, {}, {"Item": {"flag": {"S": "right"}}}])
+        );
+        let demanded = "Validation failed in TransactStatements[0]: \
+                        Select statements within ExecuteTransaction must specify the primary key in the where clause.";
+        for condition in [
+            "a = 'k' AND b = '1' AND flag = 'right'",
+            "a = 'k' AND b = '1' AND a = 'l'",
+            "a = 'k'",
+            "a IN ['l'] AND a = 'k' AND b = '1'",
+            "a = 'k' AND b = '1' AND attribute_exists(flag)",
+        ] {
+            let statement = format!("SELECT * FROM range WHERE {condition}");
+            assert_eq!(words(&backend, &[&statement]).await, demanded, "{condition}");
+        }
+        assert_eq!(
+            words(&backend, &["SELECT * FROM hash WHERE a = 'k'", "SELECT n FROM hash WHERE a = 'k'"]).await,
+            "Transaction request cannot include multiple operations on one item"
+        );
+        assert_eq!(
+            words(&backend, &["SELECT * FROM range WHERE a IN ['k', 'k'] AND b = '1'"]).await,
+            "Validation failed in TransactStatements[0]: \
+             Overlapping conditions with range keys are not supported in where clause"
+        );
+        assert_eq!(
+            reasons(
+                &backend,
+                &["SELECT * FROM hash WHERE a = 'k'", "SELECT * FROM range WHERE a = 'k' AND b = 1"]
+            )
+            .await,
+            [
+                reason("None", ""),
+                reason("ValidationError", "The provided key element does not match the schema")
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_statement_says_wrong_is_told_with_its_position() {
+        let backend = backend().await;
+        let update = "UPDATE hash SET n = 9 WHERE a = 'k'";
+        for (statement, expected) in [
+            (
+                "UPDATE hash SET n = 1 WHERE a = 'l' RETURNING ALL NEW *",
+                "RETURNING clause is not supported in ExecuteTransaction.",
+            ),
+            ("UPDATE hash", "Statement wasn't well formed, can't be processed: Expected data manipulation"),
+            (
+                "EXISTS(SELECT * FROM hash WHERE a = 'l')",
+                "EXISTS() must contain a single item read with additional condition",
+            ),
+            (
+                "EXISTS(SELECT * FROM range WHERE a IN ['k'] AND b = '1' AND flag = 'x')",
+                "EXISTS() must contain a single item read with additional condition",
+            ),
+            (
+                "UPDATE hash SET n = n + [1] WHERE a = 'l'",
+                "Incorrect operand type for operator or function; operator or function: +, operand type: L",
+            ),
+        ] {
+            let words = words(&backend, &[update, statement]).await;
+            assert_eq!(
+                words,
+                format!("Validation failed in TransactStatements[1]: {expected}"),
+                "{statement}"
+            );
+        }
+        assert_eq!(
+            words(&backend, &["SELECT * FROM range.index3 WHERE c = 'x'"]).await,
+            "Validation failed in TransactStatements[0]: Reads on indices are not supported within transactions."
+        );
+        assert_eq!(
+            words(&backend, &["SELECT * FROM hash WHERE a = 'k'", update]).await,
+            "ExecuteTransaction API does not support both read and write operations in the same request."
+        );
+        let bad = json!({"TransactStatements": [
+            {"Statement": update},
+            {"Statement": "INSERT INTO hash VALUE {'a': ?}", "Parameters": [{"SS": ["a", "a"]}]},
+        ]});
+        assert_eq!(
+            backend.invalid(ExecuteTransaction, bad).await,
+            "One or more parameter values were invalid: Input collection [a, a] contains duplicates."
+        );
+        assert_eq!(n(&backend, "k").await, "1");
+    }
+
+    #[tokio::test]
+    async fn missing_tables_and_keys_that_do_not_fit_cancel() {
+        let backend = backend().await;
+        let missing = "DELETE FROM none WHERE a = 'x'";
+        assert_eq!(
+            reasons(
+                &backend,
+                &[
+                    "UPDATE none SET n = 1 WHERE a = 'x' RETURNING ALL NEW *",
+                    missing,
+                    "DELETE FROM hash WHERE a = 'x'"
+                ]
+            )
+            .await,
+            [
+                reason("ResourceNotFound", "Requested resource not found"),
+                reason("ResourceNotFound", "Requested resource not found"),
+                reason("None", "")
+            ]
+        );
+        assert_eq!(
+            words(&backend, &[missing, "DELETE FROM hash WHERE a = 'x' RETURNING ALL OLD *"]).await,
+            "Validation failed in TransactStatements[1]: RETURNING clause is not supported in ExecuteTransaction."
+        );
+        let mismatch = reason("ValidationError", "The provided key element does not match the schema");
+        let update = |condition: &str| format!("UPDATE range SET n = 1 WHERE {condition}");
+        let statements = [
+            update("a = 'k'"),
+            update("a IN ['k'] AND b = '1'"),
+            update("a = 'k' AND b = '1' AND a = 'l'"),
+            update("a = 'k' AND b = 1"),
+            update("a = 'l' AND b = '1'"),
+            "INSERT INTO range VALUE {'a': 'k'}".to_owned(),
+        ];
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        assert_eq!(
+            reasons(&backend, &statements).await,
+            [
+                mismatch.clone(),
+                mismatch.clone(),
+                mismatch.clone(),
+                mismatch,
+                reason("None", ""),
+                reason(
+                    "ValidationError",
+                    "One or more parameter values were invalid: Missing the key b in the item"
+                )
+            ]
+        );
+        let first_of_two =
+            "EXISTS(SELECT * FROM range WHERE a = 'k' AND b = '1' AND a = 'l' AND flag = 'right')";
+        let told = reasons(&backend, &[first_of_two, "UPDATE hash SET n = 9 WHERE a = 'l'"]).await;
+        assert_eq!(told[0].0, "ConditionalCheckFailed");
+    }
+
+    #[tokio::test]
+    async fn a_repeated_token_does_nothing_twice() {
+        let backend = backend().await;
+        let mut request = transaction(&["UPDATE hash SET n = n + 1 WHERE a = 'k'"]);
+        request["ClientRequestToken"] = "token".into();
+        request["ReturnConsumedCapacity"] = "TOTAL".into();
+        let first = backend.ok(ExecuteTransaction, request.clone()).await;
+        let again = backend.ok(ExecuteTransaction, request).await;
+        assert_eq!(first["ConsumedCapacity"][0]["WriteCapacityUnits"], json!(2.0));
+        assert_eq!(again["ConsumedCapacity"][0]["ReadCapacityUnits"], json!(2.0));
+        assert_eq!(n(&backend, "k").await, "2");
+        let mut other = transaction(&["UPDATE hash SET n = n + 2 WHERE a = 'k'"]);
+        other["ClientRequestToken"] = "token".into();
+        let refusal = backend.send(ExecuteTransaction, other).await.unwrap_err();
+        assert_eq!(refusal.code, "IdempotentParameterMismatchException");
+    }
+}
