@@ -160,6 +160,11 @@ async fn what_the_grammar_has_and_the_service_has_not_is_refused_by_name() {
             "EXISTS can only be used in ExecuteTransaction write requests.",
         ),
         ("DROP TABLE hash", "Unsupported operation: DropTable"),
+        (
+            "UPDATE hash SET n = n * 2 WHERE n",
+            "WHERE clause must contain an expression that resolves to a boolean",
+        ),
+        ("UPDATE hash SET n = n * 2", "Unsupported operator in Update Expression. Operator: *"),
     ] {
         assert_eq!(words(&backend, statement).await, expected, "{statement}");
     }

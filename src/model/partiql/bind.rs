@@ -258,13 +258,15 @@ impl Binder<'_> {
             }
             RawOperation::Update(actions) => {
                 let table = target(&change.target, NO_INDEX)?;
-                let update = self.update(&actions)?;
+                // The service reads the `WHERE` first, and misses it last.
                 let filter = self.write_filter(change.condition)?;
+                let update = self.update(&actions)?;
+                let filter = filter.ok_or_else(|| refused(KEY_MISSING))?;
                 Ok(Statement::Update(UpdateItem { table, update, filter, returning }))
             }
             RawOperation::Delete => {
                 let table = target(&change.target, NO_INDEX)?;
-                let filter = self.write_filter(change.condition)?;
+                let filter = self.write_filter(change.condition)?.ok_or_else(|| refused(KEY_MISSING))?;
                 let returns_old = match returning {
                     None => false,
                     Some(Returning::AllOld) => true,
@@ -281,11 +283,11 @@ impl Binder<'_> {
         }
     }
 
-    fn write_filter(&mut self, condition: Option<Node>) -> Bound<Filter> {
-        let Some(node) = condition else { return Err(refused(KEY_MISSING)) };
+    fn write_filter(&mut self, condition: Option<Node>) -> Bound<Option<Filter>> {
+        let filter = condition.map(|node| self.filter(&node)).transpose();
         // Conditions and updates are counted apart.
         self.operators = OperatorCount::default();
-        self.filter(&node)
+        filter
     }
 
     fn insert(&mut self, table: String, value: &Node) -> Bound<Statement> {
