@@ -155,18 +155,26 @@ impl Local {
         Ok(answer.finish())
     }
 
-    /// Closes shards whose time is over and drops what is not kept any more, one stream after the other.
+    /// Closes shards whose time is over and drops what is not kept any more: one stream after the other, and one shard in a
+    /// commit, so that writes of clients never wait long behind it.
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
     pub(super) async fn tidy_streams(&self) -> Result<(), StoreError> {
-        let all = all_streams(&*self.snapshot()?, None)?;
-        for (table, label) in all {
-            let snapshot = self.snapshot()?;
-            let now = self.clock.now_ms();
-            let stream = StreamDefinition::load(&*snapshot, &table, &label)?;
-            if stream.is_some_and(|stream| is_untidy(&stream, now)) {
+        for (table, label) in all_streams(&*self.snapshot()?, None)? {
+            let mut before = None;
+            loop {
+                let stream = StreamDefinition::load(&*self.snapshot()?, &table, &label)?;
+                let Some(stream) = stream.filter(|stream| is_untidy(stream, self.clock.now_ms())) else {
+                    break;
+                };
+                if before.as_ref() == Some(&stream) {
+                    // What the last turn could not tidy the next one cannot either.
+                    break;
+                }
+                before = Some(stream);
                 let (catalog, clock) = (Arc::clone(&self.catalog), self.clock.clone());
+                let (table, label) = (table.clone(), label.clone());
                 let job = move |writes: &mut dyn Writes| tidy(&table, &label, &catalog, &clock, writes);
                 self.store.submit(Box::new(job)).await?;
             }
@@ -340,7 +348,7 @@ fn is_untidy(stream: &StreamDefinition, now: u64) -> bool {
     !stream.is_kept(now) || stream.shards.iter().any(is_outdated)
 }
 
-/// Tidies one stream, in one job: through its log while it is written to, else what is stored of it.
+/// Tidies one stream by a step, in one job: through its log while it is written to, else what is stored of it.
 fn tidy(
     table: &str,
     label: &str,
@@ -355,7 +363,7 @@ fn tidy(
     }
     let now = clock.now_ms();
     let is_changed = log::drop_outdated(&mut stream, now, writes)?;
-    if !stream.is_kept(now) {
+    if !stream.is_kept(now) && stream.shards.is_empty() {
         return stream.remove(writes);
     }
     if is_changed { stream.store(writes) } else { Ok(()) }

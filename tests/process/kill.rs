@@ -1,5 +1,5 @@
 //! `kill -9` in a write loop: every acknowledged write is there, nothing is torn, no transaction is half there or happens
-//! twice, and the restart is quick.
+//! twice, the stream tells what happened and nothing else, and the restart is quick.
 //!
 //! `NEARSIDE_KILL_LOOPS` sets the number of kills (10 without it), `NEARSIDE_SEED` replays one run's choices.
 
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::client::{Client, Nearside};
+use crate::follower::Follower;
 
 const WRITERS: u64 = 4;
 
@@ -28,6 +29,7 @@ fn every_acknowledged_write_survives_a_kill() {
     let counters = Counters::default();
     create_table(&mut Nearside::on_disk(directory.path()).connect());
     let mut slowest = Duration::ZERO;
+    let mut follower = Follower::default();
     for round in 0..number("NEARSIDE_KILL_LOOPS").unwrap_or(10) {
         write_until_killed(
             Nearside::on_disk(directory.path()),
@@ -37,8 +39,9 @@ fn every_acknowledged_write_survives_a_kill() {
         );
         let restarted = Nearside::on_disk(directory.path());
         slowest = slowest.max(restarted.start);
-        verify(&mut restarted.connect(), &counters, round);
-        verify_pairs(&mut restarted.connect(), &counters, round);
+        follower.follow(&mut restarted.connect(), "Kill");
+        verify(&mut restarted.connect(), &counters, &follower, round);
+        verify_pairs(&mut restarted.connect(), &counters, &follower, round);
     }
     println!("slowest restart: {slowest:?}");
 }
@@ -50,7 +53,8 @@ fn create_table(client: &mut Client) {
             "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"parity","AttributeType":"S"}],
             "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
             "GlobalSecondaryIndexes":[{"IndexName":"byParity","KeySchema":[{"AttributeName":"parity","KeyType":"HASH"}],
-                "Projection":{"ProjectionType":"ALL"}}]}"#,
+                "Projection":{"ProjectionType":"ALL"}}],
+            "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}}"#,
     );
 }
 
@@ -168,8 +172,9 @@ fn item(id: &str, n: u64, parity: &str, filler: &str) -> String {
     )
 }
 
-/// Every key holds a counter from the last acknowledged to the last sent, whole, and the index says the same.
-fn verify(client: &mut Client, counters: &Counters, round: u64) {
+/// Every key holds a counter from the last acknowledged to the last sent, whole, and the index and the stream
+/// say the same.
+fn verify(client: &mut Client, counters: &Counters, follower: &Follower, round: u64) {
     let mut counters = counters.lock().unwrap();
     for (id, (acknowledged, sent)) in counters.iter_mut().filter(|(id, _)| !id.starts_with("pair")) {
         let answer = client.must(
@@ -186,6 +191,7 @@ fn verify(client: &mut Client, counters: &Counters, round: u64) {
             found,
             "round {round}, {id}: a torn item: {answer}"
         );
+        assert_eq!(follower.counter(id), found, "round {round}, {id}: the stream does not agree");
         *acknowledged = found;
         if found == 0 {
             continue;
@@ -196,11 +202,15 @@ fn verify(client: &mut Client, counters: &Counters, round: u64) {
 
 /// Both items of a pair hold the same counter, from the last acknowledged to the last sent. The last transaction, sent once
 /// more, has happened once then, whether or not it had happened before the kill.
-fn verify_pairs(client: &mut Client, counters: &Counters, round: u64) {
+fn verify_pairs(client: &mut Client, counters: &Counters, follower: &Follower, round: u64) {
     let mut counters = counters.lock().unwrap();
     for writer in 0..WRITERS {
         let Some((acknowledged, sent)) = counters.get_mut(&pair_name(writer)) else { continue };
         let found = read_pair(client, writer, round);
+        for side in PAIR {
+            let told = follower.counter(&format!("{side} {writer}"));
+            assert_eq!(told, found, "round {round}, {side} {writer}: the stream does not agree");
+        }
         assert!(
             found >= *acknowledged && found <= *sent,
             "round {round}, pair {writer}: {found} not in {acknowledged}..={sent}"

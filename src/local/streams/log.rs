@@ -155,7 +155,7 @@ impl ChangeLog {
         writes.put(shard.space, &number.key(), &change.encode(self.view))
     }
 
-    /// Closes the shards whose time is over and opens their children, and drops the closed ones that are not kept any more.
+    /// Closes the shards whose time is over and opens their children, and drops one of the closed that are not kept any more.
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
@@ -278,7 +278,7 @@ impl State {
         Ok(())
     }
 
-    /// Drops the shards that are not kept any more; true when there were any.
+    /// Drops one shard that is not kept any more; true when there was one.
     fn drop_outdated(&mut self, now: u64, writes: &mut dyn Writes) -> Result<bool, StoreError> {
         let is_changed = drop_outdated(&mut self.definition, now, writes)?;
         if is_changed {
@@ -291,7 +291,7 @@ impl State {
     }
 }
 
-/// Drops the shards of a stream that are not kept any more; true when there were any.
+/// Drops one shard of a stream that is not kept any more; true when there was one.
 ///
 /// # Errors
 /// [`StoreError`] when the store broke.
@@ -300,12 +300,11 @@ pub(super) fn drop_outdated(
     now: u64,
     writes: &mut dyn Writes,
 ) -> Result<bool, StoreError> {
-    let shards = definition.shards.len();
-    for shard in definition.shards.iter().filter(|shard| !shard.is_kept(now)) {
-        writes.clear(shard.records())?;
-    }
-    definition.shards.retain(|shard| shard.is_kept(now));
-    Ok(definition.shards.len() < shards)
+    let Some(position) = definition.shards.iter().position(|shard| !shard.is_kept(now)) else {
+        return Ok(false);
+    };
+    writes.clear(definition.shards.remove(position).records())?;
+    Ok(true)
 }
 
 impl ShardDefinition {
