@@ -8,7 +8,8 @@ use crate::local::testing::{Backend, Refusal};
 use crate::local::{Durability, Local, Settings, ShardRules};
 use crate::model::Operation::{
     self, BatchWriteItem, CreateTable, DeleteItem, DeleteTable, DescribeStream, DescribeTable, GetRecords,
-    GetShardIterator, ListStreams, PutItem, UpdateItem, UpdateTable,
+    GetShardIterator, ListStreams, PutItem, Scan, TransactWriteItems, UpdateItem, UpdateTable,
+    UpdateTimeToLive,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -501,4 +502,93 @@ async fn a_change_whose_commit_fails_leaves_no_record() {
         count += backend.records(&arn, &shard).await.len();
     }
     assert_eq!(count, 2);
+}
+
+/// An item of the table `things` with one of a few keys, which may expire.
+fn random_item(random: &mut fastrand::Rng, now: u64) -> Value {
+    let mut item = key(&random.u8(0..6).to_string());
+    item["n"] = json!({"N": random.u8(0..3).to_string()});
+    if random.bool() {
+        let at = now + random.u64(0..200) - 100;
+        item["expires"] =
+            [json!({"N": at.to_string()}), json!({"S": at.to_string()})][random.usize(0..2)].clone();
+    }
+    item
+}
+
+/// One write of one item, several or a transaction, or a sweep.
+async fn write_anything(backend: &Backend, random: &mut fastrand::Rng) {
+    let now = backend.local.clock.now_ms() / 1000;
+    let item = random_item(random, now);
+    let delete = json!({"Delete": {"TableName": "things", "Key": key(&random.u8(0..6).to_string())}});
+    let put = json!({"Put": {"TableName": "things", "Item": item}});
+    let update = json!({
+        "TableName": "things", "Key": {"a": item["a"]}, "UpdateExpression": "SET n = :n REMOVE expires",
+        "ExpressionAttributeValues": {":n": item["n"]},
+    });
+    let (operation, body) = match random.u8(0..6) {
+        0 => (UpdateItem, update),
+        1 => (DeleteItem, delete["Delete"].clone()),
+        2 => (TransactWriteItems, json!({"TransactItems": [{"Update": update}]})),
+        3 if put["Put"]["Item"]["a"] != delete["Delete"]["Key"]["a"] => {
+            (TransactWriteItems, json!({"TransactItems": [put, delete]}))
+        }
+        4 => {
+            backend.local.clock.advance(Duration::from_secs(random.u64(0..20)));
+            backend.local.sweep_expired().await.unwrap();
+            return;
+        }
+        _ => (PutItem, put["Put"].clone()),
+    };
+    backend.ok(operation, body).await;
+}
+
+/// What every item is by its stream, when every record begins with what the one before left.
+async fn replayed(backend: &Backend, arn: &str) -> std::collections::BTreeMap<String, Value> {
+    let mut items = std::collections::BTreeMap::new();
+    for shard in backend.shards(arn).await {
+        for record in backend.records(arn, &shard).await {
+            let told = &record["dynamodb"];
+            let name = told["Keys"]["a"]["S"].as_str().unwrap().to_owned();
+            let before = items.remove(&name).unwrap_or(Value::Null);
+            assert_eq!(before, told["OldImage"], "{record}");
+            let event = match (before.is_null(), told["NewImage"].is_null()) {
+                (true, false) => "INSERT",
+                (false, false) => "MODIFY",
+                _ => "REMOVE",
+            };
+            assert_eq!(record["eventName"], event);
+            assert_ne!(told["NewImage"], told["OldImage"], "what changed nothing is not told");
+            if event != "REMOVE" {
+                items.insert(name, told["NewImage"].clone());
+            }
+        }
+    }
+    items
+}
+
+#[tokio::test]
+async fn whatever_is_written_the_stream_replayed_is_the_table() {
+    let seed = std::env::var("NEARSIDE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("replay with NEARSIDE_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for rules in [ShardRules::default(), ShardRules { initial: 2, records_max: 25 }] {
+        let (backend, arn) = with_stream(rules).await;
+        let setting = json!({"Enabled": true, "AttributeName": "expires"});
+        let setting = json!({"TableName": "things", "TimeToLiveSpecification": setting});
+        backend.ok(UpdateTimeToLive, setting).await;
+        for _ in 0..300 {
+            write_anything(&backend, &mut random).await;
+        }
+        let found = backend.ok(Scan, json!({"TableName": "things"})).await;
+        let items = found["Items"].as_array().unwrap();
+        let name = |item: &Value| item["a"]["S"].as_str().unwrap().to_owned();
+        let table = items.iter().map(|item| (name(item), item.clone())).collect();
+        assert_eq!(replayed(&backend, &arn).await, table);
+        let expiring = items.iter().filter(|item| item["expires"]["N"].is_string()).count();
+        let table = backend.local.catalog.find("things").unwrap();
+        let entries = backend.local.snapshot().unwrap().len(table.expiry.as_ref().unwrap().space).unwrap();
+        assert_eq!(entries, expiring as u64, "every item that expires has its place, and no other");
+    }
 }
