@@ -175,6 +175,8 @@ impl Local {
             while self.is_anything_due(table)? {
                 let keys = self.remove_due(&table.schema.name).await?;
                 removed += keys.len();
+                // A store in memory answers at once, and other tasks want this thread too.
+                tokio::task::yield_now().await;
             }
         }
         Ok(removed)

@@ -160,7 +160,7 @@ impl Local {
     }
 
     /// Does what has to be done without a request, until `closing`: removes items whose time is over, closes shards of
-    /// streams and drops old ones. What fails is tried again at the next turn; a store that broke says so to all.
+    /// streams and drops old ones. What fails is tried again at the next turn, unless the store has failed for good.
     pub async fn keep_house(&self, closing: CancellationToken) {
         let is_sweeping = !self.settings.expiry_sweep.is_zero();
         let ticks = |interval: Duration| {
@@ -170,14 +170,26 @@ impl Local {
         };
         let (mut sweeps, mut tidyings) = (ticks(self.settings.expiry_sweep), ticks(TIDY_INTERVAL));
         loop {
+            let work = async {
+                tokio::select! {
+                    biased;
+                    _ = tidyings.tick() => self.tidy_streams().await,
+                    _ = sweeps.tick(), if is_sweeping => self.sweep_expired().await.map(drop),
+                }
+            };
+            // Work may be left anywhere: what was submitted is done, and the rest is due again after the next start.
             let outcome = tokio::select! {
                 biased;
                 () = closing.cancelled() => return,
-                _ = tidyings.tick() => self.tidy_streams().await,
-                _ = sweeps.tick(), if is_sweeping => self.sweep_expired().await.map(drop),
+                outcome = work => outcome,
             };
-            if let Err(error) = outcome {
-                tracing::warn!(%error, "Housekeeping failed; it is tried again.");
+            match outcome {
+                Ok(()) => {}
+                Err(error) if self.store.failure().is_some() => {
+                    tracing::error!(%error, "Housekeeping ends: the store has failed.");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "Housekeeping failed; it is tried again."),
             }
         }
     }
