@@ -62,9 +62,15 @@ struct ServeFlags {
     /// What stands behind the cache: local, aws, or http(s)://HOST:PORT [default: local].
     #[arg(long, env = "NEARSIDE_UPSTREAM")]
     upstream: Option<String>,
-    /// Region in ARNs [default: us-east-1].
+    /// Region in ARNs and of the upstream [default: AWS_REGION for a remote upstream, us-east-1 for the local one].
     #[arg(long, env = "NEARSIDE_REGION")]
     region: Option<String>,
+    /// Use the service's hosts with IPv6 addresses.
+    #[arg(long, env = "AWS_USE_DUALSTACK_ENDPOINT", value_parser = BoolishValueParser::new())]
+    dual_stack: bool,
+    /// Use the service's hosts with validated cryptography.
+    #[arg(long, env = "AWS_USE_FIPS_ENDPOINT", value_parser = BoolishValueParser::new())]
+    fips: bool,
     /// Where the local backend keeps its tables [default: ./nearside-data].
     #[arg(long, env = "NEARSIDE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
@@ -142,6 +148,11 @@ fn resolve(flags: &ServeFlags) -> Result<Config, String> {
             admin_listen: flags.admin_listen,
             upstream: flags.upstream.clone(),
             region: flags.region.clone(),
+            aws_region: ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                .iter()
+                .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty())),
+            dual_stack: flags.dual_stack,
+            fips: flags.fips,
             data_dir: flags.data_dir.clone(),
             in_memory: flags.in_memory,
         })

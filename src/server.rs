@@ -1,5 +1,7 @@
 //! The composition root: builds everything from a config, runs it, and takes it down in order.
 
+mod backend;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::cache::{BumpReason, CacheLimits, FillMode, ItemCache, ReadPolicy, Refusal};
-use crate::config::{ByteSize, CachePolicy, Config, Durability, Fill, Fixed, Live, LocalStore, TimeToLive};
+use crate::config::{ByteSize, CachePolicy, Config, Fill, Fixed, Live, TimeToLive};
 use crate::engine::{BypassReason, Engine, Source};
 use crate::frontend::{self, Exchange, Frontend, Observer};
-use crate::local::{self, Local};
 use crate::telemetry::{CacheSample, Metrics};
 use crate::upstream::measured::Measured;
+
+use backend::Backend;
 
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,7 +30,7 @@ pub struct StartError(String);
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
-    local: Arc<Local>,
+    backend: Backend,
     cache: Arc<ItemCache>,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
@@ -36,31 +39,27 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the store and binds the listeners. Nothing on disk is touched when a listener cannot be bound.
+    /// Binds the listeners and opens what stands behind the cache. Nothing on disk is touched when a listener cannot be
+    /// bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
-    /// [`StartError`] for an address in use, and for a data directory that cannot be served.
+    /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
+    /// credentials.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listener = bind(config.fixed.listen).await?;
         let admin_listener = bind(config.fixed.admin_listen).await?;
         let metrics = Metrics::new();
-        let local = Arc::new(open_local(&config.fixed, &listener)?);
+        let backend = Backend::open(&config.fixed, listener.local_addr().unwrap_or(config.fixed.listen))?;
         let cache = ItemCache::new(CacheLimits::for_budget(config.fixed.cache_bytes_max.0));
-        let upstream = Measured::new(Arc::clone(&local) as _, Arc::clone(&metrics));
+        let upstream = Measured::new(backend.upstream(), Arc::clone(&metrics));
         let live = config.live.clone();
         let engine = Engine::new(
             Arc::new(upstream),
             Arc::clone(&cache),
             Box::new(move |table| read_policy(&live, table)),
         );
-        // The engine belongs to the server, not to the backend below it.
-        let voiding = Arc::downgrade(&engine);
-        local.on_expired(Box::new(move |schema, keys| {
-            if let Some(engine) = voiding.upgrade() {
-                engine.void_removed(&schema.name, keys);
-            }
-        }));
-        Ok(Self { config, local, cache, engine, metrics, listener, admin_listener })
+        backend.report_removals(Arc::downgrade(&engine));
+        Ok(Self { config, backend, cache, engine, metrics, listener, admin_listener })
     }
 
     /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
@@ -70,17 +69,14 @@ impl Server {
 
     /// The lines that a person reads at the start.
     pub fn greeting(&self) -> String {
-        let store = match &self.config.fixed.store {
-            LocalStore::Directory(directory) => format!("data in {}", directory.display()),
-            LocalStore::Memory => "data in memory".to_owned(),
-        };
         let admin = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
         let address = self.address();
         format!(
-            "nearside {} listens on http://{address}; upstream: local backend, {store}; metrics on http://{admin}/metrics; \
+            "nearside {} listens on http://{address}; upstream: {}; metrics on http://{admin}/metrics; \
              try: aws dynamodb list-tables --endpoint-url http://{address} --region {}",
             env!("CARGO_PKG_VERSION"),
-            self.config.fixed.region
+            self.backend.describe(&self.config.fixed),
+            self.config.fixed.region()
         )
     }
 
@@ -88,18 +84,20 @@ impl Server {
     /// time), every write and fill to its end, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, cache) = (Arc::clone(&self.metrics), Arc::clone(&self.cache));
-        let local = Arc::clone(&self.local);
+        let (counting, failing) = (self.backend.clone(), self.backend.clone());
         let admin = Admin::new(
-            Box::new(move || metrics.render(&cache_samples(&cache))),
-            Box::new(move || local.failure()),
+            Box::new(move || {
+                let mut samples = cache_samples(&cache);
+                samples.extend(counting.samples());
+                metrics.render(&samples)
+            }),
+            Box::new(move || failing.failure()),
         );
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.cache), closing.clone()));
-        let keeper = Arc::clone(&self.local);
         let housekeeping = CancellationToken::new();
-        let house = housekeeping.clone();
-        let keeper = tokio::spawn(async move { keeper.keep_house(house).await });
+        let keeper = tokio::spawn(self.backend.clone().tend(housekeeping.clone()));
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
         let frontend = Frontend::new(Arc::clone(&self.engine), edge, frontend_settings(&self.config.fixed));
         let stop_accepting = CancellationToken::new();
@@ -113,7 +111,7 @@ impl Server {
         self.engine.drain().await;
         housekeeping.cancel();
         keeper.await.ok();
-        self.local.close().await;
+        self.backend.close().await;
         closing.cancel();
         admin_task.await.ok();
         sweeper.await.ok();
@@ -126,32 +124,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))
 }
 
-fn open_local(fixed: &Fixed, listener: &TcpListener) -> Result<Local, StartError> {
-    let address = listener.local_addr().unwrap_or(fixed.listen);
-    let settings = local::Settings {
-        region: fixed.region.clone(),
-        address: address.to_string(),
-        expiry_sweep: fixed.ttl_sweep,
-        shard_rules: local::ShardRules {
-            initial: fixed.stream_shards,
-            records_max: fixed.stream_shard_records_max,
-        },
-    };
-    match &fixed.store {
-        LocalStore::Memory => Ok(Local::in_memory(settings)),
-        LocalStore::Directory(directory) => {
-            let durability = match fixed.durability {
-                Durability::Fsync => local::Durability::Fsync,
-                Durability::Process => local::Durability::Process,
-            };
-            Local::open(directory, durability, settings).map_err(|error| StartError(error.to_string()))
-        }
-    }
-}
-
 fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
     frontend::Settings {
-        region: fixed.region.clone(),
+        region: fixed.region().to_owned(),
         max_connections: fixed.max_connections,
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,

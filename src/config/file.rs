@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::units::parse_duration;
-use super::{ByteSize, CachePolicy, Config, Durability, Fill, LocalStore, LogFormat};
+use super::{ByteSize, CachePolicy, Config, Durability, Endpoint, Fill, LocalStore, LogFormat, UpstreamKind};
 
 /// Every section and its keys.
 pub const KEYS: &[(&str, &[&str])] = &[
@@ -27,6 +27,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "read_timeout",
             "write_timeout",
             "concurrency_max",
+            "dual_stack",
+            "fips",
         ],
     ),
     (
@@ -60,6 +62,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// What is wrong with something that no file says.
+    pub(super) fn without_line(message: String) -> Self {
+        Self { line: None, message }
+    }
+
     /// Something that the surface has and this version lacks.
     pub(super) fn not_offered(what: &str, instead: &str) -> Self {
         Self { line: None, message: format!("{what} is not offered by this version yet; use {instead}") }
@@ -76,6 +83,14 @@ impl std::fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// What `upstream.kind` says.
+#[derive(Clone, Copy)]
+enum Kind {
+    Local,
+    Aws,
+    Endpoint,
+}
 
 /// A file being read.
 struct Reader<'a> {
@@ -144,9 +159,8 @@ impl Reader<'_> {
             ("server", "drain_timeout") => self.config.fixed.drain_timeout = self.duration(key, value)?,
             ("admin", "listen") => self.config.fixed.admin_listen = self.address(key, value)?,
             ("auth", "mode") => self.only(key, value, "none")?,
-            ("upstream", "kind") => self.only(key, value, "local")?,
-            ("upstream", "region") => self.config.fixed.region = self.string(key, value)?.to_owned(),
-            ("upstream" | "admin", _) => {
+            ("upstream", _) => self.upstream_key(key, value)?,
+            ("admin", _) => {
                 let error = ConfigError::not_offered(&format!("{section}.{key}"), "the file without it");
                 return Err(self.at(value.span().start, error.message));
             }
@@ -155,11 +169,11 @@ impl Reader<'_> {
                     self.config.fixed.store = LocalStore::Directory(PathBuf::from(self.string(key, value)?));
                 }
             }
-            ("local", "in_memory") => match value.get_ref() {
-                DeValue::Boolean(true) => self.config.fixed.store = LocalStore::Memory,
-                DeValue::Boolean(false) => {}
-                _ => return Err(self.wrong(key, value, "true or false")),
-            },
+            ("local", "in_memory") => {
+                if self.boolean(key, value)? {
+                    self.config.fixed.store = LocalStore::Memory;
+                }
+            }
             ("local", "durability") => {
                 let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
                 self.config.fixed.durability = self.choice(key, value, &choices)?;
@@ -190,6 +204,36 @@ impl Reader<'_> {
                 self.policy_key(&mut policy, key, value)?;
                 self.config.live.cache = policy;
             }
+        }
+        Ok(())
+    }
+
+    fn upstream_key(&mut self, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
+        match key {
+            "kind" => {
+                // An endpoint may have been read before, since keys come in the order of their names.
+                let named = [("local", Kind::Local), ("aws", Kind::Aws), ("endpoint", Kind::Endpoint)];
+                match (self.choice(key, value, &named)?, &self.config.fixed.upstream) {
+                    (Kind::Local, UpstreamKind::Local) => {}
+                    (Kind::Aws, UpstreamKind::Local) => self.config.fixed.upstream = UpstreamKind::Aws,
+                    (Kind::Endpoint, UpstreamKind::Endpoint(_)) => {}
+                    (Kind::Endpoint, _) => return Err(self.wrong("endpoint", value, "http(s)://HOST:PORT")),
+                    (Kind::Local | Kind::Aws, _) => {
+                        return Err(self.wrong(key, value, "\"endpoint\" where there is an endpoint"));
+                    }
+                }
+            }
+            "endpoint" => {
+                let endpoint: Endpoint = self.parsed(key, value)?;
+                self.config.fixed.upstream = UpstreamKind::Endpoint(endpoint);
+            }
+            "region" => self.config.fixed.region = Some(self.string(key, value)?.to_owned()),
+            "connect_timeout" => self.config.fixed.remote.connect_timeout = self.timeout(key, value)?,
+            "read_timeout" => self.config.fixed.remote.read_timeout = self.timeout(key, value)?,
+            "write_timeout" => self.config.fixed.remote.write_timeout = self.timeout(key, value)?,
+            "concurrency_max" => self.config.fixed.remote.concurrency_max = self.count(key, value)?,
+            "dual_stack" => self.config.fixed.remote.dual_stack = self.boolean(key, value)?,
+            _ => self.config.fixed.remote.fips = self.boolean(key, value)?,
         }
         Ok(())
     }
@@ -251,6 +295,21 @@ impl Reader<'_> {
     fn duration(&self, key: &str, value: &Value<'_>) -> Result<std::time::Duration, ConfigError> {
         parse_duration(self.string(key, value)?)
             .map_err(|error| self.at(value.span().start, format!("{key}: {error}")))
+    }
+
+    /// A time without which nothing would ever be done.
+    fn timeout(&self, key: &str, value: &Value<'_>) -> Result<std::time::Duration, ConfigError> {
+        match self.duration(key, value)? {
+            timeout if timeout.is_zero() => Err(self.wrong(key, value, "at least \"1ms\"")),
+            timeout => Ok(timeout),
+        }
+    }
+
+    fn boolean(&self, key: &str, value: &Value<'_>) -> Result<bool, ConfigError> {
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Ok(*boolean),
+            _ => Err(self.wrong(key, value, "true or false")),
+        }
     }
 
     fn address(&self, key: &str, value: &Value<'_>) -> Result<SocketAddr, ConfigError> {
@@ -353,6 +412,11 @@ mod tests {
             ("[cache]\nmax_bytes = \"1B\"", "line 2: max_bytes takes at least \"1MiB\""),
             ("[server]\nidle_timeout = \"0s\"", "line 2: idle_timeout takes at least"),
             ("[log]\nlevel = \"infoo\"", "line 2: level takes one of"),
+            ("[upstream]\nkind = \"remote\"", "line 2: kind takes one of"),
+            ("[upstream]\nkind = \"endpoint\"", "line 2: endpoint takes http(s)://HOST:PORT"),
+            ("[upstream]\nendpoint = \"here\"", "line 2: endpoint: \"here\" is not an endpoint"),
+            ("[upstream]\nendpoint = \"http://a\"\nkind = \"aws\"", "line 3: kind takes \"endpoint\""),
+            ("[upstream]\nread_timeout = \"0s\"", "line 2: read_timeout takes at least"),
         ] {
             assert!(error(text).starts_with(start), "{text:?}: {}", error(text));
         }
@@ -362,8 +426,6 @@ mod tests {
     fn what_this_version_lacks_is_said_and_not_ignored() {
         for text in [
             "[auth]\nmode = \"sigv4\"",
-            "[upstream]\nkind = \"aws\"",
-            "[upstream]\nendpoint = \"http://127.0.0.1:1\"",
             "[server.tls]\ncert = \"a\"",
             "[[auth.keys]]\naccess_key_id = \"a\"",
             "[admin]\ntoken_file = \"a\"",

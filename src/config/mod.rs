@@ -4,6 +4,7 @@
 //! section; an unknown one is an error that names its line and the nearest known key. [`Fixed`] needs a restart to change;
 //! [`Live`] may change while requests run, and one request sees one of it.
 
+mod endpoint;
 mod file;
 mod units;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use endpoint::{Endpoint, Scheme};
 pub use file::{ConfigError, KEYS};
 pub use units::{ByteSize, TimeToLive};
 
@@ -39,8 +41,12 @@ pub struct Fixed {
     pub drain_timeout: Duration,
     /// Where monitors connect.
     pub admin_listen: SocketAddr,
-    /// The region in ARNs and in the health line.
-    pub region: String,
+    /// The region, when one is named; see [`Fixed::region`].
+    pub region: Option<String>,
+    /// What stands behind the cache.
+    pub upstream: UpstreamKind,
+    /// How a remote upstream is used.
+    pub remote: RemoteLimits,
     /// Where the local backend keeps its tables.
     pub store: LocalStore,
     /// What the local backend waits for before it acknowledges a write.
@@ -57,6 +63,44 @@ pub struct Fixed {
     pub log_level: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+}
+
+/// The region of a node that was not told of one.
+const REGION: &str = "us-east-1";
+
+impl Fixed {
+    /// The region in ARNs, in the health line and in signatures for the upstream.
+    pub fn region(&self) -> &str {
+        self.region.as_deref().unwrap_or(REGION)
+    }
+}
+
+/// What stands behind the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamKind {
+    /// The bundled backend.
+    Local,
+    /// The service itself, in the region.
+    Aws,
+    /// Any endpoint that speaks DynamoDB.
+    Endpoint(Endpoint),
+}
+
+/// How a remote upstream is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteLimits {
+    /// How long making a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a read may take, its retry included.
+    pub read_timeout: Duration,
+    /// How long anything else may take.
+    pub write_timeout: Duration,
+    /// Requests at one time.
+    pub concurrency_max: usize,
+    /// Whether the service's hosts with IPv6 addresses are used.
+    pub dual_stack: bool,
+    /// Whether the service's hosts with validated cryptography are used.
+    pub fips: bool,
 }
 
 /// Where the local backend keeps its tables.
@@ -140,7 +184,16 @@ impl Default for Config {
                 idle_timeout: Duration::from_secs(120),
                 drain_timeout: Duration::from_secs(25),
                 admin_listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
-                region: "us-east-1".to_owned(),
+                region: None,
+                upstream: UpstreamKind::Local,
+                remote: RemoteLimits {
+                    connect_timeout: Duration::from_secs(1),
+                    read_timeout: Duration::from_secs(5),
+                    write_timeout: Duration::from_secs(10),
+                    concurrency_max: 512,
+                    dual_stack: false,
+                    fips: false,
+                },
                 store: LocalStore::Directory(PathBuf::from("./nearside-data")),
                 durability: Durability::Fsync,
                 ttl_sweep: Duration::from_secs(1),
@@ -180,6 +233,12 @@ pub struct Overrides {
     pub upstream: Option<String>,
     /// `--region`
     pub region: Option<String>,
+    /// `AWS_REGION`, which every SDK reads: the region of a remote upstream, when nothing above names another.
+    pub aws_region: Option<String>,
+    /// `--dual-stack`
+    pub dual_stack: bool,
+    /// `--fips`
+    pub fips: bool,
     /// `--data-dir`
     pub data_dir: Option<PathBuf>,
     /// `--in-memory`
@@ -198,18 +257,35 @@ impl Config {
     /// Puts the command line and the environment over the file.
     ///
     /// # Errors
-    /// [`ConfigError`] for an upstream that this version does not offer.
+    /// [`ConfigError`] for an upstream that is none, that lacks its region, or that is this node itself.
     pub fn override_with(mut self, overrides: Overrides) -> Result<Self, ConfigError> {
-        if let Some(upstream) = overrides.upstream
-            && upstream != "local"
-        {
-            return Err(ConfigError::not_offered(&format!("the upstream {upstream:?}"), "local"));
-        }
         let fixed = &mut self.fixed;
+        if let Some(upstream) = overrides.upstream {
+            fixed.upstream = upstream.parse().map_err(ConfigError::without_line)?;
+        }
+        fixed.remote.dual_stack |= overrides.dual_stack;
+        fixed.remote.fips |= overrides.fips;
         fixed.listen = overrides.listen.unwrap_or(fixed.listen);
         fixed.admin_listen = overrides.admin_listen.unwrap_or(fixed.admin_listen);
-        if let Some(region) = overrides.region {
-            fixed.region = region;
+        fixed.region = overrides.region.or_else(|| fixed.region.take());
+        match &fixed.upstream {
+            UpstreamKind::Local => {}
+            UpstreamKind::Aws => {
+                fixed.region = fixed.region.take().or(overrides.aws_region);
+                if fixed.region.is_none() {
+                    let message =
+                        "the upstream \"aws\" needs a region; give --region or AWS_REGION".to_owned();
+                    return Err(ConfigError::without_line(message));
+                }
+            }
+            UpstreamKind::Endpoint(endpoint) => {
+                fixed.region = fixed.region.take().or(overrides.aws_region);
+                if endpoint.is_loopback() && fixed.listen.port() == endpoint.port {
+                    let message =
+                        format!("the upstream {endpoint} is this node itself; listen on another port");
+                    return Err(ConfigError::without_line(message));
+                }
+            }
         }
         if let Some(directory) = overrides.data_dir {
             fixed.store = LocalStore::Directory(directory);
@@ -221,19 +297,36 @@ impl Config {
     }
 }
 
+impl std::str::FromStr for UpstreamKind {
+    type Err = String;
+
+    /// # Errors
+    /// Words that say what an upstream can be.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "local" => Ok(Self::Local),
+            "aws" => Ok(Self::Aws),
+            endpoint => endpoint
+                .parse()
+                .map(Self::Endpoint)
+                .map_err(|_| format!("{text:?} is no upstream; give local, aws, or http(s)://HOST:PORT")),
+        }
+    }
+}
+
 /// Prints the config as a file that says the same.
 impl std::fmt::Display for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fixed {
-            listen, max_connections, request_bytes_max, admin_listen, region, cache_bytes_max, ..
-        } = &self.fixed;
+        let Fixed { listen, max_connections, request_bytes_max, admin_listen, cache_bytes_max, .. } =
+            &self.fixed;
         let duration = |duration: Duration| TimeToLive::For(duration);
         writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
         writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
         writeln!(formatter, "idle_timeout = \"{}\"", duration(self.fixed.idle_timeout))?;
         writeln!(formatter, "drain_timeout = \"{}\"\n", duration(self.fixed.drain_timeout))?;
         writeln!(formatter, "[admin]\nlisten = \"{admin_listen}\"\n\n[auth]\nmode = \"none\"\n")?;
-        writeln!(formatter, "[upstream]\nkind = \"local\"\nregion = \"{region}\"\n\n[local]")?;
+        self.fixed.write_upstream(formatter)?;
+        writeln!(formatter, "\n[local]")?;
         match &self.fixed.store {
             LocalStore::Directory(directory) => {
                 writeln!(formatter, "data_dir = {:?}\nin_memory = false", directory)?
@@ -261,6 +354,27 @@ impl std::fmt::Display for Config {
             LogFormat::Json => "json",
         };
         writeln!(formatter, "\n[log]\nlevel = {:?}\nformat = \"{format}\"", self.fixed.log_level)
+    }
+}
+
+impl Fixed {
+    fn write_upstream(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.upstream {
+            UpstreamKind::Local => "kind = \"local\"".to_owned(),
+            UpstreamKind::Aws => "kind = \"aws\"".to_owned(),
+            UpstreamKind::Endpoint(endpoint) => format!("kind = \"endpoint\"\nendpoint = \"{endpoint}\""),
+        };
+        writeln!(formatter, "[upstream]\n{kind}")?;
+        if let Some(region) = &self.region {
+            writeln!(formatter, "region = {region:?}")?;
+        }
+        let RemoteLimits { connect_timeout, read_timeout, write_timeout, concurrency_max, dual_stack, fips } =
+            &self.remote;
+        for (key, timeout) in [("connect", connect_timeout), ("read", read_timeout), ("write", write_timeout)]
+        {
+            writeln!(formatter, "{key}_timeout = \"{}\"", TimeToLive::For(*timeout))?;
+        }
+        writeln!(formatter, "concurrency_max = {concurrency_max}\ndual_stack = {dual_stack}\nfips = {fips}")
     }
 }
 
@@ -309,6 +423,34 @@ mod tests {
         let policy = config.live.policy("Orders");
         assert_eq!((policy.item_ttl, policy.fill), (TimeToLive::For(Duration::from_secs(1)), Fill::Strong));
         assert_eq!(config.live.policy("Others"), &config.live.cache);
+    }
+
+    #[test]
+    fn a_remote_upstream_is_printed_as_it_is_read() {
+        for upstream in
+            ["kind = \"aws\"\nregion = \"cn-north-1\"\nfips = true", "endpoint = \"https://[::1]:8443\""]
+        {
+            let text = format!("[upstream]\nread_timeout = \"1500ms\"\nconcurrency_max = 7\n{upstream}");
+            let config = Config::parse(&text).unwrap();
+            assert_ne!(config.fixed.upstream, UpstreamKind::Local);
+            assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_remote_upstream_has_a_region_and_is_not_the_node_itself() {
+        let with = |upstream: &str, aws_region: Option<&str>| {
+            let upstream = Some(upstream.to_owned());
+            let aws_region = aws_region.map(str::to_owned);
+            Config::default().override_with(Overrides { upstream, aws_region, ..Overrides::default() })
+        };
+        let message = |outcome: Result<Config, ConfigError>| outcome.unwrap_err().message;
+        assert!(message(with("aws", None)).contains("AWS_REGION"));
+        assert_eq!(with("aws", Some("eu-west-1")).unwrap().fixed.region(), "eu-west-1");
+        assert_eq!(with("local", Some("eu-west-1")).unwrap().fixed.region(), "us-east-1");
+        assert!(message(with("http://localhost:8000", None)).contains("this node itself"));
+        assert!(message(with("dynamodb.local", None)).contains("give local, aws, or http(s)://HOST:PORT"));
+        assert!(with("http://127.0.0.1:8001", None).is_ok());
     }
 
     #[test]

@@ -211,6 +211,20 @@ impl Operation {
         TABLE.get(self.index()).map_or("Unknown", |row| row.1)
     }
 
+    /// True when it changes nothing, whatever its parameters are, so that sending it twice is as good as once.
+    pub fn only_reads(self) -> bool {
+        match self.class() {
+            OperationClass::ItemRead | OperationClass::PageRead | OperationClass::StrongRead => true,
+            OperationClass::Other => {
+                ["Describe", "List", "Get", "Search"].iter().any(|verb| self.name().starts_with(verb))
+            }
+            OperationClass::ItemWrite
+            | OperationClass::Statement
+            | OperationClass::Ddl
+            | OperationClass::Unknown => false,
+        }
+    }
+
     /// What the proxy does with it.
     pub fn class(self) -> OperationClass {
         TABLE.get(self.index()).map_or(OperationClass::Unknown, |row| row.3)
@@ -237,6 +251,22 @@ mod tests {
         assert_eq!(Operation::from_target("DynamoDB_20120810.getitem"), Some(Operation::Unknown));
         assert_eq!(Operation::from_target("DynamoDB_20111205.GetItem"), None);
         assert_eq!(Operation::from_target("GetItem"), None);
+    }
+
+    #[test]
+    fn only_what_reads_may_be_sent_twice() {
+        let reads = Operation::all().filter(|operation| operation.only_reads());
+        let changes = [
+            "Put", "Update", "Delete", "Create", "Tag", "Untag", "Enable", "Disable", "Restore", "Import",
+            "Export",
+        ];
+        for operation in reads {
+            assert!(!changes.iter().any(|verb| operation.name().starts_with(verb)), "{operation}");
+        }
+        assert!(Operation::TransactGetItems.only_reads() && Operation::GetRecords.only_reads());
+        for operation in [Operation::ExecuteStatement, Operation::CancelBulkOperation, Operation::Unknown] {
+            assert!(!operation.only_reads(), "{operation}");
+        }
     }
 
     #[test]

@@ -56,10 +56,32 @@ pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// One figure of the cache at the moment of a scrape.
+/// Name, kind and help of what a remote upstream counts by itself.
+pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
+    (
+        "nearside_upstream_requests_total",
+        "counter",
+        "Requests to the remote upstream, retries included, by how they ended.",
+    ),
+    ("nearside_upstream_retries_total", "counter", "Reads sent to the remote upstream once more."),
+    ("nearside_upstream_retries_denied_total", "counter", "Reads not sent once more for want of budget."),
+    (
+        "nearside_upstream_reconnects_total",
+        "counter",
+        "Requests moved to a new connection because a pooled one was closed before it took a byte.",
+    ),
+    ("nearside_upstream_resigned_total", "counter", "Requests signed again with the upstream's clock."),
+    ("nearside_upstream_queue_waits_total", "counter", "Requests that waited for their turn."),
+    ("nearside_upstream_queue_refusals_total", "counter", "Requests whose turn did not come in time."),
+    ("nearside_upstream_in_flight", "gauge", "Requests to the remote upstream under way."),
+    ("nearside_upstream_connections_idle", "gauge", "Idle connections to the remote upstream."),
+    ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),
+];
+
+/// One figure of the cache or of a remote upstream at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
-    /// A name of [`CACHE_METRICS`].
+    /// A name of [`CACHE_METRICS`] or of [`UPSTREAM_METRICS`].
     pub name: &'static str,
     /// A label and its value.
     pub label: Option<(&'static str, &'static str)>,
@@ -211,7 +233,7 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
-        for (name, kind, help) in CACHE_METRICS {
+        for (name, kind, help) in CACHE_METRICS.iter().chain(UPSTREAM_METRICS) {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
             for sample in samples.iter().filter(|sample| sample.name == *name) {
@@ -269,7 +291,7 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
-    names.extend(CACHE_METRICS.iter().map(|(name, ..)| *name));
+    names.extend(CACHE_METRICS.iter().chain(UPSTREAM_METRICS).map(|(name, ..)| *name));
     names
 }
 

@@ -1,6 +1,10 @@
-"""Drives a nearside binary with boto3: tables, items, expressions, batches, pages, errors, streams, expiry, hits, health and shutdown."""
+"""Drives a nearside binary with boto3: tables, items, expressions, batches, pages, errors, streams, expiry, hits, health and shutdown.
+
+With --through, a second nearside stands behind the first as its remote upstream, and everything passes through both.
+"""
 
 import decimal
+import os
 import re
 import signal
 import socket
@@ -21,15 +25,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(binary):
+def start(binary, *upstream):
     port, admin = free_port(), free_port()
+    listeners = ["--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin}"]
     process = subprocess.Popen(
-        [binary, "--in-memory", "--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin}"]
+        [binary, *listeners, *(upstream or ["--in-memory"])],
+        env=os.environ | {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"},
     )
     for _ in range(500):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
-            socket.create_connection(("127.0.0.1", admin)).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz").close()
             return process, port, admin
         except OSError:
             if process.poll() is not None:
@@ -193,7 +199,8 @@ def records_of(streams, arn):
     return found
 
 
-def streams_and_expiry(db, streams):
+def streams_and_expiry(db, streams, owner):
+    """`owner` is the node that has the tables; what expires there is known there at once."""
     made = db.create_table(
         TableName="Sessions",
         BillingMode="PAY_PER_REQUEST",
@@ -207,10 +214,10 @@ def streams_and_expiry(db, streams):
     key = {"id": {"S": "1"}}
     db.put_item(TableName="Sessions", Item=key | {"until": {"N": str(int(time.time()) - 10)}})
     for _ in range(1000):
-        if "Item" not in db.get_item(TableName="Sessions", Key=key):
+        if "Item" not in owner.get_item(TableName="Sessions", Key=key):
             break
         time.sleep(0.01)
-    assert "Item" not in db.get_item(TableName="Sessions", Key=key)
+    assert "Item" not in owner.get_item(TableName="Sessions", Key=key)
     put, removal = records_of(streams, arn)
     assert (put["eventName"], removal["eventName"]) == ("INSERT", "REMOVE"), (put, removal)
     assert removal["userIdentity"] == {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}, removal
@@ -230,14 +237,18 @@ def admin_pages(admin):
 
 
 def main():
-    process, port, admin = start(sys.argv[1])
+    binary, *mode = sys.argv[1:]
+    processes = [start(binary)]
+    if mode == ["--through"]:
+        processes.append(start(binary, "--upstream", f"http://127.0.0.1:{processes[0][1]}"))
+    process, port, admin = processes[-1]
     try:
         db = client_of(port)
         tables(db)
         table = items(db, port)
         batches_and_pages(db, table)
         errors(db)
-        streams_and_expiry(db, client_of(port, "dynamodbstreams"))
+        streams_and_expiry(db, client_of(port, "dynamodbstreams"), client_of(processes[0][1]))
         admin_pages(admin)
         db.delete_table(TableName="Orders")
         db.get_waiter("table_not_exists").wait(TableName="Orders")
@@ -245,7 +256,8 @@ def main():
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0, process.returncode
     finally:
-        process.kill()
+        for process, _, _ in processes:
+            process.kill()
     print("smoke: all well")
 
 

@@ -1,0 +1,192 @@
+//! What stands behind the cache: the bundled backend or a remote upstream, and the little that a server must know of which.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::config::{Durability, Endpoint, Fixed, LocalStore, Scheme, UpstreamKind};
+use crate::engine::Engine;
+use crate::local::{self, Local};
+use crate::telemetry::CacheSample;
+use crate::upstream::Upstream;
+use crate::upstream::remote::{AwsHosts, Credentials, CredentialsSource, Hosts, Outcome, Remote, Settings};
+
+/// What stands behind the cache.
+#[derive(Clone)]
+pub(super) enum Backend {
+    Local(Arc<Local>),
+    Remote(Arc<Remote>),
+}
+
+impl Backend {
+    /// Opens the store, or prepares the remote upstream, which need not be there yet.
+    ///
+    /// # Errors
+    /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
+    pub(super) fn open(fixed: &Fixed, address: SocketAddr) -> Result<Self, StartError> {
+        let hosts = match &fixed.upstream {
+            UpstreamKind::Local => return Ok(Self::Local(Arc::new(open_local(fixed, address)?))),
+            UpstreamKind::Aws => Hosts::Aws(aws_hosts(fixed)),
+            UpstreamKind::Endpoint(endpoint) => Hosts::Single(endpoint.clone()),
+        };
+        let settings = Settings {
+            credentials: credentials(&hosts)?,
+            hosts,
+            region: fixed.region().to_owned(),
+            connect_timeout: fixed.remote.connect_timeout,
+            read_timeout: fixed.remote.read_timeout,
+            write_timeout: fixed.remote.write_timeout,
+            concurrency_max: fixed.remote.concurrency_max,
+            address: address.to_string(),
+        };
+        Ok(Self::Remote(Arc::new(Remote::new(settings).map_err(StartError)?)))
+    }
+
+    pub(super) fn upstream(&self) -> Arc<dyn Upstream> {
+        match self {
+            Self::Local(local) => Arc::clone(local) as _,
+            Self::Remote(remote) => Arc::clone(remote) as _,
+        }
+    }
+
+    /// Has the engine void what the backend removes by itself. The engine belongs to the server, not to the backend.
+    pub(super) fn report_removals(&self, engine: Weak<Engine>) {
+        if let Self::Local(local) = self {
+            local.on_expired(Box::new(move |schema, keys| {
+                if let Some(engine) = engine.upgrade() {
+                    engine.void_removed(&schema.name, keys);
+                }
+            }));
+        }
+    }
+
+    /// What it is, for the line that a person reads at the start.
+    pub(super) fn describe(&self, fixed: &Fixed) -> String {
+        match (&fixed.upstream, &fixed.store) {
+            (UpstreamKind::Local, LocalStore::Directory(directory)) => {
+                format!("local backend, data in {}", directory.display())
+            }
+            (UpstreamKind::Local, LocalStore::Memory) => "local backend, data in memory".to_owned(),
+            (UpstreamKind::Aws, _) => format!("DynamoDB in {}", fixed.region()),
+            (UpstreamKind::Endpoint(endpoint), _) => endpoint.to_string(),
+        }
+    }
+
+    /// Why requests should not be sent to this process, if they should not.
+    pub(super) fn failure(&self) -> Option<String> {
+        match self {
+            Self::Local(local) => local.failure(),
+            Self::Remote(remote) => remote.unready(),
+        }
+    }
+
+    /// Does what must be done beside requests, until `closing`.
+    pub(super) async fn tend(self, closing: CancellationToken) {
+        match self {
+            Self::Local(local) => local.keep_house(closing).await,
+            Self::Remote(remote) => remote.tend(closing).await,
+        }
+    }
+
+    /// Ends it when nothing more comes.
+    pub(super) async fn close(&self) {
+        if let Self::Local(local) = self {
+            local.close().await;
+        }
+    }
+
+    /// What it counted by itself, under the names of the metrics.
+    pub(super) fn samples(&self) -> Vec<CacheSample> {
+        let Self::Remote(remote) = self else { return Vec::new() };
+        let stats = remote.stats();
+        let mut samples: Vec<CacheSample> = [
+            ("nearside_upstream_retries_total", stats.retries),
+            ("nearside_upstream_retries_denied_total", stats.retries_denied),
+            ("nearside_upstream_reconnects_total", stats.reconnects),
+            ("nearside_upstream_resigned_total", stats.resigned),
+            ("nearside_upstream_queue_waits_total", stats.queue_waits),
+            ("nearside_upstream_queue_refusals_total", stats.queue_refusals),
+            ("nearside_upstream_in_flight", stats.in_flight),
+            ("nearside_upstream_connections_idle", stats.idle_connections),
+            ("nearside_upstream_breakers_open", stats.open_breakers),
+        ]
+        .into_iter()
+        .map(|(name, value)| CacheSample { name, label: None, value })
+        .collect();
+        samples.extend(Outcome::ALL.iter().zip(stats.outcomes).map(|(outcome, value)| CacheSample {
+            name: "nearside_upstream_requests_total",
+            label: Some(("outcome", outcome.label())),
+            value,
+        }));
+        samples
+    }
+}
+
+fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
+    let settings = local::Settings {
+        region: fixed.region().to_owned(),
+        address: address.to_string(),
+        expiry_sweep: fixed.ttl_sweep,
+        shard_rules: local::ShardRules {
+            initial: fixed.stream_shards,
+            records_max: fixed.stream_shard_records_max,
+        },
+    };
+    match &fixed.store {
+        LocalStore::Memory => Ok(Local::in_memory(settings)),
+        LocalStore::Directory(directory) => {
+            let durability = match fixed.durability {
+                Durability::Fsync => local::Durability::Fsync,
+                Durability::Process => local::Durability::Process,
+            };
+            Local::open(directory, durability, settings).map_err(|error| StartError(error.to_string()))
+        }
+    }
+}
+
+fn aws_hosts(fixed: &Fixed) -> AwsHosts {
+    let is_disabled = variable("AWS_ACCOUNT_ID_ENDPOINT_MODE").is_some_and(|mode| mode == "disabled");
+    AwsHosts {
+        dual_stack: fixed.remote.dual_stack,
+        fips: fixed.remote.fips,
+        account_id: variable("AWS_ACCOUNT_ID").filter(|_| !is_disabled),
+    }
+}
+
+/// How requests to these hosts are signed: with the variables' access key, else as the build can.
+fn credentials(hosts: &Hosts) -> Result<CredentialsSource, StartError> {
+    if let Some(found) = Credentials::from_variables(variable) {
+        return Ok(CredentialsSource::Given(found));
+    }
+    match hosts {
+        // Emulators want a signature and do not look at it; nobody sends the service itself anything in the clear.
+        Hosts::Single(Endpoint { scheme: Scheme::Http, .. }) => {
+            tracing::warn!(
+                "No AWS_ACCESS_KEY_ID is set; requests to the upstream are signed with a key of no worth."
+            );
+            Ok(CredentialsSource::Given(Credentials::placeholder()))
+        }
+        _ => chain(),
+    }
+}
+
+#[cfg(feature = "aws-credentials")]
+fn chain() -> Result<CredentialsSource, StartError> {
+    Ok(CredentialsSource::Chain)
+}
+
+#[cfg(not(feature = "aws-credentials"))]
+fn chain() -> Result<CredentialsSource, StartError> {
+    Err(StartError(
+        "no credentials for the upstream; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or build with \
+         --features aws-credentials to take them from profiles, SSO, roles, containers or instance metadata"
+            .to_owned(),
+    ))
+}
+
+/// An environment variable that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,232 @@
+//! Credentials for the upstream: where they come from, and the last good ones for whoever signs.
+//!
+//! A task of its own renews them ahead of their end, so no request waits for that; when renewing fails, the old ones stay
+//! in use until the upstream refuses them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+#[cfg(feature = "aws-credentials")]
+use tokio::sync::Notify;
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The key's public name.
+    pub access_key_id: String,
+    /// What signs.
+    pub secret_access_key: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
+    /// When temporary credentials end.
+    pub expires: Option<SystemTime>,
+}
+
+/// The secret and the token stay out of logs.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The ones that the variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` name, if they do.
+    /// `variable` reads one of them.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let filled =
+            |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
+        Some(Self {
+            access_key_id: filled("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: filled("AWS_SECRET_ACCESS_KEY")?,
+            session_token: filled("AWS_SESSION_TOKEN"),
+            expires: None,
+        })
+    }
+
+    /// Some that sign without proving anything, for endpoints that want a signature and do not look at it.
+    pub fn placeholder() -> Self {
+        Self {
+            access_key_id: "nearside".to_owned(),
+            secret_access_key: "nearside".to_owned(),
+            session_token: None,
+            expires: None,
+        }
+    }
+}
+
+/// The credentials in force.
+pub(super) struct Keyring {
+    current: ArcSwapOption<Credentials>,
+    /// Why there are none, or why the last renewal failed.
+    failure: Mutex<Option<String>>,
+    /// Asks for a renewal ahead of time.
+    #[cfg(feature = "aws-credentials")]
+    stale: Notify,
+}
+
+impl Keyring {
+    /// A keyring that holds these, or none yet.
+    pub(super) fn new(credentials: Option<Credentials>) -> Self {
+        let failure = credentials.is_none().then(|| "no credentials have been found yet".to_owned());
+        Self {
+            current: ArcSwapOption::new(credentials.map(Arc::new)),
+            failure: Mutex::new(failure),
+            #[cfg(feature = "aws-credentials")]
+            stale: Notify::new(),
+        }
+    }
+
+    /// The credentials in force.
+    ///
+    /// # Errors
+    /// Why there are none, in words.
+    pub(super) fn current(&self) -> Result<Arc<Credentials>, String> {
+        self.current.load_full().ok_or_else(|| self.failure().clone().unwrap_or_default())
+    }
+
+    /// The upstream does not know or accept the credentials any more.
+    pub(super) fn refused(&self) {
+        #[cfg(feature = "aws-credentials")]
+        self.stale.notify_one();
+    }
+
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "aws-credentials")]
+mod chain {
+    use std::time::Duration;
+
+    use aws_config::Region;
+    use aws_config::default_provider::credentials::DefaultCredentialsChain;
+    use aws_credential_types::provider::ProvideCredentials;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// Credentials are renewed this long before they end, or halfway when they live less than twice as long.
+    const RENEWED_AHEAD: Duration = Duration::from_secs(300);
+
+    /// Sources that do not say when their credentials end are asked again this often.
+    const REREAD_INTERVAL: Duration = Duration::from_secs(300);
+
+    /// A source that has not answered by then is asked again.
+    const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+    const PAUSE_MIN: Duration = Duration::from_secs(1);
+    const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+    impl Keyring {
+        /// Takes credentials from the standard chain of sources and renews them until `closing`.
+        pub(in super::super) async fn keep(&self, region: &str, closing: CancellationToken) {
+            let region = Region::new(region.to_owned());
+            let building = DefaultCredentialsChain::builder().region(region).build();
+            let Some(source) = closing.run_until_cancelled(building).await else { return };
+            let mut pause = PAUSE_MIN;
+            loop {
+                let asked = tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials());
+                let Some(asked) = closing.run_until_cancelled(asked).await else { return };
+                let wait = match asked {
+                    Ok(Ok(found)) => {
+                        pause = PAUSE_MIN;
+                        self.renewed(&found)
+                    }
+                    Ok(Err(error)) => {
+                        self.failed(&aws_error_words(&error));
+                        backed_off(&mut pause)
+                    }
+                    Err(_) => {
+                        self.failed("the sources of credentials do not answer");
+                        backed_off(&mut pause)
+                    }
+                };
+                tokio::select! {
+                    () = closing.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                    // Asking more often than this would only load the source.
+                    () = async { self.stale.notified().await; tokio::time::sleep(PAUSE_MIN).await } => {}
+                }
+            }
+        }
+
+        /// Puts new credentials in force and says how long they are good for.
+        fn renewed(&self, found: &aws_credential_types::Credentials) -> Duration {
+            let expires = found.expiry();
+            let renewed = Credentials {
+                access_key_id: found.access_key_id().to_owned(),
+                secret_access_key: found.secret_access_key().to_owned(),
+                session_token: found.session_token().map(str::to_owned),
+                expires,
+            };
+            // The same credentials keep their identity, and with it the signer's key of the day.
+            if self.current.load().as_deref() != Some(&renewed) {
+                self.current.store(Some(Arc::new(renewed)));
+            }
+            *self.failure() = None;
+            let left = expires.and_then(|end| end.duration_since(SystemTime::now()).ok());
+            match left {
+                None if expires.is_some() => PAUSE_MIN,
+                None => REREAD_INTERVAL,
+                Some(left) => left.saturating_sub(RENEWED_AHEAD.min(left / 2)).max(PAUSE_MIN),
+            }
+        }
+
+        fn failed(&self, reason: &str) {
+            tracing::warn!(error = reason, "Credentials could not be renewed.");
+            *self.failure() = Some(format!("no credentials: {reason}"));
+        }
+    }
+
+    fn backed_off(pause: &mut Duration) -> Duration {
+        let wait = *pause;
+        *pause = (*pause * 2).min(PAUSE_MAX);
+        wait
+    }
+
+    /// An error with its causes, which in this library hold what one needs to know.
+    fn aws_error_words(error: &dyn std::error::Error) -> String {
+        let mut words = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            words.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_access_key_is_none() {
+        let only = |named: &'static [(&str, &str)]| {
+            Credentials::from_variables(move |name| {
+                named.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(only(&[("AWS_ACCESS_KEY_ID", "a")]), None);
+        assert_eq!(only(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", " ")]), None);
+        let whole =
+            only(&[("AWS_ACCESS_KEY_ID", "a\n"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "")]);
+        let whole = whole.unwrap();
+        assert_eq!((whole.access_key_id.as_str(), whole.session_token), ("a", None));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let credentials =
+            Credentials { session_token: Some("token".to_owned()), ..Credentials::placeholder() };
+        let printed = format!("{:?}", Credentials { secret_access_key: "hush".to_owned(), ..credentials });
+        assert!(!printed.contains("hush") && !printed.contains("token\""), "{printed}");
+    }
+}

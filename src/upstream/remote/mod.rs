@@ -1,0 +1,546 @@
+//! A DynamoDB elsewhere: the service itself, or any compatible endpoint, over HTTP/1.1.
+//!
+//! What leaves here is a request once. Only a request of which no byte has left may take another connection, and only a read
+//! may be sent again, from a budget. A request that the upstream refused for its time is signed again with the upstream's
+//! clock: it was refused before it was executed. Answers pass as they came, with the headers that clients act on.
+
+mod breaker;
+mod budget;
+mod connection;
+mod credentials;
+mod endpoints;
+mod gate;
+mod pool;
+mod reply;
+mod sign;
+mod stats;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderName, HeaderValue, Method, header};
+use http_body_util::Full;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Endpoint, Scheme};
+use crate::model::Operation;
+
+use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use breaker::{Breaker, Turned, Verdict};
+use budget::RetryBudget;
+use connection::{Connect, Dialer, Fault};
+use credentials::Keyring;
+use endpoints::Endpoints;
+use gate::Gate;
+use pool::{Freshness, Pool};
+use reply::Reply;
+use sign::{CONTENT_TYPE, Signable, Signer};
+use stats::Counts;
+
+pub use credentials::Credentials;
+pub use endpoints::AwsHosts;
+pub use stats::{Outcome, RemoteStats};
+
+/// Before a read is sent again, it waits for a random time between these, in milliseconds.
+const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
+
+/// A clock that is off by less than this is not what a refused signature is about.
+const SKEW_MIN: Duration = Duration::from_secs(60);
+
+/// How often idle connections are looked after.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long to wait before asking once more whether the upstream is there.
+const PROBE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long clients may keep what DescribeEndpoints told them.
+const ENDPOINT_PERIOD_MINUTES: u32 = 1440;
+
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// Errors by which an upstream may say that the clock of a signature is wrong.
+const CLOCK_ERRORS: [&str; 5] = [
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "RequestInTheFuture",
+];
+
+/// Errors by which an upstream says that it does not know the credentials, or not any more.
+const KEY_ERRORS: [&str; 4] =
+    ["UnrecognizedClientException", "ExpiredTokenException", "ExpiredToken", "InvalidClientTokenId"];
+
+/// Errors by which an upstream asks for fewer requests.
+const THROTTLES: [&str; 4] =
+    ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "Throttling"];
+
+/// Which upstream, and how it is used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it is.
+    pub hosts: Hosts,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// How requests are signed.
+    pub credentials: CredentialsSource,
+    /// How long making a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a read may take, its retry included.
+    pub read_timeout: Duration,
+    /// How long anything else may take.
+    pub write_timeout: Duration,
+    /// Requests at one time.
+    pub concurrency_max: usize,
+    /// This node's own address, the answer to DescribeEndpoints: a client must not be led past the cache.
+    pub address: String,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// The service's own hosts in the region.
+    Aws(AwsHosts),
+    /// One endpoint for everything.
+    Single(Endpoint),
+}
+
+/// Where credentials come from.
+#[derive(Clone, Debug)]
+pub enum CredentialsSource {
+    /// These, for good.
+    Given(Credentials),
+    /// The standard chain: profiles, SSO, web identity, containers, instance metadata; renewed ahead of their end.
+    #[cfg(feature = "aws-credentials")]
+    Chain,
+}
+
+/// A remote upstream.
+pub struct Remote {
+    endpoints: Endpoints,
+    /// In the order of the endpoints.
+    hosts: Vec<Host>,
+    signer: Signer,
+    keyring: Keyring,
+    gate: Gate,
+    budget: RetryBudget,
+    counts: Counts,
+    /// Seconds to add to this machine's clock to have the upstream's.
+    skew_seconds: AtomicI64,
+    unreached: Mutex<Option<String>>,
+    settings: Settings,
+}
+
+/// One endpoint in use.
+struct Host {
+    endpoint: Endpoint,
+    /// The `Host` header.
+    authority: String,
+    authority_header: HeaderValue,
+    pool: Pool,
+    breaker: Breaker,
+}
+
+impl Remote {
+    /// Prepares an upstream; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Words, when no certificates are trusted on this machine, or the endpoint's host cannot be one.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let endpoints = match &settings.hosts {
+            Hosts::Aws(hosts) => Endpoints::aws(&settings.region, hosts),
+            Hosts::Single(endpoint) => Endpoints::single(endpoint.clone()),
+        };
+        let tls = tls(&endpoints)?;
+        let dialers = endpoints.hosts.iter().map(|endpoint| {
+            Dialer::new(endpoint, &tls, settings.connect_timeout).map(|dialer| Box::new(dialer) as _)
+        });
+        let dialers = dialers.collect::<Result<Vec<_>, _>>()?;
+        Self::with_connectors(settings, endpoints, dialers)
+    }
+
+    /// An upstream over connectors of the caller's, one for each endpoint.
+    fn with_connectors(
+        settings: Settings,
+        endpoints: Endpoints,
+        connectors: Vec<Box<dyn Connect>>,
+    ) -> Result<Self, String> {
+        let hosts = endpoints.hosts.iter().zip(connectors).map(|(endpoint, connector)| {
+            let authority = endpoint.authority();
+            let authority_header =
+                HeaderValue::from_str(&authority).map_err(|_| format!("{authority:?} is not a host"))?;
+            let endpoint = endpoint.clone();
+            Ok(Host {
+                endpoint,
+                authority,
+                authority_header,
+                pool: Pool::new(connector),
+                breaker: Breaker::new(),
+            })
+        });
+        let given = match &settings.credentials {
+            CredentialsSource::Given(credentials) => Some(credentials.clone()),
+            #[cfg(feature = "aws-credentials")]
+            CredentialsSource::Chain => None,
+        };
+        Ok(Self {
+            hosts: hosts.collect::<Result<_, String>>()?,
+            endpoints,
+            signer: Signer::new(&settings.region),
+            keyring: Keyring::new(given),
+            gate: Gate::new(settings.concurrency_max),
+            budget: RetryBudget::new(),
+            counts: Counts::default(),
+            skew_seconds: AtomicI64::new(0),
+            unreached: Mutex::new(Some("the upstream has not answered yet".to_owned())),
+            settings,
+        })
+    }
+
+    /// Does what must be done beside requests until `closing`: finds out whether the upstream is there, renews credentials,
+    /// closes connections that are not needed.
+    pub async fn tend(&self, closing: CancellationToken) {
+        let chores = async { tokio::join!(self.probe_until_reached(), self.sweep()) };
+        #[cfg(feature = "aws-credentials")]
+        if let CredentialsSource::Chain = self.settings.credentials {
+            let renewing = self.keyring.keep(&self.settings.region, closing.clone());
+            closing.run_until_cancelled(async { tokio::join!(chores, renewing) }).await;
+            return;
+        }
+        closing.run_until_cancelled(chores).await;
+    }
+
+    /// Why requests should not be sent here yet: the upstream has not been reached since the start, or refuses our key.
+    pub fn unready(&self) -> Option<String> {
+        self.unreached.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The figures now.
+    pub fn stats(&self) -> RemoteStats {
+        let idle: usize = self.hosts.iter().map(|host| host.pool.idle_count()).sum();
+        let open = self.hosts.iter().filter(|host| host.breaker.is_open()).count();
+        self.counts.snapshot(self.gate.in_flight() as u64, idle as u64, open as u64)
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            for host in &self.hosts {
+                host.pool.sweep().await;
+            }
+        }
+    }
+
+    /// Asks for a table's name until an answer comes that is not a refusal of our credentials.
+    async fn probe_until_reached(&self) {
+        loop {
+            let outcome = self.call(&Request::new(Operation::ListTables, r#"{"Limit":1}"#)).await;
+            let reason = match outcome {
+                Ok(answer) if answer.status < 500 => {
+                    let refused = Reply { answer, date: None }.error_type();
+                    match refused.filter(|name| {
+                        KEY_ERRORS.contains(&name.as_str()) || CLOCK_ERRORS.contains(&name.as_str())
+                    }) {
+                        None => break,
+                        Some(name) => format!("the upstream refuses the credentials: {name}"),
+                    }
+                }
+                Ok(answer) => format!("the upstream answers {}", answer.status),
+                Err(error) => error.to_string(),
+            };
+            self.note_unreached(reason);
+            tokio::time::sleep(PROBE_PAUSE).await;
+        }
+        *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        tracing::info!("The upstream answers.");
+    }
+
+    fn note_unreached(&self, reason: String) {
+        let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreached.as_ref() != Some(&reason) {
+            tracing::warn!(error = reason, "The upstream cannot be used yet.");
+            *unreached = Some(reason);
+        }
+    }
+
+    /// The answer to DescribeEndpoints: here.
+    fn describe_endpoints(&self) -> Answer {
+        Answer::ok(format!(
+            r#"{{"Endpoints":[{{"Address":"{}","CachePeriodInMinutes":{ENDPOINT_PERIOD_MINUTES}}}]}}"#,
+            self.settings.address
+        ))
+    }
+}
+
+impl Upstream for Remote {
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+        Box::pin(async move {
+            if request.operation == Operation::DescribeEndpoints {
+                return Ok(self.describe_endpoints());
+            }
+            let Some(_turn) = self.gate.enter(&self.counts).await else {
+                return Err(UpstreamError::NotSent("Too many requests wait for the upstream".to_owned()));
+            };
+            let host =
+                &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
+            let reads = request.operation.only_reads();
+            let timeout = if reads { self.settings.read_timeout } else { self.settings.write_timeout };
+            let target = match &request.unknown_target {
+                Some(target) => target.to_string(),
+                None => request.operation.target(),
+            };
+            let call = Call { target, request, deadline: Instant::now() + timeout };
+            let outcome = if reads { self.read(host, &call).await } else { self.send(host, &call).await };
+            outcome.map(|reply| reply.answer).map_err(Failure::into_error)
+        })
+    }
+}
+
+/// A request being sent, once or more often.
+struct Call<'a> {
+    request: &'a Request,
+    target: String,
+    /// When it must have ended.
+    deadline: Instant,
+}
+
+/// Why an attempt brought no answer.
+#[derive(Debug)]
+enum Failure {
+    /// The breaker is open.
+    Refused,
+    /// No byte left.
+    NotSent(String),
+    /// The pooled connection was closed before it took a byte.
+    Stale(String),
+    /// The connection broke with bytes out.
+    Broken(String),
+    /// What came is no answer of the service.
+    Strange(String),
+    /// Nothing came in time.
+    TimedOut,
+}
+
+impl Failure {
+    fn into_error(self) -> UpstreamError {
+        match self {
+            Self::Refused => {
+                UpstreamError::NotSent("The upstream has been failing; try again soon".to_owned())
+            }
+            Self::NotSent(reason) | Self::Stale(reason) => {
+                UpstreamError::NotSent(format!("The upstream cannot be reached: {reason}"))
+            }
+            Self::Broken(reason) => {
+                UpstreamError::OutcomeUnknown(format!("The connection to the upstream broke: {reason}"))
+            }
+            Self::Strange(reason) => {
+                UpstreamError::OutcomeUnknown(format!("The upstream's answer is broken: {reason}"))
+            }
+            Self::TimedOut => UpstreamError::OutcomeUnknown("The upstream did not answer in time".to_owned()),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused => Outcome::Refused,
+            Self::NotSent(_) | Self::Stale(_) => Outcome::NotSent,
+            Self::Broken(_) | Self::Strange(_) => Outcome::Unknown,
+            Self::TimedOut => Outcome::TimedOut,
+        }
+    }
+}
+
+impl Remote {
+    /// Sends a read, and once more if it met a fault that may be gone with the next try.
+    async fn read(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        self.budget.earn();
+        let outcome = self.send(host, call).await;
+        let is_worth_another = match &outcome {
+            Ok(reply) => matches!(reply.answer.status, 502..=504),
+            Err(Failure::NotSent(_) | Failure::Stale(_) | Failure::Broken(_)) => true,
+            Err(Failure::Refused | Failure::Strange(_) | Failure::TimedOut) => false,
+        };
+        if !is_worth_another {
+            return outcome;
+        }
+        if !self.budget.spend(Instant::now()) {
+            self.counts.retries_denied.add_one();
+            return outcome;
+        }
+        let pause = Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS));
+        if Instant::now() + pause >= call.deadline {
+            return outcome;
+        }
+        tokio::time::sleep(pause).await;
+        self.counts.retries.add_one();
+        match self.send(host, call).await {
+            // What the upstream said is worth more than that the breaker has opened meanwhile.
+            Err(Failure::Refused) => outcome,
+            second => second,
+        }
+    }
+
+    /// Sends a request, with a new signature if the first was refused for its time.
+    async fn send(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        let reply = self.attempt(host, call).await?;
+        let error_type = reply.error_type();
+        match error_type.as_deref() {
+            Some(name) if CLOCK_ERRORS.contains(&name) && self.learn_clock(&reply) => {
+                self.counts.resigned.add_one();
+                self.attempt(host, call).await
+            }
+            Some(name) if KEY_ERRORS.contains(&name) => {
+                self.keyring.refused();
+                Ok(reply)
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// Sends a request once, minds the breaker and counts.
+    async fn attempt(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        let Some(admission) = host.breaker.admit(Instant::now()) else {
+            self.counts.ended(Outcome::Refused);
+            return Err(Failure::Refused);
+        };
+        let outcome = match tokio::time::timeout_at(call.deadline, self.exchange(host, call)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::TimedOut),
+        };
+        let (ended, verdict) = match &outcome {
+            Ok(reply) if reply.answer.status >= 500 => (Outcome::Failed, Verdict::Failed),
+            Ok(reply) if reply.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str())) => {
+                (Outcome::Throttled, Verdict::Good)
+            }
+            Ok(_) => (Outcome::Answered, Verdict::Good),
+            Err(failure) => (failure.outcome(), Verdict::Failed),
+        };
+        self.counts.ended(ended);
+        let url = &host.endpoint;
+        match admission.settle(verdict, Instant::now()) {
+            Turned::No => {}
+            Turned::Opened => {
+                host.pool.clear();
+                tracing::warn!(endpoint = %url, "Half of the last calls failed; one call a second goes through from now on.");
+            }
+            Turned::Closed => tracing::info!(endpoint = %url, "The upstream is back."),
+        }
+        outcome
+    }
+
+    /// Sends a request over a pooled connection, or over a new one if that turns out to be closed.
+    async fn exchange(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        match self.exchange_over(host, call, Freshness::Any).await {
+            Err(Failure::Stale(_)) => {
+                self.counts.reconnects.add_one();
+                self.exchange_over(host, call, Freshness::New).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn exchange_over(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        freshness: Freshness,
+    ) -> Result<Reply, Failure> {
+        let request = self.signed(host, call).map_err(Failure::NotSent)?;
+        let connection = host.pool.take(freshness).await;
+        let mut connection = connection.map_err(|error| Failure::NotSent(error.to_string()))?;
+        let was_used = connection.was_used();
+        let response = connection.exchange(request).await.map_err(|fault| match fault {
+            Fault::NotSent(reason) if was_used => Failure::Stale(reason),
+            Fault::NotSent(reason) => Failure::NotSent(reason),
+            Fault::Broken(reason) => Failure::Broken(reason),
+            Fault::Strange(reason) => Failure::Strange(reason),
+        })?;
+        host.pool.put(connection).await;
+        Reply::read(response).map_err(Failure::Strange)
+    }
+
+    fn signed(&self, host: &Host, call: &Call<'_>) -> Result<http::Request<Full<bytes::Bytes>>, String> {
+        let credentials = self.keyring.current()?;
+        let signable = Signable { host: &host.authority, target: &call.target, body: &call.request.body };
+        let signature = self.signer.sign(&signable, &credentials, self.upstream_time());
+        let value = |text: String| HeaderValue::try_from(text).map_err(|_| "credentials of a strange form");
+        let mut request = http::Request::new(Full::new(call.request.body.clone()));
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        headers.reserve(10);
+        headers.insert(header::HOST, host.authority_header.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        // A compressed answer would have to be unpacked before it could be checked and cached.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(
+            TARGET,
+            HeaderValue::from_str(&call.target).map_err(|_| "a strange operation".to_owned())?,
+        );
+        headers.insert(DATE, value(signature.date)?);
+        headers.insert(header::AUTHORIZATION, value(signature.authorization)?);
+        if let Some(token) = &credentials.session_token {
+            headers.insert(TOKEN, value(token.clone())?);
+        }
+        Ok(request)
+    }
+
+    /// The time by the upstream's clock, as far as it is known.
+    fn upstream_time(&self) -> SystemTime {
+        let skew = self.skew_seconds.load(Ordering::Relaxed);
+        let (now, distance) = (SystemTime::now(), Duration::from_secs(skew.unsigned_abs()));
+        let shifted = if skew >= 0 { now.checked_add(distance) } else { now.checked_sub(distance) };
+        shifted.unwrap_or(now)
+    }
+
+    /// Takes over the clock of a reply; false when it was known, so that a new signature would not help.
+    fn learn_clock(&self, reply: &Reply) -> bool {
+        let Some(date) = reply.date else { return false };
+        let known = self.upstream_time();
+        let off = date.duration_since(known).or_else(|_| known.duration_since(date)).unwrap_or_default();
+        if off < SKEW_MIN {
+            return false;
+        }
+        let seconds = |from: SystemTime, to: SystemTime| {
+            let seconds = to.duration_since(from).map_or(0, |distance| distance.as_secs());
+            i64::try_from(seconds).unwrap_or(0)
+        };
+        let now = SystemTime::now();
+        let skew = seconds(now, date) - seconds(date, now);
+        self.skew_seconds.store(skew, Ordering::Relaxed);
+        tracing::warn!(
+            skew_seconds = skew,
+            "This machine's clock differs from the upstream's, which is used to sign."
+        );
+        true
+    }
+}
+
+const USER_AGENT: &str = concat!("nearside/", env!("CARGO_PKG_VERSION"));
+
+/// TLS as it is spoken to every endpoint. The certificates that the machine trusts are read only if one is needed.
+fn tls(endpoints: &Endpoints) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    if endpoints.hosts.iter().any(|endpoint| endpoint.scheme == Scheme::Https) {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err("no trusted certificates were found; install ca-certificates, or name a file in SSL_CERT_FILE"
+                .to_owned());
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}

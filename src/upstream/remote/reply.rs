@@ -1,0 +1,130 @@
+//! An HTTP answer of the upstream, checked before it may pass for an answer of the API.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Response, header};
+
+use super::super::Answer;
+use crate::wire::Json;
+
+/// Headers that reach the client as they came.
+const FORWARDED: [HeaderName; 3] = [
+    HeaderName::from_static("x-amzn-requestid"),
+    HeaderName::from_static("x-amzn-errortype"),
+    HeaderName::from_static("x-amz-retry-after"),
+];
+
+const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
+
+/// An answer of the API and what its head said besides.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) answer: Answer,
+    /// The upstream's time.
+    pub(super) date: Option<SystemTime>,
+}
+
+impl Reply {
+    /// Checks an answer.
+    ///
+    /// # Errors
+    /// Words, when it is not one of DynamoDB's or was damaged on its way: a client must not take it for one.
+    pub(super) fn read(response: Response<Bytes>) -> Result<Self, String> {
+        let status = response.status().as_u16();
+        let (head, body) = response.into_parts();
+        if head.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(format!("it answered {status} with an encoding that was not asked for"));
+        }
+        if let Some(expected) = text(&head.headers, &CRC32)
+            && expected.trim().parse() != Ok(crc32fast::hash(&body))
+        {
+            return Err(format!("it answered {status} with a body that does not fit its x-amz-crc32"));
+        }
+        // Only an error may go without a body, as that of a request that is too large.
+        let is_of_the_api = match status {
+            200..300 => is_object(&body),
+            400..600 => body.is_empty() || is_object(&body),
+            _ => false,
+        };
+        if !is_of_the_api {
+            return Err(format!("it answered {status} with something else than DynamoDB's JSON"));
+        }
+        let headers = FORWARDED
+            .iter()
+            .filter_map(|name| Some((name.as_str().to_owned(), text(&head.headers, name)?.to_owned())))
+            .collect();
+        let date = text(&head.headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        Ok(Self { answer: Answer { status, body, headers }, date })
+    }
+
+    /// The part of an error's `__type` after the `#`.
+    pub(super) fn error_type(&self) -> Option<String> {
+        if !matches!(self.answer.status, 400 | 403) {
+            return None;
+        }
+        let body = Json::parse(&self.answer.body).ok()?;
+        let name = body.get("__type")?.text()?;
+        Some(name.rsplit('#').next().unwrap_or(name).to_owned())
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// True for what begins and ends as an object does. Whoever uses the body parses it; this tells it from a web page.
+fn is_object(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    body.first() == Some(&b'{') && body.last() == Some(&b'}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response<Bytes> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        response.body(Bytes::from_static(body.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn an_error_passes_byte_for_byte_with_its_headers() {
+        let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow"}"#;
+        let headers = [
+            ("x-amzn-requestid", "ID"),
+            ("x-amzn-errortype", "Slow"),
+            ("x-amz-retry-after", "1500"),
+            ("server", "Server"),
+            ("date", "Sat, 21 Nov 2026 08:09:10 GMT"),
+        ];
+        let reply = Reply::read(response(400, &headers, body)).unwrap();
+        assert_eq!((reply.answer.status, &reply.answer.body[..]), (400, body.as_bytes()));
+        let forwarded: Vec<_> =
+            reply.answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(forwarded, &headers[..3]);
+        assert_eq!(reply.error_type().as_deref(), Some("ProvisionedThroughputExceededException"));
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_248_550);
+        assert_eq!(reply.date, Some(time));
+    }
+
+    #[test]
+    fn what_is_not_an_answer_of_the_service_does_not_pass_for_one() {
+        for (status, headers, body) in [
+            (200, vec![("x-amz-crc32", "1")], "{}"),
+            (200, vec![("content-encoding", "gzip")], "{}"),
+            (200, vec![], ""),
+            (200, vec![], "<html></html>"),
+            (502, vec![], "<html></html>"),
+            (404, vec![], "404 page not found"),
+            (301, vec![("location", "http://elsewhere/")], ""),
+        ] {
+            assert!(Reply::read(response(status, &headers, body)).is_err(), "{status} {headers:?} {body}");
+        }
+        assert!(Reply::read(response(200, &[("x-amz-crc32", "2745614147")], "{}")).is_ok());
+        assert!(Reply::read(response(413, &[], "")).is_ok());
+    }
+}

@@ -1,0 +1,123 @@
+//! What the remote upstream counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a request that was to be sent ended. One that is retried ends more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered, with an error of the caller's perhaps.
+    Answered,
+    /// Answered, but the upstream wants fewer requests.
+    Throttled,
+    /// Answered with a failure of the upstream's own.
+    Failed,
+    /// No byte left: no connection, no credentials.
+    NotSent,
+    /// The connection broke, or the answer cannot be read.
+    Unknown,
+    /// No answer in time.
+    TimedOut,
+    /// The circuit breaker was open.
+    Refused,
+}
+
+impl Outcome {
+    /// All of them, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Throttled,
+        Self::Failed,
+        Self::NotSent,
+        Self::Unknown,
+        Self::TimedOut,
+        Self::Refused,
+    ];
+
+    /// The value of its label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Throttled => "throttled",
+            Self::Failed => "failed",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+            Self::TimedOut => "timed_out",
+            Self::Refused => "breaker_open",
+        }
+    }
+}
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counts, as they grow.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    outcomes: [Count; Outcome::ALL.len()],
+    pub(super) retries: Count,
+    pub(super) retries_denied: Count,
+    pub(super) reconnects: Count,
+    pub(super) resigned: Count,
+    pub(super) queue_waits: Count,
+    pub(super) queue_refusals: Count,
+}
+
+impl Counts {
+    pub(super) fn ended(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].add_one();
+    }
+}
+
+/// The figures of a remote upstream at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteStats {
+    /// Requests by how they ended, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; Outcome::ALL.len()],
+    /// Reads sent once more.
+    pub retries: u64,
+    /// Reads that were not, because the budget was used up.
+    pub retries_denied: u64,
+    /// Requests moved to a new connection because a pooled one had been closed before it took a byte.
+    pub reconnects: u64,
+    /// Requests signed again because the clock was wrong.
+    pub resigned: u64,
+    /// Requests that waited for their turn.
+    pub queue_waits: u64,
+    /// Requests whose turn did not come in time.
+    pub queue_refusals: u64,
+    /// Requests under way now.
+    pub in_flight: u64,
+    /// Idle connections now.
+    pub idle_connections: u64,
+    /// Endpoints whose circuit breaker is open now.
+    pub open_breakers: u64,
+}
+
+impl Counts {
+    /// The figures now, with the gauges that others know.
+    pub(super) fn snapshot(&self, in_flight: u64, idle_connections: u64, open_breakers: u64) -> RemoteStats {
+        RemoteStats {
+            outcomes: Outcome::ALL.map(|outcome| self.outcomes[outcome as usize].get()),
+            retries: self.retries.get(),
+            retries_denied: self.retries_denied.get(),
+            reconnects: self.reconnects.get(),
+            resigned: self.resigned.get(),
+            queue_waits: self.queue_waits.get(),
+            queue_refusals: self.queue_refusals.get(),
+            in_flight,
+            idle_connections,
+            open_breakers,
+        }
+    }
+}
