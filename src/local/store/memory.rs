@@ -23,7 +23,7 @@ use super::{
 /// All spaces at one moment.
 #[derive(Clone, Default)]
 struct State {
-    spaces: OrdMap<Space, OrdMap<Bytes, Bytes>>,
+    spaces: OrdMap<Space, OrdMap<Arc<[u8]>, Bytes>>,
 }
 
 /// A store that lives as long as the process.
@@ -140,7 +140,7 @@ impl Reads for State {
 impl Writes for State {
     fn put(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let entries = self.spaces.entry(space).or_default();
-        entries.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        entries.insert(Arc::from(key), Bytes::copy_from_slice(value));
         Ok(())
     }
 
