@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::flights::{Failure, Flight, Outcome, abandoned};
 use super::image::Image;
 use super::item::{Consistency, ItemCache, ReadPolicy, Rule};
-use super::slots::{Failure, Flight, Outcome, abandoned};
 use super::stats::{BumpReason, Refusal, raise};
 use super::table::{Address, CachedTable};
 use super::words::{Stripe, Version};
@@ -19,7 +19,7 @@ pub struct FillPermit {
     cache: Arc<ItemCache>,
     table: Arc<CachedTable>,
     hash: u64,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<Version, Image>>,
     consistency: Consistency,
     policy: ReadPolicy,
     began: Instant,
@@ -30,7 +30,7 @@ impl FillPermit {
     pub(super) fn new(
         cache: Arc<ItemCache>,
         address: &Address<'_>,
-        flight: Arc<Flight>,
+        flight: Arc<Flight<Version, Image>>,
         consistency: Consistency,
         policy: ReadPolicy,
         began: Instant,
@@ -57,8 +57,8 @@ impl FillPermit {
         let stripe = cache.stripe(&address);
         let contradicts_seen = {
             let mut shard = cache.slots.lock(stripe);
-            let is_current = shard.is_current(self.hash, flight);
-            shard.remove(self.hash, flight);
+            let is_current = shard.flights().is_current(self.hash, flight);
+            shard.flights_mut().remove(self.hash, flight);
             let is_fresh = flight.version == cache.version(&self.table, stripe);
             let contradicts_seen =
                 flight.is_contradicted_by_what_was_seen(&image) && cache.obeys(Rule::HeedWhatWasSeen);
@@ -80,7 +80,7 @@ impl FillPermit {
             contradicts_seen
         };
         let contradicts_seen = contradicts_seen && cache.obeys(Rule::LateReadersLookAgain);
-        flight.land(Outcome::Image { image, contradicts_seen });
+        flight.land(Outcome::Landed { answer: image, contradicts_seen });
     }
 
     /// Why the image must not be stored, if there is a reason.
@@ -108,8 +108,8 @@ impl FillPermit {
         let stripe = self.cache.words.stripe(self.hash);
         {
             let mut shard = self.cache.slots.lock(stripe);
-            if shard.is_current(self.hash, &self.flight) {
-                shard.remove(self.hash, &self.flight);
+            if shard.flights().is_current(self.hash, &self.flight) {
+                shard.flights_mut().remove(self.hash, &self.flight);
                 // The answer to a fetch that was given up cannot be stored any more. The bump keeps it so even if the
                 // leader lives on somewhere and another permit of the same word exists.
                 if self.flight.version == self.cache.version(&self.table, stripe) {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Facts, NEVER_MS};
+use super::flights::Joiner;
 use super::guard::{FillPermit, WriteGuard};
 use super::image::Image;
-use super::slots::{Joiner, Shard, Slots};
+use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable};
@@ -178,10 +179,10 @@ impl ItemCache {
             return Turn::Hit(hit);
         }
         let version = self.version(address.table, stripe);
-        if let Some(flight) = shard.flight(address)
+        if let Some(flight) = shard.flights().current(address)
             && self.may_join(flight.version, version)
         {
-            if let Some(joiner) = Shard::join(flight) {
+            if let Some(joiner) = flight.join() {
                 raise(&address.table.counters.joins);
                 return Turn::Join(joiner);
             }
@@ -189,7 +190,7 @@ impl ItemCache {
         }
         raise(&address.table.counters.leads);
         let consistency = self.consistency(policy.fill, self.is_changing(&shard, address, version, now));
-        let flight = shard.take_off(address, version);
+        let flight = shard.flights_mut().take_off(address, version);
         Turn::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
     }
 
@@ -341,7 +342,7 @@ impl ItemCache {
         // Expired entries count: another thread's clock reading may be a little older.
         let stale = self.usable_entry(address).filter(|(entry, _)| !entry.holds(image));
         let version = self.version(address.table, stripe);
-        let agrees = match shard.flight(address) {
+        let agrees = match shard.flights().current(address) {
             Some(flight) if flight.version == version => flight.note_seen(image),
             _ => true,
         };

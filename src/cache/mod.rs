@@ -10,10 +10,11 @@
 //! writes; out flow hits, or the order to fetch. There is no I/O and no task in here, and time is passed in, except where
 //! a guard is dropped and nobody is left to say what time it is.
 //!
-//! [`ItemCache`] is the surface. [`words`] and [`slots`] decide correctness, [`store`] only remembers.
+//! [`ItemCache`] is the surface. [`words`], [`flights`] and [`slots`] decide correctness, [`store`] only remembers.
 
 mod item;
 
+mod flights;
 mod guard;
 mod slots;
 mod words;
@@ -31,9 +32,9 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+pub use flights::{Failure, JoinOutcome, Joiner};
 pub use guard::{FillPermit, WriteGuard};
 pub use image::Image;
 pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, Turn};
-pub use slots::{Failure, JoinOutcome, Joiner};
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
 pub use table::{Address, CachedTable};

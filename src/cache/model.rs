@@ -434,7 +434,7 @@ impl World {
         let reading = *reading;
         match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
-            Poll::Ready(JoinOutcome::Image(image)) => self.returned(client, reading, &image, "joined"),
+            Poll::Ready(JoinOutcome::Landed(image)) => self.returned(client, reading, &image, "joined"),
             Poll::Ready(JoinOutcome::Failed(_)) => self.clients[client] = Client::Idle,
             Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading, ReadKind::Cached),
         }
@@ -470,7 +470,7 @@ impl World {
         if self.random.bool() {
             drop(permit);
         } else {
-            permit.fail(super::slots::abandoned());
+            permit.fail(super::flights::abandoned());
         }
         self.clients[client] = Client::Idle;
     }

@@ -99,7 +99,7 @@ fn outcome(joiner: Joiner) -> Option<JoinOutcome> {
 
 fn joined(joiner: Joiner) -> Image {
     match outcome(joiner) {
-        Some(JoinOutcome::Image(image)) => image,
+        Some(JoinOutcome::Landed(image)) => image,
         other => panic!("expected an image, got {other:?}"),
     }
 }
@@ -224,7 +224,7 @@ async fn a_reader_that_waits_is_woken() {
     let waiting = tokio::spawn(fixture.join("a").wait());
     tokio::task::yield_now().await;
     permit.complete(image(1), fixture.now);
-    assert!(matches!(waiting.await, Ok(JoinOutcome::Image(found)) if found == image(1)));
+    assert!(matches!(waiting.await, Ok(JoinOutcome::Landed(found)) if found == image(1)));
 }
 
 #[test]
@@ -746,7 +746,7 @@ fn read_number(cache: &Arc<ItemCache>, address: &Address<'_>, upstream: &AtomicU
                 found
             }
             Turn::Join(joiner) => match block_on(joiner.wait()) {
-                JoinOutcome::Image(found) => found,
+                JoinOutcome::Landed(found) => found,
                 JoinOutcome::Failed(_) => return None,
                 JoinOutcome::LookAgain => continue,
             },

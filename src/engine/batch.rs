@@ -232,7 +232,7 @@ impl Engine {
                         }
                     }
                     State::Joined(joiner) => match joiner.wait().await {
-                        JoinOutcome::Image(image) => State::Found(image),
+                        JoinOutcome::Landed(image) => State::Found(image),
                         JoinOutcome::Failed(_) => State::Open,
                         JoinOutcome::LookAgain => self.look_again(&part.table, &part.spelling, wanted).await,
                     },

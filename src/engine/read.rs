@@ -125,7 +125,7 @@ impl Engine {
                     return Ok(Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None });
                 }
                 Turn::Join(joiner) => match joiner.wait().await {
-                    JoinOutcome::Image(image) => {
+                    JoinOutcome::Landed(image) => {
                         return Ok(Found {
                             image,
                             source: Source::Joined,
