@@ -14,7 +14,7 @@ use super::image::Image;
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
-use super::table::{Address, CachedTable};
+use super::table::{Address, CachedTable, Secret};
 use super::words::{Stripe, Version, Words};
 
 /// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
@@ -104,7 +104,7 @@ pub struct ItemCache {
     /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
     /// first time may be the one.
     last_void: AtomicU64,
-    secret: (u64, u64),
+    secret: Secret,
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
     #[cfg(test)]
@@ -117,7 +117,7 @@ impl ItemCache {
         Arc::new(Self::with_store(limits, Box::new(BudgetedStore::new(limits.max_bytes)), random_secret()))
     }
 
-    pub(super) fn with_store(limits: CacheLimits, store: Box<dyn Store>, secret: (u64, u64)) -> Self {
+    pub(super) fn with_store(limits: CacheLimits, store: Box<dyn Store>, secret: Secret) -> Self {
         Self {
             words: Words::new(limits.stripes),
             slots: Slots::new(),
@@ -292,7 +292,7 @@ impl ItemCache {
         Version { stripe: self.words.load(stripe), table: table.word() }
     }
 
-    fn known_tables(&self) -> Vec<Arc<CachedTable>> {
+    pub(super) fn known_tables(&self) -> Vec<Arc<CachedTable>> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
@@ -381,7 +381,7 @@ impl ItemCache {
             return false;
         }
         let read_ms = self.milliseconds(read_at);
-        let expires_ms = ttl.map_or(NEVER_MS, |ttl| (read_ms + jittered_ms(ttl)).min(NEVER_MS));
+        let expires_ms = expiry_ms(read_ms, ttl);
         let facts = Facts { version, table: address.table.id(), read_ms, expires_ms };
         let is_stored = image.body().len() <= policy.item_bytes_max
             && Entry::pack(facts, address.key, image)
@@ -426,7 +426,7 @@ impl ItemCache {
         now.saturating_duration_since(self.origin).as_secs()
     }
 
-    fn milliseconds(&self, now: Instant) -> u64 {
+    pub(super) fn milliseconds(&self, now: Instant) -> u64 {
         // 2^64 milliseconds are 585 million years.
         now.saturating_duration_since(self.origin).as_millis() as u64
     }
@@ -482,6 +482,11 @@ impl ItemCache {
     }
 }
 
+/// When something read then expires; [`NEVER_MS`] if it does not.
+pub(super) fn expiry_ms(read_ms: u64, ttl: Option<Duration>) -> u64 {
+    ttl.map_or(NEVER_MS, |ttl| (read_ms + jittered_ms(ttl)).min(NEVER_MS))
+}
+
 /// Up to a tenth less, never more: the promise names the TTL as the latest moment.
 fn jittered_ms(ttl: Duration) -> u64 {
     let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(NEVER_MS).min(NEVER_MS);
@@ -489,7 +494,7 @@ fn jittered_ms(ttl: Duration) -> u64 {
 }
 
 /// The standard library's own source of random keys for hash maps, asked twice.
-fn random_secret() -> (u64, u64) {
+fn random_secret() -> Secret {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    (RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
+    Secret(RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
 }

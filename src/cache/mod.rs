@@ -23,6 +23,8 @@ mod entry;
 mod held;
 mod store;
 
+mod page;
+
 mod image;
 mod stats;
 mod table;
@@ -36,5 +38,9 @@ pub use flights::{Failure, JoinOutcome, Joiner};
 pub use guard::{FillPermit, WriteGuard};
 pub use image::Image;
 pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, Turn};
+pub use page::{
+    BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageHit, PageLimits, PagePermit,
+    PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard, ScanAdmission, ScopeStats,
+};
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
 pub use table::{Address, CachedTable};

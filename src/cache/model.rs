@@ -238,7 +238,7 @@ impl World {
         fastrand::seed(seed);
         let limits = CacheLimits { max_bytes: 0, stripes: 1 << random.u32(0..3) };
         let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
-        let mut cache = ItemCache::with_store(limits, Box::new(store), (seed, seed));
+        let mut cache = ItemCache::with_store(limits, Box::new(store), super::table::Secret(seed, seed));
         cache.rules = Rules { broken: setup.broken };
         let cache = Arc::new(cache);
         let start = Change { value: Some(0), at: Instant::now() - Duration::from_secs(3600) };

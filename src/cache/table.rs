@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use siphasher::sip::SipHasher13;
 
+use super::page::TablePages;
 use super::stats::{TableCounters, TableStats};
 use super::words::LAG_SECONDS_MAX;
 
@@ -19,11 +20,27 @@ pub struct CachedTable {
     voided: AtomicU64,
     /// Random for each process: a client who could choose colliding keys could aim its writes at the stripe of another
     /// client's key, and keep that key out of the cache.
-    secret: (u64, u64),
+    secret: Secret,
     pub(super) counters: TableCounters,
+    pub(super) pages: TablePages,
 }
 
-/// A key in a table, hashed once.
+/// What keys are hashed with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Secret(pub(super) u64, pub(super) u64);
+
+impl Secret {
+    pub(super) fn hash(self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+
+    /// Another secret for the index of that number, so that one hash names index and partition together.
+    pub(super) fn of_index(self, number: u64) -> Self {
+        Self(self.0 ^ number << 32, self.1)
+    }
+}
+
+/// A key or a page in a table, hashed once.
 #[derive(Clone, Copy, Debug)]
 pub struct Address<'a> {
     pub(super) table: &'a Arc<CachedTable>,
@@ -31,16 +48,24 @@ pub struct Address<'a> {
     pub(super) hash: u64,
 }
 
+impl Address<'_> {
+    /// The hash, for [`CachedTable::address_with_hash`].
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 impl CachedTable {
-    pub(super) fn new(id: u32, name: &str, secret: (u64, u64), voided: u64) -> Self {
+    pub(super) fn new(id: u32, name: &str, secret: Secret, voided: u64) -> Self {
         Self {
             id,
             name: name.into(),
             word: AtomicU64::new(0),
             voided: AtomicU64::new(voided),
             // Another secret for each table, so that one hash names table and key together.
-            secret: (secret.0 ^ u64::from(id), secret.1),
+            secret: Secret(secret.0 ^ u64::from(id), secret.1),
             counters: TableCounters::default(),
+            pages: TablePages::default(),
         }
     }
 
@@ -51,13 +76,26 @@ impl CachedTable {
 
     /// The address of a key, from its canonical bytes: equal keys must be equal bytes.
     pub fn address<'a>(self: &'a Arc<Self>, key_bytes: &'a [u8]) -> Address<'a> {
-        let hash = SipHasher13::new_with_keys(self.secret.0, self.secret.1).hash(key_bytes);
+        Address { table: self, key: key_bytes, hash: self.hash(key_bytes) }
+    }
+
+    /// As [`CachedTable::address`], with the hash of an earlier address of the same bytes. A hash of other bytes finds
+    /// nothing, and harms no more than that.
+    pub fn address_with_hash<'a>(self: &'a Arc<Self>, key_bytes: &'a [u8], hash: u64) -> Address<'a> {
         Address { table: self, key: key_bytes, hash }
     }
 
     /// What happened in this table so far.
     pub fn stats(&self) -> TableStats {
         self.counters.snapshot()
+    }
+
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.secret.hash(bytes)
+    }
+
+    pub(super) fn secret(&self) -> Secret {
+        self.secret
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -74,6 +112,11 @@ impl CachedTable {
 
     pub(super) fn touch(&self, seconds: u64) {
         self.voided.fetch_max(seconds, Ordering::AcqRel);
+    }
+
+    /// When the table was last voided: milliseconds since the cache was made, rounded up.
+    pub(super) fn voided_ms(&self) -> u64 {
+        (self.voided.load(Ordering::Acquire) + 1) * 1000
     }
 
     /// True if an eventually consistent read sent now might miss what voided the table.

@@ -1,0 +1,462 @@
+//! The page cache: one surface over words, flights and store.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::super::flights::{Flights, Joiner};
+use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms};
+use super::super::stats::{BumpReason, raise};
+use super::super::table::{Address, CachedTable};
+use super::admission::RecentScans;
+use super::entry::{PageEntry, PageFacts};
+use super::permit::PagePermit;
+use super::scope::{Extent, PageScope};
+use super::stats::{BumpedScope, PageCounters, PageRefusal, PageStats, ScopeStats};
+use super::store::{BudgetedPageStore, PageStore};
+use super::words::{PageVersion, PageWords};
+use super::write::{LateBumps, PageWriteGuard};
+
+const SHARDS: usize = 64;
+
+/// The size of the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// The budget of all pages, fingerprints and overhead included. The words come on top: 10 bytes for each stripe of
+    /// partitions and 16 for each of index partitions; and what is under way.
+    pub max_bytes: u64,
+    /// How many words there are for partitions of tables; rounded up to a power of two. A write kills the pages of all
+    /// partitions of its stripe.
+    pub partition_stripes: usize,
+    /// The same for partitions of global indexes.
+    pub index_partition_stripes: usize,
+}
+
+impl PageLimits {
+    /// The limits for a budget, with stripes for all sizes.
+    pub fn for_budget(max_bytes: u64) -> Self {
+        Self { max_bytes, partition_stripes: 1 << 18, index_partition_stripes: 1 << 16 }
+    }
+}
+
+/// How pages are read and kept. One request sees one policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagePolicy {
+    /// How long a page may be served after it was sent for. `None`: until something voids it. Zero: pages are not kept,
+    /// but requests still wait for each other. Pages expire up to a tenth earlier.
+    pub ttl: Option<Duration>,
+    /// How fetches of pages of tables and local indexes are made. Global indexes are always read eventually consistently.
+    pub fill: FillMode,
+    /// How long after a write to a global index its pages are answered but not kept. It should be longer than the index
+    /// lags. Zero: they are kept at once, old or not.
+    pub gsi_quarantine: Duration,
+    /// Longer bodies are served but not kept.
+    pub page_bytes_max: usize,
+    /// Which pages of scans are kept.
+    pub scan_admission: ScanAdmission,
+}
+
+/// Which pages of scans are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanAdmission {
+    /// All.
+    First,
+    /// Those that are asked for a second time within their time to live.
+    Second,
+    /// None.
+    Never,
+}
+
+/// What a Query or Scan returns, ready to be sent, and its CRC-32.
+///
+/// Two pages are equal when their bytes are, so the upstream's form must be kept, or one canonical form be made of it;
+/// what differs from one answer to the next, such as consumed capacity, must be taken out before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    body: Bytes,
+    crc32: u32,
+}
+
+impl Page {
+    /// A page, from the body of the answer.
+    pub fn new(body: Bytes) -> Self {
+        let crc32 = crc32fast::hash(&body);
+        Self { body, crc32 }
+    }
+
+    pub(super) fn from_parts(body: Bytes, crc32: u32) -> Self {
+        Self { body, crc32 }
+    }
+
+    /// The answer's body.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The CRC-32 of the body.
+    pub fn crc32(&self) -> u32 {
+        self.crc32
+    }
+}
+
+/// An answer from memory.
+#[derive(Clone, Debug)]
+pub struct PageHit {
+    /// What to send.
+    pub page: Page,
+    /// How long ago the page was sent for.
+    pub age: Duration,
+}
+
+/// What a reader of a page is to do.
+#[derive(Debug)]
+pub enum PageTurn {
+    /// Answer with this.
+    Hit(PageHit),
+    /// Wait for a fetch that is under way.
+    Join(Joiner<Page>),
+    /// Fetch, and tell the permit what came of it.
+    Lead(PagePermit),
+}
+
+/// The cache of pages, for all tables of one upstream. It shares the tables of an [`ItemCache`]: voiding a table there
+/// voids its pages here.
+///
+/// A page is addressed by [`CachedTable::address`] of the canonical bytes of its request, its *fingerprint*. Two requests
+/// may have the same fingerprint only if they mean the same page.
+pub struct PageCache {
+    pub(super) items: Arc<ItemCache>,
+    pub(super) words: PageWords,
+    pub(super) store: Box<dyn PageStore>,
+    pub(super) counters: PageCounters,
+    pub(super) late_bumps: LateBumps,
+    pub(super) scans: RecentScans,
+    flights: Box<[Mutex<PageFlights>]>,
+    #[cfg(test)]
+    pub(super) rules: super::model::PageRules,
+}
+
+pub(super) type PageFlights = Flights<PageVersion, Page>;
+
+impl PageCache {
+    /// An empty cache beside that of the items.
+    pub fn new(limits: PageLimits, items: Arc<ItemCache>) -> Arc<Self> {
+        Arc::new(Self::with_store(limits, items, Box::new(BudgetedPageStore::new(limits.max_bytes))))
+    }
+
+    pub(super) fn with_store(limits: PageLimits, items: Arc<ItemCache>, store: Box<dyn PageStore>) -> Self {
+        Self {
+            items,
+            words: PageWords::new(limits.partition_stripes, limits.index_partition_stripes),
+            store,
+            counters: PageCounters::default(),
+            late_bumps: LateBumps::default(),
+            scans: RecentScans::new(),
+            flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            #[cfg(test)]
+            rules: super::model::PageRules::default(),
+        }
+    }
+
+    /// The answer for a fingerprint, if memory has one that may be used. This is the way of a hit: no lock of the cache is
+    /// taken, and nothing is allocated, but for pages of more than 16 KiB, which are put together.
+    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<PageHit> {
+        let entry = self.usable_entry(address)?;
+        let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
+        if now_ms >= facts.expires_ms && self.obeys(PageRule::ExpireEntries) {
+            return None;
+        }
+        raise(facts.scope.counters(&facts.table).hits.mine());
+        Some(PageHit { page: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
+    }
+
+    /// A reader's turn: an answer, a place among those who wait for one, or the order to fetch. `scope` is what the page
+    /// of this fingerprint depends on, always the same.
+    ///
+    /// A reader takes at most three turns; after that it reads through.
+    pub fn read(
+        self: &Arc<Self>,
+        address: &Address<'_>,
+        scope: &PageScope,
+        policy: &PagePolicy,
+        now: Instant,
+    ) -> PageTurn {
+        if let Some(hit) = self.lookup(address, now) {
+            return PageTurn::Hit(hit);
+        }
+        self.note_scan(address, scope, policy, now);
+        let counters = scope.counters(address.table);
+        let mut flights = self.flights(address.hash);
+        // A fetch may have ended between the first look and the lock.
+        if let Some(hit) = self.lookup(address, now) {
+            return PageTurn::Hit(hit);
+        }
+        let version = self.words.version(address.table, scope);
+        if let Some(flight) = flights.current(address)
+            && (flight.version == version || !self.obeys(PageRule::JoinOnEqualWords))
+        {
+            if let Some(joiner) = flight.join() {
+                raise(&counters.joins);
+                return PageTurn::Join(joiner);
+            }
+            raise(&self.counters.waiters_turned_away);
+        }
+        raise(&counters.leads);
+        // After the version was captured: a write notes itself before it bumps.
+        let consistency = self.consistency(address.table, scope, policy, now);
+        let flight = flights.take_off(address, version);
+        PageTurn::Lead(PagePermit::new(self.clone(), address, scope, flight, consistency, *policy, now))
+    }
+
+    /// Takes note of what a client's own consistent Query or Scan returned. It must be called before the client hears the
+    /// answer; no page of this fingerprint that is answered after it is older than this one.
+    pub fn observe(&self, address: &Address<'_>, scope: &PageScope, page: &Page, now: Instant) {
+        if !self.obeys(PageRule::ObserveReads) {
+            return;
+        }
+        let flights = self.flights(address.hash);
+        self.words.touch(address.table, scope, self.items.seconds(now));
+        let stale = self.usable_entry(address).filter(|entry| !entry.holds(page));
+        let version = self.words.version(address.table, scope);
+        let agrees = match flights.current(address) {
+            Some(flight) if flight.version == version => flight.note_seen(page),
+            _ => true,
+        };
+        if stale.is_some() || !agrees {
+            self.bump(address.table, scope, BumpReason::Observed);
+        }
+        if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) {
+            raise(&scope.counters(address.table).stale_observed);
+        }
+    }
+
+    /// Begins a write of keys, each named by its table and the canonical bytes of its partition key. It must be called
+    /// before the first byte of the write is sent, and the guard be told the verdict before the client is.
+    pub fn begin_write(
+        self: &Arc<Self>,
+        keys: &[(&Arc<CachedTable>, &[u8])],
+        now: Instant,
+    ) -> PageWriteGuard {
+        PageWriteGuard::begin(self.clone(), keys, now)
+    }
+
+    /// Voids once more what writes of unknown outcome may have changed late, and reclaims a part of what is dead or
+    /// expired. To be called a few times a second.
+    pub fn sweep(&self, now: Instant) {
+        self.bump_late(now);
+        let now_ms = self.items.milliseconds(now);
+        let reclaimed = self.store.reclaim(&|entry| {
+            let facts = &entry.facts;
+            facts.expires_ms <= now_ms || facts.version != self.words.version(&facts.table, &facts.scope)
+        });
+        self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
+    }
+
+    /// Changes the budget. All pages are forgotten if it is another one.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        self.store.set_bytes_max(max_bytes);
+    }
+
+    /// What happened so far, and how large the cache is.
+    pub fn stats(&self) -> PageStats {
+        let mut total = ScopeStats::default();
+        for table in self.items.known_tables() {
+            total += table.page_stats();
+            table.pages.indexes().iter().for_each(|index| total += index.stats());
+        }
+        let usage = self.store.usage();
+        PageStats {
+            total,
+            bumps: self.counters.bumps(),
+            refusals: self.counters.refusals(),
+            waiters_turned_away: self.counters.waiters_turned_away.load(Ordering::Relaxed),
+            evictions: usage.evictions,
+            expired: self.counters.expired.load(Ordering::Relaxed),
+            entries: usage.entries,
+            bytes: usage.bytes,
+            bytes_max: usage.bytes_max,
+        }
+    }
+}
+
+/// What permits and guards build on.
+impl PageCache {
+    /// A panic under the lock leaves at worst a flight too many, which costs a fetch and never truth.
+    pub(super) fn flights(&self, hash: u64) -> MutexGuard<'_, PageFlights> {
+        self.flights[hash as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entry of the address, if nothing happened that could have made it old. It may have expired.
+    fn usable_entry(&self, address: &Address<'_>) -> Option<Arc<PageEntry>> {
+        let entry = self.store.get(address.hash)?;
+        let (kept, version) = (entry.facts.version, self.words.version(address.table, &entry.facts.scope));
+        let is_usable = (kept.scope == version.scope || !self.obeys(PageRule::ValidateScope))
+            && (kept.table == version.table || !self.obeys(PageRule::ValidateTable))
+            && (kept.index == version.index || !self.obeys(PageRule::ValidateIndex))
+            && entry.is_for(address);
+        is_usable.then_some(entry)
+    }
+
+    fn consistency(
+        &self,
+        table: &CachedTable,
+        scope: &PageScope,
+        policy: &PagePolicy,
+        now: Instant,
+    ) -> Consistency {
+        if scope.global_index().is_some() {
+            return Consistency::Eventual;
+        }
+        match policy.fill {
+            FillMode::Strong => Consistency::Strong,
+            FillMode::Adaptive if self.words.is_touched(table, scope, self.items.seconds(now)) => {
+                Consistency::Strong
+            }
+            FillMode::Adaptive | FillMode::Eventual => Consistency::Eventual,
+        }
+    }
+
+    fn note_scan(&self, address: &Address<'_>, scope: &PageScope, policy: &PagePolicy, now: Instant) {
+        if scope.is_scan() && policy.scan_admission == ScanAdmission::Second {
+            self.scans.note(address.hash, self.items.seconds(now), ttl_seconds(policy));
+        }
+    }
+
+    /// True if the page is one that the policy keeps.
+    pub(super) fn is_admitted(
+        &self,
+        hash: u64,
+        scope: &PageScope,
+        policy: &PagePolicy,
+        now: Instant,
+    ) -> bool {
+        !scope.is_scan()
+            || match policy.scan_admission {
+                ScanAdmission::First => true,
+                ScanAdmission::Second => {
+                    self.scans.was_asked_twice(hash, self.items.seconds(now), ttl_seconds(policy))
+                }
+                ScanAdmission::Never => false,
+            }
+    }
+
+    /// True if a global index may not have shown, when a page of it was sent for, what was written to it before.
+    pub(super) fn is_quarantined(
+        &self,
+        table: &CachedTable,
+        scope: &PageScope,
+        policy: &PagePolicy,
+        sent: Instant,
+    ) -> bool {
+        let Some(index) = scope.global_index() else { return false };
+        if policy.gsi_quarantine.is_zero() || !self.obeys(PageRule::Quarantine) {
+            return false;
+        }
+        let mut written_ms = self.words.written_ms(index, scope);
+        if self.obeys(PageRule::QuarantineVoids) {
+            written_ms = written_ms.max(table.voided_ms());
+        }
+        let quarantine_ms = u64::try_from(policy.gsi_quarantine.as_millis()).unwrap_or(u64::MAX);
+        self.items.milliseconds(sent) < written_ms.saturating_add(quarantine_ms)
+    }
+
+    /// Stores a page. The caller has made sure that `version` vouches for it.
+    pub(super) fn install(
+        &self,
+        address: &Address<'_>,
+        scope: &PageScope,
+        version: PageVersion,
+        page: &Page,
+        policy: &PagePolicy,
+        sent: Instant,
+    ) -> Result<(), PageRefusal> {
+        if page.body().len() > policy.page_bytes_max {
+            return Err(PageRefusal::Size);
+        }
+        let sent_ms = self.items.milliseconds(sent);
+        let facts = PageFacts {
+            table: address.table.clone(),
+            scope: scope.clone(),
+            version,
+            sent_ms,
+            expires_ms: expiry_ms(sent_ms, policy.ttl),
+        };
+        self.store.insert(address.hash, PageEntry::new(facts, address.key, page))
+    }
+
+    pub(super) fn bump(&self, table: &CachedTable, scope: &PageScope, reason: BumpReason) {
+        self.words.bump(table, scope);
+        let kind = match scope.0 {
+            Extent::Partition(_) => BumpedScope::Partition,
+            Extent::Table => BumpedScope::Table,
+            Extent::IndexPartition(..) => BumpedScope::IndexPartition,
+            Extent::Index(_) => BumpedScope::IndexScan,
+        };
+        self.counters.bumped(reason, kind);
+    }
+}
+
+fn ttl_seconds(policy: &PagePolicy) -> u64 {
+    policy.ttl.map_or(u64::MAX, |ttl| ttl.as_secs())
+}
+
+/// The rules of the protocol that a test can switch off, to see that the model test misses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageRule {
+    /// A successful write bumps.
+    BumpOnSuccess,
+    /// A refused write bumps all the same.
+    BumpOnRefusal,
+    /// A write of unknown outcome bumps at once.
+    BumpOnUnknown,
+    /// And once more when it can land no longer.
+    BumpLate,
+    /// A write bumps the scans of its table.
+    BumpScans,
+    /// A write of known images bumps the partitions of the index that the item leaves and enters.
+    BumpPositions,
+    /// And the scans of that index.
+    BumpIndexScans,
+    /// A write bumps each index that is not named whole.
+    BumpUnlisted,
+    /// What was lately written is read strongly.
+    TouchOnWrite,
+    /// A reader joins a flight only if no word moved since it was sent.
+    JoinOnEqualWords,
+    /// A page is stored only if no word moved since it was sent for.
+    InstallOnEqualWords,
+    /// A hit compares the word of its scope.
+    ValidateScope,
+    /// A hit compares the word of its table.
+    ValidateTable,
+    /// A hit compares the word of its whole index.
+    ValidateIndex,
+    /// A page of an index that was lately written to is not stored.
+    Quarantine,
+    /// Nor is one of a table that was lately voided.
+    QuarantineVoids,
+    /// Strong reads past the cache are compared with it.
+    ObserveReads,
+    /// A fetch that contradicts what was seen is not stored.
+    HeedWhatWasSeen,
+    /// Those who joined after that look again.
+    LateReadersLookAgain,
+    /// A page is not served past its time.
+    ExpireEntries,
+}
+
+impl PageCache {
+    #[cfg(test)]
+    pub(super) fn obeys(&self, rule: PageRule) -> bool {
+        self.rules.obeyed(rule)
+    }
+
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub(super) fn obeys(&self, _rule: PageRule) -> bool {
+        true
+    }
+}

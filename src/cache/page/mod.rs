@@ -1,0 +1,47 @@
+//! The page cache: answers of Query and Scan, one entry for each request that means something different.
+//!
+//! **What a page depends on** is its [`PageScope`]: a partition (Query of a table or of a local index), a partition of a
+//! global index, all of a global index, or all of a table. Each scope has an epoch word. A fetch captures the words of its
+//! scope before it is sent, the entry keeps them, and a hit compares: as with items, words decide and the store only
+//! remembers. A write bumps the partition it writes to and the table's scans, and of each global index the partitions it
+//! moves the item between, if the caller knows them, or else the whole index. That happens whatever came of the write, and
+//! before its client hears of it. Nothing is searched for, so a write costs the same however many pages there are.
+//!
+//! **What lags.** Pages of tables and local indexes are fetched strongly if the partition (for a scan: the table) was
+//! written within the time that replicas lag. Global indexes cannot be read strongly, so a page of one is kept only if it
+//! was sent at least the *quarantine* after the last write to its scope; until then it is answered and forgotten. So a hit
+//! on a page shows every write that was acknowledged before it, for global indexes as long as they lag less than that.
+//!
+//! **Unknown outcomes** hold nothing back here, for one lost write would switch off the pages of a whole index: what may
+//! still land voids its scopes at once and once more when it can land no longer. A late landing is seen half a minute late
+//! at worst, and it was not acknowledged.
+//!
+//! What is not promised: that two pages, or a page and an item, are of one moment, or that successive pages never go back
+//! over a change that this node did not make. Only a client's own consistent Query binds what is answered after it
+//! ([`PageCache::observe`]).
+//!
+//! There is no I/O and no task in here, and time is passed in, except where a guard is dropped.
+
+mod cache;
+mod permit;
+mod write;
+
+mod scope;
+mod words;
+
+mod admission;
+mod entry;
+mod stats;
+mod store;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use cache::{Page, PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission};
+pub use permit::{Completion, PagePermit};
+pub(super) use scope::TablePages;
+pub use scope::{CachedIndex, PageScope};
+pub use stats::{BumpedScope, PageRefusal, PageStats, ScopeStats};
+pub use write::{IndexTouch, PageWriteGuard};

@@ -1,0 +1,156 @@
+//! The promise to tell the cache how the fetch of a page ended. Forgetting to is safe.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::super::flights::{Failure, Flight, Outcome, abandoned};
+use super::super::item::Consistency;
+use super::super::stats::{BumpReason, raise};
+use super::super::table::{Address, CachedTable};
+use super::cache::{Page, PageCache, PagePolicy, PageRule};
+use super::scope::PageScope;
+use super::stats::PageRefusal;
+use super::words::PageVersion;
+
+/// The right and the duty to fetch a page. Dropped unused, it wakes those who wait with an error.
+///
+/// It owns what it needs, so it can move into a task of its own.
+#[must_use = "readers wait on this fetch"]
+pub struct PagePermit {
+    cache: Arc<PageCache>,
+    table: Arc<CachedTable>,
+    scope: PageScope,
+    hash: u64,
+    flight: Arc<Flight<PageVersion, Page>>,
+    consistency: Consistency,
+    policy: PagePolicy,
+    began: Instant,
+    /// One of the few fetches of the table that may be under way.
+    room: Option<OwnedSemaphorePermit>,
+    is_used: bool,
+}
+
+/// What became of a page that was fetched. Those who asked for it are answered either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// It is stored.
+    Stored,
+    /// It is not, for that reason.
+    NotStored(PageRefusal),
+}
+
+impl PagePermit {
+    pub(super) fn new(
+        cache: Arc<PageCache>,
+        address: &Address<'_>,
+        scope: &PageScope,
+        flight: Arc<Flight<PageVersion, Page>>,
+        consistency: Consistency,
+        policy: PagePolicy,
+        began: Instant,
+    ) -> Self {
+        let (table, scope, hash) = (address.table.clone(), scope.clone(), address.hash);
+        Self { cache, table, scope, hash, flight, consistency, policy, began, room: None, is_used: false }
+    }
+
+    /// How the fetch must be made. A stronger one than asked for is welcome.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency
+    }
+
+    /// Waits, first come, first served, until not too many pages of the table are being fetched. To be called before the
+    /// fetch is sent; what was captured stays as it was. The room is given back when the permit is used up or dropped, and
+    /// a wait that is cancelled takes none.
+    pub async fn wait_for_room(&mut self) {
+        if self.room.is_none() {
+            // The semaphore is never closed; if it were, fetching without a limit would be the lesser evil.
+            self.room = self.table.pages.fills.clone().acquire_owned().await.ok();
+        }
+    }
+
+    /// The fetch brought this: stores it if that is still right, and wakes those who wait.
+    pub fn complete(mut self, page: Page, now: Instant) -> Completion {
+        self.is_used = true;
+        let (cache, flight) = (&self.cache, &self.flight);
+        let contradicts_seen =
+            flight.is_contradicted_by_what_was_seen(&page) && cache.obeys(PageRule::HeedWhatWasSeen);
+        let refusal = {
+            let mut flights = cache.flights(self.hash);
+            let is_current = flights.is_current(self.hash, flight);
+            flights.remove(self.hash, flight);
+            self.store(&page, is_current, contradicts_seen, now).err()
+        };
+        let late_readers_look_again = contradicts_seen && cache.obeys(PageRule::LateReadersLookAgain);
+        flight.land(Outcome::Landed { answer: page, contradicts_seen: late_readers_look_again });
+        match refusal {
+            Some(refusal) => {
+                cache.counters.refused(refusal);
+                Completion::NotStored(refusal)
+            }
+            None => {
+                raise(&self.scope.counters(&self.table).installs);
+                Completion::Stored
+            }
+        }
+    }
+
+    /// Must be called with the lock of the flights, so that what is seen strongly is seen before or after.
+    fn store(
+        &self,
+        page: &Page,
+        is_current: bool,
+        contradicts_seen: bool,
+        now: Instant,
+    ) -> Result<(), PageRefusal> {
+        let (cache, version) = (&self.cache, self.flight.version);
+        let is_fresh = version == cache.words.version(&self.table, &self.scope)
+            || !cache.obeys(PageRule::InstallOnEqualWords);
+        if !(is_current && is_fresh) {
+            return Err(PageRefusal::Word);
+        }
+        if contradicts_seen {
+            cache.bump(&self.table, &self.scope, BumpReason::Conflict);
+            return Err(PageRefusal::Conflict);
+        }
+        if self.policy.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(PageRefusal::Policy);
+        }
+        if cache.is_quarantined(&self.table, &self.scope, &self.policy, self.began) {
+            return Err(PageRefusal::Quarantine);
+        }
+        if !cache.is_admitted(self.hash, &self.scope, &self.policy, now) {
+            return Err(PageRefusal::ScanAdmission);
+        }
+        let address = Address { table: &self.table, key: self.flight.key(), hash: self.hash };
+        cache.install(&address, &self.scope, version, page, &self.policy, self.began)
+    }
+
+    /// The fetch failed: tells those who wait.
+    pub fn fail(mut self, failure: Failure) {
+        self.abandon(failure);
+    }
+
+    /// Nothing is bumped: a permit that is used up cannot store, and a failed fetch says nothing about other pages.
+    fn abandon(&mut self, failure: Failure) {
+        self.is_used = true;
+        self.cache.flights(self.hash).remove(self.hash, &self.flight);
+        self.flight.land(Outcome::Failed(Arc::new(failure)));
+    }
+}
+
+impl std::fmt::Debug for PagePermit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the fingerprint, which holds keys.
+        formatter.debug_struct("PagePermit").field("consistency", &self.consistency).finish_non_exhaustive()
+    }
+}
+
+impl Drop for PagePermit {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.abandon(abandoned());
+        }
+    }
+}

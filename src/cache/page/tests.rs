@@ -1,0 +1,560 @@
+//! What the page cache promises, one sentence at a time. The model test next door looks for what nobody thought of.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::model::{ApiError, ErrorCode};
+
+use super::super::{
+    BumpReason, CacheLimits, CachedTable, Consistency, Failure, FillMode, ItemCache, JoinOutcome, Joiner,
+};
+use super::*;
+
+const POLICY: PagePolicy = PagePolicy {
+    ttl: Some(Duration::from_secs(300)),
+    fill: FillMode::Adaptive,
+    gsi_quarantine: Duration::from_secs(5),
+    page_bytes_max: 2 << 20,
+    scan_admission: ScanAdmission::Second,
+};
+
+/// Two caches with one table, and a clock that moves when told to.
+struct Fixture {
+    items: Arc<ItemCache>,
+    pages: Arc<PageCache>,
+    table: Arc<CachedTable>,
+    policy: PagePolicy,
+    now: Instant,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let items = ItemCache::new(CacheLimits { max_bytes: 16 << 20, stripes: 1 << 10 });
+        let pages = PageCache::new(PageLimits::for_budget(16 << 20), items.clone());
+        let table = items.table("Orders");
+        // Past the first minute, in which everything counts as touched.
+        Self { items, pages, table, policy: POLICY, now: Instant::now() + Duration::from_secs(120) }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    fn partition(&self, partition: &str) -> PageScope {
+        PageScope::partition(&self.table, partition.as_bytes())
+    }
+
+    fn index_partition(&self, partition: &str) -> PageScope {
+        PageScope::index_partition(&self.table.index("by-state"), partition.as_bytes())
+    }
+
+    fn index_scan(&self) -> PageScope {
+        PageScope::index(&self.table.index("by-state"))
+    }
+
+    fn read(&self, fingerprint: &str, scope: &PageScope) -> PageTurn {
+        self.pages.read(&self.table.address(fingerprint.as_bytes()), scope, &self.policy, self.now)
+    }
+
+    fn lead(&self, fingerprint: &str, scope: &PageScope) -> PagePermit {
+        match self.read(fingerprint, scope) {
+            PageTurn::Lead(permit) => permit,
+            other => panic!("expected to lead, got {other:?}"),
+        }
+    }
+
+    fn join(&self, fingerprint: &str, scope: &PageScope) -> Joiner<Page> {
+        match self.read(fingerprint, scope) {
+            PageTurn::Join(joiner) => joiner,
+            other => panic!("expected to join, got {other:?}"),
+        }
+    }
+
+    fn hit(&self, fingerprint: &str) -> Option<Page> {
+        self.pages.lookup(&self.table.address(fingerprint.as_bytes()), self.now).map(|hit| hit.page)
+    }
+
+    fn fill(&self, fingerprint: &str, scope: &PageScope) -> Completion {
+        self.lead(fingerprint, scope).complete(page(fingerprint), self.now)
+    }
+
+    fn begin_write(&self, partition: &str) -> PageWriteGuard {
+        self.pages.begin_write(&[(&self.table, partition.as_bytes())], self.now)
+    }
+
+    fn write(&self, partition: &str) {
+        self.begin_write(partition).applied(&[IndexTouch::Unknown], self.now);
+    }
+
+    /// A write to partition `a` of an item that moves between partitions of the index.
+    fn move_in_index(&self, from: &str, to: &str) {
+        let positions = vec![from.as_bytes().to_vec(), to.as_bytes().to_vec()];
+        let touch = IndexTouch::Known(vec![(self.table.index("by-state"), positions)]);
+        self.begin_write("a").applied(&[touch], self.now);
+    }
+}
+
+fn page(text: &str) -> Page {
+    Page::new(Bytes::from(format!("{{\"Items\":[{{\"v\":{{\"S\":\"{text}\"}}}}]}}")))
+}
+
+/// Polls once; a wait that has an outcome never needs more.
+fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+fn outcome(joiner: Joiner<Page>) -> Option<JoinOutcome<Page>> {
+    poll(pin!(joiner.wait()))
+}
+
+// What a hit is.
+
+#[test]
+fn what_was_fetched_is_a_hit_with_its_age_and_checksum() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.fill("q", &fixture.partition("a")), Completion::Stored);
+    fixture.pass(3);
+    let hit = fixture.pages.lookup(&fixture.table.address(b"q"), fixture.now).expect("a hit");
+    assert_eq!((hit.page.clone(), hit.age), (page("q"), Duration::from_secs(3)));
+    assert_eq!(hit.page.crc32(), crc32fast::hash(hit.page.body()));
+    let stats = fixture.table.page_stats();
+    assert_eq!((stats.hits, stats.leads, stats.installs, stats.misses()), (1, 1, 1, 1));
+}
+
+#[test]
+fn a_page_is_found_only_by_its_whole_fingerprint() {
+    let fixture = Fixture::new();
+    fixture.fill("query", &fixture.partition("a"));
+    let hash = fixture.table.address(b"query").hash();
+    let at = |fingerprint: &'static [u8]| {
+        fixture.pages.lookup(&fixture.table.address_with_hash(fingerprint, hash), fixture.now)
+    };
+    assert!(at(b"query").is_some());
+    assert!(at(b"quern").is_none() && at(b"quer").is_none() && at(b"query ").is_none());
+}
+
+#[test]
+fn a_page_ends_with_its_time_to_live() {
+    let mut fixture = Fixture::new();
+    fixture.fill("q", &fixture.partition("a"));
+    fixture.pass(269);
+    assert!(fixture.hit("q").is_some());
+    fixture.pass(31);
+    assert!(fixture.hit("q").is_none());
+}
+
+#[test]
+fn pages_of_every_length_come_back_as_they_were() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    for length in [2, 100, 3_000, 16_383, 16_384, 70_000, 1 << 19] {
+        let page = Page::new(vec![b'x'; length].into());
+        let name = length.to_string();
+        assert_eq!(fixture.lead(&name, &scope).complete(page.clone(), fixture.now), Completion::Stored);
+        assert_eq!(fixture.hit(&name), Some(page));
+    }
+}
+
+// What a write voids.
+
+#[test]
+fn a_write_voids_the_pages_of_its_partition_and_the_scans_of_its_table() {
+    let mut fixture = Fixture::new();
+    fixture.policy.scan_admission = ScanAdmission::First;
+    fixture.fill("a", &fixture.partition("a"));
+    fixture.fill("b", &fixture.partition("b"));
+    fixture.fill("scan", &PageScope::table());
+    fixture.write("a");
+    assert!(fixture.hit("a").is_none() && fixture.hit("scan").is_none());
+    assert!(fixture.hit("b").is_some());
+}
+
+#[test]
+fn a_write_of_unknown_images_voids_every_index_of_its_table() {
+    let mut fixture = Fixture::new();
+    let other = PageScope::index_partition(&fixture.table.index("by-date"), b"monday");
+    fixture.fill("open", &fixture.index_partition("open"));
+    fixture.fill("monday", &other);
+    assert!(fixture.hit("open").is_some() && fixture.hit("monday").is_some());
+    fixture.write("a");
+    assert!(fixture.hit("open").is_none() && fixture.hit("monday").is_none());
+    fixture.pass(10);
+    let elsewhere = fixture.items.table("Customers");
+    fixture.fill("open", &fixture.index_partition("open"));
+    fixture.pages.begin_write(&[(&elsewhere, b"a")], fixture.now).applied(&[], fixture.now);
+    assert!(fixture.hit("open").is_some(), "another table has nothing to do with it");
+}
+
+#[test]
+fn a_write_of_known_images_voids_the_index_partitions_that_the_item_leaves_and_enters() {
+    let mut fixture = Fixture::new();
+    fixture.policy.scan_admission = ScanAdmission::First;
+    for state in ["open", "paid", "sent"] {
+        fixture.fill(state, &fixture.index_partition(state));
+    }
+    fixture.fill("scan", &fixture.index_scan());
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("open").is_none() && fixture.hit("paid").is_none());
+    assert!(fixture.hit("scan").is_none());
+    assert!(fixture.hit("sent").is_some());
+}
+
+#[test]
+fn an_index_that_a_write_does_not_name_is_voided_whole() {
+    let fixture = Fixture::new();
+    let unnamed = PageScope::index_partition(&fixture.table.index("new"), b"x");
+    fixture.fill("x", &unnamed);
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("x").is_none());
+}
+
+#[test]
+fn an_item_that_is_and_was_in_no_partition_of_an_index_leaves_it_alone() {
+    let mut fixture = Fixture::new();
+    fixture.policy.scan_admission = ScanAdmission::First;
+    fixture.fill("open", &fixture.index_partition("open"));
+    fixture.fill("scan", &fixture.index_scan());
+    let touch = IndexTouch::Known(vec![(fixture.table.index("by-state"), Vec::new())]);
+    fixture.begin_write("a").applied(&[touch], fixture.now);
+    assert!(fixture.hit("open").is_some() && fixture.hit("scan").is_some());
+}
+
+#[test]
+fn every_verdict_voids() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let verdicts: [fn(PageWriteGuard, Instant); 4] = [
+        |guard, now| guard.applied(&[IndexTouch::Unknown], now),
+        |guard, now| guard.refused(now),
+        |guard, now| guard.unknown(now),
+        |guard, _| drop(guard),
+    ];
+    for verdict in verdicts {
+        fixture.fill("q", &scope);
+        let guard = fixture.begin_write("a");
+        assert!(fixture.hit("q").is_some());
+        verdict(guard, fixture.now);
+        assert!(fixture.hit("q").is_none());
+    }
+}
+
+#[test]
+fn a_write_of_unknown_outcome_voids_again_when_it_can_land_no_longer() {
+    let mut fixture = Fixture::new();
+    fixture.policy.gsi_quarantine = Duration::ZERO;
+    fixture.begin_write("a").unknown(fixture.now);
+    fixture.fill("q", &fixture.partition("a"));
+    fixture.fill("open", &fixture.index_partition("open"));
+    fixture.pass(29);
+    fixture.pages.sweep(fixture.now);
+    assert!(fixture.hit("q").is_some() && fixture.hit("open").is_some());
+    fixture.pass(1);
+    fixture.pages.sweep(fixture.now);
+    assert!(fixture.hit("q").is_none() && fixture.hit("open").is_none());
+    let stats = fixture.pages.stats();
+    assert_eq!(stats.bumps(BumpReason::HoldEnd, BumpedScope::Partition), 1);
+    assert_eq!(stats.bumps(BumpReason::HoldEnd, BumpedScope::WholeIndex), 1);
+}
+
+#[test]
+fn voiding_a_table_voids_its_pages() {
+    let fixture = Fixture::new();
+    let voids: [fn(&Fixture); 3] = [
+        |fixture| fixture.items.void_table(&fixture.table, fixture.now),
+        |fixture| fixture.items.void_named("Orders", fixture.now),
+        |fixture| fixture.items.void_all(fixture.now),
+    ];
+    for void in voids {
+        fixture.fill("q", &fixture.partition("a"));
+        assert!(fixture.hit("q").is_some());
+        void(&fixture);
+        assert!(fixture.hit("q").is_none());
+    }
+    assert_eq!(fixture.fill("open", &fixture.index_partition("open")), quarantined());
+}
+
+#[test]
+fn a_fill_that_began_before_a_write_is_answered_and_not_stored() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let permit = fixture.lead("q", &scope);
+    let waiting = fixture.join("q", &scope);
+    fixture.write("a");
+    assert_eq!(permit.complete(page("old"), fixture.now), Completion::NotStored(PageRefusal::Word));
+    assert!(fixture.hit("q").is_none());
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Landed(found)) if found == page("old")));
+    assert_eq!(fixture.pages.stats().refusals(PageRefusal::Word), 1);
+}
+
+// What lags.
+
+#[test]
+fn pages_of_what_was_lately_written_are_fetched_strongly() {
+    let mut fixture = Fixture::new();
+    let (a, b) = (fixture.partition("a"), fixture.partition("b"));
+    assert_eq!(fixture.lead("a", &a).consistency(), Consistency::Eventual);
+    let guard = fixture.begin_write("a");
+    assert_eq!(fixture.lead("a", &a).consistency(), Consistency::Strong);
+    assert_eq!(fixture.lead("scan", &PageScope::table()).consistency(), Consistency::Strong);
+    assert_eq!(fixture.lead("b", &b).consistency(), Consistency::Eventual);
+    fixture.pass(40);
+    guard.applied(&[], fixture.now);
+    fixture.pass(60);
+    assert_eq!(fixture.lead("a", &a).consistency(), Consistency::Strong);
+    fixture.pass(5);
+    assert_eq!(fixture.lead("a", &a).consistency(), Consistency::Eventual);
+    assert_eq!(fixture.lead("scan", &PageScope::table()).consistency(), Consistency::Eventual);
+}
+
+#[test]
+fn pages_of_global_indexes_are_never_fetched_strongly() {
+    let mut fixture = Fixture::new();
+    fixture.policy.fill = FillMode::Strong;
+    fixture.write("a");
+    assert_eq!(fixture.lead("open", &fixture.index_partition("open")).consistency(), Consistency::Eventual);
+    assert_eq!(fixture.lead("a", &fixture.partition("a")).consistency(), Consistency::Strong);
+}
+
+fn quarantined() -> Completion {
+    Completion::NotStored(PageRefusal::Quarantine)
+}
+
+#[test]
+fn a_page_of_an_index_is_not_stored_until_its_quarantine_is_over() {
+    let mut fixture = Fixture::new();
+    fixture.policy.scan_admission = ScanAdmission::First;
+    let (open, sent) = (fixture.index_partition("open"), fixture.index_partition("sent"));
+    fixture.move_in_index("open", "paid");
+    assert_eq!(fixture.fill("sent", &sent), Completion::Stored);
+    fixture.pass(4);
+    assert_eq!(fixture.fill("scan", &fixture.index_scan()), quarantined());
+    let sent_within = fixture.lead("open", &open);
+    fixture.pass(2);
+    assert_eq!(sent_within.complete(page("old"), fixture.now), quarantined());
+    assert_eq!(fixture.fill("open", &open), Completion::Stored);
+    assert_eq!(fixture.fill("scan", &fixture.index_scan()), Completion::Stored);
+}
+
+#[test]
+fn readers_wait_for_each_other_also_in_quarantine() {
+    let fixture = Fixture::new();
+    let scope = fixture.index_partition("open");
+    fixture.write("a");
+    let permit = fixture.lead("open", &scope);
+    let waiting = fixture.join("open", &scope);
+    assert_eq!(permit.complete(page("open"), fixture.now), quarantined());
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Landed(_))));
+}
+
+#[test]
+fn an_index_that_is_first_read_after_a_write_is_in_quarantine_too() {
+    let mut fixture = Fixture::new();
+    fixture.write("a");
+    fixture.pass(1);
+    assert_eq!(fixture.fill("open", &fixture.index_partition("open")), quarantined());
+    fixture.pass(5);
+    assert_eq!(fixture.fill("open", &fixture.index_partition("open")), Completion::Stored);
+}
+
+// Who waits for whom.
+
+#[test]
+fn ten_thousand_readers_of_a_page_make_one_fetch() {
+    let mut fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.fill("q", &scope);
+    fixture.pass(400);
+    let permit = fixture.lead("q", &scope);
+    let waiting: Vec<_> = (0..10_000).map(|_| fixture.join("q", &scope)).collect();
+    permit.complete(page("q"), fixture.now);
+    let landed = |joiner| matches!(outcome(joiner), Some(JoinOutcome::Landed(found)) if found == page("q"));
+    assert!(waiting.into_iter().all(landed));
+    assert_eq!(fixture.table.page_stats().leads, 2);
+}
+
+#[test]
+fn a_reader_does_not_join_a_fetch_that_was_sent_before_a_write() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let old = fixture.lead("q", &scope);
+    fixture.write("a");
+    let new = fixture.lead("q", &scope);
+    old.complete(page("old"), fixture.now);
+    let waiting = fixture.join("q", &scope);
+    assert_eq!(new.complete(page("new"), fixture.now), Completion::Stored);
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Landed(found)) if found == page("new")));
+}
+
+#[test]
+fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_voids_nothing() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.fill("other", &scope);
+    let failure = Failure::from(ApiError::new(ErrorCode::ServiceUnavailable, "Later."));
+    let permit = fixture.lead("q", &scope);
+    let waiting = fixture.join("q", &scope);
+    permit.fail(failure.clone());
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Failed(heard)) if *heard == failure));
+    let permit = fixture.lead("q", &scope);
+    let waiting = fixture.join("q", &scope);
+    drop(permit);
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Failed(heard)) if heard.status == 503));
+    assert!(fixture.hit("other").is_some());
+}
+
+#[test]
+fn only_so_many_pages_of_a_table_are_fetched_at_once() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let mut under_way: Vec<_> = (0..64).map(|number| fixture.lead(&number.to_string(), &scope)).collect();
+    for permit in &mut under_way {
+        assert!(poll(pin!(permit.wait_for_room())).is_some());
+    }
+    let mut next = fixture.lead("next", &scope);
+    {
+        let mut waiting = pin!(next.wait_for_room());
+        assert!(poll(waiting.as_mut()).is_none());
+        under_way.pop();
+        assert!(poll(waiting).is_some());
+    }
+    let elsewhere = fixture.items.table("Customers");
+    let address = elsewhere.address(b"q");
+    let PageTurn::Lead(mut other) = fixture.pages.read(&address, &scope, &fixture.policy, fixture.now) else {
+        panic!("expected to lead");
+    };
+    assert!(poll(pin!(other.wait_for_room())).is_some(), "tables do not wait for each other");
+}
+
+// What strong readers have seen.
+
+#[test]
+fn a_strong_read_that_contradicts_a_page_voids_it() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.fill("q", &scope);
+    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("q"), fixture.now);
+    assert!(fixture.hit("q").is_some());
+    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("newer"), fixture.now);
+    assert!(fixture.hit("q").is_none());
+    assert_eq!(fixture.table.page_stats().stale_observed, 1);
+    assert_eq!(fixture.lead("q", &scope).consistency(), Consistency::Strong);
+}
+
+#[test]
+fn a_fetch_that_contradicts_what_a_strong_read_saw_is_not_stored_nor_given_to_later_readers() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let permit = fixture.lead("q", &scope);
+    let early = fixture.join("q", &scope);
+    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("newer"), fixture.now);
+    let late = fixture.join("q", &scope);
+    let completion = permit.complete(page("older"), fixture.now);
+    assert_eq!(completion, Completion::NotStored(PageRefusal::Conflict));
+    assert!(matches!(outcome(early), Some(JoinOutcome::Landed(_))));
+    assert!(matches!(outcome(late), Some(JoinOutcome::LookAgain)));
+}
+
+// What is kept.
+
+#[test]
+fn a_page_of_a_scan_is_kept_when_it_is_asked_for_again() {
+    let mut fixture = Fixture::new();
+    let refused = Completion::NotStored(PageRefusal::ScanAdmission);
+    assert_eq!(fixture.fill("scan", &PageScope::table()), refused);
+    assert_eq!(fixture.fill("scan", &PageScope::table()), Completion::Stored);
+    assert_eq!(fixture.fill("index", &fixture.index_scan()), refused);
+    fixture.pass(400);
+    assert_eq!(fixture.fill("index", &fixture.index_scan()), refused);
+    fixture.policy.scan_admission = ScanAdmission::Never;
+    assert_eq!(fixture.fill("index", &fixture.index_scan()), refused);
+    fixture.policy.scan_admission = ScanAdmission::First;
+    assert_eq!(fixture.fill("another", &fixture.index_scan()), Completion::Stored);
+}
+
+#[test]
+fn a_scan_that_two_ask_for_at_once_is_kept() {
+    let fixture = Fixture::new();
+    let permit = fixture.lead("scan", &PageScope::table());
+    let _waiting = fixture.join("scan", &PageScope::table());
+    assert_eq!(permit.complete(page("scan"), fixture.now), Completion::Stored);
+}
+
+#[test]
+fn pages_that_the_policy_does_not_want_are_answered_and_not_kept() {
+    let mut fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.policy.page_bytes_max = 10;
+    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageRefusal::Size));
+    fixture.policy = PagePolicy { ttl: Some(Duration::ZERO), ..POLICY };
+    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageRefusal::Policy));
+}
+
+#[test]
+fn the_budget_is_never_passed_whatever_comes_in() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let bytes_max = fixture.pages.stats().bytes_max;
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..3 {
+        for number in 0..3_000 {
+            let page = Page::new(vec![b'x'; 1 << random.u32(4..20)].into());
+            let _ = fixture.lead(&format!("{round} {number}"), &scope).complete(page, fixture.now);
+            let bytes = fixture.pages.stats().bytes;
+            assert!(bytes <= bytes_max, "{bytes} of {bytes_max} bytes");
+        }
+        // Used keys are written again and again: moka once stopped evicting under this.
+        for number in 0..3_000 {
+            fixture.write("a");
+            let page = Page::new(vec![b'x'; 5_000].into());
+            let _ = fixture.lead(&format!("again {}", number % 100), &scope).complete(page, fixture.now);
+        }
+    }
+    let stats = fixture.pages.stats();
+    assert!(stats.bytes <= bytes_max && stats.evictions > 0);
+}
+
+#[test]
+fn dead_and_expired_pages_are_reclaimed_and_give_their_bytes_back() {
+    let mut fixture = Fixture::new();
+    for number in 0..100 {
+        fixture.fill(&number.to_string(), &fixture.partition(if number < 50 { "a" } else { "b" }));
+    }
+    fixture.write("a");
+    fixture.pages.sweep(fixture.now);
+    let stats = fixture.pages.stats();
+    assert_eq!((stats.expired, stats.entries), (50, 50));
+    fixture.pass(400);
+    fixture.pages.sweep(fixture.now);
+    assert_eq!(fixture.pages.stats().expired, 100);
+}
+
+#[test]
+fn another_budget_begins_empty() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.fill("q", &scope);
+    fixture.pages.set_max_bytes(16 << 20);
+    assert!(fixture.hit("q").is_some());
+    fixture.pages.set_max_bytes(8 << 20);
+    assert!(fixture.hit("q").is_none());
+    assert_eq!(fixture.fill("q", &scope), Completion::Stored);
+}
+
+#[test]
+fn a_page_that_the_store_forgot_is_fetched_anew() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    fixture.fill("q", &scope);
+    fixture.pages.store.evict(fixture.table.address(b"q").hash());
+    assert!(fixture.hit("q").is_none());
+    assert_eq!(fixture.fill("q", &scope), Completion::Stored);
+}

@@ -1,0 +1,98 @@
+//! The words of all scopes: what a fetch captures, what a write bumps, and what lags behind.
+
+use super::super::table::CachedTable;
+use super::super::words::{Stripe, Words};
+use super::scope::{CachedIndex, Extent, IndexWord, PageScope};
+
+/// What a fetch of a page captures before it is sent. Equal versions mean that nothing happened between them that could
+/// have changed the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageVersion {
+    pub(super) table: u64,
+    pub(super) scope: u64,
+    /// The word of the whole index; 0 for pages of tables.
+    pub(super) index: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct PageWords {
+    partitions: Words,
+    index_partitions: Box<[IndexWord]>,
+}
+
+impl PageWords {
+    pub(super) fn new(partition_stripes: usize, index_partition_stripes: usize) -> Self {
+        let index_stripes = index_partition_stripes.next_power_of_two();
+        Self {
+            partitions: Words::new(partition_stripes),
+            index_partitions: (0..index_stripes).map(|_| IndexWord::default()).collect(),
+        }
+    }
+
+    /// Must be called before the page is asked of the upstream.
+    pub(super) fn version(&self, table: &CachedTable, scope: &PageScope) -> PageVersion {
+        let (scope, index) = match &scope.0 {
+            Extent::Partition(hash) => (self.partitions.load(self.partitions.stripe(*hash)), 0),
+            Extent::Table => (table.pages.scan_word(), 0),
+            Extent::IndexPartition(index, hash) => (self.index_partition(*hash).load(), index.whole.load()),
+            Extent::Index(index) => (index.scan.load(), index.whole.load()),
+        };
+        PageVersion { table: table.word(), scope, index }
+    }
+
+    pub(super) fn stripe(&self, partition_hash: u64) -> Stripe {
+        self.partitions.stripe(partition_hash)
+    }
+
+    pub(super) fn index_partition(&self, hash: u64) -> &IndexWord {
+        &self.index_partitions[hash as usize & (self.index_partitions.len() - 1)]
+    }
+
+    /// Voids the pages of a scope and no others: something was seen that contradicts them.
+    pub(super) fn bump(&self, table: &CachedTable, scope: &PageScope) {
+        match &scope.0 {
+            Extent::Partition(hash) => self.partitions.bump(self.partitions.stripe(*hash)),
+            Extent::Table => table.pages.bump_scan(),
+            Extent::IndexPartition(_, hash) => self.index_partition(*hash).bump(),
+            Extent::Index(index) => index.scan.bump(),
+        }
+    }
+
+    pub(super) fn bump_partition(&self, stripe: Stripe) {
+        self.partitions.bump(stripe);
+    }
+
+    pub(super) fn touch_partition(&self, stripe: Stripe, seconds: u64) {
+        self.partitions.touch(stripe, seconds);
+    }
+
+    /// Notes that a page of a table was strongly seen: a replica that lags might not have it yet.
+    pub(super) fn touch(&self, table: &CachedTable, scope: &PageScope, seconds: u64) {
+        match &scope.0 {
+            Extent::Partition(hash) => self.partitions.touch(self.stripe(*hash), seconds),
+            Extent::Table => table.pages.touch(seconds),
+            Extent::IndexPartition(..) | Extent::Index(_) => {}
+        }
+    }
+
+    /// True if an eventually consistent read of a table, sent now, might miss what this node wrote or saw.
+    pub(super) fn is_touched(&self, table: &CachedTable, scope: &PageScope, seconds: u64) -> bool {
+        let is_scope_touched = match &scope.0 {
+            Extent::Partition(hash) => self.partitions.is_touched(self.stripe(*hash), seconds),
+            Extent::Table => table.pages.is_touched(seconds),
+            Extent::IndexPartition(..) | Extent::Index(_) => false,
+        };
+        is_scope_touched || table.is_touched(seconds)
+    }
+
+    /// When a global index was last written to, as far as a page of that scope may show it: milliseconds since the cache
+    /// was made, rounded up.
+    pub(super) fn written_ms(&self, index: &CachedIndex, scope: &PageScope) -> u64 {
+        let scope_written_ms = match &scope.0 {
+            Extent::IndexPartition(_, hash) => self.index_partition(*hash).written_ms(),
+            Extent::Index(index) => index.scan.written_ms(),
+            Extent::Partition(_) | Extent::Table => 0,
+        };
+        scope_written_ms.max(index.whole.written_ms())
+    }
+}
