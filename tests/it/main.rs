@@ -12,4 +12,5 @@ mod expiry;
 mod history;
 mod passing;
 mod reads;
+mod resets;
 mod transactions;

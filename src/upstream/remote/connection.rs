@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -225,9 +226,13 @@ impl Connection {
         let responding = self.sender.send_request(request);
         let mut responding = std::pin::pin!(async {
             let (head, body) = responding.await.map_err(|error| fault_of(&error))?.into_parts();
+            // One that says so in its head is not waited for.
+            if body.size_hint().lower() > ANSWER_BYTES_MAX as u64 {
+                return Err(too_large());
+            }
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    return Fault::Strange("the answer is larger than 25 MiB".to_owned());
+                    return too_large();
                 }
                 match error.downcast::<hyper::Error>() {
                     Ok(error) => fault_of(&error),
@@ -256,6 +261,10 @@ impl Connection {
     fn drive(&mut self, context: &mut Context<'_>) {
         self.ended = self.ended || Pin::new(&mut self.driver).poll(context).is_ready();
     }
+}
+
+fn too_large() -> Fault {
+    Fault::Strange("the answer is larger than 25 MiB".to_owned())
 }
 
 fn fault_of(error: &hyper::Error) -> Fault {

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod budget;
+mod clock;
 mod connection;
 mod credentials;
 mod endpoints;
@@ -14,10 +15,11 @@ mod pool;
 mod reply;
 mod sign;
 mod stats;
+#[cfg(test)]
+mod tests;
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body_util::Full;
@@ -32,6 +34,7 @@ use crate::model::Operation;
 use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use breaker::{Breaker, Turned, Verdict};
 use budget::RetryBudget;
+use clock::UpstreamClock;
 use connection::{Connect, Dialer, Fault};
 use credentials::Keyring;
 use endpoints::Endpoints;
@@ -47,9 +50,6 @@ pub use stats::{Outcome, RemoteStats};
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
-
-/// A clock that is off by less than this is not what a refused signature is about.
-const SKEW_MIN: Duration = Duration::from_secs(60);
 
 /// How often idle connections are looked after.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -131,8 +131,7 @@ pub struct Remote {
     gate: Gate,
     budget: RetryBudget,
     counts: Counts,
-    /// Seconds to add to this machine's clock to have the upstream's.
-    skew_seconds: AtomicI64,
+    clock: UpstreamClock,
     unreached: Mutex<Option<String>>,
     settings: Settings,
 }
@@ -197,7 +196,7 @@ impl Remote {
             gate: Gate::new(settings.concurrency_max),
             budget: RetryBudget::new(),
             counts: Counts::default(),
-            skew_seconds: AtomicI64::new(0),
+            clock: UpstreamClock::new(),
             unreached: Mutex::new(Some("the upstream has not answered yet".to_owned())),
             settings,
         })
@@ -391,7 +390,9 @@ impl Remote {
         let reply = self.attempt(host, call).await?;
         let error_type = reply.error_type();
         match error_type.as_deref() {
-            Some(name) if CLOCK_ERRORS.contains(&name) && self.learn_clock(&reply) => {
+            Some(name)
+                if CLOCK_ERRORS.contains(&name) && reply.date.is_some_and(|date| self.clock.learn(date)) =>
+            {
                 self.counts.resigned.add_one();
                 self.attempt(host, call).await
             }
@@ -468,7 +469,7 @@ impl Remote {
     fn signed(&self, host: &Host, call: &Call<'_>) -> Result<http::Request<Full<bytes::Bytes>>, String> {
         let credentials = self.keyring.current()?;
         let signable = Signable { host: &host.authority, target: &call.target, body: &call.request.body };
-        let signature = self.signer.sign(&signable, &credentials, self.upstream_time());
+        let signature = self.signer.sign(&signable, &credentials, self.clock.now());
         let value = |text: String| HeaderValue::try_from(text).map_err(|_| "credentials of a strange form");
         let mut request = http::Request::new(Full::new(call.request.body.clone()));
         *request.method_mut() = Method::POST;
@@ -489,36 +490,6 @@ impl Remote {
             headers.insert(TOKEN, value(token.clone())?);
         }
         Ok(request)
-    }
-
-    /// The time by the upstream's clock, as far as it is known.
-    fn upstream_time(&self) -> SystemTime {
-        let skew = self.skew_seconds.load(Ordering::Relaxed);
-        let (now, distance) = (SystemTime::now(), Duration::from_secs(skew.unsigned_abs()));
-        let shifted = if skew >= 0 { now.checked_add(distance) } else { now.checked_sub(distance) };
-        shifted.unwrap_or(now)
-    }
-
-    /// Takes over the clock of a reply; false when it was known, so that a new signature would not help.
-    fn learn_clock(&self, reply: &Reply) -> bool {
-        let Some(date) = reply.date else { return false };
-        let known = self.upstream_time();
-        let off = date.duration_since(known).or_else(|_| known.duration_since(date)).unwrap_or_default();
-        if off < SKEW_MIN {
-            return false;
-        }
-        let seconds = |from: SystemTime, to: SystemTime| {
-            let seconds = to.duration_since(from).map_or(0, |distance| distance.as_secs());
-            i64::try_from(seconds).unwrap_or(0)
-        };
-        let now = SystemTime::now();
-        let skew = seconds(now, date) - seconds(date, now);
-        self.skew_seconds.store(skew, Ordering::Relaxed);
-        tracing::warn!(
-            skew_seconds = skew,
-            "This machine's clock differs from the upstream's, which is used to sign."
-        );
-        true
     }
 }
 
