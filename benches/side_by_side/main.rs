@@ -1,6 +1,6 @@
 //! Nearside beside the floor, in one run: requests per second, server CPU per request, p50 and p99.
 //!
-//! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `scan` and `memory`,
+//! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `scan`, `proxy`, `sign` and `memory`,
 //! and without any all are measured. The floor is a bare hyper server that reads the same requests and answers the same
 //! bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate, each ratio is of
 //! two neighbouring rounds, and every figure is the median over the rounds: another process that takes the processor for a
@@ -11,7 +11,10 @@ mod load;
 mod process;
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use nearside::upstream::remote::{Credentials, Signable, Signer};
 
 use load::{Load, Measured, Numbered};
 use process::Server;
@@ -26,7 +29,7 @@ const HOT_ITEMS: usize = 1000;
 /// How many items the memory figure caches.
 const MEMORY_ITEMS: usize = 1_000_000;
 /// What can be measured.
-const PARTS: [&str; 6] = ["put", "strong", "hit", "miss", "scan", "memory"];
+const PARTS: [&str; 8] = ["put", "strong", "hit", "miss", "scan", "proxy", "sign", "memory"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -71,6 +74,8 @@ async fn run(duration: Duration, parts: &[&str]) {
                 load::fill(nearside.address, "Big", 100_000).await;
                 scan_beside(&nearside, &load, &strong).await;
             }
+            "proxy" => proxy(duration).await,
+            "sign" => sign(),
             _ => fill_memory().await,
         }
     }
@@ -82,6 +87,53 @@ async fn misses(load: &Load) {
     let server = Server::nearside(&["--in-memory", "--config", &config]).await;
     load::fill(server.address, "Cold", ITEMS).await;
     compare(&server, load, "GetItem, miss", Rc::new(|n| load::get_item("Cold", n % ITEMS, false))).await;
+}
+
+/// What a proxy before a remote upstream adds to a miss and to a write, call by call over one connection.
+async fn proxy(duration: Duration) {
+    let load = Load { connections: 1, duration };
+    let uncached = config_file("uncached", "[cache]\nitem_ttl = \"0s\"\n");
+    let upstream = Server::nearside(&["--in-memory", "--config", &uncached]).await;
+    let small = config_file("small", "[cache]\nmax_bytes = \"4MiB\"\n");
+    let url = format!("http://{}", upstream.address);
+    let proxy = Server::nearside(&["--upstream", &url, "--config", &small]).await;
+    load::fill(upstream.address, "Far", ITEMS).await;
+    let requests: [(&str, Numbered); 2] = [
+        ("GetItem, miss", Rc::new(|n| load::get_item("Far", n % ITEMS, false))),
+        ("PutItem", Rc::new(|n| load::put_item("Far", n % ITEMS))),
+    ];
+    for (title, request) in requests {
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let straight = load.run(&upstream, &request).await;
+            let through = load.run(&proxy, &request).await;
+            rounds.push((straight, through));
+        }
+        print_rows(&format!("{title}: straight"), &format!("{title}: through"), &rounds);
+        let added = median(rounds.iter().map(|(straight, through)| through.p50_us - straight.p50_us));
+        println!("the proxy adds {added:.0} µs at p50");
+    }
+}
+
+/// What a signature costs with the day's key at hand.
+fn sign() {
+    const SIGNATURES: u32 = 100_000;
+    let signer = Signer::new("us-east-1");
+    let credentials = Arc::new(Credentials::placeholder());
+    let body = vec![b'x'; 200];
+    let request = Signable {
+        host: "dynamodb.us-east-1.amazonaws.com",
+        target: "DynamoDB_20120810.GetItem",
+        body: &body,
+    };
+    let rounds = (0..ROUNDS).map(|_| {
+        let begun = Instant::now();
+        for _ in 0..SIGNATURES {
+            std::hint::black_box(signer.sign(&request, &credentials, SystemTime::now()));
+        }
+        begun.elapsed().as_secs_f64() * 1e6 / f64::from(SIGNATURES)
+    });
+    println!("a signature of a request of 200 bytes: {:.2} µs", median(rounds));
 }
 
 fn config_file(name: &str, text: &str) -> String {

@@ -41,11 +41,12 @@ use endpoints::Endpoints;
 use gate::Gate;
 use pool::{Freshness, Pool};
 use reply::Reply;
-use sign::{CONTENT_TYPE, Signable, Signer};
+use sign::CONTENT_TYPE;
 use stats::Counts;
 
 pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
+pub use sign::{Signable, Signature, Signer};
 pub use stats::{Outcome, RemoteStats};
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.

@@ -20,26 +20,26 @@ pub(super) const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What is signed, apart from the credentials and the time.
-pub(super) struct Signable<'a> {
+pub struct Signable<'a> {
     /// The `Host` header as it is sent.
-    pub(super) host: &'a str,
+    pub host: &'a str,
     /// The `X-Amz-Target` header as it is sent.
-    pub(super) target: &'a str,
+    pub target: &'a str,
     /// The body.
-    pub(super) body: &'a [u8],
+    pub body: &'a [u8],
 }
 
 /// The headers that make a request a signed one. The session token, if there is one, must be sent beside them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Signature {
+pub struct Signature {
     /// `X-Amz-Date`.
-    pub(super) date: String,
+    pub date: String,
     /// `Authorization`.
-    pub(super) authorization: String,
+    pub authorization: String,
 }
 
 /// Signs requests to one region.
-pub(super) struct Signer {
+pub struct Signer {
     region: String,
     day_key: ArcSwapOption<DayKey>,
 }
@@ -54,12 +54,13 @@ struct DayKey {
 }
 
 impl Signer {
-    pub(super) fn new(region: &str) -> Self {
+    /// A signer for that region.
+    pub fn new(region: &str) -> Self {
         Self { region: region.to_owned(), day_key: ArcSwapOption::empty() }
     }
 
     /// Signs a request as of `time`.
-    pub(super) fn sign(
+    pub fn sign(
         &self,
         request: &Signable<'_>,
         credentials: &Arc<Credentials>,
