@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{ApiError, Item};
 use crate::wire::Json;
-use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::attribute::{Reader, item_from_json, read_item, write_item};
 use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_string;
 use crate::wire::keys::{self, KeySource};
@@ -127,7 +127,8 @@ fn parse_reads<'b, 'a>(body: &'b Json<'a>) -> Result<Vec<ReadRequest<'b, 'a>>, A
         refuse_mixture(json, &["ProjectionExpression"], &["AttributesToGet"])?;
         let selection = Selection::parse(json)?;
         let keys = required(json, "Keys")?.elements().unwrap_or_default();
-        let keys = keys.iter().map(item_from_json).collect::<Result<Vec<Item>, ApiError>>()?;
+        let keys =
+            keys.iter().map(|key| read_item(key, Reader::Newer)).collect::<Result<Vec<Item>, ApiError>>()?;
         refuse_repeated(&keys)?;
         count += keys.len();
         if count > READS_MAX {

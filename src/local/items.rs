@@ -9,7 +9,7 @@ use crate::model::expr::{Bindings, Condition, Context, Paths, Update};
 use crate::model::partiql::Columns;
 use crate::model::schema::IndexKind;
 use crate::model::{ApiError, Item};
-use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::attribute::{Reader, read_item, write_item};
 use crate::wire::expressions::{Placeholders, refuse_mixture};
 use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, legacy};
@@ -26,7 +26,7 @@ impl Local {
     /// Reads one item.
     pub(crate) fn get_item(&self, body: &Json<'_>) -> Handled {
         refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
-        let attributes = item_from_json(required(body, "Key")?)?;
+        let attributes = read_item(required(body, "Key")?, Reader::Newer)?;
         let selection = Selection::parse(body)?;
         let table_name = table_name(body)?;
         let table = self.catalog.table(table_name)?;
@@ -53,7 +53,7 @@ impl Local {
     pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
         let (item, returned) = detected(|| {
             refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
-            Ok((item_from_json(required(body, "Item")?)?, Returned::of_replaced(body)?))
+            Ok((read_item(required(body, "Item")?, Reader::NewerWrite)?, Returned::of_replaced(body)?))
         })?;
         let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
         let condition = detected(|| parse_condition(body))?;
@@ -65,7 +65,7 @@ impl Local {
     pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
         let (write, returned) = detected(|| {
             refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
-            let action = Action::Delete { key: item_from_json(required(body, "Key")?)? };
+            let action = Action::Delete { key: read_item(required(body, "Key")?, Reader::NewerWrite)? };
             let returned = Returned::of_replaced(body)?;
             let condition = parse_condition(body)?;
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
@@ -78,12 +78,13 @@ impl Local {
         let (write, returned) = detected(|| {
             let expressions = ["UpdateExpression", "ConditionExpression"];
             refuse_mixture(body, &expressions, &["AttributeUpdates", "Expected"])?;
-            let key = item_from_json(required(body, "Key")?)?;
+            let key = read_item(required(body, "Key")?, Reader::NewerWrite)?;
             let (change, condition) = parse_update(body)?;
             let returned = Returned::of_updated(body, change.as_ref());
             let action = Action::Update { key, change };
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
         })?;
+        write.check_statement_size()?;
         self.write_item(body, write, returned).await
     }
 
@@ -151,7 +152,7 @@ impl Selection {
 
     /// What the `ProjectionExpression` of `body` asks for, without a look at legacy parameters.
     pub(super) fn of_expression(body: &Json<'_>) -> Result<Self, ApiError> {
-        let placeholders = Placeholders::parse(body)?;
+        let placeholders = Placeholders::parse(body, Reader::Older)?;
         let mut bindings = placeholders.bindings();
         let expression = body.get("ProjectionExpression").and_then(Json::text);
         let paths = expression.map(|text| Paths::parse_projection(text, &mut bindings)).transpose()?;
@@ -251,12 +252,12 @@ fn parse_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
     if let Some(condition) = legacy::expected(body)? {
         return Ok(Some(condition));
     }
-    expression_condition(body)
+    expression_condition(body, Reader::NewerWrite)
 }
 
 /// The `ConditionExpression` of a write that has no other expression.
-pub(super) fn expression_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    let placeholders = Placeholders::parse(body)?;
+pub(super) fn expression_condition(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
+    let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let condition = condition_expression(body, &mut bindings)?;
     bindings.finish()?;
@@ -272,15 +273,16 @@ fn condition_expression(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<
 fn parse_update(body: &Json<'_>) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
     let legacy_update = legacy::attribute_updates(body)?;
     let legacy_condition = legacy::expected(body)?;
-    let (change, condition) = expression_update(body)?;
+    let (change, condition) = expression_update(body, Reader::NewerWrite)?;
     Ok((change.or(legacy_update.map(ItemChange::Legacy)), condition.or(legacy_condition)))
 }
 
 /// The `UpdateExpression` and the `ConditionExpression` of an update.
 pub(super) fn expression_update(
     body: &Json<'_>,
+    reader: Reader,
 ) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
-    let placeholders = Placeholders::parse(body)?;
+    let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let text = body.get("UpdateExpression").and_then(Json::text);
     let update = text.map(|text| Update::parse(text, &mut bindings)).transpose()?;
@@ -522,6 +524,35 @@ mod tests {
         assert_eq!(
             backend.invalid(UpdateItem, grow).await,
             "Item size to update has exceeded the maximum allowed size"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_update_is_limited_by_its_statement_too_and_a_legacy_one_is_not() {
+        let backend = Backend::with_tables().await;
+        let set = |bytes: usize| update("SET b = :b", json!({":b": {"S": "x".repeat(bytes)}}), json!({}));
+        let most = 400 * 1024 - 3 - 19 - 1;
+        backend.ok(UpdateItem, set(most)).await;
+        assert_eq!(
+            backend.invalid(UpdateItem, set(most + 1)).await,
+            "Item size to update has exceeded the maximum allowed size"
+        );
+        let key_bytes = 1 + key()["a"]["S"].as_str().unwrap().len();
+        let value = json!({"S": "x".repeat(400 * 1024 - key_bytes - 1)});
+        backend.ok(UpdateItem, on_key(json!({"AttributeUpdates": {"b": {"Value": value}}}))).await;
+    }
+
+    #[tokio::test]
+    async fn a_null_that_is_false_is_null_to_writes_of_one_item_only() {
+        let backend = Backend::with_tables().await;
+        let null = json!({"NULL": false});
+        backend.ok(PutItem, put(item(json!({"b": {"L": [null]}})), json!({}))).await;
+        assert_eq!(backend.get("hash", key()).await["b"], json!({"L": [{"NULL": true}]}));
+        backend.ok(UpdateItem, update("SET c = :c", json!({":c": null}), json!({}))).await;
+        assert_eq!(backend.get("hash", key()).await["c"], json!({"NULL": true}));
+        let batch = json!({"RequestItems": {"hash": [{"PutRequest": {"Item": item(json!({"b": null}))}}]}});
+        assert!(
+            backend.invalid(crate::model::Operation::BatchWriteItem, batch).await.contains("value of true")
         );
     }
 

@@ -22,6 +22,8 @@ use super::streams::{Actor, Change};
 
 /// The most bytes that an item may have.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// The words for an update that exceeds it.
+const UPDATE_TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
 
 /// Why a write may not be carried out.
 #[derive(Debug)]
@@ -330,6 +332,22 @@ impl ItemWrite {
         self.judge_at(key, table, reads)
     }
 
+    /// Refuses an update whose statement is too large by itself, as the service does outside of transactions, before it looks
+    /// at any item.
+    ///
+    /// # Errors
+    /// The same words as for an item that an update makes too large.
+    pub(crate) fn check_statement_size(&self) -> Result<(), ApiError> {
+        match &self.action {
+            Action::Update { change: Some(ItemChange::Expression(update)), .. }
+                if update.statement_bytes() > ITEM_BYTES_MAX =>
+            {
+                Err(ApiError::validation(UPDATE_TOO_LARGE))
+            }
+            Action::Update { .. } | Action::Put { .. } | Action::Delete { .. } => Ok(()),
+        }
+    }
+
     /// The key of the item that it writes.
     ///
     /// # Errors
@@ -456,8 +474,7 @@ impl Action {
                         return Ok(None);
                     }
                 }
-                let refusal = "Item size to update has exceeded the maximum allowed size";
-                Ok(Some(NewItem::encoded(item, refusal)?))
+                Ok(Some(NewItem::encoded(item, UPDATE_TOO_LARGE)?))
             }
         }
     }

@@ -25,23 +25,50 @@ const NAME_BYTES_MAX: usize = 65535;
 /// The types in the order in which the service looks at a value that claims several.
 const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "NULL", "BS", "NS", "SS", "L", "M"];
 
-/// Decodes `{"S":"…"}`.
+/// Which of the service's readers of values an operation runs. They word faults differently, and let different ones pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Of BatchWriteItem, Scan, transactions and PartiQL.
+    Older,
+    /// Of GetItem, BatchGetItem and Query.
+    Newer,
+    /// Of PutItem, UpdateItem and DeleteItem: the newer one, to which `{"NULL": false}` is null as well.
+    NewerWrite,
+}
+
+/// Decodes `{"S":"…"}` as the older reader does.
 ///
 /// # Errors
 /// The service's own.
 pub fn value_from_json(json: &Json<'_>) -> Result<AttributeValue, ApiError> {
-    decode_value(json, 1)
+    read_value(json, Reader::Older)
+}
+
+/// Decodes `{"id":{"S":"…"}, …}` as the older reader does.
+///
+/// # Errors
+/// The service's own.
+pub fn item_from_json(json: &Json<'_>) -> Result<Item, ApiError> {
+    read_item(json, Reader::Older)
+}
+
+/// Decodes `{"S":"…"}`.
+///
+/// # Errors
+/// The service's own, in that reader's words.
+pub fn read_value(json: &Json<'_>, reader: Reader) -> Result<AttributeValue, ApiError> {
+    decode_value(json, 1, reader)
 }
 
 /// Decodes `{"id":{"S":"…"}, …}`.
 ///
 /// # Errors
-/// The service's own.
-pub fn item_from_json(json: &Json<'_>) -> Result<Item, ApiError> {
+/// The service's own, in that reader's words.
+pub fn read_item(json: &Json<'_>, reader: Reader) -> Result<Item, ApiError> {
     let members = json.members().ok_or_else(wrong_type)?;
     check_names(members)?;
     // Too deep a value anywhere in an item is told before any other fault of its values.
-    decode_members(members, 1).map_err(|error| if is_too_deep(json, 0) { too_deep() } else { error })
+    decode_members(members, 1, reader).map_err(|error| if is_too_deep(json, 0) { too_deep() } else { error })
 }
 
 /// Appends a value as JSON, numbers in normal form.
@@ -125,8 +152,11 @@ pub fn check_name(name: &str) -> Result<(), ApiError> {
     }
 }
 
-fn decode_members(members: &Members<'_>, level: usize) -> Result<Item, ApiError> {
-    members.iter().map(|(name, value)| Ok((name.clone().into_owned(), decode_value(value, level)?))).collect()
+fn decode_members(members: &Members<'_>, level: usize, reader: Reader) -> Result<Item, ApiError> {
+    members
+        .iter()
+        .map(|(name, value)| Ok((name.clone().into_owned(), decode_value(value, level, reader)?)))
+        .collect()
 }
 
 fn too_deep() -> ApiError {
@@ -147,7 +177,7 @@ fn is_too_deep(collection: &Json<'_>, level: usize) -> bool {
     values.any(is_value_too_deep)
 }
 
-fn decode_value(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+fn decode_value(json: &Json<'_>, level: usize, reader: Reader) -> Result<AttributeValue, ApiError> {
     if level > LEVELS_MAX {
         return Err(too_deep());
     }
@@ -156,20 +186,20 @@ fn decode_value(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiErro
         && !matches!(content, Json::Null)
         && TYPES.contains(&name.as_ref())
     {
-        return decode_content(name, content, level);
+        return decode_content(name, content, level, reader);
     }
-    decode_irregular(json, level)
+    decode_irregular(json, level, reader)
 }
 
 /// Decodes what is not simply one type with its content: members that do not count, no type, several.
-fn decode_irregular(json: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+fn decode_irregular(json: &Json<'_>, level: usize, reader: Reader) -> Result<AttributeValue, ApiError> {
     let mut only = None;
     let mut several = false;
     // Faults inside the contents come before the complaint that there are several.
     for name in TYPES {
         if let Some(content) = json.get(name) {
             several |= only.is_some();
-            only = Some(decode_content(name, content, level)?);
+            only = Some(decode_content(name, content, level, reader)?);
         }
     }
     match only {
@@ -183,34 +213,40 @@ fn decode_irregular(json: &Json<'_>, level: usize) -> Result<AttributeValue, Api
     }
 }
 
-fn decode_content(name: &str, content: &Json<'_>, level: usize) -> Result<AttributeValue, ApiError> {
+fn decode_content(
+    name: &str,
+    content: &Json<'_>,
+    level: usize,
+    reader: Reader,
+) -> Result<AttributeValue, ApiError> {
     Ok(match name {
         "S" => AttributeValue::S(content.text().ok_or_else(wrong_type)?.to_owned()),
-        "N" => AttributeValue::N(decode_number(content)?),
+        "N" => AttributeValue::N(decode_number(content, reader)?),
         "B" => AttributeValue::B(decode_binary(content)?),
         "BOOL" => AttributeValue::Bool(content.boolean().ok_or_else(wrong_type)?),
         "NULL" => match content.boolean().ok_or_else(wrong_type)? {
             true => AttributeValue::Null,
+            false if reader == Reader::NewerWrite => AttributeValue::Null,
             false => return Err(invalid_values("Null attribute value types must have the value of true")),
         },
         "M" => {
             let members = content.members().ok_or_else(wrong_type)?;
             check_names(members)?;
-            AttributeValue::M(decode_members(members, level + 1)?)
+            AttributeValue::M(decode_members(members, level + 1, reader)?)
         }
         "L" => {
             let elements = content.elements().ok_or_else(wrong_type)?.iter();
             AttributeValue::L(
-                elements.map(|element| decode_value(element, level + 1)).collect::<Result<_, _>>()?,
+                elements.map(|element| decode_value(element, level + 1, reader)).collect::<Result<_, _>>()?,
             )
         }
-        "SS" => AttributeValue::Ss(decode_string_set(content)?),
-        "NS" => AttributeValue::Ns(decode_number_set(content)?),
-        _ => AttributeValue::Bs(decode_binary_set(content)?),
+        "SS" => AttributeValue::Ss(decode_string_set(content, reader)?),
+        "NS" => AttributeValue::Ns(decode_number_set(content, reader)?),
+        _ => AttributeValue::Bs(decode_binary_set(content, reader)?),
     })
 }
 
-fn decode_string_set(content: &Json<'_>) -> Result<Vec<String>, ApiError> {
+fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, ApiError> {
     let elements = content.elements().ok_or_else(wrong_type)?;
     if elements.is_empty() {
         return Err(invalid_values("An string set  may not be empty"));
@@ -220,33 +256,50 @@ fn decode_string_set(content: &Json<'_>) -> Result<Vec<String>, ApiError> {
         .map(|element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))
         .collect::<Result<_, ApiError>>()?;
     if has_duplicates(&set) {
-        return Err(invalid_values(&format!("Input collection [{}] contains duplicates.", set.join(", "))));
+        let members = match reader {
+            Reader::Older => set.join(", "),
+            Reader::Newer | Reader::NewerWrite => {
+                let quoted =
+                    |member: &String| serde_json::to_string(member).expect("a string is always JSON");
+                in_order_of_search(set).iter().map(quoted).collect::<Vec<_>>().join(", ")
+            }
+        };
+        return Err(invalid_values(&format!("Input collection [{members}] contains duplicates.")));
     }
     Ok(set)
 }
 
-fn decode_number_set(content: &Json<'_>) -> Result<Vec<Number>, ApiError> {
+fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, ApiError> {
     let elements = content.elements().ok_or_else(wrong_type)?;
     if elements.is_empty() {
         return Err(invalid_values("An number set  may not be empty"));
     }
-    let set: Vec<Number> = elements.iter().map(decode_number).collect::<Result<_, _>>()?;
+    let set: Vec<Number> =
+        elements.iter().map(|element| decode_number(element, reader)).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
-        return Err(ApiError::validation("Input collection contains duplicates"));
+        return Err(match reader {
+            Reader::Older => ApiError::validation("Input collection contains duplicates"),
+            Reader::Newer | Reader::NewerWrite => invalid_values("Input collection contains duplicates."),
+        });
     }
     Ok(set)
 }
 
-fn decode_binary_set(content: &Json<'_>) -> Result<Vec<Bytes>, ApiError> {
+fn decode_binary_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Bytes>, ApiError> {
     let elements = content.elements().ok_or_else(wrong_type)?;
     if elements.is_empty() {
         return Err(invalid_values("Binary sets should not be empty"));
     }
     let set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
-        let texts: Vec<&str> = elements.iter().filter_map(Json::text).collect();
-        let words = format!("Input collection [{}]of type BS contains duplicates.", texts.join(", "));
-        return Err(invalid_values(&words));
+        let members = match reader {
+            Reader::Older => elements.iter().filter_map(Json::text).collect::<Vec<_>>().join(", "),
+            Reader::Newer | Reader::NewerWrite => {
+                let quoted = |member: &Bytes| format!("\"{}\"", STANDARD.encode(member));
+                in_order_of_search(set).iter().map(quoted).collect::<Vec<_>>().join(",")
+            }
+        };
+        return Err(invalid_values(&format!("Input collection [{members}]of type BS contains duplicates.")));
     }
     Ok(set)
 }
@@ -261,14 +314,22 @@ fn has_duplicates<T: Ord>(set: &[T]) -> bool {
     members.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn decode_number(content: &Json<'_>) -> Result<Number, ApiError> {
-    let text = content.text().ok_or_else(wrong_type)?;
-    Number::parse(text).map_err(|error| number_error(text, error))
+/// The members as the newer reader tells them: up to the first repeat in their order, then the repeat, then the rest as sent.
+fn in_order_of_search<T: Ord>(set: Vec<T>) -> Vec<T> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut rest = set.into_iter();
+    let repeat = rest.by_ref().find_map(|member| seen.replace(member));
+    seen.into_iter().chain(repeat).chain(rest).collect()
 }
 
-fn number_error(text: &str, error: NumberError) -> ApiError {
+fn decode_number(content: &Json<'_>, reader: Reader) -> Result<Number, ApiError> {
+    let text = content.text().ok_or_else(wrong_type)?;
+    Number::parse(text).map_err(|error| number_error(text, error, reader))
+}
+
+fn number_error(text: &str, error: NumberError, reader: Reader) -> ApiError {
     match error {
-        NumberError::Malformed if text.is_empty() => {
+        NumberError::Malformed if text.is_empty() && reader == Reader::Older => {
             ApiError::validation("The parameter cannot be converted to a numeric value")
         }
         NumberError::Malformed => {
@@ -407,6 +468,37 @@ mod tests {
         for (text, words) in cases {
             assert_eq!(decoded(text), Err(words.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_newer_reader_quotes_the_members_of_a_set_up_to_the_first_repeat_in_order() {
+        let refused = |text: &str, reader| {
+            let error = read_value(&Json::parse(text.as_bytes()).unwrap(), reader).unwrap_err();
+            error.message.unwrap().into_owned()
+        };
+        let invalid = "One or more parameter values were invalid: ";
+        let cases = [
+            (
+                r#"{"SS":["b","a","b"]}"#,
+                format!("{invalid}Input collection [\"a\", \"b\", \"b\"] contains duplicates."),
+            ),
+            (
+                r#"{"BS":["/w==","AA==","AA=="]}"#,
+                format!(
+                    "{invalid}Input collection [\"AA==\",\"/w==\",\"AA==\"]of type BS contains duplicates."
+                ),
+            ),
+            (r#"{"NS":["2","1","2"]}"#, format!("{invalid}Input collection contains duplicates.")),
+            (r#"{"N":""}"#, "The parameter cannot be converted to a numeric value: ".to_owned()),
+        ];
+        for (text, words) in cases {
+            assert_eq!(refused(text, Reader::Newer), words);
+            assert_eq!(refused(text, Reader::NewerWrite), words);
+        }
+        let refused_null = refused(r#"{"NULL":false}"#, Reader::Newer);
+        assert!(refused_null.ends_with("Null attribute value types must have the value of true"));
+        let json = Json::parse(br#"{"NULL":false}"#).unwrap();
+        assert_eq!(read_value(&json, Reader::NewerWrite).unwrap(), AttributeValue::Null);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::model::expr::{self, Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::value_from_json;
+use crate::wire::attribute::{Reader, read_value};
 
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl<'b> Placeholders<'b> {
     ///
     /// # Errors
     /// The service's own for empty maps, keys that are no placeholders, and values that are none.
-    pub fn parse(body: &'b Json<'_>) -> Result<Self, ApiError> {
+    pub fn parse(body: &'b Json<'_>, reader: Reader) -> Result<Self, ApiError> {
         let names = body.get("ExpressionAttributeNames").and_then(Json::members).map(|members| {
             members
                 .iter()
@@ -29,8 +29,11 @@ impl<'b> Placeholders<'b> {
         let mut invalid = None;
         let values = body.get("ExpressionAttributeValues").and_then(Json::members).map(|members| {
             let values = members.iter().map(|(placeholder, json)| {
-                let value = value_from_json(json).unwrap_or_else(|error| {
-                    invalid.get_or_insert_with(|| invalid_value(placeholder, &error));
+                let value = read_value(json, reader).unwrap_or_else(|error| {
+                    invalid.get_or_insert_with(|| match reader {
+                        Reader::Older => invalid_value(placeholder, &error),
+                        Reader::Newer | Reader::NewerWrite => error,
+                    });
                     AttributeValue::Null
                 });
                 (placeholder.as_ref(), value)

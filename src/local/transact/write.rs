@@ -18,7 +18,7 @@ use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
-use crate::wire::attribute::item_from_json;
+use crate::wire::attribute::{Reader, item_from_json};
 use crate::wire::expressions::refuse_mixture;
 use crate::wire::keys::KeySource;
 
@@ -165,7 +165,7 @@ fn parse_check(json: &Json<'_>) -> Result<ItemCheck, ApiError> {
     refuse_mixture(json, &["ConditionExpression"], &[])?;
     let key = item_from_json(required(json, "Key")?)?;
     required(json, "ConditionExpression")?;
-    let condition = expression_condition(json)?.expect("the expression is there");
+    let condition = expression_condition(json, Reader::Older)?.expect("the expression is there");
     Ok(ItemCheck { key, condition, on_failure: OnFailure::requested(json) })
 }
 
@@ -173,21 +173,21 @@ fn parse_put(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
     refuse_mixture(json, &["ConditionExpression"], &[])?;
     let item = NewItem::within_limit(item_from_json(required(json, "Item")?)?)?;
     let action = Action::Put { item, source: KeySource::Item };
-    let condition = expression_condition(json)?;
+    let condition = expression_condition(json, Reader::Older)?;
     Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
 }
 
 fn parse_delete(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
     refuse_mixture(json, &["ConditionExpression"], &[])?;
     let action = Action::Delete { key: item_from_json(required(json, "Key")?)? };
-    let condition = expression_condition(json)?;
+    let condition = expression_condition(json, Reader::Older)?;
     Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
 }
 
 fn parse_update(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
     refuse_mixture(json, &["UpdateExpression", "ConditionExpression"], &[])?;
     let key = item_from_json(required(json, "Key")?)?;
-    let (change, condition) = expression_update(json)?;
+    let (change, condition) = expression_update(json, Reader::Older)?;
     let action = Action::Update { key, change };
     Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
 }

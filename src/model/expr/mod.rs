@@ -20,6 +20,7 @@ mod projection;
 mod update;
 
 mod canonical;
+mod charge;
 
 pub mod compose;
 pub mod legacy;

@@ -82,6 +82,11 @@ impl Update {
         Ok(Self { dialect: Dialect::Expression, actions })
     }
 
+    /// What happens at each path, as written.
+    pub(super) fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
     /// Parses an `UpdateExpression`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::model::expr::{Bindings, Condition, Context, KeyCondition, Paths};
 use crate::model::key::Direction;
 use crate::model::placement::Segment;
 use crate::model::{ApiError, Item};
-use crate::wire::attribute::item_from_json;
+use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{Placeholders, refuse_mixture};
 use crate::wire::{Json, legacy};
 
@@ -55,12 +55,12 @@ fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
     let legacy_filter = legacy::query_filter(body)?;
     let legacy_projection = legacy::attributes_to_get(body)?;
-    let start = read_start(body)?;
+    let start = read_start(body, Reader::Newer)?;
     let expression = body.get("KeyConditionExpression").and_then(Json::text);
     if expression.is_none() && body.get("KeyConditions").is_none() {
         return Err(missing_condition());
     }
-    let placeholders = Placeholders::parse(body)?;
+    let placeholders = Placeholders::parse(body, Reader::Newer)?;
     let mut bindings = placeholders.bindings();
     let condition = expression.map(|text| KeyCondition::parse(text, &mut bindings)).transpose()?;
     let filter = parse_filter(body, &mut bindings)?;
@@ -90,9 +90,9 @@ fn read_scan<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     refuse_mixture(body, &expressions, &["AttributesToGet", "ScanFilter", "ConditionalOperator"])?;
     let legacy_projection = legacy::attributes_to_get(body)?;
     let legacy_filter = legacy::scan_filter(body)?;
-    let start = read_start(body)?;
+    let start = read_start(body, Reader::Older)?;
     let segment = read_segment(body)?;
-    let placeholders = Placeholders::parse(body)?;
+    let placeholders = Placeholders::parse(body, Reader::Older)?;
     let mut bindings = placeholders.bindings();
     let filter = parse_filter(body, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
@@ -132,9 +132,9 @@ fn read_limit(body: &Json<'_>) -> Option<usize> {
 }
 
 /// Reads `ExclusiveStartKey`; some of the decoder's errors go without the prefix that the others get.
-fn read_start(body: &Json<'_>) -> Result<Option<Item>, ApiError> {
+fn read_start(body: &Json<'_>, reader: Reader) -> Result<Option<Item>, ApiError> {
     let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
-    item_from_json(start).map(Some).map_err(|error| {
+    read_item(start, reader).map(Some).map_err(|error| {
         let words = error.message.clone().unwrap_or_default();
         let bare =
             ["contains duplicates", "number set", "numeric value", "significant digits", "with magnitude"];
