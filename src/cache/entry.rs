@@ -86,6 +86,11 @@ impl Entry {
         self.0.allocated_bytes()
     }
 
+    /// Where its blocks begin.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = usize> {
+        self.0.addresses()
+    }
+
     /// Equal for clones of one entry, and different for any two that live at the same time.
     pub(super) fn identity(&self) -> usize {
         self.0.identity()

@@ -124,6 +124,15 @@ impl Held {
         }
     }
 
+    /// Where its blocks begin.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = usize> {
+        let (whole, cut) = match &self.0 {
+            Form::Whole(bytes) => (Some(bytes.as_ptr().addr()), [].as_slice()),
+            Form::Cut(cut) => (None, &*cut.blocks),
+        };
+        whole.into_iter().chain(cut.iter().map(|block| block.as_ptr().addr()))
+    }
+
     /// Equal for clones, and different for any two that live at the same time.
     pub(super) fn identity(&self) -> usize {
         match &self.0 {

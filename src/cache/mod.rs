@@ -21,6 +21,7 @@ mod words;
 
 mod entry;
 mod held;
+mod slices;
 mod store;
 
 mod page;

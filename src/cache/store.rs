@@ -6,16 +6,18 @@
 //!
 //! **The budget.** An entry weighs what the allocator gives for it ([`Entry::allocated_bytes`]). The tables around the
 //! entries are not part of that weight, because they keep their size when entries go: they are asked for it after every
-//! few inserts, and what they occupy is taken off the weight that the shards may hold.
+//! few inserts, and what they occupy is taken off the weight that the shards may hold. So is what the entries keep of the
+//! allocator's memory beyond their weight ([`Slices`]): where much is in pieces, less is held.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::entry::Entry;
+use super::slices::Slices;
 
 /// A shard smaller than this could not take the largest items, so small budgets have few shards.
 const SHARD_BYTES_MIN: u64 = 4 << 20;
@@ -54,7 +56,7 @@ pub(super) struct Usage {
     pub(super) evictions: u64,
 }
 
-type Part = Cache<u64, Entry, AllocatedBytes, Hashed, CountEvictions>;
+type Part = Cache<u64, Entry, AllocatedBytes, Hashed, Departures>;
 
 /// The store of the product.
 pub(super) struct BudgetedStore {
@@ -62,7 +64,10 @@ pub(super) struct BudgetedStore {
     bytes_max: AtomicU64,
     /// What the parts may weigh together now, without their tables.
     weight_max: Mutex<u64>,
-    inserts: AtomicU64,
+    /// Where the entries lie.
+    slices: Arc<Slices>,
+    /// The bytes of all inserts so far.
+    inserted_bytes: AtomicU64,
     evictions: AtomicU64,
     /// The part that is reclaimed next.
     next_slice: AtomicU64,
@@ -73,17 +78,19 @@ impl BudgetedStore {
         let parts = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         // Rounded down, or a part would be smaller than the least that is useful.
         let parts = 1 << parts.ilog2();
+        let slices = Arc::new(Slices::default());
         Self {
-            parts: (0..parts).map(|_| Self::part(bytes_max / parts)).collect(),
+            parts: (0..parts).map(|_| Self::part(bytes_max / parts, &slices)).collect(),
             bytes_max: AtomicU64::new(bytes_max),
             weight_max: Mutex::new(bytes_max),
-            inserts: AtomicU64::new(0),
+            slices,
+            inserted_bytes: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             next_slice: AtomicU64::new(0),
         }
     }
 
-    fn part(bytes_max: u64) -> Part {
+    fn part(bytes_max: u64, slices: &Arc<Slices>) -> Part {
         let options = OptionsBuilder::new()
             .shards(1)
             .weight_capacity(bytes_max)
@@ -91,7 +98,7 @@ impl BudgetedStore {
             .ghost_allocation(GHOSTS)
             .build()
             .expect("capacity and estimate are both set");
-        Cache::with_options(options, AllocatedBytes, Hashed, CountEvictions)
+        Cache::with_options(options, AllocatedBytes, Hashed, Departures(slices.clone()))
     }
 
     fn part_of(&self, hash: u64) -> &Part {
@@ -105,18 +112,29 @@ impl BudgetedStore {
         2 * self.parts.iter().map(|part| part.memory_used().total() as u64).sum::<u64>()
     }
 
-    /// How many inserts may pass before the tables are measured again: together they stay within 1 % of the budget.
-    fn inserts_between_measurements(&self) -> u64 {
-        (self.bytes_max.load(Ordering::Relaxed) / 100 / TABLE_BYTES_PER_ENTRY_MAX).max(1)
+    /// Counts an insert, and says whether the budget is to be fitted: what entries and tables can have grown by since it
+    /// last was stays within 1 % of it.
+    fn is_time_to_fit(&self, entry: &Entry) -> bool {
+        let step = (self.bytes_max.load(Ordering::Relaxed) / 100).max(1);
+        let inserted = entry.allocated_bytes() + TABLE_BYTES_PER_ENTRY_MAX;
+        let before = self.inserted_bytes.fetch_add(inserted, Ordering::Relaxed);
+        before / step != (before + inserted) / step
+    }
+
+    fn weight(&self) -> u64 {
+        self.parts.iter().map(Cache::weight).sum()
     }
 
     /// Gives the entries what the tables leave.
     fn fit_budget(&self) {
         let mut weight_max = self.weight_max.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes_max = self.bytes_max.load(Ordering::Relaxed);
-        let fitting = bytes_max.saturating_sub(self.table_bytes()).max(1);
+        let for_entries = bytes_max.saturating_sub(self.table_bytes());
+        let in_pieces = self.slices.bytes().saturating_sub(self.weight());
+        // A budget of a few megabytes would vanish in slices that have only begun to fill.
+        let fitting = for_entries.saturating_sub(in_pieces).max(for_entries / 2).max(1);
         // Quick_cache rounds its memory of evicted hashes down at each change, so small changes are left out.
-        if weight_max.abs_diff(fitting) > bytes_max / 256 {
+        if weight_max.abs_diff(fitting) > bytes_max / 128 {
             *weight_max = fitting;
             let per_part = (fitting / self.parts.len() as u64).max(1);
             for part in &self.parts {
@@ -134,10 +152,10 @@ impl Store for BudgetedStore {
     }
 
     fn insert(&self, hash: u64, entry: Entry) -> bool {
-        let inserts = self.inserts.fetch_add(1, Ordering::Relaxed);
-        if inserts.is_multiple_of(self.inserts_between_measurements()) {
+        if self.is_time_to_fit(&entry) {
             self.fit_budget();
         }
+        self.slices.enter(entry.addresses());
         let mut outcome = Insertion { hash, inserted: entry.identity(), ..Insertion::default() };
         self.part_of(hash).insert_with_lifecycle(hash, entry, &mut outcome);
         self.evictions.fetch_add(outcome.evicted, Ordering::Relaxed);
@@ -147,13 +165,21 @@ impl Store for BudgetedStore {
     fn reclaim(&self, is_dead: &dyn Fn(u64, &Entry) -> bool) -> u64 {
         let slice = self.next_slice.fetch_add(1, Ordering::Relaxed) as usize % self.parts.len();
         let before = self.parts[slice].len();
-        self.parts[slice].retain(|hash, entry| !is_dead(*hash, entry));
+        self.parts[slice].retain(|hash, entry| {
+            let is_dead = is_dead(*hash, entry);
+            if is_dead {
+                self.slices.leave(entry.addresses());
+            }
+            !is_dead
+        });
         before.saturating_sub(self.parts[slice].len()) as u64
     }
 
     #[cfg(test)]
     fn evict(&self, hash: u64) {
-        self.part_of(hash).remove(&hash);
+        if let Some((_, entry)) = self.part_of(hash).remove(&hash) {
+            self.slices.leave(entry.addresses());
+        }
     }
 
     fn set_bytes_max(&self, bytes_max: u64) {
@@ -164,7 +190,7 @@ impl Store for BudgetedStore {
     fn usage(&self) -> Usage {
         Usage {
             entries: self.parts.iter().map(|part| part.len() as u64).sum(),
-            bytes: self.parts.iter().map(Cache::weight).sum::<u64>() + self.table_bytes(),
+            bytes: self.weight() + self.table_bytes(),
             bytes_max: self.bytes_max.load(Ordering::Relaxed),
             evictions: self.evictions.load(Ordering::Relaxed),
         }
@@ -186,7 +212,7 @@ struct Hashed;
 
 /// See [`Hashed`].
 #[derive(Clone, Copy, Debug, Default)]
-struct HashedKey(u64);
+pub(super) struct HashedKey(u64);
 
 impl BuildHasher for Hashed {
     type Hasher = HashedKey;
@@ -214,8 +240,8 @@ impl Hasher for HashedKey {
 
 /// Tells evictions from the replacement and the refusal of what is being inserted, and keeps what went until the lock is
 /// released.
-#[derive(Clone, Copy, Debug)]
-struct CountEvictions;
+#[derive(Clone, Debug)]
+struct Departures(Arc<Slices>);
 
 /// What one insertion did.
 #[derive(Debug, Default)]
@@ -227,10 +253,11 @@ struct Insertion {
     gone: Vec<Entry>,
 }
 
-impl Lifecycle<u64, Entry> for CountEvictions {
+impl Lifecycle<u64, Entry> for Departures {
     type RequestState = Insertion;
 
     fn on_evict(&self, insertion: &mut Insertion, hash: u64, entry: Entry) {
+        self.0.leave(entry.addresses());
         insertion.is_refused |= entry.identity() == insertion.inserted;
         insertion.evicted += u64::from(hash != insertion.hash);
         insertion.gone.push(entry);
