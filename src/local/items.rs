@@ -545,12 +545,13 @@ mod tests {
     #[tokio::test]
     async fn a_null_that_is_false_is_null_to_writes_of_one_item_only() {
         let backend = Backend::with_tables().await;
-        let null = json!({"NULL": false});
-        backend.ok(PutItem, put(item(json!({"b": {"L": [null]}})), json!({}))).await;
+        let falsehood = json!({"NULL": false});
+        backend.ok(PutItem, put(item(json!({"b": {"L": [falsehood]}})), json!({}))).await;
         assert_eq!(backend.get("hash", key()).await["b"], json!({"L": [{"NULL": true}]}));
-        backend.ok(UpdateItem, update("SET c = :c", json!({":c": null}), json!({}))).await;
+        backend.ok(UpdateItem, update("SET c = :c", json!({":c": falsehood}), json!({}))).await;
         assert_eq!(backend.get("hash", key()).await["c"], json!({"NULL": true}));
-        let batch = json!({"RequestItems": {"hash": [{"PutRequest": {"Item": item(json!({"b": null}))}}]}});
+        let batch =
+            json!({"RequestItems": {"hash": [{"PutRequest": {"Item": item(json!({"b": falsehood}))}}]}});
         assert!(
             backend.invalid(crate::model::Operation::BatchWriteItem, batch).await.contains("value of true")
         );
