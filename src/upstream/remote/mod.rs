@@ -17,18 +17,17 @@ mod sign;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body_util::Full;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Endpoint, Scheme};
+use crate::config::Endpoint;
 use crate::model::Operation;
 
 use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
@@ -157,7 +156,7 @@ impl Remote {
             Hosts::Aws(hosts) => Endpoints::aws(&settings.region, hosts),
             Hosts::Single(endpoint) => Endpoints::single(endpoint.clone()),
         };
-        let tls = tls(&endpoints)?;
+        let tls = tls::connector(&endpoints)?;
         let dialers = endpoints.hosts.iter().map(|endpoint| {
             Dialer::new(endpoint, &tls, settings.connect_timeout).map(|dialer| Box::new(dialer) as _)
         });
@@ -495,24 +494,3 @@ impl Remote {
 }
 
 const USER_AGENT: &str = concat!("nearside/", env!("CARGO_PKG_VERSION"));
-
-/// TLS as it is spoken to every endpoint. The certificates that the machine trusts are read only if one is needed.
-fn tls(endpoints: &Endpoints) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    if endpoints.hosts.iter().any(|endpoint| endpoint.scheme == Scheme::Https) {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err("no trusted certificates were found; install ca-certificates, or name a file in SSL_CERT_FILE"
-                .to_owned());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
