@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Nearside {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// Where monitors connect.
+    pub(crate) admin: SocketAddr,
     /// From the start of the process to its first accepted connection.
     pub(crate) start: Duration,
 }
@@ -18,6 +20,10 @@ pub(crate) struct Nearside {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"] {
+        command.env_remove(name);
+    }
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
     command
 }
 
@@ -32,14 +38,33 @@ impl Nearside {
     }
 
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::from_command(&mut command(arguments))
+    }
+
+    /// Starts a program and waits until it listens.
+    pub(crate) fn from_command(command: &mut Command) -> Self {
         let begun = Instant::now();
-        let mut child = command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
-        let address = greeting.split("http://").nth(1).and_then(|rest| rest.split(';').next()?.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
+        let after = |words: &str| {
+            let rest = greeting.split(words).nth(1)?;
+            rest.split([';', '/']).next()?.parse().ok()
+        };
+        let address =
+            after("listens on http://").unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
+        let admin = after("metrics on http://").expect("the greeting names the admin listener");
         TcpStream::connect(address).unwrap();
-        Self { child, address, start: begun.elapsed() }
+        Self { child, address, admin, start: begun.elapsed() }
+    }
+
+    /// True when monitors are told so.
+    pub(crate) fn is_ready(&self) -> bool {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.starts_with("HTTP/1.1 200")
     }
 
     pub(crate) fn connect(&self) -> Client {

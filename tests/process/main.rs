@@ -5,4 +5,5 @@
 mod client;
 mod follower;
 mod kill;
+mod remote;
 mod start;

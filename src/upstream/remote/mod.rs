@@ -19,7 +19,7 @@ mod stats;
 mod tests;
 mod tls;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
