@@ -18,7 +18,7 @@ use super::scope::{Extent, PageScope};
 use super::stats::{BumpedScope, PageCounters, PageRefusal, PageStats, ScopeStats};
 use super::store::{BudgetedPageStore, PageStore};
 use super::words::{PageVersion, PageWords};
-use super::write::{LateBumps, PageWriteGuard};
+use super::write::{LateBumps, PageWriteGuard, Writers};
 
 const SHARDS: usize = 64;
 
@@ -132,6 +132,7 @@ pub struct PageCache {
     pub(super) words: PageWords,
     pub(super) store: Box<dyn PageStore>,
     pub(super) counters: PageCounters,
+    pub(super) writers: Writers,
     pub(super) late_bumps: LateBumps,
     pub(super) scans: RecentScans,
     flights: Box<[Mutex<PageFlights>]>,
@@ -153,6 +154,7 @@ impl PageCache {
             words: PageWords::new(limits.partition_stripes, limits.index_partition_stripes),
             store,
             counters: PageCounters::default(),
+            writers: Writers::default(),
             late_bumps: LateBumps::default(),
             scans: RecentScans::new(),
             flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -233,13 +235,9 @@ impl PageCache {
         }
     }
 
-    /// Begins a write of keys, each named by its table and the canonical bytes of its partition key. It must be called
-    /// before the first byte of the write is sent, and the guard be told the verdict before the client is.
-    pub fn begin_write(
-        self: &Arc<Self>,
-        keys: &[(&Arc<CachedTable>, &[u8])],
-        now: Instant,
-    ) -> PageWriteGuard {
+    /// Begins a write of keys, each named by the address of its item and the canonical bytes of its partition key. It must
+    /// be called before the first byte of the write is sent, and the guard be told the verdict before the client is.
+    pub fn begin_write(self: &Arc<Self>, keys: &[(Address<'_>, &[u8])], now: Instant) -> PageWriteGuard {
         PageWriteGuard::begin(self.clone(), keys, now)
     }
 
@@ -422,12 +420,16 @@ pub(super) enum PageRule {
     BumpIndexScans,
     /// A write bumps each index that is not named whole.
     BumpUnlisted,
+    /// Positions in an index do not count as known while another write of the key is in flight,
+    HeedOverlaps,
+    /// or may land late,
+    HeedLateWrites,
+    /// or while writes that are not known by their keys may be in flight.
+    HeedVoids,
     /// What was lately written is read strongly.
     TouchOnWrite,
     /// A reader joins a flight only if no word moved since it was sent.
     JoinOnEqualWords,
-    /// A page is stored only if no word moved since it was sent for.
-    InstallOnEqualWords,
     /// A hit compares the word of its scope.
     ValidateScope,
     /// A hit compares the word of its table.

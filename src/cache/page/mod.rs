@@ -5,7 +5,8 @@
 //! scope before it is sent, the entry keeps them, and a hit compares: as with items, words decide and the store only
 //! remembers. A write bumps the partition it writes to and the table's scans, and of each global index the partitions it
 //! moves the item between, if the caller knows them, or else the whole index. That happens whatever came of the write, and
-//! before its client hears of it. Nothing is searched for, so a write costs the same however many pages there are.
+//! before its client hears of it. Where a key was before is not known for sure while another write of it is in flight: that
+//! write may have moved it from a third place, which it has not voided yet. Then, too, the whole index is voided. Nothing is searched for, so a write costs the same however many pages there are.
 //!
 //! **What lags.** Pages of tables and local indexes are fetched strongly if the partition (for a scan: the table) was
 //! written within the time that replicas lag. Global indexes cannot be read strongly, so a page of one is kept only if it
@@ -16,7 +17,8 @@
 //! still land voids its scopes at once and once more when it can land no longer. A late landing is seen half a minute late
 //! at worst, and it was not acknowledged.
 //!
-//! What is not promised: that two pages, or a page and an item, are of one moment, or that successive pages never go back
+//! What is not promised: that a page of a global index shows where a writer elsewhere has moved an item, before its time to
+//! live is over, even if this node has written the item since; that two pages, or a page and an item, are of one moment, or that successive pages never go back
 //! over a change that this node did not make. Only a client's own consistent Query binds what is answered after it
 //! ([`PageCache::observe`]).
 //!

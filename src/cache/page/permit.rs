@@ -105,9 +105,8 @@ impl PagePermit {
         now: Instant,
     ) -> Result<(), PageRefusal> {
         let (cache, version) = (&self.cache, self.flight.version);
-        let is_fresh = version == cache.words.version(&self.table, &self.scope)
-            || !cache.obeys(PageRule::InstallOnEqualWords);
-        if !(is_current && is_fresh) {
+        // A page of an older version would never be a hit; it is not worth its place.
+        if !is_current || version != cache.words.version(&self.table, &self.scope) {
             return Err(PageRefusal::Word);
         }
         if contradicts_seen {

@@ -85,7 +85,11 @@ impl Fixture {
     }
 
     fn begin_write(&self, partition: &str) -> PageWriteGuard {
-        self.pages.begin_write(&[(&self.table, partition.as_bytes())], self.now)
+        self.begin_write_of("item", partition)
+    }
+
+    fn begin_write_of(&self, item: &str, partition: &str) -> PageWriteGuard {
+        self.pages.begin_write(&[(self.table.address(item.as_bytes()), partition.as_bytes())], self.now)
     }
 
     fn write(&self, partition: &str) {
@@ -190,7 +194,7 @@ fn a_write_of_unknown_images_voids_every_index_of_its_table() {
     fixture.pass(10);
     let elsewhere = fixture.items.table("Customers");
     fixture.fill("open", &fixture.index_partition("open"));
-    fixture.pages.begin_write(&[(&elsewhere, b"a")], fixture.now).applied(&[], fixture.now);
+    fixture.pages.begin_write(&[(elsewhere.address(b"item"), b"a")], fixture.now).applied(&[], fixture.now);
     assert!(fixture.hit("open").is_some(), "another table has nothing to do with it");
 }
 
@@ -226,6 +230,42 @@ fn an_item_that_is_and_was_in_no_partition_of_an_index_leaves_it_alone() {
     let touch = IndexTouch::Known(vec![(fixture.table.index("by-state"), Vec::new())]);
     fixture.begin_write("a").applied(&[touch], fixture.now);
     assert!(fixture.hit("open").is_some() && fixture.hit("scan").is_some());
+}
+
+#[test]
+fn positions_are_not_known_while_another_write_of_the_item_is_in_flight() {
+    let fixture = Fixture::new();
+    fixture.fill("sent", &fixture.index_partition("sent"));
+    let other_item = fixture.begin_write_of("other", "a");
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("sent").is_some());
+    // It may have landed and moved the item from "sent" to "open".
+    let overlapping = fixture.begin_write("a");
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("sent").is_none());
+    overlapping.refused(fixture.now);
+    other_item.refused(fixture.now);
+}
+
+#[test]
+fn positions_are_not_known_while_an_earlier_write_may_still_land() {
+    let mut fixture = Fixture::new();
+    fixture.begin_write("a").unknown(fixture.now);
+    fixture.pass(10);
+    fixture.fill("sent", &fixture.index_partition("sent"));
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("sent").is_none());
+    fixture.pass(30);
+    fixture.pages.sweep(fixture.now);
+    fixture.pass(10);
+    fixture.fill("sent", &fixture.index_partition("sent"));
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("sent").is_some());
+    fixture.items.void_table(&fixture.table, fixture.now);
+    fixture.pass(10);
+    fixture.fill("sent", &fixture.index_partition("sent"));
+    fixture.move_in_index("open", "paid");
+    assert!(fixture.hit("sent").is_none());
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! The promise to tell the page cache how a write ended, and what a write voids.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::super::item::HOLD;
 use super::super::stats::BumpReason;
-use super::super::table::CachedTable;
+use super::super::table::{Address, CachedTable};
 use super::super::words::Stripe;
 use super::cache::{PageCache, PageRule};
 use super::scope::CachedIndex;
 use super::stats::BumpedScope;
+
+const WRITER_SHARDS: usize = 64;
 
 /// Where in the global indexes of its table a written item was and is.
 #[derive(Clone, Debug)]
@@ -31,26 +34,29 @@ pub enum IndexTouch {
 pub struct PageWriteGuard {
     cache: Arc<PageCache>,
     /// Empty once the verdict is told.
-    keys: Vec<WrittenPartition>,
+    keys: Vec<WrittenKey>,
 }
 
-struct WrittenPartition {
+struct WrittenKey {
     table: Arc<CachedTable>,
+    /// Of the whole key.
+    hash: u64,
+    /// Of its partition.
     stripe: Stripe,
 }
 
 impl PageWriteGuard {
-    pub(super) fn begin(cache: Arc<PageCache>, keys: &[(&Arc<CachedTable>, &[u8])], now: Instant) -> Self {
+    pub(super) fn begin(cache: Arc<PageCache>, keys: &[(Address<'_>, &[u8])], now: Instant) -> Self {
         let seconds = cache.items.seconds(now);
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|(table, partition)| WrittenPartition {
-                table: (*table).clone(),
-                stripe: cache.words.stripe(table.hash(partition)),
-            })
-            .collect();
-        if cache.obeys(PageRule::TouchOnWrite) {
-            for key in &keys {
+        let written = |(address, partition): &(Address<'_>, &[u8])| WrittenKey {
+            table: address.table.clone(),
+            hash: address.hash,
+            stripe: cache.words.stripe(address.table.hash(partition)),
+        };
+        let keys: Vec<_> = keys.iter().map(written).collect();
+        for key in &keys {
+            cache.writers.enter(key.hash);
+            if cache.obeys(PageRule::TouchOnWrite) {
                 cache.words.touch_partition(key.stripe, seconds);
                 key.table.pages.touch(seconds);
             }
@@ -89,13 +95,15 @@ impl PageWriteGuard {
 
     fn settle(&mut self, reason: BumpReason, touches: Option<&[IndexTouch]>, now: Instant) {
         let keys = std::mem::take(&mut self.keys);
-        let Some(touches) = touches else { return };
         for (number, key) in keys.iter().enumerate() {
-            let touch = touches.get(number).unwrap_or(&IndexTouch::Unknown);
+            let Some(touches) = touches else { break };
+            let touch = touches.get(number).filter(|_| self.cache.is_alone(key, &keys, now));
             self.cache.void_partition(key.stripe, reason, now);
             self.cache.void_scans(&key.table, reason, now);
-            self.cache.void_indexes(&key.table, touch, reason, now);
+            self.cache.void_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
         }
+        // After the bumps: whoever finds this write gone also finds what it voided.
+        keys.iter().for_each(|key| self.cache.writers.leave(key.hash));
     }
 }
 
@@ -104,6 +112,39 @@ impl Drop for PageWriteGuard {
         if !self.keys.is_empty() {
             self.settle_unknown(Instant::now());
         }
+    }
+}
+
+/// The keys that are being written, by their hashes, and by how many.
+#[derive(Debug)]
+pub(super) struct Writers(Box<[Mutex<HashMap<u64, usize>>]>);
+
+impl Default for Writers {
+    fn default() -> Self {
+        Self((0..WRITER_SHARDS).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl Writers {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.0[hash as usize % WRITER_SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, hash: u64) {
+        *self.shard(hash).entry(hash).or_default() += 1;
+    }
+
+    fn leave(&self, hash: u64) {
+        if let Entry::Occupied(mut writers) = self.shard(hash).entry(hash) {
+            *writers.get_mut() -= 1;
+            if *writers.get() == 0 {
+                writers.remove();
+            }
+        }
+    }
+
+    fn count(&self, hash: u64) -> usize {
+        self.shard(hash).get(&hash).copied().unwrap_or(0)
     }
 }
 
@@ -120,7 +161,7 @@ struct DueBumps {
 }
 
 impl LateBumps {
-    fn expect(&self, keys: &[WrittenPartition], due: Instant) {
+    fn expect(&self, keys: &[WrittenKey], due: Instant) {
         let mut bumps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             let partition = bumps.partitions.entry(key.stripe).or_insert(due);
@@ -130,27 +171,33 @@ impl LateBumps {
         }
     }
 
-    fn take_due(&self, now: Instant) -> (Vec<Stripe>, Vec<Arc<CachedTable>>) {
-        let mut bumps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let partitions =
-            bumps.partitions.extract_if(|_, due| *due <= now).map(|(stripe, _)| stripe).collect();
-        let tables =
-            bumps.tables.extract_if(|_, (_, due)| *due <= now).map(|(_, (table, _))| table).collect();
-        (partitions, tables)
+    fn is_expected(&self, stripe: Stripe) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).partitions.contains_key(&stripe)
     }
 }
 
 /// What a write voids. Each notes the write before it bumps: a fetch with the new word then knows of it.
 impl PageCache {
     pub(super) fn bump_late(&self, now: Instant) {
-        let (partitions, tables) = self.late_bumps.take_due(now);
-        for stripe in partitions {
-            self.void_partition(stripe, BumpReason::HoldEnd, now);
-        }
-        for table in tables {
+        // Under the lock: a write that finds no bump to come also finds what the bump voided.
+        let mut bumps = self.late_bumps.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, (table, _)) in bumps.tables.extract_if(|_, (_, due)| *due <= now) {
             self.void_scans(&table, BumpReason::HoldEnd, now);
             self.void_indexes(&table, &IndexTouch::Unknown, BumpReason::HoldEnd, now);
         }
+        for (stripe, _) in bumps.partitions.extract_if(|_, due| *due <= now) {
+            self.void_partition(stripe, BumpReason::HoldEnd, now);
+        }
+    }
+
+    /// True if no other write may have moved the key in an index without having voided yet where it was before. The page
+    /// that still shows it there is older than this write too, and only voiding the whole index is sure to void it.
+    fn is_alone(&self, key: &WrittenKey, keys: &[WrittenKey], now: Instant) -> bool {
+        let own = keys.iter().filter(|other| other.hash == key.hash).count();
+        let is_overlapping = self.writers.count(key.hash) > own && self.obeys(PageRule::HeedOverlaps);
+        let may_land_late = self.late_bumps.is_expected(key.stripe) && self.obeys(PageRule::HeedLateWrites);
+        let is_voided = key.table.is_touched(self.items.seconds(now)) && self.obeys(PageRule::HeedVoids);
+        !(is_overlapping || may_land_late || is_voided)
     }
 
     fn void_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
