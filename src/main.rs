@@ -1,4 +1,4 @@
-//! The `nearside` program: `serve`, `check`, `healthcheck`.
+//! The `nearside` program: `serve`, `check`, `healthcheck`, `local verify`.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nearside::config::{Config, LogFormat, Overrides};
+use nearside::local::{self, OpenError};
 use nearside::server::Server;
 use nearside::telemetry::{LogSettings, init_logs};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code of a program that cannot start.
+/// The exit code of a program that cannot start, or cannot open what it is to look at.
 const CANNOT_START: u8 = 2;
 
 /// A DynamoDB endpoint that caches: point any AWS SDK at it.
@@ -40,11 +41,26 @@ enum Command {
         /// The config file.
         file: PathBuf,
     },
+    /// Look after the data directories of the local backend.
+    Local {
+        #[command(subcommand)]
+        command: LocalCommand,
+    },
     /// Exit with 0 when the server is ready: for containers without a shell.
     Healthcheck {
         /// The server's admin address.
         #[arg(long, env = "NEARSIDE_ADMIN_LISTEN", default_value = "127.0.0.1:9100")]
         admin: SocketAddr,
+    },
+}
+
+#[derive(Subcommand)]
+enum LocalCommand {
+    /// Say whether everything in a data directory agrees: items, indexes, expiry, streams. Changes nothing. Exits with 0 when it
+    /// does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.
+    Verify {
+        /// The data directory.
+        directory: PathBuf,
     },
 }
 
@@ -107,6 +123,7 @@ fn main() -> ExitCode {
     match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(flags) => serve(flags),
         Command::Check { file } => check(&file),
+        Command::Local { command: LocalCommand::Verify { directory } } => verify(&directory),
         Command::Healthcheck { admin } => healthcheck(admin),
     }
 }
@@ -185,6 +202,26 @@ fn check(file: &Path) -> ExitCode {
         Err(message) => {
             eprintln!("nearside: {message}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Looks at a data directory that no server uses.
+fn verify(directory: &Path) -> ExitCode {
+    // What goes wrong inside a damaged file is told in the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    match local::verify(directory) {
+        Ok(report) => {
+            println!("{report}");
+            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(OpenError::Damaged { reason, .. }) => {
+            println!("damaged: {reason}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("nearside: {error}");
+            ExitCode::from(CANNOT_START)
         }
     }
 }

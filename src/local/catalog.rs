@@ -420,6 +420,14 @@ pub(super) fn allocate_space(writes: &mut dyn Writes) -> Result<u64, StoreError>
     Ok(space)
 }
 
+/// The first number that no space ever had.
+///
+/// # Errors
+/// [`LoadError`] when it cannot be read.
+pub(super) fn next_space(reads: &dyn Reads) -> Result<Space, LoadError> {
+    Ok(Space(number(reads, NEXT_SPACE_KEY)?.unwrap_or(FIRST_TABLE_SPACE)))
+}
+
 impl Table {
     /// Makes a table of its definition; what `former` has counted goes on in it.
     fn new(

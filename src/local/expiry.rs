@@ -73,7 +73,8 @@ impl Expiry {
         Ok(())
     }
 
-    fn entry(&self, store_key: &[u8], item: &Item) -> Option<Vec<u8>> {
+    /// The entry of an item in the order of expiry, when it has one.
+    pub(super) fn entry(&self, store_key: &[u8], item: &Item) -> Option<Vec<u8>> {
         let second = self.second(item)?;
         let mut entry = Vec::with_capacity(SECOND_BYTES + store_key.len());
         entry.extend_from_slice(&second.to_be_bytes());

@@ -14,6 +14,8 @@ mod tables;
 mod expiry;
 mod streams;
 
+mod verify;
+
 mod batch;
 mod items;
 mod page;
@@ -49,6 +51,7 @@ use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
 pub use expiry::{Expiry, OnExpired};
 pub use store::{Durability, OpenError};
 pub use streams::ShardRules;
+pub use verify::{Report, verify};
 
 /// How often streams are looked at for shards whose time is over. Both times are hours.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@
 //! Nothing here is particular to what clients may ask: a log of records by shard and sequence number, with the time in the
 //! number, also serves whoever needs the changes between two moments.
 
+mod audit;
 mod definition;
 mod iterator;
 mod log;
@@ -31,6 +32,7 @@ use definition::{KEPT_MS, SequenceNumber, ShardDefinition, StreamDefinition, all
 use iterator::ShardIterator;
 use record::Record;
 
+pub(super) use audit::audit;
 pub(crate) use log::ChangeLog;
 pub use log::ShardRules;
 pub(crate) use record::{Actor, Change};

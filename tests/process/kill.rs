@@ -4,11 +4,12 @@
 //! `NEARSIDE_KILL_LOOPS` sets the number of kills (10 without it), `NEARSIDE_SEED` replays one run's choices.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::client::{Client, Nearside};
+use crate::client::{Client, Nearside, run};
 use crate::follower::Follower;
 
 const WRITERS: u64 = 4;
@@ -37,6 +38,7 @@ fn every_acknowledged_write_survives_a_kill() {
             random.u64(1..400),
             random.u64(..),
         );
+        verify_directory(directory.path(), round);
         let restarted = Nearside::on_disk(directory.path());
         slowest = slowest.max(restarted.start);
         follower.follow(&mut restarted.connect(), "Kill");
@@ -44,6 +46,13 @@ fn every_acknowledged_write_survives_a_kill() {
         verify_pairs(&mut restarted.connect(), &counters, &follower, round);
     }
     println!("slowest restart: {slowest:?}");
+}
+
+/// What a kill leaves on the disk agrees before anything was started on it.
+fn verify_directory(directory: &Path, round: u64) {
+    let verified = run(&["local", "verify", directory.to_str().unwrap()]);
+    let report = String::from_utf8_lossy(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(0), "round {round}: {report}");
 }
 
 fn create_table(client: &mut Client) {

@@ -134,3 +134,20 @@ fn hostile_bodies_leave_the_process_alive() {
     }
     client.must("ListTables", "{}");
 }
+
+#[test]
+fn verify_tells_by_its_exit_code_what_it_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert_eq!(run(&["local", "verify", path]).status.code(), Some(2), "there is nothing");
+    let nearside = Nearside::on_disk(directory.path());
+    let refused = run(&["local", "verify", path]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by another process"));
+    drop(nearside);
+    let clean = run(&["local", "verify", path]);
+    assert_eq!(clean.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&clean.stdout).ends_with("all agree\n"));
+    std::fs::write(directory.path().join("nearside.redb"), b"no data file").unwrap();
+    assert_eq!(run(&["local", "verify", path]).status.code(), Some(1), "damaged");
+}

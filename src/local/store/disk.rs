@@ -51,11 +51,11 @@ use super::{
 };
 
 /// The file with all data.
-const DATA_FILE: &str = "nearside.redb";
+pub(super) const DATA_FILE: &str = "nearside.redb";
 /// The data file while it is made; it gets its name when it can be opened.
 const UNFINISHED_FILE: &str = "nearside.redb.new";
 /// The file that is locked as long as a process uses the directory.
-const LOCK_FILE: &str = "nearside.lock";
+pub(super) const LOCK_FILE: &str = "nearside.lock";
 
 /// The most bytes of the file that redb keeps in memory; taken as pages are read and written. The kernel's page cache lies
 /// below it, so a miss here is rarely a read from the disk.
@@ -493,7 +493,7 @@ fn answer(
     }
 }
 
-fn broken(error: impl fmt::Display) -> StoreError {
+pub(super) fn broken(error: impl fmt::Display) -> StoreError {
     StoreError(error.to_string())
 }
 
@@ -505,16 +505,26 @@ fn table_name(space: Space) -> String {
     space.0.to_string()
 }
 
+/// The space whose redb table has that name.
+pub(super) fn space_of(table_name: &str) -> Option<Space> {
+    table_name.parse().ok().map(Space)
+}
+
 fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
     TableDefinition::new(name)
 }
 
 /// A redb transaction that reads one state.
-struct DiskSnapshot {
+pub(super) struct DiskSnapshot {
     transaction: ReadTransaction,
 }
 
 impl DiskSnapshot {
+    /// The state that a transaction reads.
+    pub(super) fn new(transaction: ReadTransaction) -> Self {
+        Self { transaction }
+    }
+
     /// The space's table; `None` when nothing was ever written to it.
     fn entries(&self, space: Space) -> Result<Option<SnapshotEntries>, StoreError> {
         match self.transaction.open_table(definition(&table_name(space))) {

@@ -3,9 +3,11 @@
 //! Two stores stand behind the trait: [`disk`] (redb, in a data directory) and [`memory`].
 
 pub mod disk;
+pub mod inspection;
 pub mod memory;
 
 pub use disk::{DiskStore, Durability, OpenError};
+pub use inspection::Inspection;
 pub use memory::MemoryStore;
 
 use std::any::Any;

@@ -109,6 +109,21 @@ impl<'a> Record<'a> {
         Ok(Self { event: head[0], actor: head[1], size_bytes, keys, new_image, old_image })
     }
 
+    /// The item's key attributes, as JSON.
+    pub(super) fn keys_json(&self) -> &'a [u8] {
+        self.keys
+    }
+
+    /// The item after the change, as JSON; empty when the stream does not show it.
+    pub(super) fn new_image_json(&self) -> &'a [u8] {
+        self.new_image
+    }
+
+    /// True when no item was left by the change.
+    pub(super) fn is_removal(&self) -> bool {
+        self.event == b'R'
+    }
+
     /// Appends the record as GetRecords tells it.
     pub(super) fn write_json(
         &self,

@@ -1,0 +1,209 @@
+//! A look at a data directory that leaves it as it is.
+//!
+//! redb repairs a file that was not closed, and writes to it for that. Here it works on the file's bytes with everything it
+//! writes kept in memory above them, so that what is found is what a start would find, and nothing has happened.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
+
+use super::disk::{DATA_FILE, DiskSnapshot, LOCK_FILE, OpenError, broken, space_of};
+use super::{Snapshot, Space, StoreError, panic_text};
+
+/// The unit in which changes are kept.
+const BLOCK_BYTES: usize = 4096;
+
+/// A data directory that is looked at. No other process may open it as long as this lives.
+#[derive(Debug)]
+pub struct Inspection {
+    database: Database,
+    _lock: Option<File>,
+}
+
+impl Inspection {
+    /// Opens the directory. It must hold a data file, and no process may use it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is made or changed in any case.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+        let lock = lock(directory)?;
+        let path = directory.join(DATA_FILE);
+        let backend = File::open(&path).and_then(Unchanged::over).map_err(unusable)?;
+        let damaged = |reason: String| OpenError::Damaged { path: path.clone(), reason };
+        if backend.changes().bytes == 0 {
+            // redb would begin a new file in it.
+            return Err(damaged("it is empty".to_owned()));
+        }
+        // redb checks what it reads, but a damaged file may still break one of its own assumptions.
+        let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().create_with_backend(backend)));
+        let database = match opened {
+            Ok(opened) => opened.map_err(|error| damaged(error.to_string()))?,
+            Err(panic) => return Err(damaged(panic_text(panic.as_ref()).to_owned())),
+        };
+        Ok(Self { database, _lock: lock })
+    }
+
+    /// Reads every page of the file and compares it with its checksum. Gives what is wrong.
+    pub fn check_pages(&mut self) -> Option<String> {
+        let checked = catch_unwind(AssertUnwindSafe(|| self.database.check_integrity()));
+        match checked {
+            Ok(Ok(true)) => None,
+            Ok(Ok(false)) => Some("pages do not match their checksums".to_owned()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(panic_text(panic.as_ref()).to_owned()),
+        }
+    }
+
+    /// The state of the last commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Box::new(DiskSnapshot::new(self.database.begin_read().map_err(broken)?)))
+    }
+
+    /// Every space that something was ever written to and that was not cleared.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file has a table that is no space.
+    pub fn spaces(&self) -> Result<Vec<Space>, StoreError> {
+        let transaction = self.database.begin_read().map_err(broken)?;
+        let tables = transaction.list_tables().map_err(broken)?;
+        let spaces = tables.map(|table| {
+            let name = table.name();
+            space_of(name)
+                .ok_or_else(|| StoreError(format!("the data file has a table {name} that is no space")))
+        });
+        spaces.collect()
+    }
+}
+
+/// Takes the directory, when a process has ever used it.
+fn lock(directory: &Path) -> Result<Option<File>, OpenError> {
+    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+    let file = match File::open(directory.join(LOCK_FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// A file under changes that it never gets.
+#[derive(Debug)]
+struct Unchanged {
+    file: File,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Debug)]
+struct Changes {
+    bytes: u64,
+    /// How much of the file still counts: what was once cut off is zero.
+    file_bytes: u64,
+    blocks: BTreeMap<u64, Box<[u8; BLOCK_BYTES]>>,
+}
+
+impl Unchanged {
+    fn over(file: File) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        let changes = Changes { bytes, file_bytes: bytes, blocks: BTreeMap::new() };
+        Ok(Self { file, changes: Mutex::new(changes) })
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    /// A block as the file has it.
+    fn unchanged(&self, block: u64, file: &File) -> io::Result<Box<[u8; BLOCK_BYTES]>> {
+        let mut bytes = Box::new([0; BLOCK_BYTES]);
+        let start = block * BLOCK_BYTES as u64;
+        let there = usize::try_from(self.file_bytes.saturating_sub(start)).unwrap_or(BLOCK_BYTES);
+        file.read_exact_at(&mut bytes[..there.min(BLOCK_BYTES)], start)?;
+        Ok(bytes)
+    }
+}
+
+/// The blocks that a stretch of the file touches: each with the part of it, and the part of the stretch.
+fn blocks_of(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done == length {
+            return None;
+        }
+        let at = offset + done as u64;
+        let inside = (at % BLOCK_BYTES as u64) as usize;
+        let end = length.min(done + BLOCK_BYTES - inside);
+        let part = done..end;
+        done = end;
+        Some((at / BLOCK_BYTES as u64, inside, part))
+    })
+}
+
+impl StorageBackend for Unchanged {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changes().bytes)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changes = self.changes();
+        if offset + out.len() as u64 > changes.bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (block, inside, part) in blocks_of(offset, out.len()) {
+            let length = part.len();
+            match changes.blocks.get(&block) {
+                Some(bytes) => out[part].copy_from_slice(&bytes[inside..inside + length]),
+                None => {
+                    out[part].copy_from_slice(&changes.unchanged(block, &self.file)?[inside..inside + length])
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut changes = self.changes();
+        let kept = len.div_ceil(BLOCK_BYTES as u64);
+        changes.blocks.retain(|block, _| *block < kept);
+        let cut = (len % BLOCK_BYTES as u64) as usize;
+        if let Some(bytes) = changes.blocks.get_mut(&(len / BLOCK_BYTES as u64)) {
+            bytes[cut..].fill(0);
+        }
+        changes.file_bytes = changes.file_bytes.min(len);
+        changes.bytes = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changes = self.changes();
+        for (block, inside, part) in blocks_of(offset, data.len()) {
+            let mut bytes = match changes.blocks.remove(&block) {
+                Some(bytes) => bytes,
+                None => changes.unchanged(block, &self.file)?,
+            };
+            bytes[inside..inside + part.len()].copy_from_slice(&data[part]);
+            changes.blocks.insert(block, bytes);
+        }
+        changes.bytes = changes.bytes.max(offset + data.len() as u64);
+        Ok(())
+    }
+}
