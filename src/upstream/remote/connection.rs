@@ -188,7 +188,6 @@ pub(super) struct Connection {
     written: Arc<AtomicU64>,
     ends_at: Instant,
     idle_since: Instant,
-    exchanges: u64,
 }
 
 impl Connection {
@@ -202,12 +201,7 @@ impl Connection {
         let (sender, driver) = http1::Builder::new().handshake(TokioIo::new(counted)).await?;
         let now = Instant::now();
         let ends_at = now + AGE_MAX.mul_f64(1.0 - 0.2 * fastrand::f64());
-        Ok(Self { sender, driver, ended: false, written, ends_at, idle_since: now, exchanges: 0 })
-    }
-
-    /// True when the connection has served an exchange before: what fails on it may be the server's closing it for good.
-    pub(super) fn was_used(&self) -> bool {
-        self.exchanges > 0
+        Ok(Self { sender, driver, ended: false, written, ends_at, idle_since: now })
     }
 
     /// True when the connection can be used for one more exchange. Looks for a closing that came meanwhile.
@@ -222,7 +216,6 @@ impl Connection {
     /// [`Fault`]; the connection is of no more use then.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Fault> {
         let before = self.written.load(Ordering::Relaxed);
-        self.exchanges += 1;
         let responding = self.sender.send_request(request);
         let mut responding = std::pin::pin!(async {
             let (head, body) = responding.await.map_err(|error| fault_of(&error))?.into_parts();

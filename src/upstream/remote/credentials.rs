@@ -108,7 +108,6 @@ mod chain {
     use aws_config::Region;
     use aws_config::default_provider::credentials::DefaultCredentialsChain;
     use aws_credential_types::provider::ProvideCredentials;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -125,16 +124,18 @@ mod chain {
     const PAUSE_MAX: Duration = Duration::from_secs(30);
 
     impl Keyring {
-        /// Takes credentials from the standard chain of sources and renews them until `closing`.
-        pub(in super::super) async fn keep(&self, region: &str, closing: CancellationToken) {
+        /// Takes credentials from the standard chain of sources and renews them, without end.
+        pub(in super::super) async fn keep_from_chain(&self, region: &str) {
             let region = Region::new(region.to_owned());
-            let building = DefaultCredentialsChain::builder().region(region).build();
-            let Some(source) = closing.run_until_cancelled(building).await else { return };
+            let source = DefaultCredentialsChain::builder().region(region).build().await;
+            self.keep_from(&source).await;
+        }
+
+        async fn keep_from(&self, source: &impl ProvideCredentials) {
             let mut pause = PAUSE_MIN;
             loop {
                 let asked = tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials());
-                let Some(asked) = closing.run_until_cancelled(asked).await else { return };
-                let wait = match asked {
+                let wait = match asked.await {
                     Ok(Ok(found)) => {
                         pause = PAUSE_MIN;
                         self.renewed(&found)
@@ -149,7 +150,6 @@ mod chain {
                     }
                 };
                 tokio::select! {
-                    () = closing.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
                     // Asking more often than this would only load the source.
                     () = async { self.stale.notified().await; tokio::time::sleep(PAUSE_MIN).await } => {}
@@ -200,6 +200,86 @@ mod chain {
             cause = error.source();
         }
         words
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use aws_credential_types::provider::error::CredentialsError;
+        use aws_credential_types::provider::future::ProvideCredentials as Providing;
+        use tokio::time::Instant;
+
+        use super::*;
+
+        /// A source that gives, in turn, what each number says: a key of that many seconds, or for 0 a failure.
+        #[derive(Debug)]
+        struct Scripted {
+            lives: &'static [u64],
+            asked: Mutex<Vec<Instant>>,
+        }
+
+        impl ProvideCredentials for Scripted {
+            fn provide_credentials<'a>(&'a self) -> Providing<'a>
+            where
+                Self: 'a,
+            {
+                let mut asked = self.asked.lock().unwrap();
+                let number = asked.len();
+                asked.push(Instant::now());
+                Providing::ready(match self.lives.get(number) {
+                    None | Some(0) => Err(CredentialsError::not_loaded("nothing here")),
+                    Some(life) => {
+                        let expiry = Some(SystemTime::now() + Duration::from_secs(*life));
+                        let id = format!("key {number}");
+                        Ok(aws_credential_types::Credentials::new(id, "secret", None, expiry, "script"))
+                    }
+                })
+            }
+        }
+
+        /// Rounded, since the end of a key is by a clock that does not stand still.
+        fn rounded(waited: Duration) -> u64 {
+            (waited + Duration::from_millis(500)).as_secs()
+        }
+
+        /// Runs the keyring over a source for some seconds; the key's id then, and the seconds at which it asked.
+        async fn keep(lives: &'static [u64], seconds: u64) -> (Option<String>, Vec<u64>) {
+            let (keyring, source) = (Keyring::new(None), Scripted { lives, asked: Mutex::default() });
+            let begun = Instant::now();
+            tokio::time::timeout(Duration::from_secs(seconds), keyring.keep_from(&source)).await.unwrap_err();
+            let asked =
+                source.asked.lock().unwrap().iter().map(|at| rounded(at.duration_since(begun))).collect();
+            (keyring.current().ok().map(|key| key.access_key_id.clone()), asked)
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn keys_are_renewed_five_minutes_ahead_or_halfway() {
+            let (key, asked) = keep(&[3600, 400, 3600], 3700).await;
+            // A key that ends in less than ten minutes is renewed when half of that is over.
+            assert_eq!((key.as_deref(), asked), (Some("key 2"), vec![0, 3300, 3500]));
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn the_last_good_key_stays_while_its_source_fails() {
+            assert_eq!(keep(&[0, 0, 0], 5).await, (None, vec![0, 1, 3]));
+            let (key, asked) = keep(&[700, 0, 0, 0, 700], 420).await;
+            assert_eq!((key.as_deref(), asked), (Some("key 4"), vec![0, 400, 401, 403, 407]));
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn a_key_that_is_refused_is_asked_for_again_ahead_of_time() {
+            let (keyring, source) =
+                (Keyring::new(None), Scripted { lives: &[3600, 3600], asked: Mutex::default() });
+            let refusing = async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                keyring.refused();
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            };
+            tokio::select! {
+                () = keyring.keep_from(&source) => {}
+                () = refusing => {}
+            }
+            assert_eq!(keyring.current().unwrap().access_key_id, "key 1");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ mod stats;
 mod tests;
 mod tls;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
@@ -208,7 +208,7 @@ impl Remote {
         let chores = async { tokio::join!(self.probe_until_reached(), self.sweep()) };
         #[cfg(feature = "aws-credentials")]
         if let CredentialsSource::Chain = self.settings.credentials {
-            let renewing = self.keyring.keep(&self.settings.region, closing.clone());
+            let renewing = self.keyring.keep_from_chain(&self.settings.region);
             closing.run_until_cancelled(async { tokio::join!(chores, renewing) }).await;
             return;
         }
@@ -314,10 +314,10 @@ struct Call<'a> {
 enum Failure {
     /// The breaker is open.
     Refused,
-    /// No byte left.
+    /// No byte left: there is no connection, or no signature.
     NotSent(String),
-    /// The pooled connection was closed before it took a byte.
-    Stale(String),
+    /// No byte left: the connection broke before it took one.
+    Untouched(String),
     /// The connection broke with bytes out.
     Broken(String),
     /// What came is no answer of the service.
@@ -332,7 +332,7 @@ impl Failure {
             Self::Refused => {
                 UpstreamError::NotSent("The upstream has been failing; try again soon".to_owned())
             }
-            Self::NotSent(reason) | Self::Stale(reason) => {
+            Self::NotSent(reason) | Self::Untouched(reason) => {
                 UpstreamError::NotSent(format!("The upstream cannot be reached: {reason}"))
             }
             Self::Broken(reason) => {
@@ -348,7 +348,7 @@ impl Failure {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Refused => Outcome::Refused,
-            Self::NotSent(_) | Self::Stale(_) => Outcome::NotSent,
+            Self::NotSent(_) | Self::Untouched(_) => Outcome::NotSent,
             Self::Broken(_) | Self::Strange(_) => Outcome::Unknown,
             Self::TimedOut => Outcome::TimedOut,
         }
@@ -362,7 +362,7 @@ impl Remote {
         let outcome = self.send(host, call).await;
         let is_worth_another = match &outcome {
             Ok(reply) => matches!(reply.answer.status, 502..=504),
-            Err(Failure::NotSent(_) | Failure::Stale(_) | Failure::Broken(_)) => true,
+            Err(Failure::NotSent(_) | Failure::Untouched(_) | Failure::Broken(_)) => true,
             Err(Failure::Refused | Failure::Strange(_) | Failure::TimedOut) => false,
         };
         if !is_worth_another {
@@ -406,14 +406,20 @@ impl Remote {
 
     /// Sends a request once, minds the breaker and counts.
     async fn attempt(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        // Before the breaker, which must not open because a key is missing here.
+        let credentials = self.keyring.current().map_err(|reason| {
+            self.counts.ended(Outcome::NotSent);
+            Failure::NotSent(reason)
+        })?;
         let Some(admission) = host.breaker.admit(Instant::now()) else {
             self.counts.ended(Outcome::Refused);
             return Err(Failure::Refused);
         };
-        let outcome = match tokio::time::timeout_at(call.deadline, self.exchange(host, call)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::TimedOut),
-        };
+        let outcome =
+            match tokio::time::timeout_at(call.deadline, self.exchange(host, call, &credentials)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failure::TimedOut),
+            };
         let (ended, verdict) = match &outcome {
             Ok(reply) if reply.answer.status >= 500 => (Outcome::Failed, Verdict::Failed),
             Ok(reply) if reply.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str())) => {
@@ -435,12 +441,17 @@ impl Remote {
         outcome
     }
 
-    /// Sends a request over a pooled connection, or over a new one if that turns out to be closed.
-    async fn exchange(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
-        match self.exchange_over(host, call, Freshness::Any).await {
-            Err(Failure::Stale(_)) => {
+    /// Sends a request over a connection, and over another if the first turns out to be closed and takes no byte of it.
+    async fn exchange(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        credentials: &Arc<Credentials>,
+    ) -> Result<Reply, Failure> {
+        match self.exchange_over(host, call, credentials, Freshness::Any).await {
+            Err(Failure::Untouched(_)) => {
                 self.counts.reconnects.add_one();
-                self.exchange_over(host, call, Freshness::New).await
+                self.exchange_over(host, call, credentials, Freshness::New).await
             }
             outcome => outcome,
         }
@@ -450,15 +461,14 @@ impl Remote {
         &self,
         host: &Host,
         call: &Call<'_>,
+        credentials: &Arc<Credentials>,
         freshness: Freshness,
     ) -> Result<Reply, Failure> {
-        let request = self.signed(host, call).map_err(Failure::NotSent)?;
+        let request = self.signed(host, call, credentials).map_err(Failure::NotSent)?;
         let connection = host.pool.take(freshness).await;
         let mut connection = connection.map_err(|error| Failure::NotSent(error.to_string()))?;
-        let was_used = connection.was_used();
         let response = connection.exchange(request).await.map_err(|fault| match fault {
-            Fault::NotSent(reason) if was_used => Failure::Stale(reason),
-            Fault::NotSent(reason) => Failure::NotSent(reason),
+            Fault::NotSent(reason) => Failure::Untouched(reason),
             Fault::Broken(reason) => Failure::Broken(reason),
             Fault::Strange(reason) => Failure::Strange(reason),
         })?;
@@ -466,10 +476,14 @@ impl Remote {
         Reply::read(response).map_err(Failure::Strange)
     }
 
-    fn signed(&self, host: &Host, call: &Call<'_>) -> Result<http::Request<Full<bytes::Bytes>>, String> {
-        let credentials = self.keyring.current()?;
+    fn signed(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        credentials: &Arc<Credentials>,
+    ) -> Result<http::Request<Full<bytes::Bytes>>, String> {
         let signable = Signable { host: &host.authority, target: &call.target, body: &call.request.body };
-        let signature = self.signer.sign(&signable, &credentials, self.clock.now());
+        let signature = self.signer.sign(&signable, credentials, self.clock.now());
         let value = |text: String| HeaderValue::try_from(text).map_err(|_| "credentials of a strange form");
         let mut request = http::Request::new(Full::new(call.request.body.clone()));
         *request.method_mut() = Method::POST;
