@@ -314,7 +314,9 @@ struct Call<'a> {
 enum Failure {
     /// The breaker is open.
     Refused,
-    /// No byte left: there is no connection, or no signature.
+    /// No byte left: the request cannot be signed.
+    Unsigned(String),
+    /// No byte left: there is no connection.
     NotSent(String),
     /// No byte left: the connection broke before it took one.
     Untouched(String),
@@ -332,6 +334,9 @@ impl Failure {
             Self::Refused => {
                 UpstreamError::NotSent("The upstream has been failing; try again soon".to_owned())
             }
+            Self::Unsigned(reason) => {
+                UpstreamError::NotSent(format!("Requests to the upstream cannot be signed: {reason}"))
+            }
             Self::NotSent(reason) | Self::Untouched(reason) => {
                 UpstreamError::NotSent(format!("The upstream cannot be reached: {reason}"))
             }
@@ -348,7 +353,7 @@ impl Failure {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Refused => Outcome::Refused,
-            Self::NotSent(_) | Self::Untouched(_) => Outcome::NotSent,
+            Self::Unsigned(_) | Self::NotSent(_) | Self::Untouched(_) => Outcome::NotSent,
             Self::Broken(_) | Self::Strange(_) => Outcome::Unknown,
             Self::TimedOut => Outcome::TimedOut,
         }
@@ -363,7 +368,7 @@ impl Remote {
         let is_worth_another = match &outcome {
             Ok(reply) => matches!(reply.answer.status, 502..=504),
             Err(Failure::NotSent(_) | Failure::Untouched(_) | Failure::Broken(_)) => true,
-            Err(Failure::Refused | Failure::Strange(_) | Failure::TimedOut) => false,
+            Err(Failure::Refused | Failure::Unsigned(_) | Failure::Strange(_) | Failure::TimedOut) => false,
         };
         if !is_worth_another {
             return outcome;
@@ -409,7 +414,7 @@ impl Remote {
         // Before the breaker, which must not open because a key is missing here.
         let credentials = self.keyring.current().map_err(|reason| {
             self.counts.ended(Outcome::NotSent);
-            Failure::NotSent(reason)
+            Failure::Unsigned(reason)
         })?;
         let Some(admission) = host.breaker.admit(Instant::now()) else {
             self.counts.ended(Outcome::Refused);
@@ -464,7 +469,7 @@ impl Remote {
         credentials: &Arc<Credentials>,
         freshness: Freshness,
     ) -> Result<Reply, Failure> {
-        let request = self.signed(host, call, credentials).map_err(Failure::NotSent)?;
+        let request = self.signed(host, call, credentials).map_err(Failure::Unsigned)?;
         let connection = host.pool.take(freshness).await;
         let mut connection = connection.map_err(|error| Failure::NotSent(error.to_string()))?;
         let response = connection.exchange(request).await.map_err(|fault| match fault {
