@@ -33,7 +33,15 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "local",
-        &["data_dir", "in_memory", "durability", "ttl_sweep", "stream_shards", "stream_shard_records_max"],
+        &[
+            "data_dir",
+            "in_memory",
+            "durability",
+            "ttl_sweep",
+            "status_delay",
+            "stream_shards",
+            "stream_shard_records_max",
+        ],
     ),
     (
         "cache",
@@ -179,6 +187,7 @@ impl Reader<'_> {
                 self.config.fixed.durability = self.choice(key, value, &choices)?;
             }
             ("local", "ttl_sweep") => self.config.fixed.ttl_sweep = self.duration(key, value)?,
+            ("local", "status_delay") => self.config.fixed.status_delay = self.duration(key, value)?,
             ("local", "stream_shards") => {
                 let shards = u32::try_from(self.count(key, value)?).ok();
                 let shards = shards.filter(|shards| *shards <= STREAM_SHARDS_MAX);

@@ -53,6 +53,8 @@ pub struct Fixed {
     pub durability: Durability,
     /// How often the local backend looks for items whose time is over; zero never.
     pub ttl_sweep: Duration,
+    /// How long the local backend tells that a table is on its way to a state; zero not at all.
+    pub status_delay: Duration,
     /// How many shards a new stream of the local backend has.
     pub stream_shards: u32,
     /// How many records a shard takes before it splits.
@@ -197,6 +199,7 @@ impl Default for Config {
                 store: LocalStore::Directory(PathBuf::from("./nearside-data")),
                 durability: Durability::Fsync,
                 ttl_sweep: Duration::from_secs(1),
+                status_delay: Duration::ZERO,
                 stream_shards: 1,
                 stream_shard_records_max: 100_000,
                 cache_bytes_max: ByteSize(256 << 20),
@@ -339,8 +342,9 @@ impl std::fmt::Display for Config {
         };
         writeln!(
             formatter,
-            "durability = \"{durability}\"\nttl_sweep = \"{}\"",
-            duration(self.fixed.ttl_sweep)
+            "durability = \"{durability}\"\nttl_sweep = \"{}\"\nstatus_delay = \"{}\"",
+            duration(self.fixed.ttl_sweep),
+            duration(self.fixed.status_delay)
         )?;
         writeln!(formatter, "stream_shards = {}", self.fixed.stream_shards)?;
         writeln!(formatter, "stream_shard_records_max = {}", self.fixed.stream_shard_records_max)?;
@@ -411,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back_the_same() {
-        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true\nttl_sweep = \"0s\"\nstream_shards = 4\nstream_shard_records_max = 10";
+        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true\nttl_sweep = \"0s\"\nstatus_delay = \"2s\"\nstream_shards = 4\nstream_shard_records_max = 10";
         let config = Config::parse(text).unwrap();
         assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
         assert_eq!(Config::parse(&Config::default().to_string()).unwrap(), Config::default());

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use super::clock::Clock;
 use super::expiry::{self, Expiry};
 use super::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
 use super::streams::{ChangeLog, ShardRules};
+use super::tables::Progress;
 
 /// The space of the catalog itself.
 pub const CATALOG: Space = Space(0);
@@ -42,6 +44,8 @@ pub struct Catalog {
     tables: ArcSwap<Tables>,
     clock: Clock,
     shard_rules: ShardRules,
+    /// Which tables are told to be on their way to a state.
+    pub(super) progress: Progress,
 }
 
 /// Tables by name, in the order of their names.
@@ -230,7 +234,12 @@ pub(super) struct TableClass {
 impl Catalog {
     /// A catalog without tables.
     pub(super) fn new(clock: Clock, shard_rules: ShardRules) -> Self {
-        Self { tables: ArcSwap::default(), clock, shard_rules }
+        Self { tables: ArcSwap::default(), clock, shard_rules, progress: Progress::default() }
+    }
+
+    /// The same, with tables that are on their way to a state for that long.
+    pub(super) fn with_status_delay(self, delay: Duration) -> Self {
+        Self { progress: Progress::new(self.clock.clone(), delay), ..self }
     }
 
     /// Reads the catalog of a store, which may be of an older format; then it must be brought to this one before anything is
@@ -264,13 +273,13 @@ impl Catalog {
         writes.put(CATALOG, FORMAT_KEY, FORMAT.to_string().as_bytes())
     }
 
-    /// The table of that name or ARN.
+    /// The table of that name or ARN, unless it is still on its way into being.
     ///
     /// # Errors
     /// `ResourceNotFoundException`, as item operations word it.
     pub fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        self.find(name)
-            .ok_or_else(|| ApiError::new(ErrorCode::ResourceNotFound, "Requested resource not found"))
+        let table = self.find(name).filter(|table| self.progress.is_open(&table.schema.name));
+        table.ok_or_else(|| ApiError::new(ErrorCode::ResourceNotFound, "Requested resource not found"))
     }
 
     /// The table of that name or ARN, for an operation on the table itself.
@@ -279,6 +288,15 @@ impl Catalog {
     /// `ResourceNotFoundException`, as table operations word it.
     pub(super) fn table_itself(&self, name: &str) -> Result<Arc<Table>, ApiError> {
         self.find(name).ok_or_else(|| unknown_table(name_of(name)))
+    }
+
+    /// The same for an operation that changes the table itself.
+    ///
+    /// # Errors
+    /// As [`Catalog::table_itself`], and `ResourceInUseException` for one that is on its way to a state.
+    pub(super) fn table_to_change(&self, name: &str) -> Result<Arc<Table>, ApiError> {
+        self.progress.refuse_change(name_of(name))?;
+        self.table_itself(name)
     }
 
     /// All tables.

@@ -77,6 +77,8 @@ pub struct Settings {
     pub expiry_sweep: Duration,
     /// How streams are cut into shards.
     pub shard_rules: ShardRules,
+    /// How long tables and indexes are told to be on their way (`CREATING`, `UPDATING`, `DELETING`); zero not at all.
+    pub status_delay: Duration,
 }
 
 impl Default for Settings {
@@ -86,6 +88,7 @@ impl Default for Settings {
             address: "localhost:8000".to_owned(),
             expiry_sweep: Duration::from_secs(1),
             shard_rules: ShardRules::default(),
+            status_delay: Duration::ZERO,
         }
     }
 }
@@ -114,7 +117,8 @@ impl Local {
     /// A backend that lives as long as the process.
     pub fn in_memory(settings: Settings) -> Self {
         let clock = Clock::default();
-        let catalog = Catalog::new(clock.clone(), settings.shard_rules);
+        let catalog =
+            Catalog::new(clock.clone(), settings.shard_rules).with_status_delay(settings.status_delay);
         Self::over(Arc::new(MemoryStore::new()), Arc::new(catalog), clock, settings, Counting::default())
     }
 
@@ -136,7 +140,7 @@ impl Local {
             LoadError::Unreadable(reason) => damaged(reason),
             LoadError::Store(error) => damaged(error.to_string()),
         })?;
-        let catalog = Arc::new(catalog);
+        let catalog = Arc::new(catalog.with_status_delay(settings.status_delay));
         if age == Age::Older {
             renew(&store, &catalog).map_err(|error| damaged(error.to_string()))?;
         }

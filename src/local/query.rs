@@ -25,6 +25,9 @@ impl Local {
         let table = self.catalog.table(table_name(body)?)?;
         let request = question.resolve(&table.schema)?;
         let plan = plan(&table, request);
+        if let Some((index, _)) = plan.index {
+            self.catalog.progress.refuse_read(&table.schema.name, &index.name)?;
+        }
         let snapshot = self.snapshot()?;
         let page = page::read(&plan, &snapshot).await?;
         answer(body, &plan, page)

@@ -1,14 +1,17 @@
 //! Operations on tables themselves: create, delete, describe, list, update, tag.
 //!
 //! What takes the service minutes is done here before the answer leaves. The answer still tells the state on the way
-//! (`CREATING`, `UPDATING`, `DELETING`), as clients expect; the next description tells the state that was reached.
+//! (`CREATING`, `UPDATING`, `DELETING`), as clients expect; the next description tells the state that was reached, unless a
+//! delay was asked for.
 
 mod definition;
 mod description;
+mod progress;
 mod tags;
 mod time_to_live;
 mod update;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{ApiError, ErrorCode};
@@ -16,10 +19,13 @@ use crate::wire::Json;
 use crate::wire::json::write_string;
 
 use super::catalog::{TableClass, WarmThroughput, allocate_space, name_of, unknown_table};
-use super::{Handled, Local, Settings};
+use super::{Handled, Local, LocalError, Settings};
 
 use description::{Statuses, describe, describe_deleted};
+use progress::Way;
 use update::Change;
+
+pub(in crate::local) use progress::Progress;
 
 /// The account in every ARN.
 const ACCOUNT: &str = "000000000000";
@@ -34,23 +40,38 @@ impl Local {
         let names = Names::new(&self.settings);
         let mut definition = definition::read_table(body, &names, self.clock.now_seconds())?;
         let catalog = Arc::clone(&self.catalog);
-        self.write(move |writes| {
-            if catalog.find(&definition.table_name).is_some() {
-                let words = format!("Table already exists: {}", definition.table_name);
-                return Ok(Err(ApiError::new(ErrorCode::ResourceInUse, words)));
-            }
-            definition.items_space = allocate_space(writes)?;
-            for index in &mut definition.indexes {
-                index.space = allocate_space(writes)?;
-            }
-            let table = catalog.put(writes, definition)?;
-            let fresh: Vec<_> =
-                table.schema.indexes.iter().map(|index| (index.name.clone(), "CREATING")).collect();
-            let statuses = Statuses { table: "CREATING", indexes: &fresh, encryption: "ENABLED" };
-            let description = describe(&table, &table.definition, statuses, &*writes, &names)?;
-            Ok(Ok(member("TableDescription", &description)))
-        })
-        .await
+        let name = definition.table_name.clone();
+        let answer = self
+            .write(move |writes| {
+                if catalog.progress.deleted(&definition.table_name).is_some() {
+                    return Ok(catalog.progress.refuse_change(&definition.table_name).map(|()| Vec::new()));
+                }
+                if catalog.find(&definition.table_name).is_some() {
+                    let words = format!("Table already exists: {}", definition.table_name);
+                    return Ok(Err(ApiError::new(ErrorCode::ResourceInUse, words)));
+                }
+                definition.items_space = allocate_space(writes)?;
+                for index in &mut definition.indexes {
+                    index.space = allocate_space(writes)?;
+                }
+                let table = catalog.put(writes, definition)?;
+                let fresh: Vec<_> =
+                    table.schema.indexes.iter().map(|index| (index.name.clone(), "CREATING")).collect();
+                let statuses = Statuses { table: "CREATING", indexes: &fresh, ..Statuses::ACTIVE };
+                let description = describe(&table, &table.definition, statuses, &*writes, &names)?;
+                catalog.progress.begin(&table.schema.name, Way::Creating);
+                Ok(Ok(member("TableDescription", &description)))
+            })
+            .await;
+        self.undo_progress(&name, &answer);
+        answer
+    }
+
+    /// Ends the state that a table was to be in after a write that failed: the table is as it was.
+    fn undo_progress<T>(&self, table: &str, outcome: &Result<T, LocalError>) {
+        if matches!(outcome, Err(LocalError::Store(_))) {
+            self.catalog.progress.end(table);
+        }
     }
 
     /// DeleteTable.
@@ -58,8 +79,9 @@ impl Local {
         let names = Names::new(&self.settings);
         let name = names.table_name(body).to_owned();
         let catalog = Arc::clone(&self.catalog);
-        self.write(move |writes| {
-            let table = match catalog.table_itself(&name) {
+        let table_name = name.clone();
+        let answer = self.write(move |writes| {
+            let table = match catalog.table_to_change(&name) {
                 Ok(table) if table.definition.deletion_protection_enabled => {
                     return Ok(Err(ApiError::validation(
                         "Resource cannot be deleted as it is currently protected against deletion. Disable \
@@ -71,9 +93,12 @@ impl Local {
             };
             let description = describe_deleted(&table, &*writes, &names)?;
             catalog.remove(writes, &table)?;
+            catalog.progress.begin(&table.schema.name, Way::Deleting(description.as_slice().into()));
             Ok(Ok(member("TableDescription", &description)))
         })
-        .await
+        .await;
+        self.undo_progress(&table_name, &answer);
+        answer
     }
 
     /// UpdateTable.
@@ -81,19 +106,44 @@ impl Local {
         let names = Names::new(&self.settings);
         let change = Change::read(body, &names)?;
         let (catalog, clock) = (Arc::clone(&self.catalog), self.clock.clone());
-        self.write(move |writes| {
-            let description = change.apply(&catalog, writes, &names, clock.now_seconds())?;
-            Ok(description.map(|description| member("TableDescription", &description)))
-        })
-        .await
+        let name = names.table_name(body).to_owned();
+        let answer = self
+            .write(move |writes| {
+                let description = change.apply(&catalog, writes, &names, clock.now_seconds())?;
+                Ok(description.map(|description| member("TableDescription", &description)))
+            })
+            .await;
+        self.undo_progress(&name, &answer);
+        answer
     }
 
     /// DescribeTable.
     pub(super) fn describe_table(&self, body: &Json<'_>) -> Handled {
         let names = Names::new(&self.settings);
-        let table = self.catalog.table_itself(names.table_name(body))?;
+        let name = names.table_name(body);
+        if let Some(description) = self.catalog.progress.deleted(name) {
+            return Ok(member("Table", &description));
+        }
+        let table = self.catalog.table_itself(name)?;
         let snapshot = self.snapshot()?;
-        let description = describe(&table, &table.definition, Statuses::ACTIVE, &*snapshot, &names)?;
+        let told = self.catalog.progress.told(&table.schema.name);
+        let mut shown = std::borrow::Cow::Borrowed(&table.definition);
+        let mut indexes = Vec::new();
+        if told.table == Some("CREATING") {
+            indexes.extend(shown.indexes.iter().map(|index| (index.index_name.clone(), "CREATING")));
+        }
+        indexes.extend(told.creating.as_ref().map(|(index, _)| (index.clone(), "CREATING")));
+        if let Some(index) = told.deleting {
+            indexes.push((index.index_name.clone(), "DELETING"));
+            shown.to_mut().indexes.push(index);
+        }
+        let statuses = Statuses {
+            table: told.table.unwrap_or("ACTIVE"),
+            indexes: &indexes,
+            is_filling: told.creating.is_some_and(|(_, is_filling)| is_filling),
+            encryption: "ENABLED",
+        };
+        let description = describe(&table, &shown, statuses, &*snapshot, &names)?;
         Ok(member("Table", &description))
     }
 
@@ -103,7 +153,9 @@ impl Local {
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIST_LIMIT);
         let start = body.get("ExclusiveStartTableName").and_then(Json::text).unwrap_or_default();
         let tables = self.catalog.tables();
-        let mut names = tables.keys().filter(|name| name.as_str() > start);
+        let deleted = self.catalog.progress.all_deleted();
+        let all: BTreeSet<&String> = tables.keys().chain(&deleted).collect();
+        let mut names = all.into_iter().filter(|name| name.as_str() > start);
         let page: Vec<&String> = names.by_ref().take(limit).collect();
         let mut out = b"{\"TableNames\":".to_vec();
         out.extend(serde_json::to_vec(&page).expect("names are always JSON"));

@@ -129,6 +129,7 @@ fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
         region: fixed.region().to_owned(),
         address: address.to_string(),
         expiry_sweep: fixed.ttl_sweep,
+        status_delay: fixed.status_delay,
         shard_rules: local::ShardRules {
             initial: fixed.stream_shards,
             records_max: fixed.stream_shard_records_max,

@@ -25,12 +25,21 @@ pub async fn fetch_schema(upstream: &dyn Upstream, table_name: &str) -> Option<A
     read_schema(description.get("Table")?).map(Arc::new)
 }
 
-/// The schema in a `TableDescription`; `None` when a part of it is missing or strange.
+/// The schema in a `TableDescription`; `None` when a part of it is missing or strange, or when the table is on its way into
+/// being or out of it: what is known then does not last.
 fn read_schema(table: &Json<'_>) -> Option<TableSchema> {
+    if !matches!(table.get("TableStatus").and_then(Json::text), None | Some("ACTIVE" | "UPDATING")) {
+        return None;
+    }
     let types = read_types(table.get("AttributeDefinitions")?)?;
     let indexes_of = |member: &str, kind: IndexKind| match table.get(member) {
         None => Some(Vec::new()),
-        Some(indexes) => indexes.elements()?.iter().map(|index| read_index(index, kind, &types)).collect(),
+        Some(indexes) => {
+            // An index that is going away is none any more.
+            let lasting =
+                |index: &&Json<'_>| index.get("IndexStatus").and_then(Json::text) != Some("DELETING");
+            indexes.elements()?.iter().filter(lasting).map(|index| read_index(index, kind, &types)).collect()
+        }
     };
     let mut indexes: Vec<IndexSchema> = indexes_of("GlobalSecondaryIndexes", IndexKind::Global)?;
     indexes.extend(indexes_of("LocalSecondaryIndexes", IndexKind::Local)?);
@@ -115,6 +124,8 @@ mod tests {
             "{}",
             r#"{"TableName":"t","AttributeDefinitions":[],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
             r#"{"TableName":"t","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[]}"#,
+            r#"{"TableName":"t","TableStatus":"CREATING","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+                "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
         ] {
             assert_eq!(read_schema(&Json::parse(text.as_bytes()).unwrap()), None, "{text}");
         }

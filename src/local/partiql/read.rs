@@ -52,6 +52,9 @@ impl Local {
     pub(super) async fn select(&self, select: &Select, wish: PageWish) -> Handled {
         let table = self.catalog.table(&select.table)?;
         let source = Source::of(&table, select, wish.consistency)?;
+        if let Some(index) = &select.index {
+            self.catalog.progress.refuse_read(&table.schema.name, index)?;
+        }
         let columns = select.columns.clone()?;
         let plan = plan::plan(select.filter.as_ref(), &select.order, source.key())?;
         let rows_from = source.check(&plan, &columns)?;

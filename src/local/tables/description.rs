@@ -17,13 +17,16 @@ pub(super) struct Statuses<'a> {
     pub(super) table: &'static str,
     /// `IndexStatus` of each global index named here; the others are `ACTIVE`.
     pub(super) indexes: &'a [(String, &'static str)],
+    /// `Backfilling` of the indexes that are `CREATING`.
+    pub(super) is_filling: bool,
     /// `Status` of `SSEDescription`.
     pub(super) encryption: &'static str,
 }
 
 impl Statuses<'static> {
     /// Nothing is under way.
-    pub(super) const ACTIVE: Self = Self { table: "ACTIVE", indexes: &[], encryption: "ENABLED" };
+    pub(super) const ACTIVE: Self =
+        Self { table: "ACTIVE", indexes: &[], is_filling: false, encryption: "ENABLED" };
 }
 
 /// The value of `Table` or `TableDescription`: `definition` with the counts of `table`.
@@ -143,7 +146,8 @@ fn global_indexes<'a>(
         let status = named.find(|(name, _)| *name == index.index_name).map_or("ACTIVE", |(_, status)| status);
         described.push(IndexDescription {
             index_status: Some(status),
-            backfilling: (status == "CREATING" && statuses.table != "CREATING").then_some(false),
+            backfilling: (status == "CREATING" && statuses.table != "CREATING")
+                .then_some(statuses.is_filling),
             provisioned_throughput: Some(&index.throughput),
             on_demand_throughput: index.on_demand_throughput.as_ref(),
             warm_throughput: (status != "CREATING")

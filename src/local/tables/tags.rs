@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::local::catalog::Definition;
+use crate::local::catalog::{Definition, name_of};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
@@ -75,6 +75,9 @@ impl Local {
         let catalog = Arc::clone(&self.catalog);
         let name = table.to_owned();
         self.write(move |writes| {
+            if let Err(error) = catalog.progress.refuse_change(name_of(&name)) {
+                return Ok(Err(error));
+            }
             let Some(table) = catalog.find(&name) else { return Ok(Err(unknown)) };
             let mut settings = table.definition.clone();
             if let Err(error) = change(&mut settings) {

@@ -19,6 +19,7 @@ use crate::wire::Json;
 
 use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex, text};
 use super::description::{Statuses, describe};
+use super::progress::{IndexWay, Way};
 use super::{Names, invalid};
 
 /// How many rows a backfill reads before it writes their entries.
@@ -189,7 +190,7 @@ impl Change {
         names: &Names,
         now: f64,
     ) -> Result<Result<Vec<u8>, ApiError>, StoreError> {
-        let table = match catalog.table_itself(&self.table_name) {
+        let table = match catalog.table_to_change(&self.table_name) {
             Ok(table) => table,
             Err(error) => return Ok(Err(error)),
         };
@@ -204,6 +205,7 @@ impl Change {
         if let Some(space) = plan.dropped {
             writes.clear(space)?;
         }
+        let way = plan.way();
         let table = catalog.put(writes, plan.after)?;
         plan.shown.stream.clone_from(&table.definition.stream);
         if let Some(position) = plan.created {
@@ -212,9 +214,14 @@ impl Change {
         let statuses = Statuses {
             table: plan.status,
             indexes: &plan.index_statuses,
+            is_filling: false,
             encryption: plan.encryption_status,
         };
-        Ok(Ok(describe(&table, &plan.shown, statuses, &*writes, names)?))
+        let description = describe(&table, &plan.shown, statuses, &*writes, names)?;
+        if let Some(way) = way {
+            catalog.progress.begin(&table.schema.name, way);
+        }
+        Ok(Ok(description))
     }
 }
 
@@ -278,6 +285,17 @@ impl Plan {
             plan.after.warm_throughput = Some(warm);
         }
         Ok(plan)
+    }
+
+    /// The state that the table is in for a while, when it is another than `ACTIVE`.
+    fn way(&self) -> Option<Way> {
+        let created =
+            self.created.map(|position| IndexWay::Creating(self.after.indexes[position].index_name.clone()));
+        let deleted = self.dropped.and_then(|space| {
+            let dropped = self.shown.indexes.iter().find(|index| index.space == space.0);
+            Some(IndexWay::Deleting(Box::new(dropped?.clone())))
+        });
+        (self.status == "UPDATING").then(|| Way::Updating(created.or(deleted)))
     }
 
     /// Switches the billing mode. Throughput must then be given anew, limits are lost.
