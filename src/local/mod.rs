@@ -311,6 +311,11 @@ impl Upstream for Local {
             }
         })
     }
+
+    /// Every read looks at the newest commit, and a commit changes the indexes with the items.
+    fn never_lags(&self) -> bool {
+        true
+    }
 }
 
 /// The service says no more of a body that is not JSON.

@@ -30,4 +30,7 @@ impl Upstream for Measured {
             outcome
         })
     }
+    fn never_lags(&self) -> bool {
+        self.inner.never_lags()
+    }
 }

@@ -22,6 +22,12 @@ pub trait Upstream: Send + Sync + 'static {
     /// # Errors
     /// [`UpstreamError`], which says whether a write could have happened.
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a>;
+
+    /// True if every read, with `ConsistentRead` or without, of a table or of an index, shows all writes that were
+    /// acknowledged before it was sent. A cache then need not ask for strong reads, which cost more.
+    fn never_lags(&self) -> bool {
+        false
+    }
 }
 
 /// Why there is no answer, as far as a cache must know.

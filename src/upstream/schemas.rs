@@ -1,7 +1,5 @@
 //! What the proxy knows of each table's schema, learned by asking the upstream's DescribeTable.
 
-use std::sync::Arc;
-
 use crate::model::Operation;
 use crate::model::schema::{
     IndexKind, IndexSchema, KeyAttribute, KeySchema, Projection, ScalarType, TableSchema,
@@ -11,9 +9,18 @@ use crate::wire::json::write_string;
 
 use super::{Request, Upstream};
 
-/// Asks the upstream for the schema of a table, named or by ARN. `None` when it has no such table, does not say, or cannot
+/// What an upstream says of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDescription {
+    /// Keys and indexes.
+    pub schema: TableSchema,
+    /// The global indexes that are being made or removed, by name: what they answer changes without a write.
+    pub unsettled_indexes: Vec<String>,
+}
+
+/// Asks the upstream for the description of a table, named or by ARN. `None` when it has no such table, does not say, or cannot
 /// be reached: the caller then goes without, and asks again with the next request.
-pub async fn fetch_schema(upstream: &dyn Upstream, table_name: &str) -> Option<Arc<TableSchema>> {
+pub async fn fetch_description(upstream: &dyn Upstream, table_name: &str) -> Option<TableDescription> {
     let mut body = b"{\"TableName\":".to_vec();
     write_string(table_name, &mut body);
     body.push(b'}');
@@ -22,7 +29,21 @@ pub async fn fetch_schema(upstream: &dyn Upstream, table_name: &str) -> Option<A
         return None;
     }
     let description = Json::parse(&answer.body).ok()?;
-    read_schema(description.get("Table")?).map(Arc::new)
+    let table = description.get("Table")?;
+    Some(TableDescription { schema: read_schema(table)?, unsettled_indexes: read_unsettled_indexes(table) })
+}
+
+/// The global indexes that are neither ready nor, as far as readers see, ready with another throughput. One without a status
+/// is ready.
+fn read_unsettled_indexes(table: &Json<'_>) -> Vec<String> {
+    let indexes = table.get("GlobalSecondaryIndexes").and_then(Json::elements).unwrap_or_default();
+    let is_settled = |index: &&Json<'_>| {
+        let status = index.get("IndexStatus").and_then(Json::text).unwrap_or("ACTIVE");
+        matches!(status, "ACTIVE" | "UPDATING")
+            && index.get("Backfilling").and_then(Json::boolean) != Some(true)
+    };
+    let unsettled = indexes.iter().filter(|index| !is_settled(index));
+    unsettled.filter_map(|index| index.get("IndexName")?.text().map(str::to_owned)).collect()
 }
 
 /// The schema in a `TableDescription`; `None` when a part of it is missing or strange, or when the table is on its way into
@@ -116,6 +137,15 @@ mod tests {
             (index.kind, &index.projection),
             (IndexKind::Global, &Projection::Include(vec!["x".to_owned()]))
         );
+    }
+
+    #[test]
+    fn an_index_that_is_being_made_or_removed_is_not_settled() {
+        let text = r#"{"GlobalSecondaryIndexes":[{"IndexName":"a","IndexStatus":"ACTIVE"},{"IndexName":"b","IndexStatus":"CREATING"},
+            {"IndexName":"c","IndexStatus":"DELETING"},{"IndexName":"d"},{"IndexName":"e","IndexStatus":"UPDATING"},
+            {"IndexName":"f","IndexStatus":"ACTIVE","Backfilling":true}]}"#;
+        assert_eq!(read_unsettled_indexes(&Json::parse(text.as_bytes()).unwrap()), ["b", "c", "f"]);
+        assert!(read_unsettled_indexes(&Json::parse(b"{}").unwrap()).is_empty());
     }
 
     #[test]
