@@ -8,7 +8,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::units::parse_duration;
-use super::{ByteSize, CachePolicy, Config, Durability, Endpoint, Fill, LocalStore, LogFormat, UpstreamKind};
+use super::{
+    ByteSize, CachePolicy, Config, Durability, Endpoint, Fill, Images, IndexPolicy, LocalStore, LogFormat,
+    ScanPages, UpstreamKind,
+};
 
 /// Every section and its keys.
 pub const KEYS: &[(&str, &[&str])] = &[
@@ -45,9 +48,34 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "cache",
-        &["max_bytes", "item_ttl", "query_ttl", "negative_ttl", "fill", "gsi_quarantine", "item_bytes_max"],
+        &[
+            "max_bytes",
+            "query_share",
+            "item_ttl",
+            "query_ttl",
+            "negative_ttl",
+            "fill",
+            "gsi_quarantine",
+            "item_bytes_max",
+            "scan_pages",
+            "images",
+        ],
     ),
-    ("tables.", &["item_ttl", "query_ttl", "negative_ttl", "fill", "gsi_quarantine", "item_bytes_max"]),
+    (
+        "tables.",
+        &[
+            "item_ttl",
+            "query_ttl",
+            "negative_ttl",
+            "fill",
+            "gsi_quarantine",
+            "item_bytes_max",
+            "scan_pages",
+            "images",
+            "indexes",
+        ],
+    ),
+    ("indexes.", &["query_ttl", "gsi_quarantine"]),
     ("log", &["level", "format"]),
 ];
 
@@ -125,11 +153,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     }
     for (_, _, tables) in sections().filter(|(name, ..)| *name == "tables") {
         for (name, value) in reader.table("tables", tables)? {
-            let mut policy = reader.config.live.cache.clone();
-            for (key, value) in reader.table(name.get_ref(), value)? {
-                reader.known("tables.", key)?;
-                reader.policy_key(&mut policy, key.get_ref(), value)?;
-            }
+            let policy = reader.table_policy(name.get_ref(), value)?;
             reader.config.live.tables.insert(name.get_ref().to_string(), policy);
         }
     }
@@ -200,6 +224,7 @@ impl Reader<'_> {
             ("cache", "max_bytes") => {
                 self.config.fixed.cache_bytes_max = self.at_least(key, value, "1MiB")?
             }
+            ("cache", "query_share") => self.config.fixed.query_share = self.parsed(key, value)?,
             ("log", "level") => {
                 let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, level));
                 self.config.fixed.log_level = self.choice(key, value, &levels)?.to_owned();
@@ -247,6 +272,45 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// A section `[tables.NAME]` with the sections of its indexes.
+    fn table_policy(&self, name: &str, value: &Value<'_>) -> Result<CachePolicy, ConfigError> {
+        let mut policy = self.config.live.cache.clone();
+        let mut sections_of_indexes = None;
+        for (key, value) in self.table(name, value)? {
+            self.known("tables.", key)?;
+            match key.get_ref().as_ref() {
+                "indexes" => sections_of_indexes = Some(value),
+                key => self.policy_key(&mut policy, key, value)?,
+            }
+        }
+        // Indexes inherit from their table, so they come last wherever they stand in it.
+        if let Some(sections) = sections_of_indexes {
+            for (index, value) in self.table(&format!("tables.{name}.indexes"), sections)? {
+                let index_policy = self.index_policy(&policy, index.get_ref(), value)?;
+                policy.indexes.insert(index.get_ref().to_string(), index_policy);
+            }
+        }
+        Ok(policy)
+    }
+
+    /// A section `[tables.NAME.indexes.INDEX]`.
+    fn index_policy(
+        &self,
+        table: &CachePolicy,
+        name: &str,
+        value: &Value<'_>,
+    ) -> Result<IndexPolicy, ConfigError> {
+        let mut policy = table.index(name);
+        for (key, value) in self.table(name, value)? {
+            self.known("indexes.", key)?;
+            match key.get_ref().as_ref() {
+                "query_ttl" => policy.query_ttl = self.parsed("query_ttl", value)?,
+                _ => policy.gsi_quarantine = self.duration("gsi_quarantine", value)?,
+            }
+        }
+        Ok(policy)
+    }
+
     /// A key that `[cache]` and `[tables.NAME]` share.
     fn policy_key(&self, policy: &mut CachePolicy, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
         match key {
@@ -255,6 +319,14 @@ impl Reader<'_> {
             "negative_ttl" => policy.negative_ttl = self.parsed(key, value)?,
             "gsi_quarantine" => policy.gsi_quarantine = self.duration(key, value)?,
             "item_bytes_max" => policy.item_bytes_max = self.parsed(key, value)?,
+            "scan_pages" => {
+                let choices =
+                    [("second", ScanPages::Second), ("first", ScanPages::First), ("never", ScanPages::Never)];
+                policy.scan_pages = self.choice(key, value, &choices)?;
+            }
+            "images" => {
+                policy.images = self.choice(key, value, &[("ask", Images::Ask), ("never", Images::Never)])?
+            }
             _ => {
                 let choices =
                     [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
@@ -402,7 +474,7 @@ mod tests {
         assert_eq!(error("[cach]"), "line 1: unknown section \"cach\"; the nearest known one is \"cache\"");
         assert_eq!(
             error("[tables.Orders]\n\nmax_bytes = \"1MiB\""),
-            "line 3: unknown key \"max_bytes\"; the nearest known one is \"item_ttl\""
+            "line 3: unknown key \"max_bytes\"; the nearest known one is \"scan_pages\""
         );
     }
 
@@ -415,6 +487,11 @@ mod tests {
             ("[cache]\nitem_ttl = \"5\"", "line 2: item_ttl: \"5\" is not a duration"),
             ("[cache]\nmax_bytes = \"many\"", "line 2: max_bytes: \"many\" is not a size"),
             ("[cache]\nfill = \"fast\"", "line 2: fill takes one of"),
+            ("[cache]\nquery_share = \"100%\"", "line 2: query_share: \"100%\" is not a share"),
+            ("[cache]\nscan_pages = \"third\"", "line 2: scan_pages takes one of"),
+            ("[tables.a.indexes]\nb = 1", "line 2: b is a section"),
+            ("[tables.a.indexes.b]\nitem_ttl = \"1s\"", "line 2: unknown key \"item_ttl\""),
+            ("[cache]\nindexes = 1", "line 2: unknown key \"indexes\""),
             ("[local]\nin_memory = \"yes\"", "line 2: in_memory takes true or false"),
             ("cache = 5", "line 1: cache is a section"),
             ("[cache", "line 1: "),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use endpoint::{Endpoint, Scheme};
 pub use file::{ConfigError, KEYS};
-pub use units::{ByteSize, TimeToLive};
+pub use units::{ByteSize, Share, TimeToLive};
 
 /// Everything that can be configured, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Fixed {
     pub stream_shard_records_max: u64,
     /// The budget of the cache.
     pub cache_bytes_max: ByteSize,
+    /// The part of that budget that pages may take; items have the rest.
+    pub query_share: Share,
     /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
     pub log_level: String,
     /// How log lines are written.
@@ -163,6 +165,56 @@ pub struct CachePolicy {
     pub gsi_quarantine: Duration,
     /// Larger items are served and not kept.
     pub item_bytes_max: ByteSize,
+    /// When pages of scans are kept.
+    pub scan_pages: ScanPages,
+    /// Whether writes are made to tell what the item was and has become.
+    pub images: Images,
+    /// The sections `[tables.NAME.indexes.INDEX]`, each filled up from the table's.
+    pub indexes: BTreeMap<String, IndexPolicy>,
+}
+
+impl CachePolicy {
+    /// How pages of an index are cached.
+    pub fn index(&self, index: &str) -> IndexPolicy {
+        let of_table = IndexPolicy { query_ttl: self.query_ttl, gsi_quarantine: self.gsi_quarantine };
+        self.indexes.get(index).copied().unwrap_or(of_table)
+    }
+
+    /// True if any pages of the table are cached.
+    pub fn has_pages(&self) -> bool {
+        let off = TimeToLive::For(Duration::ZERO);
+        self.query_ttl != off || self.indexes.values().any(|index| index.query_ttl != off)
+    }
+}
+
+/// How pages of one index are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexPolicy {
+    /// How long a page is served; zero turns the query cache off for the index.
+    pub query_ttl: TimeToLive,
+    /// How long pages of a global index are not kept after a write to it.
+    pub gsi_quarantine: Duration,
+}
+
+/// When pages of scans are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanPages {
+    /// When they are asked for the second time within their time to live: most scans are made once.
+    Second,
+    /// At once.
+    First,
+    /// Never.
+    Never,
+}
+
+/// Whether writes are made to tell what the item was and has become, where their clients do not ask for it. What is told is
+/// taken out of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Where the cache has a use for it.
+    Ask,
+    /// Never: the request goes upstream as it came.
+    Never,
 }
 
 /// How reads that fill the cache are made.
@@ -203,6 +255,7 @@ impl Default for Config {
                 stream_shards: 1,
                 stream_shard_records_max: 100_000,
                 cache_bytes_max: ByteSize(256 << 20),
+                query_share: Share::default(),
                 log_level: "info".to_owned(),
                 log_format: LogFormat::Text,
             },
@@ -221,6 +274,9 @@ impl Default for CachePolicy {
             gsi_quarantine: Duration::from_secs(5),
             // An item of 400 KB may be larger as JSON.
             item_bytes_max: ByteSize(1 << 20),
+            scan_pages: ScanPages::Second,
+            images: Images::Ask,
+            indexes: BTreeMap::new(),
         }
     }
 }
@@ -320,8 +376,15 @@ impl std::str::FromStr for UpstreamKind {
 /// Prints the config as a file that says the same.
 impl std::fmt::Display for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fixed { listen, max_connections, request_bytes_max, admin_listen, cache_bytes_max, .. } =
-            &self.fixed;
+        let Fixed {
+            listen,
+            max_connections,
+            request_bytes_max,
+            admin_listen,
+            cache_bytes_max,
+            query_share,
+            ..
+        } = &self.fixed;
         let duration = |duration: Duration| TimeToLive::For(duration);
         writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
         writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
@@ -348,10 +411,15 @@ impl std::fmt::Display for Config {
         )?;
         writeln!(formatter, "stream_shards = {}", self.fixed.stream_shards)?;
         writeln!(formatter, "stream_shard_records_max = {}", self.fixed.stream_shard_records_max)?;
-        writeln!(formatter, "\n[cache]\nmax_bytes = \"{cache_bytes_max}\"")?;
+        writeln!(formatter, "\n[cache]\nmax_bytes = \"{cache_bytes_max}\"\nquery_share = \"{query_share}\"")?;
         write!(formatter, "{}", self.live.cache)?;
         for (name, policy) in &self.live.tables {
             write!(formatter, "\n[tables.{name:?}]\n{policy}")?;
+            for (index, IndexPolicy { query_ttl, gsi_quarantine }) in &policy.indexes {
+                let gsi_quarantine = duration(*gsi_quarantine);
+                writeln!(formatter, "\n[tables.{name:?}.indexes.{index:?}]\nquery_ttl = \"{query_ttl}\"")?;
+                writeln!(formatter, "gsi_quarantine = \"{gsi_quarantine}\"")?;
+            }
         }
         let format = match self.fixed.log_format {
             LogFormat::Text => "text",
@@ -392,7 +460,17 @@ impl std::fmt::Display for CachePolicy {
         writeln!(formatter, "item_ttl = \"{}\"\nquery_ttl = \"{}\"", self.item_ttl, self.query_ttl)?;
         writeln!(formatter, "negative_ttl = \"{}\"\nfill = \"{fill}\"", self.negative_ttl)?;
         writeln!(formatter, "gsi_quarantine = \"{}\"", TimeToLive::For(self.gsi_quarantine))?;
-        writeln!(formatter, "item_bytes_max = \"{}\"", self.item_bytes_max)
+        let scan_pages = match self.scan_pages {
+            ScanPages::Second => "second",
+            ScanPages::First => "first",
+            ScanPages::Never => "never",
+        };
+        let images = match self.images {
+            Images::Ask => "ask",
+            Images::Never => "never",
+        };
+        writeln!(formatter, "item_bytes_max = \"{}\"\nscan_pages = \"{scan_pages}\"", self.item_bytes_max)?;
+        writeln!(formatter, "images = \"{images}\"")
     }
 }
 
@@ -406,8 +484,9 @@ mod tests {
     fn the_sample_file_is_the_default_and_lists_every_key() {
         assert_eq!(Config::parse(SAMPLE).unwrap(), Config::default());
         for (section, keys) in KEYS {
-            assert!(SAMPLE.contains(&format!("[{section}")), "[{section}] is not in the sample");
-            for key in *keys {
+            let is_there = ["[", "."].iter().any(|before| SAMPLE.contains(&format!("{before}{section}")));
+            assert!(is_there, "[{section}] is not in the sample");
+            for key in keys.iter().filter(|key| **key != "indexes") {
                 assert!(SAMPLE.contains(&format!("{key} =")), "{section}.{key} is not in the sample");
             }
         }
@@ -455,6 +534,19 @@ mod tests {
         assert!(message(with("http://localhost:8000", None)).contains("this node itself"));
         assert!(message(with("dynamodb.local", None)).contains("give local, aws, or http(s)://HOST:PORT"));
         assert!(with("http://127.0.0.1:8001", None).is_ok());
+    }
+
+    #[test]
+    fn an_index_inherits_from_its_table() {
+        let text = "[tables.Orders.indexes.byDate]\nquery_ttl = \"0s\"\n[tables.Orders]\ngsi_quarantine = \"1s\"\nimages = \"never\"\nscan_pages = \"first\"\n[cache]\nquery_share = \"40%\"";
+        let config = Config::parse(text).unwrap();
+        let policy = config.live.policy("Orders");
+        let seconds = |seconds| TimeToLive::For(Duration::from_secs(seconds));
+        let gsi_quarantine = Duration::from_secs(1);
+        assert_eq!(policy.index("byDate"), IndexPolicy { query_ttl: seconds(0), gsi_quarantine });
+        assert_eq!(policy.index("byName"), IndexPolicy { query_ttl: seconds(300), gsi_quarantine });
+        assert_eq!(config.fixed.query_share.of(1000), 400);
+        assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
     }
 
     #[test]

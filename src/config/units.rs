@@ -17,6 +17,43 @@ pub enum TimeToLive {
     Never,
 }
 
+/// A part of a whole, from `1%` to `99%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(u8);
+
+impl Share {
+    /// That part of `whole`, rounded down.
+    pub fn of(self, whole: u64) -> u64 {
+        // A product would not fit for the largest of sizes.
+        let (hundredths, rest) = (whole / 100, whole % 100);
+        hundredths * u64::from(self.0) + rest * u64::from(self.0) / 100
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(25)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent =
+            text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let percent =
+            percent.and_then(|digits| digits.parse().ok()).filter(|percent| (1..100).contains(percent));
+        percent.map(Self).ok_or_else(|| format!("{text:?} is not a share; write \"1%\" to \"99%\""))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}%", self.0)
+    }
+}
+
 const BYTE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -103,6 +140,18 @@ mod tests {
         }
         for text in ["0s", "1500ms", "5m", "90s", "2h", "1d", "never"] {
             assert_eq!(text.parse::<TimeToLive>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_whole_percentage_of_its_whole() {
+        for (text, of_max) in [("1%", u64::MAX / 100), ("25%", u64::MAX / 4)] {
+            let share: Share = text.parse().unwrap();
+            assert_eq!((share.to_string().as_str(), share.of(u64::MAX)), (text, of_max));
+        }
+        assert_eq!(Share::default().of(1_000_003), 250_000);
+        for text in ["", "%", "0%", "100%", "+5%", "25", "2.5%", "300%"] {
+            assert!(text.parse::<Share>().is_err(), "{text:?}");
         }
     }
 
