@@ -1,6 +1,7 @@
 //! The composition root: builds everything from a config, runs it, and takes it down in order.
 
 mod backend;
+mod caches;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +11,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::cache::{BumpReason, CacheLimits, FillMode, ItemCache, ReadPolicy, Refusal};
-use crate::config::{ByteSize, CachePolicy, Config, Fill, Fixed, Live, TimeToLive};
+use crate::config::{Config, Fixed};
 use crate::engine::{BypassReason, Engine, Source};
 use crate::frontend::{self, Exchange, Frontend, Observer};
-use crate::telemetry::{CacheSample, Metrics};
+use crate::telemetry::Metrics;
 use crate::upstream::measured::Measured;
 
 use backend::Backend;
+use caches::Caches;
 
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -31,7 +32,7 @@ pub struct StartError(String);
 pub struct Server {
     config: Config,
     backend: Backend,
-    cache: Arc<ItemCache>,
+    caches: Caches,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     listener: TcpListener,
@@ -50,16 +51,17 @@ impl Server {
         let admin_listener = bind(config.fixed.admin_listen).await?;
         let metrics = Metrics::new();
         let backend = Backend::open(&config.fixed, listener.local_addr().unwrap_or(config.fixed.listen))?;
-        let cache = ItemCache::new(CacheLimits::for_budget(config.fixed.cache_bytes_max.0));
+        let caches = Caches::new(&config);
         let upstream = Measured::new(backend.upstream(), Arc::clone(&metrics));
         let live = config.live.clone();
         let engine = Engine::new(
             Arc::new(upstream),
-            Arc::clone(&cache),
-            Box::new(move |table| read_policy(&live, table)),
+            Arc::clone(&caches.items),
+            Arc::clone(&caches.pages),
+            Box::new(move |table| caches::policy(&live, table)),
         );
         backend.report_removals(Arc::downgrade(&engine));
-        Ok(Self { config, backend, cache, engine, metrics, listener, admin_listener })
+        Ok(Self { config, backend, caches, engine, metrics, listener, admin_listener })
     }
 
     /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
@@ -83,11 +85,11 @@ impl Server {
     /// Serves until `shutdown`, then drains: no new connections, requests under way to their end (at most the configured
     /// time), every write and fill to its end, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (metrics, cache) = (Arc::clone(&self.metrics), Arc::clone(&self.cache));
+        let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.backend.clone(), self.backend.clone());
         let admin = Admin::new(
             Box::new(move || {
-                let mut samples = cache_samples(&cache);
+                let mut samples = caches.samples();
                 samples.extend(counting.samples());
                 metrics.render(&samples)
             }),
@@ -95,7 +97,7 @@ impl Server {
         );
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
-        let sweeper = tokio::spawn(sweep(Arc::clone(&self.cache), closing.clone()));
+        let sweeper = tokio::spawn(sweep(self.caches.clone(), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.backend.clone().tend(housekeeping.clone()));
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
@@ -134,73 +136,15 @@ fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
     }
 }
 
-/// How a table's items are read; `None` when its item cache is off.
-fn read_policy(live: &Live, table: &str) -> Option<ReadPolicy> {
-    let CachePolicy { item_ttl, negative_ttl, fill, item_bytes_max: ByteSize(bytes), .. } =
-        live.policy(table);
-    let duration = |ttl: TimeToLive| match ttl {
-        TimeToLive::Never => None,
-        TimeToLive::For(duration) => Some(duration),
-    };
-    if *item_ttl == TimeToLive::For(Duration::ZERO) {
-        return None;
-    }
-    Some(ReadPolicy {
-        ttl: duration(*item_ttl),
-        negative_ttl: duration(*negative_ttl),
-        fill: match fill {
-            Fill::Adaptive => FillMode::Adaptive,
-            Fill::Strong => FillMode::Strong,
-            Fill::Eventual => FillMode::Eventual,
-        },
-        item_bytes_max: usize::try_from(*bytes).unwrap_or(usize::MAX),
-    })
-}
-
-async fn sweep(cache: Arc<ItemCache>, closing: CancellationToken) {
+async fn sweep(caches: Caches, closing: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = closing.cancelled() => return,
-            now = ticks.tick() => cache.sweep(now),
+            now = ticks.tick() => caches.sweep(now),
         }
     }
-}
-
-/// What the cache counted by itself, under the names of the metrics.
-fn cache_samples(cache: &ItemCache) -> Vec<CacheSample> {
-    let stats = cache.stats();
-    let total = &stats.total;
-    let mut samples: Vec<CacheSample> = [
-        ("nearside_cache_hits_total", total.hits),
-        ("nearside_cache_negative_hits_total", total.negative_hits),
-        ("nearside_cache_misses_total", total.leads),
-        ("nearside_cache_joins_total", total.joins),
-        ("nearside_cache_evictions_total", stats.evictions),
-        ("nearside_cache_expired_total", stats.expired),
-        ("nearside_cache_waiters_refused_total", stats.waiters_turned_away),
-        ("nearside_cache_entries", stats.entries),
-        ("nearside_cache_bytes", stats.bytes),
-        ("nearside_cache_bytes_max", stats.bytes_max),
-        ("nearside_cache_holds_active", stats.holds_active),
-        ("nearside_stale_observed_total", total.stale_observed),
-    ]
-    .into_iter()
-    .map(|(name, value)| CacheSample { name, label: None, value })
-    .collect();
-    let mut labelled = |name, label, value: &'static str, count| {
-        samples.push(CacheSample { name, label: Some((label, value)), value: count });
-    };
-    labelled("nearside_cache_installs_total", "by", "fill", total.fills_installed);
-    labelled("nearside_cache_installs_total", "by", "write", total.writes_installed);
-    for reason in BumpReason::ALL {
-        labelled("nearside_cache_bumps_total", "reason", reason.label(), stats.bumps(reason));
-    }
-    for reason in Refusal::ALL {
-        labelled("nearside_cache_installs_refused_total", "reason", reason.label(), stats.refusals(reason));
-    }
-    samples
 }
 
 /// Records each exchange of the front end: one metric, one line.
@@ -261,6 +205,7 @@ fn bypass_label(reason: BypassReason) -> &'static str {
         BypassReason::Operation => "operation",
         BypassReason::NotUnderstood => "not_understood",
         BypassReason::UnknownTable => "unknown_table",
+        BypassReason::IndexNotReady => "index_not_ready",
         BypassReason::Contended => "contended",
     }
 }

@@ -5,9 +5,11 @@
 //! records them.
 
 mod batch;
+mod pages;
 mod read;
 mod write;
 
+mod images;
 mod tables;
 mod view;
 mod voids;
@@ -17,14 +19,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::ItemCache;
+use crate::cache::{ItemCache, PageCache};
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, Upstream, UpstreamError};
 use crate::wire::Json;
 
-pub use tables::PolicyOf;
+pub use tables::{PolicyOf, TablePolicy};
 
 use tables::{KnownTable, Tables, name_in};
 use voids::VoidScope;
@@ -66,7 +68,9 @@ pub enum BypassReason {
     NotUnderstood,
     /// The table's schema is not known.
     UnknownTable,
-    /// The key changed again and again while it was being read; the read went through by itself.
+    /// The index is not known, or is being made or removed.
+    IndexNotReady,
+    /// What was read changed again and again meanwhile; the read went through by itself.
     Contended,
 }
 
@@ -95,6 +99,7 @@ impl Served {
 pub struct Engine {
     upstream: Arc<dyn Upstream>,
     cache: Arc<ItemCache>,
+    pages: Arc<PageCache>,
     tables: Tables,
     /// Fills and writes under way, and voids still due; each outlives the request that began it.
     tasks: TaskTracker,
@@ -103,12 +108,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over an upstream and a cache; `policy_of` says how each table's items are cached.
-    pub fn new(upstream: Arc<dyn Upstream>, cache: Arc<ItemCache>, policy_of: PolicyOf) -> Arc<Self> {
+    /// An engine over an upstream, a cache of items and the cache of pages beside it; `policy_of` says how each table is
+    /// cached.
+    pub fn new(
+        upstream: Arc<dyn Upstream>,
+        cache: Arc<ItemCache>,
+        pages: Arc<PageCache>,
+        policy_of: PolicyOf,
+    ) -> Arc<Self> {
         let tables = Tables::new(policy_of);
         Arc::new(Self {
             upstream,
             cache,
+            pages,
             tables,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -117,9 +129,12 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
-        if request.operation == Operation::GetItem
-            && let Some(served) = self.hit(&request)
-        {
+        let hit = match request.operation {
+            Operation::GetItem => self.hit(&request),
+            Operation::Query | Operation::Scan => self.page_hit(&request),
+            _ => None,
+        };
+        if let Some(served) = hit {
             return served;
         }
         // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
@@ -129,7 +144,8 @@ impl Engine {
     async fn execute_past_hit(self: &Arc<Self>, request: Request) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead => self.read_items(request).await,
-            OperationClass::PageRead | OperationClass::StrongRead => self.read_through(request).await,
+            OperationClass::PageRead => self.read_page(request).await,
+            OperationClass::StrongRead => self.read_through(request).await,
             OperationClass::ItemWrite => self.write(request).await,
             OperationClass::Statement => self.statement(request).await,
             OperationClass::Ddl | OperationClass::Unknown => self.change_table(request).await,
@@ -147,20 +163,16 @@ impl Engine {
         self.tasks.wait().await;
     }
 
-    /// A read that is never cached: pages, and transactions, whose items are newer than any entry that differs.
+    /// A transaction of reads, which is never cached; its items are newer than any entry that differs.
     async fn read_through(self: &Arc<Self>, request: Request) -> Served {
-        let reason = match request.operation.class() {
-            OperationClass::StrongRead => BypassReason::Consistent,
-            _ => BypassReason::Operation,
-        };
         let answer = self.forward(&request).await;
-        if reason == BypassReason::Consistent && answer.is_success() {
+        if answer.is_success() {
             self.observe_transaction(&request, &answer).await;
         }
         let name =
             Json::parse(&request.body).ok().and_then(|body| body.get("TableName")?.text().map(str::to_owned));
         let table = name.and_then(|name| self.tables.get(&name)).map(|table| Arc::clone(&table.name));
-        Served { table, ..Served::plain(answer, Source::Bypass(reason)) }
+        Served { table, ..Served::plain(answer, Source::Bypass(BypassReason::Consistent)) }
     }
 
     /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything.

@@ -261,7 +261,7 @@ pub(super) fn failure_of(answer: &Answer) -> Failure {
     Failure { status: answer.status, body: answer.body.clone(), headers: answer.headers.clone() }
 }
 
-fn answer_of(failure: &Failure) -> Answer {
+pub(super) fn answer_of(failure: &Failure) -> Answer {
     Answer { status: failure.status, body: failure.body.clone(), headers: failure.headers.clone() }
 }
 

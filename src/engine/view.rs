@@ -5,8 +5,9 @@
 use bytes::Bytes;
 
 use crate::cache::Image;
-use crate::model::TableSchema;
 use crate::model::expr::{Bindings, Names, Paths, check_placeholders};
+use crate::model::schema::IndexKind;
+use crate::model::{IndexSchema, TableSchema};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
 use crate::wire::json::write_string;
@@ -75,9 +76,27 @@ fn read_names<'b>(names: &'b Json<'_>) -> Option<Names<'b>> {
 
 /// The `ConsumedCapacity` of one table for a read that cost nothing.
 pub(crate) fn write_nothing_consumed(table_name: &str, kind: ReturnConsumedCapacity, out: &mut Vec<u8>) {
+    write_nothing_consumed_of(table_name, None, kind, out);
+}
+
+/// The same for a read of an index.
+pub(crate) fn write_nothing_consumed_of(
+    table_name: &str,
+    index: Option<&IndexSchema>,
+    kind: ReturnConsumedCapacity,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"{\"CapacityUnits\":0.0,");
     if kind == ReturnConsumedCapacity::Indexes {
         out.extend_from_slice(b"\"Table\":{\"CapacityUnits\":0.0},");
+        if let Some(index) = index {
+            out.extend_from_slice(match index.kind {
+                IndexKind::Global => b"\"GlobalSecondaryIndexes\":{",
+                IndexKind::Local => b"\"LocalSecondaryIndexes\":{".as_slice(),
+            });
+            write_string(&index.name, out);
+            out.extend_from_slice(b":{\"CapacityUnits\":0.0}},");
+        }
     }
     out.extend_from_slice(b"\"TableName\":");
     write_string(table_name, out);

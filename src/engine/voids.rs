@@ -94,10 +94,14 @@ impl Engine {
     /// Voids items that the upstream has removed by itself, when they are gone: a read that begins from here on finds none.
     pub fn void_removed(&self, table: &str, keys: &[Key]) {
         let cached = self.cache.table(table);
-        let keys: Vec<Vec<u8>> = keys.iter().map(Key::canonical_bytes).collect();
-        let addresses: Vec<_> = keys.iter().map(|key| cached.address(key)).collect();
+        let whole: Vec<Vec<u8>> = keys.iter().map(Key::canonical_bytes).collect();
+        let addresses: Vec<_> = whole.iter().map(|key| cached.address(key)).collect();
+        let mut partitions = vec![Vec::new(); keys.len()];
+        keys.iter().zip(&mut partitions).for_each(|(key, partition)| key.write_partition(partition));
+        let pages: Vec<_> = addresses.iter().copied().zip(partitions.iter().map(Vec::as_slice)).collect();
         let now = Instant::now();
         // As a write that nobody knows the image of: what is being read now is not kept either.
+        self.pages.begin_write(&pages, now).refused(now);
         self.cache.begin_write(&addresses, now).refused(now);
     }
 

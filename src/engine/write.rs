@@ -7,20 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{FillMode, Image, ReadPolicy};
+use crate::cache::{FillMode, PageWriteGuard, ReadPolicy, WriteGuard};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, UpstreamError};
 use crate::wire::Json;
-use crate::wire::attribute::{item_from_json, write_item};
-use crate::wire::json::write_json;
-use crate::wire::request::{item_key_bytes, key_bytes};
+use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::tables::KnownTable;
 use super::voids::VoidScope;
-use super::{Engine, Served, Source, failed};
+use super::{Engine, Served, Source, failed, images};
 
 /// The policy of a write whose after-image is not known.
 const NOT_KEPT: ReadPolicy = ReadPolicy {
@@ -34,32 +31,30 @@ const NOT_KEPT: ReadPolicy = ReadPolicy {
 pub(super) struct WritePlan {
     request: Request,
     /// The keys that it may change.
-    keys: Vec<(Arc<KnownTable>, Vec<u8>)>,
+    keys: Vec<WrittenKey>,
     /// What it may change besides, because a key could not be read.
     wide: VoidScope,
-    /// What the item will be, for a write of a single key.
-    after: AfterImage,
+    /// What will be known of the item before and after, for a write of a single key.
+    images: images::Plan,
     /// The table, when it is exactly one.
     table: Option<Arc<str>>,
 }
 
-/// What is known of the item after a write of a single key.
-enum AfterImage {
-    /// Nothing exact.
-    Unknown,
-    /// This, whatever the answer says.
-    Known(Image),
-    /// The answer's `Attributes` are the whole new item.
-    Answered(NewAttributes),
+/// An item that a write may change.
+struct WrittenKey {
+    table: Arc<KnownTable>,
+    /// The canonical bytes of its key.
+    key: Vec<u8>,
+    /// Those of the partition values alone.
+    partition: Vec<u8>,
 }
 
-/// Whether the client asked for the new attributes too.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NewAttributes {
-    /// It did: they stay in the answer.
-    Asked,
-    /// Only the cache asked: they are taken out again.
-    Hidden,
+impl WritePlan {
+    /// A write of nothing that is known yet.
+    fn new(request: Request) -> Self {
+        let (keys, wide) = (Vec::new(), VoidScope::Nothing);
+        Self { request, keys, wide, images: images::Plan::nothing(), table: None }
+    }
 }
 
 impl Engine {
@@ -97,57 +92,40 @@ impl Engine {
         let name = body.get("TableName").and_then(Json::text);
         let Some(table) = self.learn(name.unwrap_or_default()).await else {
             let wide = name.map_or(VoidScope::Nothing, VoidScope::named);
-            return Ok(WritePlan {
-                request,
-                keys: Vec::new(),
-                wide,
-                after: AfterImage::Unknown,
-                table: None,
-            });
+            return Ok(WritePlan { wide, ..WritePlan::new(request) });
         };
-        let key = match request.operation {
-            Operation::PutItem => body.get("Item").and_then(|item| item_key_bytes(&table.schema.key, item)),
-            _ => body.get("Key").and_then(|key| key_bytes(&table.schema.key, key)),
+        let attributes = match request.operation {
+            Operation::PutItem => body.get("Item").map(|item| (item, IsKey::Within)),
+            _ => body.get("Key").map(|key| (key, IsKey::Exactly)),
         };
         let label = Some(Arc::clone(&table.name));
-        let Some(key) = key else {
+        let Some(written) = (Touched { table_name: &table.name, attributes }).written_key(&table) else {
             let wide = VoidScope::named(&table.name);
-            return Ok(WritePlan {
-                request,
-                keys: Vec::new(),
-                wide,
-                after: AfterImage::Unknown,
-                table: label,
-            });
+            return Ok(WritePlan { wide, table: label, ..WritePlan::new(request) });
         };
-        let (request, after) = if table.policy.is_some() {
-            plan_after_image(request, body)
-        } else {
-            (request, AfterImage::Unknown)
+        let wants = images::Wants {
+            image: table.policy.is_some(),
+            positions: table.has_readers_of_indexes(Instant::now()),
+            may_ask: table.asks_images,
         };
-        Ok(WritePlan { request, keys: vec![(table, key)], wide: VoidScope::Nothing, after, table: label })
+        let (request, images) = images::Plan::of(request, body, wants);
+        Ok(WritePlan { keys: vec![written], images, table: label, ..WritePlan::new(request) })
     }
 
     /// BatchWriteItem and TransactWriteItems.
     async fn plan_many(&self, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
-        let mut plan = WritePlan {
-            request,
-            keys: Vec::new(),
-            wide: VoidScope::Nothing,
-            after: AfterImage::Unknown,
-            table: None,
-        };
+        let mut plan = WritePlan::new(request);
         for touched in touched_items(body) {
             let Some(table) = self.learn(touched.table_name).await else {
                 plan.wide.widen(VoidScope::named(touched.table_name));
                 continue;
             };
-            match touched.key_bytes(&table) {
-                Some(key) => plan.keys.push((table, key)),
+            match touched.written_key(&table) {
+                Some(written) => plan.keys.push(written),
                 None => plan.wide.widen(VoidScope::named(&table.name)),
             }
         }
-        let mut names = plan.keys.iter().map(|(table, _)| &table.name);
+        let mut names = plan.keys.iter().map(|written| &written.table.name);
         if let Some(first) = names.next()
             && names.all(|name| name == first)
         {
@@ -158,22 +136,19 @@ impl Engine {
 
     /// Sends the write once and brings the cache to rights, whatever comes back.
     async fn perform(self: Arc<Self>, plan: WritePlan) -> Served {
-        let addresses: Vec<_> = plan.keys.iter().map(|(table, key)| table.cached.address(key)).collect();
-        let guard = self.cache.begin_write(&addresses, Instant::now());
+        let guard = self.begin_write(&plan.keys);
         let wide = self.begin_void(plan.wide);
         let outcome = self.upstream.call(&plan.request).await;
-        let now = Instant::now();
         let answer = match outcome {
             Ok(answer) if answer.is_success() => {
                 wide.settle();
-                match finish_success(answer, plan.after) {
-                    Ok((answer, image)) => {
-                        let policy = plan.keys.first().and_then(|(table, _)| table.policy.as_ref());
-                        guard.applied(image.as_ref(), policy.unwrap_or(&NOT_KEPT), now);
+                match plan.images.finish(answer) {
+                    Ok((answer, outcome)) => {
+                        guard.applied(&plan.keys, &outcome);
                         answer
                     }
-                    Err(Undecodable) => {
-                        guard.unknown(now);
+                    Err(images::Undecodable) => {
+                        guard.unknown();
                         failed("The upstream's answer to a write cannot be read.")
                     }
                 }
@@ -184,25 +159,63 @@ impl Engine {
                     Refusal::Other => wide.settle(),
                 }
                 self.heed_refusal(&answer, plan.table.as_deref());
-                guard.refused(now);
+                guard.refused();
                 answer
             }
             // Dropping the wide guard without a word is its unknown outcome.
             Ok(answer) => {
-                guard.unknown(now);
+                guard.unknown();
                 answer
             }
             Err(UpstreamError::NotSent(reason)) => {
                 wide.spare();
-                guard.refused(now);
+                guard.refused();
                 ApiError::new(ErrorCode::ServiceUnavailable, reason).into()
             }
             Err(UpstreamError::OutcomeUnknown(reason)) => {
-                guard.unknown(now);
+                guard.unknown();
                 failed(reason)
             }
         };
         Served { table: plan.table, ..Served::plain(answer, Source::Write) }
+    }
+
+    fn begin_write(&self, keys: &[WrittenKey]) -> Guards {
+        let now = Instant::now();
+        let items: Vec<_> = keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
+        let partitions = keys.iter().map(|written| &*written.partition);
+        let pages: Vec<_> = items.iter().copied().zip(partitions).collect();
+        Guards { items: self.cache.begin_write(&items, now), pages: self.pages.begin_write(&pages, now) }
+    }
+}
+
+/// The duties towards both caches. Dropped without a verdict, the outcome is unknown to both.
+struct Guards {
+    items: WriteGuard,
+    pages: PageWriteGuard,
+}
+
+impl Guards {
+    fn applied(self, keys: &[WrittenKey], outcome: &images::Outcome) {
+        let now = Instant::now();
+        let (policy, touches) = match keys {
+            [written] => (written.table.policy.as_ref(), vec![outcome.touches(&written.table)]),
+            _ => (None, Vec::new()),
+        };
+        self.pages.applied(&touches, now);
+        self.items.applied(outcome.image.as_ref(), policy.unwrap_or(&NOT_KEPT), now);
+    }
+
+    fn refused(self) {
+        let now = Instant::now();
+        self.pages.refused(now);
+        self.items.refused(now);
+    }
+
+    fn unknown(self) {
+        let now = Instant::now();
+        self.pages.unknown(now);
+        self.items.unknown(now);
     }
 }
 
@@ -235,11 +248,15 @@ enum IsKey {
 }
 
 impl Touched<'_> {
-    fn key_bytes(&self, table: &KnownTable) -> Option<Vec<u8>> {
-        match self.attributes? {
-            (key, IsKey::Exactly) => key_bytes(&table.schema.key, key),
-            (item, IsKey::Within) => item_key_bytes(&table.schema.key, item),
-        }
+    /// The key, if it can be read.
+    fn written_key(&self, table: &Arc<KnownTable>) -> Option<WrittenKey> {
+        let (attributes, is_key) = self.attributes?;
+        let key = match is_key {
+            IsKey::Exactly => key_bytes(&table.schema.key, attributes)?,
+            IsKey::Within => item_key_bytes(&table.schema.key, attributes)?,
+        };
+        let partition = item_partition_bytes(&table.schema.key, attributes)?;
+        Some(WrittenKey { table: Arc::clone(table), key, partition })
     }
 }
 
@@ -270,87 +287,9 @@ fn touched_items<'a>(body: &'a Json<'a>) -> Vec<Touched<'a>> {
     touched
 }
 
-/// Decides what will be known after a write of one key, and asks the upstream for it where that costs nothing.
-fn plan_after_image(request: Request, body: &Json<'_>) -> (Request, AfterImage) {
-    let after = match request.operation {
-        Operation::PutItem => match body.get("Item").map(item_from_json) {
-            Some(Ok(item)) => {
-                let mut json = Vec::with_capacity(request.body.len());
-                write_item(&item, &mut json);
-                AfterImage::Known(Image::present(&json))
-            }
-            _ => AfterImage::Unknown,
-        },
-        Operation::DeleteItem => AfterImage::Known(Image::absent()),
-        _ => match body.get("ReturnValues").map(Json::text) {
-            Some(Some("ALL_NEW")) => AfterImage::Answered(NewAttributes::Asked),
-            None | Some(Some("NONE")) => AfterImage::Answered(NewAttributes::Hidden),
-            _ => AfterImage::Unknown,
-        },
-    };
-    let request = match after {
-        AfterImage::Answered(NewAttributes::Hidden) => {
-            Request::new(request.operation, with_member(body, "ReturnValues", Json::String("ALL_NEW".into())))
-        }
-        _ => request,
-    };
-    (request, after)
-}
-
-/// The object with one member set, as JSON.
-pub(super) fn with_member(body: &Json<'_>, name: &str, value: Json<'_>) -> Vec<u8> {
-    let others = body.members().unwrap_or_default().iter().filter(|(member, _)| member != name);
-    let mut members: Vec<_> = others.cloned().collect();
-    members.push((name.to_owned().into(), value));
-    let mut out = Vec::with_capacity(1024);
-    write_json(&Json::Object(members), &mut out);
-    out
-}
-
-/// A success whose body is not what the operation answers.
-struct Undecodable;
-
-/// The client's answer to a successful write, and the image to install where it is exactly known.
-fn finish_success(answer: Answer, after: AfterImage) -> Result<(Answer, Option<Image>), Undecodable> {
-    let (kept, hide) = match after {
-        AfterImage::Unknown => return Ok((answer, None)),
-        AfterImage::Known(image) => return Ok((answer, Some(image))),
-        AfterImage::Answered(NewAttributes::Asked) => (answer.body.clone(), false),
-        AfterImage::Answered(NewAttributes::Hidden) => (answer.body.clone(), true),
-    };
-    let body = Json::parse(&kept).map_err(|_| Undecodable)?;
-    let members = body.members().ok_or(Undecodable)?;
-    let image = body.get("Attributes").and_then(|attributes| item_from_json(attributes).ok()).map(|item| {
-        let mut json = Vec::with_capacity(kept.len());
-        write_item(&item, &mut json);
-        Image::present(&json)
-    });
-    if !hide {
-        return Ok((answer, image));
-    }
-    let shown: Vec<_> = members.iter().filter(|(name, _)| name != "Attributes").cloned().collect();
-    let mut out = Vec::with_capacity(64);
-    write_json(&Json::Object(shown), &mut out);
-    Ok((Answer { body: Bytes::from(out), ..answer }, image))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_that_only_the_cache_asked_for_are_taken_out() {
-        let answer = Answer::ok(
-            r#"{"Attributes":{"id":{"S":"a"},"n":{"N":"1"}},"ConsumedCapacity":{"CapacityUnits":1.0}}"#,
-        );
-        let finished = finish_success(answer.clone(), AfterImage::Answered(NewAttributes::Hidden));
-        let (shown, image) = finished.ok().unwrap();
-        assert_eq!(shown.body, r#"{"ConsumedCapacity":{"CapacityUnits":1.0}}"#);
-        assert_eq!(image.unwrap().body(), r#"{"Item":{"id":{"S":"a"},"n":{"N":"1"}}}"#);
-        let (shown, _) =
-            finish_success(answer.clone(), AfterImage::Answered(NewAttributes::Asked)).ok().unwrap();
-        assert_eq!(shown, answer);
-    }
 
     #[test]
     fn every_item_of_a_batch_and_of_a_transaction_is_touched() {

@@ -113,12 +113,10 @@ impl Backend {
             ("nearside_upstream_breakers_open", stats.open_breakers),
         ]
         .into_iter()
-        .map(|(name, value)| CacheSample { name, label: None, value })
+        .map(|(name, value)| CacheSample::plain(name, value))
         .collect();
-        samples.extend(Outcome::ALL.iter().zip(stats.outcomes).map(|(outcome, value)| CacheSample {
-            name: "nearside_upstream_requests_total",
-            label: Some(("outcome", outcome.label())),
-            value,
+        samples.extend(Outcome::ALL.iter().zip(stats.outcomes).map(|(outcome, value)| {
+            CacheSample::labelled("nearside_upstream_requests_total", "outcome", outcome.label(), value)
         }));
         samples
     }

@@ -56,6 +56,31 @@ pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Name, kind and help of what the cache of pages counts by itself.
+pub const PAGE_METRICS: &[(&str, &str, &str)] = &[
+    ("nearside_page_hits_total", "counter", "Queries and scans answered from memory."),
+    ("nearside_page_misses_total", "counter", "Queries and scans that fetched from the upstream."),
+    ("nearside_page_joins_total", "counter", "Queries and scans that waited for another one's fetch."),
+    ("nearside_page_installs_total", "counter", "Pages stored."),
+    (
+        "nearside_page_contradictions_total",
+        "counter",
+        "Consistent queries and scans that returned another page than the one cached; each voids it.",
+    ),
+    ("nearside_page_installs_refused_total", "counter", "Pages answered and not stored, by reason."),
+    ("nearside_page_bumps_total", "counter", "Times that pages were voided, by what of and why."),
+    ("nearside_page_evictions_total", "counter", "Pages pushed or kept out by others."),
+    ("nearside_page_expired_total", "counter", "Pages reclaimed because they were dead or past their time."),
+    (
+        "nearside_page_waiters_refused_total",
+        "counter",
+        "Queries and scans that found too many others waiting for a fetch.",
+    ),
+    ("nearside_page_entries", "gauge", "Pages now."),
+    ("nearside_page_bytes", "gauge", "Bytes that the pages take, fingerprints and overhead included."),
+    ("nearside_page_bytes_max", "gauge", "The budget of those bytes."),
+];
+
 /// Name, kind and help of what a remote upstream counts by itself.
 pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     (
@@ -81,12 +106,24 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
 /// One figure of the cache or of a remote upstream at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
-    /// A name of [`CACHE_METRICS`] or of [`UPSTREAM_METRICS`].
+    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`] or [`UPSTREAM_METRICS`].
     pub name: &'static str,
-    /// A label and its value.
-    pub label: Option<(&'static str, &'static str)>,
+    /// Labels and their values, which have nothing in them that must be escaped.
+    pub labels: Vec<(&'static str, String)>,
     /// The figure.
     pub value: u64,
+}
+
+impl CacheSample {
+    /// A figure without labels.
+    pub fn plain(name: &'static str, value: u64) -> Self {
+        Self { name, labels: Vec::new(), value }
+    }
+
+    /// A figure with one label.
+    pub fn labelled(name: &'static str, label: &'static str, label_value: &str, value: u64) -> Self {
+        Self { name, labels: vec![(label, label_value.to_owned())], value }
+    }
 }
 
 /// All metrics of the process.
@@ -233,13 +270,15 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
-        for (name, kind, help) in CACHE_METRICS.iter().chain(UPSTREAM_METRICS) {
+        for (name, kind, help) in CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS) {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
             for sample in samples.iter().filter(|sample| sample.name == *name) {
-                let written = match sample.label {
-                    None => writeln!(text, "{name} {}", sample.value),
-                    Some((label, value)) => writeln!(text, "{name}{{{label}=\"{value}\"}} {}", sample.value),
+                let labels: Vec<_> =
+                    sample.labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+                let written = match labels.is_empty() {
+                    true => writeln!(text, "{name} {}", sample.value),
+                    false => writeln!(text, "{name}{{{}}} {}", labels.join(","), sample.value),
                 };
                 written.expect("writing to memory cannot fail");
             }
@@ -291,7 +330,7 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
-    names.extend(CACHE_METRICS.iter().chain(UPSTREAM_METRICS).map(|(name, ..)| *name));
+    names.extend(CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS).map(|(name, ..)| *name));
     names
 }
 

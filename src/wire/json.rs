@@ -233,6 +233,16 @@ fn refuse_duplicates<E: serde::de::Error>(members: &[(Cow<'_, str>, Json<'_>)]) 
     if repeated { Err(E::custom("a member is named twice")) } else { Ok(()) }
 }
 
+/// The object as JSON, with one member set and all others as they are.
+pub fn with_member(object: &Json<'_>, name: &str, value: Json<'_>) -> Vec<u8> {
+    let others = object.members().unwrap_or_default().iter().filter(|(member, _)| member != name);
+    let mut members: Vec<_> = others.cloned().collect();
+    members.push((name.to_owned().into(), value));
+    let mut out = Vec::with_capacity(1024);
+    write_json(&Json::Object(members), &mut out);
+    out
+}
+
 /// Appends a tree as JSON text.
 pub fn write_json(json: &Json<'_>, out: &mut Vec<u8>) {
     match json {

@@ -190,10 +190,23 @@ pub fn key_bytes(schema: &KeySchema, key: &Json<'_>) -> Option<Vec<u8>> {
 
 /// The canonical bytes of the key inside an `Item` member in a tree.
 pub fn item_key_bytes(schema: &KeySchema, item: &Json<'_>) -> Option<Vec<u8>> {
-    canonical_bytes(schema, |name| match item.get(name)?.members()? {
+    canonical_bytes(schema, |name| scalar_in(item, name))
+}
+
+/// The canonical bytes of the partition values inside an `Item` or a `Key` member in a tree: what the whole key begins with.
+pub fn item_partition_bytes(schema: &KeySchema, item: &Json<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(32);
+    for attribute in &schema.partition {
+        write_key_value(attribute, KeyRole::Partition, scalar_in(item, &attribute.name)?, &mut out)?;
+    }
+    Some(out)
+}
+
+fn scalar_in<'t>(item: &'t Json<'_>, name: &str) -> Option<(ScalarType, &'t str)> {
+    match item.get(name)?.members()? {
         [(scalar_type, value)] => Some((ScalarType::from_name(scalar_type)?, value.text()?)),
         _ => None,
-    })
+    }
 }
 
 fn canonical_bytes<'t>(
@@ -280,6 +293,9 @@ mod tests {
         assert_eq!(key_of(body, &schema), Some(schema.key_exactly(&item).unwrap().canonical_bytes()));
         let tree = Json::parse(body.as_bytes()).unwrap();
         assert_eq!(key_bytes(&schema, tree.get("Key").unwrap()), key_of(body, &schema));
+        let mut partition = Vec::new();
+        schema.key_exactly(&item).unwrap().write_partition(&mut partition);
+        assert_eq!(item_partition_bytes(&schema, tree.get("Key").unwrap()), Some(partition));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
-use nearside::engine::{Engine, Source};
+use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 use nearside::upstream::Request;
@@ -30,7 +30,13 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
         fill: FillMode::Adaptive,
         item_bytes_max: 100_000,
     };
-    let engine = Engine::new(Arc::clone(&local) as _, cache, Box::new(move |_| Some(policy)));
+    let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+    let engine = Engine::new(
+        Arc::clone(&local) as _,
+        cache,
+        pages,
+        Box::new(move |_| TablePolicy::items_only(policy)),
+    );
     let voiding = Arc::clone(&engine);
     local.on_expired(Box::new(move |schema, keys| voiding.void_removed(&schema.name, keys)));
     let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
-use nearside::engine::{Engine, Served, Source};
+use nearside::cache::{
+    CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
+};
+use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::model::Operation;
 use nearside::upstream::Request;
 use tokio::task::JoinHandle;
@@ -14,6 +16,7 @@ use crate::scripted::{Calls, Scripted};
 /// A node and its upstream.
 pub(crate) struct Node {
     engine: Arc<Engine>,
+    pages: Arc<PageCache>,
     pub(crate) script: Arc<Scripted>,
     pub(crate) upstream: Calls,
 }
@@ -30,30 +33,57 @@ pub(crate) struct Reply {
 /// A request under way; awaiting it gives the reply.
 pub(crate) struct Begun(JoinHandle<Reply>);
 
+/// How the tests cache tables, unless they say otherwise.
+pub(crate) fn policy() -> TablePolicy {
+    let ttl = Some(Duration::from_secs(300));
+    let items = ReadPolicy {
+        ttl,
+        negative_ttl: Some(Duration::from_secs(60)),
+        fill: FillMode::Adaptive,
+        item_bytes_max: 100_000,
+    };
+    let pages = PagePolicy {
+        ttl,
+        fill: FillMode::Adaptive,
+        gsi_quarantine: Duration::from_secs(5),
+        page_bytes_max: 100_000,
+        scan_admission: ScanAdmission::Second,
+    };
+    TablePolicy { pages: Some(pages), ..TablePolicy::items_only(items) }
+}
+
 impl Node {
     pub(crate) async fn start() -> Self {
+        Self::start_with(policy).await
+    }
+
+    /// A node that caches every table so.
+    pub(crate) async fn start_with(policy: fn() -> TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
         let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
-        let policy = ReadPolicy {
-            ttl: Some(Duration::from_secs(300)),
-            negative_ttl: Some(Duration::from_secs(60)),
-            fill: FillMode::Adaptive,
-            item_bytes_max: 100_000,
-        };
-        let engine = Engine::new(Arc::clone(&script) as _, cache, Box::new(move |_| Some(policy)));
-        Self { engine, script, upstream }
+        let limits =
+            PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };
+        let pages = PageCache::new(limits, Arc::clone(&cache));
+        let engine =
+            Engine::new(Arc::clone(&script) as _, cache, Arc::clone(&pages), Box::new(move |_| policy()));
+        Self { engine, pages, script, upstream }
     }
 
     /// Sends a request and lets it run until it waits for the upstream or has its reply.
     pub(crate) async fn begin(&self, operation: &str, body: &str) -> Begun {
+        let begun = self.spawn(operation, body);
+        self.settle().await;
+        begun
+    }
+
+    /// Has a request sent when the test next waits for something.
+    pub(crate) fn spawn(&self, operation: &str, body: &str) -> Begun {
         let target = format!("DynamoDB_20120810.{operation}");
         let operation = Operation::from_target(&target).unwrap();
         let mut request = Request::new(operation, body.to_owned());
         request.unknown_target = (operation == Operation::Unknown).then(|| target.into());
         let engine = Arc::clone(&self.engine);
-        let begun = Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }));
-        self.settle().await;
-        begun
+        Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }))
     }
 
     /// Sends a request that must be answered without the upstream's help.
@@ -78,6 +108,7 @@ impl Node {
     /// Moves the clock.
     pub(crate) async fn wait(&self, time: Duration) {
         tokio::time::advance(time).await;
+        self.pages.sweep(tokio::time::Instant::now());
         self.settle().await;
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
-use nearside::engine::{Engine, Served, Source};
+use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 use nearside::upstream::Request;
@@ -64,7 +64,9 @@ impl World {
             fill: FillMode::Adaptive,
             item_bytes_max: 100_000,
         };
-        let engine = Engine::new(Arc::new(local), cache, Box::new(move |_| Some(policy)));
+        let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+        let engine =
+            Engine::new(Arc::new(local), cache, pages, Box::new(move |_| TablePolicy::items_only(policy)));
         let world = Self {
             engine,
             acknowledged: (0..KEYS).map(|_| AtomicU64::new(0)).collect(),

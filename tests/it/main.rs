@@ -10,6 +10,7 @@ mod batches;
 mod coherence;
 mod expiry;
 mod history;
+mod pages;
 mod passing;
 mod reads;
 mod resets;

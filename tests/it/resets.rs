@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
-use nearside::engine::{Engine, Source};
+use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::model::Operation;
 use nearside::upstream::Request;
 use nearside::upstream::remote::{Credentials, CredentialsSource, Hosts, Remote, Settings};
@@ -145,7 +145,8 @@ fn node(url: &str) -> Arc<Engine> {
         fill: FillMode::Adaptive,
         item_bytes_max: 100_000,
     };
-    Engine::new(Arc::new(remote.unwrap()), cache, Box::new(move |_| Some(policy)))
+    let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+    Engine::new(Arc::new(remote.unwrap()), cache, pages, Box::new(move |_| TablePolicy::items_only(policy)))
 }
 
 /// Caches the item, breaks the connection of a write there, and reads. Gives what the writer heard.

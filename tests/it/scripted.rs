@@ -47,6 +47,11 @@ impl Scripted {
             definitions.join(","),
             schema.join(",")
         );
+        self.describe_as(table, description);
+    }
+
+    /// From now on DescribeTable of the table answers this.
+    pub(crate) fn describe_as(&self, table: &str, description: String) {
         let mut tables = self.tables.lock().unwrap();
         tables.retain(|(name, _)| name != table);
         tables.push((table.to_owned(), description));

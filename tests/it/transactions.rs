@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use nearside::cache::{CacheLimits, FillMode, ItemCache, ReadPolicy};
-use nearside::engine::{Engine, Source};
+use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 use nearside::upstream::Request;
@@ -30,7 +30,15 @@ impl Node {
             fill: FillMode::Adaptive,
             item_bytes_max: 100_000,
         };
-        let node = Self { engine: Engine::new(Arc::new(local), cache, Box::new(move |_| Some(policy))) };
+        let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+        let node = Self {
+            engine: Engine::new(
+                Arc::new(local),
+                cache,
+                pages,
+                Box::new(move |_| TablePolicy::items_only(policy)),
+            ),
+        };
         for table in ["Left", "Right"] {
             let table = format!(
                 r#"{{"TableName":"{table}","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"N"}}],

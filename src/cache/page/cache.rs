@@ -14,7 +14,7 @@ use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;
 use super::entry::{PageEntry, PageFacts};
 use super::permit::PagePermit;
-use super::scope::{Extent, PageScope};
+use super::scope::{CachedIndex, Extent, PageScope};
 use super::stats::{BumpedScope, PageCounters, PageRefusal, PageStats, ScopeStats};
 use super::store::{BudgetedPageStore, PageStore};
 use super::words::{PageVersion, PageWords};
@@ -256,6 +256,12 @@ impl PageCache {
     /// Changes the budget. All pages are forgotten if it is another one.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);
+    }
+
+    /// All tables and the global indexes of each, for those who want to count by them.
+    pub fn tables(&self) -> Vec<(Arc<CachedTable>, Vec<Arc<CachedIndex>>)> {
+        let tables = self.items.known_tables().into_iter();
+        tables.map(|table| (table.clone(), table.pages.indexes())).collect()
     }
 
     /// What happened so far, and how large the cache is.

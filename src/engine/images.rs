@@ -1,0 +1,283 @@
+//! What a write of one key tells of the item before and after it, and what follows: the image for the cache of items, and the
+//! partitions of global indexes that the write touches.
+//!
+//! Much of it is in the request. What is not, the upstream is asked for in the client's place, where that costs nothing and
+//! the cache has a use for it; it is taken out again before the client sees the answer. Whatever is not exactly known stays
+//! unknown, and voids more.
+
+use bytes::Bytes;
+
+use crate::cache::{Image, IndexTouch};
+use crate::model::expr::Update;
+use crate::model::key::{KeyError, partition_bytes};
+use crate::model::{IndexSchema, Item, Operation, TableSchema};
+use crate::upstream::{Answer, Request};
+use crate::wire::attribute::{Reader, item_from_json, write_item};
+use crate::wire::expressions::Placeholders;
+use crate::wire::json::{with_member, write_json};
+use crate::wire::{Json, legacy};
+
+use super::tables::KnownTable;
+
+/// What the cache has a use for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wants {
+    /// The item as it will be.
+    pub(super) image: bool,
+    /// The partitions of global indexes that the write touches.
+    pub(super) positions: bool,
+    /// Whether the upstream may be asked for more than the client asks for.
+    pub(super) may_ask: bool,
+}
+
+/// What will be known of the item once a write of one key has succeeded.
+#[derive(Debug)]
+pub(super) struct Plan {
+    wants: Wants,
+    after: Source,
+    before: Source,
+    /// The attributes that an update may change; `None` when it may be any.
+    targets: Option<Vec<String>>,
+    /// The answer's `Attributes` were not asked for by the client.
+    is_hidden: bool,
+}
+
+/// Where the item at one end of a write is told.
+#[derive(Debug)]
+enum Source {
+    /// Nowhere.
+    Nowhere,
+    /// It is known already; `None` when there will be no item.
+    Request(Option<Item>),
+    /// In the answer's `Attributes`, which are missing if there was no item.
+    Answer,
+}
+
+/// An item at one end of a write.
+#[derive(Clone, Debug, PartialEq)]
+enum Known {
+    Not,
+    Exactly(Option<Item>),
+}
+
+/// What is known of a write that has succeeded.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The item as it is now, where the cache of items wants it and it is exactly known.
+    pub(super) image: Option<Image>,
+    before: Known,
+    after: Known,
+    targets: Option<Vec<String>>,
+}
+
+/// A success whose body is not what the operation answers.
+#[derive(Debug)]
+pub(super) struct Undecodable;
+
+impl Plan {
+    /// Of a write that tells nothing.
+    pub(super) fn nothing() -> Self {
+        Self {
+            wants: Wants::default(),
+            after: Source::Nowhere,
+            before: Source::Nowhere,
+            targets: None,
+            is_hidden: false,
+        }
+    }
+
+    /// Decides what will be known after a write of one key, and makes the request ask for more where that is of use.
+    pub(super) fn of(request: Request, body: &Json<'_>, wants: Wants) -> (Request, Self) {
+        if !(wants.image || wants.positions) {
+            return (request, Self::nothing());
+        }
+        let mut plan = Self { wants, ..Self::nothing() };
+        let asked = match body.get("ReturnValues").map(Json::text) {
+            None => Some("NONE"),
+            Some(asked) => asked,
+        };
+        let missing = match request.operation {
+            Operation::UpdateItem => {
+                plan.targets = if wants.positions { targets(body) } else { None };
+                plan.plan_update(asked)
+            }
+            operation => plan.plan_replacement(operation, body, asked),
+        };
+        match missing {
+            Some(missing) => {
+                plan.is_hidden = true;
+                let body = with_member(body, "ReturnValues", Json::String(missing.into()));
+                (Request::new(request.operation, body), plan)
+            }
+            None => (request, plan),
+        }
+    }
+
+    /// Returns what should be asked of the upstream.
+    fn plan_update(&mut self, asked: Option<&str>) -> Option<&'static str> {
+        match asked {
+            Some("ALL_NEW") => self.after = Source::Answer,
+            Some("ALL_OLD") if self.wants.positions => self.before = Source::Answer,
+            Some("NONE") if self.wants.may_ask => {
+                self.after = Source::Answer;
+                return Some("ALL_NEW");
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// PutItem and DeleteItem. Returns what should be asked of the upstream.
+    fn plan_replacement(
+        &mut self,
+        operation: Operation,
+        body: &Json<'_>,
+        asked: Option<&str>,
+    ) -> Option<&'static str> {
+        self.after = match operation {
+            Operation::DeleteItem => Source::Request(None),
+            _ => match body.get("Item").map(item_from_json) {
+                Some(Ok(item)) => Source::Request(Some(item)),
+                _ => Source::Nowhere,
+            },
+        };
+        match asked {
+            Some("ALL_OLD") if self.wants.positions => self.before = Source::Answer,
+            Some("NONE") if self.wants.positions && self.wants.may_ask => {
+                self.before = Source::Answer;
+                return Some("ALL_OLD");
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// The client's answer to a successful write, and what it tells.
+    ///
+    /// # Errors
+    /// [`Undecodable`]: nobody knows then what happened.
+    pub(super) fn finish(self, answer: Answer) -> Result<(Answer, Outcome), Undecodable> {
+        let reads_answer = matches!((&self.before, &self.after), (Source::Answer, _) | (_, Source::Answer));
+        let kept = answer.body.clone();
+        let (answer, attributes) = match reads_answer {
+            false => (answer, None),
+            true => {
+                let body = Json::parse(&kept).map_err(|_| Undecodable)?;
+                let members = body.members().ok_or(Undecodable)?;
+                let attributes = body.get("Attributes").map(|attributes| item_from_json(attributes).ok());
+                (if self.is_hidden { without_attributes(answer, members) } else { answer }, attributes)
+            }
+        };
+        let told = |source: Source| match (source, &attributes) {
+            (Source::Nowhere, _) | (Source::Answer, Some(None)) => Known::Not,
+            (Source::Request(item), _) => Known::Exactly(item),
+            (Source::Answer, Some(Some(item))) => Known::Exactly(Some(item.clone())),
+            (Source::Answer, None) => Known::Exactly(None),
+        };
+        // There is an item after every update: an answer without one does not tell.
+        let is_answered = matches!(self.after, Source::Answer);
+        let after = match told(self.after) {
+            Known::Exactly(None) if is_answered => Known::Not,
+            after => after,
+        };
+        let before = told(self.before);
+        let image = match &after {
+            Known::Exactly(item) if self.wants.image => Some(image_of(item.as_ref())),
+            _ => None,
+        };
+        Ok((answer, Outcome { image, before, after, targets: self.targets }))
+    }
+}
+
+impl Outcome {
+    /// Where in the table's global indexes the item was and is.
+    pub(super) fn touches(&self, table: &KnownTable) -> IndexTouch {
+        let indexes = table.schema.indexes.iter().zip(&table.indexes);
+        let touched = indexes.filter_map(|(schema, known)| {
+            let cached = known.global.as_ref()?;
+            Some((cached.clone(), self.touched_partitions(&table.schema, schema)?))
+        });
+        IndexTouch::Known(touched.collect())
+    }
+
+    /// The partitions of an index whose pages the write may have changed; `None` when they are not known.
+    fn touched_partitions(&self, table: &TableSchema, index: &IndexSchema) -> Option<Vec<Vec<u8>>> {
+        if let (Known::Exactly(before), Known::Exactly(after)) = (&self.before, &self.after) {
+            let entry = |item: &Option<Item>| item.as_ref().and_then(|item| index.project(&table.key, item));
+            if entry(before) == entry(after) {
+                return Some(Vec::new());
+            }
+            let mut partitions = Vec::with_capacity(2);
+            for item in [before, after].into_iter().flatten() {
+                partitions.extend(partition_in(index, item)?);
+            }
+            partitions.dedup();
+            return Some(partitions);
+        }
+        let targets = self.targets.as_ref()?;
+        if targets.iter().any(|target| index.key.contains(target)) {
+            return None;
+        }
+        // An update that makes its item gives it the table's key and its targets, and no more than that.
+        let may_enter = index.key.attributes().all(|attribute| table.key.contains(&attribute.name));
+        if !may_enter && !targets.iter().any(|target| index.projects(&table.key, target)) {
+            return Some(Vec::new());
+        }
+        match (&self.before, &self.after) {
+            // Unless it is new, it was where it is.
+            (_, Known::Exactly(Some(item))) | (Known::Exactly(Some(item)), _) => {
+                partition_in(index, item).map(Vec::from_iter)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The partition of an index that an item is in: `Some(None)` when it is in none, `None` when that cannot be told.
+fn partition_in(index: &IndexSchema, item: &Item) -> Option<Option<Vec<u8>>> {
+    match index.key.key_of(item) {
+        Ok(key) => {
+            let mut partition = Vec::with_capacity(32);
+            partition_bytes(key.partition(), &mut partition);
+            Some(Some(partition))
+        }
+        Err(KeyError::Missing { .. }) => Some(None),
+        // Written before there was the index, perhaps: it should be in no partition, but that is not for us to say.
+        Err(_) => None,
+    }
+}
+
+fn image_of(item: Option<&Item>) -> Image {
+    match item {
+        None => Image::absent(),
+        Some(item) => {
+            let mut json = Vec::with_capacity(512);
+            write_item(item, &mut json);
+            Image::present(&json)
+        }
+    }
+}
+
+/// The attributes that an UpdateItem may change besides making the item; `None` when that cannot be read.
+fn targets(body: &Json<'_>) -> Option<Vec<String>> {
+    let update = match (body.get("UpdateExpression"), legacy::attribute_updates(body).ok()?) {
+        (Some(expression), None) => {
+            let placeholders = Placeholders::parse(body, Reader::NewerWrite).ok()?;
+            Update::parse(expression.text()?, &mut placeholders.bindings()).ok()?
+        }
+        (None, Some(update)) => update,
+        (None, None) => return Some(Vec::new()),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(update.roots().map(str::to_owned).collect())
+}
+
+fn without_attributes(answer: Answer, members: &[(std::borrow::Cow<'_, str>, Json<'_>)]) -> Answer {
+    let shown: Vec<_> = members.iter().filter(|(name, _)| name != "Attributes").cloned().collect();
+    let mut out = Vec::with_capacity(64);
+    write_json(&Json::Object(shown), &mut out);
+    Answer { body: Bytes::from(out), ..answer }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! Reads of pages, Query and Scan: hit, join, fill, or pass; and what consistent reads tell the cache.
+//!
+//! A page is cached as it comes, under canonical bytes of what its request means. A request that is not understood to the
+//! last member goes upstream as it came, and so do those for indexes that are being made or removed. Errors are never kept.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::cache::{Consistency, JoinOutcome, Page, PagePermit, PagePolicy, PageScope, PageTurn};
+use crate::upstream::{Answer, Request};
+use crate::wire::Json;
+use crate::wire::json::{with_member, write_json};
+use crate::wire::page::{PageKind, PageRange, PageRequest};
+use crate::wire::request::ReturnConsumedCapacity;
+
+use super::read::{answer_of, failure_of};
+use super::tables::{KnownIndex, KnownTable};
+use super::view::write_nothing_consumed_of;
+use super::{BypassReason, Engine, Served, Source, failed};
+
+/// How often a read looks, joins or fills before it goes through by itself.
+const TURNS_MAX: usize = 3;
+
+/// A page that is asked for, understood whole.
+struct AskedPage {
+    /// The position of the index that is read, if one is.
+    index: Option<usize>,
+    /// Canonical bytes of what is meant.
+    fingerprint: Vec<u8>,
+    scope: PageScope,
+    policy: PagePolicy,
+    consistent: bool,
+    consumed: ReturnConsumedCapacity,
+}
+
+/// A page that was read, and how.
+struct FoundPage {
+    page: Page,
+    source: Source,
+    age_seconds: Option<u64>,
+    /// The upstream's `ConsumedCapacity` as JSON, when this read paid for it.
+    consumed: Option<Vec<u8>>,
+}
+
+impl Engine {
+    /// The answer of a Query or Scan that memory has; `None` for every other, which [`Engine::read_page`] then looks at
+    /// again.
+    pub(super) fn page_hit(&self, request: &Request) -> Option<Served> {
+        let kind = PageKind::of(request.operation)?;
+        let body = Json::parse(&request.body).ok()?;
+        let spelling = body.get("TableName")?.text()?;
+        self.tables.with(spelling, |table| {
+            let asked = AskedPage::read(kind, &body, table).ok().filter(|asked| !asked.consistent)?;
+            let now = Instant::now();
+            asked.note(table, now);
+            let hit = self.pages.lookup(&table.cached.address(&asked.fingerprint), now)?;
+            let age_seconds = Some(hit.age.as_secs());
+            let found = FoundPage { page: hit.page, source: Source::Hit, age_seconds, consumed: None };
+            Some(show(table, spelling, &asked, found))
+        })
+    }
+
+    /// Query and Scan.
+    pub(super) async fn read_page(self: &Arc<Self>, request: Request) -> Served {
+        let bytes = request.body.clone();
+        let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&bytes)) else {
+            return self.bypass(&request, BypassReason::NotUnderstood).await;
+        };
+        let spelling = body.get("TableName").and_then(Json::text).unwrap_or_default();
+        let Some(mut table) = self.learn(spelling).await else {
+            return self.bypass(&request, BypassReason::UnknownTable).await;
+        };
+        let mut asked = AskedPage::read(kind, &body, &table);
+        if matches!(asked, Err(BypassReason::IndexNotReady)) && table.is_outdated(Instant::now()) {
+            self.tables.forget(&table.name);
+            if let Some(described) = self.learn(spelling).await {
+                asked = AskedPage::read(kind, &body, &described);
+                table = described;
+            }
+        }
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(reason) => {
+                let served = self.bypass(&request, reason).await;
+                return Served { table: Some(Arc::clone(&table.name)), ..served };
+            }
+        };
+        let outcome = if asked.consistent {
+            self.read_page_past_cache(&request, &table, &asked, BypassReason::Consistent).await
+        } else {
+            self.find_page(&request, &body, &table, &asked).await
+        };
+        match outcome {
+            Ok(found) => show(&table, spelling, &asked, found),
+            Err((answer, source)) => {
+                self.heed_refusal(&answer, Some(&table.name));
+                Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, source) }
+            }
+        }
+    }
+
+    /// Finds one page: in the cache, in a fill under way, or by leading a fill. After a few turns against writers it reads
+    /// through.
+    async fn find_page(
+        self: &Arc<Self>,
+        request: &Request,
+        body: &Json<'_>,
+        table: &KnownTable,
+        asked: &AskedPage,
+    ) -> Result<FoundPage, (Answer, Source)> {
+        asked.note(table, Instant::now());
+        for _ in 0..TURNS_MAX {
+            let address = table.cached.address(&asked.fingerprint);
+            match self.pages.read(&address, &asked.scope, &asked.policy, Instant::now()) {
+                PageTurn::Hit(hit) => {
+                    let age_seconds = Some(hit.age.as_secs());
+                    return Ok(FoundPage {
+                        page: hit.page,
+                        source: Source::Hit,
+                        age_seconds,
+                        consumed: None,
+                    });
+                }
+                PageTurn::Join(joiner) => match joiner.wait().await {
+                    JoinOutcome::Landed(page) => {
+                        let source = Source::Joined;
+                        return Ok(FoundPage { page, source, age_seconds: None, consumed: None });
+                    }
+                    JoinOutcome::Failed(failure) => return Err((answer_of(&failure), Source::Joined)),
+                    JoinOutcome::LookAgain => {}
+                },
+                PageTurn::Lead(permit) => {
+                    let request = match permit.consistency() {
+                        Consistency::Strong => strongly(request, body),
+                        Consistency::Eventual => request.clone(),
+                    };
+                    let fill = Arc::clone(self).fill_page(permit, request);
+                    // A task of its own: readers that joined must not lose their answer with this client.
+                    let filled = self.tasks.spawn(fill).await;
+                    let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
+                    let (page, consumed) = filled.map_err(|answer| (answer, Source::Miss))?;
+                    return Ok(FoundPage { page, source: Source::Miss, age_seconds: None, consumed });
+                }
+            }
+        }
+        // A global index cannot be read strongly.
+        let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
+        let request = if is_global { request.clone() } else { strongly(request, body) };
+        self.read_page_past_cache(&request, table, asked, BypassReason::Contended).await
+    }
+
+    /// Sends a fill's read and gives what came to the cache and to everyone who waits for it.
+    async fn fill_page(
+        self: Arc<Self>,
+        mut permit: PagePermit,
+        request: Request,
+    ) -> Result<(Page, Option<Vec<u8>>), Answer> {
+        permit.wait_for_room().await;
+        match self.fetch_page(&request).await {
+            Ok((page, consumed)) => {
+                permit.complete(page.clone(), Instant::now());
+                Ok((page, consumed))
+            }
+            Err(answer) => {
+                permit.fail(failure_of(&answer));
+                Err(answer)
+            }
+        }
+    }
+
+    /// Reads a page from the upstream and, if it was read strongly, lets the cache compare.
+    async fn read_page_past_cache(
+        &self,
+        request: &Request,
+        table: &KnownTable,
+        asked: &AskedPage,
+        reason: BypassReason,
+    ) -> Result<FoundPage, (Answer, Source)> {
+        let source = Source::Bypass(reason);
+        let (page, consumed) = self.fetch_page(request).await.map_err(|answer| (answer, source))?;
+        let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
+        if !is_global {
+            let address = table.cached.address(&asked.fingerprint);
+            self.pages.observe(&address, &asked.scope, &page, Instant::now());
+        }
+        Ok(FoundPage { page, source, age_seconds: None, consumed })
+    }
+
+    async fn fetch_page(&self, request: &Request) -> Result<(Page, Option<Vec<u8>>), Answer> {
+        let answer = self.forward(request).await;
+        if !answer.is_success() {
+            return Err(answer);
+        }
+        read_page_answer(&answer.body)
+            .ok_or_else(|| failed("The upstream's answer to a Query or Scan cannot be read."))
+    }
+}
+
+impl AskedPage {
+    /// Understands a request; an error is the reason why the upstream must.
+    fn read(kind: PageKind, body: &Json<'_>, table: &KnownTable) -> Result<Self, BypassReason> {
+        let index_name = body.get("IndexName").and_then(Json::text);
+        if index_name.is_some_and(|name| table.schema.index(name).is_none()) {
+            return Err(BypassReason::IndexNotReady);
+        }
+        let request =
+            PageRequest::read(kind, body, &table.schema).map_err(|_| BypassReason::NotUnderstood)?;
+        let index = request.index.and_then(|position| table.indexes.get(position));
+        if index.is_some_and(|index| !index.is_settled) {
+            return Err(BypassReason::IndexNotReady);
+        }
+        let policy = index.map_or(table.pages, |index| index.pages).ok_or(BypassReason::Disabled)?;
+        let mut fingerprint = Vec::with_capacity(256);
+        request.write_fingerprint(&table.schema, &mut fingerprint);
+        Ok(Self {
+            index: request.index,
+            fingerprint,
+            scope: scope_of(&request, table, index),
+            policy,
+            consistent: request.consistent,
+            consumed: request.consumed,
+        })
+    }
+
+    /// Lets the table know which of its pages are asked for.
+    fn note(&self, table: &KnownTable, now: Instant) {
+        if self.index.is_some_and(|index| table.indexes[index].global.is_some()) {
+            table.note_index_page(now);
+        }
+    }
+}
+
+/// What the page depends on.
+fn scope_of(request: &PageRequest, table: &KnownTable, index: Option<&KnownIndex>) -> PageScope {
+    let global = index.and_then(|index| index.global.as_ref());
+    match (&request.range, global) {
+        (PageRange::Query(interval), global) => {
+            let mut partition = Vec::with_capacity(32);
+            interval.write_partition(&mut partition);
+            match global {
+                Some(index) => PageScope::index_partition(index, &partition),
+                None => PageScope::partition(&table.cached, &partition),
+            }
+        }
+        (PageRange::Scan(_), Some(index)) => PageScope::index(index),
+        (PageRange::Scan(_), None) => PageScope::table(),
+    }
+}
+
+/// The same request with `ConsistentRead`.
+fn strongly(request: &Request, body: &Json<'_>) -> Request {
+    Request::new(request.operation, with_member(body, "ConsistentRead", Json::Bool(true)))
+}
+
+/// The page in an answer, in a form that does not depend on how it was asked for, and the consumed capacity; `None` when the
+/// answer cannot be read.
+fn read_page_answer(body: &[u8]) -> Option<(Page, Option<Vec<u8>>)> {
+    let Json::Object(mut members) = Json::parse(body).ok()? else { return None };
+    let position = members.iter().position(|(name, _)| name == "ConsumedCapacity");
+    let consumed = position.map(|position| {
+        let (_, capacity) = members.remove(position);
+        let mut out = Vec::with_capacity(64);
+        write_json(&capacity, &mut out);
+        out
+    });
+    let mut page = Json::Object(members);
+    page.get("Count")?.integer()?;
+    sort_members(&mut page);
+    let mut out = Vec::with_capacity(body.len());
+    write_json(&page, &mut out);
+    Some((Page::new(Bytes::from(out)), consumed))
+}
+
+/// Brings the members of every object in order: what is the same page must be the same bytes.
+fn sort_members(json: &mut Json<'_>) {
+    match json {
+        Json::Object(members) => {
+            members.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+            members.iter_mut().for_each(|(_, value)| sort_members(value));
+        }
+        Json::Array(elements) => elements.iter_mut().for_each(sort_members),
+        _ => {}
+    }
+}
+
+/// The answer for a client: the page, and what it cost if the client wants to hear that.
+fn show(table: &KnownTable, spelling: &str, asked: &AskedPage, found: FoundPage) -> Served {
+    let (body, crc32) = match asked.consumed {
+        ReturnConsumedCapacity::None => (found.page.body().clone(), Some(found.page.crc32())),
+        kind => {
+            let mut body = Vec::with_capacity(found.page.body().len() + 128);
+            body.extend_from_slice(b"{\"ConsumedCapacity\":");
+            match &found.consumed {
+                Some(consumed) => body.extend_from_slice(consumed),
+                None => {
+                    let index = asked.index.map(|index| &table.schema.indexes[index]);
+                    write_nothing_consumed_of(spelling, index, kind, &mut body);
+                }
+            }
+            // Every page has a member: its count.
+            body.push(b',');
+            body.extend_from_slice(&found.page.body()[1..]);
+            (Bytes::from(body), None)
+        }
+    };
+    Served {
+        answer: Answer::ok(body),
+        crc32,
+        source: found.source,
+        age_seconds: found.age_seconds,
+        table: Some(table.name_for_answer()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_the_same_bytes_however_it_is_written_and_asked_for() {
+        let plain = r#"{"Count":1,"Items":[{"a":{"S":"x"},"b":{"M":{"c":{"N":"1"},"d":{"L":[{"S":"y"},{"S":"x"}]}}}}],"ScannedCount":2}"#;
+        let other = r#"{ "ScannedCount":2, "ConsumedCapacity":{"TableName":"t","CapacityUnits":0.5}, "Items":[{"b":{"M":{"d":{"L":[{"S":"y"},{"S":"\u0078"}]},"c":{"N":"1"}}},"a":{"S":"x"}}],"Count":1}"#;
+        let (page, consumed) = read_page_answer(plain.as_bytes()).unwrap();
+        assert_eq!((std::str::from_utf8(page.body()).unwrap(), consumed), (plain, None));
+        let (same, consumed) = read_page_answer(other.as_bytes()).unwrap();
+        assert_eq!(same, page);
+        assert_eq!(consumed.unwrap(), br#"{"TableName":"t","CapacityUnits":0.5}"#);
+    }
+
+    #[test]
+    fn what_is_no_page_is_none() {
+        for text in ["", "{}", "[]", r#"{"Items":[]}"#, r#"{"Count":1,"Items":["#] {
+            assert!(read_page_answer(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}

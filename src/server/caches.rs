@@ -1,0 +1,207 @@
+//! The caches as configured: how large each is, how each table is cached, and what they count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cache::{
+    BumpReason, BumpedScope, CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy,
+    PageRefusal, ReadPolicy, Refusal, ScanAdmission, ScopeStats,
+};
+use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
+use crate::engine::TablePolicy;
+use crate::telemetry::CacheSample;
+
+/// Longer pages are served and not kept. A page is 1 MB of items at most, which may be several times as much JSON.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// How many tables and indexes have figures of their own; those beyond share the labels `other`.
+const SCOPES_MAX: usize = 500;
+
+/// Both caches.
+#[derive(Clone)]
+pub(super) struct Caches {
+    pub(super) items: Arc<ItemCache>,
+    pub(super) pages: Arc<PageCache>,
+}
+
+impl Caches {
+    /// Empty caches of the configured sizes. Where no pages are kept at all, items have the whole budget.
+    pub(super) fn new(config: &Config) -> Self {
+        let max_bytes = config.fixed.cache_bytes_max.0;
+        let live = &config.live;
+        let has_pages = live.cache.has_pages() || live.tables.values().any(CachePolicy::has_pages);
+        let page_bytes = if has_pages { config.fixed.query_share.of(max_bytes) } else { 0 };
+        let items = ItemCache::new(CacheLimits::for_budget(max_bytes - page_bytes));
+        let pages = PageCache::new(PageLimits::for_budget(page_bytes), Arc::clone(&items));
+        Self { items, pages }
+    }
+
+    /// Tidies both.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.items.sweep(now);
+        self.pages.sweep(now);
+    }
+
+    /// What they counted by themselves, under the names of the metrics.
+    pub(super) fn samples(&self) -> Vec<CacheSample> {
+        let mut samples = item_samples(&self.items);
+        samples.extend(page_samples(&self.pages));
+        samples.extend(scope_samples(&self.pages));
+        samples
+    }
+}
+
+/// How a table is cached.
+pub(super) fn policy(live: &Live, table: &str) -> TablePolicy {
+    let policy = live.policy(table);
+    let of_table = IndexPolicy { query_ttl: policy.query_ttl, gsi_quarantine: policy.gsi_quarantine };
+    let indexes = policy.indexes.iter();
+    TablePolicy {
+        items: read_policy(policy),
+        pages: page_policy(policy, of_table),
+        indexes: indexes.map(|(name, index)| (name.clone(), page_policy(policy, *index))).collect(),
+        asks_images: policy.images == Images::Ask,
+    }
+}
+
+/// How a table's items are read; `None` when its item cache is off.
+fn read_policy(policy: &CachePolicy) -> Option<ReadPolicy> {
+    let ByteSize(bytes) = policy.item_bytes_max;
+    is_on(policy.item_ttl).then(|| ReadPolicy {
+        ttl: duration(policy.item_ttl),
+        negative_ttl: duration(policy.negative_ttl),
+        fill: fill(policy.fill),
+        item_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+    })
+}
+
+/// How pages are read; `None` when they are not cached.
+fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
+    is_on(index.query_ttl).then(|| PagePolicy {
+        ttl: duration(index.query_ttl),
+        fill: fill(policy.fill),
+        gsi_quarantine: index.gsi_quarantine,
+        page_bytes_max: PAGE_BYTES_MAX,
+        scan_admission: match policy.scan_pages {
+            ScanPages::Second => ScanAdmission::Second,
+            ScanPages::First => ScanAdmission::First,
+            ScanPages::Never => ScanAdmission::Never,
+        },
+    })
+}
+
+fn is_on(ttl: TimeToLive) -> bool {
+    ttl != TimeToLive::For(Duration::ZERO)
+}
+
+fn duration(ttl: TimeToLive) -> Option<Duration> {
+    match ttl {
+        TimeToLive::Never => None,
+        TimeToLive::For(duration) => Some(duration),
+    }
+}
+
+fn fill(fill: Fill) -> FillMode {
+    match fill {
+        Fill::Adaptive => FillMode::Adaptive,
+        Fill::Strong => FillMode::Strong,
+        Fill::Eventual => FillMode::Eventual,
+    }
+}
+
+fn item_samples(cache: &ItemCache) -> Vec<CacheSample> {
+    let stats = cache.stats();
+    let total = &stats.total;
+    let mut samples: Vec<CacheSample> = [
+        ("nearside_cache_hits_total", total.hits),
+        ("nearside_cache_negative_hits_total", total.negative_hits),
+        ("nearside_cache_misses_total", total.leads),
+        ("nearside_cache_joins_total", total.joins),
+        ("nearside_cache_evictions_total", stats.evictions),
+        ("nearside_cache_expired_total", stats.expired),
+        ("nearside_cache_waiters_refused_total", stats.waiters_turned_away),
+        ("nearside_cache_entries", stats.entries),
+        ("nearside_cache_bytes", stats.bytes),
+        ("nearside_cache_bytes_max", stats.bytes_max),
+        ("nearside_cache_holds_active", stats.holds_active),
+        ("nearside_stale_observed_total", total.stale_observed),
+    ]
+    .into_iter()
+    .map(|(name, value)| CacheSample::plain(name, value))
+    .collect();
+    let mut labelled = |name, label, value: &'static str, count| {
+        samples.push(CacheSample::labelled(name, label, value, count));
+    };
+    labelled("nearside_cache_installs_total", "by", "fill", total.fills_installed);
+    labelled("nearside_cache_installs_total", "by", "write", total.writes_installed);
+    for reason in BumpReason::ALL {
+        labelled("nearside_cache_bumps_total", "reason", reason.label(), stats.bumps(reason));
+    }
+    for reason in Refusal::ALL {
+        labelled("nearside_cache_installs_refused_total", "reason", reason.label(), stats.refusals(reason));
+    }
+    samples
+}
+
+fn page_samples(cache: &PageCache) -> Vec<CacheSample> {
+    let stats = cache.stats();
+    let mut samples: Vec<CacheSample> = [
+        ("nearside_page_evictions_total", stats.evictions),
+        ("nearside_page_expired_total", stats.expired),
+        ("nearside_page_waiters_refused_total", stats.waiters_turned_away),
+        ("nearside_page_entries", stats.entries),
+        ("nearside_page_bytes", stats.bytes),
+        ("nearside_page_bytes_max", stats.bytes_max),
+    ]
+    .into_iter()
+    .map(|(name, value)| CacheSample::plain(name, value))
+    .collect();
+    samples.extend(PageRefusal::ALL.map(|reason| {
+        let count = stats.refusals(reason);
+        CacheSample::labelled("nearside_page_installs_refused_total", "reason", reason.label(), count)
+    }));
+    for reason in BumpReason::ALL {
+        for scope in BumpedScope::ALL {
+            let labels = vec![("scope", scope.label().to_owned()), ("reason", reason.label().to_owned())];
+            // Most reasons concern few kinds of scope.
+            if stats.bumps(reason, scope) > 0 {
+                let value = stats.bumps(reason, scope);
+                samples.push(CacheSample { name: "nearside_page_bumps_total", labels, value });
+            }
+        }
+    }
+    samples
+}
+
+/// The figures of each table, its local indexes among them, and of each global index.
+fn scope_samples(cache: &PageCache) -> Vec<CacheSample> {
+    let mut scopes: BTreeMap<(String, String), ScopeStats> = BTreeMap::new();
+    for (table, indexes) in cache.tables() {
+        let of_indexes = indexes.iter().map(|index| (index.name().to_owned(), index.stats()));
+        let of_table = (String::new(), table.page_stats());
+        for (index, stats) in std::iter::once(of_table).chain(of_indexes) {
+            let labels = match scopes.len() {
+                ..SCOPES_MAX => (table.name().to_owned(), index),
+                _ => ("other".to_owned(), "other".to_owned()),
+            };
+            *scopes.entry(labels).or_default() += stats;
+        }
+    }
+    let mut samples = Vec::with_capacity(scopes.len() * 5);
+    for ((table, index), stats) in scopes {
+        for (name, value) in [
+            ("nearside_page_hits_total", stats.hits),
+            ("nearside_page_misses_total", stats.leads),
+            ("nearside_page_joins_total", stats.joins),
+            ("nearside_page_installs_total", stats.installs),
+            ("nearside_page_contradictions_total", stats.stale_observed),
+        ] {
+            let labels = vec![("table", table.clone()), ("index", index.clone())];
+            samples.push(CacheSample { name, labels, value });
+        }
+    }
+    samples
+}
