@@ -118,6 +118,12 @@ pub(super) struct Definition {
     pub(super) tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time_to_live_attribute: Option<String>,
+    /// The policies of the table and its streams, by their ARNs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) policies: BTreeMap<String, Policy>,
+    /// How far back the table was asked to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) point_in_time_recovery: Option<PointInTimeRecovery>,
     /// Where the order of expiry lies, as long as the attribute is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expiry_space: Option<u64>,
@@ -221,6 +227,23 @@ pub(super) struct Stream {
     pub(super) enabled: bool,
     pub(super) view_type: String,
     pub(super) label: String,
+}
+
+/// A policy. It is kept and told, and nobody is held to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Policy {
+    pub(super) document: String,
+    pub(super) revision_id: String,
+}
+
+/// A setting that is kept and told; nothing can be restored by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PointInTimeRecovery {
+    /// Seconds since 1970.
+    pub(super) enabled_since: f64,
+    pub(super) period_days: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,10 @@
 //! (`CREATING`, `UPDATING`, `DELETING`), as clients expect; the next description tells the state that was reached, unless a
 //! delay was asked for.
 
+mod bookkeeping;
 mod definition;
 mod description;
+mod policies;
 mod progress;
 mod tags;
 mod time_to_live;
@@ -25,6 +27,7 @@ use description::{Statuses, describe, describe_deleted};
 use progress::Way;
 use update::Change;
 
+pub(in crate::local) use bookkeeping::empty_list;
 pub(in crate::local) use progress::Progress;
 
 /// The account in every ARN.
@@ -186,17 +189,6 @@ impl Local {
             "Endpoints": [{"Address": self.settings.address, "CachePeriodInMinutes": 1440}],
         });
         Ok(serde_json::to_vec(&endpoints).expect("endpoints are always JSON"))
-    }
-
-    /// DescribeContinuousBackups: there are none, and what asks for them goes on when it hears that they are off.
-    pub(super) fn describe_continuous_backups(&self, body: &Json<'_>) -> Handled {
-        let names = Names::new(&self.settings);
-        self.catalog.table_itself(names.table_name(body))?;
-        let backups = serde_json::json!({"ContinuousBackupsDescription": {
-            "ContinuousBackupsStatus": "ENABLED",
-            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-        }});
-        Ok(serde_json::to_vec(&backups).expect("a description is always JSON"))
     }
 }
 

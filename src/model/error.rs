@@ -82,6 +82,10 @@ pub enum ErrorCode {
     AccessDenied,
     /// No such table or index.
     ResourceNotFound,
+    /// No such table, in the words of backups.
+    TableNotFound,
+    /// A table or a stream has no policy, or another than was expected.
+    PolicyNotFound,
     /// The table exists already, or is not in the state the operation needs.
     ResourceInUse,
     /// Too many control operations or tables.
@@ -136,6 +140,8 @@ impl ErrorCode {
             Self::UnrecognizedClient => (SERVICE, "UnrecognizedClientException", 400, "message"),
             Self::AccessDenied => (SERVICE, "AccessDeniedException", 400, "Message"),
             Self::ResourceNotFound => (DYNAMODB, "ResourceNotFoundException", 400, "message"),
+            Self::TableNotFound => (DYNAMODB, "TableNotFoundException", 400, "message"),
+            Self::PolicyNotFound => (DYNAMODB, "PolicyNotFoundException", 400, "message"),
             Self::ResourceInUse => (DYNAMODB, "ResourceInUseException", 400, "message"),
             Self::LimitExceeded => (DYNAMODB, "LimitExceededException", 400, "message"),
             Self::ConditionalCheckFailed => (DYNAMODB, "ConditionalCheckFailedException", 400, "message"),

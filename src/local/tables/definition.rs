@@ -12,7 +12,7 @@ use crate::local::clock;
 use crate::model::ApiError;
 use crate::wire::Json;
 
-use super::{Names, invalid};
+use super::{Names, invalid, policies};
 
 /// The most local indexes of a table.
 const LOCAL_INDEXES_MAX: usize = 5;
@@ -62,6 +62,8 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
             .unwrap_or(false),
         tags: tags(body)?,
         time_to_live_attribute: None,
+        policies: policies::new_policies(body, names, now)?,
+        point_in_time_recovery: None,
         expiry_space: None,
     })
 }
