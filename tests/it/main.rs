@@ -8,6 +8,7 @@ mod scripted;
 
 mod batches;
 mod coherence;
+mod exactness;
 mod expiry;
 mod history;
 mod pages;

@@ -1,0 +1,266 @@
+//! The proof of exact invalidation: over random small tables with indexes, after random writes of every kind, no page is
+//! served whose query would now give another answer; and a count of those that were voided although it would not.
+//!
+//! `NEARSIDE_CASES` sets how many writes are made, `NEARSIDE_SEED` replays a run. The tally is printed (`--nocapture`).
+
+mod requests;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use nearside::cache::{
+    CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
+};
+use nearside::engine::{Engine, Served, Source, TablePolicy};
+use nearside::local::{Local, Settings};
+use nearside::model::Operation;
+use nearside::upstream::{Request, Upstream};
+
+use requests::{PageAsked, Write, WriteKind};
+use schema::Schema;
+
+/// Pages that are cached at a time.
+const PAGES: usize = 14;
+/// Writes to one table before there is another one.
+const WRITES_PER_TABLE: usize = 400;
+/// Longer than anything that was lately changed is remembered as such.
+const CALM: Duration = Duration::from_secs(70);
+
+#[tokio::test(start_paused = true)]
+async fn no_page_is_served_that_a_write_has_changed() {
+    prove("quarantine off", Duration::ZERO, cases(1_000)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_with_the_quarantine_of_global_indexes() {
+    prove("quarantine of 5 s", Duration::from_secs(5), cases(300)).await;
+}
+
+fn cases(default: usize) -> usize {
+    std::env::var("NEARSIDE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+async fn prove(name: &str, quarantine: Duration, cases: usize) {
+    let seed = std::env::var("NEARSIDE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{name}: {cases} writes; replay with NEARSIDE_SEED={seed} NEARSIDE_CASES={cases}");
+    let mut random = Rng::with_seed(seed);
+    let mut tally = Tally::default();
+    let mut done = 0;
+    while done < cases {
+        let mut world = World::new(random.fork(), quarantine).await;
+        for _ in 0..WRITES_PER_TABLE.min(cases - done) {
+            world.step(&mut tally).await;
+            done += 1;
+        }
+    }
+    println!("{tally}");
+    assert!(tally.kept() > cases, "the cache had no part in this");
+}
+
+/// One table behind the cache, and the pages of it that are cached.
+struct World {
+    local: Arc<Local>,
+    engine: Arc<Engine>,
+    schema: Schema,
+    pages: Vec<CachedPage>,
+    random: Rng,
+    quarantine: Duration,
+    /// What happened last, for the report of a failure.
+    last: String,
+}
+
+/// A page that was asked for, and what came.
+struct CachedPage {
+    asked: PageAsked,
+    /// The upstream's own answer when it was last fetched.
+    fetched: Bytes,
+    /// What the cache made of it.
+    served: Bytes,
+}
+
+impl World {
+    async fn new(mut random: Rng, quarantine: Duration) -> Self {
+        let local = Arc::new(Local::in_memory(Settings::default()));
+        let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let limits =
+            PageLimits { max_bytes: 16 << 20, partition_stripes: 1 << 12, index_partition_stripes: 1 << 12 };
+        let pages = PageCache::new(limits, Arc::clone(&cache));
+        let items_on = random.bool();
+        let policy = move || TablePolicy {
+            items: items_on.then_some(ReadPolicy {
+                ttl: None,
+                negative_ttl: None,
+                fill: FillMode::Adaptive,
+                item_bytes_max: 100_000,
+            }),
+            pages: Some(PagePolicy {
+                ttl: None,
+                fill: FillMode::Adaptive,
+                gsi_quarantine: quarantine,
+                page_bytes_max: 100_000,
+                scan_admission: ScanAdmission::First,
+            }),
+            indexes: Default::default(),
+            asks_images: true,
+        };
+        let engine = Engine::new(Arc::clone(&local) as _, cache, pages, Box::new(move |_| policy()));
+        let schema = Schema::random(&mut random);
+        let last = schema.create_table();
+        let mut world = Self { local, engine, schema, pages: Vec::new(), random, quarantine, last };
+        let created = world.call(Operation::CreateTable, world.last.clone()).await;
+        assert_eq!(created.answer.status, 200, "{:?}", created.answer);
+        tokio::time::advance(CALM).await;
+        for _ in 0..12 {
+            let write = Write::put(&world.schema, &mut world.random);
+            world.call(write.operation, write.body).await;
+        }
+        while world.pages.len() < PAGES {
+            world.add_page().await;
+        }
+        world
+    }
+
+    async fn call(&self, operation: Operation, body: String) -> Served {
+        self.engine.execute(Request::new(operation, body)).await
+    }
+
+    /// Asks for another page, and keeps it if the service has no fault to find with it.
+    async fn add_page(&mut self) {
+        let earlier = self.random.choice(&self.pages).filter(|_| self.random.u8(..4) == 0);
+        let follow = earlier.and_then(|page| page.asked.following(&page.fetched));
+        let asked = follow.unwrap_or_else(|| PageAsked::random(&self.schema, &mut self.random));
+        let served = self.call(asked.operation, asked.body.clone()).await;
+        if served.answer.status == 200 {
+            assert!(!matches!(served.source, Source::Bypass(_)), "{} is not understood", asked.body);
+            let fetched = self.fetch(&asked).await;
+            self.pages.push(CachedPage { asked, fetched, served: served.answer.body });
+        }
+    }
+
+    /// The upstream's own answer, past the cache.
+    async fn fetch(&self, asked: &PageAsked) -> Bytes {
+        let answer = self.local.call(&Request::new(asked.operation, asked.body.clone())).await.unwrap();
+        assert_eq!(answer.status, 200, "{} after {}: {:?}", asked.body, self.last, answer);
+        answer.body
+    }
+
+    /// Makes one write, or a few at once, and looks at every page.
+    async fn step(&mut self, tally: &mut Tally) {
+        let write = Write::random(&self.schema, &mut self.random);
+        let is_alone = self.random.u8(..10) > 0;
+        let kind = if is_alone { write.kind } else { WriteKind::Overlapping };
+        self.last.clone_from(&write.body);
+        if is_alone {
+            self.call(write.operation, write.body).await;
+        } else {
+            let others = [(); 2].map(|()| Write::random(&self.schema, &mut self.random));
+            let calls = others.into_iter().chain([write]).map(|write| {
+                self.last.push_str(&write.body);
+                let engine = Arc::clone(&self.engine);
+                tokio::spawn(async move { engine.execute(Request::new(write.operation, write.body)).await })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                call.await.unwrap();
+            }
+        }
+        for position in 0..self.pages.len() {
+            self.look(position, kind, tally).await;
+        }
+        if kind.voids_a_table() {
+            // Until then no position in an index counts as known.
+            tokio::time::advance(CALM).await;
+        } else if !self.quarantine.is_zero() && self.random.u8(..3) == 0 {
+            tokio::time::advance(self.quarantine + Duration::from_millis(1)).await;
+        }
+        if self.random.u8(..4) == 0 {
+            self.pages.swap_remove(self.random.usize(..self.pages.len()));
+            while self.pages.len() < PAGES {
+                self.add_page().await;
+            }
+        }
+    }
+
+    async fn look(&mut self, position: usize, kind: WriteKind, tally: &mut Tally) {
+        let asked = self.pages[position].asked.clone();
+        let served = self.call(asked.operation, asked.body.clone()).await;
+        let now = self.fetch(&asked).await;
+        let page = &mut self.pages[position];
+        let is_changed = now != page.fetched;
+        let is_hit = served.source == Source::Hit;
+        // If another spelling of the same page has been looked at since the write, this one may be a hit and new.
+        let is_new_hit = is_hit && (is_changed || served.answer.body != page.served);
+        assert!(
+            !is_new_hit || is_same_page(&served.answer.body, &now),
+            "stale: {} after {}\nserved {:?}\nshould be {now:?}",
+            asked.body,
+            self.last,
+            served.answer.body
+        );
+        if !is_new_hit {
+            tally.count(kind, asked.is_of_global_index, is_changed, is_hit);
+        }
+        page.fetched = now;
+        page.served = served.answer.body;
+    }
+}
+
+fn is_same_page(left: &[u8], right: &[u8]) -> bool {
+    let parse = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
+    parse(left) == parse(right)
+}
+
+/// What became of pages, by the kind of write and whether they are of a global index.
+#[derive(Default)]
+struct Tally(BTreeMap<(WriteKind, bool), Counts>);
+
+#[derive(Default)]
+struct Counts {
+    changed: usize,
+    kept: usize,
+    needlessly_voided: usize,
+}
+
+impl Tally {
+    fn count(&mut self, kind: WriteKind, is_of_global_index: bool, is_changed: bool, is_hit: bool) {
+        let counts = self.0.entry((kind, is_of_global_index)).or_default();
+        match (is_changed, is_hit) {
+            (true, _) => counts.changed += 1,
+            (false, true) => counts.kept += 1,
+            (false, false) => counts.needlessly_voided += 1,
+        }
+    }
+
+    fn kept(&self) -> usize {
+        self.0.values().map(|counts| counts.kept).sum()
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            formatter,
+            "{:<28}{:<8}{:>12}{:>12}{:>12}{:>10}",
+            "write", "pages", "changed", "kept", "needless", "share"
+        )?;
+        for ((kind, is_of_global_index), counts) in &self.0 {
+            let unchanged = (counts.kept + counts.needlessly_voided).max(1);
+            let share = 100.0 * counts.needlessly_voided as f64 / unchanged as f64;
+            let of = if *is_of_global_index { "global" } else { "table" };
+            writeln!(
+                formatter,
+                "{:<28}{:<8}{:>12}{:>12}{:>12}{share:>9.1}%",
+                format!("{kind:?}"),
+                of,
+                counts.changed,
+                counts.kept,
+                counts.needlessly_voided
+            )?;
+        }
+        Ok(())
+    }
+}
