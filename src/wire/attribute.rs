@@ -324,7 +324,25 @@ fn in_order_of_search<T: Ord>(set: Vec<T>) -> Vec<T> {
 
 fn decode_number(content: &Json<'_>, reader: Reader) -> Result<Number, ApiError> {
     let text = content.text().ok_or_else(wrong_type)?;
-    Number::parse(text).map_err(|error| number_error(text, error, reader))
+    Number::parse(text).map_err(|error| match reader {
+        Reader::Older => number_error(text, older_error(text, error), reader),
+        Reader::Newer | Reader::NewerWrite => number_error(text, error, reader),
+    })
+}
+
+/// The older reader counts digits and exponent in 32 bits: an exponent that does not fit is no number to it, and a magnitude
+/// that does not fit becomes the smallest there is.
+fn older_error(text: &str, error: NumberError) -> NumberError {
+    let (NumberError::Overflow | NumberError::Underflow, Some((digits, exponent))) =
+        (error, text.split_once(['e', 'E']))
+    else {
+        return error;
+    };
+    let Ok(exponent) = exponent.parse::<i32>() else { return NumberError::Malformed };
+    let digits = digits.trim_start_matches(['+', '-', '0']);
+    let whole = digits.split_once('.').map_or(digits, |(whole, _)| whole).len();
+    let is_wrapped = i64::from(exponent) + whole as i64 > i64::from(i32::MAX);
+    if is_wrapped { NumberError::Underflow } else { error }
 }
 
 fn number_error(text: &str, error: NumberError, reader: Reader) -> ApiError {
@@ -499,6 +517,25 @@ mod tests {
         assert!(refused_null.ends_with("Null attribute value types must have the value of true"));
         let json = Json::parse(br#"{"NULL":false}"#).unwrap();
         assert_eq!(read_value(&json, Reader::NewerWrite).unwrap(), AttributeValue::Null);
+    }
+
+    #[test]
+    fn the_older_reader_counts_exponents_in_32_bits() {
+        for (text, word) in [
+            ("1e126", "Number overflow"),
+            ("1e2147483646", "Number overflow"),
+            ("1e2147483647", "Number underflow"),
+            ("12.5e2147483646", "Number underflow"),
+            ("1e99999999999", "cannot be converted to a numeric value: 1e99999999999"),
+            ("1e-131", "Number underflow"),
+        ] {
+            let words = decoded(&format!(r#"{{"N":"{text}"}}"#)).unwrap_err();
+            assert!(words.contains(word), "{text}: {words}");
+            let json = format!(r#"{{"N":"{text}"}}"#);
+            let newer = read_value(&Json::parse(json.as_bytes()).unwrap(), Reader::Newer).unwrap_err();
+            let is_small = text.contains('-');
+            assert!(newer.message.unwrap().contains(if is_small { "underflow" } else { "overflow" }));
+        }
     }
 
     #[test]
