@@ -262,7 +262,7 @@ fn image_of(item: Option<&Item>) -> Image {
 fn targets(body: &Json<'_>) -> Option<Vec<String>> {
     let update = match (body.get("UpdateExpression"), legacy::attribute_updates(body).ok()?) {
         (Some(expression), None) => {
-            let placeholders = Placeholders::parse(body, Reader::NewerWrite).ok()?;
+            let placeholders = Placeholders::parse(body, Reader::Newer).ok()?;
             Update::parse(expression.text()?, &mut placeholders.bindings()).ok()?
         }
         (None, Some(update)) => update,

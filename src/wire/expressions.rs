@@ -32,7 +32,7 @@ impl<'b> Placeholders<'b> {
                 let value = read_value(json, reader).unwrap_or_else(|error| {
                     invalid.get_or_insert_with(|| match reader {
                         Reader::Older => invalid_value(placeholder, &error),
-                        Reader::Newer | Reader::NewerWrite => error,
+                        Reader::Newer => error,
                     });
                     AttributeValue::Null
                 });

@@ -47,7 +47,7 @@ pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
     for (name, member) in members {
         check_name(name)?;
         let action = member.get("Action").and_then(Json::text).and_then(UpdateAction::from_name);
-        let value = member.get("Value").map(|value| read_value(value, Reader::NewerWrite)).transpose()?;
+        let value = member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?;
         updates.push((name.to_string(), action.unwrap_or(UpdateAction::Put), value));
     }
     legacy::attribute_updates(updates).map(Some)
@@ -109,9 +109,9 @@ fn comparisons(members: &Members<'_>, reader: Reader) -> Result<Vec<(String, Com
 fn expectation(member: &Json<'_>) -> Result<Expectation, ApiError> {
     Ok(Expectation {
         exists: member.get("Exists").and_then(Json::boolean),
-        value: member.get("Value").map(|value| read_value(value, Reader::NewerWrite)).transpose()?,
+        value: member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?,
         operator: comparison_operator(member),
-        values: values(member, Reader::NewerWrite)?,
+        values: values(member, Reader::Newer)?,
     })
 }
 
