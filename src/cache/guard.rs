@@ -65,7 +65,7 @@ impl FillPermit {
             if !(is_current && is_fresh) && cache.obeys(Rule::ObserveSuperseded) {
                 cache.observe_locked(&mut shard, &address, &image, now);
             }
-            let during_write = cache.read_completed(&shard, stripe);
+            let during_write = cache.read_completed(&shard, &address);
             if contradicts_seen && is_current && is_fresh {
                 cache.bump(stripe, BumpReason::Conflict);
             }

@@ -11,6 +11,7 @@ use super::entry::{Entry, Facts, NEVER_MS};
 use super::flights::Joiner;
 use super::guard::{FillPermit, WriteGuard};
 use super::image::Image;
+use super::page::CompletedReads;
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
@@ -100,6 +101,7 @@ pub struct ItemCache {
     pub(super) slots: Slots,
     pub(super) store: Box<dyn Store>,
     pub(super) counters: CacheCounters,
+    pub(super) reads: CompletedReads,
     tables: RwLock<HashMap<Box<str>, Arc<CachedTable>>>,
     /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
     /// first time may be the one.
@@ -123,6 +125,7 @@ impl ItemCache {
             slots: Slots::new(),
             store,
             counters: CacheCounters::default(),
+            reads: CompletedReads::default(),
             tables: RwLock::default(),
             last_void: AtomicU64::new(0),
             secret,
@@ -202,7 +205,7 @@ impl ItemCache {
         if self.obeys(Rule::ObserveReads) {
             self.observe_locked(&mut shard, address, image, now);
         }
-        self.read_completed(&shard, stripe);
+        self.read_completed(&shard, address);
     }
 
     /// Begins a write of these keys, of one table or several. It must be called before the first byte of the write is
@@ -297,7 +300,7 @@ impl ItemCache {
     }
 
     /// The entry of the key, if nothing happened that could have made it old. It may have expired.
-    fn usable_entry(&self, address: &Address<'_>) -> Option<(Entry, Facts)> {
+    pub(super) fn usable_entry(&self, address: &Address<'_>) -> Option<(Entry, Facts)> {
         let entry = self.store.get(address.hash)?;
         let facts = entry.facts();
         let version = self.version(address.table, self.stripe(address));
@@ -321,7 +324,13 @@ impl ItemCache {
     }
 
     /// True if a replica that lags might not have what this node has written, or has strongly seen.
-    fn is_changing(&self, shard: &Shard, address: &Address<'_>, version: Version, now: Instant) -> bool {
+    pub(super) fn is_changing(
+        &self,
+        shard: &Shard,
+        address: &Address<'_>,
+        version: Version,
+        now: Instant,
+    ) -> bool {
         let (stripe, seconds) = (self.stripe(address), self.seconds(now));
         shard.has_writers(stripe)
             || version.is_held()
@@ -356,9 +365,11 @@ impl ItemCache {
         }
     }
 
-    /// Every read of the stripe that completes goes through here. True if a write is in flight: what was read may be
-    /// newer than the image that write wants to store, so neither is stored.
-    pub(super) fn read_completed(&self, shard: &Shard, stripe: Stripe) -> bool {
+    /// Every read that completes goes through here. True if a write of its stripe is in flight: what was read may be newer
+    /// than the image that write wants to store, so neither is stored.
+    pub(super) fn read_completed(&self, shard: &Shard, address: &Address<'_>) -> bool {
+        self.reads.note(address.hash);
+        let stripe = self.stripe(address);
         let during_write = shard.has_writers(stripe) && self.obeys(Rule::ReadsKillWriteInstalls);
         if during_write {
             self.bump(stripe, BumpReason::ReadDuringWrite);

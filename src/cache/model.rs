@@ -10,6 +10,8 @@
 //! - when everything has come to rest, what is cached is what the store has;
 //! - a change made elsewhere is seen when the TTL ends.
 //!
+//! Some setups also query the partition of all keys, and store the items of the pages; see `src/cache/page/items.rs`.
+//!
 //! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
 //! cache::model -- --nocapture` plays that schedule alone.
 
@@ -21,10 +23,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::item::{HOLD, Rule};
+use super::page::PageRule;
 use super::store::{Store, Usage};
 use super::*;
 
@@ -93,10 +97,25 @@ struct Setup {
     /// The store brings old entries back. Then no read is promised to be as new as another read.
     store_resurrects: bool,
     broken: Option<Rule>,
+    /// Pages are read too, and their items stored.
+    has_pages: bool,
+    page_fill: FillMode,
+    broken_page_rule: Option<PageRule>,
 }
 
-const LOCAL: Setup =
-    Setup { fill: FillMode::Adaptive, foreign_writes: 0, ttl: None, store_resurrects: false, broken: None };
+const LOCAL: Setup = Setup {
+    fill: FillMode::Adaptive,
+    foreign_writes: 0,
+    ttl: None,
+    store_resurrects: false,
+    broken: None,
+    has_pages: false,
+    page_fill: FillMode::Adaptive,
+    broken_page_rule: None,
+};
+const PAGED: Setup = Setup { has_pages: true, ..LOCAL };
+const PAGED_EVENTUAL: Setup = Setup { page_fill: FillMode::Eventual, ..PAGED };
+const PAGED_FOREIGN: Setup = Setup { has_pages: true, page_fill: FillMode::Strong, ..FOREIGN_STRONG };
 const FOREIGN_STRONG: Setup =
     Setup { fill: FillMode::Strong, foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
 const FOREIGN_ADAPTIVE: Setup = Setup { fill: FillMode::Adaptive, ..FOREIGN_STRONG };
@@ -162,10 +181,27 @@ struct StrongRead {
     image: Option<Image>,
 }
 
+/// A query of the partition of all keys, and what it reads.
+struct PageFetch {
+    permit: PagePermit,
+    client: usize,
+    images: Option<Vec<Image>>,
+}
+
+/// A write that the cache of items or that of pages has been told of, while the other has not.
+struct HalfTold {
+    client: usize,
+    keys: Vec<usize>,
+    /// The versions that its client is to hear of.
+    acknowledged: Option<Vec<usize>>,
+    tell: Box<dyn FnOnce(Instant)>,
+}
+
 /// A write under way. Without a guard its keys are not known to the cache, which voids the table instead.
 struct Writing {
     client: usize,
     guard: Option<WriteGuard>,
+    page_guard: Option<PageWriteGuard>,
     keys: Vec<usize>,
     value: Option<u32>,
     /// The versions it became, once it has landed.
@@ -186,6 +222,9 @@ enum Step {
     FillRead(usize),
     FillDone(usize),
     FillGivenUp(usize),
+    PageRead(usize),
+    PageDone(usize),
+    TellOther(usize),
     StrongRead(usize),
     StrongDone(usize),
     WriteLands(usize),
@@ -204,6 +243,7 @@ struct World {
     random: fastrand::Rng,
     cache: Arc<ItemCache>,
     table: Arc<CachedTable>,
+    pages: Arc<PageCache>,
     policy: ReadPolicy,
     history: Vec<Vec<Change>>,
     /// For each key, the version that reads beginning now must not fall behind.
@@ -213,6 +253,8 @@ struct World {
     foreign_left: u32,
     fills: Vec<Fill>,
     strong_reads: Vec<StrongRead>,
+    page_fetches: Vec<PageFetch>,
+    half_told: Vec<HalfTold>,
     writes: Vec<Writing>,
     zombies: Vec<Zombie>,
     /// When the table is to be voided again, because a write whose keys the cache does not know may land until then.
@@ -245,6 +287,7 @@ impl World {
         Self {
             setup,
             table: cache.table("table"),
+            pages: PageCache::for_model(cache.clone(), setup.broken_page_rule),
             cache,
             policy: ReadPolicy {
                 ttl: setup.ttl,
@@ -259,6 +302,8 @@ impl World {
             foreign_left: setup.foreign_writes,
             fills: Vec::new(),
             strong_reads: Vec::new(),
+            page_fetches: Vec::new(),
+            half_told: Vec::new(),
             writes: Vec::new(),
             zombies: Vec::new(),
             voids_due: Vec::new(),
@@ -291,6 +336,10 @@ impl World {
                 steps.push(Step::FillGivenUp(index));
             }
         }
+        for (index, fetch) in self.page_fetches.iter().enumerate() {
+            steps.push(if fetch.images.is_none() { Step::PageRead(index) } else { Step::PageDone(index) });
+        }
+        steps.extend((0..self.half_told.len()).map(Step::TellOther));
         for (index, read) in self.strong_reads.iter().enumerate() {
             let next = if read.image.is_none() { Step::StrongRead(index) } else { Step::StrongDone(index) };
             steps.extend([next; 2]);
@@ -330,6 +379,16 @@ impl World {
             Step::FillRead(index) => self.fill_read(index),
             Step::FillDone(index) => self.fill_done(index),
             Step::FillGivenUp(index) => self.fill_given_up(index),
+            Step::PageRead(index) => self.page_read(index),
+            Step::PageDone(index) => self.page_done(index),
+            Step::TellOther(index) => {
+                let HalfTold { client, keys, acknowledged, tell } = self.half_told.swap_remove(index);
+                self.note(format_args!(
+                    "client {client}'s write of keys {keys:?} is told to the other cache"
+                ));
+                tell(Instant::now());
+                self.hear(client, keys, acknowledged);
+            }
             Step::StrongRead(index) => {
                 let key = self.strong_reads[index].reading.key;
                 self.strong_reads[index].image = Some(image_of(self.latest(key).value));
@@ -373,6 +432,10 @@ impl World {
             self.cache.void_table(&self.table, now);
         }
         self.cache.sweep(now);
+        if self.setup.has_pages && self.random.u32(0..4) == 0 {
+            // The two need not be swept together.
+            self.pages.sweep(now);
+        }
     }
 
     fn latest(&self, key: usize) -> Change {
@@ -394,6 +457,9 @@ impl World {
     fn invoke(&mut self, client: usize) {
         self.operations_left[client] -= 1;
         let (key, began) = (self.random.usize(0..KEYS), Instant::now());
+        if self.setup.has_pages && self.random.u32(0..4) == 0 {
+            return self.query(client);
+        }
         let reading = Reading { key, began, floor: self.floors[key], turns: 0 };
         match self.random.u32(0..10) {
             0..5 => self.read(client, reading, ReadKind::Cached),
@@ -440,8 +506,8 @@ impl World {
         }
     }
 
-    fn fill_read(&mut self, index: usize) {
-        let (key, consistency) = (self.fills[index].reading.key, self.fills[index].permit.consistency());
+    /// What the upstream may return.
+    fn upstream_read(&mut self, key: usize, consistency: Consistency) -> Option<u32> {
         let history = &self.history[key];
         let oldest = match consistency {
             Consistency::Strong => history.len() - 1,
@@ -451,10 +517,56 @@ impl World {
                 (1..history.len()).rev().find(|index| history[*index].at <= horizon).unwrap_or(0)
             }
         };
-        let version = self.random.usize(oldest..history.len());
-        let value = history[version].value;
+        history[self.random.usize(oldest..history.len())].value
+    }
+
+    fn fill_read(&mut self, index: usize) {
+        let (key, consistency) = (self.fills[index].reading.key, self.fills[index].permit.consistency());
+        let value = self.upstream_read(key, consistency);
         self.fills[index].image = Some(image_of(value));
         self.note(format_args!("fetch {index} of key {key} reads {value:?}"));
+    }
+
+    fn query(&mut self, client: usize) {
+        let policy = PagePolicy {
+            // The page itself is not stored: what is looked at here are its items.
+            ttl: Some(Duration::ZERO),
+            fill: self.setup.page_fill,
+            gsi_quarantine: Duration::ZERO,
+            page_bytes_max: 1000,
+            scan_admission: ScanAdmission::First,
+            fill_items: true,
+        };
+        let is_scan = self.random.bool();
+        let scope = if is_scan { PageScope::table() } else { PageScope::partition(&self.table, b"all") };
+        let fingerprint = [b"query", b"scan-"][usize::from(is_scan)];
+        let turn = self.pages.read(&self.table.address(fingerprint), &scope, &policy, Instant::now());
+        if let PageTurn::Lead(permit) = turn {
+            let consistency = permit.consistency();
+            self.note(format_args!("client {client} queries the keys, {consistency:?}"));
+            self.clients[client] = Client::Waiting;
+            self.page_fetches.push(PageFetch { permit, client, images: None });
+        }
+    }
+
+    fn page_read(&mut self, index: usize) {
+        let consistency = self.page_fetches[index].permit.consistency();
+        let values: Vec<_> = (0..KEYS).map(|key| self.upstream_read(key, consistency)).collect();
+        self.note(format_args!("query {index} reads {values:?}"));
+        self.page_fetches[index].images = Some(values.into_iter().map(image_of).collect());
+    }
+
+    fn page_done(&mut self, index: usize) {
+        let PageFetch { permit, client, images } = self.page_fetches.swap_remove(index);
+        let images = images.expect("the query has read");
+        let present = images.into_iter().enumerate().filter(|(_, image)| !image.is_absent());
+        let items: Vec<_> =
+            present.map(|(key, image)| PageItem { key: key_bytes(key).to_vec(), image }).collect();
+        let before = self.table.stats().pages_installed;
+        permit.complete_with_items(Page::new(Bytes::new()), &items, &self.policy, Instant::now());
+        let stored = self.table.stats().pages_installed - before;
+        self.note(format_args!("client {client} has queried the keys; {stored} are stored"));
+        self.clients[client] = Client::Idle;
     }
 
     fn fill_done(&mut self, index: usize) {
@@ -486,59 +598,96 @@ impl World {
     fn write(&mut self, client: usize, keys: Vec<usize>) {
         let value = self.fresh_value();
         let now = Instant::now();
-        let guard = if self.random.u32(0..6) == 0 {
+        let (guard, page_guard) = if self.random.u32(0..6) == 0 {
             self.cache.void_table(&self.table, now);
-            None
+            (None, None)
         } else {
             let bytes: Vec<_> = keys.iter().map(|key| key_bytes(*key)).collect();
             let addresses: Vec<_> = bytes.iter().map(|bytes| self.table.address(bytes)).collect();
-            Some(self.cache.begin_write(&addresses, now))
+            let partitions: Vec<_> = addresses.iter().map(|address| (*address, b"all".as_slice())).collect();
+            let page_guard = self.setup.has_pages.then(|| self.pages.begin_write(&partitions, now));
+            (Some(self.cache.begin_write(&addresses, now)), page_guard)
         };
         let known = if guard.is_some() { "" } else { ", which the cache is not told" };
         self.note(format_args!("client {client} begins to write {value:?} to keys {keys:?}{known}"));
         self.clients[client] = Client::Waiting;
-        self.writes.push(Writing { client, guard, keys, value, landed: None });
+        self.writes.push(Writing { client, guard, page_guard, keys, value, landed: None });
     }
 
     /// The upstream says yes, or says no although the write happened: its router had tried twice.
     fn write_answered(&mut self, index: usize) {
-        let Writing { client, guard, keys, value, landed } = self.writes.swap_remove(index);
-        let (now, is_refused) = (Instant::now(), self.random.u32(0..10) == 0);
+        let Writing { client, guard, page_guard, keys, value, landed } = self.writes.swap_remove(index);
+        let is_refused = self.random.u32(0..10) == 0;
         self.note(format_args!("client {client}'s write of {value:?} is answered, refused: {is_refused}"));
-        match guard {
-            None => self.cache.void_table(&self.table, now),
+        let image = (!is_refused && guard.is_some() && self.random.bool()).then(|| image_of(value));
+        let (cache, table, policy) = (self.cache.clone(), self.table.clone(), self.policy);
+        let tell_items = move |now| match guard {
+            None => cache.void_table(&table, now),
             Some(guard) if is_refused => guard.refused(now),
-            Some(guard) => {
-                let image = self.random.bool().then(|| image_of(value));
-                guard.applied(image.as_ref(), &self.policy, now);
-            }
-        }
-        if !is_refused {
-            for (key, version) in keys.into_iter().zip(landed.expect("only what landed is answered")) {
-                self.floors[key] = self.floors[key].max(version);
-            }
-        }
-        self.clients[client] = Client::Idle;
+            Some(guard) => guard.applied(image.as_ref(), &policy, now),
+        };
+        let tell_pages = page_guard.map(|guard| {
+            let tell = move |now| if is_refused { guard.refused(now) } else { guard.applied(&[], now) };
+            Box::new(tell) as Box<dyn FnOnce(Instant)>
+        });
+        let acknowledged = landed.filter(|_| !is_refused);
+        self.tell_both(client, keys, acknowledged, Box::new(tell_items), tell_pages);
     }
 
     /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
     fn write_lost(&mut self, index: usize) {
-        let Writing { client, guard, keys, value, landed } = self.writes.swap_remove(index);
+        let Writing { client, guard, page_guard, keys, value, landed } = self.writes.swap_remove(index);
         let now = Instant::now();
         let is_refused = landed.is_none() && self.random.bool();
+        let is_dropped = !is_refused && guard.is_some() && self.random.bool();
         self.note(format_args!("client {client}'s write of {value:?} is lost, refused: {is_refused}"));
-        match guard {
-            None if is_refused => self.cache.void_table(&self.table, now),
-            None => {
-                self.cache.void_table(&self.table, now);
-                self.voids_due.push(now + HOLD);
-            }
-            Some(guard) if is_refused => guard.refused(now),
-            Some(guard) if self.random.bool() => drop(guard),
-            Some(guard) => guard.unknown(now),
+        if guard.is_none() && !is_refused {
+            self.voids_due.push(now + HOLD);
         }
         if landed.is_none() && !is_refused {
-            self.zombies.push(Zombie { keys, value, until: now + HOLD });
+            self.zombies.push(Zombie { keys: keys.clone(), value, until: now + HOLD });
+        }
+        let (cache, table) = (self.cache.clone(), self.table.clone());
+        let tell_items = move |now| match guard {
+            None => cache.void_table(&table, now),
+            Some(guard) if is_refused => guard.refused(now),
+            Some(guard) if is_dropped => drop(guard),
+            Some(guard) => guard.unknown(now),
+        };
+        let tell_pages = page_guard.map(|guard| {
+            let tell = move |now| match guard {
+                guard if is_refused => guard.refused(now),
+                guard if is_dropped => drop(guard),
+                guard => guard.unknown(now),
+            };
+            Box::new(tell) as Box<dyn FnOnce(Instant)>
+        });
+        self.tell_both(client, keys, None, Box::new(tell_items), tell_pages);
+    }
+
+    /// Tells a verdict to both caches, in any order and with anything in between, and then to the client.
+    fn tell_both(
+        &mut self,
+        client: usize,
+        keys: Vec<usize>,
+        acknowledged: Option<Vec<usize>>,
+        tell_items: Box<dyn FnOnce(Instant)>,
+        tell_pages: Option<Box<dyn FnOnce(Instant)>>,
+    ) {
+        let now = Instant::now();
+        let Some(tell_pages) = tell_pages else {
+            tell_items(now);
+            return self.hear(client, keys, acknowledged);
+        };
+        let (first, tell) =
+            if self.random.bool() { (tell_items, tell_pages) } else { (tell_pages, tell_items) };
+        first(now);
+        self.half_told.push(HalfTold { client, keys, acknowledged, tell });
+    }
+
+    fn hear(&mut self, client: usize, keys: Vec<usize>, acknowledged: Option<Vec<usize>>) {
+        for (key, version) in keys.into_iter().zip(acknowledged.unwrap_or_default()) {
+            self.floors[key] = self.floors[key].max(version);
         }
         self.clients[client] = Client::Idle;
     }
@@ -620,6 +769,7 @@ async fn play(setup: Setup, seed: u64) -> Result<(), String> {
     if setup.foreign_writes == 0 && world.violation.is_none() {
         tokio::time::advance(HOLD + Duration::from_secs(2)).await;
         world.sweep();
+        world.pages.sweep(Instant::now());
         world.check_at_rest();
     }
     match world.violation {
@@ -664,8 +814,35 @@ fn no_schedule_with_writes_elsewhere_hides_an_acknowledged_write_when_fills_are_
 }
 
 #[test]
+fn no_schedule_that_stores_items_out_of_pages_shows_an_old_item() {
+    assert_sound(PAGED, 10_000);
+    assert_sound(PAGED_EVENTUAL, 5_000);
+    assert_sound(PAGED_FOREIGN, 5_000);
+}
+
+#[test]
 fn no_schedule_hides_an_acknowledged_write_even_if_the_store_brings_old_entries_back() {
     assert_sound(BAD_STORE, 3_000);
+}
+
+#[test]
+fn without_any_one_of_their_rules_items_of_pages_are_old() {
+    if std::env::var("NEARSIDE_SEED").is_ok() {
+        return;
+    }
+    for (rule, setup) in [
+        (PageRule::ItemsHeedWords, PAGED),
+        (PageRule::ItemsHeedWriters, PAGED),
+        (PageRule::ItemsHeedLateWrites, PAGED),
+        (PageRule::ItemsHeedTouches, PAGED_EVENTUAL),
+        (PageRule::ItemsHeedReads, PAGED_FOREIGN),
+        (PageRule::ItemsHeedFlights, PAGED_FOREIGN),
+    ] {
+        match explore(Setup { broken_page_rule: Some(rule), ..setup }, 100_000) {
+            Err((seed, _)) => eprintln!("{rule:?}: schedule {seed}"),
+            Ok(_) => panic!("nothing goes wrong without {rule:?}"),
+        }
+    }
 }
 
 /// Every rule is there because something goes wrong without it; the model test sees what.

@@ -107,6 +107,8 @@ pub struct TableStats {
     pub fills_installed: u64,
     /// Images stored by writes.
     pub writes_installed: u64,
+    /// Images stored out of pages of Query and Scan.
+    pub pages_installed: u64,
     /// Contradictions between the cache and a strong read that no write of this node explains.
     pub stale_observed: u64,
 }
@@ -164,6 +166,7 @@ pub(super) struct TableCounters {
     pub(super) joins: AtomicU64,
     pub(super) fills_installed: AtomicU64,
     pub(super) writes_installed: AtomicU64,
+    pub(super) pages_installed: AtomicU64,
     pub(super) stale_observed: AtomicU64,
 }
 
@@ -177,6 +180,7 @@ impl TableCounters {
             joins: read(&self.joins),
             fills_installed: read(&self.fills_installed),
             writes_installed: read(&self.writes_installed),
+            pages_installed: read(&self.pages_installed),
             stale_observed: read(&self.stale_observed),
         }
     }
@@ -190,6 +194,7 @@ impl std::ops::AddAssign for TableStats {
         self.joins += other.joins;
         self.fills_installed += other.fills_installed;
         self.writes_installed += other.writes_installed;
+        self.pages_installed += other.pages_installed;
         self.stale_observed += other.stale_observed;
     }
 }

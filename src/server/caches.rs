@@ -90,6 +90,8 @@ fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
             ScanPages::First => ScanAdmission::First,
             ScanPages::Never => ScanAdmission::Never,
         },
+        // The engine hands over pages without their items.
+        fill_items: false,
     })
 }
 

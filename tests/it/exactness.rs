@@ -104,6 +104,7 @@ impl World {
                 gsi_quarantine: quarantine,
                 page_bytes_max: 100_000,
                 scan_admission: ScanAdmission::First,
+                fill_items: false,
             }),
             indexes: Default::default(),
             asks_images: true,

@@ -48,6 +48,7 @@ pub(crate) fn policy() -> TablePolicy {
         gsi_quarantine: Duration::from_secs(5),
         page_bytes_max: 100_000,
         scan_admission: ScanAdmission::Second,
+        fill_items: false,
     };
     TablePolicy { pages: Some(pages), ..TablePolicy::items_only(items) }
 }

@@ -57,6 +57,8 @@ pub struct PagePolicy {
     pub page_bytes_max: usize,
     /// Which pages of scans are kept.
     pub scan_admission: ScanAdmission,
+    /// Items of pages are stored by their keys too, where that is right; see [`PagePermit::complete_with_items`].
+    pub fill_items: bool,
 }
 
 /// Which pages of scans are kept.
@@ -409,7 +411,7 @@ fn ttl_seconds(policy: &PagePolicy) -> u64 {
 
 /// The rules of the protocol that a test can switch off, to see that the model test misses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PageRule {
+pub(in super::super) enum PageRule {
     /// A successful write bumps.
     BumpOnSuccess,
     /// A refused write bumps all the same.
@@ -454,6 +456,18 @@ pub(super) enum PageRule {
     LateReadersLookAgain,
     /// A page is not served past its time.
     ExpireEntries,
+    /// An item of a page is not stored if a word moved since the page was sent for,
+    ItemsHeedWords,
+    /// while it is being written,
+    ItemsHeedWriters,
+    /// while a write of it may land late,
+    ItemsHeedLateWrites,
+    /// if a replica that lags may have read it,
+    ItemsHeedTouches,
+    /// if a read of it completed since the page was sent for,
+    ItemsHeedReads,
+    /// or while a read of it is under way.
+    ItemsHeedFlights,
 }
 
 impl PageCache {

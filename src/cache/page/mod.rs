@@ -25,6 +25,7 @@
 //! There is no I/O and no task in here, and time is passed in, except where a guard is dropped.
 
 mod cache;
+mod items;
 mod permit;
 mod write;
 
@@ -41,7 +42,11 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(super) use cache::PageRule;
 pub use cache::{Page, PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission};
+pub(super) use items::CompletedReads;
+pub use items::PageItem;
 pub use permit::{Completion, PagePermit};
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};

@@ -78,6 +78,16 @@ impl PageStore for PlainStore {
     }
 }
 
+impl PageCache {
+    /// A cache for the model test of items, which stores no pages but their items.
+    pub(in super::super) fn for_model(items: Arc<ItemCache>, broken: Option<PageRule>) -> Arc<Self> {
+        let limits = PageLimits { max_bytes: 0, partition_stripes: 1, index_partition_stripes: 1 };
+        let mut pages = Self::with_store(limits, items, Box::new(PlainStore::default()));
+        pages.rules = PageRules { broken };
+        Arc::new(pages)
+    }
+}
+
 /// What a schedule is made of.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
@@ -287,6 +297,7 @@ impl World {
                 gsi_quarantine: QUARANTINE,
                 page_bytes_max: 1000,
                 scan_admission: if random.bool() { ScanAdmission::First } else { ScanAdmission::Second },
+                fill_items: false,
             },
             history: vec![vec![start]; ITEMS],
             floors: [0; ITEMS],
@@ -526,10 +537,10 @@ impl World {
     }
 
     fn bind_later_readers(&mut self, request: Request, shown: &Shown) {
-        for item in 0..ITEMS {
+        for (item, shown) in shown.iter().enumerate() {
             let floor = &mut self.seen[request.number()][item];
             let version = (*floor..self.history[item].len())
-                .find(|version| request.shown(item, self.history[item][*version].value) == shown[item]);
+                .find(|version| request.shown(item, self.history[item][*version].value) == *shown);
             *floor = version.unwrap_or(*floor);
         }
     }

@@ -27,6 +27,8 @@ pub struct PagePermit {
     consistency: Consistency,
     policy: PagePolicy,
     began: Instant,
+    /// How many reads of items had completed before; kept only if the policy stores the page's items.
+    reads_before: Option<u64>,
     /// One of the few fetches of the table that may be under way.
     room: Option<OwnedSemaphorePermit>,
     is_used: bool,
@@ -52,7 +54,46 @@ impl PagePermit {
         began: Instant,
     ) -> Self {
         let (table, scope, hash) = (address.table.clone(), scope.clone(), address.hash);
-        Self { cache, table, scope, hash, flight, consistency, policy, began, room: None, is_used: false }
+        let stores_items = policy.fill_items && scope.global_index().is_none();
+        let reads_before = stores_items.then(|| cache.items.reads.count());
+        Self {
+            cache,
+            table,
+            scope,
+            hash,
+            flight,
+            consistency,
+            policy,
+            began,
+            reads_before,
+            room: None,
+            is_used: false,
+        }
+    }
+
+    pub(super) fn cache(&self) -> &Arc<PageCache> {
+        &self.cache
+    }
+
+    pub(super) fn table(&self) -> &Arc<CachedTable> {
+        &self.table
+    }
+
+    pub(super) fn scope(&self) -> &PageScope {
+        &self.scope
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    pub(super) fn reads_before(&self) -> Option<u64> {
+        self.reads_before
+    }
+
+    /// True if no word moved since the page was sent for.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.flight.version == self.cache.words.version(&self.table, &self.scope)
     }
 
     /// How the fetch must be made. A stronger one than asked for is welcome.
@@ -106,7 +147,7 @@ impl PagePermit {
     ) -> Result<(), PageRefusal> {
         let (cache, version) = (&self.cache, self.flight.version);
         // A page of an older version would never be a hit; it is not worth its place.
-        if !is_current || version != cache.words.version(&self.table, &self.scope) {
+        if !(is_current && self.is_fresh()) {
             return Err(PageRefusal::Word);
         }
         if contradicts_seen {

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::model::{ApiError, ErrorCode};
 
 use super::super::{
-    BumpReason, CacheLimits, CachedTable, Consistency, Failure, FillMode, ItemCache, JoinOutcome, Joiner,
+    BumpReason, CacheLimits, CachedTable, Consistency, Failure, FillMode, Image, ItemCache, JoinOutcome,
+    Joiner, ReadPolicy, Turn,
 };
 use super::*;
 
@@ -22,6 +23,7 @@ const POLICY: PagePolicy = PagePolicy {
     gsi_quarantine: Duration::from_secs(5),
     page_bytes_max: 2 << 20,
     scan_admission: ScanAdmission::Second,
+    fill_items: true,
 };
 
 /// Two caches with one table, and a clock that moves when told to.
@@ -597,4 +599,76 @@ fn a_page_that_the_store_forgot_is_fetched_anew() {
     fixture.pages.store.evict(fixture.table.address(b"q").hash());
     assert!(fixture.hit("q").is_none());
     assert_eq!(fixture.fill("q", &scope), Completion::Stored);
+}
+
+// Items out of pages.
+
+const ITEM_POLICY: ReadPolicy = ReadPolicy {
+    ttl: Some(Duration::from_secs(300)),
+    negative_ttl: None,
+    fill: FillMode::Adaptive,
+    item_bytes_max: 1000,
+};
+
+fn item_of_a_page() -> PageItem {
+    PageItem { key: b"item".to_vec(), image: Image::present(br#"{"v":{"N":"1"}}"#) }
+}
+
+impl Fixture {
+    fn complete_with_item(&self, permit: PagePermit) -> Completion {
+        permit.complete_with_items(page("q"), &[item_of_a_page()], &ITEM_POLICY, self.now)
+    }
+
+    fn item(&self) -> Option<Image> {
+        self.items.lookup(&self.table.address(b"item"), self.now).map(|hit| hit.image)
+    }
+}
+
+#[test]
+fn an_item_of_a_page_is_found_by_its_key() {
+    let fixture = Fixture::new();
+    let completion = fixture.complete_with_item(fixture.lead("q", &fixture.partition("a")));
+    assert_eq!(completion, Completion::Stored);
+    assert_eq!(fixture.item(), Some(item_of_a_page().image));
+    assert_eq!(fixture.table.stats().pages_installed, 1);
+}
+
+#[test]
+fn an_item_of_a_page_is_not_stored_unless_the_policy_asks_for_it_nor_from_an_index() {
+    let mut fixture = Fixture::new();
+    fixture.complete_with_item(fixture.lead("open", &fixture.index_partition("open")));
+    fixture.policy.fill_items = false;
+    fixture.complete_with_item(fixture.lead("q", &fixture.partition("a")));
+    assert_eq!(fixture.item(), None);
+}
+
+#[test]
+fn an_item_of_a_page_is_not_stored_when_it_was_written_meanwhile_or_is_being_written() {
+    let fixture = Fixture::new();
+    let scope = fixture.partition("a");
+    let permit = fixture.lead("q", &scope);
+    fixture.write("a");
+    fixture.complete_with_item(permit);
+    assert_eq!(fixture.item(), None);
+    let guard = fixture.begin_write("a");
+    fixture.complete_with_item(fixture.lead("q", &scope));
+    assert_eq!(fixture.item(), None);
+    guard.refused(fixture.now);
+}
+
+#[test]
+fn an_item_of_a_page_is_not_stored_when_it_was_read_meanwhile_or_is_being_read() {
+    let fixture = Fixture::new();
+    let (scope, address) = (fixture.partition("a"), fixture.table.address(b"item"));
+    let permit = fixture.lead("q", &scope);
+    fixture.items.observe(&address, &Image::absent(), fixture.now);
+    fixture.complete_with_item(permit);
+    assert_eq!(fixture.item(), None);
+    let Turn::Lead(reading) = fixture.items.read(&address, &ITEM_POLICY, fixture.now) else {
+        panic!("expected to lead");
+    };
+    fixture.write("a");
+    fixture.complete_with_item(fixture.lead("q", &scope));
+    assert_eq!(fixture.item(), None);
+    drop(reading);
 }

@@ -143,7 +143,7 @@ impl Writers {
         }
     }
 
-    fn count(&self, hash: u64) -> usize {
+    pub(super) fn count(&self, hash: u64) -> usize {
         self.shard(hash).get(&hash).copied().unwrap_or(0)
     }
 }
@@ -171,7 +171,11 @@ impl LateBumps {
         }
     }
 
-    fn is_expected(&self, stripe: Stripe) -> bool {
+    pub(super) fn is_expected_of_table(&self, table: &CachedTable) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).tables.contains_key(&table.id())
+    }
+
+    pub(super) fn is_expected(&self, stripe: Stripe) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).partitions.contains_key(&stripe)
     }
 }
