@@ -28,6 +28,8 @@ use tokio::time::Instant;
 
 use super::super::flights::abandoned;
 use super::super::item::HOLD;
+use super::super::store::BudgetedStore;
+use super::super::table::Secret;
 use super::super::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome};
 use super::cache::PageRule;
 use super::entry::PageEntry;
@@ -276,7 +278,10 @@ impl World {
     fn new(setup: Setup, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         fastrand::seed(seed);
-        let items = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 });
+        let limits = CacheLimits { max_bytes: 1 << 20, stripes: 1 };
+        // With a secret of its own each schedule is the same whenever it is played.
+        let store = Box::new(BudgetedStore::new(limits.max_bytes));
+        let items = Arc::new(ItemCache::with_store(limits, store, Secret(seed, seed)));
         let limits = PageLimits {
             max_bytes: 0,
             partition_stripes: 1 << random.u32(0..8),
@@ -582,6 +587,10 @@ impl World {
     fn touch(&mut self, old: Option<Value>, new: Option<Value>) -> IndexTouch {
         let places = [old, new].into_iter().flatten().filter_map(|value| value.place);
         match self.random.u32(0..6) {
+            _ if self.setup.only.is_some() => IndexTouch::Known(vec![(
+                self.table.index("index"),
+                places.map(|place| vec![place as u8]).collect(),
+            )]),
             0 => IndexTouch::Unknown,
             1 => IndexTouch::Known(Vec::new()),
             _ => IndexTouch::Known(vec![(
@@ -696,6 +705,7 @@ impl World {
             0..2 => 10,
             2..5 => 8_000,
             5 => 30_000,
+            _ if self.setup.only.is_some() => 8_000,
             _ => 100_000,
         };
         let pause = Duration::from_millis(self.random.u64(1..=longest));
