@@ -179,6 +179,50 @@ pub(crate) async fn fill(address: SocketAddr, table: &str, items: usize) {
     }
 }
 
+/// What a query has more of, when it is not the plainest.
+pub(crate) const FILTERED: &str = r##","FilterExpression":"#a > :least","ProjectionExpression":"id, #a, sk, #t","ScanIndexForward":false,"Limit":25"##;
+
+/// The query of one partition's ten items, as an SDK writes it, with more members.
+pub(crate) fn query(table: &str, partition: usize, more: &str) -> Vec<u8> {
+    let (names, least) = match more {
+        "" => ("", ""),
+        _ => (r##","#a":"amount","#t":"text""##, r#",":least":{"N":"-1"}"#),
+    };
+    request(
+        "Query",
+        &format!(
+            r##"{{"TableName":"{table}","KeyConditionExpression":"#id = :id","ExpressionAttributeNames":{{"#id":"id"{names}}},"ExpressionAttributeValues":{{":id":{{"S":"{}"}}{least}}}{more}}}"##,
+            key(partition)
+        ),
+    )
+}
+
+/// Puts one of the ten items of a partition.
+pub(crate) fn put_in_partition(table: &str, partition: usize, number: usize) -> Vec<u8> {
+    let item = item(partition).replacen('{', &format!(r#"{{"sk":{{"N":"{number}"}},"#), 1);
+    request("PutItem", &format!(r#"{{"TableName":"{table}","Item":{item}}}"#))
+}
+
+/// Makes a table with a sort key and that many partitions of ten items.
+pub(crate) async fn fill_partitions(address: SocketAddr, table: &str, partitions: usize) {
+    let body = format!(
+        r#"{{"TableName":"{table}","BillingMode":"PAY_PER_REQUEST",
+        "AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}},{{"AttributeName":"sk","AttributeType":"N"}}],
+        "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}},{{"AttributeName":"sk","KeyType":"RANGE"}}]}}"#
+    );
+    exchange(address, &request("CreateTable", &body)).await;
+    let puts = (0..partitions * 10).map(|number| put_in_partition(table, number / 10, number % 10));
+    send_all(address, puts).await;
+}
+
+/// Sends requests one after the other, on one connection.
+pub(crate) async fn send_all(address: SocketAddr, requests: impl Iterator<Item = Vec<u8>>) {
+    let mut connection = Connection::open(address).await;
+    for request in requests {
+        connection.exchange(&request).await;
+    }
+}
+
 /// Reads every item once, in batches, so that all are cached.
 pub(crate) async fn get_all(address: SocketAddr, table: &str, items: usize) {
     let mut connection = Connection::open(address).await;

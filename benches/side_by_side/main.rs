@@ -1,7 +1,7 @@
 //! Nearside beside the floor, in one run: requests per second, server CPU per request, p50 and p99.
 //!
-//! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `scan`, `proxy`, `sign` and `memory`,
-//! and without any all are measured. The floor is a bare hyper server that reads the same requests and answers the same
+//! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `query`, `void`,
+//! `scan`, `proxy`, `sign` and `memory`, and without any all are measured. The floor is a bare hyper server that reads the same requests and answers the same
 //! bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate, each ratio is of
 //! two neighbouring rounds, and every figure is the median over the rounds: another process that takes the processor for a
 //! while spoils one round and not the result.
@@ -26,10 +26,15 @@ const ROUNDS: usize = 5;
 const ITEMS: usize = 200_000;
 /// How many different items the hits and the strong reads walk through.
 const HOT_ITEMS: usize = 1000;
+/// How many different pages of ten items the queries walk through.
+const HOT_PAGES: usize = 100;
+/// How many pages are cached while a write is measured beside them.
+const PAGES_ELSEWHERE: usize = 100_000;
 /// How many items the memory figure caches.
 const MEMORY_ITEMS: usize = 1_000_000;
 /// What can be measured.
-const PARTS: [&str; 8] = ["put", "strong", "hit", "miss", "scan", "proxy", "sign", "memory"];
+const PARTS: [&str; 10] =
+    ["put", "strong", "hit", "miss", "query", "void", "scan", "proxy", "sign", "memory"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -46,7 +51,9 @@ fn main() {
 }
 
 async fn run(duration: Duration, parts: &[&str]) {
-    let nearside = Server::nearside(&["--in-memory"]).await;
+    // A scan beside other reads is to be work, time and again.
+    let config = config_file("bench", "[tables.Big]\nquery_ttl = \"0s\"\n");
+    let nearside = Server::nearside(&["--in-memory", "--config", &config]).await;
     let load = Load { connections: CONNECTIONS, duration };
     load::fill(nearside.address, "Bench", HOT_ITEMS).await;
     println!(
@@ -70,6 +77,8 @@ async fn run(duration: Duration, parts: &[&str]) {
                 compare(&nearside, &load, "GetItem, hit", request).await;
             }
             "miss" => misses(&load).await,
+            "query" => queries(&nearside, &load).await,
+            "void" => writes_beside_pages(&load).await,
             "scan" => {
                 load::fill(nearside.address, "Big", 100_000).await;
                 scan_beside(&nearside, &load, &strong).await;
@@ -87,6 +96,37 @@ async fn misses(load: &Load) {
     let server = Server::nearside(&["--in-memory", "--config", &config]).await;
     load::fill(server.address, "Cold", ITEMS).await;
     compare(&server, load, "GetItem, miss", Rc::new(|n| load::get_item("Cold", n % ITEMS, false))).await;
+}
+
+/// Pages of ten items, 3 KB, from memory: as SDKs ask for them, and with a filter and a projection.
+async fn queries(nearside: &Server, load: &Load) {
+    load::fill_partitions(nearside.address, "Pages", HOT_PAGES).await;
+    let plain: Numbered = Rc::new(|n| load::query("Pages", n % HOT_PAGES, ""));
+    let filtered: Numbered = Rc::new(|n| load::query("Pages", n % HOT_PAGES, load::FILTERED));
+    for (title, request) in [("Query, hit", plain), ("Query with a filter, hit", filtered)] {
+        load::send_all(nearside.address, (0..HOT_PAGES).map(|n| request(n))).await;
+        compare(nearside, load, title, request).await;
+    }
+}
+
+/// What a write costs with many cached pages of other partitions beside it, against one with none.
+async fn writes_beside_pages(load: &Load) {
+    let config = config_file("many-pages", "[cache]\nmax_bytes = \"1GiB\"\n");
+    let none = Server::nearside(&["--in-memory", "--config", &config]).await;
+    let many = Server::nearside(&["--in-memory", "--config", &config]).await;
+    for server in [&none, &many] {
+        load::fill_partitions(server.address, "Pages", HOT_PAGES).await;
+    }
+    let pages = (0..PAGES_ELSEWHERE).map(|n| load::query("Pages", HOT_PAGES + n, ""));
+    load::send_all(many.address, pages).await;
+    let request: Numbered = Rc::new(|n| load::put_in_partition("Pages", n % HOT_PAGES, n % 10));
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let alone = load.run(&none, &request).await;
+        let beside = load.run(&many, &request).await;
+        rounds.push((alone, beside));
+    }
+    print_rows("PutItem, no pages", "PutItem, 100,000 pages", &rounds);
 }
 
 /// What a proxy before a remote upstream adds to a miss and to a write, call by call over one connection.
