@@ -59,6 +59,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "item_bytes_max",
             "scan_pages",
             "images",
+            "fill_items_from_pages",
         ],
     ),
     (
@@ -72,6 +73,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "item_bytes_max",
             "scan_pages",
             "images",
+            "fill_items_from_pages",
             "indexes",
         ],
     ),
@@ -327,6 +329,7 @@ impl Reader<'_> {
             "images" => {
                 policy.images = self.choice(key, value, &[("ask", Images::Ask), ("never", Images::Never)])?
             }
+            "fill_items_from_pages" => policy.fill_items_from_pages = self.boolean(key, value)?,
             _ => {
                 let choices =
                     [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];

@@ -169,6 +169,8 @@ pub struct CachePolicy {
     pub scan_pages: ScanPages,
     /// Whether writes are made to tell what the item was and has become.
     pub images: Images,
+    /// Whether the items of a page that shows them whole may answer reads by key.
+    pub fill_items_from_pages: bool,
     /// The sections `[tables.NAME.indexes.INDEX]`, each filled up from the table's.
     pub indexes: BTreeMap<String, IndexPolicy>,
 }
@@ -276,6 +278,7 @@ impl Default for CachePolicy {
             item_bytes_max: ByteSize(1 << 20),
             scan_pages: ScanPages::Second,
             images: Images::Ask,
+            fill_items_from_pages: false,
             indexes: BTreeMap::new(),
         }
     }
@@ -470,7 +473,8 @@ impl std::fmt::Display for CachePolicy {
             Images::Never => "never",
         };
         writeln!(formatter, "item_bytes_max = \"{}\"\nscan_pages = \"{scan_pages}\"", self.item_bytes_max)?;
-        writeln!(formatter, "images = \"{images}\"")
+        let fill_items = self.fill_items_from_pages;
+        writeln!(formatter, "images = \"{images}\"\nfill_items_from_pages = {fill_items}")
     }
 }
 
@@ -538,7 +542,7 @@ mod tests {
 
     #[test]
     fn an_index_inherits_from_its_table() {
-        let text = "[tables.Orders.indexes.byDate]\nquery_ttl = \"0s\"\n[tables.Orders]\ngsi_quarantine = \"1s\"\nimages = \"never\"\nscan_pages = \"first\"\n[cache]\nquery_share = \"40%\"";
+        let text = "[tables.Orders.indexes.byDate]\nquery_ttl = \"0s\"\n[tables.Orders]\ngsi_quarantine = \"1s\"\nimages = \"never\"\nscan_pages = \"first\"\nfill_items_from_pages = true\n[cache]\nquery_share = \"40%\"";
         let config = Config::parse(text).unwrap();
         let policy = config.live.policy("Orders");
         let seconds = |seconds| TimeToLive::For(Duration::from_secs(seconds));

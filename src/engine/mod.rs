@@ -10,6 +10,7 @@ mod read;
 mod write;
 
 mod images;
+mod recent;
 mod tables;
 mod view;
 mod voids;
@@ -28,6 +29,7 @@ use crate::wire::Json;
 
 pub use tables::{PolicyOf, TablePolicy};
 
+use recent::RecentRequests;
 use tables::{KnownTable, Tables, name_in};
 use voids::VoidScope;
 
@@ -100,6 +102,7 @@ pub struct Engine {
     upstream: Arc<dyn Upstream>,
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
+    recent: RecentRequests,
     tables: Tables,
     /// Fills and writes under way, and voids still due; each outlives the request that began it.
     tasks: TaskTracker,
@@ -120,6 +123,7 @@ impl Engine {
         Arc::new(Self {
             upstream,
             cache,
+            recent: RecentRequests::new(pages.stats().bytes_max),
             pages,
             tables,
             tasks: TaskTracker::new(),

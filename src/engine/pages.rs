@@ -8,14 +8,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, JoinOutcome, Page, PagePermit, PagePolicy, PageScope, PageTurn};
+use crate::cache::{
+    Address, Consistency, JoinOutcome, Page, PageItem, PagePermit, PagePolicy, PageScope, PageTurn,
+};
 use crate::upstream::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json};
-use crate::wire::page::{PageKind, PageRange, PageRequest};
-use crate::wire::request::ReturnConsumedCapacity;
+use crate::wire::page::{Output, PageKind, PageRange, PageRequest};
+use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
-use super::read::{answer_of, failure_of};
+use super::read::{answer_of, failure_of, image_of};
+use super::recent::Understood;
 use super::tables::{KnownIndex, KnownTable};
 use super::view::write_nothing_consumed_of;
 use super::{BypassReason, Engine, Served, Source, failed};
@@ -24,15 +27,17 @@ use super::{BypassReason, Engine, Served, Source, failed};
 const TURNS_MAX: usize = 3;
 
 /// A page that is asked for, understood whole.
-struct AskedPage {
+pub(super) struct AskedPage {
     /// The position of the index that is read, if one is.
     index: Option<usize>,
     /// Canonical bytes of what is meant.
-    fingerprint: Vec<u8>,
+    pub(super) fingerprint: Vec<u8>,
     scope: PageScope,
     policy: PagePolicy,
     consistent: bool,
     consumed: ReturnConsumedCapacity,
+    /// The page shows whole items of the table, for which the cache of items has a use.
+    shows_items: bool,
 }
 
 /// A page that was read, and how.
@@ -48,18 +53,43 @@ impl Engine {
     /// The answer of a Query or Scan that memory has; `None` for every other, which [`Engine::read_page`] then looks at
     /// again.
     pub(super) fn page_hit(&self, request: &Request) -> Option<Served> {
+        let now = Instant::now();
+        let (place, generation) = (self.recent.place(request), self.tables.generation());
+        let seen = self.recent.with(place, request, generation, |understood| {
+            let Understood { table, spelling, asked, address_hash, .. } = understood;
+            let address = table.cached.address_with_hash(&asked.fingerprint, *address_hash);
+            self.look_up(table, spelling, asked, &address, now)
+        });
+        if let Some(served) = seen {
+            return served;
+        }
         let kind = PageKind::of(request.operation)?;
         let body = Json::parse(&request.body).ok()?;
         let spelling = body.get("TableName")?.text()?;
         self.tables.with(spelling, |table| {
             let asked = AskedPage::read(kind, &body, table).ok().filter(|asked| !asked.consistent)?;
-            let now = Instant::now();
-            asked.note(table, now);
-            let hit = self.pages.lookup(&table.cached.address(&asked.fingerprint), now)?;
-            let age_seconds = Some(hit.age.as_secs());
-            let found = FoundPage { page: hit.page, source: Source::Hit, age_seconds, consumed: None };
-            Some(show(table, spelling, &asked, found))
+            let address = table.cached.address(&asked.fingerprint);
+            let served = self.look_up(table, spelling, &asked, &address, now)?;
+            let (address_hash, spelling, table) = (address.hash(), spelling.into(), Arc::clone(table));
+            let request = request.clone();
+            self.recent.keep(place, Understood { generation, request, table, spelling, asked, address_hash });
+            Some(served)
         })
+    }
+
+    fn look_up(
+        &self,
+        table: &KnownTable,
+        spelling: &str,
+        asked: &AskedPage,
+        address: &Address<'_>,
+        now: Instant,
+    ) -> Option<Served> {
+        asked.note(table, now);
+        let hit = self.pages.lookup(address, now)?;
+        let age_seconds = Some(hit.age.as_secs());
+        let found = FoundPage { page: hit.page, source: Source::Hit, age_seconds, consumed: None };
+        Some(show(table, spelling, asked, found))
     }
 
     /// Query and Scan.
@@ -107,7 +137,7 @@ impl Engine {
         self: &Arc<Self>,
         request: &Request,
         body: &Json<'_>,
-        table: &KnownTable,
+        table: &Arc<KnownTable>,
         asked: &AskedPage,
     ) -> Result<FoundPage, (Answer, Source)> {
         asked.note(table, Instant::now());
@@ -136,7 +166,8 @@ impl Engine {
                         Consistency::Strong => strongly(request, body),
                         Consistency::Eventual => request.clone(),
                     };
-                    let fill = Arc::clone(self).fill_page(permit, request);
+                    let holder = asked.shows_items.then(|| Arc::clone(table));
+                    let fill = Arc::clone(self).fill_page(permit, request, holder);
                     // A task of its own: readers that joined must not lose their answer with this client.
                     let filled = self.tasks.spawn(fill).await;
                     let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
@@ -151,16 +182,24 @@ impl Engine {
         self.read_page_past_cache(&request, table, asked, BypassReason::Contended).await
     }
 
-    /// Sends a fill's read and gives what came to the cache and to everyone who waits for it.
+    /// Sends a fill's read and gives what came to the cache and to everyone who waits for it. The items of the page are
+    /// offered too, to the table that they are items of.
     async fn fill_page(
         self: Arc<Self>,
         mut permit: PagePermit,
         request: Request,
+        holder: Option<Arc<KnownTable>>,
     ) -> Result<(Page, Option<Vec<u8>>), Answer> {
         permit.wait_for_room().await;
         match self.fetch_page(&request).await {
             Ok((page, consumed)) => {
-                permit.complete(page.clone(), Instant::now());
+                let items = holder.as_ref().and_then(|table| Some((items_of(&page, table)?, table.policy?)));
+                match items {
+                    Some((items, policy)) => {
+                        permit.complete_with_items(page.clone(), &items, &policy, Instant::now())
+                    }
+                    None => permit.complete(page.clone(), Instant::now()),
+                };
                 Ok((page, consumed))
             }
             Err(answer) => {
@@ -221,6 +260,7 @@ impl AskedPage {
             policy,
             consistent: request.consistent,
             consumed: request.consumed,
+            shows_items: policy.fill_items && index.is_none() && request.output == Output::Rows,
         })
     }
 
@@ -271,6 +311,15 @@ fn read_page_answer(body: &[u8]) -> Option<(Page, Option<Vec<u8>>)> {
     let mut out = Vec::with_capacity(body.len());
     write_json(&page, &mut out);
     Some((Page::new(Bytes::from(out)), consumed))
+}
+
+/// The items of a page of a table; `None` when one of them cannot be read.
+fn items_of(page: &Page, table: &KnownTable) -> Option<Vec<PageItem>> {
+    let body = Json::parse(page.body()).ok()?;
+    let items = body.get("Items")?.elements()?.iter();
+    let read =
+        |item| Some(PageItem { key: item_key_bytes(&table.schema.key, item)?, image: image_of(Some(item))? });
+    items.map(read).collect()
 }
 
 /// Brings the members of every object in order: what is the same page must be the same bytes.

@@ -159,8 +159,14 @@ pub(crate) struct Tables {
     changing: Mutex<()>,
     /// Grows whenever something is forgotten: a description asked for before that is not remembered after it.
     forgotten: AtomicU64,
+    /// Grows behind that, when what was forgotten cannot be found any more.
+    generation: AtomicU64,
     policy_of: PolicyOf,
 }
+
+/// A time during which no table was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
 
 impl Tables {
     pub(crate) fn new(policy_of: PolicyOf) -> Self {
@@ -168,6 +174,7 @@ impl Tables {
             known: ArcSwap::default(),
             changing: Mutex::default(),
             forgotten: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
             policy_of,
         }
     }
@@ -178,7 +185,11 @@ impl Tables {
     }
 
     /// Looks at the table that a spelling names. `None` when it is not known, too.
-    pub(crate) fn with<T>(&self, spelling: &str, look: impl FnOnce(&KnownTable) -> Option<T>) -> Option<T> {
+    pub(crate) fn with<T>(
+        &self,
+        spelling: &str,
+        look: impl FnOnce(&Arc<KnownTable>) -> Option<T>,
+    ) -> Option<T> {
         look(self.known.load().get(spelling)?)
     }
 
@@ -215,6 +226,12 @@ impl Tables {
             self.forgotten.fetch_add(1, Ordering::AcqRel);
             known.retain(|_, table| &*table.name != name);
         });
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The generation now: whatever is looked up later, and as long as it lasts, belongs to it.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     fn change(&self, change: impl FnOnce(&mut KnownTables)) {

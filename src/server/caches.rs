@@ -35,7 +35,9 @@ impl Caches {
         let has_pages = live.cache.has_pages() || live.tables.values().any(CachePolicy::has_pages);
         let page_bytes = if has_pages { config.fixed.query_share.of(max_bytes) } else { 0 };
         let items = ItemCache::new(CacheLimits::for_budget(max_bytes - page_bytes));
-        let pages = PageCache::new(PageLimits::for_budget(page_bytes), Arc::clone(&items));
+        // The engine keeps what it understood of requests beside the pages, in an eighth of their room at most.
+        let limits = PageLimits::for_budget(page_bytes - page_bytes / 8);
+        let pages = PageCache::new(limits, Arc::clone(&items));
         Self { items, pages }
     }
 
@@ -91,7 +93,7 @@ fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
             ScanPages::Never => ScanAdmission::Never,
         },
         // The engine hands over pages without their items.
-        fill_items: false,
+        fill_items: policy.fill_items_from_pages,
     })
 }
 

@@ -1,0 +1,101 @@
+//! Requests for pages that were understood before, found again by their very bytes.
+//!
+//! Programs send the same few requests, byte for byte. Reading one to the last member costs more than all else of a hit; so
+//! what came of that is kept, in a table of fixed size, and holds for as long as no table is forgotten. Losing an entry
+//! costs a reading, and nothing else.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use crate::upstream::Request;
+
+use super::pages::AskedPage;
+use super::tables::{Generation, KnownTable};
+
+/// Requests that take more bytes, with what came of reading them, are read again each time.
+const BYTES_MAX: usize = 1024;
+
+/// The part of the budget of pages that these may take on top of it: one in so many.
+const BUDGET_SHARE: u64 = 8;
+
+/// Requests that were understood.
+pub(super) struct RecentRequests {
+    slots: Box<[ArcSwapOption<Understood>]>,
+    /// Of this process, so that nobody can choose requests that push each other out.
+    hashers: RandomState,
+}
+
+/// A request and what it means.
+pub(super) struct Understood {
+    /// Before any of it was looked up.
+    pub(super) generation: Generation,
+    pub(super) request: Request,
+    pub(super) table: Arc<KnownTable>,
+    /// The table's name or ARN as the client wrote it.
+    pub(super) spelling: Box<str>,
+    pub(super) asked: AskedPage,
+    /// Of the fingerprint, as [`crate::cache::Address::hash`] gives it.
+    pub(super) address_hash: u64,
+}
+
+/// Where a request belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Place(usize);
+
+impl RecentRequests {
+    /// Room for requests beside a budget of pages: they take a few percent of it on top, at most an eighth.
+    pub(super) fn new(page_bytes_max: u64) -> Self {
+        let slots = page_bytes_max / BUDGET_SHARE / BYTES_MAX as u64;
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX).clamp(1, 1 << 16);
+        // Rounded down: the share is a bound.
+        let slots = (slots + 1).next_power_of_two() / 2;
+        Self {
+            slots: (0..slots.max(2)).map(|_| ArcSwapOption::empty()).collect(),
+            hashers: RandomState::new(),
+        }
+    }
+
+    pub(super) fn place(&self, request: &Request) -> Place {
+        let mut hasher = self.hashers.build_hasher();
+        hasher.write_usize(request.operation.index());
+        hasher.write(&request.body);
+        Place(hasher.finish() as usize & (self.slots.len() - 1))
+    }
+
+    /// Looks at what the same bytes meant when they were read last, if they mean the same today.
+    pub(super) fn with<T>(
+        &self,
+        place: Place,
+        request: &Request,
+        generation: Generation,
+        look: impl FnOnce(&Understood) -> T,
+    ) -> Option<T> {
+        let is_it = |understood: &Understood| {
+            understood.generation == generation
+                && understood.request.operation == request.operation
+                && understood.request.body == request.body
+        };
+        for slot in [place.0, place.0 ^ 1] {
+            let kept = self.slots[slot].load();
+            if let Some(understood) = kept.as_deref().filter(|understood| is_it(understood)) {
+                return Some(look(understood));
+            }
+        }
+        None
+    }
+
+    /// Keeps a request in its place or the one beside it, unless it is too long.
+    pub(super) fn keep(&self, place: Place, understood: Understood) {
+        let bytes = understood.request.body.len() + understood.asked.fingerprint.len();
+        if bytes + size_of::<Understood>() > BYTES_MAX {
+            return;
+        }
+        // A body is a slice of whatever the connection had read; the copy holds on to no more than itself.
+        let request = Request::new(understood.request.operation, understood.request.body.to_vec());
+        let slot =
+            if self.slots[place.0].load().is_none() || fastrand::bool() { place.0 } else { place.0 ^ 1 };
+        self.slots[slot].store(Some(Arc::new(Understood { request, ..understood })));
+    }
+}
