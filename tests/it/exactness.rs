@@ -104,7 +104,7 @@ impl World {
                 gsi_quarantine: quarantine,
                 page_bytes_max: 100_000,
                 scan_admission: ScanAdmission::First,
-                fill_items: false,
+                fill_items: items_on,
             }),
             indexes: Default::default(),
             asks_images: true,
@@ -172,6 +172,7 @@ impl World {
         for position in 0..self.pages.len() {
             self.look(position, kind, tally).await;
         }
+        self.look_at_an_item().await;
         if kind.voids_a_table() {
             // Until then no position in an index counts as known.
             tokio::time::advance(CALM).await;
@@ -184,6 +185,14 @@ impl World {
                 self.add_page().await;
             }
         }
+    }
+
+    /// Reads by key may be answered out of pages, and must agree as well.
+    async fn look_at_an_item(&mut self) {
+        let body = format!(r#"{{"TableName":"Tab","Key":{{{}}}}}"#, self.schema.item_key(&mut self.random));
+        let served = self.call(Operation::GetItem, body.clone()).await;
+        let now = self.local.call(&Request::new(Operation::GetItem, body.clone())).await.unwrap();
+        assert!(is_same_page(&served.answer.body, &now.body), "stale: {body} after {}", self.last);
     }
 
     async fn look(&mut self, position: usize, kind: WriteKind, tally: &mut Tally) {

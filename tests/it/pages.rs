@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nearside::cache::PagePolicy;
 use nearside::engine::TablePolicy;
 use nearside::model::Operation::{self, DeleteItem, GetItem, PutItem, Query, Scan, UpdateItem};
 
@@ -370,6 +371,31 @@ async fn pages_say_nothing_to_reads_by_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whole_items_of_a_page_answer_reads_by_key_where_that_is_wanted() {
+    let fill_items = || {
+        let policy = policy();
+        let pages = policy.pages.map(|pages| PagePolicy { fill_items: true, ..pages });
+        TablePolicy { pages, ..policy }
+    };
+    let get = r#"{"TableName":"Stock","Key":{"p":{"S":"a"},"r":{"N":"1"}}}"#;
+    let answer = r#"{"Count":1,"Items":[{"x":{"S":"y"},"r":{"N":"1"},"p":{"S":"a"}}],"ScannedCount":1}"#;
+    let projected = query("a").replace("\"TableName\"", "\"ProjectionExpression\":\"x\",\"TableName\"");
+    for (body, source) in [(query("a"), "hit"), (query_index("x"), "miss"), (projected, "miss")] {
+        let mut node = start_with(fill_items).await;
+        let read = node.begin("Query", &body).await;
+        node.upstream.next(Query).await.answer(answer);
+        read.await;
+        let item = r#"{"Item":{"p":{"S":"a"},"r":{"N":"1"},"x":{"S":"y"}}}"#;
+        let read = node.begin("GetItem", get).await;
+        if source == "miss" {
+            node.upstream.next(GetItem).await.answer(item);
+        }
+        let read = read.await;
+        assert_eq!((read.source.as_str(), read.body.as_str()), (source, item), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_consistent_query_passes_and_voids_what_it_contradicts() {
     let mut node = start().await;
     node.fetch(&query("a"), 1).await;
@@ -486,4 +512,21 @@ async fn a_page_of_a_table_that_is_gone_is_gone() {
     node.upstream.next(Query).await.refuse("ResourceNotFoundException");
     assert_eq!(read.await.status, 400);
     node.fetch(&query("a"), 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_means_anew_what_its_table_makes_of_it() {
+    let mut node = start().await;
+    node.fetch(&query("a"), 1).await;
+    for _ in 0..3 {
+        node.expect_hit(&query("a"), 1).await;
+    }
+    let gone = node.begin("DeleteTable", r#"{"TableName":"Stock"}"#).await;
+    let call = node.upstream.next(Operation::DeleteTable).await;
+    node.script.describe("Stock", &[("p", "N", "HASH")]);
+    call.answer("{}");
+    gone.await;
+    let read = node.begin("Query", &query("a")).await;
+    node.upstream.next(Query).await.refuse("ValidationException");
+    assert_eq!(read.await.source, "bypass", "the key is a number now");
 }
