@@ -115,6 +115,9 @@ impl Backend {
         .into_iter()
         .map(|(name, value)| CacheSample::plain(name, value))
         .collect();
+        samples.extend([("read", stats.reads_limit), ("write", stats.writes_limit)].map(|(kind, limit)| {
+            CacheSample::labelled("nearside_upstream_concurrency_limit", "kind", kind, limit)
+        }));
         samples.extend(Outcome::ALL.iter().zip(stats.outcomes).map(|(outcome, value)| {
             CacheSample::labelled("nearside_upstream_requests_total", "outcome", outcome.label(), value)
         }));

@@ -98,6 +98,11 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_upstream_resigned_total", "counter", "Requests signed again with the upstream's clock."),
     ("nearside_upstream_queue_waits_total", "counter", "Requests that waited for their turn."),
     ("nearside_upstream_queue_refusals_total", "counter", "Requests whose turn did not come in time."),
+    (
+        "nearside_upstream_concurrency_limit",
+        "gauge",
+        "Requests that may be under way to the remote upstream at one time, by kind.",
+    ),
     ("nearside_upstream_in_flight", "gauge", "Requests to the remote upstream under way."),
     ("nearside_upstream_connections_idle", "gauge", "Idle connections to the remote upstream."),
     ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),

@@ -11,6 +11,7 @@ mod connection;
 mod credentials;
 mod endpoints;
 mod gate;
+mod limit;
 mod pool;
 mod reply;
 mod sign;
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Endpoint;
-use crate::model::Operation;
+use crate::model::{ApiError, ErrorCode, Operation};
 
 use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use breaker::{Breaker, Turned, Verdict};
@@ -38,10 +39,11 @@ use connection::{Connect, Dialer, Fault};
 use credentials::Keyring;
 use endpoints::Endpoints;
 use gate::Gate;
+use limit::Ended;
 use pool::{Freshness, Pool};
 use reply::Reply;
 use sign::CONTENT_TYPE;
-use stats::Counts;
+use stats::{Counts, Gauges};
 
 pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
@@ -50,6 +52,9 @@ pub use stats::{Outcome, RemoteStats};
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
+
+/// A read that was turned away may come back after a random time between these, in milliseconds.
+const RETURN_MS: std::ops::RangeInclusive<u64> = 100..=300;
 
 /// How often idle connections are looked after.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -77,10 +82,6 @@ const CLOCK_ERRORS: [&str; 5] = [
 const KEY_ERRORS: [&str; 4] =
     ["UnrecognizedClientException", "ExpiredTokenException", "ExpiredToken", "InvalidClientTokenId"];
 
-/// Errors by which an upstream asks for fewer requests.
-const THROTTLES: [&str; 4] =
-    ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "Throttling"];
-
 /// Which upstream, and how it is used.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -96,7 +97,7 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// How long anything else may take.
     pub write_timeout: Duration,
-    /// Requests at one time.
+    /// Reads at one time, and other requests at one time, at most; how many there are is learnt from how the upstream fares.
     pub concurrency_max: usize,
     /// This node's own address, the answer to DescribeEndpoints: a client must not be led past the cache.
     pub address: String,
@@ -224,7 +225,14 @@ impl Remote {
     pub fn stats(&self) -> RemoteStats {
         let idle: usize = self.hosts.iter().map(|host| host.pool.idle_count()).sum();
         let open = self.hosts.iter().filter(|host| host.breaker.is_open()).count();
-        self.counts.snapshot(self.gate.in_flight() as u64, idle as u64, open as u64)
+        let (reads_limit, writes_limit) = self.gate.limits();
+        self.counts.snapshot(Gauges {
+            in_flight: self.gate.in_flight() as u64,
+            reads_limit: reads_limit as u64,
+            writes_limit: writes_limit as u64,
+            idle_connections: idle as u64,
+            open_breakers: open as u64,
+        })
     }
 
     async fn sweep(&self) {
@@ -239,19 +247,18 @@ impl Remote {
     /// Asks for a table's name until an answer comes that is not a refusal of our credentials.
     async fn probe_until_reached(&self) {
         loop {
-            let outcome = self.call(&Request::new(Operation::ListTables, r#"{"Limit":1}"#)).await;
+            let outcome = self.send_or_read(&Request::new(Operation::ListTables, r#"{"Limit":1}"#)).await;
             let reason = match outcome {
-                Ok(answer) if answer.status < 500 => {
-                    let refused = Reply { answer, date: None }.error_type();
-                    match refused.filter(|name| {
+                Ok(reply) if reply.answer.status < 500 => {
+                    match reply.error_type().filter(|name| {
                         KEY_ERRORS.contains(&name.as_str()) || CLOCK_ERRORS.contains(&name.as_str())
                     }) {
                         None => break,
                         Some(name) => format!("the upstream refuses the credentials: {name}"),
                     }
                 }
-                Ok(answer) => format!("the upstream answers {}", answer.status),
-                Err(error) => error.to_string(),
+                Ok(reply) => format!("the upstream answers {}", reply.answer.status),
+                Err(failure) => failure.into_error().to_string(),
             };
             self.note_unreached(reason);
             tokio::time::sleep(PROBE_PAUSE).await;
@@ -283,22 +290,33 @@ impl Upstream for Remote {
             if request.operation == Operation::DescribeEndpoints {
                 return Ok(self.describe_endpoints());
             }
-            let Some(_turn) = self.gate.enter(&self.counts).await else {
-                return Err(UpstreamError::NotSent("Too many requests wait for the upstream".to_owned()));
+            let Some(turn) = self.gate.enter(request, &self.counts).await else {
+                return turned_away(request.operation);
             };
-            let host =
-                &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
-            let reads = request.operation.only_reads();
-            let timeout = if reads { self.settings.read_timeout } else { self.settings.write_timeout };
-            let target = match &request.unknown_target {
-                Some(target) => target.to_string(),
-                None => request.operation.target(),
-            };
-            let call = Call { target, request, deadline: Instant::now() + timeout };
-            let outcome = if reads { self.read(host, &call).await } else { self.send(host, &call).await };
+            let outcome = self.send_or_read(request).await;
+            turn.end(match &outcome {
+                Ok(reply) if reply.answer.status >= 500 => Ended::Badly,
+                Ok(reply) if reply.is_throttled() => Ended::Untold,
+                Err(Failure::Refused | Failure::Unsigned(_)) => Ended::Untold,
+                Ok(_) => Ended::Well,
+                Err(_) => Ended::Badly,
+            });
             outcome.map(|reply| reply.answer).map_err(Failure::into_error)
         })
     }
+}
+
+/// What a request hears for which there is no turn. A reader may hear it as the service's own word for it; for a write it
+/// matters first that it did not happen.
+fn turned_away(operation: Operation) -> Result<Answer, UpstreamError> {
+    const WORDS: &str = "Too many requests wait for the upstream; try again soon";
+    if !operation.only_reads() {
+        return Err(UpstreamError::NotSent(WORDS.to_owned()));
+    }
+    let mut answer = Answer::from(ApiError::new(ErrorCode::Throttling, WORDS));
+    let pause = fastrand::u64(RETURN_MS).to_string();
+    answer.headers.push(("x-amz-retry-after".to_owned(), pause));
+    Ok(answer)
 }
 
 /// A request being sent, once or more often.
@@ -361,6 +379,19 @@ impl Failure {
 }
 
 impl Remote {
+    /// Sends a request the way that it may be sent.
+    async fn send_or_read(&self, request: &Request) -> Result<Reply, Failure> {
+        let host = &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
+        let reads = request.operation.only_reads();
+        let timeout = if reads { self.settings.read_timeout } else { self.settings.write_timeout };
+        let target = match &request.unknown_target {
+            Some(target) => target.to_string(),
+            None => request.operation.target(),
+        };
+        let call = Call { target, request, deadline: Instant::now() + timeout };
+        if reads { self.read(host, &call).await } else { self.send(host, &call).await }
+    }
+
     /// Sends a read, and once more if it met a fault that may be gone with the next try.
     async fn read(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
         self.budget.earn();
@@ -427,9 +458,7 @@ impl Remote {
             };
         let (ended, verdict) = match &outcome {
             Ok(reply) if reply.answer.status >= 500 => (Outcome::Failed, Verdict::Failed),
-            Ok(reply) if reply.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str())) => {
-                (Outcome::Throttled, Verdict::Good)
-            }
+            Ok(reply) if reply.is_throttled() => (Outcome::Throttled, Verdict::Good),
             Ok(_) => (Outcome::Answered, Verdict::Good),
             Err(failure) => (failure.outcome(), Verdict::Failed),
         };

@@ -15,6 +15,10 @@ const FORWARDED: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-retry-after"),
 ];
 
+/// Errors by which an upstream asks for fewer requests.
+const THROTTLES: [&str; 4] =
+    ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "Throttling"];
+
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 
 /// An answer of the API and what its head said besides.
@@ -56,6 +60,11 @@ impl Reply {
             .collect();
         let date = text(&head.headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         Ok(Self { answer: Answer { status, body, headers }, date })
+    }
+
+    /// True when the upstream asks for fewer requests.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str()))
     }
 
     /// The part of an error's `__type` after the `#`.

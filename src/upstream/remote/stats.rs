@@ -98,15 +98,29 @@ pub struct RemoteStats {
     pub queue_refusals: u64,
     /// Requests under way now.
     pub in_flight: u64,
+    /// Reads that may be under way now.
+    pub reads_limit: u64,
+    /// Other requests that may be under way now.
+    pub writes_limit: u64,
     /// Idle connections now.
     pub idle_connections: u64,
     /// Endpoints whose circuit breaker is open now.
     pub open_breakers: u64,
 }
 
+/// The figures that others know; each is described at [`RemoteStats`].
+pub(super) struct Gauges {
+    pub(super) in_flight: u64,
+    pub(super) reads_limit: u64,
+    pub(super) writes_limit: u64,
+    pub(super) idle_connections: u64,
+    pub(super) open_breakers: u64,
+}
+
 impl Counts {
-    /// The figures now, with the gauges that others know.
-    pub(super) fn snapshot(&self, in_flight: u64, idle_connections: u64, open_breakers: u64) -> RemoteStats {
+    /// The figures now.
+    pub(super) fn snapshot(&self, gauges: Gauges) -> RemoteStats {
+        let Gauges { in_flight, reads_limit, writes_limit, idle_connections, open_breakers } = gauges;
         RemoteStats {
             outcomes: Outcome::ALL.map(|outcome| self.outcomes[outcome as usize].get()),
             retries: self.retries.get(),
@@ -116,6 +130,8 @@ impl Counts {
             queue_waits: self.queue_waits.get(),
             queue_refusals: self.queue_refusals.get(),
             in_flight,
+            reads_limit,
+            writes_limit,
             idle_connections,
             open_breakers,
         }

@@ -413,6 +413,26 @@ async fn more_than_the_allowed_requests_wait_and_then_go_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_without_a_turn_is_told_when_to_come_back() {
+    let (endpoint, remote) = start_with(1);
+    endpoint.will(Reaction::Silence);
+    let first = tokio::spawn({
+        let remote = Arc::clone(&remote);
+        async move { get(&remote).await }
+    });
+    tokio::task::yield_now().await;
+    let answer = get(&remote).await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(String::from_utf8_lossy(&answer.body).contains("#ThrottlingException"));
+    let pause = answer.headers.iter().find(|(name, _)| name == "x-amz-retry-after").unwrap();
+    assert!(RETURN_MS.contains(&pause.1.parse().unwrap()));
+    // The write's lane is free.
+    put(&remote).await.unwrap();
+    assert_eq!((endpoint.requests(), remote.stats().queue_refusals), (2, 1));
+    assert!(first.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_ready_when_the_upstream_has_answered_and_knows_the_key() {
     let (endpoint, remote) = start();
     endpoint.is_down.store(true, Ordering::Relaxed);
