@@ -63,6 +63,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     }
 
     async fn accept(&self, listener: &TcpListener) -> TcpStream {
+        let mut has_warned = false;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
@@ -73,7 +74,11 @@ impl<S: Service, O: Observer> Frontend<S, O> {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.observer.refused(Refusal::Exhausted);
-                    tracing::warn!(%error, "Cannot accept connections.");
+                    // Once until the next success: a line for every try would fill a disk.
+                    if !has_warned {
+                        has_warned = true;
+                        tracing::warn!(%error, "Cannot accept connections.");
+                    }
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }

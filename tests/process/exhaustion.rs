@@ -1,0 +1,49 @@
+//! A process that has run out of file descriptors: it waits for some to come free, and does not spin.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::client::Nearside;
+
+/// Descriptors that the process may have.
+const DESCRIPTORS: usize = 64;
+
+/// More connections than it can accept, and few enough for any kernel's queue.
+const CONNECTIONS: usize = 120;
+
+/// Processor time that the process has used, in ticks of ten milliseconds.
+fn used_ticks(nearside: &Nearside) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", nearside.child.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn without_descriptors_it_serves_who_is_there_and_does_not_spin() {
+    let nearside = Nearside::from_command(Command::new("sh").args([
+        "-c",
+        &format!(
+            "ulimit -n {DESCRIPTORS}; exec {} --in-memory --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
+            env!("CARGO_BIN_EXE_nearside")
+        ),
+    ]));
+    let mut early = nearside.connect();
+    early.must("ListTables", "{}");
+    let mut idle: Vec<TcpStream> =
+        (0..CONNECTIONS).map(|_| TcpStream::connect(nearside.address).unwrap()).collect();
+    early.must("ListTables", "{}");
+
+    let before = used_ticks(&nearside);
+    // Nobody answers: this passes a second.
+    let last = idle.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    assert!(last.read(&mut [0]).is_err());
+    let used = used_ticks(&nearside) - before;
+    assert!(used < 20, "{used} ticks of a hundred");
+
+    early.must("ListTables", "{}");
+    drop(idle);
+    nearside.connect().must("ListTables", "{}");
+}
