@@ -131,6 +131,7 @@ fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
         region: fixed.region().to_owned(),
         max_connections: fixed.max_connections,
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
+        bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
         drain_timeout: fixed.drain_timeout,
     }

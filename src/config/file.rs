@@ -15,7 +15,17 @@ use super::{
 
 /// Every section and its keys.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("server", &["listen", "max_connections", "request_bytes_max", "idle_timeout", "drain_timeout"]),
+    (
+        "server",
+        &[
+            "listen",
+            "max_connections",
+            "request_bytes_max",
+            "bodies_bytes_max",
+            "idle_timeout",
+            "drain_timeout",
+        ],
+    ),
     ("server.tls", &["cert", "key"]),
     ("admin", &["listen", "token_file"]),
     ("auth", &["mode"]),
@@ -182,6 +192,9 @@ impl Reader<'_> {
             ("server", "max_connections") => self.config.fixed.max_connections = self.count(key, value)?,
             ("server", "request_bytes_max") => {
                 self.config.fixed.request_bytes_max = self.at_least(key, value, "1KiB")?
+            }
+            ("server", "bodies_bytes_max") => {
+                self.config.fixed.bodies_bytes_max = self.at_least(key, value, "1KiB")?
             }
             ("server", "idle_timeout") => {
                 let timeout = self.duration(key, value)?;

@@ -35,6 +35,8 @@ pub struct Fixed {
     pub max_connections: usize,
     /// The largest request body, decompressed.
     pub request_bytes_max: ByteSize,
+    /// Bytes of large request bodies in memory at one time, over all connections.
+    pub bodies_bytes_max: ByteSize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How long requests under way may take after a signal to stop.
@@ -237,6 +239,7 @@ impl Default for Config {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
                 max_connections: 10_000,
                 request_bytes_max: ByteSize(25 << 20),
+                bodies_bytes_max: ByteSize(256 << 20),
                 idle_timeout: Duration::from_secs(120),
                 drain_timeout: Duration::from_secs(25),
                 admin_listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
@@ -383,6 +386,7 @@ impl std::fmt::Display for Config {
             listen,
             max_connections,
             request_bytes_max,
+            bodies_bytes_max,
             admin_listen,
             cache_bytes_max,
             query_share,
@@ -391,6 +395,7 @@ impl std::fmt::Display for Config {
         let duration = |duration: Duration| TimeToLive::For(duration);
         writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
         writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
+        writeln!(formatter, "bodies_bytes_max = \"{bodies_bytes_max}\"")?;
         writeln!(formatter, "idle_timeout = \"{}\"", duration(self.fixed.idle_timeout))?;
         writeln!(formatter, "drain_timeout = \"{}\"\n", duration(self.fixed.drain_timeout))?;
         writeln!(formatter, "[admin]\nlisten = \"{admin_listen}\"\n\n[auth]\nmode = \"none\"\n")?;

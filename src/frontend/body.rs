@@ -16,9 +16,6 @@ use hyper::body::{Body, Incoming};
 use super::connection::HEAD_BYTES_MAX;
 use super::{Frontend, Observer, Service};
 
-/// Bytes of large bodies that may be in memory at a time, over all connections.
-pub(super) const IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
-
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 const SMALL: usize = HEAD_BYTES_MAX;
 
@@ -83,15 +80,23 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         mut body: Incoming,
     ) -> Result<Received, Fault> {
         let maximum = self.settings.request_bytes_max;
-        if body.size_hint().lower() > maximum as u64 && headers.contains_key(header::EXPECT) {
+        let mut reservation = Reservation::of(&self.bodies);
+        let refused = reservation.cover(body.size_hint().lower(), maximum).err();
+        if let Some(fault) = refused
+            && headers.contains_key(header::EXPECT)
+        {
             // The client has sent nothing yet and need not.
-            return Err(Fault::TooLarge);
+            return Err(fault);
         }
-        let arrival =
-            Arrival { first, rest: BytesMut::new(), reservation: Reservation::of(&self.bodies), maximum };
         let deadline = tokio::time::Instant::now() + DEADLINE;
-        let collected = tokio::time::timeout_at(deadline, arrival.collect(&mut body)).await;
-        let collected = collected.unwrap_or(Err(Fault::TimedOut));
+        let collected = match refused {
+            Some(fault) => Err(fault),
+            None => {
+                let arrival = Arrival { first, rest: BytesMut::new(), reservation, maximum };
+                let collected = tokio::time::timeout_at(deadline, arrival.collect(&mut body)).await;
+                collected.unwrap_or(Err(Fault::TimedOut))
+            }
+        };
         if matches!(collected, Err(Fault::TooLarge | Fault::Overloaded)) {
             // Whoever is slower than this gets the answer now, and the connection closed behind it.
             tokio::time::timeout_at(deadline, discard(&mut body)).await.ok();
@@ -138,9 +143,6 @@ struct Arrival {
 impl Arrival {
     async fn collect(mut self, body: &mut Incoming) -> Result<Received, Fault> {
         let declared = body.size_hint().lower();
-        if declared > self.maximum as u64 {
-            return Err(Fault::TooLarge);
-        }
         while let Some(frame) = body.frame().await {
             // A frame that is no data is the trailers of a chunked body, which say nothing of interest.
             if let Ok(piece) = frame.map_err(|_| Fault::Broken)?.into_data() {
@@ -230,14 +232,25 @@ impl Reservation {
         Self { budget: Arc::clone(budget), bytes: 0 }
     }
 
+    /// Reserves all of a body that is announced to be that long, before any of it is read: bodies that grow side by side
+    /// until none can be finished would all have been read for nothing.
+    fn cover(&mut self, announced: u64, maximum: usize) -> Result<(), Fault> {
+        match usize::try_from(announced) {
+            Ok(length) if length <= SMALL => Ok(()),
+            Ok(length) if length <= maximum => self.grow_to(length),
+            _ => Err(Fault::TooLarge),
+        }
+    }
+
     /// Reserves up to that many bytes in all.
     pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Fault> {
-        let more = bytes - self.bytes;
+        let more = bytes.saturating_sub(self.bytes);
+        let add = |used: usize| used.checked_add(more).filter(|used| *used <= self.budget.maximum);
         // Relaxed: the count guards no other memory.
-        let before = self.budget.used.fetch_add(more, Ordering::Relaxed);
-        self.bytes = bytes;
-        // What was added is given back with the rest when the reservation drops.
-        if before + more > self.budget.maximum { Err(Fault::Overloaded) } else { Ok(()) }
+        let added = self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.map_err(|_| Fault::Overloaded)?;
+        self.bytes += more;
+        Ok(())
     }
 }
 
@@ -258,6 +271,8 @@ mod tests {
         one.grow_to(60).unwrap();
         assert_eq!(Reservation::of(&budget).grow_to(50), Err(Fault::Overloaded));
         one.grow_to(100).unwrap();
+        one.grow_to(70).unwrap();
+        assert_eq!(budget.used.load(Ordering::Relaxed), 100);
         drop(one);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }

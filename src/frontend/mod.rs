@@ -122,6 +122,9 @@ pub struct Settings {
     pub max_connections: usize,
     /// The largest body, also after decompression.
     pub request_bytes_max: usize,
+    /// Bytes of large request bodies in memory at a time, over all connections; never less than the largest body takes,
+    /// compressed and not.
+    pub bodies_bytes_max: usize,
     /// How long a connection may be idle, or take for a request's head.
     pub idle_timeout: Duration,
     /// How long requests in flight may take once the front end shuts down.
@@ -134,6 +137,7 @@ impl Default for Settings {
             region: "us-east-1".to_owned(),
             max_connections: 10_000,
             request_bytes_max: 25 * 1024 * 1024,
+            bodies_bytes_max: 256 * 1024 * 1024,
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
         }
@@ -161,11 +165,13 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     pub fn new(service: Arc<S>, observer: Arc<O>, settings: Settings) -> Arc<Self> {
         let health = Bytes::from(format!("healthy: dynamodb.{}.amazonaws.com ", settings.region));
         let sum = crc32fast::hash(&health);
+        let largest = settings.request_bytes_max.saturating_mul(2);
+        let bodies_bytes_max = settings.bodies_bytes_max.max(largest);
         Arc::new(Self {
             service,
             observer,
             settings,
-            bodies: Arc::new(body::Budget::new(body::IN_FLIGHT_MAX)),
+            bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
             health: (health, sum),
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),

@@ -482,13 +482,33 @@ async fn a_service_that_takes_long_is_not_taken_for_an_idle_connection() {
 async fn large_bodies_beyond_the_budget_are_refused_with_a_time_to_come_back() {
     let mut wire = Wire::new();
     let mut other = body::Reservation::of(&wire.frontend.bodies);
-    other.grow_to(body::IN_FLIGHT_MAX).unwrap();
+    other.grow_to(Settings::default().bodies_bytes_max).unwrap();
     assert_eq!(wire.ask(request("{}")).await.status(), 200);
     let reply = wire.ask(request(&"x".repeat(90_000))).await;
     assert_eq!((reply.status(), reply.header("x-amz-retry-after")), (503, Some("1000")));
     assert!(reply.summed().contains("#ServiceUnavailableException"));
     drop(other);
     assert_eq!(wire.ask(request(&"x".repeat(90_000))).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_its_memory_before_it_is_read() {
+    let mut wire = Wire::new();
+    let budget = Settings::default().bodies_bytes_max;
+    let whole = request(&"x".repeat(90_000));
+    let (announced, rest) = whole.split_at(whole.len() - 89_000);
+    wire.send(announced).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut other = body::Reservation::of(&wire.frontend.bodies);
+    assert!(other.grow_to(budget - 90_000 + 1).is_err());
+    other.grow_to(budget - 90_000).unwrap();
+    wire.send(rest).await;
+    assert_eq!(wire.reply().await.status(), 200);
+    // Now there is room for half of one; whoever asks before sending is told so.
+    other.grow_to(budget - 45_000).unwrap();
+    let asking = announced.replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
+    let head = asking.split_inclusive("\r\n\r\n").next().unwrap();
+    assert_eq!(wire.ask(head).await.status(), 503);
 }
 
 #[tokio::test(start_paused = true)]
