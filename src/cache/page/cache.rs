@@ -177,6 +177,11 @@ impl PageCache {
         Some(PageHit { page: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
     }
 
+    /// The page that memory has, be it past its time, for who only wants to compare: it does not count as a hit.
+    pub fn peek(&self, address: &Address<'_>) -> Option<Page> {
+        self.usable_entry(address).map(|entry| entry.page())
+    }
+
     /// A reader's turn: an answer, a place among those who wait for one, or the order to fetch. `scope` is what the page
     /// of this fingerprint depends on, always the same.
     ///

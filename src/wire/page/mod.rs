@@ -8,6 +8,7 @@
 mod question;
 mod source;
 
+mod answer;
 mod fingerprint;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod meaning;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{PageAnswer, is_same_page};
 pub use question::{PageKind, PageQuestion};
 
 use crate::model::expr::{Condition, KeyInterval, Paths};
