@@ -2,6 +2,7 @@
 
 mod backend;
 mod caches;
+mod descriptors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,7 +130,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
     frontend::Settings {
         region: fixed.region().to_owned(),
-        max_connections: fixed.max_connections,
+        max_connections: descriptors::connections_max(fixed.max_connections),
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
