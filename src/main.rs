@@ -11,9 +11,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nearside::config::{Config, LogFormat, Overrides};
 use nearside::local::{self, OpenError};
-use nearside::server::Server;
-use nearside::telemetry::{LogSettings, init_logs};
-use tokio::signal::unix::{SignalKind, signal};
+use nearside::server::{Reloader, Server};
+use nearside::telemetry::{LogLevel, LogSettings, init_logs};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -141,7 +141,7 @@ fn serve(flags: ServeFlags) -> ExitCode {
 fn try_serve(flags: ServeFlags) -> Result<ExitCode, String> {
     let config = resolve(&flags)?;
     let json = config.fixed.log_format == LogFormat::Json;
-    init_logs(&LogSettings { level: &config.fixed.log_level, json })?;
+    let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -151,6 +151,9 @@ fn try_serve(flags: ServeFlags) -> Result<ExitCode, String> {
         eprintln!("{}", server.greeting());
         let shutdown = CancellationToken::new();
         tokio::spawn(watch_signals(shutdown.clone()));
+        let hangups =
+            signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
+        tokio::spawn(watch_config(flags, hangups, server.reloader(), log_level));
         server.run(shutdown).await;
         Ok(ExitCode::SUCCESS)
     })
@@ -253,6 +256,51 @@ fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     Ok(head.ends_with(b" 200"))
+}
+
+/// How often the config file is looked at. A change counts once it was seen twice, so that a file half written does not.
+const CONFIG_LOOK: Duration = Duration::from_secs(1);
+
+/// Reads the config again at each SIGHUP and after each change of the file, links on the way to it included.
+async fn watch_config(flags: ServeFlags, mut hangups: Signal, reloader: Reloader, log_level: LogLevel) {
+    let look = || flags.config.as_ref().map(|file| std::fs::read(file).map_err(|error| error.kind()));
+    let (mut loaded, mut seen) = (look(), look());
+    let mut ticks = tokio::time::interval(CONFIG_LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let is_due = tokio::select! {
+            hangup = hangups.recv() => match hangup {
+                Some(()) => true,
+                None => return,
+            },
+            _ = ticks.tick() => {
+                let before = std::mem::replace(&mut seen, look());
+                before == seen && seen != loaded
+            }
+        };
+        if is_due {
+            // Looked at first: what changes while it is read is read again.
+            loaded = look();
+            reload(&flags, &reloader, &log_level);
+        }
+    }
+}
+
+fn reload(flags: &ServeFlags, reloader: &Reloader, log_level: &LogLevel) {
+    let config = resolve(flags).and_then(|config| log_level.set(&config.live.log_level).map(|()| config));
+    match config {
+        Ok(config) => {
+            let needing_restart = reloader.apply(config);
+            tracing::info!("Reloaded the config.");
+            if !needing_restart.is_empty() {
+                tracing::warn!("These keys change with a restart: {}.", needing_restart.join(", "));
+            }
+        }
+        Err(reason) => {
+            reloader.refuse();
+            tracing::error!("The config was not reloaded, the old one stays: {reason}");
+        }
+    }
 }
 
 /// The first SIGTERM or SIGINT asks for a drain, the second ends the process.

@@ -3,11 +3,13 @@
 mod backend;
 mod caches;
 mod descriptors;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,7 @@ use crate::upstream::measured::Measured;
 
 use backend::Backend;
 use caches::Caches;
+pub use reload::Reloader;
 
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,6 +35,7 @@ pub struct StartError(String);
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
+    live: Arc<ArcSwap<crate::config::Live>>,
     backend: Backend,
     caches: Caches,
     engine: Arc<Engine>,
@@ -54,20 +58,27 @@ impl Server {
         let backend = Backend::open(&config.fixed, listener.local_addr().unwrap_or(config.fixed.listen))?;
         let caches = Caches::new(&config);
         let upstream = Measured::new(backend.upstream(), Arc::clone(&metrics));
-        let live = config.live.clone();
+        let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
+        let policies = Arc::clone(&live);
         let engine = Engine::new(
             Arc::new(upstream),
             Arc::clone(&caches.items),
             Arc::clone(&caches.pages),
-            Box::new(move |table| caches::policy(&live, table)),
+            Box::new(move |table| caches::policy(&policies.load(), table)),
         );
         backend.report_removals(Arc::downgrade(&engine));
-        Ok(Self { config, backend, caches, engine, metrics, listener, admin_listener })
+        Ok(Self { config, live, backend, caches, engine, metrics, listener, admin_listener })
     }
 
     /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.config.fixed.listen)
+    }
+
+    /// What changes the config of this server while it runs.
+    pub fn reloader(&self) -> Reloader {
+        let (live, engine) = (Arc::clone(&self.live), Arc::clone(&self.engine));
+        Reloader::new(self.config.clone(), live, self.caches.clone(), engine, Arc::clone(&self.metrics))
     }
 
     /// The lines that a person reads at the start.

@@ -236,13 +236,11 @@ impl Reader<'_> {
             ("local", "stream_shard_records_max") => {
                 self.config.fixed.stream_shard_records_max = self.count(key, value)? as u64;
             }
-            ("cache", "max_bytes") => {
-                self.config.fixed.cache_bytes_max = self.at_least(key, value, "1MiB")?
-            }
-            ("cache", "query_share") => self.config.fixed.query_share = self.parsed(key, value)?,
+            ("cache", "max_bytes") => self.config.live.cache_bytes_max = self.at_least(key, value, "1MiB")?,
+            ("cache", "query_share") => self.config.live.query_share = self.parsed(key, value)?,
             ("log", "level") => {
                 let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, level));
-                self.config.fixed.log_level = self.choice(key, value, &levels)?.to_owned();
+                self.config.live.log_level = self.choice(key, value, &levels)?.to_owned();
             }
             ("log", "format") => {
                 let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];

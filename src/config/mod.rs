@@ -8,7 +8,7 @@ mod endpoint;
 mod file;
 mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,12 +61,6 @@ pub struct Fixed {
     pub stream_shards: u32,
     /// How many records a shard takes before it splits.
     pub stream_shard_records_max: u64,
-    /// The budget of the cache.
-    pub cache_bytes_max: ByteSize,
-    /// The part of that budget that pages may take; items have the rest.
-    pub query_share: Share,
-    /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
-    pub log_level: String,
     /// How log lines are written.
     pub log_format: LogFormat,
 }
@@ -139,6 +133,12 @@ pub enum LogFormat {
 /// What may change while the program runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
+    /// The budget of the cache.
+    pub cache_bytes_max: ByteSize,
+    /// The part of that budget that pages may take; items have the rest.
+    pub query_share: Share,
+    /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
+    pub log_level: String,
     /// How tables are cached that have no section of their own.
     pub cache: CachePolicy,
     /// The sections `[tables.NAME]`, each filled up from `[cache]`.
@@ -259,12 +259,15 @@ impl Default for Config {
                 status_delay: Duration::ZERO,
                 stream_shards: 1,
                 stream_shard_records_max: 100_000,
+                log_format: LogFormat::Text,
+            },
+            live: Live {
                 cache_bytes_max: ByteSize(256 << 20),
                 query_share: Share::default(),
                 log_level: "info".to_owned(),
-                log_format: LogFormat::Text,
+                cache: CachePolicy::default(),
+                tables: BTreeMap::new(),
             },
-            live: Live { cache: CachePolicy::default(), tables: BTreeMap::new() },
         }
     }
 }
@@ -317,6 +320,15 @@ impl Config {
     /// [`ConfigError`] for the first thing wrong, with its line.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         file::parse(text)
+    }
+
+    /// The keys, as `section.key`, that need a restart to become what `other` says.
+    pub fn needing_restart(&self, other: &Self) -> Vec<String> {
+        let settings = |fixed: &Fixed| settings_of(&Self { fixed: fixed.clone(), live: self.live.clone() });
+        let (ours, theirs) = (settings(&self.fixed), settings(&other.fixed));
+        let differs = |key: &&String| ours.get(*key) != theirs.get(*key);
+        let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        keys.into_iter().filter(differs).cloned().collect()
     }
 
     /// Puts the command line and the environment over the file.
@@ -379,19 +391,25 @@ impl std::str::FromStr for UpstreamKind {
     }
 }
 
+/// Every key that the printed config has, with its value.
+fn settings_of(config: &Config) -> BTreeMap<String, String> {
+    let (text, mut section, mut settings) = (config.to_string(), "", BTreeMap::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            settings.insert(format!("{section}.{key}"), value.to_owned());
+        }
+    }
+    settings
+}
+
 /// Prints the config as a file that says the same.
 impl std::fmt::Display for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fixed {
-            listen,
-            max_connections,
-            request_bytes_max,
-            bodies_bytes_max,
-            admin_listen,
-            cache_bytes_max,
-            query_share,
-            ..
-        } = &self.fixed;
+        let Fixed { listen, max_connections, request_bytes_max, bodies_bytes_max, admin_listen, .. } =
+            &self.fixed;
+        let Live { cache_bytes_max, query_share, .. } = &self.live;
         let duration = |duration: Duration| TimeToLive::For(duration);
         writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
         writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
@@ -433,7 +451,7 @@ impl std::fmt::Display for Config {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        writeln!(formatter, "\n[log]\nlevel = {:?}\nformat = \"{format}\"", self.fixed.log_level)
+        writeln!(formatter, "\n[log]\nlevel = {:?}\nformat = \"{format}\"", self.live.log_level)
     }
 }
 
@@ -554,7 +572,7 @@ mod tests {
         let gsi_quarantine = Duration::from_secs(1);
         assert_eq!(policy.index("byDate"), IndexPolicy { query_ttl: seconds(0), gsi_quarantine });
         assert_eq!(policy.index("byName"), IndexPolicy { query_ttl: seconds(300), gsi_quarantine });
-        assert_eq!(config.fixed.query_share.of(1000), 400);
+        assert_eq!(config.live.query_share.of(1000), 400);
         assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
     }
 

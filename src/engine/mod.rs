@@ -240,6 +240,13 @@ impl Engine {
         }
     }
 
+    /// Asks for the policy of each table again, and voids all that was stored under the old ones. Requests under way end
+    /// by the policy that they began with; what they have asked the upstream for by then is not stored.
+    pub fn forget_policies(&self) {
+        self.tables.forget_all();
+        self.cache.void_all(tokio::time::Instant::now());
+    }
+
     /// A table that the upstream does not find any more was deleted by someone: what we know of it is void.
     fn heed_refusal(&self, answer: &Answer, table: Option<&str>) {
         if let Some(table) = table

@@ -229,6 +229,15 @@ impl Tables {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Forgets every table, because each may have another policy now.
+    pub(crate) fn forget_all(&self) {
+        self.change(|known| {
+            self.forgotten.fetch_add(1, Ordering::AcqRel);
+            known.clear();
+        });
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// The generation now: whatever is looked up later, and as long as it lasts, belongs to it.
     pub(crate) fn generation(&self) -> Generation {
         Generation(self.generation.load(Ordering::Acquire))

@@ -30,15 +30,22 @@ pub(super) struct Caches {
 impl Caches {
     /// Empty caches of the configured sizes. Where no pages are kept at all, items have the whole budget.
     pub(super) fn new(config: &Config) -> Self {
-        let max_bytes = config.fixed.cache_bytes_max.0;
-        let live = &config.live;
-        let has_pages = live.cache.has_pages() || live.tables.values().any(CachePolicy::has_pages);
-        let page_bytes = if has_pages { config.fixed.query_share.of(max_bytes) } else { 0 };
-        let items = ItemCache::new(CacheLimits::for_budget(max_bytes - page_bytes));
-        // The engine keeps what it understood of requests beside the pages, in an eighth of their room at most.
-        let limits = PageLimits::for_budget(page_bytes - page_bytes / 8);
-        let pages = PageCache::new(limits, Arc::clone(&items));
+        let (items, pages) = budgets(&config.live);
+        let items = ItemCache::new(items);
+        let pages = PageCache::new(pages, Arc::clone(&items));
         Self { items, pages }
+    }
+
+    /// Makes the budgets what they are in another config, where that says anything else: by evicting items, and by
+    /// forgetting all pages.
+    pub(super) fn fit(&self, before: &Live, after: &Live) {
+        let (old, new) = (budgets(before), budgets(after));
+        if old.0.max_bytes != new.0.max_bytes {
+            self.items.set_max_bytes(new.0.max_bytes);
+        }
+        if old.1.max_bytes != new.1.max_bytes {
+            self.pages.set_max_bytes(new.1.max_bytes);
+        }
     }
 
     /// Tidies both.
@@ -54,6 +61,16 @@ impl Caches {
         samples.extend(scope_samples(&self.pages));
         samples
     }
+}
+
+/// The budgets of items and of pages.
+fn budgets(live: &Live) -> (CacheLimits, PageLimits) {
+    let max_bytes = live.cache_bytes_max.0;
+    let has_pages = live.cache.has_pages() || live.tables.values().any(CachePolicy::has_pages);
+    let page_bytes = if has_pages { live.query_share.of(max_bytes) } else { 0 };
+    // The engine keeps what it understood of requests beside the pages, in an eighth of their room at most.
+    let pages = PageLimits::for_budget(page_bytes - page_bytes / 8);
+    (CacheLimits::for_budget(max_bytes - page_bytes), pages)
 }
 
 /// How a table is cached.

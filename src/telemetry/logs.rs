@@ -11,18 +11,44 @@ pub struct LogSettings<'a> {
     pub json: bool,
 }
 
+/// Changes the level of the log lines that are written.
+pub struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl LogLevel {
+    /// Writes log lines of this level from now on.
+    ///
+    /// # Errors
+    /// Words that say what is wrong with the level.
+    pub fn set(&self, level: &str) -> Result<(), String> {
+        (self.0)(filter(level)?)
+    }
+}
+
 /// Sends log lines to the standard error from now on, for the whole process.
 ///
 /// # Errors
 /// Words that say what is wrong with the level, or that logging was set up before.
-pub fn init_logs(settings: &LogSettings<'_>) -> Result<(), String> {
-    let filter = EnvFilter::try_new(settings.level).map_err(|error| format!("log.level: {error}"))?;
+pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(settings.level)?)
         .with_writer(std::io::stderr)
         .with_target(false)
         // It would tell of a closed standard error on the standard error, and panic because that is closed.
         .log_internal_errors(false);
-    let outcome = if settings.json { builder.json().try_init() } else { builder.try_init() };
-    outcome.map_err(|error| error.to_string())
+    if settings.json {
+        let builder = builder.json().with_filter_reloading();
+        let handle = builder.reload_handle();
+        builder.try_init().map_err(|error| error.to_string())?;
+        return Ok(LogLevel(Box::new(move |filter| {
+            handle.reload(filter).map_err(|error| error.to_string())
+        })));
+    }
+    let builder = builder.with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.try_init().map_err(|error| error.to_string())?;
+    Ok(LogLevel(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
 }

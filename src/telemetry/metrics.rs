@@ -142,6 +142,8 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     refusals: IntCounterVec,
+    reloads: IntCounterVec,
+    last_reload: IntGauge,
     /// Read with every request and changed a hundred times at most, so that reading must not touch a shared count.
     tables: ArcSwap<HashMap<Box<str>, Arc<TableChildren>>>,
     /// Of the tables beyond the bound.
@@ -197,6 +199,18 @@ impl Metrics {
             "Requests refused before they were read, by reason.",
             &["reason"],
         );
+        let reloads =
+            counter("nearside_config_reloads_total", "Reloads of the config, by outcome.", &["outcome"]);
+        for outcome in ["applied", "refused"] {
+            reloads.with_label_values(&[outcome]);
+        }
+        let last_reload = IntGauge::new(
+            "nearside_config_last_reload_success",
+            "0 when the last reload was refused, else 1.",
+        )
+        .expect("a constant name is valid");
+        last_reload.set(1);
+        registry.register(Box::new(last_reload.clone())).expect("each name is registered once");
         let connections =
             IntGauge::new("nearside_connections", "Open connections.").expect("a constant name is valid");
         registry.register(Box::new(connections.clone())).expect("each name is registered once");
@@ -217,6 +231,8 @@ impl Metrics {
             connections,
             connections_total,
             refusals,
+            reloads,
+            last_reload,
             tables: ArcSwap::default(),
             other: Children::new(),
             latency_children: Children::new(),
@@ -268,6 +284,12 @@ impl Metrics {
     /// A request was refused before it was read.
     pub fn refused(&self, reason: &str) {
         self.refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// A config was read again, and applied or refused.
+    pub fn reloaded(&self, is_applied: bool) {
+        self.reloads.with_label_values(&[if is_applied { "applied" } else { "refused" }]).inc();
+        self.last_reload.set(i64::from(is_applied));
     }
 
     /// The text for Prometheus, with the cache's own figures.
@@ -331,6 +353,8 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_bypass_total",
         "nearside_upstream_request_duration_seconds",
         "nearside_refused_total",
+        "nearside_config_reloads_total",
+        "nearside_config_last_reload_success",
         "nearside_connections",
         "nearside_connections_total",
         "nearside_build_info",

@@ -7,6 +7,6 @@ mod logs;
 mod metrics;
 mod spread;
 
-pub use logs::{LogSettings, init_logs};
+pub use logs::{LogLevel, LogSettings, init_logs};
 pub use metrics::{CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, UPSTREAM_METRICS, metric_names};
 pub(crate) use spread::Spread;

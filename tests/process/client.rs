@@ -60,11 +60,21 @@ impl Nearside {
 
     /// True when monitors are told so.
     pub(crate) fn is_ready(&self) -> bool {
+        self.ask_admin("/readyz").starts_with("HTTP/1.1 200")
+    }
+
+    /// The text of the metrics, after the head of the answer.
+    pub(crate) fn metrics(&self) -> String {
+        self.ask_admin("/metrics")
+    }
+
+    fn ask_admin(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.starts_with("HTTP/1.1 200")
+        answer
     }
 
     pub(crate) fn connect(&self) -> Client {

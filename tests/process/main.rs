@@ -6,5 +6,6 @@ mod client;
 mod exhaustion;
 mod follower;
 mod kill;
+mod reload;
 mod remote;
 mod start;

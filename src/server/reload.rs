@@ -1,0 +1,54 @@
+//! Takes over another config while requests run.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::config::{Config, Live};
+use crate::engine::Engine;
+use crate::telemetry::Metrics;
+
+use super::caches::Caches;
+
+/// Changes what is live of a running server's config.
+pub struct Reloader {
+    /// What is in force.
+    config: Mutex<Config>,
+    live: Arc<ArcSwap<Live>>,
+    caches: Caches,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config: Config,
+        live: Arc<ArcSwap<Live>>,
+        caches: Caches,
+        engine: Arc<Engine>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { config: Mutex::new(config), live, caches, engine, metrics }
+    }
+
+    /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
+    /// changed policy voids everything that is cached, so that it holds for what was stored before, too.
+    pub fn apply(&self, config: Config) -> Vec<String> {
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let needing_restart = current.needing_restart(&config);
+        let before = std::mem::replace(&mut current.live, config.live);
+        let after = &current.live;
+        if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
+            self.live.store(Arc::new(after.clone()));
+            self.engine.forget_policies();
+        }
+        self.caches.fit(&before, after);
+        self.metrics.reloaded(true);
+        needing_restart
+    }
+
+    /// Takes note that a config could not be used; the one in force stays.
+    pub fn refuse(&self) {
+        self.metrics.reloaded(false);
+    }
+}
