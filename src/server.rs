@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -23,6 +23,10 @@ use crate::upstream::measured::Measured;
 use backend::Backend;
 use caches::Caches;
 pub use reload::Reloader;
+
+/// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of
+/// clients connects at once, and those beyond it try again only after a second.
+const BACKLOG: u32 = 4096;
 
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -52,8 +56,8 @@ impl Server {
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listener = bind(config.fixed.listen).await?;
-        let admin_listener = bind(config.fixed.admin_listen).await?;
+        let listener = bind(config.fixed.listen)?;
+        let admin_listener = bind(config.fixed.admin_listen)?;
         let metrics = Metrics::new();
         let backend = Backend::open(&config.fixed, listener.local_addr().unwrap_or(config.fixed.listen))?;
         let caches = Caches::new(&config);
@@ -132,10 +136,15 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As the library's own listeners do, so that a restart need not wait for the last connections to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error: std::io::Error| StartError(format!("cannot listen on {address}: {error}")))
 }
 
 fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
