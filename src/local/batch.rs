@@ -16,12 +16,13 @@ use crate::wire::keys::{self, KeySource};
 use super::answer::{ObjectWriter, write_array, write_map};
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
 use super::catalog::{Catalog, Table};
-use super::items::{
-    Selection, has_collections, required, wants_collection_metrics, write_collection_metrics,
-};
+use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
+use super::image::NewItem;
+use super::members::required;
 use super::rows::{self, Row};
+use super::selection::Selection;
 use super::store::{Snapshot, StoreError, Writes};
-use super::write::{Action, ItemWrite, Judged, NewItem, OnFailure};
+use super::write::{Action, ItemWrite, Judged, OnFailure};
 use super::{Handled, Local, LocalError};
 
 /// The most keys of a BatchGetItem, all tables together.

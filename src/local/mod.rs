@@ -25,7 +25,13 @@ mod transact;
 
 pub(crate) mod answer;
 pub(crate) mod capacity;
+mod change;
+mod collections;
+mod image;
 pub(crate) mod indexes;
+mod members;
+mod refusal;
+mod selection;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -287,6 +293,19 @@ impl Local {
         let result =
             result.ok_or_else(|| StoreError("an acknowledged commit did not run its job".to_owned()))?;
         Ok(result?)
+    }
+
+    /// Runs judging work inside a job: its refusal is the request's answer, a broken store fails the commit.
+    async fn write_judged<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Writes) -> Result<T, LocalError> + Send + 'static,
+    ) -> Result<T, LocalError> {
+        self.write(move |writes| match work(writes) {
+            Ok(done) => Ok(Ok(done)),
+            Err(LocalError::Api(refusal)) => Ok(Err(refusal)),
+            Err(LocalError::Store(broken)) => Err(broken),
+        })
+        .await
     }
 }
 

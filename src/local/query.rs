@@ -12,7 +12,7 @@ use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, 
 use super::answer::ObjectWriter;
 use super::capacity::CapacityReport;
 use super::catalog::Table;
-use super::items::table_name;
+use super::members::table_name;
 use super::page::{self, Page, PagePlan};
 use super::rows;
 use super::store::{KeyRange, successor};

@@ -5,36 +5,21 @@
 
 use std::sync::Arc;
 
-use crate::model::expr::{Condition, Path, Paths, Step, Update};
-use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Key};
+use crate::model::expr::Condition;
+use crate::model::{ApiError, ErrorCode, Item, Key};
 use crate::wire::Json;
-use crate::wire::attribute::{LEVELS_MAX, check_name};
 use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 
-use super::LocalError;
 use super::capacity::{Consumed, Units};
 use super::catalog::Table;
+use super::change::ItemChange;
 use super::expiry::ExpiryChange;
+use super::image::{Existing, ITEM_BYTES_MAX, NewItem, UPDATE_TOO_LARGE};
 use super::indexes::{self, EntryChange};
-use super::rows::{self, Row};
+use super::refusal::Refusal;
+use super::rows;
 use super::store::{Reads, StoreError, Writes};
 use super::streams::{Actor, Change};
-
-/// The most bytes that an item may have.
-const ITEM_BYTES_MAX: usize = 400 * 1024;
-/// The words for an update that exceeds it.
-const UPDATE_TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
-
-/// Why a write may not be carried out.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The request is invalid, whatever else is in it: it would leave a key attribute empty.
-    Request(ApiError),
-    /// The write does not fit the table or the item that is there, which cancels a transaction.
-    Write(ApiError),
-    /// The store broke.
-    Store(StoreError),
-}
 
 /// A condition on an item that a transaction does not write, as far as the request alone can say it.
 #[derive(Debug)]
@@ -82,24 +67,6 @@ pub(crate) enum Action {
     },
 }
 
-/// How an update came: only an expression computes new values, and the errors differ.
-#[derive(Debug)]
-pub(crate) enum ItemChange {
-    /// `UpdateExpression`.
-    Expression(Update),
-    /// `AttributeUpdates`.
-    Legacy(Update),
-    /// A PartiQL `UPDATE`.
-    Statement(Update),
-}
-
-/// An item that is to be stored, with its stored form.
-#[derive(Debug)]
-pub(crate) struct NewItem {
-    item: Item,
-    row: Vec<u8>,
-}
-
 /// What to tell of an item when its condition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnFailure {
@@ -129,44 +96,6 @@ pub(crate) struct Judged {
     is_change: bool,
 }
 
-/// An item that is there, read as far as it was needed.
-#[derive(Debug)]
-pub(crate) struct Existing {
-    /// Its stored form.
-    pub(crate) row: Row,
-    item: Option<Item>,
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        Self::Write(error)
-    }
-}
-
-impl From<KeyRefusal> for Refusal {
-    fn from(refusal: KeyRefusal) -> Self {
-        match refusal {
-            KeyRefusal::Empty(error) => Self::Request(error),
-            KeyRefusal::Unfit(error) => Self::Write(error),
-        }
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Refusal> for LocalError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Request(error) | Refusal::Write(error) => Self::Api(error),
-            Refusal::Store(error) => Self::Store(error),
-        }
-    }
-}
-
 impl OnFailure {
     /// What `ReturnValuesOnConditionCheckFailure` asks for.
     pub(crate) fn requested(body: &Json<'_>) -> Self {
@@ -174,63 +103,6 @@ impl OnFailure {
             Some("ALL_OLD") => Self::OldItem,
             Some(_) | None => Self::Nothing,
         }
-    }
-}
-
-impl NewItem {
-    /// An item to be put.
-    ///
-    /// # Errors
-    /// The service's own when the item is too large.
-    pub(crate) fn within_limit(item: Item) -> Result<Self, ApiError> {
-        Self::encoded(item, "Item size has exceeded the maximum allowed size")
-    }
-
-    fn encoded(item: Item, refusal: &'static str) -> Result<Self, ApiError> {
-        let row = rows::encode_row(&item);
-        if rows::size_bytes(&row) > ITEM_BYTES_MAX {
-            return Err(ApiError::validation(refusal));
-        }
-        Ok(Self { item, row })
-    }
-
-    /// The item.
-    pub(crate) fn item(&self) -> &Item {
-        &self.item
-    }
-
-    /// The item's JSON.
-    pub(crate) fn json_text(&self) -> &[u8] {
-        rows::json_text(&self.row)
-    }
-
-    /// Its size in bytes, as the service counts it.
-    pub(crate) fn size_bytes(&self) -> usize {
-        rows::size_bytes(&self.row)
-    }
-
-    fn is_stored_as(&self, existing: &Existing) -> bool {
-        self.json_text() == existing.row.json_text()
-    }
-}
-
-impl Existing {
-    fn read(table: &Table, store_key: &[u8], reads: &dyn Reads) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = reads.get(table.items, store_key)? else { return Ok(None) };
-        Ok(Some(Self { row: Row::new(bytes)?, item: None }))
-    }
-
-    /// The item itself, parsed once.
-    pub(crate) fn item(&mut self) -> Result<&Item, StoreError> {
-        if self.item.is_none() {
-            self.item = Some(self.row.item()?);
-        }
-        Ok(self.item.as_ref().expect("it was just parsed"))
-    }
-
-    /// The item itself, to be changed. Who asks for it again has it parsed again.
-    fn take_item(&mut self) -> Result<Item, StoreError> {
-        self.item.take().map_or_else(|| self.row.item(), Ok)
     }
 }
 
@@ -244,7 +116,7 @@ impl Judged {
     pub(crate) fn carry_out_for(&self, actor: Actor, writes: &mut dyn Writes) -> Result<(), StoreError> {
         match (&self.new, &self.old) {
             (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
-            (Some(new), _) => writes.put(self.table.items, &self.store_key, &new.row)?,
+            (Some(new), _) => writes.put(self.table.items, &self.store_key, new.row())?,
             (None, Some(_)) => writes.remove(self.table.items, &self.store_key)?,
             (None, None) => return Ok(()),
         }
@@ -253,7 +125,7 @@ impl Judged {
                 store_key: &self.store_key,
                 keys: &self.table.schema.key.attributes_of(&self.key),
                 old_row: self.old.as_ref().map(|old| old.row.bytes()),
-                new_row: self.new.as_ref().map(|new| new.row.as_slice()),
+                new_row: self.new.as_ref().map(|new| new.row()),
                 actor,
             };
             log.append(&change, writes)?;
@@ -280,7 +152,7 @@ impl Judged {
         match (&*new, &mut *old) {
             (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
             // Of sets the order may differ, which is no change. Most writes show in the length that they are none such.
-            (Some(new), Some(old)) if table.log.is_some() && new.row.len() == old.row.bytes().len() => {
+            (Some(new), Some(old)) if table.log.is_some() && new.row().len() == old.row.bytes().len() => {
                 self.is_change = old.item()? != new.item();
             }
             _ => {}
@@ -477,115 +349,5 @@ impl Action {
                 Ok(Some(NewItem::encoded(item, UPDATE_TOO_LARGE)?))
             }
         }
-    }
-}
-
-impl ItemChange {
-    /// The paths that it writes to.
-    pub(crate) fn targets(&self) -> Paths {
-        self.update().paths().into_iter().cloned().collect()
-    }
-
-    fn update(&self) -> &Update {
-        match self {
-            Self::Expression(update) | Self::Legacy(update) | Self::Statement(update) => update,
-        }
-    }
-
-    fn check_against(&self, table: &Table) -> Result<(), ApiError> {
-        let targets = self.update().paths();
-        let is_target = |name: &str| targets.iter().any(|path| path.root == name);
-        let schema = &table.schema;
-        if let Some(attribute) = schema.key.attributes().find(|attribute| is_target(&attribute.name)) {
-            return Err(ApiError::validation(format!(
-                "One or more parameter values were invalid: \
-                 Cannot update attribute {}. This attribute is part of the key",
-                attribute.name
-            )));
-        }
-        targets.iter().try_for_each(|path| check_names(path))?;
-        for (target, type_name) in self.update().known_types() {
-            keys::check_index_type(schema, target, type_name)?;
-        }
-        keys::check_nested_roots(schema, self.update().nested_roots())
-    }
-
-    fn apply(&self, table: &Table, item: &mut Item) -> Result<(), Refusal> {
-        self.update().apply(item)?;
-        if is_too_deep(item) {
-            return Err(self.too_deep().into());
-        }
-        let source = match self {
-            Self::Expression(_) | Self::Statement(_) => IndexKeySource::Expression,
-            Self::Legacy(_) => IndexKeySource::Request,
-        };
-        let targets = self.update().paths();
-        let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
-        Ok(keys::check_index_keys(&table.schema, item, source, is_touched)?)
-    }
-
-    /// The error of an update that would nest an item too deeply.
-    fn too_deep(&self) -> ApiError {
-        ApiError::validation(match self {
-            Self::Expression(_) | Self::Legacy(_) => {
-                "Nesting Levels have exceeded supported limits: \
-                 Attributes in the item have nested levels beyond supported limit"
-            }
-            Self::Statement(_) => "Nesting Levels have exceeded supported limits",
-        })
-    }
-}
-
-/// Refuses a path that would write an attribute whose name no item may have. Elsewhere the decoder sees to it.
-fn check_names(path: &Path) -> Result<(), ApiError> {
-    let members = path.steps.iter().filter_map(|step| match step {
-        Step::Member(name) => Some(name),
-        Step::Element(_) => None,
-    });
-    std::iter::once(&path.root).chain(members).try_for_each(|name| check_name(name))
-}
-
-/// True for an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
-fn is_too_deep(item: &Item) -> bool {
-    item.values().any(|value| levels(value) > LEVELS_MAX)
-}
-
-/// On how many levels a value stands, its own included.
-fn levels(value: &AttributeValue) -> usize {
-    let below = match value {
-        AttributeValue::M(map) => map.values().map(levels).max(),
-        AttributeValue::L(list) => list.iter().map(levels).max(),
-        _ => None,
-    };
-    1 + below.unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use crate::local::testing::Backend;
-    use crate::model::Operation::UpdateItem;
-
-    /// A leaf within that many maps.
-    fn nested(maps: usize) -> Value {
-        (0..maps).fold(json!({"S": "leaf"}), |inner, _| json!({"M": {"n": inner}}))
-    }
-
-    #[tokio::test]
-    async fn an_update_may_nest_an_item_as_deeply_as_a_put_and_no_deeper() {
-        let backend = Backend::with_tables().await;
-        backend.put("hash", json!({"a": {"S": "k"}, "m": nested(20)})).await;
-        let set = |maps: usize| {
-            json!({
-                "TableName": "hash",
-                "Key": {"a": {"S": "k"}},
-                "UpdateExpression": "SET m.n.n.n = :v",
-                "ExpressionAttributeValues": {":v": nested(maps)},
-            })
-        };
-        assert!(backend.invalid(UpdateItem, set(29)).await.starts_with("Nesting Levels have exceeded"));
-        backend.ok(UpdateItem, set(28)).await;
-        assert_eq!(backend.get("hash", json!({"a": {"S": "k"}})).await["m"], nested(31));
     }
 }

@@ -10,12 +10,13 @@ use crate::wire::Json;
 
 use crate::local::answer::ObjectWriter;
 use crate::local::catalog::Table;
-use crate::local::items::Selection;
+use crate::local::change::ItemChange;
+use crate::local::selection::Selection;
 use crate::local::transact::read::ItemRead;
 use crate::local::transact::tokens::ClientToken;
 use crate::local::transact::write::{ActionKind, TransactionAction};
 use crate::local::transact::{BYTES_MAX, cancelled, too_large};
-use crate::local::write::{Action, ItemChange, ItemCheck, ItemWrite, OnFailure};
+use crate::local::write::{Action, ItemCheck, ItemWrite, OnFailure};
 use crate::local::{Handled, Local, LocalError};
 
 use super::parameters::parameters;

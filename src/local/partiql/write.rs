@@ -10,8 +10,10 @@ use crate::wire::keys::KeySource;
 
 use crate::local::LocalError;
 use crate::local::catalog::Table;
+use crate::local::change::ItemChange;
+use crate::local::image::{Existing, NewItem};
 use crate::local::store::{StoreError, Writes};
-use crate::local::write::{Action, Existing, ItemChange, ItemWrite, Judged, NewItem, OnFailure};
+use crate::local::write::{Action, ItemWrite, Judged, OnFailure};
 
 use super::plan::check_type;
 

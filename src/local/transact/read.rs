@@ -2,8 +2,9 @@
 
 use crate::local::answer::{ObjectWriter, write_array};
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
-use crate::local::items::{Selection, required, table_name};
+use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
+use crate::local::selection::Selection;
 use crate::local::{Handled, Local, LocalError};
 use crate::model::{ApiError, Item};
 use crate::wire::Json;

@@ -7,13 +7,14 @@ use crate::local::answer::{ObjectWriter, write_array, write_map};
 use crate::local::batch::one_of_each_collection;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
 use crate::local::catalog::Catalog;
-use crate::local::items::{
-    expression_condition, expression_update, has_collections, required, table_name, wants_collection_metrics,
-    write_collection_metrics,
-};
+use crate::local::change::{expression_condition, expression_update};
+use crate::local::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
+use crate::local::image::NewItem;
+use crate::local::members::{required, table_name};
+use crate::local::refusal::Refusal;
 use crate::local::rows;
 use crate::local::store::Writes;
-use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, NewItem, OnFailure, Refusal};
+use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure};
 use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, ErrorCode};
