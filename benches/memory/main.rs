@@ -124,6 +124,7 @@ fn run(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, phase: &Phase, max_byte
         negative_ttl: None,
         fill: FillMode::Strong,
         item_bytes_max: phase.kept_bytes_max,
+        stale_if_error: Duration::ZERO,
     };
     let (stored_bytes, stores) = (AtomicU64::new(0), AtomicU64::new(0));
     let over = AtomicBool::new(false);

@@ -71,11 +71,10 @@ impl FillPermit {
             }
             match self.objection(is_current && is_fresh, contradicts_seen, during_write) {
                 Some(refusal) => cache.counters.refused(refusal),
-                None => {
-                    if cache.install(&address, &image, flight.version, &self.policy, self.began) {
-                        raise(&self.table.counters.fills_installed);
-                    }
+                None if cache.install(&address, &image, flight.version, &self.policy, self.began) => {
+                    raise(&self.table.counters.fills_installed);
                 }
+                None => cache.void_contradicted(&address, &image),
             }
             contradicts_seen
         };
@@ -103,20 +102,12 @@ impl FillPermit {
         self.abandon(failure);
     }
 
+    /// Nothing is bumped: a permit that is used up can neither store nor answer, so whatever the fetch may still bring
+    /// reaches nobody, and what is cached of the key stays as good as it was.
     fn abandon(&mut self, failure: Failure) {
         self.is_used = true;
         let stripe = self.cache.words.stripe(self.hash);
-        {
-            let mut shard = self.cache.slots.lock(stripe);
-            if shard.flights().is_current(self.hash, &self.flight) {
-                shard.flights_mut().remove(self.hash, &self.flight);
-                // The answer to a fetch that was given up cannot be stored any more. The bump keeps it so even if the
-                // leader lives on somewhere and another permit of the same word exists.
-                if self.flight.version == self.cache.version(&self.table, stripe) {
-                    self.cache.bump(stripe, BumpReason::Abandoned);
-                }
-            }
-        }
+        self.cache.slots.lock(stripe).flights_mut().remove(self.hash, &self.flight);
         self.flight.land(Outcome::Failed(Arc::new(failure)));
     }
 }

@@ -53,6 +53,8 @@ pub struct ReadPolicy {
     pub fill: FillMode,
     /// Bodies longer than this are served but not kept.
     pub item_bytes_max: usize,
+    /// How long after its time an item may still be served to a reader whom the upstream failed. Zero: not at all.
+    pub stale_if_error: Duration,
 }
 
 /// How fetches that are to be cached are made.
@@ -103,6 +105,8 @@ pub struct ItemCache {
     pub(super) counters: CacheCounters,
     pub(super) reads: CompletedReads,
     tables: RwLock<HashMap<Box<str>, Arc<CachedTable>>>,
+    /// Milliseconds that entries are kept after their time; see [`ItemCache::keep_expired`].
+    expired_kept_ms: AtomicU64,
     /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
     /// first time may be the one.
     last_void: AtomicU64,
@@ -127,6 +131,7 @@ impl ItemCache {
             counters: CacheCounters::default(),
             reads: CompletedReads::default(),
             tables: RwLock::default(),
+            expired_kept_ms: AtomicU64::new(0),
             last_void: AtomicU64::new(0),
             secret,
             origin: Instant::now(),
@@ -164,6 +169,28 @@ impl ItemCache {
             raise(&address.table.counters.negative_hits);
         }
         Some(Hit { image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
+    }
+
+    /// The answer for a key whose time may be over, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
+    /// the policy's `stale_if_error` later. It is no older than any write that was acknowledged and than what any reader
+    /// was answered, because it is void like every other entry when something happens to its key.
+    pub fn lookup_stale(&self, address: &Address<'_>, policy: &ReadPolicy, now: Instant) -> Option<Hit> {
+        let (entry, facts) = self.usable_entry(address)?;
+        let now_ms = self.milliseconds(now);
+        let is_kept = now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let age = Duration::from_millis(now_ms.saturating_sub(facts.read_ms));
+        is_kept.then(|| Hit { image: entry.into_image(), age })
+    }
+
+    /// Keeps entries so long after their time, for those who ask for stale ones: the longest `stale_if_error` of all
+    /// policies.
+    pub fn keep_expired(&self, longest: Duration) {
+        self.expired_kept_ms.store(whole_ms(longest), Ordering::Relaxed);
+    }
+
+    /// The moment, in milliseconds since the cache was made, until when what expired is of no use to anybody any more.
+    pub(super) fn useless_ms(&self, now: Instant) -> u64 {
+        self.milliseconds(now).saturating_sub(self.expired_kept_ms.load(Ordering::Relaxed))
     }
 
     /// A reader's turn: an answer, a place among those who wait for one, or the order to fetch.
@@ -250,10 +277,10 @@ impl ItemCache {
                 self.release_if_over(&mut shard, stripe, now);
             }
         }
-        let now_ms = self.milliseconds(now);
+        let useless_ms = self.useless_ms(now);
         let reclaimed = self.store.reclaim(&|hash, entry| {
             let facts = entry.facts();
-            facts.expires_ms <= now_ms || facts.version.stripe != self.words.load(self.words.stripe(hash))
+            facts.expires_ms <= useless_ms || facts.version.stripe != self.words.load(self.words.stripe(hash))
         });
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
     }
@@ -403,6 +430,15 @@ impl ItemCache {
         is_stored
     }
 
+    /// What was read could not be stored, so an entry from before is still there. It is past its time, but somebody whom
+    /// the upstream fails may yet ask for it, and would go back behind this reader.
+    pub(super) fn void_contradicted(&self, address: &Address<'_>, image: &Image) {
+        let is_contradicted = self.usable_entry(address).is_some_and(|(entry, _)| !entry.holds(image));
+        if is_contradicted && self.obeys(Rule::UnstoredVoidsStale) {
+            self.bump(self.stripe(address), BumpReason::Observed);
+        }
+    }
+
     pub(super) fn bump(&self, stripe: Stripe, reason: BumpReason) {
         self.words.bump(stripe);
         self.counters.bumped(reason);
@@ -478,6 +514,8 @@ pub(super) enum Rule {
     WriteInstallsByCompareAndSwap,
     /// A read that completes while a write is in flight keeps the write from storing its image.
     ReadsKillWriteInstalls,
+    /// What was read and cannot be stored voids an expired entry that it contradicts.
+    UnstoredVoidsStale,
 }
 
 impl ItemCache {
@@ -498,9 +536,14 @@ pub(super) fn expiry_ms(read_ms: u64, ttl: Option<Duration>) -> u64 {
     ttl.map_or(NEVER_MS, |ttl| (read_ms + jittered_ms(ttl)).min(NEVER_MS))
 }
 
+/// Whole milliseconds, 8,900 years at most.
+pub(super) fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER_MS).min(NEVER_MS)
+}
+
 /// Up to a tenth less, never more: the promise names the TTL as the latest moment.
 fn jittered_ms(ttl: Duration) -> u64 {
-    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(NEVER_MS).min(NEVER_MS);
+    let ttl_ms = whole_ms(ttl);
     ttl_ms - fastrand::u64(0..=ttl_ms / 10)
 }
 

@@ -96,6 +96,8 @@ struct Setup {
     /// Changes made past this node.
     foreign_writes: u32,
     ttl: Option<Duration>,
+    /// Readers whom the upstream fails are answered out of what has expired, and some items are too long to be kept.
+    serves_stale: bool,
     /// The store brings old entries back. Then no read is promised to be as new as another read.
     store_resurrects: bool,
     broken: Option<Rule>,
@@ -110,6 +112,7 @@ const LOCAL: Setup = Setup {
     fill: FillMode::Adaptive,
     foreign_writes: 0,
     ttl: None,
+    serves_stale: false,
     store_resurrects: false,
     broken: None,
     has_pages: false,
@@ -122,6 +125,7 @@ const PAGED_FOREIGN: Setup = Setup { has_pages: true, page_fill: FillMode::Stron
 const FOREIGN_STRONG: Setup =
     Setup { fill: FillMode::Strong, foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
 const FOREIGN_ADAPTIVE: Setup = Setup { fill: FillMode::Adaptive, ..FOREIGN_STRONG };
+const STALE: Setup = Setup { serves_stale: true, ..FOREIGN_STRONG };
 const BAD_STORE: Setup = Setup { store_resurrects: true, ..LOCAL };
 
 impl Setup {
@@ -132,6 +136,10 @@ impl Setup {
 }
 
 const HIT: &str = "hit";
+const STALE_HIT: &str = "hit past its time";
+
+/// How long what has expired may be served.
+const STALE_MAX: Duration = Duration::from_secs(60);
 const KEYS: usize = 2;
 const CLIENTS: usize = 3;
 const OPERATIONS: u32 = 5;
@@ -285,6 +293,7 @@ impl World {
         let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
         let mut cache = ItemCache::with_store(limits, Box::new(store), super::table::Secret(seed, seed));
         cache.rules = Rules { broken: setup.broken };
+        cache.keep_expired(STALE_MAX);
         let cache = Arc::new(cache);
         let start = Change { value: Some(0), at: Instant::now() - Duration::from_secs(3600) };
         Self {
@@ -296,7 +305,8 @@ impl World {
                 ttl: setup.ttl,
                 negative_ttl: setup.ttl,
                 fill: setup.fill,
-                item_bytes_max: 1000,
+                item_bytes_max: if setup.serves_stale { image_of(Some(9)).body().len() } else { 1000 },
+                stale_if_error: if setup.serves_stale { STALE_MAX } else { Duration::ZERO },
             },
             history: vec![vec![start]; KEYS],
             floors: [0; KEYS],
@@ -310,7 +320,8 @@ impl World {
             writes: Vec::new(),
             zombies: Vec::new(),
             voids_due: Vec::new(),
-            next_value: 1,
+            // From 10 on they are too long, if any are.
+            next_value: if setup.serves_stale { 6 } else { 1 },
             trace: String::new(),
             violation: None,
             random,
@@ -371,7 +382,11 @@ impl World {
         if self.foreign_left > 0 {
             steps.push(Step::ForeignWrite);
         }
-        steps.extend([Step::Evict(self.random.usize(0..KEYS)), Step::Advance, Step::Sweep]);
+        // What is to be served long after it was stored must have a chance to be still there.
+        if !self.setup.serves_stale || self.random.u32(0..8) == 0 {
+            steps.push(Step::Evict(self.random.usize(0..KEYS)));
+        }
+        steps.extend([Step::Advance, Step::Sweep]);
         steps
     }
 
@@ -464,7 +479,7 @@ impl World {
             return self.query(client);
         }
         let reading = Reading { key, began, floor: self.floors[key], turns: 0 };
-        match self.random.u32(0..10) {
+        match self.random.u32(0..if self.setup.serves_stale { 8 } else { 10 }) {
             0..5 => self.read(client, reading, ReadKind::Cached),
             5..7 => self.read(client, reading, ReadKind::Strong),
             7..9 => self.write(client, vec![key]),
@@ -504,7 +519,7 @@ impl World {
         match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
             Poll::Ready(JoinOutcome::Landed(image)) => self.returned(client, reading, &image, "joined"),
-            Poll::Ready(JoinOutcome::Failed(_)) => self.clients[client] = Client::Idle,
+            Poll::Ready(JoinOutcome::Failed(_)) => self.failed(client, reading),
             Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading, ReadKind::Cached),
         }
     }
@@ -538,6 +553,7 @@ impl World {
             gsi_quarantine: Duration::ZERO,
             page_bytes_max: 1000,
             scan_admission: ScanAdmission::First,
+            stale_if_error: Duration::ZERO,
             fill_items: true,
         };
         let is_scan = self.random.bool();
@@ -587,7 +603,17 @@ impl World {
         } else {
             permit.fail(super::flights::abandoned());
         }
+        self.failed(client, reading);
+    }
+
+    /// The upstream has failed a reader.
+    fn failed(&mut self, client: usize, reading: Reading) {
         self.clients[client] = Client::Idle;
+        let bytes = key_bytes(reading.key);
+        let stale = self.cache.lookup_stale(&self.table.address(&bytes), &self.policy, Instant::now());
+        if let Some(hit) = stale.filter(|_| self.setup.serves_stale) {
+            self.returned(client, reading, &hit.image, STALE_HIT);
+        }
     }
 
     fn strong_done(&mut self, index: usize) {
@@ -714,9 +740,13 @@ impl World {
             self.floors[key] = self.floors[key].max(version);
         }
         let last = history.iter().rposition(|change| image_of(change.value) == *image).unwrap_or(0);
-        if let (Some(successor), Some(ttl)) = (history.get(last + 1), self.setup.ttl)
-            && how == HIT
-            && successor.at + ttl + LAG < began
+        let longest = match how {
+            HIT => self.setup.ttl,
+            STALE_HIT => self.setup.ttl.map(|ttl| ttl + STALE_MAX),
+            _ => None,
+        };
+        if let (Some(successor), Some(longest)) = (history.get(last + 1), longest)
+            && successor.at + longest + LAG < began
         {
             self.violation = Some(format!("client {client} {how} key {key} past its TTL"));
         }
@@ -826,6 +856,11 @@ fn no_schedule_that_stores_items_out_of_pages_shows_an_old_item() {
 }
 
 #[test]
+fn no_schedule_takes_a_key_back_in_time_when_what_has_expired_is_served_while_the_upstream_fails() {
+    assert_sound(STALE, 10_000);
+}
+
+#[test]
 fn no_schedule_hides_an_acknowledged_write_even_if_the_store_brings_old_entries_back() {
     assert_sound(BAD_STORE, 3_000);
 }
@@ -838,7 +873,7 @@ fn without_any_one_of_their_rules_items_of_pages_are_old() {
     for (rule, setup) in [
         (PageRule::ItemsHeedWords, PAGED),
         (PageRule::ItemsHeedWriters, PAGED),
-        (PageRule::ItemsHeedLateWrites, Setup { first_seed: 11_200, ..PAGED }),
+        (PageRule::ItemsHeedLateWrites, Setup { first_seed: 41_500, ..PAGED }),
         (PageRule::ItemsHeedTouches, PAGED_EVENTUAL),
         (PageRule::ItemsHeedReads, PAGED_FOREIGN),
         (PageRule::ItemsHeedFlights, Setup { first_seed: 4_200, ..PAGED_FOREIGN }),
@@ -873,8 +908,12 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (Rule::WriteInstallsByCompareAndSwap, LOCAL),
         (Rule::ReadsKillWriteInstalls, FOREIGN_STRONG),
         (Rule::ExpireEntries, FOREIGN_STRONG),
+        (Rule::UnstoredVoidsStale, STALE),
     ] {
         let outcome = explore(Setup { broken: Some(rule), ..setup }, 20_000);
-        assert!(outcome.is_err(), "nothing goes wrong without {rule:?}");
+        match outcome {
+            Err((seed, _)) => eprintln!("{rule:?}: schedule {seed}"),
+            Ok(_) => panic!("nothing goes wrong without {rule:?}"),
+        }
     }
 }

@@ -17,8 +17,6 @@ pub enum BumpReason {
     HoldEnd,
     /// A fill brought another image than a strong read had seen meanwhile.
     Conflict,
-    /// A fill was given up.
-    Abandoned,
     /// A strong read, or a fill that had been superseded, contradicted the cache.
     Observed,
     /// A read completed while a write was in flight, so the write's image may be older than what the reader saw.
@@ -46,13 +44,12 @@ pub enum Refusal {
 
 impl BumpReason {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Write,
         Self::Refused,
         Self::Unknown,
         Self::HoldEnd,
         Self::Conflict,
-        Self::Abandoned,
         Self::Observed,
         Self::ReadDuringWrite,
         Self::Void,
@@ -66,7 +63,6 @@ impl BumpReason {
             Self::Unknown => "unknown",
             Self::HoldEnd => "hold_end",
             Self::Conflict => "conflict",
-            Self::Abandoned => "abandoned",
             Self::Observed => "observed",
             Self::ReadDuringWrite => "read_during_write",
             Self::Void => "void",

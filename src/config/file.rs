@@ -70,6 +70,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "scan_pages",
             "images",
             "fill_items_from_pages",
+            "stale_if_error",
         ],
     ),
     (
@@ -84,6 +85,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "scan_pages",
             "images",
             "fill_items_from_pages",
+            "stale_if_error",
             "indexes",
         ],
     ),
@@ -340,6 +342,7 @@ impl Reader<'_> {
             "images" => {
                 policy.images = self.choice(key, value, &[("ask", Images::Ask), ("never", Images::Never)])?
             }
+            "stale_if_error" => policy.stale_if_error = self.duration(key, value)?,
             "fill_items_from_pages" => policy.fill_items_from_pages = self.boolean(key, value)?,
             _ => {
                 let choices =

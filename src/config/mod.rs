@@ -173,6 +173,8 @@ pub struct CachePolicy {
     pub images: Images,
     /// Whether the items of a page that shows them whole may answer reads by key.
     pub fill_items_from_pages: bool,
+    /// How long after its time what is cached may still be served when the upstream fails; zero not at all.
+    pub stale_if_error: Duration,
     /// The sections `[tables.NAME.indexes.INDEX]`, each filled up from the table's.
     pub indexes: BTreeMap<String, IndexPolicy>,
 }
@@ -285,6 +287,7 @@ impl Default for CachePolicy {
             scan_pages: ScanPages::Second,
             images: Images::Ask,
             fill_items_from_pages: false,
+            stale_if_error: Duration::ZERO,
             indexes: BTreeMap::new(),
         }
     }
@@ -497,7 +500,8 @@ impl std::fmt::Display for CachePolicy {
         };
         writeln!(formatter, "item_bytes_max = \"{}\"\nscan_pages = \"{scan_pages}\"", self.item_bytes_max)?;
         let fill_items = self.fill_items_from_pages;
-        writeln!(formatter, "images = \"{images}\"\nfill_items_from_pages = {fill_items}")
+        writeln!(formatter, "images = \"{images}\"\nfill_items_from_pages = {fill_items}")?;
+        writeln!(formatter, "stale_if_error = \"{}\"", TimeToLive::For(self.stale_if_error))
     }
 }
 

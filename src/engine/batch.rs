@@ -20,7 +20,7 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 use super::read::{Wanted, failure_of, image_of};
 use super::tables::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
@@ -63,7 +63,28 @@ struct Fetch {
     keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
 }
 
+/// Where how many keys came from.
+#[derive(Default)]
+struct Counts {
+    hit: u32,
+    miss: u32,
+    stale: u32,
+}
+
+impl Counts {
+    /// A key that had been counted as one to fetch is served past its time.
+    fn note_stale(&mut self) {
+        self.miss = self.miss.saturating_sub(1);
+        self.stale += 1;
+    }
+
+    fn source(&self) -> Source {
+        Source::Batch { hit: self.hit, miss: self.miss, stale: self.stale }
+    }
+}
+
 /// What the upstream call gave: images by table (as spelled) and canonical key, and each table's consumed capacity.
+#[derive(Default)]
 struct Fetched {
     images: BTreeMap<String, BTreeMap<Vec<u8>, Image>>,
     consumed: Vec<Vec<u8>>,
@@ -80,9 +101,9 @@ impl Engine {
             Ok(understood) => understood,
             Err(reason) => return self.bypass(&request, reason).await,
         };
-        let (fetches, hit, miss) = self.begin(&mut parts);
+        let (fetches, mut counts) = self.begin(&mut parts);
         let fetched = if fetches.is_empty() {
-            Ok(Fetched { images: BTreeMap::new(), consumed: Vec::new(), consumed_tables: Vec::new() })
+            Ok(Fetched::default())
         } else {
             let fetch = Arc::clone(self).fetch_batch(fetches, kind);
             // A task of its own: readers that joined its fills must not lose their answers with this client.
@@ -90,12 +111,15 @@ impl Engine {
         };
         let fetched = match fetched {
             Ok(fetched) => fetched,
-            Err(answer) => return Served::plain(answer, Source::Batch { hit, miss }),
+            Err(answer) if is_failure(answer.status) && self.settle_stale(&mut parts, &mut counts) => {
+                Fetched::default()
+            }
+            Err(answer) => return Served::plain(answer, counts.source()),
         };
-        self.settle_keys(&mut parts, &fetched).await;
+        self.settle_keys(&mut parts, &fetched, &mut counts).await;
         let source = match parts.iter().all(|part| part.strong) {
             true => Source::Bypass(BypassReason::Consistent),
-            false => Source::Batch { hit, miss },
+            false => counts.source(),
         };
         let table = match &*parts {
             [part] => Some(Arc::clone(&part.table.name)),
@@ -133,9 +157,9 @@ impl Engine {
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.
-    fn begin(self: &Arc<Self>, parts: &mut [Part]) -> (Vec<Fetch>, u32, u32) {
+    fn begin(self: &Arc<Self>, parts: &mut [Part]) -> (Vec<Fetch>, Counts) {
         let now = Instant::now();
-        let (mut fetches, mut hit, mut miss) = (Vec::new(), 0, 0);
+        let (mut fetches, mut counts) = (Vec::new(), Counts::default());
         for part in parts {
             let mut fetch = Fetch {
                 table: Arc::clone(&part.table),
@@ -150,12 +174,12 @@ impl Engine {
                         match self.cache.read(&cached.address(&wanted.key), policy, now) {
                             Turn::Hit(found) => {
                                 wanted.state = State::Found(found.image);
-                                hit += 1;
+                                counts.hit += 1;
                                 continue;
                             }
                             Turn::Join(joiner) => {
                                 wanted.state = State::Joined(joiner);
-                                miss += 1;
+                                counts.miss += 1;
                                 continue;
                             }
                             Turn::Lead(permit) => Some(permit),
@@ -163,7 +187,7 @@ impl Engine {
                     }
                     _ => None,
                 };
-                miss += 1;
+                counts.miss += 1;
                 fetch.strong |=
                     permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
                 fetch.keys.push((wanted.key.clone(), wanted.json.clone(), permit));
@@ -172,7 +196,7 @@ impl Engine {
                 fetches.push(fetch);
             }
         }
-        (fetches, hit, miss)
+        (fetches, counts)
     }
 
     /// Makes the one upstream call and hands the cache what came. Permits that get no answer are dropped, which abandons
@@ -193,8 +217,7 @@ impl Engine {
         }
         let unreadable = || failed("The upstream's answer to a BatchGetItem cannot be read.");
         let body = Json::parse(&answer.body).map_err(|_| unreadable())?;
-        let mut fetched =
-            Fetched { images: BTreeMap::new(), consumed: Vec::new(), consumed_tables: Vec::new() };
+        let mut fetched = Fetched::default();
         for fetch in fetches {
             let images = read_images(&body, &fetch).ok_or_else(unreadable)?;
             let now = Instant::now();
@@ -219,8 +242,27 @@ impl Engine {
         Ok(fetched)
     }
 
+    /// The upstream call has failed: brings every key that it was for to an image past its time. False if one has none.
+    fn settle_stale(&self, parts: &mut [Part], counts: &mut Counts) -> bool {
+        for part in parts {
+            for wanted in part.keys.iter_mut().filter(|wanted| matches!(wanted.state, State::Open)) {
+                match self.stale_key(&part.table, part.strong, &wanted.key) {
+                    Some(image) => wanted.state = State::Found(image),
+                    None => return false,
+                }
+                counts.note_stale();
+            }
+        }
+        true
+    }
+
+    fn stale_key(&self, table: &KnownTable, strong: bool, key: &[u8]) -> Option<Image> {
+        let policy = table.policy.as_ref().filter(|_| !strong)?;
+        Some(self.stale(table, key, policy)?.image)
+    }
+
     /// Brings every key to its image, or leaves it open.
-    async fn settle_keys(self: &Arc<Self>, parts: &mut [Part], fetched: &Fetched) {
+    async fn settle_keys(self: &Arc<Self>, parts: &mut [Part], fetched: &Fetched, counts: &mut Counts) {
         for part in parts {
             for wanted in &mut part.keys {
                 wanted.state = match std::mem::replace(&mut wanted.state, State::Open) {
@@ -233,8 +275,18 @@ impl Engine {
                     }
                     State::Joined(joiner) => match joiner.wait().await {
                         JoinOutcome::Landed(image) => State::Found(image),
-                        JoinOutcome::Failed(_) => State::Open,
-                        JoinOutcome::LookAgain => self.look_again(&part.table, &part.spelling, wanted).await,
+                        JoinOutcome::Failed(failure) => {
+                            let stale = is_failure(failure.status)
+                                .then(|| self.stale_key(&part.table, part.strong, &wanted.key))
+                                .flatten();
+                            stale.map_or(State::Open, |image| {
+                                counts.note_stale();
+                                State::Found(image)
+                            })
+                        }
+                        JoinOutcome::LookAgain => {
+                            self.look_again(&part.table, &part.spelling, wanted, counts).await
+                        }
                     },
                 };
             }
@@ -246,6 +298,7 @@ impl Engine {
         table: &Arc<KnownTable>,
         spelling: &str,
         wanted: &WantedKey,
+        counts: &mut Counts,
     ) -> State {
         let Some(policy) = &table.policy else { return State::Open };
         let single = Wanted {
@@ -256,7 +309,12 @@ impl Engine {
             consumed: ReturnConsumedCapacity::None,
         };
         match self.find(&single, policy).await {
-            Ok(found) => State::Found(found.image),
+            Ok(found) => {
+                if found.source == Source::Stale {
+                    counts.note_stale();
+                }
+                State::Found(found.image)
+            }
             Err(_) => State::Open,
         }
     }

@@ -48,12 +48,14 @@ pub enum Source {
     Write,
     /// From the cache past its TTL, because the upstream failed.
     Stale,
-    /// A BatchGetItem: how many keys came from memory and how many from the upstream.
+    /// A BatchGetItem: where how many keys came from.
     Batch {
         /// Keys served from memory.
         hit: u32,
         /// Keys fetched.
         miss: u32,
+        /// Keys served from memory past their time, because the upstream failed.
+        stale: u32,
     },
 }
 
@@ -311,6 +313,12 @@ fn error_type(answer: &Answer) -> Option<String> {
     let body = Json::parse(&answer.body).ok()?;
     let name = body.get("__type")?.text()?;
     Some(name.rsplit('#').next().unwrap_or(name).to_owned())
+}
+
+/// True for an answer that says nothing but that the upstream, or the way to it, is out of order. A refusal, throttling among
+/// them, is an answer.
+fn is_failure(status: u16) -> bool {
+    status >= 500
 }
 
 /// What a client hears when the upstream gave no answer.

@@ -21,7 +21,7 @@ use super::read::{answer_of, failure_of, image_of};
 use super::recent::Understood;
 use super::tables::{KnownIndex, KnownTable};
 use super::view::write_nothing_consumed_of;
-use super::{BypassReason, Engine, Served, Source, failed};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// How often a read looks, joins or fills before it goes through by itself.
 const TURNS_MAX: usize = 3;
@@ -132,8 +132,25 @@ impl Engine {
     }
 
     /// Finds one page: in the cache, in a fill under way, or by leading a fill. After a few turns against writers it reads
-    /// through.
+    /// through. Where the table allows it, what has expired answers for an upstream that fails.
     async fn find_page(
+        self: &Arc<Self>,
+        request: &Request,
+        body: &Json<'_>,
+        table: &Arc<KnownTable>,
+        asked: &AskedPage,
+    ) -> Result<FoundPage, (Answer, Source)> {
+        let failure = match self.find_fresh_page(request, body, table, asked).await {
+            Err((answer, source)) if is_failure(answer.status) => (answer, source),
+            outcome => return outcome,
+        };
+        let address = table.cached.address(&asked.fingerprint);
+        let hit = self.pages.lookup_stale(&address, &asked.policy, Instant::now()).ok_or(failure)?;
+        let age_seconds = Some(hit.age.as_secs());
+        Ok(FoundPage { page: hit.page, source: Source::Stale, age_seconds, consumed: None })
+    }
+
+    async fn find_fresh_page(
         self: &Arc<Self>,
         request: &Request,
         body: &Json<'_>,

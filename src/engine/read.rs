@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, Failure, FillPermit, Image, JoinOutcome, ReadPolicy, Turn};
+use crate::cache::{Consistency, Failure, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
 use crate::model::Operation;
 use crate::upstream::{Answer, Request};
 use crate::wire::Json;
@@ -15,7 +15,7 @@ use crate::wire::request::{GetItem, ReturnConsumedCapacity, key_bytes};
 
 use super::tables::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed, unreachable_upstream};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure, unreachable_upstream};
 
 /// How often a read looks, joins or fills before it goes through by itself.
 const TURNS_MAX: usize = 3;
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Finds one item: in the cache, in a fill under way, or by leading a fill. After a few turns against writers it reads
-    /// through.
+    /// through. Where the table allows it, what has expired answers for an upstream that fails.
     ///
     /// # Errors
     /// The upstream's answer, when it is not a success.
@@ -117,6 +117,21 @@ impl Engine {
         wanted: &Wanted,
         policy: &ReadPolicy,
     ) -> Result<Found, Answer> {
+        let failure = match self.find_fresh(wanted, policy).await {
+            Err(answer) if is_failure(answer.status) => answer,
+            outcome => return outcome,
+        };
+        let hit = self.stale(&wanted.table, &wanted.key, policy).ok_or(failure)?;
+        let age_seconds = Some(hit.age.as_secs());
+        Ok(Found { image: hit.image, source: Source::Stale, age_seconds, consumed: None })
+    }
+
+    /// What the cache has of an item, be it past its time.
+    pub(super) fn stale(&self, table: &KnownTable, key: &[u8], policy: &ReadPolicy) -> Option<Hit> {
+        self.cache.lookup_stale(&table.cached.address(key), policy, Instant::now())
+    }
+
+    async fn find_fresh(self: &Arc<Self>, wanted: &Wanted, policy: &ReadPolicy) -> Result<Found, Answer> {
         for _ in 0..TURNS_MAX {
             let cached = &wanted.table.cached;
             match self.cache.read(&cached.address(&wanted.key), policy, Instant::now()) {

@@ -25,6 +25,7 @@ const NOT_KEPT: ReadPolicy = ReadPolicy {
     negative_ttl: Some(Duration::ZERO),
     fill: FillMode::Adaptive,
     item_bytes_max: 0,
+    stale_if_error: Duration::ZERO,
 };
 
 /// A write that is ready to be sent.

@@ -287,9 +287,12 @@ fn source_header(source: Source) -> HeaderValue {
         Source::Bypass(_) => "bypass",
         Source::Write => "write",
         Source::Stale => "stale",
-        Source::Batch { hit, miss } => {
-            return HeaderValue::try_from(format!("hit={hit},miss={miss}"))
-                .expect("letters and digits make a header's value");
+        Source::Batch { hit, miss, stale } => {
+            let text = match stale {
+                0 => format!("hit={hit},miss={miss}"),
+                _ => format!("hit={hit},miss={miss},stale={stale}"),
+            };
+            return HeaderValue::try_from(text).expect("letters and digits make a header's value");
         }
     })
 }

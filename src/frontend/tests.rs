@@ -39,7 +39,7 @@ impl Service for Fake {
             table: Some("t".into()),
         };
         if &served.answer.body[..] == b"batch" {
-            served.source = Source::Batch { hit: 7, miss: 3 };
+            served.source = Source::Batch { hit: 7, miss: 3, stale: 0 };
             served.answer.headers.push(("x-amzn-requestid".into(), "UPSTREAM".into()));
         }
         served

@@ -32,6 +32,7 @@ impl Caches {
     pub(super) fn new(config: &Config) -> Self {
         let (items, pages) = budgets(&config.live);
         let items = ItemCache::new(items);
+        items.keep_expired(longest_stale(&config.live));
         let pages = PageCache::new(pages, Arc::clone(&items));
         Self { items, pages }
     }
@@ -39,6 +40,7 @@ impl Caches {
     /// Makes the budgets what they are in another config, where that says anything else: by evicting items, and by
     /// forgetting all pages.
     pub(super) fn fit(&self, before: &Live, after: &Live) {
+        self.items.keep_expired(longest_stale(after));
         let (old, new) = (budgets(before), budgets(after));
         if old.0.max_bytes != new.0.max_bytes {
             self.items.set_max_bytes(new.0.max_bytes);
@@ -73,6 +75,12 @@ fn budgets(live: &Live) -> (CacheLimits, PageLimits) {
     (CacheLimits::for_budget(max_bytes - page_bytes), pages)
 }
 
+/// How long after its time anything may be served at all.
+fn longest_stale(live: &Live) -> Duration {
+    let policies = std::iter::once(&live.cache).chain(live.tables.values());
+    policies.map(|policy| policy.stale_if_error).max().unwrap_or_default()
+}
+
 /// How a table is cached.
 pub(super) fn policy(live: &Live, table: &str) -> TablePolicy {
     let policy = live.policy(table);
@@ -94,6 +102,7 @@ fn read_policy(policy: &CachePolicy) -> Option<ReadPolicy> {
         negative_ttl: duration(policy.negative_ttl),
         fill: fill(policy.fill),
         item_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+        stale_if_error: policy.stale_if_error,
     })
 }
 
@@ -109,7 +118,7 @@ fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
             ScanPages::First => ScanAdmission::First,
             ScanPages::Never => ScanAdmission::Never,
         },
-        // The engine hands over pages without their items.
+        stale_if_error: policy.stale_if_error,
         fill_items: policy.fill_items_from_pages,
     })
 }

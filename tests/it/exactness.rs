@@ -97,6 +97,7 @@ impl World {
                 negative_ttl: None,
                 fill: FillMode::Adaptive,
                 item_bytes_max: 100_000,
+                stale_if_error: Duration::ZERO,
             }),
             pages: Some(PagePolicy {
                 ttl: None,
@@ -104,6 +105,7 @@ impl World {
                 gsi_quarantine: quarantine,
                 page_bytes_max: 100_000,
                 scan_admission: ScanAdmission::First,
+                stale_if_error: Duration::ZERO,
                 fill_items: items_on,
             }),
             indexes: Default::default(),

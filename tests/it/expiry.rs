@@ -29,6 +29,7 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
         negative_ttl: Some(Duration::from_secs(60)),
         fill: FillMode::Adaptive,
         item_bytes_max: 100_000,
+        stale_if_error: Duration::ZERO,
     };
     let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
     let engine = Engine::new(

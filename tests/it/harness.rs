@@ -16,6 +16,7 @@ use crate::scripted::{Calls, Scripted};
 /// A node and its upstream.
 pub(crate) struct Node {
     engine: Arc<Engine>,
+    items: Arc<ItemCache>,
     pages: Arc<PageCache>,
     pub(crate) script: Arc<Scripted>,
     pub(crate) upstream: Calls,
@@ -41,6 +42,7 @@ pub(crate) fn policy() -> TablePolicy {
         negative_ttl: Some(Duration::from_secs(60)),
         fill: FillMode::Adaptive,
         item_bytes_max: 100_000,
+        stale_if_error: Duration::ZERO,
     };
     let pages = PagePolicy {
         ttl,
@@ -48,6 +50,7 @@ pub(crate) fn policy() -> TablePolicy {
         gsi_quarantine: Duration::from_secs(5),
         page_bytes_max: 100_000,
         scan_admission: ScanAdmission::Second,
+        stale_if_error: Duration::ZERO,
         fill_items: false,
     };
     TablePolicy { pages: Some(pages), ..TablePolicy::items_only(items) }
@@ -61,13 +64,14 @@ impl Node {
     /// A node that caches every table so.
     pub(crate) async fn start_with(policy: fn() -> TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
-        let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let items = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        items.keep_expired(policy().items.map_or(Duration::ZERO, |items| items.stale_if_error));
         let limits =
             PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };
-        let pages = PageCache::new(limits, Arc::clone(&cache));
-        let engine =
-            Engine::new(Arc::clone(&script) as _, cache, Arc::clone(&pages), Box::new(move |_| policy()));
-        Self { engine, pages, script, upstream }
+        let pages = PageCache::new(limits, Arc::clone(&items));
+        let caches = (Arc::clone(&items), Arc::clone(&pages));
+        let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, Box::new(move |_| policy()));
+        Self { engine, items, pages, script, upstream }
     }
 
     /// Sends a request and lets it run until it waits for the upstream or has its reply.
@@ -109,7 +113,9 @@ impl Node {
     /// Moves the clock.
     pub(crate) async fn wait(&self, time: Duration) {
         tokio::time::advance(time).await;
-        self.pages.sweep(tokio::time::Instant::now());
+        let now = tokio::time::Instant::now();
+        self.items.sweep(now);
+        self.pages.sweep(now);
         self.settle().await;
     }
 }
@@ -145,7 +151,8 @@ impl From<Served> for Reply {
             Source::Bypass(_) => "bypass".to_owned(),
             Source::Write => "write".to_owned(),
             Source::Stale => "stale".to_owned(),
-            Source::Batch { hit, miss } => format!("hit={hit},miss={miss}"),
+            Source::Batch { hit, miss, stale: 0 } => format!("hit={hit},miss={miss}"),
+            Source::Batch { hit, miss, stale } => format!("hit={hit},miss={miss},stale={stale}"),
         };
         Self {
             status: served.answer.status,

@@ -65,6 +65,7 @@ impl World {
             negative_ttl: Some(Duration::from_secs(60)),
             fill: FillMode::Adaptive,
             item_bytes_max: 100_000,
+            stale_if_error: Duration::ZERO,
         };
         let pages = PageCache::new(PageLimits::for_budget(4 << 20), Arc::clone(&cache));
         let of_pages = PagePolicy {
@@ -74,6 +75,7 @@ impl World {
             gsi_quarantine: Duration::ZERO,
             page_bytes_max: 100_000,
             scan_admission: ScanAdmission::First,
+            stale_if_error: Duration::ZERO,
             fill_items: true,
         };
         let policy = move || TablePolicy { pages: Some(of_pages), ..TablePolicy::items_only(policy) };

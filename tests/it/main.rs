@@ -5,6 +5,7 @@
 
 mod harness;
 mod scripted;
+mod stale;
 
 mod batches;
 mod coherence;

@@ -144,6 +144,7 @@ fn node(url: &str) -> Arc<Engine> {
         negative_ttl: Some(Duration::from_secs(60)),
         fill: FillMode::Adaptive,
         item_bytes_max: 100_000,
+        stale_if_error: Duration::ZERO,
     };
     let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
     Engine::new(Arc::new(remote.unwrap()), cache, pages, Box::new(move |_| TablePolicy::items_only(policy)))

@@ -29,6 +29,7 @@ impl Node {
             negative_ttl: Some(Duration::from_secs(60)),
             fill: FillMode::Adaptive,
             item_bytes_max: 100_000,
+            stale_if_error: Duration::ZERO,
         };
         let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
         let node = Self {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::flights::{Flights, Joiner};
-use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms};
+use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;
@@ -57,6 +57,8 @@ pub struct PagePolicy {
     pub page_bytes_max: usize,
     /// Which pages of scans are kept.
     pub scan_admission: ScanAdmission,
+    /// How long after its time a page may still be served to a reader whom the upstream failed. Zero: not at all.
+    pub stale_if_error: Duration,
     /// Items of pages are stored by their keys too, where that is right; see [`PagePermit::complete_with_items`].
     pub fill_items: bool,
 }
@@ -177,6 +179,16 @@ impl PageCache {
         Some(PageHit { page: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
     }
 
+    /// The page of a fingerprint whose time may be over, for a reader whom the upstream failed: as [`PageCache::lookup`],
+    /// but by the policy's `stale_if_error` later. Writes void it like every other page.
+    pub fn lookup_stale(&self, address: &Address<'_>, policy: &PagePolicy, now: Instant) -> Option<PageHit> {
+        let entry = self.usable_entry(address)?;
+        let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
+        let is_kept = now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let age = Duration::from_millis(now_ms.saturating_sub(facts.sent_ms));
+        is_kept.then(|| PageHit { page: entry.page(), age })
+    }
+
     /// The page that memory has, be it past its time, for who only wants to compare: it does not count as a hit.
     pub fn peek(&self, address: &Address<'_>) -> Option<Page> {
         self.usable_entry(address).map(|entry| entry.page())
@@ -252,10 +264,10 @@ impl PageCache {
     /// expired. To be called a few times a second.
     pub fn sweep(&self, now: Instant) {
         self.bump_late(now);
-        let now_ms = self.items.milliseconds(now);
+        let useless_ms = self.items.useless_ms(now);
         let reclaimed = self.store.reclaim(&|entry| {
             let facts = &entry.facts;
-            facts.expires_ms <= now_ms || facts.version != self.words.version(&facts.table, &facts.scope)
+            facts.expires_ms <= useless_ms || facts.version != self.words.version(&facts.table, &facts.scope)
         });
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
     }
@@ -309,6 +321,21 @@ impl PageCache {
             && (kept.index == version.index || !self.obeys(PageRule::ValidateIndex))
             && entry.is_for(address);
         is_usable.then_some(entry)
+    }
+
+    /// What was read is not stored, so a page from before is still there. It is past its time, but somebody whom the
+    /// upstream fails may yet ask for it, and would go back behind this reader.
+    pub(super) fn void_contradicted(
+        &self,
+        address: &Address<'_>,
+        scope: &PageScope,
+        page: &Page,
+        policy: &PagePolicy,
+    ) {
+        let serves_stale = !policy.stale_if_error.is_zero();
+        if serves_stale && self.usable_entry(address).is_some_and(|entry| !entry.holds(page)) {
+            self.bump(address.table, scope, BumpReason::Observed);
+        }
     }
 
     fn consistency(

@@ -99,21 +99,37 @@ struct Setup {
     /// Changes made past this node.
     foreign_writes: u32,
     ttl: Option<Duration>,
+    /// Readers whom the upstream fails are answered out of what has expired.
+    serves_stale: bool,
     /// Which request is made and which item is written, if it is always the same.
     only: Option<(Request, usize)>,
     broken: Option<PageRule>,
 }
 
-const LOCAL: Setup =
-    Setup { first_seed: 0, fill: FillMode::Adaptive, foreign_writes: 0, ttl: None, only: None, broken: None };
+const LOCAL: Setup = Setup {
+    first_seed: 0,
+    fill: FillMode::Adaptive,
+    foreign_writes: 0,
+    ttl: None,
+    serves_stale: false,
+    only: None,
+    broken: None,
+};
 /// One item is written by everybody, often past the cache, and one partition of the index is read.
 const CROWDED: Setup = Setup { only: Some((Request::IndexPartition(0), 0)), ..LOCAL };
 /// One item is written by everybody, and its partition is read, weakly and strongly.
 const WATCHED: Setup = Setup { only: Some((Request::Partition(0), 0)), ..LOCAL };
 const FOREIGN: Setup = Setup { foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
 const FOREIGN_STRONG: Setup = Setup { fill: FillMode::Strong, ..FOREIGN };
+/// Nobody writes elsewhere, so that pages of the index are bound too.
+const STALE: Setup = Setup { ttl: FOREIGN.ttl, serves_stale: true, ..LOCAL };
+const STALE_FOREIGN: Setup = Setup { serves_stale: true, ..FOREIGN };
 
 const HIT: &str = "hit";
+const STALE_HIT: &str = "hit past its time";
+
+/// How long what has expired may be served.
+const STALE_MAX: Duration = Duration::from_secs(60);
 const ITEMS: usize = 3;
 const CLIENTS: usize = 3;
 const OPERATIONS: u32 = 6;
@@ -284,6 +300,7 @@ impl World {
         // With a secret of its own each schedule is the same whenever it is played.
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
         let items = Arc::new(ItemCache::with_store(limits, store, Secret(seed, seed)));
+        items.keep_expired(STALE_MAX);
         let limits = PageLimits {
             max_bytes: 0,
             partition_stripes: 1 << random.u32(0..8),
@@ -303,6 +320,7 @@ impl World {
                 fill: setup.fill,
                 gsi_quarantine: QUARANTINE,
                 page_bytes_max: 1000,
+                stale_if_error: if setup.serves_stale { STALE_MAX } else { Duration::ZERO },
                 scan_admission: if random.bool() { ScanAdmission::First } else { ScanAdmission::Second },
                 fill_items: false,
             },
@@ -497,7 +515,7 @@ impl World {
         match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
             Poll::Ready(JoinOutcome::Landed(page)) => self.returned(client, reading, &page, "joined"),
-            Poll::Ready(JoinOutcome::Failed(_)) => self.clients[client] = Client::Idle,
+            Poll::Ready(JoinOutcome::Failed(_)) => self.failed(client, reading),
             Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading),
         }
     }
@@ -560,7 +578,18 @@ impl World {
         {
             permit.fail(abandoned());
         }
+        self.failed(client, reading);
+    }
+
+    /// The upstream has failed a reader.
+    fn failed(&mut self, client: usize, reading: Reading) {
         self.clients[client] = Client::Idle;
+        let fingerprint = [reading.request.number() as u8];
+        let address = self.table.address(&fingerprint);
+        let stale = self.pages.lookup_stale(&address, &self.policy, Instant::now());
+        if let Some(hit) = stale.filter(|_| self.setup.serves_stale) {
+            self.returned(client, reading, &hit.page, STALE_HIT);
+        }
     }
 
     fn write(&mut self, client: usize) {
@@ -656,7 +685,7 @@ impl World {
         let text = String::from_utf8_lossy(page.body()).into_owned();
         self.note(format_args!("client {client} has {how} {request:?}: {text}"));
         self.clients[client] = Client::Idle;
-        if request.is_of_index() && how != HIT {
+        if request.is_of_index() && how != HIT && how != STALE_HIT {
             // What the index itself shows, and what others wait for together, the cache does not answer for.
             return;
         }
@@ -672,6 +701,11 @@ impl World {
         let shows = |version: &usize| request.shown(item, history[*version].value) == shown;
         // A writer elsewhere may move an item without this node hearing of it. Then a known write voids where the item was
         // last, and where it was before that is seen with the TTL.
+        let longest = match how {
+            HIT => self.setup.ttl,
+            STALE_HIT => self.setup.ttl.map(|ttl| ttl + STALE_MAX),
+            _ => None,
+        };
         let is_bound = !request.is_of_index() || self.setup.foreign_writes == 0;
         if is_bound && !(floors[item]..history.len()).any(|version| shows(&version)) {
             let floor = history[floors[item]].value;
@@ -679,10 +713,10 @@ impl World {
                 "{request:?} has {how} item {item} as {shown:?}, older than version {} ({floor:?})",
                 floors[item]
             ));
-        } else if let (Some(ttl), true) = (self.setup.ttl, how == HIT)
+        } else if let Some(longest) = longest
             && let Some(last) = (0..history.len()).rev().find(shows)
             && let Some(successor) = history.get(last + 1)
-            && successor.at + ttl + LAG < began
+            && successor.at + longest + LAG < began
         {
             self.violation = Some(format!("{request:?} has {how} item {item} past its TTL"));
         }
@@ -796,6 +830,12 @@ fn no_schedule_with_writes_elsewhere_hides_a_known_write_or_outlives_the_time_to
 #[test]
 fn no_schedule_with_strong_fetches_hides_a_known_write_or_outlives_the_time_to_live() {
     assert_sound(FOREIGN_STRONG, 3_000);
+}
+
+#[test]
+fn no_schedule_hides_a_known_write_when_what_has_expired_is_served_while_the_upstream_fails() {
+    assert_sound(STALE, 6_000);
+    assert_sound(STALE_FOREIGN, 3_000);
 }
 
 /// Every rule is there because something goes wrong without it; the model test sees what.

@@ -91,6 +91,10 @@ impl PagePermit {
         self.reads_before
     }
 
+    fn address(&self) -> Address<'_> {
+        Address { table: &self.table, key: self.flight.key(), hash: self.hash }
+    }
+
     /// True if no word moved since the page was sent for.
     pub(super) fn is_fresh(&self) -> bool {
         self.flight.version == self.cache.words.version(&self.table, &self.scope)
@@ -121,7 +125,11 @@ impl PagePermit {
             let mut flights = cache.flights(self.hash);
             let is_current = flights.is_current(self.hash, flight);
             flights.remove(self.hash, flight);
-            self.store(&page, is_current, contradicts_seen, now).err()
+            let refusal = self.store(&page, is_current, contradicts_seen, now).err();
+            if refusal.is_some() {
+                cache.void_contradicted(&self.address(), &self.scope, &page, &self.policy);
+            }
+            refusal
         };
         let late_readers_look_again = contradicts_seen && cache.obeys(PageRule::LateReadersLookAgain);
         flight.land(Outcome::Landed { answer: page, contradicts_seen: late_readers_look_again });
@@ -163,8 +171,7 @@ impl PagePermit {
         if !cache.is_admitted(self.hash, &self.scope, &self.policy, now) {
             return Err(PageRefusal::ScanAdmission);
         }
-        let address = Address { table: &self.table, key: self.flight.key(), hash: self.hash };
-        cache.install(&address, &self.scope, version, page, &self.policy, self.began)
+        cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began)
     }
 
     /// The fetch failed: tells those who wait.

@@ -23,6 +23,7 @@ const POLICY: PagePolicy = PagePolicy {
     gsi_quarantine: Duration::from_secs(5),
     page_bytes_max: 2 << 20,
     scan_admission: ScanAdmission::Second,
+    stale_if_error: Duration::ZERO,
     fill_items: true,
 };
 
@@ -608,6 +609,7 @@ const ITEM_POLICY: ReadPolicy = ReadPolicy {
     negative_ttl: None,
     fill: FillMode::Adaptive,
     item_bytes_max: 1000,
+    stale_if_error: Duration::ZERO,
 };
 
 fn item_of_a_page() -> PageItem {
