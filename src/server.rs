@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -98,8 +99,8 @@ impl Server {
         )
     }
 
-    /// Serves until `shutdown`, then drains: no new connections, requests under way to their end (at most the configured
-    /// time), every write and fill to its end, the store closed.
+    /// Serves until `shutdown`, then drains: no new connections, requests under way to their end, every write and fill to its
+    /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.backend.clone(), self.backend.clone());
@@ -125,8 +126,10 @@ impl Server {
         // Red before the listener closes, so that a balancer can look elsewhere.
         admin.set_ready(false);
         stop_accepting.cancel();
-        serving.await.ok();
-        self.engine.drain().await;
+        let deadline = Instant::now() + self.config.fixed.drain_timeout;
+        let given_up = serving.await.unwrap_or_default();
+        // Writes whose clients are gone, and fills that nobody waits for any more, have a right to the same time.
+        tell(given_up, self.engine.drain(deadline).await);
         housekeeping.cancel();
         keeper.await.ok();
         self.backend.close().await;
@@ -134,6 +137,19 @@ impl Server {
         admin_task.await.ok();
         sweeper.await.ok();
     }
+}
+
+/// Says what did not end in time, if anything.
+fn tell(given_up: frontend::GivenUp, tasks: usize) {
+    if (given_up, tasks) == (frontend::GivenUp::default(), 0) {
+        return;
+    }
+    tracing::warn!(
+        requests = given_up.requests,
+        connections = given_up.connections,
+        tasks,
+        "Gave up what was in flight when the time to drain was over: requests without an answer, connections with them, writes and fills."
+    );
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -17,6 +17,7 @@ mod voids;
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -162,11 +163,15 @@ impl Engine {
         }
     }
 
-    /// Waits until every fill and write has ended. Requests that come later are still answered.
-    pub async fn drain(&self) {
+    /// Waits until every fill and write has ended, at most until then; how many had not. Those go on as long as the runtime
+    /// does. Requests that come later are still answered.
+    pub async fn drain(&self, deadline: Instant) -> usize {
         self.closing.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        match tokio::time::timeout_at(deadline, self.tasks.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.tasks.len(),
+        }
     }
 
     /// A transaction of reads, which is never cached; its items are newer than any entry that differs.
@@ -246,7 +251,7 @@ impl Engine {
     /// by the policy that they began with; what they have asked the upstream for by then is not stored.
     pub fn forget_policies(&self) {
         self.tables.forget_all();
-        self.cache.void_all(tokio::time::Instant::now());
+        self.cache.void_all(Instant::now());
     }
 
     /// A table that the upstream does not find any more was deleted by someone: what we know of it is void.
@@ -255,7 +260,7 @@ impl Engine {
             && error_type(answer).as_deref() == Some("ResourceNotFoundException")
         {
             self.tables.forget(table);
-            self.cache.void_named(table, tokio::time::Instant::now());
+            self.cache.void_named(table, Instant::now());
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,42 +17,95 @@ use super::{Frontend, Observer, Refusal, Service};
 /// only burn the processor that they need.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long connections without a request stay open once the process is to end: a client that is about to use one gets its
+/// answer, and with it the word that the connection ends. One that is closed under a request would be an error to it.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What was cut off when the time to drain was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Requests without an answer.
+    pub requests: usize,
+    /// Connections, with such a request or with an answer that was not taken or a head that did not end.
+    pub connections: usize,
+}
+
 impl<S: Service, O: Observer> Frontend<S, O> {
-    /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+    /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns what
+    /// it had to give up.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> GivenUp {
         let connections = TaskTracker::new();
+        let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(permits));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = self.accept_forever(&listener, &connections) => {}
+            () = self.accept_forever(&listener, &permits, &connections) => {}
         }
-        // Closed first, so that a balancer sees a refusal rather than a connection that nobody reads.
-        drop(listener);
-        self.draining.cancel();
+        self.is_draining.store(true, Ordering::Relaxed);
+        // Closed before anything is waited for, so that a balancer sees a refusal rather than a connection that nobody reads.
+        self.accept_queued(listener, &permits, &connections);
         connections.close();
-        let drained = tokio::time::timeout(self.settings.drain_timeout, connections.wait()).await;
-        if drained.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                "Requests were still in flight when draining ended."
-            );
-            self.aborting.cancel();
-            connections.wait().await;
+        self.drain(&connections).await
+    }
+
+    async fn accept_forever(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        permits: &Arc<Semaphore>,
+        connections: &TaskTracker,
+    ) {
+        loop {
+            let permit = self.permit(permits).await;
+            let stream = self.accept(listener).await;
+            self.spawn(stream, permit, connections);
         }
     }
 
-    async fn accept_forever(self: &Arc<Self>, listener: &TcpListener, connections: &TaskTracker) {
-        let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        let permits = Arc::new(Semaphore::new(permits));
-        loop {
-            let permit = self.permit(&permits).await;
-            let stream = self.accept(listener).await;
-            let frontend = Arc::clone(self);
-            connections.spawn(async move {
-                frontend.serve_connection(stream).await;
-                drop(permit);
-            });
+    /// Accepts those who have connected already, as far as there is room, and closes the listener, which resets the others.
+    fn accept_queued(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        permits: &Arc<Semaphore>,
+        connections: &TaskTracker,
+    ) {
+        // The system's own listener, which is asked whether or not the runtime has heard of a connection.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
+            && let Ok((stream, _)) = listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            self.spawn(stream, permit, connections);
         }
+    }
+
+    fn spawn(self: &Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit, connections: &TaskTracker) {
+        // An answer is written whole; waiting for more to send would only delay it.
+        let _ = stream.set_nodelay(true);
+        let frontend = Arc::clone(self);
+        connections.spawn(async move {
+            frontend.serve_connection(stream).await;
+            drop(permit);
+        });
+    }
+
+    /// Ends the connections: those that are used with their next answer, the others soon, and all in time.
+    async fn drain(&self, connections: &TaskTracker) -> GivenUp {
+        let begun = Instant::now();
+        let deadline = begun + self.settings.drain_timeout;
+        let lingered = deadline.min(begun + LINGER);
+        if tokio::time::timeout_at(lingered, connections.wait()).await.is_ok() {
+            return GivenUp::default();
+        }
+        self.draining.cancel();
+        if tokio::time::timeout_at(deadline, connections.wait()).await.is_ok() {
+            return GivenUp::default();
+        }
+        let open = connections.len();
+        self.aborting.cancel();
+        connections.wait().await;
+        GivenUp { requests: self.cut_off.load(Ordering::Relaxed), connections: open }
     }
 
     /// Waits for a free place before accepting: what waits in the kernel's queue costs nothing here.
@@ -66,11 +121,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let mut has_warned = false;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    // An answer is written whole; waiting for more to send would only delay it.
-                    let _ = stream.set_nodelay(true);
-                    return stream;
-                }
+                Ok((stream, _)) => return stream,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.observer.refused(Refusal::Exhausted);

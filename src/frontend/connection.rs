@@ -36,6 +36,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             .timer(ConnectionTimer::default())
             // Counts from the end of one answer, so it is the idle timeout as well.
             .header_read_timeout(self.settings.idle_timeout)
+            // A client that says no more may still listen; and one that is gone has sent a request all the same, which
+            // would else be dropped if its end came together with it.
+            .half_close(true)
             .max_buf_size(HEAD_BYTES_MAX);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io)), service));
         let draining = Rarely::new(self.draining.cancelled());

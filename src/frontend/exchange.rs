@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -40,10 +41,16 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let begun = Instant::now();
         let (head, body) = request.into_parts();
         async move {
-            match self.receive(&head.headers, body).await {
+            let unanswered = Unanswered(self);
+            let mut response = match self.receive(&head.headers, body).await {
                 Ok(body) => self.route(&head, body, begun).await,
                 Err(fault) => self.refuse(&head, fault, begun),
+            };
+            if self.is_draining.load(Ordering::Relaxed) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
+            std::mem::forget(unanswered);
+            response
         }
     }
 
@@ -139,6 +146,17 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             }
         })
         .await
+    }
+}
+
+/// A request under way. Dropped, its client gets no answer, which is of interest when it was the drain's end that did it.
+struct Unanswered<'a, S, O>(&'a Frontend<S, O>);
+
+impl<S, O> Drop for Unanswered<'_, S, O> {
+    fn drop(&mut self) {
+        if self.0.aborting.is_cancelled() {
+            self.0.cut_off.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! inside a body. Where it answers by itself it answers as DynamoDB does, in the same order of checks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ mod stall;
 #[cfg(test)]
 mod tests;
 mod timer;
+
+pub use accept::GivenUp;
 
 /// What answers requests: the engine, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
@@ -154,10 +157,14 @@ pub struct Frontend<S, O> {
     bodies: Arc<body::Budget>,
     /// The answer to `GET /`, and its sum.
     health: (Bytes, u32),
-    /// Asks connections to end after the request that they are at.
+    /// From when the process is asked to end: every answer is its connection's last.
+    is_draining: AtomicBool,
+    /// Asks connections to end after the request that they are at, and at once if they are at none.
     draining: CancellationToken,
     /// Ends connections at once.
     aborting: CancellationToken,
+    /// Requests whose clients were cut off without an answer by that.
+    cut_off: AtomicUsize,
 }
 
 impl<S: Service, O: Observer> Frontend<S, O> {
@@ -173,8 +180,10 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             settings,
             bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
             health: (health, sum),
+            is_draining: AtomicBool::new(false),
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
+            cut_off: AtomicUsize::new(0),
         })
     }
 }

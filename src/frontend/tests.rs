@@ -572,7 +572,7 @@ async fn requests_with_any_bytes_changed_are_survived() {
 /// A front end that listens, with the task that serves and what ends it.
 async fn listening(
     settings: Settings,
-) -> (Arc<Frontend<Fake, Witness>>, std::net::SocketAddr, JoinHandle<()>, CancellationToken) {
+) -> (Arc<Frontend<Fake, Witness>>, std::net::SocketAddr, JoinHandle<GivenUp>, CancellationToken) {
     let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -598,7 +598,7 @@ async fn draining_refuses_connections_ends_idle_ones_and_lets_requests_finish() 
     busy.read_to_string(&mut rest).await.unwrap();
     assert!(rest.starts_with("HTTP/1.1 200 OK") && rest.ends_with("wait"), "{rest}");
     assert!(rest.contains("connection: close"), "{rest}");
-    serving.await.unwrap();
+    assert_eq!(serving.await.unwrap(), GivenUp::default());
 }
 
 #[tokio::test]
@@ -609,7 +609,7 @@ async fn draining_ends_in_time_whatever_requests_do() {
     busy.write_all(request("wait").as_bytes()).await.unwrap();
     frontend.service.entered.notified().await;
     shutdown.cancel();
-    serving.await.unwrap();
+    assert_eq!(serving.await.unwrap(), GivenUp { requests: 1, connections: 1 });
     let mut rest = String::new();
     let _ = busy.read_to_string(&mut rest).await;
     assert_eq!(rest, "");

@@ -1,5 +1,7 @@
 //! Log lines on the standard error, as text or as JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How to log.
@@ -33,6 +35,7 @@ pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
         .with_env_filter(filter(settings.level)?)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(is_read_by_a_person())
         // It would tell of a closed standard error on the standard error, and panic because that is closed.
         .log_internal_errors(false);
     if settings.json {
@@ -47,6 +50,11 @@ pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
     let handle = builder.reload_handle();
     builder.try_init().map_err(|error| error.to_string())?;
     Ok(LogLevel(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
+}
+
+/// True on a terminal, unless colours are not wanted there.
+fn is_read_by_a_person() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {

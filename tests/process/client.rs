@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A nearside process, killed when dropped.
@@ -14,6 +15,8 @@ pub(crate) struct Nearside {
     pub(crate) admin: SocketAddr,
     /// From the start of the process to its first accepted connection.
     pub(crate) start: Duration,
+    /// Collects what it says after its greeting.
+    log: Option<JoinHandle<String>>,
 }
 
 /// The program with its listeners on ports that the kernel chooses when it binds them.
@@ -46,7 +49,13 @@ impl Nearside {
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        said.read_line(&mut greeting).unwrap();
+        let log = std::thread::spawn(move || {
+            let mut rest = String::new();
+            said.read_to_string(&mut rest).ok();
+            rest
+        });
         let after = |words: &str| {
             let rest = greeting.split(words).nth(1)?;
             rest.split([';', '/']).next()?.parse().ok()
@@ -55,7 +64,12 @@ impl Nearside {
             after("listens on http://").unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
         let admin = after("metrics on http://").expect("the greeting names the admin listener");
         TcpStream::connect(address).unwrap();
-        Self { child, address, admin, start: begun.elapsed() }
+        Self { child, address, admin, start: begun.elapsed(), log: Some(log) }
+    }
+
+    /// What it said after its greeting, once it has ended.
+    pub(crate) fn log(&mut self) -> String {
+        self.log.take().expect("the log is read once").join().unwrap()
     }
 
     /// True when monitors are told so.
@@ -91,6 +105,21 @@ impl Drop for Nearside {
     }
 }
 
+/// The bytes of a request.
+pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
+    let service = match operation {
+        "ListStreams" | "DescribeStream" | "GetShardIterator" | "GetRecords" => "DynamoDBStreams_20120810",
+        _ => "DynamoDB_20120810",
+    };
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {service}.{operation}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
+         SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    request.into_bytes()
+}
+
 /// One keep-alive connection.
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,
@@ -99,20 +128,14 @@ pub(crate) struct Client {
 impl Client {
     /// Sends a request; the status and the body, or `None` when the server is gone.
     pub(crate) fn call(&mut self, operation: &str, body: &str) -> Option<(u16, String)> {
-        let service = match operation {
-            "ListStreams" | "DescribeStream" | "GetShardIterator" | "GetRecords" => {
-                "DynamoDBStreams_20120810"
-            }
-            _ => "DynamoDB_20120810",
-        };
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {service}.{operation}\r\n\
-             Content-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
-             SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.reader.get_mut().write_all(request.as_bytes()).ok()?;
-        self.read_answer()
+        self.send(&request(operation, body))
+    }
+
+    /// Whatever comes until the connection ends.
+    pub(crate) fn rest(mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).ok();
+        rest
     }
 
     /// Sends bytes as they are.

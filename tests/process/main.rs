@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod client;
+mod drain;
 mod exhaustion;
+mod fake;
 mod follower;
 mod kill;
 mod reload;

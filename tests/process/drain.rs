@@ -1,0 +1,166 @@
+//! The end of a process with requests in flight, in front of an upstream that the test lets go.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::client::{Nearside, request};
+use crate::fake::Fake;
+
+/// Writes in flight; fewer than an upstream that was never met is asked at one time.
+const WRITES: usize = 50;
+
+/// A nearside in front of the fake that may drain for so long, ready.
+fn start(fake: &Fake, drain_timeout: &str) -> Nearside {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let text =
+        format!("[server]\ndrain_timeout = \"{drain_timeout}\"\n[upstream]\nwrite_timeout = \"60s\"\n");
+    std::fs::write(config.path(), text).unwrap();
+    let nearside = Nearside::start(&["--upstream", &fake.url(), "--config", config.path().to_str().unwrap()]);
+    wait_until(|| nearside.is_ready());
+    nearside
+}
+
+/// Asks again until it is so.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it takes too long");
+        std::thread::yield_now();
+    }
+}
+
+fn terminate(nearside: &Nearside) {
+    let killed = Command::new("kill").args(["-TERM", &nearside.child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+}
+
+fn put(number: usize) -> Vec<u8> {
+    request("PutItem", &format!(r#"{{"TableName":"Slow","Item":{{"id":{{"S":"{number}"}}}}}}"#))
+}
+
+/// Writes that have reached the upstream, each on a connection of its own.
+fn writes_in_flight(nearside: &Nearside, fake: &Fake, writes: usize) -> Vec<TcpStream> {
+    let clients = (0..writes).map(|number| {
+        let mut client = TcpStream::connect(nearside.address).unwrap();
+        client.write_all(&put(number)).unwrap();
+        client
+    });
+    let clients = clients.collect();
+    fake.wait_for("PutItem", writes);
+    clients
+}
+
+/// Whatever comes until the connection ends.
+fn rest(mut client: TcpStream) -> String {
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).ok();
+    rest
+}
+
+fn is_refused(nearside: &Nearside) -> bool {
+    TcpStream::connect(nearside.address).is_err()
+}
+
+#[test]
+fn writes_in_flight_are_answered_while_nothing_new_is_served() {
+    let fake = Fake::start();
+    let mut nearside = start(&fake, "30s");
+    let idle = TcpStream::connect(nearside.address).unwrap();
+    let mut used = nearside.connect();
+    used.must("ListTables", "{}");
+    let clients = writes_in_flight(&nearside, &fake, WRITES);
+
+    terminate(&nearside);
+    wait_until(|| is_refused(&nearside));
+    assert!(!nearside.is_ready());
+    assert_eq!((rest(idle), used.rest()), (String::new(), String::new()), "idle connections are closed");
+    assert!(nearside.child.try_wait().unwrap().is_none(), "it waits for the writes");
+
+    fake.let_go();
+    for client in clients {
+        let answer = rest(client);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{}"), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+    assert!(!nearside.log().contains("Gave up"));
+}
+
+#[test]
+fn a_connection_that_is_used_once_more_gets_an_answer_that_is_its_last() {
+    let fake = Fake::start();
+    let mut nearside = start(&fake, "30s");
+    let mut client = TcpStream::connect(nearside.address).unwrap();
+    let _write = writes_in_flight(&nearside, &fake, 1);
+    terminate(&nearside);
+    wait_until(|| is_refused(&nearside));
+    client.write_all(&request("ListTables", "{}")).unwrap();
+    let answer = rest(client);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"), "{answer}");
+    fake.let_go();
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_write_is_carried_through_whose_client_has_left() {
+    let fake = Fake::start();
+    let mut nearside = start(&fake, "30s");
+    let mut clients = writes_in_flight(&nearside, &fake, 2);
+    clients.pop().unwrap().shutdown(Shutdown::Both).unwrap();
+    // Sent and left at once: the write and the connection's end come together.
+    let mut hasty = TcpStream::connect(nearside.address).unwrap();
+    hasty.write_all(&put(9)).unwrap();
+    drop(hasty);
+    terminate(&nearside);
+    fake.wait_for("PutItem", 3);
+    fake.let_go();
+    assert!(rest(clients.pop().unwrap()).starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+    assert_eq!(fake.answered("PutItem"), 3);
+}
+
+#[test]
+fn a_client_that_says_no_more_still_gets_its_answer() {
+    let fake = Fake::start();
+    let nearside = start(&fake, "30s");
+    let mut client = TcpStream::connect(nearside.address).unwrap();
+    client.write_all(&put(1)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    fake.wait_for("PutItem", 1);
+    fake.let_go();
+    assert!(rest(client).starts_with("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn what_never_ends_is_given_up_in_time_and_counted() {
+    let fake = Fake::start();
+    let mut nearside = start(&fake, "1s");
+    let mut clients = writes_in_flight(&nearside, &fake, WRITES);
+    // Of these writes nobody waits for the answer.
+    clients.truncate(WRITES - 10);
+    let begun = Instant::now();
+    terminate(&nearside);
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert!(clients.into_iter().map(rest).all(|answer| answer.is_empty()));
+    let log = nearside.log();
+    let line = log.lines().find(|line| line.contains("Gave up")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.ends_with(&format!("requests={WRITES} connections={WRITES} tasks={WRITES}")), "{line}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let fake = Fake::start();
+    let mut nearside = start(&fake, "60s");
+    let clients = writes_in_flight(&nearside, &fake, 1);
+    terminate(&nearside);
+    wait_until(|| is_refused(&nearside));
+    let begun = Instant::now();
+    terminate(&nearside);
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(clients.into_iter().map(rest).all(|answer| answer.is_empty()));
+}
