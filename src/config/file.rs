@@ -1,138 +1,26 @@
 //! The config file: TOML, every key known by section, errors with their line.
 
-use std::net::SocketAddr;
+mod entry;
+
 use std::path::PathBuf;
-use std::str::FromStr;
+use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::units::parse_duration;
-use super::{
-    ByteSize, CachePolicy, Config, Durability, Endpoint, Fill, Images, IndexPolicy, LocalStore, LogFormat,
-    ScanPages, UpstreamKind,
-};
+use super::Config;
+use super::endpoint::Endpoint;
+use super::error::ConfigError;
+use super::fixed::{Durability, LocalStore, LogFormat, UpstreamKind};
+use super::keys::{KEYS, SECTIONS, unknown};
+use super::live::{CachePolicy, Fill, Images, IndexPolicy, ScanPages};
 
-/// Every section and its keys.
-pub const KEYS: &[(&str, &[&str])] = &[
-    (
-        "server",
-        &[
-            "listen",
-            "max_connections",
-            "request_bytes_max",
-            "bodies_bytes_max",
-            "idle_timeout",
-            "drain_timeout",
-        ],
-    ),
-    ("server.tls", &["cert", "key"]),
-    ("admin", &["listen", "token_file"]),
-    ("auth", &["mode"]),
-    ("auth.keys", &["access_key_id", "secret_file", "tables", "actions", "leading_keys"]),
-    (
-        "upstream",
-        &[
-            "kind",
-            "endpoint",
-            "region",
-            "connect_timeout",
-            "read_timeout",
-            "write_timeout",
-            "concurrency_max",
-            "dual_stack",
-            "fips",
-        ],
-    ),
-    (
-        "local",
-        &[
-            "data_dir",
-            "in_memory",
-            "durability",
-            "ttl_sweep",
-            "status_delay",
-            "stream_shards",
-            "stream_shard_records_max",
-        ],
-    ),
-    (
-        "cache",
-        &[
-            "max_bytes",
-            "query_share",
-            "item_ttl",
-            "query_ttl",
-            "negative_ttl",
-            "fill",
-            "gsi_quarantine",
-            "item_bytes_max",
-            "scan_pages",
-            "images",
-            "fill_items_from_pages",
-            "stale_if_error",
-        ],
-    ),
-    (
-        "tables.",
-        &[
-            "item_ttl",
-            "query_ttl",
-            "negative_ttl",
-            "fill",
-            "gsi_quarantine",
-            "item_bytes_max",
-            "scan_pages",
-            "images",
-            "fill_items_from_pages",
-            "stale_if_error",
-            "indexes",
-        ],
-    ),
-    ("indexes.", &["query_ttl", "gsi_quarantine"]),
-    ("log", &["level", "format"]),
-];
+use entry::{Entry, Name};
 
 /// A shorter idle timeout would cut off clients in the middle of their work.
-const IDLE_TIMEOUT_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// The most shards of a stream that are open at a time.
 const STREAM_SHARDS_MAX: u32 = 16;
-
-/// The tables of a file's first level.
-const SECTIONS: &[&str] = &["server", "admin", "auth", "upstream", "local", "cache", "tables", "log"];
-
-/// What is wrong with a config, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The line of the file, from 1; `None` when it is not from a file.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl ConfigError {
-    /// What is wrong with something that no file says.
-    pub(super) fn without_line(message: String) -> Self {
-        Self { line: None, message }
-    }
-
-    /// Something that the surface has and this version lacks.
-    pub(super) fn not_offered(what: &str, instead: &str) -> Self {
-        Self { line: None, message: format!("{what} is not offered by this version yet; use {instead}") }
-    }
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.line {
-            Some(line) => write!(formatter, "line {line}: {}", self.message),
-            None => formatter.write_str(&self.message),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// What `upstream.kind` says.
 #[derive(Clone, Copy)]
@@ -148,330 +36,229 @@ struct Reader<'a> {
     config: Config,
 }
 
-type Value<'a> = Spanned<DeValue<'a>>;
-
-pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
-    let root = DeTable::parse(text).map_err(|error| ConfigError {
-        line: error.span().map(|span| line_of(text, span.start)),
-        message: error.message().lines().next().unwrap_or("not TOML").to_owned(),
-    })?;
-    let mut reader = Reader { text, config: Config::default() };
-    let sections =
-        || root.get_ref().iter().map(|(name, value)| (name.get_ref().as_ref(), name.span().start, value));
-    // Tables inherit from [cache], so they come last wherever they stand in the file.
-    for (name, at, value) in sections().filter(|(name, ..)| *name != "tables") {
-        if !SECTIONS.contains(&name) {
-            return Err(reader.at(at, unknown("section", name, SECTIONS)));
+impl Config {
+    /// Reads a config file's text.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing wrong, with its line.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let root = DeTable::parse(text).map_err(|error| {
+            let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+            match error.span() {
+                Some(span) => ConfigError::at(text, span.start, message),
+                None => ConfigError::without_line(message),
+            }
+        })?;
+        let mut reader = Reader { text, config: Self::default() };
+        let (tables, others): (Vec<_>, Vec<_>) =
+            root.get_ref().iter().partition(|(name, _)| name.get_ref() == "tables");
+        for (name, value) in others {
+            reader.section(name, Entry { text, key: name.get_ref(), value })?;
         }
-        reader.section(name, value)?;
-    }
-    for (_, _, tables) in sections().filter(|(name, ..)| *name == "tables") {
-        for (name, value) in reader.table("tables", tables)? {
-            let policy = reader.table_policy(name.get_ref(), value)?;
-            reader.config.live.tables.insert(name.get_ref().to_string(), policy);
+        // Tables inherit from [cache], so they come last wherever they stand in the file.
+        for (name, value) in tables {
+            reader.tables(Entry { text, key: name.get_ref(), value })?;
         }
+        Ok(reader.config)
     }
-    Ok(reader.config)
 }
 
 impl Reader<'_> {
-    fn section(&mut self, section: &str, value: &Value<'_>) -> Result<(), ConfigError> {
-        for (key, value) in self.table(section, value)? {
-            let nested = format!("{section}.{}", key.get_ref());
+    fn section(&mut self, name: &Name<'_>, section: Entry<'_, '_>) -> Result<(), ConfigError> {
+        if !SECTIONS.contains(&section.key) {
+            return Err(self.at(name, unknown("section", section.key, SECTIONS)));
+        }
+        for (key, entry) in section.entries()? {
+            let nested = format!("{}.{}", section.key, entry.key);
             if KEYS.iter().any(|(name, _)| *name == nested) {
                 let error = ConfigError::not_offered(&format!("[{nested}]"), "neither it nor its keys");
-                return Err(self.at(key.span().start, error.message));
+                return Err(self.at(key, error.message));
             }
-            self.known(section, key)?;
-            self.key(section, key.get_ref(), value)?;
+            self.check_known(section.key, key)?;
+            self.key(section.key, entry)?;
         }
         Ok(())
     }
 
-    fn key(&mut self, section: &str, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
-        match (section, key) {
-            ("server", "listen") => self.config.fixed.listen = self.address(key, value)?,
-            ("server", "max_connections") => self.config.fixed.max_connections = self.count(key, value)?,
+    /// The sections `[tables.NAME]`.
+    fn tables(&mut self, sections: Entry<'_, '_>) -> Result<(), ConfigError> {
+        for (_, section) in sections.entries()? {
+            let policy = self.table_policy(section)?;
+            self.config.live.tables.insert(section.key.to_owned(), policy);
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, section: &str, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
+        match (section, entry.key) {
+            ("server", "listen") => self.config.fixed.listen = entry.address()?,
+            ("server", "max_connections") => self.config.fixed.max_connections = entry.count()?,
             ("server", "request_bytes_max") => {
-                self.config.fixed.request_bytes_max = self.at_least(key, value, "1KiB")?
+                self.config.fixed.request_bytes_max = entry.at_least("1KiB")?
             }
-            ("server", "bodies_bytes_max") => {
-                self.config.fixed.bodies_bytes_max = self.at_least(key, value, "1KiB")?
-            }
+            ("server", "bodies_bytes_max") => self.config.fixed.bodies_bytes_max = entry.at_least("1KiB")?,
             ("server", "idle_timeout") => {
-                let timeout = self.duration(key, value)?;
+                let timeout = entry.duration()?;
                 if timeout < IDLE_TIMEOUT_MIN {
-                    return Err(self.wrong(key, value, "at least \"1s\""));
+                    return Err(entry.wrong("at least \"1s\""));
                 }
                 self.config.fixed.idle_timeout = timeout;
             }
-            ("server", "drain_timeout") => self.config.fixed.drain_timeout = self.duration(key, value)?,
-            ("admin", "listen") => self.config.fixed.admin_listen = self.address(key, value)?,
-            ("auth", "mode") => self.only(key, value, "none")?,
-            ("upstream", _) => self.upstream_key(key, value)?,
+            ("server", "drain_timeout") => self.config.fixed.drain_timeout = entry.duration()?,
+            ("admin", "listen") => self.config.fixed.admin_listen = entry.address()?,
+            ("auth", "mode") => entry.only("none")?,
+            ("upstream", _) => self.upstream_key(entry)?,
             ("admin", _) => {
-                let error = ConfigError::not_offered(&format!("{section}.{key}"), "the file without it");
-                return Err(self.at(value.span().start, error.message));
+                let error =
+                    ConfigError::not_offered(&format!("{section}.{}", entry.key), "the file without it");
+                return Err(entry.at(error.message));
             }
             ("local", "data_dir") => {
                 if self.config.fixed.store != LocalStore::Memory {
-                    self.config.fixed.store = LocalStore::Directory(PathBuf::from(self.string(key, value)?));
+                    self.config.fixed.store = LocalStore::Directory(PathBuf::from(entry.string()?));
                 }
             }
             ("local", "in_memory") => {
-                if self.boolean(key, value)? {
+                if entry.boolean()? {
                     self.config.fixed.store = LocalStore::Memory;
                 }
             }
             ("local", "durability") => {
                 let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
-                self.config.fixed.durability = self.choice(key, value, &choices)?;
+                self.config.fixed.durability = entry.choice(&choices)?;
             }
-            ("local", "ttl_sweep") => self.config.fixed.ttl_sweep = self.duration(key, value)?,
-            ("local", "status_delay") => self.config.fixed.status_delay = self.duration(key, value)?,
+            ("local", "ttl_sweep") => self.config.fixed.ttl_sweep = entry.duration()?,
+            ("local", "status_delay") => self.config.fixed.status_delay = entry.duration()?,
             ("local", "stream_shards") => {
-                let shards = u32::try_from(self.count(key, value)?).ok();
+                let shards = u32::try_from(entry.count()?).ok();
                 let shards = shards.filter(|shards| *shards <= STREAM_SHARDS_MAX);
                 self.config.fixed.stream_shards =
-                    shards.ok_or_else(|| self.wrong(key, value, "a whole number from 1 to 16"))?;
+                    shards.ok_or_else(|| entry.wrong("a whole number from 1 to 16"))?;
             }
             ("local", "stream_shard_records_max") => {
-                self.config.fixed.stream_shard_records_max = self.count(key, value)? as u64;
+                self.config.fixed.stream_shard_records_max = entry.count()? as u64;
             }
-            ("cache", "max_bytes") => self.config.live.cache_bytes_max = self.at_least(key, value, "1MiB")?,
-            ("cache", "query_share") => self.config.live.query_share = self.parsed(key, value)?,
+            ("cache", "max_bytes") => self.config.live.cache_bytes_max = entry.at_least("1MiB")?,
+            ("cache", "query_share") => self.config.live.query_share = entry.parsed()?,
             ("log", "level") => {
                 let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, level));
-                self.config.live.log_level = self.choice(key, value, &levels)?.to_owned();
+                self.config.live.log_level = entry.choice(&levels)?.to_owned();
             }
             ("log", "format") => {
                 let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-                self.config.fixed.log_format = self.choice(key, value, &choices)?;
+                self.config.fixed.log_format = entry.choice(&choices)?;
             }
             _ => {
-                let mut policy = self.config.live.cache.clone();
-                self.policy_key(&mut policy, key, value)?;
-                self.config.live.cache = policy;
+                set_policy(&mut self.config.live.cache, entry)?;
             }
         }
         Ok(())
     }
 
-    fn upstream_key(&mut self, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
-        match key {
+    fn upstream_key(&mut self, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
+        match entry.key {
             "kind" => {
                 // An endpoint may have been read before, since keys come in the order of their names.
                 let named = [("local", Kind::Local), ("aws", Kind::Aws), ("endpoint", Kind::Endpoint)];
-                match (self.choice(key, value, &named)?, &self.config.fixed.upstream) {
+                match (entry.choice(&named)?, &self.config.fixed.upstream) {
                     (Kind::Local, UpstreamKind::Local) => {}
                     (Kind::Aws, UpstreamKind::Local) => self.config.fixed.upstream = UpstreamKind::Aws,
                     (Kind::Endpoint, UpstreamKind::Endpoint(_)) => {}
-                    (Kind::Endpoint, _) => return Err(self.wrong("endpoint", value, "http(s)://HOST:PORT")),
+                    (Kind::Endpoint, _) => {
+                        return Err(Entry { key: "endpoint", ..entry }.wrong("http(s)://HOST:PORT"));
+                    }
                     (Kind::Local | Kind::Aws, _) => {
-                        return Err(self.wrong(key, value, "\"endpoint\" where there is an endpoint"));
+                        return Err(entry.wrong("\"endpoint\" where there is an endpoint"));
                     }
                 }
             }
             "endpoint" => {
-                let endpoint: Endpoint = self.parsed(key, value)?;
+                let endpoint: Endpoint = entry.parsed()?;
                 self.config.fixed.upstream = UpstreamKind::Endpoint(endpoint);
             }
-            "region" => self.config.fixed.region = Some(self.string(key, value)?.to_owned()),
-            "connect_timeout" => self.config.fixed.remote.connect_timeout = self.timeout(key, value)?,
-            "read_timeout" => self.config.fixed.remote.read_timeout = self.timeout(key, value)?,
-            "write_timeout" => self.config.fixed.remote.write_timeout = self.timeout(key, value)?,
-            "concurrency_max" => self.config.fixed.remote.concurrency_max = self.count(key, value)?,
-            "dual_stack" => self.config.fixed.remote.dual_stack = self.boolean(key, value)?,
-            _ => self.config.fixed.remote.fips = self.boolean(key, value)?,
+            "region" => self.config.fixed.region = Some(entry.string()?.to_owned()),
+            "connect_timeout" => self.config.fixed.remote.connect_timeout = entry.timeout()?,
+            "read_timeout" => self.config.fixed.remote.read_timeout = entry.timeout()?,
+            "write_timeout" => self.config.fixed.remote.write_timeout = entry.timeout()?,
+            "concurrency_max" => self.config.fixed.remote.concurrency_max = entry.count()?,
+            "dual_stack" => self.config.fixed.remote.dual_stack = entry.boolean()?,
+            _ => self.config.fixed.remote.fips = entry.boolean()?,
         }
         Ok(())
     }
 
     /// A section `[tables.NAME]` with the sections of its indexes.
-    fn table_policy(&self, name: &str, value: &Value<'_>) -> Result<CachePolicy, ConfigError> {
+    fn table_policy(&self, section: Entry<'_, '_>) -> Result<CachePolicy, ConfigError> {
         let mut policy = self.config.live.cache.clone();
-        let mut sections_of_indexes = None;
-        for (key, value) in self.table(name, value)? {
-            self.known("tables.", key)?;
-            match key.get_ref().as_ref() {
-                "indexes" => sections_of_indexes = Some(value),
-                key => self.policy_key(&mut policy, key, value)?,
+        let mut indexes = None;
+        for (key, entry) in section.entries()? {
+            self.check_known("tables.", key)?;
+            match entry.key {
+                "indexes" => indexes = Some(entry),
+                _ => set_policy(&mut policy, entry)?,
             }
         }
         // Indexes inherit from their table, so they come last wherever they stand in it.
-        if let Some(sections) = sections_of_indexes {
-            for (index, value) in self.table(&format!("tables.{name}.indexes"), sections)? {
-                let index_policy = self.index_policy(&policy, index.get_ref(), value)?;
-                policy.indexes.insert(index.get_ref().to_string(), index_policy);
+        if let Some(indexes) = indexes {
+            let key = format!("tables.{}.indexes", section.key);
+            for (_, index) in (Entry { key: &key, ..indexes }).entries()? {
+                let index_policy = self.index_policy(&policy, index)?;
+                policy.indexes.insert(index.key.to_owned(), index_policy);
             }
         }
         Ok(policy)
     }
 
     /// A section `[tables.NAME.indexes.INDEX]`.
-    fn index_policy(
-        &self,
-        table: &CachePolicy,
-        name: &str,
-        value: &Value<'_>,
-    ) -> Result<IndexPolicy, ConfigError> {
-        let mut policy = table.index(name);
-        for (key, value) in self.table(name, value)? {
-            self.known("indexes.", key)?;
-            match key.get_ref().as_ref() {
-                "query_ttl" => policy.query_ttl = self.parsed("query_ttl", value)?,
-                _ => policy.gsi_quarantine = self.duration("gsi_quarantine", value)?,
+    fn index_policy(&self, table: &CachePolicy, section: Entry<'_, '_>) -> Result<IndexPolicy, ConfigError> {
+        let mut policy = table.index(section.key);
+        for (key, entry) in section.entries()? {
+            self.check_known("indexes.", key)?;
+            match entry.key {
+                "query_ttl" => policy.query_ttl = entry.parsed()?,
+                _ => policy.gsi_quarantine = entry.duration()?,
             }
         }
         Ok(policy)
     }
 
-    /// A key that `[cache]` and `[tables.NAME]` share.
-    fn policy_key(&self, policy: &mut CachePolicy, key: &str, value: &Value<'_>) -> Result<(), ConfigError> {
-        match key {
-            "item_ttl" => policy.item_ttl = self.parsed(key, value)?,
-            "query_ttl" => policy.query_ttl = self.parsed(key, value)?,
-            "negative_ttl" => policy.negative_ttl = self.parsed(key, value)?,
-            "gsi_quarantine" => policy.gsi_quarantine = self.duration(key, value)?,
-            "item_bytes_max" => policy.item_bytes_max = self.parsed(key, value)?,
-            "scan_pages" => {
-                let choices =
-                    [("second", ScanPages::Second), ("first", ScanPages::First), ("never", ScanPages::Never)];
-                policy.scan_pages = self.choice(key, value, &choices)?;
-            }
-            "images" => {
-                policy.images = self.choice(key, value, &[("ask", Images::Ask), ("never", Images::Never)])?
-            }
-            "stale_if_error" => policy.stale_if_error = self.duration(key, value)?,
-            "fill_items_from_pages" => policy.fill_items_from_pages = self.boolean(key, value)?,
-            _ => {
-                let choices =
-                    [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
-                policy.fill = self.choice(key, value, &choices)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn known(&self, section: &str, key: &Spanned<std::borrow::Cow<'_, str>>) -> Result<(), ConfigError> {
+    fn check_known(&self, section: &str, key: &Name<'_>) -> Result<(), ConfigError> {
         let keys = KEYS.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| keys);
         match keys.contains(&key.get_ref().as_ref()) {
             true => Ok(()),
-            false => Err(self.at(key.span().start, unknown("key", key.get_ref(), keys))),
+            false => Err(self.at(key, unknown("key", key.get_ref(), keys))),
         }
     }
 
-    fn table<'v, 't>(&self, name: &str, value: &'v Value<'t>) -> Result<&'v DeTable<'t>, ConfigError> {
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(table),
-            _ => Err(self.at(value.span().start, format!("{name} is a section: write [{name}]"))),
-        }
-    }
-
-    fn string<'v>(&self, key: &str, value: &'v Value<'_>) -> Result<&'v str, ConfigError> {
-        match value.get_ref() {
-            DeValue::String(text) if !text.is_empty() => Ok(text),
-            _ => Err(self.wrong(key, value, "text in quotes")),
-        }
-    }
-
-    fn parsed<T: FromStr<Err = String>>(&self, key: &str, value: &Value<'_>) -> Result<T, ConfigError> {
-        self.string(key, value)?
-            .parse()
-            .map_err(|error| self.at(value.span().start, format!("{key}: {error}")))
-    }
-
-    /// A size that makes sense from some size on.
-    fn at_least(&self, key: &str, value: &Value<'_>, least: &str) -> Result<ByteSize, ConfigError> {
-        let size: ByteSize = self.parsed(key, value)?;
-        match least.parse() {
-            Ok(least) if size < least => Err(self.wrong(key, value, &format!("at least \"{least}\""))),
-            _ => Ok(size),
-        }
-    }
-
-    fn duration(&self, key: &str, value: &Value<'_>) -> Result<std::time::Duration, ConfigError> {
-        parse_duration(self.string(key, value)?)
-            .map_err(|error| self.at(value.span().start, format!("{key}: {error}")))
-    }
-
-    /// A time without which nothing would ever be done.
-    fn timeout(&self, key: &str, value: &Value<'_>) -> Result<std::time::Duration, ConfigError> {
-        match self.duration(key, value)? {
-            timeout if timeout.is_zero() => Err(self.wrong(key, value, "at least \"1ms\"")),
-            timeout => Ok(timeout),
-        }
-    }
-
-    fn boolean(&self, key: &str, value: &Value<'_>) -> Result<bool, ConfigError> {
-        match value.get_ref() {
-            DeValue::Boolean(boolean) => Ok(*boolean),
-            _ => Err(self.wrong(key, value, "true or false")),
-        }
-    }
-
-    fn address(&self, key: &str, value: &Value<'_>) -> Result<SocketAddr, ConfigError> {
-        let wrong = |_| self.wrong(key, value, "an address and a port, such as \"127.0.0.1:8000\"");
-        self.string(key, value)?.parse().map_err(wrong)
-    }
-
-    fn count(&self, key: &str, value: &Value<'_>) -> Result<usize, ConfigError> {
-        let count = match value.get_ref() {
-            DeValue::Integer(integer) => usize::from_str_radix(integer.as_str(), integer.radix()).ok(),
-            _ => None,
-        };
-        count.filter(|count| *count > 0).ok_or_else(|| self.wrong(key, value, "a whole number above zero"))
-    }
-
-    fn choice<T: Copy>(&self, key: &str, value: &Value<'_>, choices: &[(&str, T)]) -> Result<T, ConfigError> {
-        let text = self.string(key, value)?;
-        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-        chosen.ok_or_else(|| self.wrong(key, value, &format!("one of {}", names.join(", "))))
-    }
-
-    /// A key of which this version offers one value.
-    fn only(&self, key: &str, value: &Value<'_>, offered: &str) -> Result<(), ConfigError> {
-        let text = self.string(key, value)?;
-        if text == offered {
-            return Ok(());
-        }
-        let error = ConfigError::not_offered(&format!("{key} = {text:?}"), &format!("{offered:?}"));
-        Err(self.at(value.span().start, error.message))
-    }
-
-    fn wrong(&self, key: &str, value: &Value<'_>, expected: &str) -> ConfigError {
-        self.at(value.span().start, format!("{key} takes {expected}"))
-    }
-
-    fn at(&self, position: usize, message: String) -> ConfigError {
-        ConfigError { line: Some(line_of(self.text, position)), message }
+    /// What is wrong with a name.
+    fn at(&self, name: &Name<'_>, message: String) -> ConfigError {
+        ConfigError::at(self.text, name.span().start, message)
     }
 }
 
-fn line_of(text: &str, position: usize) -> usize {
-    text.as_bytes()[..position.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
-}
-
-fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|candidate| distance(name, candidate)).copied().unwrap_or_default();
-    format!("unknown {kind} {name:?}; the nearest known one is {nearest:?}")
-}
-
-/// How many characters must change to turn one word into another.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+/// Sets a key that `[cache]` and `[tables.NAME]` share.
+fn set_policy(policy: &mut CachePolicy, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
+    match entry.key {
+        "item_ttl" => policy.item_ttl = entry.parsed()?,
+        "query_ttl" => policy.query_ttl = entry.parsed()?,
+        "negative_ttl" => policy.negative_ttl = entry.parsed()?,
+        "gsi_quarantine" => policy.gsi_quarantine = entry.duration()?,
+        "item_bytes_max" => policy.item_bytes_max = entry.parsed()?,
+        "scan_pages" => {
+            let choices =
+                [("second", ScanPages::Second), ("first", ScanPages::First), ("never", ScanPages::Never)];
+            policy.scan_pages = entry.choice(&choices)?;
+        }
+        "images" => policy.images = entry.choice(&[("ask", Images::Ask), ("never", Images::Never)])?,
+        "stale_if_error" => policy.stale_if_error = entry.duration()?,
+        "fill_items_from_pages" => policy.fill_items_from_pages = entry.boolean()?,
+        _ => {
+            let choices =
+                [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
+            policy.fill = entry.choice(&choices)?;
         }
     }
-    row[b.len()]
+    Ok(())
 }
 
 #[cfg(test)]
@@ -479,7 +266,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        parse(text).unwrap_err().to_string()
+        Config::parse(text).unwrap_err().to_string()
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! What a running process keeps: where it listens, what stands behind it, and how it stores.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::units::ByteSize;
+
+/// What needs a restart to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fixed {
+    /// Where DynamoDB clients connect.
+    pub listen: SocketAddr,
+    /// Connections at one time; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// The largest request body, decompressed.
+    pub request_bytes_max: ByteSize,
+    /// Bytes of large request bodies in memory at one time, over all connections.
+    pub bodies_bytes_max: ByteSize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How long requests under way may take after a signal to stop.
+    pub drain_timeout: Duration,
+    /// Where monitors connect.
+    pub admin_listen: SocketAddr,
+    /// The region, when one is named; see [`Fixed::region`].
+    pub region: Option<String>,
+    /// What stands behind the cache.
+    pub upstream: UpstreamKind,
+    /// How a remote upstream is used.
+    pub remote: RemoteLimits,
+    /// Where the local backend keeps its tables.
+    pub store: LocalStore,
+    /// What the local backend waits for before it acknowledges a write.
+    pub durability: Durability,
+    /// How often the local backend looks for items whose time is over; zero never.
+    pub ttl_sweep: Duration,
+    /// How long the local backend tells that a table is on its way to a state; zero not at all.
+    pub status_delay: Duration,
+    /// How many shards a new stream of the local backend has.
+    pub stream_shards: u32,
+    /// How many records a shard takes before it splits.
+    pub stream_shard_records_max: u64,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// The region of a node that was not told of one.
+const REGION: &str = "us-east-1";
+
+impl Fixed {
+    /// The region in ARNs, in the health line and in signatures for the upstream.
+    pub fn region(&self) -> &str {
+        self.region.as_deref().unwrap_or(REGION)
+    }
+}
+
+/// What stands behind the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamKind {
+    /// The bundled backend.
+    Local,
+    /// The service itself, in the region.
+    Aws,
+    /// Any endpoint that speaks DynamoDB.
+    Endpoint(Endpoint),
+}
+
+/// How a remote upstream is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteLimits {
+    /// How long making a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a read may take, its retry included.
+    pub read_timeout: Duration,
+    /// How long anything else may take.
+    pub write_timeout: Duration,
+    /// Requests at one time.
+    pub concurrency_max: usize,
+    /// Whether the service's hosts with IPv6 addresses are used.
+    pub dual_stack: bool,
+    /// Whether the service's hosts with validated cryptography are used.
+    pub fips: bool,
+}
+
+/// Where the local backend keeps its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalStore {
+    /// In this directory.
+    Directory(PathBuf),
+    /// In memory, until the process ends.
+    Memory,
+}
+
+/// When a write of the local backend is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk: it survives a power cut.
+    Fsync,
+    /// With the kernel: it survives the end of the process.
+    Process,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Fixed {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            max_connections: 10_000,
+            request_bytes_max: ByteSize(25 << 20),
+            bodies_bytes_max: ByteSize(256 << 20),
+            idle_timeout: Duration::from_secs(120),
+            drain_timeout: Duration::from_secs(25),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            region: None,
+            upstream: UpstreamKind::Local,
+            remote: RemoteLimits {
+                connect_timeout: Duration::from_secs(1),
+                read_timeout: Duration::from_secs(5),
+                write_timeout: Duration::from_secs(10),
+                concurrency_max: 512,
+                dual_stack: false,
+                fips: false,
+            },
+            store: LocalStore::Directory(PathBuf::from("./nearside-data")),
+            durability: Durability::Fsync,
+            ttl_sweep: Duration::from_secs(1),
+            status_delay: Duration::ZERO,
+            stream_shards: 1,
+            stream_shard_records_max: 100_000,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl std::str::FromStr for UpstreamKind {
+    type Err = String;
+
+    /// # Errors
+    /// Words that say what an upstream can be.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "local" => Ok(Self::Local),
+            "aws" => Ok(Self::Aws),
+            endpoint => endpoint
+                .parse()
+                .map(Self::Endpoint)
+                .map_err(|_| format!("{text:?} is no upstream; give local, aws, or http(s)://HOST:PORT")),
+        }
+    }
+}

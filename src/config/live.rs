@@ -1,0 +1,141 @@
+//! What may change while requests run: the budget of the cache, how each table is cached, and how much is logged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::units::{ByteSize, Share, TimeToLive};
+
+/// What may change while the program runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// The budget of the cache.
+    pub cache_bytes_max: ByteSize,
+    /// The part of that budget that pages may take; items have the rest.
+    pub query_share: Share,
+    /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
+    pub log_level: String,
+    /// How tables are cached that have no section of their own.
+    pub cache: CachePolicy,
+    /// The sections `[tables.NAME]`, each filled up from `[cache]`.
+    pub tables: BTreeMap<String, CachePolicy>,
+}
+
+impl Live {
+    /// How a table is cached.
+    pub fn policy(&self, table: &str) -> &CachePolicy {
+        self.tables.get(table).unwrap_or(&self.cache)
+    }
+}
+
+/// How one table is cached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachePolicy {
+    /// How long an item is served; zero turns the item cache off.
+    pub item_ttl: TimeToLive,
+    /// How long a page is served; zero turns the query cache off.
+    pub query_ttl: TimeToLive,
+    /// How long it is remembered that there is no item.
+    pub negative_ttl: TimeToLive,
+    /// How reads that fill the cache are made.
+    pub fill: Fill,
+    /// How long pages of a global secondary index are not kept after a write to it.
+    pub gsi_quarantine: Duration,
+    /// Larger items are served and not kept.
+    pub item_bytes_max: ByteSize,
+    /// When pages of scans are kept.
+    pub scan_pages: ScanPages,
+    /// Whether writes are made to tell what the item was and has become.
+    pub images: Images,
+    /// Whether the items of a page that shows them whole may answer reads by key.
+    pub fill_items_from_pages: bool,
+    /// How long after its time what is cached may still be served when the upstream fails; zero not at all.
+    pub stale_if_error: Duration,
+    /// The sections `[tables.NAME.indexes.INDEX]`, each filled up from the table's.
+    pub indexes: BTreeMap<String, IndexPolicy>,
+}
+
+impl CachePolicy {
+    /// How pages of an index are cached.
+    pub fn index(&self, index: &str) -> IndexPolicy {
+        let of_table = IndexPolicy { query_ttl: self.query_ttl, gsi_quarantine: self.gsi_quarantine };
+        self.indexes.get(index).copied().unwrap_or(of_table)
+    }
+
+    /// True if any pages of the table are cached.
+    pub fn has_pages(&self) -> bool {
+        let off = TimeToLive::For(Duration::ZERO);
+        self.query_ttl != off || self.indexes.values().any(|index| index.query_ttl != off)
+    }
+}
+
+/// How pages of one index are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexPolicy {
+    /// How long a page is served; zero turns the query cache off for the index.
+    pub query_ttl: TimeToLive,
+    /// How long pages of a global index are not kept after a write to it.
+    pub gsi_quarantine: Duration,
+}
+
+/// When pages of scans are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanPages {
+    /// When they are asked for the second time within their time to live: most scans are made once.
+    Second,
+    /// At once.
+    First,
+    /// Never.
+    Never,
+}
+
+/// Whether writes are made to tell what the item was and has become, where their clients do not ask for it. What is told is
+/// taken out of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Where the cache has a use for it.
+    Ask,
+    /// Never: the request goes upstream as it came.
+    Never,
+}
+
+/// How reads that fill the cache are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Eventually consistent unless this node changed or strongly saw the key within a minute.
+    Adaptive,
+    /// Strongly consistent.
+    Strong,
+    /// Eventually consistent.
+    Eventual,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            cache_bytes_max: ByteSize(256 << 20),
+            query_share: Share::default(),
+            log_level: "info".to_owned(),
+            cache: CachePolicy::default(),
+            tables: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            item_ttl: TimeToLive::For(Duration::from_secs(300)),
+            query_ttl: TimeToLive::For(Duration::from_secs(300)),
+            negative_ttl: TimeToLive::For(Duration::from_secs(60)),
+            fill: Fill::Adaptive,
+            gsi_quarantine: Duration::from_secs(5),
+            // An item of 400 KB may be larger as JSON.
+            item_bytes_max: ByteSize(1 << 20),
+            scan_pages: ScanPages::Second,
+            images: Images::Ask,
+            fill_items_from_pages: false,
+            stale_if_error: Duration::ZERO,
+            indexes: BTreeMap::new(),
+        }
+    }
+}
