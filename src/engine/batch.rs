@@ -182,7 +182,10 @@ impl Engine {
                                 counts.miss += 1;
                                 continue;
                             }
-                            Turn::Lead(permit) => Some(permit),
+                            Turn::Lead(permit) => {
+                                self.heed_policies(&part.table);
+                                Some(permit)
+                            }
                         }
                     }
                     _ => None,

@@ -247,11 +247,24 @@ impl Engine {
         }
     }
 
-    /// Asks for the policy of each table again, and voids all that was stored under the old ones. Requests under way end
-    /// by the policy that they began with; what they have asked the upstream for by then is not stored.
+    /// Asks for the policy of each table again, and voids all that was stored under the old ones. To be called when the new
+    /// policies are there to be asked for. Requests under way end by the policy that they began with; what they bring is
+    /// not stored.
     pub fn forget_policies(&self) {
         self.tables.forget_all();
         self.cache.void_all(Instant::now());
+    }
+
+    /// To be called when the words of a table were captured for something that is to be kept by `table`'s policy.
+    ///
+    /// The request may know its table from before a change of the policies. [`Engine::forget_policies`] first moves their
+    /// number and then voids everything. If the number stands as it was when the table was looked up, that void is still to
+    /// come, and makes what was captured worthless. If it has moved, the void may have been before the capture, and the
+    /// table is voided once more. So nothing that is kept by an old policy can be used.
+    fn heed_policies(&self, table: &KnownTable) {
+        if self.tables.has_old_policy(table) {
+            self.cache.void_table(&table.cached, Instant::now());
+        }
     }
 
     /// A table that the upstream does not find any more was deleted by someone: what we know of it is void.

@@ -179,6 +179,7 @@ impl Engine {
                     JoinOutcome::LookAgain => {}
                 },
                 PageTurn::Lead(permit) => {
+                    self.heed_policies(table);
                     let request = match permit.consistency() {
                         Consistency::Strong => strongly(request, body),
                         Consistency::Eventual => request.clone(),

@@ -152,6 +152,7 @@ impl Engine {
                     JoinOutcome::LookAgain => {}
                 },
                 Turn::Lead(permit) => {
+                    self.heed_policies(&wanted.table);
                     let strong = permit.consistency() == Consistency::Strong;
                     let fill = Arc::clone(self).fill(permit, wanted.request(strong));
                     // A task of its own: readers that joined must not lose their answer with this client.

@@ -76,6 +76,8 @@ pub(crate) struct KnownTable {
     pub(crate) indexes: Vec<KnownIndex>,
     /// Whether writes may be made to tell the item before and after.
     pub(crate) asks_images: bool,
+    /// Whose number the policies had before its own was asked for.
+    policies: u64,
     /// When it was described.
     learned: Instant,
     /// Whole seconds after that, from 1, when a page of a global index was last asked for; 0 never.
@@ -95,7 +97,7 @@ pub(crate) struct KnownIndex {
 }
 
 impl KnownTable {
-    fn new(description: TableDescription, policy: TablePolicy, cache: &ItemCache) -> Self {
+    fn new(description: TableDescription, policy: TablePolicy, policies: u64, cache: &ItemCache) -> Self {
         let TableDescription { schema, unsettled_indexes } = description;
         let cached = cache.table(&schema.name);
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
@@ -110,6 +112,7 @@ impl KnownTable {
             pages: policy.pages,
             indexes: indexes.collect(),
             asks_images: policy.asks_images,
+            policies,
             learned: Instant::now(),
             index_pages_asked: AtomicU64::new(0),
             cached,
@@ -161,6 +164,8 @@ pub(crate) struct Tables {
     forgotten: AtomicU64,
     /// Grows behind that, when what was forgotten cannot be found any more.
     generation: AtomicU64,
+    /// Grows when every table may have another policy.
+    policies: AtomicU64,
     policy_of: PolicyOf,
 }
 
@@ -175,6 +180,7 @@ impl Tables {
             changing: Mutex::default(),
             forgotten: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            policies: AtomicU64::new(0),
             policy_of,
         }
     }
@@ -206,9 +212,11 @@ impl Tables {
         }
         let forgotten = self.forgotten.load(Ordering::Acquire);
         let description = fetch_description(upstream, spelling).await?;
+        // Before the policy is asked for, or an old one could pass for a new one.
+        let policies = self.policies.load(Ordering::Acquire);
         let policy = (self.policy_of)(&description.schema.name);
         let policy = if upstream.never_lags() { policy.for_upstream_without_lag() } else { policy };
-        let table = Arc::new(KnownTable::new(description, policy, cache));
+        let table = Arc::new(KnownTable::new(description, policy, policies, cache));
         self.change(|known| {
             if self.forgotten.load(Ordering::Acquire) == forgotten {
                 if known.len() >= SPELLINGS_MAX {
@@ -231,11 +239,18 @@ impl Tables {
 
     /// Forgets every table, because each may have another policy now.
     pub(crate) fn forget_all(&self) {
+        // Before anything is forgotten, so that no table with an old number is remembered after it.
+        self.policies.fetch_add(1, Ordering::AcqRel);
         self.change(|known| {
             self.forgotten.fetch_add(1, Ordering::AcqRel);
             known.clear();
         });
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// True if the table may have another policy by now.
+    pub(crate) fn has_old_policy(&self, table: &KnownTable) -> bool {
+        table.policies != self.policies.load(Ordering::Acquire)
     }
 
     /// The generation now: whatever is looked up later, and as long as it lasts, belongs to it.

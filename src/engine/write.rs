@@ -186,7 +186,10 @@ impl Engine {
         let items: Vec<_> = keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
         let partitions = keys.iter().map(|written| &*written.partition);
         let pages: Vec<_> = items.iter().copied().zip(partitions).collect();
-        Guards { items: self.cache.begin_write(&items, now), pages: self.pages.begin_write(&pages, now) }
+        let guards =
+            Guards { items: self.cache.begin_write(&items, now), pages: self.pages.begin_write(&pages, now) };
+        keys.iter().for_each(|written| self.heed_policies(&written.table));
+        guards
     }
 }
 

@@ -39,6 +39,7 @@ impl Reloader {
         let before = std::mem::replace(&mut current.live, config.live);
         let after = &current.live;
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
+            // In this order, or a table could be remembered with its old policy.
             self.live.store(Arc::new(after.clone()));
             self.engine.forget_policies();
         }

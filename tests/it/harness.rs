@@ -1,12 +1,13 @@
 //! A node under test: the engine over a scripted upstream, and requests that can be begun, awaited or left.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
-use nearside::engine::{Engine, Served, Source, TablePolicy};
+use nearside::engine::{Engine, PolicyOf, Served, Source, TablePolicy};
 use nearside::model::Operation;
 use nearside::upstream::Request;
 use tokio::task::JoinHandle;
@@ -63,14 +64,38 @@ impl Node {
 
     /// A node that caches every table so.
     pub(crate) async fn start_with(policy: fn() -> TablePolicy) -> Self {
+        Self::start_with_policies(Box::new(move |_| policy()), policy())
+    }
+
+    /// A node whose policy changes when the first request has just been told the one before.
+    pub(crate) async fn start_with_change(before: fn() -> TablePolicy, after: fn() -> TablePolicy) -> Self {
+        let engine = Arc::new(OnceLock::<Weak<Engine>>::new());
+        let (running, was_asked) = (Arc::clone(&engine), AtomicBool::new(false));
+        let policy_of = move |_: &str| {
+            if was_asked.swap(true, Ordering::Relaxed) {
+                return after();
+            }
+            running
+                .get()
+                .and_then(Weak::upgrade)
+                .expect("requests come to a running engine")
+                .forget_policies();
+            before()
+        };
+        let node = Self::start_with_policies(Box::new(policy_of), before());
+        engine.set(Arc::downgrade(&node.engine)).unwrap();
+        node
+    }
+
+    fn start_with_policies(policy_of: PolicyOf, first: TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
         let items = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
-        items.keep_expired(policy().items.map_or(Duration::ZERO, |items| items.stale_if_error));
+        items.keep_expired(first.items.map_or(Duration::ZERO, |items| items.stale_if_error));
         let limits =
             PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };
         let pages = PageCache::new(limits, Arc::clone(&items));
         let caches = (Arc::clone(&items), Arc::clone(&pages));
-        let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, Box::new(move |_| policy()));
+        let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, policy_of);
         Self { engine, items, pages, script, upstream }
     }
 

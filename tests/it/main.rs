@@ -14,6 +14,7 @@ mod expiry;
 mod history;
 mod pages;
 mod passing;
+mod policies;
 mod reads;
 mod resets;
 mod transactions;
