@@ -5,14 +5,20 @@
 
 pub mod store;
 
-pub mod catalog;
 mod clock;
-mod counting;
 pub mod rows;
-mod tables;
+mod spaces;
+mod stored;
 
+pub mod catalog;
+mod change_log;
+mod counting;
 mod expiry;
+mod progress;
+
 mod streams;
+mod sweep;
+mod tables;
 
 mod verify;
 
@@ -49,14 +55,16 @@ use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
-use catalog::{Age, Catalog, LoadError};
+use catalog::Catalog;
 use clock::Clock;
 use counting::Counting;
+use spaces::{Age, LoadError};
 use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
 
-pub use expiry::{Expiry, OnExpired};
+pub use change_log::ShardRules;
+pub use expiry::Expiry;
 pub use store::{Durability, OpenError};
-pub use streams::ShardRules;
+pub use sweep::OnExpired;
 pub use verify::{Report, verify};
 
 /// How often streams are looked at for shards whose time is over. Both times are hours.
@@ -141,7 +149,7 @@ impl Local {
         let loaded = Catalog::load(&*snapshot, clock.clone(), settings.shard_rules);
         let (catalog, age) = loaded.map_err(|error| match error {
             LoadError::Newer { found } => {
-                OpenError::Newer { path: directory.to_owned(), found, known: catalog::FORMAT }
+                OpenError::Newer { path: directory.to_owned(), found, known: spaces::FORMAT }
             }
             LoadError::Unreadable(reason) => damaged(reason),
             LoadError::Store(error) => damaged(error.to_string()),

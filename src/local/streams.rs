@@ -1,17 +1,13 @@
-//! DynamoDB Streams: the log of a table's changes, and ListStreams, DescribeStream, GetShardIterator and GetRecords over it.
+//! DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator and GetRecords, and the end of what is not kept any more.
 //!
-//! A change is logged in the commit that makes it, in constant time ([`log`]). Reads run on one snapshot, which holds the
+//! A change is logged in the commit that makes it, in constant time ([`super::change_log`]). Reads run on one snapshot, which holds the
 //! stream's shards and their records alike, so they never see one without the other. What is older than a day is hidden
 //! exactly; its shards are dropped whole, in the background and one stream at a time, so no write pays for it.
 //!
 //! Nothing here is particular to what clients may ask: a log of records by shard and sequence number, with the time in the
 //! number, also serves whoever needs the changes between two moments.
 
-mod audit;
-mod definition;
 mod iterator;
-mod log;
-mod record;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,19 +19,16 @@ use crate::wire::Json;
 use crate::wire::json::write_string;
 
 use super::answer::ObjectWriter;
-use super::catalog::{Catalog, KeyElement, name_of};
+use super::catalog::{Catalog, name_of};
+use super::change_log::{
+    self, KEPT_MS, Record, SequenceNumber, ShardDefinition, StreamDefinition, all_streams,
+};
 use super::clock::Clock;
 use super::store::{Direction, KeyRange, Snapshot, StoreError, Writes};
+use super::stored::KeyElement;
 use super::{Handled, Local, LocalError, tables};
 
-use definition::{KEPT_MS, SequenceNumber, ShardDefinition, StreamDefinition, all_streams};
 use iterator::ShardIterator;
-use record::Record;
-
-pub(super) use audit::audit;
-pub(crate) use log::ChangeLog;
-pub use log::ShardRules;
-pub(crate) use record::{Actor, Change};
 
 /// How many streams or shards an answer has when the request does not say.
 const LIST_LIMIT: usize = 100;
@@ -345,7 +338,7 @@ fn limit(body: &Json<'_>, default: usize) -> usize {
 
 fn is_untidy(stream: &StreamDefinition, now: u64) -> bool {
     let is_outdated = |shard: &ShardDefinition| {
-        !shard.is_kept(now) || shard.is_open() && now >= shard.opened_ms + log::SHARD_MS_MAX
+        !shard.is_kept(now) || shard.is_open() && now >= shard.opened_ms + change_log::SHARD_MS_MAX
     };
     !stream.is_kept(now) || stream.shards.iter().any(is_outdated)
 }
@@ -364,7 +357,7 @@ fn tidy(
         return table.and_then(|table| table.log.clone()).map_or(Ok(()), |log| log.tidy(writes));
     }
     let now = clock.now_ms();
-    let is_changed = log::drop_outdated(&mut stream, now, writes)?;
+    let is_changed = change_log::drop_outdated(&mut stream, now, writes)?;
     if !stream.is_kept(now) && stream.shards.is_empty() {
         return stream.remove(writes);
     }

@@ -8,7 +8,6 @@ mod bookkeeping;
 mod definition;
 mod description;
 mod policies;
-mod progress;
 mod tags;
 mod time_to_live;
 mod update;
@@ -20,15 +19,16 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::catalog::{TableClass, WarmThroughput, allocate_space, name_of, unknown_table};
+use super::catalog::{name_of, unknown_table};
+use super::progress::Way;
+use super::spaces::allocate_space;
+use super::stored::{TableClass, WarmThroughput};
 use super::{Handled, Local, LocalError, Settings};
 
 use description::{Statuses, describe, describe_deleted};
-use progress::Way;
 use update::Change;
 
 pub(in crate::local) use bookkeeping::empty_list;
-pub(in crate::local) use progress::Progress;
 
 /// The account in every ARN.
 const ACCOUNT: &str = "000000000000";

@@ -4,6 +4,8 @@
 //! must hold the entries of all items and no others, and so must the order of expiry; what a stream last told of an item
 //! must be how the item is. Nothing is changed, and nothing but a data directory that no process uses is looked at.
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,12 +15,14 @@ use bytes::Bytes;
 
 use crate::model::Item;
 
-use super::catalog::{self, Age, CATALOG, Catalog, LoadError, TRANSACTION_TOKENS, Table};
+use super::catalog::{Catalog, Table};
+use super::change_log::ShardRules;
 use super::clock::Clock;
+use super::expiry::Expiry;
 use super::indexes::index_entry;
 use super::rows::{self, Row};
+use super::spaces::{self, Age, CATALOG, LoadError, TRANSACTION_TOKENS};
 use super::store::{Direction, Inspection, KeyRange, OpenError, Reads, Space, StoreError};
-use super::streams::{self, ShardRules};
 
 /// How many findings are told one by one. A file that is damaged in more places is as damaged.
 const FINDINGS_MAX: usize = 100;
@@ -94,7 +98,7 @@ pub fn verify(directory: &Path) -> Result<Report, OpenError> {
     match outcome {
         Ok(()) => {}
         Err(LoadError::Newer { found }) => {
-            return Err(OpenError::Newer { path: directory.to_owned(), found, known: catalog::FORMAT });
+            return Err(OpenError::Newer { path: directory.to_owned(), found, known: spaces::FORMAT });
         }
         Err(error) => report.find(error.to_string()),
     }
@@ -118,7 +122,7 @@ fn inspect(reads: &dyn Reads, written: &[Space], report: &mut Report) -> Result<
     streams::audit(reads, &tables, age == Age::Current, report, &mut |space, owner, report| {
         owners.claim(space, owner, report);
     })?;
-    let next = catalog::next_space(reads)?;
+    let next = spaces::next_space(reads)?;
     for (space, owner) in &owners.names {
         if space.0 >= next.0 && *space > TRANSACTION_TOKENS[1] {
             report.find(format!("{owner}: its space {} could be given to something else", space.0));
@@ -194,7 +198,7 @@ impl<'a> Derived<'a> {
             name: format!("the order of expiry of table {name}"),
             space: expiry.space,
             entry: Box::new(move |store_key, item| Some((expiry.entry(store_key, item)?, Vec::new()))),
-            item_key: Box::new(|entry, _| entry.get(8..).map(<[u8]>::to_vec)),
+            item_key: Box::new(|entry, _| Some(Expiry::store_key(entry).to_vec())),
         });
         indexes.chain(expiry).collect()
     }

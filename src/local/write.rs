@@ -13,13 +13,13 @@ use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 use super::capacity::{Consumed, Units};
 use super::catalog::Table;
 use super::change::ItemChange;
+use super::change_log::{Actor, Change};
 use super::expiry::ExpiryChange;
 use super::image::{Existing, ITEM_BYTES_MAX, NewItem, UPDATE_TOO_LARGE};
 use super::indexes::{self, EntryChange};
 use super::refusal::Refusal;
 use super::rows;
 use super::store::{Reads, StoreError, Writes};
-use super::streams::{Actor, Change};
 
 /// A condition on an item that a transaction does not write, as far as the request alone can say it.
 #[derive(Debug)]

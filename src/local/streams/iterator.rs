@@ -5,9 +5,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::local::change_log::SequenceNumber;
 use crate::model::{ApiError, ErrorCode};
-
-use super::definition::SequenceNumber;
 
 /// How long an iterator may be used.
 const VALID_MS: u64 = 15 * 60 * 1000;

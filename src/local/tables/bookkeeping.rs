@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::local::catalog::{Definition, PointInTimeRecovery};
+use crate::local::stored::{Definition, PointInTimeRecovery};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::Json;

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::local::catalog::{
+use crate::local::clock;
+use crate::local::stored::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
     ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
 };
-use crate::local::clock;
 use crate::model::ApiError;
 use crate::wire::Json;
 

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use crate::local::catalog::{
-    AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, OnDemandThroughput,
-    ProjectionDefinition, Table, Throughput,
-};
+use crate::local::catalog::Table;
 use crate::local::store::{Reads, StoreError};
+use crate::local::stored::{
+    AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, OnDemandThroughput,
+    ProjectionDefinition, Throughput,
+};
 
 use super::Names;
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::local::catalog::{Definition, Policy, name_of, unknown_table};
+use crate::local::catalog::{name_of, unknown_table};
+use crate::local::stored::{Definition, Policy};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;

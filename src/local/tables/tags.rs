@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::local::catalog::{Definition, name_of};
+use crate::local::catalog::name_of;
+use crate::local::stored::Definition;
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::local::store::{Durability, OpenError, StoreError};
-use crate::local::{Local, Settings, catalog};
+use crate::local::{Local, Settings, spaces};
 use crate::model::Operation;
 use crate::upstream::{Request, Upstream};
 
@@ -250,7 +250,7 @@ async fn a_directory_of_a_newer_format_is_refused_in_one_line() {
     let local = open().unwrap();
     local
         .write(|writes| {
-            writes.put(catalog::CATALOG, b"format", b"99")?;
+            writes.put(spaces::CATALOG, b"format", b"99")?;
             Ok(Ok(()))
         })
         .await

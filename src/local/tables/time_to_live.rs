@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::local::catalog::Definition;
+use crate::local::stored::Definition;
 use crate::local::{Handled, Local};
 use crate::model::ApiError;
 use crate::wire::Json;

@@ -6,21 +6,23 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::local::catalog::{
-    AttributeDefinition, BillingMode, Catalog, Definition, IndexDefinition, KeyElement, KeyType, Stream,
-    Table, TableClass, Throughput, WarmThroughput, allocate_space,
-};
+use crate::local::catalog::{Catalog, Table};
 use crate::local::clock;
 use crate::local::indexes::index_entry;
 use crate::local::rows::{self, Row};
+use crate::local::spaces::allocate_space;
 use crate::local::store::{Direction, KeyRange, Space, StoreError, Writes};
+use crate::local::stored::{
+    AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, Stream, TableClass,
+    Throughput, WarmThroughput,
+};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
 use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex, text};
 use super::description::{Statuses, describe};
-use super::progress::{IndexWay, Way};
 use super::{Names, invalid};
+use crate::local::progress::{IndexWay, Way};
 
 /// How many rows a backfill reads before it writes their entries.
 const BACKFILL_ROWS: usize = 1000;

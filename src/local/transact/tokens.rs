@@ -7,7 +7,7 @@
 
 use md5::{Digest, Md5};
 
-use crate::local::catalog::TRANSACTION_TOKENS;
+use crate::local::spaces::TRANSACTION_TOKENS;
 use crate::local::store::{Reads, Space, StoreError, Writes};
 use crate::wire::Json;
 use crate::wire::json::write_json;

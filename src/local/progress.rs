@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::local::catalog::IndexDefinition;
-use crate::local::clock::Clock;
 use crate::model::{ApiError, ErrorCode};
+
+use super::clock::Clock;
+use super::stored::IndexDefinition;
 
 /// What is on its way.
 #[derive(Debug, Default)]
-pub(in crate::local) struct Progress {
+pub(super) struct Progress {
     clock: Clock,
     delay_ms: u64,
     /// By the tables' names. Read with every request, and changed with tables only.
@@ -32,7 +33,7 @@ struct State {
 
 /// Where to a table is on its way.
 #[derive(Clone, Debug)]
-pub(in crate::local) enum Way {
+pub(super) enum Way {
     /// It was just made.
     Creating,
     /// It was just changed; and an index of it made or dropped.
@@ -43,7 +44,7 @@ pub(in crate::local) enum Way {
 
 /// Where to an index is on its way.
 #[derive(Clone, Debug)]
-pub(in crate::local) enum IndexWay {
+pub(super) enum IndexWay {
     /// The index of that name was just made. In the first half the table is being changed for it, in the second it is filled.
     Creating(String),
     /// This index is gone.
@@ -52,24 +53,24 @@ pub(in crate::local) enum IndexWay {
 
 /// What a description tells of a table that is there.
 #[derive(Clone, Debug, Default)]
-pub(in crate::local) struct Told {
+pub(super) struct Told {
     /// `TableStatus`, when it is not `ACTIVE`.
-    pub(in crate::local) table: Option<&'static str>,
+    pub(super) table: Option<&'static str>,
     /// The index that is being made, and whether it is being filled already.
-    pub(in crate::local) creating: Option<(String, bool)>,
+    pub(super) creating: Option<(String, bool)>,
     /// An index that is gone, and told of.
-    pub(in crate::local) deleting: Option<IndexDefinition>,
+    pub(super) deleting: Option<IndexDefinition>,
 }
 
 impl Progress {
     /// States last that long; not at all when it is zero.
-    pub(in crate::local) fn new(clock: Clock, delay: Duration) -> Self {
+    pub(super) fn new(clock: Clock, delay: Duration) -> Self {
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         Self { clock, delay_ms, ..Self::default() }
     }
 
     /// Begins a state of a table, which ends by itself.
-    pub(in crate::local) fn begin(&self, table: &str, way: Way) {
+    pub(super) fn begin(&self, table: &str, way: Way) {
         if self.delay_ms == 0 {
             return;
         }
@@ -81,7 +82,7 @@ impl Progress {
     }
 
     /// Ends a state early: what began it did not happen.
-    pub(in crate::local) fn end(&self, table: &str) {
+    pub(super) fn end(&self, table: &str) {
         if self.delay_ms > 0 {
             self.change(|states| drop(states.remove(table)));
         }
@@ -104,7 +105,7 @@ impl Progress {
     }
 
     /// What is told of a table that is being deleted: its description.
-    pub(in crate::local) fn deleted(&self, table: &str) -> Option<Arc<[u8]>> {
+    pub(super) fn deleted(&self, table: &str) -> Option<Arc<[u8]>> {
         self.look(table, |state, _| match &state.way {
             Way::Deleting(description) => Some(Arc::clone(description)),
             Way::Creating | Way::Updating(_) => None,
@@ -112,7 +113,7 @@ impl Progress {
     }
 
     /// The names of the tables that are being deleted.
-    pub(in crate::local) fn all_deleted(&self) -> Vec<String> {
+    pub(super) fn all_deleted(&self) -> Vec<String> {
         if self.delay_ms == 0 {
             return Vec::new();
         }
@@ -121,7 +122,7 @@ impl Progress {
     }
 
     /// What a description tells of a table that is there.
-    pub(in crate::local) fn told(&self, table: &str) -> Told {
+    pub(super) fn told(&self, table: &str) -> Told {
         let told = self.look(table, |state, now| match &state.way {
             Way::Creating => Told { table: Some("CREATING"), ..Told::default() },
             Way::Updating(None) => Told { table: Some("UPDATING"), ..Told::default() },
@@ -142,7 +143,7 @@ impl Progress {
     }
 
     /// True when a table's items may be asked for.
-    pub(in crate::local) fn is_open(&self, table: &str) -> bool {
+    pub(super) fn is_open(&self, table: &str) -> bool {
         self.look(table, |state, _| matches!(state.way, Way::Updating(_))).unwrap_or(true)
     }
 
@@ -150,7 +151,7 @@ impl Progress {
     ///
     /// # Errors
     /// `ResourceInUseException`, in the service's words.
-    pub(in crate::local) fn refuse_change(&self, table: &str) -> Result<(), ApiError> {
+    pub(super) fn refuse_change(&self, table: &str) -> Result<(), ApiError> {
         let way = self.look(table, |state, _| match state.way {
             Way::Creating => "created",
             Way::Updating(_) => "updated",
@@ -167,7 +168,7 @@ impl Progress {
     ///
     /// # Errors
     /// `ValidationException`, in the service's words.
-    pub(in crate::local) fn refuse_read(&self, table: &str, index: &str) -> Result<(), ApiError> {
+    pub(super) fn refuse_read(&self, table: &str, index: &str) -> Result<(), ApiError> {
         let is_creating = self.look(table, |state, _| match &state.way {
             Way::Updating(Some(IndexWay::Creating(creating))) => creating == index,
             Way::Updating(_) | Way::Creating | Way::Deleting(_) => false,

@@ -45,12 +45,12 @@ pub(crate) struct Change<'a> {
 
 impl Change<'_> {
     /// The hash of the item's partition.
-    pub(super) fn hash(&self) -> u32 {
+    pub(in crate::local) fn hash(&self) -> u32 {
         self.store_key.iter().take(HASH_BYTES).fold(0, |hash, byte| hash << 8 | u32::from(*byte))
     }
 
     /// The stored form, with what the view shows.
-    pub(super) fn encode(&self, view: ViewType) -> Vec<u8> {
+    pub(in crate::local) fn encode(&self, view: ViewType) -> Vec<u8> {
         let old = self.old_row.filter(|_| view.has_old());
         let new = self.new_row.filter(|_| view.has_new());
         let images = old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len);
@@ -81,11 +81,11 @@ impl Change<'_> {
 
 /// A stored record.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'a> {
+pub(in crate::local) struct Record<'a> {
     event: u8,
     actor: u8,
     /// The size of keys and images, as the service counts it.
-    pub(super) size_bytes: usize,
+    pub(in crate::local) size_bytes: usize,
     keys: &'a [u8],
     new_image: &'a [u8],
     old_image: &'a [u8],
@@ -96,7 +96,7 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// [`StoreError`] when it is not one.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
+    pub(in crate::local) fn read(bytes: &'a [u8]) -> Result<Self, StoreError> {
         let broken = || StoreError("a record of a stream is unreadable".to_owned());
         let (head, texts) = bytes.split_at_checked(HEAD_BYTES).ok_or_else(broken)?;
         let number = |position: usize| {
@@ -110,22 +110,22 @@ impl<'a> Record<'a> {
     }
 
     /// The item's key attributes, as JSON.
-    pub(super) fn keys_json(&self) -> &'a [u8] {
+    pub(in crate::local) fn keys_json(&self) -> &'a [u8] {
         self.keys
     }
 
     /// The item after the change, as JSON; empty when the stream does not show it.
-    pub(super) fn new_image_json(&self) -> &'a [u8] {
+    pub(in crate::local) fn new_image_json(&self) -> &'a [u8] {
         self.new_image
     }
 
     /// True when no item was left by the change.
-    pub(super) fn is_removal(&self) -> bool {
+    pub(in crate::local) fn is_removal(&self) -> bool {
         self.event == b'R'
     }
 
     /// Appends the record as GetRecords tells it.
-    pub(super) fn write_json(
+    pub(in crate::local) fn write_json(
         &self,
         number: SequenceNumber,
         space: u64,

@@ -9,21 +9,22 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::local::catalog::{CATALOG, KeyElement};
+use crate::local::spaces::CATALOG;
 use crate::local::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
+use crate::local::stored::KeyElement;
 use crate::model::placement::HASH_BYTES;
 
 /// How long records are kept, and closed shards and streams after their closing.
 pub(crate) const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// The first hash that no key has.
-pub(super) const HASH_END: u32 = 1 << (8 * HASH_BYTES as u32);
+pub(in crate::local) const HASH_END: u32 = 1 << (8 * HASH_BYTES as u32);
 
 const STREAM_PREFIX: &str = "stream/";
 
 /// The place of a record in its stream: later changes of an item have greater ones. It begins with the time of the change in
 /// milliseconds, so that the place of a time is known without a search; twelve digits tell changes of one moment apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SequenceNumber(pub(super) u128);
+pub(crate) struct SequenceNumber(pub(in crate::local) u128);
 
 /// How many sequence numbers a millisecond has.
 const MOMENT: u128 = 1_000_000_000_000;
@@ -42,68 +43,68 @@ pub(crate) enum ViewType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StreamDefinition {
-    pub(super) table_name: String,
-    pub(super) stream_label: String,
-    pub(super) stream_view_type: ViewType,
-    pub(super) key_schema: Vec<KeyElement>,
+    pub(in crate::local) table_name: String,
+    pub(in crate::local) stream_label: String,
+    pub(in crate::local) stream_view_type: ViewType,
+    pub(in crate::local) key_schema: Vec<KeyElement>,
     /// Seconds since 1970.
-    pub(super) creation_request_date_time: f64,
+    pub(in crate::local) creation_request_date_time: f64,
     /// When it was switched off, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) disabled_ms: Option<u64>,
+    pub(in crate::local) disabled_ms: Option<u64>,
     /// In the order in which they were opened.
-    pub(super) shards: Vec<ShardDefinition>,
+    pub(in crate::local) shards: Vec<ShardDefinition>,
 }
 
 /// A shard as it is stored: the changes of the items whose keys have hashes in a range, during a stretch of time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ShardDefinition {
-    pub(super) shard_id: String,
+    pub(in crate::local) shard_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) parent_shard_id: Option<String>,
-    pub(super) space: u64,
-    pub(super) first_hash: u32,
+    pub(in crate::local) parent_shard_id: Option<String>,
+    pub(in crate::local) space: u64,
+    pub(in crate::local) first_hash: u32,
     /// The first hash that does not belong to it any more.
-    pub(super) end_hash: u32,
-    pub(super) opened_ms: u64,
+    pub(in crate::local) end_hash: u32,
+    pub(in crate::local) opened_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) closed_ms: Option<u64>,
-    pub(super) starting_sequence_number: SequenceNumber,
+    pub(in crate::local) closed_ms: Option<u64>,
+    pub(in crate::local) starting_sequence_number: SequenceNumber,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ending_sequence_number: Option<SequenceNumber>,
+    pub(in crate::local) ending_sequence_number: Option<SequenceNumber>,
 }
 
 impl SequenceNumber {
     /// The first one of a moment.
-    pub(super) fn at(ms: u64) -> Self {
+    pub(in crate::local) fn at(ms: u64) -> Self {
         Self(u128::from(ms) * MOMENT)
     }
 
     /// The next one after `self`, at a moment.
-    pub(super) fn following(self, ms: u64) -> Self {
+    pub(in crate::local) fn following(self, ms: u64) -> Self {
         Self(self.0 + 1).max(Self::at(ms))
     }
 
     /// The moment of the change, in milliseconds since 1970.
-    pub(super) fn ms(self) -> u64 {
+    pub(in crate::local) fn ms(self) -> u64 {
         u64::try_from(self.0 / MOMENT).unwrap_or(u64::MAX)
     }
 
     /// The key of its record.
-    pub(super) fn key(self) -> [u8; 16] {
+    pub(in crate::local) fn key(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
 
     /// The one whose record has that key.
-    pub(super) fn from_key(key: &[u8]) -> Result<Self, StoreError> {
+    pub(in crate::local) fn from_key(key: &[u8]) -> Result<Self, StoreError> {
         let bytes =
             key.try_into().map_err(|_| StoreError("a record of a stream has no number".to_owned()))?;
         Ok(Self(u128::from_be_bytes(bytes)))
     }
 
     /// The one that its digits spell; `None` for anything else. What is too large is the greatest.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::local) fn parse(text: &str) -> Option<Self> {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| Self(text.parse().unwrap_or(u128::MAX)))
     }
@@ -131,7 +132,7 @@ impl<'de> Deserialize<'de> for SequenceNumber {
 
 impl ViewType {
     /// The one of that name, which the shape of requests has checked.
-    pub(super) fn from_name(name: &str) -> Self {
+    pub(in crate::local) fn from_name(name: &str) -> Self {
         match name {
             "NEW_IMAGE" => Self::NewImage,
             "OLD_IMAGE" => Self::OldImage,
@@ -141,7 +142,7 @@ impl ViewType {
     }
 
     /// As the service writes it.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::local) fn name(self) -> &'static str {
         match self {
             Self::KeysOnly => "KEYS_ONLY",
             Self::NewImage => "NEW_IMAGE",
@@ -151,12 +152,12 @@ impl ViewType {
     }
 
     /// True when records hold the item as it became.
-    pub(super) fn has_new(self) -> bool {
+    pub(in crate::local) fn has_new(self) -> bool {
         matches!(self, Self::NewImage | Self::NewAndOldImages)
     }
 
     /// True when records hold the item as it was.
-    pub(super) fn has_old(self) -> bool {
+    pub(in crate::local) fn has_old(self) -> bool {
         matches!(self, Self::OldImage | Self::NewAndOldImages)
     }
 }
@@ -166,7 +167,7 @@ impl StreamDefinition {
     ///
     /// # Errors
     /// [`StoreError`] when the store broke or the row is unreadable.
-    pub(super) fn load(
+    pub(in crate::local) fn load(
         reads: &(impl Reads + ?Sized),
         table: &str,
         label: &str,
@@ -180,7 +181,7 @@ impl StreamDefinition {
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
-    pub(super) fn store(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
+    pub(in crate::local) fn store(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).expect("a definition is always JSON");
         writes.put(CATALOG, row_key(&self.table_name, &self.stream_label).as_bytes(), &text)
     }
@@ -189,34 +190,34 @@ impl StreamDefinition {
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
-    pub(super) fn remove(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
+    pub(in crate::local) fn remove(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
         writes.remove(CATALOG, row_key(&self.table_name, &self.stream_label).as_bytes())
     }
 
     /// True when clients may still see it at that time.
-    pub(super) fn is_kept(&self, now_ms: u64) -> bool {
+    pub(in crate::local) fn is_kept(&self, now_ms: u64) -> bool {
         self.disabled_ms.is_none_or(|disabled| now_ms < disabled + KEPT_MS)
     }
 
     /// The shards that clients may still see at that time.
-    pub(super) fn kept_shards(&self, now_ms: u64) -> impl Iterator<Item = &ShardDefinition> {
+    pub(in crate::local) fn kept_shards(&self, now_ms: u64) -> impl Iterator<Item = &ShardDefinition> {
         self.shards.iter().filter(move |shard| shard.is_kept(now_ms))
     }
 }
 
 impl ShardDefinition {
     /// True while records are written to it.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::local) fn is_open(&self) -> bool {
         self.closed_ms.is_none()
     }
 
     /// True when a record of it may still be read at that time.
-    pub(super) fn is_kept(&self, now_ms: u64) -> bool {
+    pub(in crate::local) fn is_kept(&self, now_ms: u64) -> bool {
         self.closed_ms.is_none_or(|closed| now_ms < closed + KEPT_MS)
     }
 
     /// Where its records are.
-    pub(super) fn records(&self) -> Space {
+    pub(in crate::local) fn records(&self) -> Space {
         Space(self.space)
     }
 
@@ -224,7 +225,7 @@ impl ShardDefinition {
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
-    pub(super) fn last_record(
+    pub(in crate::local) fn last_record(
         &self,
         reads: &(impl Reads + ?Sized),
     ) -> Result<Option<SequenceNumber>, StoreError> {
@@ -241,7 +242,7 @@ impl ShardDefinition {
 ///
 /// # Errors
 /// [`StoreError`] when the store broke.
-pub(super) fn all_streams(
+pub(in crate::local) fn all_streams(
     reads: &(impl Reads + ?Sized),
     table: Option<&str>,
 ) -> Result<Vec<(String, String)>, StoreError> {

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::local::catalog::{Table, Tables};
+use crate::local::change_log::{
+    HASH_END, Record, SequenceNumber, ShardDefinition, StreamDefinition, all_streams,
+};
 use crate::local::rows::{self, Row};
 use crate::local::store::{Direction, KeyRange, Reads, Space, StoreError};
-use crate::local::verify::Report;
 use crate::model::Item;
 use crate::model::placement::HASH_BYTES;
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
 
-use super::definition::{HASH_END, SequenceNumber, ShardDefinition, StreamDefinition, all_streams};
-use super::record::Record;
+use super::Report;
 
 /// Is told of every space that belongs to a stream.
 type Claim<'a> = dyn FnMut(Space, String, &mut Report) + 'a;
@@ -25,7 +26,7 @@ type Told = HashMap<Vec<u8>, Option<Vec<u8>>>;
 ///
 /// # Errors
 /// [`StoreError`] when the store broke or a stream is unreadable.
-pub(in crate::local) fn audit(
+pub(super) fn audit(
     reads: &dyn Reads,
     tables: &Tables,
     is_current: bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::local::catalog::{CATALOG, FORMAT};
+use crate::local::spaces::{CATALOG, FORMAT};
 use crate::local::store::{Direction, KeyRange};
 use crate::local::testing::Backend;
 use crate::local::{Durability, Local, Settings};

@@ -9,14 +9,22 @@
 //! takes half of its hashes. So a child's records are always later than its parent's, and whoever reads parents first
 //! sees the changes of every item in order.
 
+mod definition;
+mod record;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::local::catalog::{self, KeyElement, Stream};
-use crate::local::clock::{self, Clock};
-use crate::local::store::{Reads, Space, StoreError, Writes};
+use super::clock::{self, Clock};
+use super::spaces;
+use super::store::{Reads, Space, StoreError, Writes};
+use super::stored::{KeyElement, Stream};
 
-use super::definition::{HASH_END, SequenceNumber, ShardDefinition, StreamDefinition, ViewType};
-use super::record::Change;
+use definition::ViewType;
+
+pub(super) use definition::{
+    HASH_END, KEPT_MS, SequenceNumber, ShardDefinition, StreamDefinition, all_streams,
+};
+pub(super) use record::{Actor, Change, Record};
 
 /// How long a shard takes records.
 pub(super) const SHARD_MS_MAX: u64 = 4 * 60 * 60 * 1000;
@@ -264,7 +272,7 @@ impl State {
         let shard = ShardDefinition {
             shard_id,
             parent_shard_id,
-            space: catalog::allocate_space(writes)?,
+            space: spaces::allocate_space(writes)?,
             first_hash,
             end_hash,
             opened_ms: now,
