@@ -255,12 +255,36 @@ async fn select_must_agree_with_the_projection() {
         ),
     ];
     for (more, words) in cases {
-        assert_eq!(backend.invalid(Scan, with(&scan(), more.clone())).await, words);
         let envelope = format!("1 validation error detected: {words}");
+        assert_eq!(backend.invalid(Scan, with(&scan(), more.clone())).await, envelope);
         assert_eq!(backend.invalid(Query, with(&query("a", "x"), more)).await, envelope);
     }
     let specific = json!({"Select": "SPECIFIC_ATTRIBUTES", "ProjectionExpression": "b"});
     assert_eq!(backend.ok(Query, with(&query("a", "x"), specific)).await["Items"][0], json!({"b": s("b0")}));
+}
+
+#[tokio::test]
+async fn a_key_condition_that_no_key_could_answer_is_refused_after_what_is_wrong_with_other_expressions() {
+    let backend = small().await;
+    let strange = with(&scan(), json!({"KeyConditionExpression": "a = b"}));
+    let cases = [
+        (json!({"FilterExpression": ""}), "Invalid FilterExpression: The expression can not be empty;"),
+        (
+            json!({"ProjectionExpression": "b,,"}),
+            "Invalid ProjectionExpression: Syntax error; token: \",\", near: \",,\"",
+        ),
+        (
+            json!({"ExpressionAttributeNames": {"#b": "b"}}),
+            "Value provided in ExpressionAttributeNames unused in expressions: keys: {#b}",
+        ),
+        (
+            json!({}),
+            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+        ),
+    ];
+    for (more, words) in cases {
+        assert_eq!(backend.invalid(Query, with(&strange, more)).await, words);
+    }
 }
 
 #[tokio::test]

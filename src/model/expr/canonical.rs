@@ -265,7 +265,9 @@ mod tests {
     }
 
     fn interval(text: &str) -> KeyInterval {
-        with_bindings(|bindings| KeyCondition::parse(text, bindings).unwrap().resolve(&schema()).unwrap())
+        with_bindings(|bindings| {
+            KeyCondition::parse(text, bindings).unwrap().check().unwrap().resolve(&schema()).unwrap()
+        })
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct KeyCondition {
     tests: Vec<(String, KeyTest)>,
 }
 
+/// A `KeyConditionExpression` that reads as a condition, though perhaps as one that no key could answer.
+#[derive(Debug)]
+pub struct UncheckedKeyCondition(Test);
+
 /// What is asked of one key attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyTest {
@@ -89,6 +93,18 @@ impl SortInterval {
     }
 }
 
+impl UncheckedKeyCondition {
+    /// Takes the condition apart into one test for each attribute.
+    ///
+    /// # Errors
+    /// A validation error in the service's words when no key could answer it.
+    pub fn check(self) -> Result<KeyCondition, ApiError> {
+        let mut tests = Vec::new();
+        collect_key_tests(self.0, &mut tests)?;
+        Ok(KeyCondition::from_tests(tests))
+    }
+}
+
 /// A stretch of one sort attribute's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortInterval {
@@ -113,15 +129,14 @@ pub enum SortInterval {
 const PARAMETER: &str = "KeyConditionExpression";
 
 impl KeyCondition {
-    /// Parses a `KeyConditionExpression`.
+    /// Parses a `KeyConditionExpression`. Whether a key could answer it is asked apart, because the service reads a request's
+    /// other expressions in between.
     ///
     /// # Errors
     /// A validation error in the service's words.
-    pub fn parse(text: &str, bindings: &mut Bindings<'_>) -> Result<Self, ApiError> {
+    pub fn parse(text: &str, bindings: &mut Bindings<'_>) -> Result<UncheckedKeyCondition, ApiError> {
         let test = parse_test(text, bindings).map_err(|words| refusal(PARAMETER, words))?;
-        let mut tests = Vec::new();
-        collect_key_tests(test, &mut tests)?;
-        Ok(Self::from_tests(tests))
+        Ok(UncheckedKeyCondition(test))
     }
 
     /// Takes one test for each attribute.
@@ -401,7 +416,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<KeyCondition, ApiError> {
-        with_bindings(|bindings| KeyCondition::parse(text, bindings))
+        with_bindings(|bindings| KeyCondition::parse(text, bindings)?.check())
     }
 
     fn resolve(text: &str, schema: &KeySchema) -> Result<KeyInterval, ApiError> {
@@ -432,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_key_could_answer_is_refused_when_parsed() {
+    fn what_no_key_could_answer_is_refused_when_checked() {
         for (text, expected) in [
             ("p = :s or r = :s", "Invalid operator used in KeyConditionExpression: OR"),
             ("not p = :s", "Invalid operator used in KeyConditionExpression: NOT"),

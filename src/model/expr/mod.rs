@@ -30,7 +30,7 @@ mod testing;
 
 pub use bindings::{Bindings, Names, Values, check_placeholders};
 pub use condition::{Condition, Context};
-pub use key_condition::{KeyCondition, KeyInterval, KeyTest, SortInterval};
+pub use key_condition::{KeyCondition, KeyInterval, KeyTest, SortInterval, UncheckedKeyCondition};
 pub use parser::Comparator;
 pub use path::{Path, Step};
 pub use projection::Paths;
@@ -77,7 +77,7 @@ mod tests {
                 if let Ok(paths) = Paths::parse_projection(&text, bindings) {
                     paths.project(&before);
                 }
-                let _ = KeyCondition::parse(&text, bindings);
+                let _ = KeyCondition::parse(&text, bindings).and_then(UncheckedKeyCondition::check);
                 if let Ok(update) = Update::parse(&text, bindings) {
                     let mut after = before.clone();
                     if update.apply(&mut after).is_err() {

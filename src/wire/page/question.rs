@@ -66,8 +66,9 @@ fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     let filter = parse_filter(body, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
     bindings.finish()?;
+    // Only now is it asked whether a key could answer the condition: what is wrong with another expression counts more.
     let condition = match condition {
-        Some(condition) => Some(condition),
+        Some(condition) => Some(condition.check()?),
         None => legacy::key_conditions(body)?,
     };
     let backward = body.get("ScanIndexForward").and_then(Json::boolean) == Some(false);

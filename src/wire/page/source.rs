@@ -71,12 +71,12 @@ impl PageQuestion<'_> {
             refuse_key_filter(source.key(), filter, self.filter_name)?;
             source.refuse_unprojected_filter(filter)?;
         }
-        source.check_select(self.body, self.kind)?;
+        source.check_select(self.body)?;
         Ok((PageRange::Query(interval), start))
     }
 
     fn resolve_scan(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
-        source.check_select(self.body, self.kind)?;
+        source.check_select(self.body)?;
         let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
         if let (Some(start), Some(segment)) = (&start, self.segment) {
             check_start_in_segment(segment, start.source())?;
@@ -166,9 +166,9 @@ impl<'s> Source<'s> {
     }
 
     /// Refuses a `Select` that the source or the projection cannot give.
-    fn check_select(&self, body: &Json<'_>, kind: PageKind) -> Result<(), ApiError> {
+    fn check_select(&self, body: &Json<'_>) -> Result<(), ApiError> {
         let Some(select) = body.get("Select").and_then(Json::text) else { return Ok(()) };
-        check_select_alone(body, select, kind)?;
+        check_select_alone(body, select)?;
         match self.index() {
             Some(index)
                 if select == "ALL_ATTRIBUTES"
@@ -224,9 +224,9 @@ impl<'s> Source<'s> {
     }
 }
 
-/// Refuses a `Select` that does not agree with the request's other parameters. Query counts that among the violated
-/// constraints, Scan speaks of it plainly.
-fn check_select_alone(body: &Json<'_>, select: &str, kind: PageKind) -> Result<(), ApiError> {
+/// Refuses a `Select` that does not agree with the request's other parameters. The service counts that among the violated
+/// constraints.
+fn check_select_alone(body: &Json<'_>, select: &str) -> Result<(), ApiError> {
     let mut projections = ["ProjectionExpression", "AttributesToGet"].into_iter();
     let fault = match (projections.find(|name| body.get(name).is_some()), select) {
         (Some(_), "SPECIFIC_ATTRIBUTES") => return Ok(()),
@@ -241,10 +241,7 @@ fn check_select_alone(body: &Json<'_>, select: &str, kind: PageKind) -> Result<(
         }
         (None, _) => return Ok(()),
     };
-    Err(ApiError::validation(match kind {
-        PageKind::Query => format!("1 validation error detected: {fault}"),
-        PageKind::Scan => fault,
-    }))
+    Err(ApiError::validation(fault).detected())
 }
 
 fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Result<(), ApiError> {
