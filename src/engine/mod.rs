@@ -219,7 +219,7 @@ impl Engine {
                     answer
                 }
                 Ok(answer) => answer,
-                Err(error) => unreachable_upstream(error),
+                Err(error) => unwritten(error),
             }
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
@@ -230,7 +230,14 @@ impl Engine {
     async fn forward(&self, request: &Request) -> Answer {
         match self.upstream.call(request).await {
             Ok(answer) => answer,
-            Err(error) => unreachable_upstream(error),
+            // Statements that may change something do not come here.
+            Err(error)
+                if request.operation.only_reads()
+                    || request.operation.class() == OperationClass::Statement =>
+            {
+                unread(error)
+            }
+            Err(error) => unwritten(error),
         }
     }
 
@@ -339,8 +346,15 @@ fn is_failure(status: u16) -> bool {
     status >= 500
 }
 
-/// What a client hears when the upstream gave no answer.
-fn unreachable_upstream(error: UpstreamError) -> Answer {
+/// What a client hears whose read the upstream did not answer. Whether it was sent makes no difference to a read.
+fn unread(error: UpstreamError) -> Answer {
+    let (UpstreamError::NotSent(reason) | UpstreamError::OutcomeUnknown(reason)) = error;
+    ApiError::new(ErrorCode::ServiceUnavailable, reason).into()
+}
+
+/// What a client hears when the upstream did not answer what may change something: that it did not happen, or that nobody
+/// knows.
+fn unwritten(error: UpstreamError) -> Answer {
     match error {
         UpstreamError::NotSent(reason) => ApiError::new(ErrorCode::ServiceUnavailable, reason).into(),
         UpstreamError::OutcomeUnknown(reason) => failed(reason),

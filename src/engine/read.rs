@@ -15,7 +15,7 @@ use crate::wire::request::{GetItem, ReturnConsumedCapacity, key_bytes};
 
 use super::tables::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed, is_failure, unreachable_upstream};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure, unread};
 
 /// How often a read looks, joins or fills before it goes through by itself.
 const TURNS_MAX: usize = 3;
@@ -194,7 +194,7 @@ impl Engine {
 
     /// Sends a GetItem for a whole item.
     async fn fetch(&self, request: &Request) -> Result<(Image, Option<Vec<u8>>), Answer> {
-        let answer = self.upstream.call(request).await.map_err(unreachable_upstream)?;
+        let answer = self.upstream.call(request).await.map_err(unread)?;
         if !answer.is_success() {
             return Err(answer);
         }

@@ -17,7 +17,7 @@ use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::tables::KnownTable;
 use super::voids::VoidScope;
-use super::{Engine, Served, Source, failed, images};
+use super::{Engine, Served, Source, failed, images, unwritten};
 
 /// The policy of a write whose after-image is not known.
 const NOT_KEPT: ReadPolicy = ReadPolicy {
@@ -168,14 +168,15 @@ impl Engine {
                 guard.unknown();
                 answer
             }
-            Err(UpstreamError::NotSent(reason)) => {
-                wide.spare();
-                guard.refused();
-                ApiError::new(ErrorCode::ServiceUnavailable, reason).into()
-            }
-            Err(UpstreamError::OutcomeUnknown(reason)) => {
-                guard.unknown();
-                failed(reason)
+            Err(error) => {
+                match &error {
+                    UpstreamError::NotSent(_) => {
+                        wide.spare();
+                        guard.refused();
+                    }
+                    UpstreamError::OutcomeUnknown(_) => guard.unknown(),
+                }
+                unwritten(error)
             }
         };
         Served { table: plan.table, ..Served::plain(answer, Source::Write) }

@@ -1,8 +1,11 @@
 //! What goes through: requests that are not understood, tables that change, and operations that are not cached.
 
-use nearside::model::Operation::{DeleteTable, ExecuteStatement, GetItem, PutItem, Query, Unknown};
+use nearside::model::Operation::{
+    BatchGetItem, DeleteTable, DescribeTimeToLive, ExecuteStatement, GetItem, PutItem, Query, TagResource,
+    TransactGetItems, Unknown,
+};
 
-use crate::harness::{Node, get, item, put};
+use crate::harness::{Node, get, item, put, strong};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_understood_goes_through_word_for_word_and_is_not_cached() {
@@ -110,4 +113,41 @@ async fn a_table_that_the_upstream_lost_is_void() {
     let read = node.begin("GetItem", &get("a")).await;
     node.upstream.next(GetItem).await.answer(&item("a", 3));
     assert_eq!(read.await.body, item("a", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_answered_is_unavailable_to_readers_and_of_unknown_outcome_to_writers() {
+    let mut node = Node::start().await;
+    let key = r#"{"TableName":"Orders","Keys":[{"id":{"S":"a"}}]}"#;
+    let query = r#"{"TableName":"Orders","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"a"}}}"#;
+    let batch = r#"{"RequestItems":{"Orders":{"Keys":[{"id":{"S":"a"}}]}}}"#;
+    let reads = [
+        (GetItem, get("a")),
+        (GetItem, strong("a")),
+        (Query, query.to_owned()),
+        (BatchGetItem, batch.to_owned()),
+        (TransactGetItems, r#"{"TransactItems":[]}"#.to_owned()),
+        (DescribeTimeToLive, key.to_owned()),
+        (ExecuteStatement, r#"{"Statement":"SELECT * FROM Orders"}"#.to_owned()),
+    ];
+    for (operation, body) in reads {
+        let read = node.begin(operation.name(), &body).await;
+        node.upstream.next(operation).await.lose();
+        let reply = read.await;
+        assert_eq!(reply.status, 503, "{operation} {body}");
+        assert!(reply.body.contains("#ServiceUnavailableException\""), "{}", reply.body);
+    }
+    let writes = [
+        (PutItem, put("a", 1)),
+        (ExecuteStatement, r#"{"Statement":"DELETE FROM Orders WHERE id = 'a'"}"#.to_owned()),
+        (DeleteTable, r#"{"TableName":"Orders"}"#.to_owned()),
+        (TagResource, "{}".to_owned()),
+    ];
+    for (operation, body) in writes {
+        let write = node.begin(operation.name(), &body).await;
+        node.upstream.next(operation).await.lose();
+        let reply = write.await;
+        assert_eq!(reply.status, 500, "{operation} {body}");
+        assert!(reply.body.contains("#InternalServerError\""), "{}", reply.body);
+    }
 }
