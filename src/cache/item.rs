@@ -15,7 +15,7 @@ use super::page::CompletedReads;
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
-use super::table::{Address, CachedTable, Secret};
+use super::table::{Address, CachedTable, Realm, Secret};
 use super::words::{Stripe, Version, Words};
 
 /// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
@@ -97,14 +97,14 @@ pub enum Turn {
     Lead(FillPermit),
 }
 
-/// The cache of items by key, for all tables of one upstream.
+/// The cache of items by key, for all tables of one upstream, or of several in realms of their own.
 pub struct ItemCache {
     pub(super) words: Words,
     pub(super) slots: Slots,
     pub(super) store: Box<dyn Store>,
     pub(super) counters: CacheCounters,
     pub(super) reads: CompletedReads,
-    tables: RwLock<HashMap<Box<str>, Arc<CachedTable>>>,
+    tables: RwLock<Tables>,
     /// Milliseconds that entries are kept after their time; see [`ItemCache::keep_expired`].
     expired_kept_ms: AtomicU64,
     /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
@@ -115,6 +115,19 @@ pub struct ItemCache {
     origin: Instant,
     #[cfg(test)]
     pub(super) rules: super::model::Rules,
+}
+
+/// Every table that was ever asked for.
+#[derive(Default)]
+struct Tables {
+    realms: HashMap<Realm, HashMap<Box<str>, Arc<CachedTable>>>,
+    count: u32,
+}
+
+impl Tables {
+    fn get(&self, realm: Realm, name: &str) -> Option<Arc<CachedTable>> {
+        self.realms.get(&realm)?.get(name).cloned()
+    }
 }
 
 impl ItemCache {
@@ -140,18 +153,20 @@ impl ItemCache {
         }
     }
 
-    /// The table of that name, made on first use. Names must be canonical, and known to exist: a table is never
+    /// The table of that name in a realm, made on first use. Names must be canonical, and known to exist: a table is never
     /// forgotten.
-    pub fn table(&self, name: &str) -> Arc<CachedTable> {
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+    pub fn table(&self, realm: Realm, name: &str) -> Arc<CachedTable> {
+        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(realm, name);
         known.unwrap_or_else(|| {
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            let id = u32::try_from(tables.len()).expect("there are fewer than 2^32 tables");
+            if let Some(table) = tables.get(realm, name) {
+                return table;
+            }
             let voided = self.last_void.load(Ordering::Acquire);
-            tables
-                .entry(name.into())
-                .or_insert_with(|| Arc::new(CachedTable::new(id, name, self.secret, voided)))
-                .clone()
+            let table = Arc::new(CachedTable::new(tables.count, name, self.secret, voided));
+            tables.count = tables.count.checked_add(1).expect("there are fewer than 2^32 tables");
+            tables.realms.entry(realm).or_default().insert(name.into(), Arc::clone(&table));
+            table
         })
     }
 
@@ -255,18 +270,22 @@ impl ItemCache {
 
     /// As [`ItemCache::void_table`], by name. The table need not have been used yet: what is read of it first will be read
     /// strongly.
-    pub fn void_named(&self, name: &str, now: Instant) {
+    pub fn void_named(&self, realm: Realm, name: &str, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        let table = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let table = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(realm, name);
         if let Some(table) = table {
             self.void_table(&table, now);
         }
     }
 
-    /// Makes everything unusable: something may have changed, and nobody can say where.
-    pub fn void_all(&self, now: Instant) {
+    /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
+    pub fn void_all(&self, realm: Realm, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        self.known_tables().iter().for_each(|table| self.void_table(table, now));
+        let tables: Vec<_> = {
+            let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+            tables.realms.get(&realm).into_iter().flat_map(|tables| tables.values().cloned()).collect()
+        };
+        tables.iter().for_each(|table| self.void_table(table, now));
     }
 
     /// Ends the holds whose time has come, and reclaims a slice of what is dead or expired. To be called a few times a
@@ -323,7 +342,8 @@ impl ItemCache {
     }
 
     pub(super) fn known_tables(&self) -> Vec<Arc<CachedTable>> {
-        self.tables.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.realms.values().flat_map(HashMap::values).cloned().collect()
     }
 
     /// The entry of the key, if nothing happened that could have made it old. It may have expired.

@@ -45,4 +45,4 @@ pub use page::{
     ScopeStats,
 };
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
-pub use table::{Address, CachedTable};
+pub use table::{Address, CachedTable, Realm};

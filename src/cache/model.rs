@@ -298,7 +298,7 @@ impl World {
         let start = Change { value: Some(0), at: Instant::now() - Duration::from_secs(3600) };
         Self {
             setup,
-            table: cache.table("table"),
+            table: cache.table(Realm::SOLE, "table"),
             pages: PageCache::for_model(cache.clone(), setup.broken_page_rule),
             cache,
             policy: ReadPolicy {

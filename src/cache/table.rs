@@ -9,6 +9,26 @@ use super::page::TablePages;
 use super::stats::{TableCounters, TableStats};
 use super::words::LAG_SECONDS_MAX;
 
+/// Tables that have nothing to do with those of other realms, whatever they are called: those of one region and access key,
+/// where these are kept apart. All realms share the cache's budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Realm(u32);
+
+impl Realm {
+    /// The realm where there is but one.
+    pub const SOLE: Self = Self(0);
+
+    /// A further one. Numbers are counted by who tells realms apart; 0 is [`Realm::SOLE`].
+    pub fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// One table's part of the cache. Get it from [`super::ItemCache::table`], once, and keep it.
 #[derive(Debug)]
 pub struct CachedTable {
@@ -69,7 +89,7 @@ impl CachedTable {
         }
     }
 
-    /// The table's name, as it was asked for.
+    /// The table's name, as it was asked for. Tables of other realms may have the same.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -33,7 +33,7 @@ impl Fixture {
     /// With a single stripe, so that every two keys collide, if `stripes` is 1.
     fn with_stripes(stripes: usize) -> Self {
         let cache = ItemCache::new(CacheLimits { max_bytes: 16 << 20, stripes });
-        let table = cache.table("Orders");
+        let table = cache.table(Realm::SOLE, "Orders");
         // Past the first minute, in which everything counts as touched.
         Self { cache, table, now: Instant::now() + Duration::from_secs(120) }
     }
@@ -122,9 +122,9 @@ fn what_was_fetched_is_a_hit_with_its_age_and_checksum() {
 fn tables_do_not_see_one_another() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(1));
-    let other = fixture.cache.table("Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers");
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_none());
-    assert!(Arc::ptr_eq(&other, &fixture.cache.table("Customers")));
+    assert!(Arc::ptr_eq(&other, &fixture.cache.table(Realm::SOLE, "Customers")));
 }
 
 #[test]
@@ -522,7 +522,7 @@ fn a_refused_write_voids_its_key_all_the_same() {
 #[test]
 fn a_refused_write_of_many_keys_voids_every_one_in_every_table() {
     let fixture = Fixture::new();
-    let other = fixture.cache.table("Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers");
     let addresses = [fixture.table.address(b"a"), other.address(b"a")];
     for address in &addresses {
         let Turn::Lead(permit) = fixture.cache.read(address, &POLICY, fixture.now) else { panic!("a miss") };
@@ -558,7 +558,7 @@ fn a_write_may_have_its_effect_seen_before_it_is_acknowledged_and_never_after_it
 #[test]
 fn voiding_a_table_voids_its_entries_and_its_fetches_and_no_other_table() {
     let fixture = Fixture::new();
-    let other = fixture.cache.table("Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers");
     let Turn::Lead(permit) = fixture.cache.read(&other.address(b"a"), &POLICY, fixture.now) else {
         panic!("a miss")
     };
@@ -571,7 +571,7 @@ fn voiding_a_table_voids_its_entries_and_its_fetches_and_no_other_table() {
     assert!(fixture.hit("a").is_none() && fixture.hit("b").is_none());
     assert_eq!(anew.consistency(), Consistency::Strong, "replicas may lag behind what voided the table");
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_some());
-    fixture.cache.void_all(fixture.now);
+    fixture.cache.void_all(Realm::SOLE, fixture.now);
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_none());
 }
 
@@ -588,12 +588,12 @@ fn a_write_that_began_before_a_table_was_voided_leaves_no_image() {
 fn a_table_voided_by_name_before_its_first_use_is_read_strongly_at_first() {
     let mut fixture = Fixture::new();
     for void in [
-        |fixture: &Fixture| fixture.cache.void_named("Customers", fixture.now),
-        |fixture: &Fixture| fixture.cache.void_all(fixture.now),
+        |fixture: &Fixture| fixture.cache.void_named(Realm::SOLE, "Customers", fixture.now),
+        |fixture: &Fixture| fixture.cache.void_all(Realm::SOLE, fixture.now),
     ] {
         fixture.pass(Duration::from_secs(100));
         void(&fixture);
-        let table = fixture.cache.table(&format!("Customers {:?}", fixture.now));
+        let table = fixture.cache.table(Realm::SOLE, &format!("Customers {:?}", fixture.now));
         let turn = fixture.cache.read(&table.address(b"a"), &POLICY, fixture.now);
         assert!(matches!(turn, Turn::Lead(permit) if permit.consistency() == Consistency::Strong));
     }
@@ -603,9 +603,9 @@ fn a_table_voided_by_name_before_its_first_use_is_read_strongly_at_first() {
 fn voiding_by_name_voids_a_table_in_use() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(0));
-    fixture.cache.void_named("Customers", fixture.now);
+    fixture.cache.void_named(Realm::SOLE, "Customers", fixture.now);
     assert!(fixture.hit("a").is_some());
-    fixture.cache.void_named("Orders", fixture.now);
+    fixture.cache.void_named(Realm::SOLE, "Orders", fixture.now);
     assert!(fixture.hit("a").is_none());
 }
 
@@ -700,7 +700,7 @@ fn an_entry_larger_than_the_store_is_refused_and_the_older_one_is_gone() {
 fn threads_that_read_and_write_at_once_never_see_an_acknowledged_write_undone() {
     const KEYS: usize = 8;
     let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 4 });
-    let table = cache.table("Orders");
+    let table = cache.table(Realm::SOLE, "Orders");
     let upstream: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let acknowledged: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let deadline = std::time::Instant::now() + Duration::from_millis(700);

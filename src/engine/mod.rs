@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{ItemCache, PageCache};
+use crate::cache::{ItemCache, PageCache, Realm};
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
@@ -100,12 +100,33 @@ impl Served {
     }
 }
 
+/// What engines remember in, each in a realm of its own: one budget for all of them. Clones are the same memory.
+#[derive(Clone)]
+pub struct Memory {
+    /// Items by key.
+    pub items: Arc<ItemCache>,
+    /// Pages of Query and Scan.
+    pub pages: Arc<PageCache>,
+    recent: Arc<RecentRequests>,
+}
+
+impl Memory {
+    /// Memory of a cache of items and the cache of pages beside it. What is understood of requests takes at most an eighth
+    /// of the pages' budget on top.
+    pub fn new(items: Arc<ItemCache>, pages: Arc<PageCache>) -> Self {
+        let recent = Arc::new(RecentRequests::new(pages.stats().bytes_max));
+        Self { items, pages, recent }
+    }
+}
+
 /// A caching DynamoDB.
 pub struct Engine {
+    /// Whose tables these are.
+    realm: Realm,
     upstream: Arc<dyn Upstream>,
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
-    recent: RecentRequests,
+    recent: Arc<RecentRequests>,
     tables: Tables,
     /// Fills and writes under way, and voids still due; each outlives the request that began it.
     tasks: TaskTracker,
@@ -122,13 +143,27 @@ impl Engine {
         pages: Arc<PageCache>,
         policy_of: PolicyOf,
     ) -> Arc<Self> {
-        let tables = Tables::new(policy_of);
+        Self::in_realm(Realm::SOLE, upstream, &Memory::new(cache, pages), policy_of)
+    }
+
+    /// An engine over an upstream of its own, beside engines of other realms in the same memory.
+    ///
+    /// What a former engine of the realm has left there must be true of the upstream, or be voided first:
+    /// [`ItemCache::void_all`].
+    pub fn in_realm(
+        realm: Realm,
+        upstream: Arc<dyn Upstream>,
+        memory: &Memory,
+        policy_of: PolicyOf,
+    ) -> Arc<Self> {
+        let Memory { items, pages, recent } = memory.clone();
         Arc::new(Self {
+            realm,
             upstream,
-            cache,
-            recent: RecentRequests::new(pages.stats().bytes_max),
+            cache: items,
             pages,
-            tables,
+            tables: Tables::new(policy_of, Arc::clone(&recent)),
+            recent,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })
@@ -245,7 +280,7 @@ impl Engine {
         if spelling.is_empty() {
             return None;
         }
-        self.tables.learn(spelling, &*self.upstream, &self.cache).await
+        self.tables.learn(spelling, &*self.upstream, &self.cache, self.realm).await
     }
 
     fn forget(&self, scope: &VoidScope) {
@@ -259,7 +294,7 @@ impl Engine {
     /// not stored.
     pub fn forget_policies(&self) {
         self.tables.forget_all();
-        self.cache.void_all(Instant::now());
+        self.cache.void_all(self.realm, Instant::now());
     }
 
     /// To be called when the words of a table were captured for something that is to be kept by `table`'s policy.
@@ -280,7 +315,7 @@ impl Engine {
             && error_type(answer).as_deref() == Some("ResourceNotFoundException")
         {
             self.tables.forget(table);
-            self.cache.void_named(table, Instant::now());
+            self.cache.void_named(self.realm, table, Instant::now());
         }
     }
 }

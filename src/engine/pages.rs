@@ -54,7 +54,7 @@ impl Engine {
     /// again.
     pub(super) fn page_hit(&self, request: &Request) -> Option<Served> {
         let now = Instant::now();
-        let (place, generation) = (self.recent.place(request), self.tables.generation());
+        let (place, generation) = (self.recent.place(self.realm, request), self.tables.generation());
         let seen = self.recent.with(place, request, generation, |understood| {
             let Understood { table, spelling, asked, address_hash, .. } = understood;
             let address = table.cached.address_with_hash(&asked.fingerprint, *address_hash);

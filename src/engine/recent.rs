@@ -2,13 +2,16 @@
 //!
 //! Programs send the same few requests, byte for byte. Reading one to the last member costs more than all else of a hit; so
 //! what came of that is kept, in a table of fixed size, and holds for as long as no table is forgotten. Losing an entry
-//! costs a reading, and nothing else.
+//! costs a reading, and nothing else. Engines of several realms share the table: the same bytes mean another page in each, so
+//! no two engines ever have the same generation.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
+use crate::cache::Realm;
 use crate::upstream::Request;
 
 use super::pages::AskedPage;
@@ -25,6 +28,8 @@ pub(super) struct RecentRequests {
     slots: Box<[ArcSwapOption<Understood>]>,
     /// Of this process, so that nobody can choose requests that push each other out.
     hashers: RandomState,
+    /// The last generation that an engine was given.
+    generations: AtomicU64,
 }
 
 /// A request and what it means.
@@ -54,12 +59,18 @@ impl RecentRequests {
         Self {
             slots: (0..slots.max(2)).map(|_| ArcSwapOption::empty()).collect(),
             hashers: RandomState::new(),
+            generations: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn place(&self, request: &Request) -> Place {
+    /// A generation that no engine has had before.
+    pub(super) fn new_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(super) fn place(&self, realm: Realm, request: &Request) -> Place {
         let mut hasher = self.hashers.build_hasher();
-        hasher.write_usize(request.operation.index());
+        hasher.write_u64(request.operation.index() as u64 | u64::from(realm.number()) << 32);
         hasher.write(&request.body);
         Place(hasher.finish() as usize & (self.slots.len() - 1))
     }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::cache::{CachedIndex, CachedTable, FillMode, ItemCache, PagePolicy, ReadPolicy};
+use crate::cache::{CachedIndex, CachedTable, FillMode, ItemCache, PagePolicy, ReadPolicy, Realm};
 use crate::model::TableSchema;
 use crate::model::schema::IndexKind;
 use crate::telemetry::Spread;
 use crate::upstream::Upstream;
 use crate::upstream::schemas::{TableDescription, fetch_description};
+
+use super::recent::RecentRequests;
 
 /// How many spellings of table names are remembered. A table has two or three (its name, its ARN); beyond this many, all are
 /// forgotten and learned again, so that a client cannot grow the map without bound.
@@ -97,9 +99,13 @@ pub(crate) struct KnownIndex {
 }
 
 impl KnownTable {
-    fn new(description: TableDescription, policy: TablePolicy, policies: u64, cache: &ItemCache) -> Self {
+    fn new(
+        description: TableDescription,
+        policy: TablePolicy,
+        policies: u64,
+        cached: Arc<CachedTable>,
+    ) -> Self {
         let TableDescription { schema, unsettled_indexes } = description;
-        let cached = cache.table(&schema.name);
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: (index.kind == IndexKind::Global).then(|| cached.index(&index.name)),
@@ -166,6 +172,8 @@ pub(crate) struct Tables {
     generation: AtomicU64,
     /// Grows when every table may have another policy.
     policies: AtomicU64,
+    /// Where generations come from.
+    recent: Arc<RecentRequests>,
     policy_of: PolicyOf,
 }
 
@@ -174,13 +182,14 @@ pub(crate) struct Tables {
 pub(crate) struct Generation(u64);
 
 impl Tables {
-    pub(crate) fn new(policy_of: PolicyOf) -> Self {
+    pub(crate) fn new(policy_of: PolicyOf, recent: Arc<RecentRequests>) -> Self {
         Self {
             known: ArcSwap::default(),
             changing: Mutex::default(),
             forgotten: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
+            generation: AtomicU64::new(recent.new_generation()),
             policies: AtomicU64::new(0),
+            recent,
             policy_of,
         }
     }
@@ -206,6 +215,7 @@ impl Tables {
         spelling: &str,
         upstream: &dyn Upstream,
         cache: &ItemCache,
+        realm: Realm,
     ) -> Option<Arc<KnownTable>> {
         if let Some(known) = self.get(spelling) {
             return Some(known);
@@ -216,7 +226,8 @@ impl Tables {
         let policies = self.policies.load(Ordering::Acquire);
         let policy = (self.policy_of)(&description.schema.name);
         let policy = if upstream.never_lags() { policy.for_upstream_without_lag() } else { policy };
-        let table = Arc::new(KnownTable::new(description, policy, policies, cache));
+        let cached = cache.table(realm, &description.schema.name);
+        let table = Arc::new(KnownTable::new(description, policy, policies, cached));
         self.change(|known| {
             if self.forgotten.load(Ordering::Acquire) == forgotten {
                 if known.len() >= SPELLINGS_MAX {
@@ -234,7 +245,7 @@ impl Tables {
             self.forgotten.fetch_add(1, Ordering::AcqRel);
             known.retain(|_, table| &*table.name != name);
         });
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
     }
 
     /// Forgets every table, because each may have another policy now.
@@ -245,7 +256,7 @@ impl Tables {
             self.forgotten.fetch_add(1, Ordering::AcqRel);
             known.clear();
         });
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
     }
 
     /// True if the table may have another policy by now.

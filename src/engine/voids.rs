@@ -93,7 +93,7 @@ impl Engine {
 
     /// Voids items that the upstream has removed by itself, when they are gone: a read that begins from here on finds none.
     pub fn void_removed(&self, table: &str, keys: &[Key]) {
-        let cached = self.cache.table(table);
+        let cached = self.cache.table(self.realm, table);
         let whole: Vec<Vec<u8>> = keys.iter().map(Key::canonical_bytes).collect();
         let addresses: Vec<_> = whole.iter().map(|key| cached.address(key)).collect();
         let mut partitions = vec![Vec::new(); keys.len()];
@@ -110,9 +110,9 @@ impl Engine {
         match scope {
             VoidScope::Nothing => {}
             VoidScope::Tables(names) => {
-                names.iter().for_each(|name| self.cache.void_named(name, Instant::now()))
+                names.iter().for_each(|name| self.cache.void_named(self.realm, name, Instant::now()))
             }
-            VoidScope::Everything => self.cache.void_all(Instant::now()),
+            VoidScope::Everything => self.cache.void_all(self.realm, Instant::now()),
         }
     }
 }

@@ -16,5 +16,6 @@ mod pages;
 mod passing;
 mod policies;
 mod reads;
+mod realms;
 mod resets;
 mod transactions;

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::super::flights::abandoned;
 use super::super::item::HOLD;
 use super::super::store::BudgetedStore;
-use super::super::table::Secret;
+use super::super::table::{Realm, Secret};
 use super::super::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome};
 use super::cache::PageRule;
 use super::entry::PageEntry;
@@ -312,7 +312,7 @@ impl World {
         let start = Change { value: Some(first), at: Instant::now() - Duration::from_secs(3600) };
         Self {
             setup,
-            table: items.table("table"),
+            table: items.table(Realm::SOLE, "table"),
             items,
             pages: Arc::new(pages),
             policy: PagePolicy {
