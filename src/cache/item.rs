@@ -114,7 +114,7 @@ pub struct ItemCache {
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
     #[cfg(test)]
-    pub(super) rules: super::model::Rules,
+    pub(super) rules: super::schedules::Rules<Rule>,
 }
 
 /// Every table that was ever asked for.
@@ -149,7 +149,7 @@ impl ItemCache {
             secret,
             origin: Instant::now(),
             #[cfg(test)]
-            rules: super::model::Rules::default(),
+            rules: super::schedules::Rules::default(),
         }
     }
 
@@ -541,7 +541,7 @@ pub(super) enum Rule {
 impl ItemCache {
     #[cfg(test)]
     pub(super) fn obeys(&self, rule: Rule) -> bool {
-        self.rules.obeyed(rule)
+        self.rules.obeyed(&rule)
     }
 
     #[cfg(not(test))]

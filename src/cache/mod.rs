@@ -33,6 +33,8 @@ mod table;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod tests;
 
 pub use flights::{Failure, JoinOutcome, Joiner};

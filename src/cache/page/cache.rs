@@ -141,7 +141,7 @@ pub struct PageCache {
     pub(super) scans: RecentScans,
     flights: Box<[Mutex<PageFlights>]>,
     #[cfg(test)]
-    pub(super) rules: super::model::PageRules,
+    pub(super) rules: super::super::schedules::Rules<PageRule>,
 }
 
 pub(super) type PageFlights = Flights<PageVersion, Page>;
@@ -163,7 +163,7 @@ impl PageCache {
             scans: RecentScans::new(),
             flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
             #[cfg(test)]
-            rules: super::model::PageRules::default(),
+            rules: super::super::schedules::Rules::default(),
         }
     }
 
@@ -505,7 +505,7 @@ pub(in super::super) enum PageRule {
 impl PageCache {
     #[cfg(test)]
     pub(super) fn obeys(&self, rule: PageRule) -> bool {
-        self.rules.obeyed(rule)
+        self.rules.obeyed(&rule)
     }
 
     #[cfg(not(test))]
