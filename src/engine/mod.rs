@@ -9,6 +9,7 @@ mod pages;
 mod read;
 mod write;
 
+mod asked;
 mod images;
 mod recent;
 mod tables;

@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use crate::cache::Realm;
 use crate::upstream::Request;
 
-use super::pages::AskedPage;
+use super::asked::AskedPage;
 use super::tables::{Generation, KnownTable};
 
 /// Requests that take more bytes, with what came of reading them, are read again each time.
