@@ -19,3 +19,8 @@ pub(super) fn required<'a, 'b>(body: &'b Json<'a>, member: &str) -> Result<&'b J
 pub(super) fn table_name<'b>(body: &'b Json<'_>) -> Result<&'b str, ApiError> {
     Ok(required(body, "TableName")?.text().unwrap_or_default())
 }
+
+/// The text of a member; the shape has been checked, so that a missing one is an empty one.
+pub(super) fn text<'a>(object: &'a Json<'_>, member: &str) -> &'a str {
+    object.get(member).and_then(Json::text).unwrap_or_default()
+}

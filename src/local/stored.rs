@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::schema::{IndexKind, KeyAttribute, Projection, ScalarType};
+use crate::model::key_attribute::{KeyAttribute, ScalarType};
+use crate::model::schema::{IndexKind, Projection};
 use crate::model::{IndexSchema, KeySchema, TableSchema};
 
 /// A table as it is stored. Members are named as DescribeTable names them, where it has them.

@@ -24,6 +24,7 @@ use super::change_log::{
     self, KEPT_MS, Record, SequenceNumber, ShardDefinition, StreamDefinition, all_streams,
 };
 use super::clock::Clock;
+use super::members::text;
 use super::store::{Direction, KeyRange, Snapshot, StoreError, Writes};
 use super::stored::KeyElement;
 use super::{Handled, Local, LocalError, tables};
@@ -325,10 +326,6 @@ fn child_filter<'a>(body: &'a Json<'_>) -> Result<Option<&'a str>, ApiError> {
             "One or more parameter values were invalid: ShardFilter needs both Type and ShardId",
         )),
     }
-}
-
-fn text<'a>(body: &'a Json<'_>, member: &str) -> &'a str {
-    body.get(member).and_then(Json::text).unwrap_or_default()
 }
 
 fn limit(body: &Json<'_>, default: usize) -> usize {

@@ -20,6 +20,7 @@ use crate::wire::Json;
 use crate::wire::json::write_string;
 
 use super::catalog::{name_of, unknown_table};
+use super::members::text;
 use super::progress::Way;
 use super::spaces::allocate_space;
 use super::stored::{TableClass, WarmThroughput};
@@ -205,7 +206,7 @@ impl Names {
 
     /// The name of the table that a request is about.
     fn table_name<'a>(&self, body: &'a Json<'_>) -> &'a str {
-        name_of(definition::text(body, "TableName"))
+        name_of(text(body, "TableName"))
     }
 
     fn table_arn(&self, table: &str) -> String {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::key_attribute::{KeyAttribute, KeyRole, ScalarType};
 use super::number::Number;
-use super::schema::{KeyAttribute, KeyRole, ScalarType};
 use super::value::AttributeValue;
 
 /// One value of a key.

@@ -7,6 +7,7 @@ pub mod value;
 
 pub mod canonical;
 pub mod key;
+pub mod key_attribute;
 pub mod placement;
 pub mod schema;
 

@@ -1,48 +1,8 @@
 //! What a table is: its key, its indexes and what each index projects.
 
 use super::key::{Key, KeyError, KeyValue};
-use super::value::{AttributeValue, Item};
-
-/// A type that a key attribute may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ScalarType {
-    /// String.
-    S,
-    /// Number.
-    N,
-    /// Binary.
-    B,
-}
-
-impl ScalarType {
-    /// `S`, `N` or `B`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::S => "S",
-            Self::N => "N",
-            Self::B => "B",
-        }
-    }
-
-    /// The type that `S`, `N` or `B` names.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "S" => Some(Self::S),
-            "N" => Some(Self::N),
-            "B" => Some(Self::B),
-            _ => None,
-        }
-    }
-}
-
-/// One attribute of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyAttribute {
-    /// The attribute's name: 1 to 255 bytes of UTF-8.
-    pub name: String,
-    /// Its declared type.
-    pub scalar_type: ScalarType,
-}
+use super::key_attribute::{KeyAttribute, KeyRole};
+use super::value::Item;
 
 /// The key of a table or of an index.
 ///
@@ -93,25 +53,6 @@ impl KeySchema {
             return Err(KeyError::Foreign);
         }
         self.key_of(attributes)
-    }
-}
-
-/// Which half of a key an attribute belongs to; the service limits their sizes apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyRole {
-    /// `HASH`, 1 to 2048 bytes.
-    Partition,
-    /// `RANGE`, 1 to 1024 bytes.
-    Sort,
-}
-
-impl KeyRole {
-    /// The most bytes a key value of this role may have.
-    pub fn bytes_max(self) -> usize {
-        match self {
-            Self::Partition => 2048,
-            Self::Sort => 1024,
-        }
     }
 }
 
@@ -202,17 +143,5 @@ impl TableSchema {
     /// The index of that name.
     pub fn index(&self, name: &str) -> Option<&IndexSchema> {
         self.indexes.iter().find(|index| index.name == name)
-    }
-}
-
-impl ScalarType {
-    /// True when `value` is of this type.
-    pub fn admits(self, value: &AttributeValue) -> bool {
-        matches!(
-            (self, value),
-            (Self::S, AttributeValue::S(_))
-                | (Self::N, AttributeValue::N(_))
-                | (Self::B, AttributeValue::B(_))
-        )
     }
 }

@@ -1,9 +1,8 @@
 //! What the proxy knows of each table's schema, learned by asking the upstream's DescribeTable.
 
 use crate::model::Operation;
-use crate::model::schema::{
-    IndexKind, IndexSchema, KeyAttribute, KeySchema, Projection, ScalarType, TableSchema,
-};
+use crate::model::key_attribute::{KeyAttribute, ScalarType};
+use crate::model::schema::{IndexKind, IndexSchema, KeySchema, Projection, TableSchema};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 

@@ -1,7 +1,7 @@
 //! Keys of requests against a table's schema, and the service's words when they do not fit.
 
 use crate::model::key::KeyError;
-use crate::model::schema::{KeyRole, ScalarType};
+use crate::model::key_attribute::{KeyRole, ScalarType};
 use crate::model::value::AttributeValue;
 use crate::model::{ApiError, IndexSchema, Item, Key, KeySchema, KeyValue, TableSchema};
 

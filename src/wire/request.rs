@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::model::key::write_sortable_bytes;
-use crate::model::schema::{KeyAttribute, KeyRole, ScalarType};
+use crate::model::key_attribute::{KeyAttribute, KeyRole, ScalarType};
 use crate::model::{KeySchema, Number};
 use crate::wire::Json;
 use crate::wire::json::{Text, write_string};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, Realm, ScanAdmission};
 use nearside::engine::{Engine, Memory, Source, TablePolicy};
 use nearside::local::{Local, Settings};
-use nearside::model::schema::{KeyAttribute, KeySchema, ScalarType};
+use nearside::model::key_attribute::{KeyAttribute, ScalarType};
+use nearside::model::schema::KeySchema;
 use nearside::model::{AttributeValue, Operation};
 use nearside::upstream::Request;
 

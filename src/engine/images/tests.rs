@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::model::AttributeValue;
-use crate::model::schema::{IndexKind, KeyAttribute, KeySchema, Projection, ScalarType};
+use crate::model::key_attribute::{KeyAttribute, ScalarType};
+use crate::model::schema::{IndexKind, KeySchema, Projection};
 
 const POSITIONS: Wants = Wants { image: false, positions: true, may_ask: true };
 const ALL: Wants = Wants { image: true, positions: true, may_ask: true };

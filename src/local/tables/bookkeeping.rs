@@ -3,13 +3,13 @@
 
 use serde_json::{Value, json};
 
+use crate::local::members::text;
 use crate::local::stored::{Definition, PointInTimeRecovery};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::Json;
 
 use super::Names;
-use super::definition::text;
 
 /// How far back a table can be kept at most, which is what it is when nothing is said.
 const PERIOD_DAYS_MAX: i64 = 35;

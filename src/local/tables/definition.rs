@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::local::clock;
+use crate::local::members::text;
 use crate::local::stored::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
     ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
@@ -169,11 +170,6 @@ impl Limits {
         };
         Ok(Some(limits).filter(|limits| *limits != OnDemandThroughput::default()))
     }
-}
-
-/// The text of a member; the shape has been checked, so that a missing one is an empty one.
-pub(super) fn text<'a>(object: &'a Json<'_>, member: &str) -> &'a str {
-    object.get(member).and_then(Json::text).unwrap_or_default()
 }
 
 /// The billing mode that a request asks for.

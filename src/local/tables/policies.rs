@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::local::catalog::{name_of, unknown_table};
+use crate::local::members::text;
 use crate::local::stored::{Definition, Policy};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
-use super::definition::text;
 use super::{Names, invalid};
 
 /// The revision that stands for none.

@@ -4,12 +4,12 @@
 
 use serde_json::json;
 
+use crate::local::members::text;
 use crate::local::stored::Definition;
 use crate::local::{Handled, Local};
 use crate::model::ApiError;
 use crate::wire::Json;
 
-use super::definition::text;
 use super::{Names, unknown_table};
 
 impl Local {

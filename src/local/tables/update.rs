@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use crate::local::catalog::{Catalog, Table};
 use crate::local::clock;
 use crate::local::indexes::index_entry;
+use crate::local::members::text;
 use crate::local::rows::{self, Row};
 use crate::local::spaces::allocate_space;
 use crate::local::store::{Direction, KeyRange, Space, StoreError, Writes};
@@ -19,7 +20,7 @@ use crate::local::stored::{
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
-use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex, text};
+use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex};
 use super::description::{Statuses, describe};
 use super::{Names, invalid};
 use crate::local::progress::{IndexWay, Way};

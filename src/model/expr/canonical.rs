@@ -171,7 +171,8 @@ mod tests {
     use super::super::testing::{item, list, n, s, ss, with_bindings};
     use super::*;
     use crate::model::expr::{Context, KeyCondition};
-    use crate::model::schema::{KeyAttribute, KeySchema, ScalarType};
+    use crate::model::key_attribute::{KeyAttribute, ScalarType};
+    use crate::model::schema::KeySchema;
     use crate::model::{Item, KeyValue};
 
     fn condition(text: &str) -> Vec<u8> {

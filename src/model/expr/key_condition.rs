@@ -7,7 +7,7 @@ use super::parser::Comparator;
 use super::resolve::refusal;
 use super::{Bindings, Path};
 use crate::model::key::{KeyError, partition_bytes};
-use crate::model::schema::{KeyAttribute, KeyRole};
+use crate::model::key_attribute::{KeyAttribute, KeyRole};
 use crate::model::{ApiError, AttributeValue, KeySchema, KeyValue};
 
 /// What a query asks of the key, not yet compared with a table's or index's schema.
@@ -404,7 +404,7 @@ pub(super) fn is_reversed(low: &AttributeValue, high: &AttributeValue) -> bool {
 mod tests {
     use super::super::testing::*;
     use super::*;
-    use crate::model::schema::ScalarType;
+    use crate::model::key_attribute::ScalarType;
 
     fn schema(partition: &[&str], sort: &[&str]) -> KeySchema {
         let attributes = |names: &[&str]| {

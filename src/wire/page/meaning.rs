@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 
-use crate::model::schema::{IndexKind, KeyAttribute, KeySchema, Projection, ScalarType};
+use crate::model::key_attribute::{KeyAttribute, ScalarType};
+use crate::model::schema::{IndexKind, KeySchema, Projection};
 use crate::model::{IndexSchema, TableSchema};
 
 use super::PageKind;

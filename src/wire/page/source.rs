@@ -3,8 +3,9 @@
 //! Query and Scan are checked in orders of their own, as the service does it.
 
 use crate::model::expr::{Condition, KeyInterval, Paths};
+use crate::model::key_attribute::KeyAttribute;
 use crate::model::placement::Segment;
-use crate::model::schema::{IndexKind, KeyAttribute, KeySchema, Projection, TableSchema};
+use crate::model::schema::{IndexKind, KeySchema, Projection, TableSchema};
 use crate::model::{ApiError, IndexSchema, Item, Key};
 use crate::wire::Json;
 use crate::wire::keys::{self, KeySource};
