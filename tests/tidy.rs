@@ -1,7 +1,8 @@
-//! The house rules that a compiler does not hold: layers, drawer files, and documents in step with the code.
+//! The house rules that a compiler does not hold: layers, circles, drawer files, and documents in step with the code.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,22 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],
     &["config", "telemetry"],
     &["model"],
+];
+
+/// Circles of siblings that stay: their folder, their modules, and why.
+const CIRCLES: &[(&str, &[&str], &str)] = &[
+    (
+        "cache",
+        &["flights", "guard", "item", "page", "slots", "table"],
+        "a permit and a guard finish, in `Drop` too, what the cache began that gave them out; \
+         and a cached table has its pages with it",
+    ),
+    ("cache", &["slices", "store"], "a slice is indexed by the keys of the store that is made of slices"),
+    (
+        "cache/page",
+        &["cache", "entry", "permit", "store", "write"],
+        "a permit and a guard finish, in `Drop` too, what the cache began that gave them out",
+    ),
 ];
 
 /// Names of files that gather what nobody placed.
@@ -89,6 +106,157 @@ fn a_module_imports_only_from_layers_below_its_own() {
         }
     }
     assert!(wrong.is_empty(), "arrows that go up or sideways:\n{}", wrong.join("\n"));
+}
+
+/// The path of a module, from the crate's root.
+type ModulePath = Vec<String>;
+
+/// For each folder of modules, which of its modules names which.
+type Uses = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// The module that a file is.
+fn module_path(path: &Path) -> ModulePath {
+    let relative = path.strip_prefix(root().join("src")).unwrap().with_extension("");
+    let mut names: ModulePath =
+        relative.components().map(|name| name.as_os_str().to_str().unwrap().to_owned()).collect();
+    names.pop_if(|last| last == "mod");
+    names
+}
+
+/// The modules that a file declares for tests alone.
+fn test_modules(module: &[String], text: &str) -> Vec<ModulePath> {
+    let declared = text.split("#[cfg(test)]\n").skip(1).filter_map(|rest| {
+        let line = rest.lines().next()?.strip_suffix(';')?;
+        Some(line.rsplit_once("mod ")?.1.to_owned())
+    });
+    declared.map(|name| [module, &[name]].concat()).collect()
+}
+
+/// Reads a path or a tree of paths from the beginning of `text`, each behind `prefix`; gives what follows it.
+fn read_paths<'a>(text: &'a str, prefix: &[String], paths: &mut Vec<ModulePath>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = read_paths(rest, prefix, paths).trim_start();
+            // Between two paths there may be `as` and a name, which are not of interest.
+            let end = rest.find([',', '}']).unwrap();
+            let is_last = rest.as_bytes()[end] == b'}';
+            rest = rest[end + 1..].trim_start();
+            if is_last {
+                return rest;
+            }
+            if let Some(rest) = rest.strip_prefix('}') {
+                return rest;
+            }
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let path = [prefix, &[name.to_owned()]].concat();
+    match rest.strip_prefix("::") {
+        Some(rest) if rest.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '{') => {
+            read_paths(rest, &path, paths)
+        }
+        Some(_) | None => {
+            paths.push(path);
+            rest
+        }
+    }
+}
+
+/// Every path from the crate's root that the code of a module names, tests left out.
+fn named_paths(module: &[String], text: &str) -> Vec<ModulePath> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code: String = code.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
+    let mut relative = Vec::new();
+    for start in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let is_inside = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if !is_inside {
+                read_paths(&code[at..], &[], &mut relative);
+            }
+        }
+    }
+    relative
+        .into_iter()
+        .map(|path| {
+            let ups = path.iter().take_while(|name| *name == "super").count();
+            let base = if ups == 0 { &[] } else { &module[..module.len() - ups] };
+            [base, &path[ups.max(1)..]].concat()
+        })
+        .collect()
+}
+
+/// Which sibling names which, in every folder. What a module and those inside of it name of each other is their own affair.
+fn sibling_uses() -> Uses {
+    let files = rust_files(&root().join("src"));
+    let texts: BTreeMap<ModulePath, String> =
+        files.iter().map(|path| (module_path(path), fs::read_to_string(path).unwrap())).collect();
+    let tests: Vec<ModulePath> = texts.iter().flat_map(|(module, text)| test_modules(module, text)).collect();
+    let mut uses = Uses::new();
+    for (module, text) in
+        texts.iter().filter(|(module, _)| !tests.iter().any(|test| module.starts_with(test)))
+    {
+        for path in named_paths(module, text) {
+            let is_module = |length: &usize| texts.contains_key(&path[..*length]);
+            let named = &path[..(0..=path.len()).rev().find(is_module).unwrap_or(0)];
+            let shared = module.iter().zip(named).take_while(|(ours, theirs)| ours == theirs).count();
+            if let (Some(ours), Some(theirs)) = (module.get(shared), named.get(shared)) {
+                let folder = uses.entry(module[..shared].join("/")).or_default();
+                folder.entry(ours.clone()).or_default().insert(theirs.clone());
+            }
+        }
+    }
+    uses
+}
+
+/// Everything that is reached from a module.
+fn reached<'a>(from: &str, uses: &'a BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&str> = uses.get(from).into_iter().flatten().map(String::as_str).collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(uses.get(module).into_iter().flatten().map(String::as_str));
+        }
+    }
+    reached
+}
+
+#[test]
+fn siblings_import_each_other_one_way() {
+    let mut wrong = Vec::new();
+    let mut kept = BTreeSet::new();
+    for (folder, uses) in &sibling_uses() {
+        for (module, named) in uses {
+            let comes_back = |name: &&String| reached(name, uses).contains(module.as_str());
+            for name in named.iter().filter(comes_back) {
+                let is_kept = |(place, modules, _): &&(&str, &[&str], &str)| {
+                    *place == folder && [module, name].iter().all(|name| modules.contains(&name.as_str()))
+                };
+                match CIRCLES.iter().position(|circle| is_kept(&circle)) {
+                    Some(circle) => drop(kept.insert(circle)),
+                    None => wrong.push(format!("{folder}: {module} names {name}, which leads back to it")),
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "circles of siblings; what both need belongs below both:\n{}",
+        wrong.join("\n")
+    );
+    assert_eq!(kept.len(), CIRCLES.len(), "a circle that is excused is gone: take it from the list");
+}
+
+#[test]
+fn paths_are_found_wherever_they_are_named() {
+    let text = "use super::{a::{self, B}, c::D as E};\n// super::no\nfn f(x: crate::g::H<super::super::i::J>) {}\n#[cfg(test)]\nmod tests;\n";
+    let module = ["k".to_owned(), "l".to_owned(), "m".to_owned()];
+    let mut found: Vec<String> = named_paths(&module, text).iter().map(|path| path.join("::")).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["g::H", "k::i::J", "k::l::a::B", "k::l::a::self", "k::l::c::D"]);
+    assert_eq!(test_modules(&module, text), [[&module[..], &["tests".to_owned()]].concat()]);
 }
 
 #[test]
