@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, Turn};
 use crate::model::Operation;
-use crate::upstream::{Answer, Request};
+use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
@@ -105,7 +105,7 @@ impl Engine {
         let fetched = if fetches.is_empty() {
             Ok(Fetched::default())
         } else {
-            let fetch = Arc::clone(self).fetch_batch(fetches, kind);
+            let fetch = Arc::clone(self).fetch_batch(fetches, kind, request.attempt);
             // A task of its own: readers that joined its fills must not lose their answers with this client.
             self.tasks.spawn(fetch).await.unwrap_or_else(|_| Err(failed("The batch's task ended early.")))
         };
@@ -208,8 +208,10 @@ impl Engine {
         self: Arc<Self>,
         fetches: Vec<Fetch>,
         kind: ReturnConsumedCapacity,
+        attempt: Attempt,
     ) -> Result<Fetched, Answer> {
-        let answer = self.forward(&batch_request(&fetches, kind)).await;
+        let request = Request { attempt, ..batch_request(&fetches, kind) };
+        let answer = self.forward(&request).await;
         if !answer.is_success() {
             for (_, _, permit) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
                 if let Some(permit) = permit {
@@ -310,6 +312,7 @@ impl Engine {
             key: wanted.key.clone(),
             key_json: wanted.json.clone(),
             consumed: ReturnConsumedCapacity::None,
+            attempt: Attempt::First,
         };
         match self.find(&single, policy).await {
             Ok(found) => {

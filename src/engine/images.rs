@@ -107,7 +107,7 @@ impl Plan {
             Some(missing) => {
                 plan.is_hidden = true;
                 let body = with_member(body, "ReturnValues", Json::String(missing.into()));
-                (Request::new(request.operation, body), plan)
+                (request.with_body(body), plan)
             }
             None => (request, plan),
         }

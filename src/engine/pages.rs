@@ -247,7 +247,7 @@ impl Engine {
 
 /// The same request with `ConsistentRead`.
 fn strongly(request: &Request, body: &Json<'_>) -> Request {
-    Request::new(request.operation, with_member(body, "ConsistentRead", Json::Bool(true)))
+    request.with_body(with_member(body, "ConsistentRead", Json::Bool(true)))
 }
 
 /// The items of a page of a table; `None` when one of them cannot be read.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Consistency, Failure, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
 use crate::model::Operation;
-use crate::upstream::{Answer, Request};
+use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
 use crate::wire::json::{write_json, write_string};
@@ -31,6 +31,8 @@ pub(super) struct Wanted {
     pub(super) key_json: Vec<u8>,
     /// Whether the upstream should tell what the read cost.
     pub(super) consumed: ReturnConsumedCapacity,
+    /// Of the client who wants it.
+    pub(super) attempt: Attempt,
 }
 
 /// An item that was read, and how.
@@ -92,6 +94,7 @@ impl Engine {
             key,
             key_json,
             consumed: consumed_kind,
+            attempt: request.attempt,
         };
         let outcome = if strong {
             self.read_past_cache(&wanted, BypassReason::Consistent).await
@@ -259,7 +262,7 @@ impl Wanted {
             body.push(b'"');
         }
         body.push(b'}');
-        Request::new(Operation::GetItem, body)
+        Request { attempt: self.attempt, ..Request::new(Operation::GetItem, body) }
     }
 }
 

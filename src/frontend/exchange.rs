@@ -16,9 +16,12 @@ use super::body::{Fault, Received};
 use super::{Exchange, Frontend, Observer, Refusal, Service, credentials};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::Request;
+use crate::upstream::{Attempt, Request};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+
+/// In which SDKs say which attempt this is: `attempt=2; max=3`.
+const SDK_REQUEST: HeaderName = HeaderName::from_static("amz-sdk-request");
 
 /// What the service answers to anything that is not a call of its API, and its sum.
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
@@ -111,7 +114,8 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Operation::Unknown => target(head).map(Box::from),
             _ => None,
         };
-        let request = Request { operation, unknown_target, body: std::mem::take(&mut body.bytes) };
+        let (body, attempt) = (std::mem::take(&mut body.bytes), attempt(head));
+        let request = Request { operation, unknown_target, body, attempt };
         let Some(mut served) = self.execute(request).await else {
             let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
             return self.answer_alone(error, operation, protocol, request_bytes, begun);
@@ -255,6 +259,16 @@ fn identify(head: &Parts) -> Result<Operation, ApiError> {
 
 fn target(head: &Parts) -> Option<&str> {
     head.headers.get(TARGET)?.to_str().ok()
+}
+
+/// What the client says of its attempts; one that says nothing comes for the first time.
+fn attempt(head: &Parts) -> Attempt {
+    let said = head.headers.get(SDK_REQUEST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let number = said.split(';').find_map(|part| part.trim().strip_prefix("attempt="));
+    match number.and_then(|number| number.parse::<u32>().ok()) {
+        Some(2..) => Attempt::Again,
+        _ => Attempt::First,
+    }
 }
 
 fn is_json(body: &[u8]) -> bool {

@@ -28,6 +28,9 @@ impl Service for Fake {
             self.released.notified().await;
         }
         let mut answer = Answer::ok(request.body);
+        if &answer.body[..] == b"attempt" {
+            answer.body = format!("{:?}", request.attempt).into();
+        }
         if let Some(target) = request.unknown_target {
             answer.body = target.into_string().into();
         }
@@ -279,6 +282,21 @@ async fn an_operation_that_the_table_lacks_reaches_the_service_with_its_target()
     let mut wire = Wire::new();
     let reply = wire.ask(request("{}").replace("GetItem", "Nothing")).await;
     assert_eq!(reply.text(), "DynamoDB_20120810.Nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_tried_before_says_so() {
+    let mut wire = Wire::new();
+    for (said, understood) in [
+        ("", "First"),
+        ("amz-sdk-request: attempt=1\r\n", "First"),
+        ("amz-sdk-request: attempt=2; max=3\r\n", "Again"),
+        ("amz-sdk-request: ttl=20260101T000000Z; attempt=3; max=5\r\n", "Again"),
+        ("amz-sdk-request: attempt=many\r\n", "First"),
+    ] {
+        let request = format!("{}content-length: 7\r\n\r\nattempt", head(said));
+        assert_eq!(wire.ask(request).await.text(), understood, "{said:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

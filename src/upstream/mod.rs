@@ -8,7 +8,7 @@ pub mod schemas;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use request::{Answer, Request};
+pub use request::{Answer, Attempt, Request};
 
 /// A future of an upstream's answer.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, UpstreamError>> + Send + 'a>>;

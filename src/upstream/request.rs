@@ -13,12 +13,31 @@ pub struct Request {
     pub unknown_target: Option<Box<str>>,
     /// The JSON body, not compressed.
     pub body: Bytes,
+    /// Whether the client has tried before.
+    pub attempt: Attempt,
+}
+
+/// How often a client has sent a request. Where not all can be served, those who come again wait behind the others: what
+/// keeps an overload alive when its cause is gone is that everyone comes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attempt {
+    /// Once, as far as it says.
+    #[default]
+    First,
+    /// Before, without success.
+    Again,
 }
 
 impl Request {
-    /// A request of a known operation.
+    /// A request of a known operation, sent for the first time.
     pub fn new(operation: Operation, body: impl Into<Bytes>) -> Self {
-        Self { operation, unknown_target: None, body: body.into() }
+        Self { operation, unknown_target: None, body: body.into(), attempt: Attempt::First }
+    }
+
+    /// The same request with another body.
+    #[must_use]
+    pub fn with_body(&self, body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), ..self.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use nearside::cache::{
 };
 use nearside::engine::{Engine, PolicyOf, Served, Source, TablePolicy};
 use nearside::model::Operation;
-use nearside::upstream::Request;
+use nearside::upstream::{Attempt, Request};
 use tokio::task::JoinHandle;
 
 use crate::scripted::{Calls, Scripted};
@@ -112,6 +112,15 @@ impl Node {
         let operation = Operation::from_target(&target).unwrap();
         let mut request = Request::new(operation, body.to_owned());
         request.unknown_target = (operation == Operation::Unknown).then(|| target.into());
+        self.execute(request)
+    }
+
+    /// As [`Node::spawn`], of a client that has tried before.
+    pub(crate) fn spawn_again(&self, operation: Operation, body: &str) -> Begun {
+        self.execute(Request { attempt: Attempt::Again, ..Request::new(operation, body.to_owned()) })
+    }
+
+    fn execute(&self, request: Request) -> Begun {
         let engine = Arc::clone(&self.engine);
         Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }))
     }

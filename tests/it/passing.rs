@@ -2,8 +2,9 @@
 
 use nearside::model::Operation::{
     BatchGetItem, DeleteTable, DescribeTimeToLive, ExecuteStatement, GetItem, PutItem, Query, TagResource,
-    TransactGetItems, Unknown,
+    TransactGetItems, Unknown, UpdateItem,
 };
+use nearside::upstream::Attempt;
 
 use crate::harness::{Node, get, item, put, strong};
 
@@ -149,5 +150,34 @@ async fn what_is_not_answered_is_unavailable_to_readers_and_of_unknown_outcome_t
         let reply = write.await;
         assert_eq!(reply.status, 500, "{operation} {body}");
         assert!(reply.body.contains("#InternalServerError\""), "{}", reply.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstream_hears_that_a_client_has_tried_before() {
+    let mut node = Node::start().await;
+    let query = r#"{"TableName":"Orders","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"a"}}}"#;
+    let update = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = :n","ExpressionAttributeValues":{":n":{"N":"1"}}}"#;
+    let batch = r#"{"RequestItems":{"Orders":{"Keys":[{"id":{"S":"a"}}]}}}"#;
+    for (operation, body) in [
+        (GetItem, get("b").as_str()),
+        (GetItem, &strong("a")),
+        (BatchGetItem, batch),
+        (Query, query),
+        (PutItem, &put("a", 1)),
+        // The one that is rewritten.
+        (UpdateItem, update),
+        (ExecuteStatement, r#"{"Statement":"SELECT * FROM Orders"}"#),
+    ] {
+        for attempt in [Attempt::Again, Attempt::First] {
+            let begun = match attempt {
+                Attempt::Again => node.spawn_again(operation, body),
+                Attempt::First => node.spawn(operation.name(), body),
+            };
+            let call = node.upstream.next(operation).await;
+            assert_eq!(call.request.attempt, attempt, "{operation} {body}");
+            call.fail(500);
+            begun.await;
+        }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Reads and everything else have a lane of their own, so that a herd of fills never keeps a write waiting. Those who wait are
 //! few, are served from the last, and wait for a moment only: under overload the last client is the one that still listens.
+//! Those who say that they have tried before stand behind the others.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::Request;
+use super::super::{Attempt, Request};
 use super::limit::{Ended, Limit};
 use super::stats::Counts;
 use crate::model::Operation;
@@ -41,7 +43,7 @@ impl Gate {
             true => (&self.reads, self.table(&request.body)),
             false => (&self.writes, None),
         };
-        lane.enter(operation, table, counts).await
+        lane.enter(operation, Caller { table, attempt: request.attempt }, counts).await
     }
 
     /// How many reads and how many others may be under way at one time, as it has been learnt.
@@ -71,6 +73,13 @@ impl Gate {
 /// A table's name, hashed: two that share a hash only share their part of the lane.
 type Table = u64;
 
+/// Whose turn it is to be.
+#[derive(Clone, Copy)]
+struct Caller {
+    table: Option<Table>,
+    attempt: Attempt,
+}
+
 /// Requests of one kind.
 struct Lane {
     state: Mutex<State>,
@@ -88,7 +97,7 @@ struct State {
 
 struct Waiter {
     ticket: u64,
-    table: Option<Table>,
+    caller: Caller,
     /// Told when the turn has come, and dropped when it never will.
     call: oneshot::Sender<()>,
 }
@@ -100,7 +109,8 @@ impl Lane {
         Self { state: Mutex::new(state) }
     }
 
-    async fn enter(&self, operation: Operation, table: Option<Table>, counts: &Counts) -> Option<Turn<'_>> {
+    async fn enter(&self, operation: Operation, caller: Caller, counts: &Counts) -> Option<Turn<'_>> {
+        let table = caller.table;
         let turn = |begun| Turn { lane: self, operation, table, begun, ended: Ended::Untold };
         let mut place = {
             let mut state = self.state();
@@ -110,7 +120,7 @@ impl Lane {
                 state.admit(table);
                 return Some(turn(Instant::now()));
             }
-            let (ticket, called) = state.queue(table);
+            let (ticket, called) = state.queue(caller);
             Place { lane: self, table, ticket, called, is_taken: false }
         };
         counts.queue_waits.add_one();
@@ -137,18 +147,27 @@ impl State {
         }
     }
 
-    /// Puts a request at the end of the queue; a full one loses its first, who has waited in vain for longest, of a table
-    /// that has its share if there is one.
-    fn queue(&mut self, table: Option<Table>) -> (u64, oneshot::Receiver<()>) {
+    /// Puts a request at the end of the queue; a full one loses the first, who has waited in vain for longest, of those who
+    /// stand last.
+    fn queue(&mut self, caller: Caller) -> (u64, oneshot::Receiver<()>) {
         let (call, called) = oneshot::channel();
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.waiting.push(Waiter { ticket, table, call });
+        self.waiting.push(Waiter { ticket, caller, call });
         if self.waiting.len() > self.limit.value() {
-            let loser = self.waiting.iter().position(|waiter| self.has_its_share(waiter.table)).unwrap_or(0);
+            let places = self.waiting.iter().enumerate();
+            let loser =
+                places.max_by_key(|(position, waiter)| (self.standing(waiter.caller), Reverse(*position)));
+            let loser = loser.map_or(0, |(position, _)| position);
             self.waiting.remove(loser);
         }
         (ticket, called)
+    }
+
+    /// How a caller stands; lower goes first. A table that has its share stands behind the others, and within either those
+    /// who come again do.
+    fn standing(&self, caller: Caller) -> (bool, Attempt) {
+        (self.has_its_share(caller.table), caller.attempt)
     }
 
     /// True for a table of which half of the limit is under way: others go first.
@@ -171,12 +190,15 @@ impl State {
     }
 
     fn call_waiting(&mut self) {
-        while self.in_flight < self.limit.value() && !self.waiting.is_empty() {
-            let next = self.waiting.iter().rposition(|waiter| !self.has_its_share(waiter.table));
-            let waiter = self.waiting.remove(next.unwrap_or(self.waiting.len() - 1));
+        while self.in_flight < self.limit.value() {
+            let places = self.waiting.iter().enumerate();
+            let next =
+                places.min_by_key(|(position, waiter)| (self.standing(waiter.caller), Reverse(*position)));
+            let Some((next, _)) = next else { return };
+            let waiter = self.waiting.remove(next);
             // Whoever went away has left the queue under this lock, so somebody listens.
             if waiter.call.send(()).is_ok() {
-                self.admit(waiter.table);
+                self.admit(waiter.caller.table);
             }
         }
     }
@@ -330,5 +352,29 @@ mod tests {
             assert_eq!(polled.is_ready(), goes, "{position}");
             std::mem::forget(polled);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_come_again_are_turned_away_first_and_called_last() {
+        let (gate, counts) = (Gate::new(2), Counts::default());
+        let (first, again) = (get("a"), Request { attempt: Attempt::Again, ..get("a") });
+        let mut turns = vec![gate.enter(&first, &counts).await, gate.enter(&first, &counts).await];
+        let mut retry = Box::pin(gate.enter(&again, &counts));
+        let mut early = Box::pin(gate.enter(&first, &counts));
+        let mut late = Box::pin(gate.enter(&again, &counts));
+        assert!(poll(&mut retry).await.is_pending() && poll(&mut early).await.is_pending());
+        // The queue was full: the first of those who come again goes, though another of them came last.
+        assert!(poll(&mut late).await.is_pending());
+        assert!(matches!(poll(&mut retry).await, Poll::Ready(None)));
+        turns.pop();
+        assert!(poll(&mut late).await.is_pending());
+        let Poll::Ready(Some(turn)) = poll(&mut early).await else { panic!("its turn has come") };
+        let mut third = Box::pin(gate.enter(&first, &counts));
+        assert!(poll(&mut third).await.is_pending());
+        let mut retry = Box::pin(gate.enter(&again, &counts));
+        assert!(poll(&mut retry).await.is_pending());
+        assert!(matches!(poll(&mut late).await, Poll::Ready(None)));
+        drop(turn);
+        assert!(matches!(poll(&mut third).await, Poll::Ready(Some(_))));
     }
 }
