@@ -8,7 +8,7 @@ use crate::wire::page::{Output, PageKind, PageRange, PageRequest};
 use crate::wire::request::ReturnConsumedCapacity;
 
 use super::BypassReason;
-use super::tables::{KnownIndex, KnownTable};
+use super::known::{KnownIndex, KnownTable};
 
 /// A page that is asked for, understood whole.
 pub(super) struct AskedPage {

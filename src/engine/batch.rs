@@ -17,8 +17,8 @@ use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
+use super::known::KnownTable;
 use super::read::{Wanted, failure_of, image_of};
-use super::tables::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 

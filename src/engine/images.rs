@@ -17,7 +17,7 @@ use crate::wire::expressions::Placeholders;
 use crate::wire::json::{with_member, write_json};
 use crate::wire::{Json, legacy};
 
-use super::tables::KnownTable;
+use super::known::KnownTable;
 
 /// What the cache has a use for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod write;
 
 mod asked;
 mod images;
+mod known;
 mod recent;
 mod tables;
 mod view;
@@ -29,10 +30,12 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, Upstream, UpstreamError};
 use crate::wire::Json;
 
-pub use tables::{PolicyOf, TablePolicy};
+pub use known::TablePolicy;
+pub use tables::PolicyOf;
 
+use known::KnownTable;
 use recent::RecentRequests;
-use tables::{KnownTable, Tables, name_in};
+use tables::{Tables, name_in};
 use voids::VoidScope;
 
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.

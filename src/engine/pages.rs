@@ -16,9 +16,9 @@ use crate::wire::page::{PageAnswer, PageKind, is_same_page};
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
 use super::asked::AskedPage;
+use super::known::KnownTable;
 use super::read::{answer_of, failure_of, image_of};
 use super::recent::Understood;
-use super::tables::KnownTable;
 use super::view::write_nothing_consumed_of;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 

@@ -13,7 +13,7 @@ use crate::wire::attribute::{item_from_json, write_item};
 use crate::wire::json::{write_json, write_string};
 use crate::wire::request::{GetItem, ReturnConsumedCapacity, key_bytes};
 
-use super::tables::KnownTable;
+use super::known::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, is_failure, unread};
 

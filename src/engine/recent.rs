@@ -15,7 +15,7 @@ use crate::cache::Realm;
 use crate::upstream::Request;
 
 use super::asked::AskedPage;
-use super::tables::{Generation, KnownTable};
+use super::known::KnownTable;
 
 /// Requests that take more bytes, with what came of reading them, are read again each time.
 const BYTES_MAX: usize = 1024;
@@ -44,6 +44,10 @@ pub(super) struct Understood {
     /// Of the fingerprint, as [`crate::cache::Address::hash`] gives it.
     pub(super) address_hash: u64,
 }
+
+/// A time during which no table was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(pub(super) u64);
 
 /// Where a request belongs.
 #[derive(Clone, Copy)]

@@ -15,7 +15,7 @@ use crate::upstream::{Answer, Request, UpstreamError};
 use crate::wire::Json;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
-use super::tables::KnownTable;
+use super::known::KnownTable;
 use super::voids::VoidScope;
 use super::{Engine, Served, Source, failed, images, unwritten};
 
