@@ -226,11 +226,9 @@ impl Store for DiskStore {
         // Looked at after the transaction began: redb shows a commit only when its writes are over, well or badly.
         if self.shared.file.failure.get().is_some() {
             let acknowledged = self.shared.acknowledged.load_full();
-            return acknowledged
-                .map(|snapshot| -> Snapshot { Box::new(snapshot) })
-                .ok_or_else(StoreError::closed);
+            return acknowledged.map(|snapshot| -> Snapshot { snapshot }).ok_or_else(StoreError::closed);
         }
-        Ok(Box::new(DiskSnapshot { transaction }))
+        Ok(Arc::new(DiskSnapshot { transaction }))
     }
 
     fn submit(&self, job: Job) -> Committed {
@@ -532,27 +530,6 @@ impl DiskSnapshot {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(broken(error)),
         }
-    }
-}
-
-/// The acknowledged state is shown to all readers after a failure.
-impl Reads for Arc<DiskSnapshot> {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        DiskSnapshot::get(self, space, key)
-    }
-
-    fn range(
-        &self,
-        space: Space,
-        range: &KeyRange,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        DiskSnapshot::range(self, space, range, direction, visit)
-    }
-
-    fn len(&self, space: Space) -> Result<u64, StoreError> {
-        DiskSnapshot::len(self, space)
     }
 }
 

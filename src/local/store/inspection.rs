@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
@@ -66,7 +66,7 @@ impl Inspection {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Box::new(DiskSnapshot::new(self.database.begin_read().map_err(broken)?)))
+        Ok(Arc::new(DiskSnapshot::new(self.database.begin_read().map_err(broken)?)))
     }
 
     /// Every space that something was ever written to and that was not cleared.

@@ -80,7 +80,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Box::new(State::clone(&self.published.load())))
+        Ok(self.published.load_full())
     }
 
     fn submit(&self, job: Job) -> Committed {

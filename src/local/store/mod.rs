@@ -14,6 +14,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -95,7 +96,7 @@ pub trait Writes: Reads {
 }
 
 /// A state of the store that later commits do not change. Cheap to take; may be sent to another thread.
-pub type Snapshot = Box<dyn Reads + Send + Sync>;
+pub type Snapshot = Arc<dyn Reads + Send + Sync>;
 
 /// A piece of work inside a commit. It must decide before it writes: a job that reads, judges and refuses has written
 /// nothing, so the other jobs of its commit are not touched by it. An `Err` fails the whole commit.
