@@ -87,17 +87,8 @@ mod tests {
     use super::*;
     use crate::local::rows::Row;
     use crate::local::store::{Direction, KeyRange, Snapshot};
-    use crate::local::testing::Backend;
+    use crate::local::testing::{Backend, seed};
     use crate::model::Operation::{BatchWriteItem, DeleteItem, PutItem, UpdateItem};
-
-    const REPLAY: &str = "NEARSIDE_TEST_SEED";
-
-    fn seed() -> u64 {
-        let seed = std::env::var(REPLAY).ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-        println!("replay with {REPLAY}={seed}");
-        seed
-    }
 
     /// A few values, so that keys meet often; a number where `e` is concerned, which no index has as its key.
     fn value(name: &str, random: &mut Rng) -> Value {

@@ -125,3 +125,14 @@ fn range_table(name: &str) -> Value {
         ],
     })
 }
+
+/// The variable with the seed that replays a run.
+const REPLAY: &str = "NEARSIDE_TEST_SEED";
+
+/// A seed for a test of random requests: another one each time, unless the variable says which.
+pub(crate) fn seed() -> u64 {
+    let seed = std::env::var(REPLAY).ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("replay with {REPLAY}={seed}");
+    seed
+}

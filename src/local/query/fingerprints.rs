@@ -4,13 +4,12 @@ use std::collections::HashMap;
 
 use fastrand::Rng;
 
-use crate::local::testing::Backend;
+use crate::local::testing::{Backend, seed};
 use crate::model::Operation;
 use crate::wire::Json;
 use crate::wire::page::PageRequest;
 use crate::wire::page::meaning::{CREATE_TABLE, Meaning, item, schema};
 
-const REPLAY: &str = "NEARSIDE_TEST_SEED";
 const CASES: &str = "NEARSIDE_CASES";
 
 fn number(variable: &str) -> Option<u64> {
@@ -32,9 +31,7 @@ fn fingerprint(meaning: &Meaning, body: &str) -> Option<Vec<u8>> {
 
 #[tokio::test]
 async fn requests_of_one_fingerprint_have_one_answer() {
-    let seed = number(REPLAY).unwrap_or_else(|| fastrand::u64(..));
-    println!("replay with {REPLAY}={seed}");
-    let mut rng = Rng::with_seed(seed);
+    let mut rng = Rng::with_seed(seed());
     let backend = Backend::new();
     backend.ok(Operation::CreateTable, parsed(CREATE_TABLE)).await;
     for _ in 0..30 {

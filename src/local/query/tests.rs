@@ -5,17 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::local::testing::Backend;
+use crate::local::testing::{Backend, seed};
 use crate::model::Operation::{self, BatchWriteItem, CreateTable, DeleteItem, Query, Scan};
-
-const REPLAY: &str = "NEARSIDE_TEST_SEED";
-
-fn seed() -> u64 {
-    let seed = std::env::var(REPLAY).ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("replay with {REPLAY}={seed}");
-    seed
-}
 
 fn s(text: impl Into<String>) -> Value {
     json!({"S": text.into()})
