@@ -42,48 +42,10 @@ impl ObjectWriter {
     }
 }
 
-/// Appends a JSON array of what `write` appends for each element.
-pub(crate) fn write_array<T>(
-    elements: impl IntoIterator<Item = T>,
-    out: &mut Vec<u8>,
-    write: impl FnMut(T, &mut Vec<u8>),
-) {
-    out.push(b'[');
-    write_parted(elements, out, write);
-    out.push(b']');
-}
-
-/// Appends a JSON object with a member for each element: its name, and what `write` appends for the rest.
-pub(crate) fn write_map<'a, T>(
-    elements: impl IntoIterator<Item = (&'a str, T)>,
-    out: &mut Vec<u8>,
-    mut write: impl FnMut(T, &mut Vec<u8>),
-) {
-    out.push(b'{');
-    write_parted(elements, out, |(name, element), out| {
-        json::write_string(name, out);
-        out.push(b':');
-        write(element, out);
-    });
-    out.push(b'}');
-}
-
-fn write_parted<T>(
-    elements: impl IntoIterator<Item = T>,
-    out: &mut Vec<u8>,
-    mut write: impl FnMut(T, &mut Vec<u8>),
-) {
-    for (position, element) in elements.into_iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        write(element, out);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::json::{write_array, write_map};
 
     #[test]
     fn members_are_parted_by_commas_and_names_are_escaped() {

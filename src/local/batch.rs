@@ -13,7 +13,7 @@ use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_string;
 use crate::wire::keys::{self, KeySource};
 
-use super::answer::{ObjectWriter, write_array, write_map};
+use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
 use super::catalog::{Catalog, Table};
 use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
@@ -24,6 +24,7 @@ use super::selection::Selection;
 use super::store::{Snapshot, StoreError, Writes};
 use super::write::{Action, ItemWrite, Judged, OnFailure};
 use super::{Handled, Local, LocalError};
+use crate::wire::json::{write_array, write_map};
 
 /// The most keys of a BatchGetItem, all tables together.
 const READS_MAX: usize = 100;

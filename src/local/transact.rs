@@ -19,11 +19,11 @@ use crate::model::{ApiError, ErrorCode, Key};
 use crate::wire::json::write_string;
 use crate::wire::keys::KeyRefusal;
 
-use super::answer::write_array;
 use super::capacity::{CapacityReport, Consumed, UnitKind};
 use super::catalog::{Catalog, Table};
 use super::rows;
 use super::store::Space;
+use crate::wire::json::write_array;
 
 /// The most bytes of items in a transaction.
 pub(super) const BYTES_MAX: usize = 4 << 20;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::model::number::NumberError;
 use crate::model::{ApiError, AttributeValue, ErrorCode, Item, Number};
 use crate::wire::Json;
-use crate::wire::json::write_string;
+use crate::wire::json::{write_array, write_map, write_string};
 
 /// The deepest level that a value may stand on; an item's attribute stands on the first.
 pub const LEVELS_MAX: usize = 32;
@@ -81,37 +81,17 @@ pub fn write_value(value: &AttributeValue, out: &mut Vec<u8>) {
         AttributeValue::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
         AttributeValue::Null => out.extend_from_slice(b"true"),
         AttributeValue::M(map) => write_item(map, out),
-        AttributeValue::L(list) => write_list(list, out, write_value),
-        AttributeValue::Ss(set) => write_list(set, out, |text, out| write_string(text, out)),
-        AttributeValue::Ns(set) => write_list(set, out, |number, out| write_number(*number, out)),
-        AttributeValue::Bs(set) => write_list(set, out, |bytes, out| write_binary(bytes, out)),
+        AttributeValue::L(list) => write_array(list, out, write_value),
+        AttributeValue::Ss(set) => write_array(set, out, |text, out| write_string(text, out)),
+        AttributeValue::Ns(set) => write_array(set, out, |number, out| write_number(*number, out)),
+        AttributeValue::Bs(set) => write_array(set, out, |bytes, out| write_binary(bytes, out)),
     }
     out.push(b'}');
 }
 
 /// Appends an item as JSON, attributes in name order, numbers in normal form.
 pub fn write_item(item: &Item, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (position, (name, value)) in item.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        write_string(name, out);
-        out.push(b':');
-        write_value(value, out);
-    }
-    out.push(b'}');
-}
-
-fn write_list<T>(list: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (position, element) in list.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        write(element, out);
-    }
-    out.push(b']');
+    write_map(item.iter().map(|(name, value)| (name.as_str(), value)), out, write_value);
 }
 
 fn write_number(number: Number, out: &mut Vec<u8>) {

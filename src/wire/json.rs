@@ -254,27 +254,9 @@ pub fn write_json(json: &Json<'_>, out: &mut Vec<u8>) {
             serde_json::to_writer(out, value).expect("writing a number to memory cannot fail");
         }
         Json::String(text) => write_string(text, out),
-        Json::Array(elements) => {
-            out.push(b'[');
-            for (index, element) in elements.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_json(element, out);
-            }
-            out.push(b']');
-        }
+        Json::Array(elements) => write_array(elements, out, write_json),
         Json::Object(members) => {
-            out.push(b'{');
-            for (index, (name, value)) in members.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_string(name, out);
-                out.push(b':');
-                write_json(value, out);
-            }
-            out.push(b'}');
+            write_map(members.iter().map(|(name, value)| (name.as_ref(), value)), out, write_json);
         }
     }
 }
@@ -282,6 +264,45 @@ pub fn write_json(json: &Json<'_>, out: &mut Vec<u8>) {
 /// Appends `text` as a JSON string, quotes and escapes included.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+}
+
+/// Appends a JSON array of what `write` appends for each element.
+pub fn write_array<T>(
+    elements: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(b'[');
+    write_parted(elements, out, write);
+    out.push(b']');
+}
+
+/// Appends a JSON object with a member for each element: its name, and what `write` appends for the rest.
+pub fn write_map<'a, T>(
+    elements: impl IntoIterator<Item = (&'a str, T)>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(b'{');
+    write_parted(elements, out, |(name, element), out| {
+        write_string(name, out);
+        out.push(b':');
+        write(element, out);
+    });
+    out.push(b'}');
+}
+
+fn write_parted<T>(
+    elements: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    for (position, element) in elements.into_iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
 }
 
 #[cfg(test)]

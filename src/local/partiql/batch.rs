@@ -9,12 +9,13 @@ use crate::wire::attribute::write_item;
 use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, json};
 
-use crate::local::answer::{ObjectWriter, write_array};
+use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, Units};
 use crate::local::rows::{self, Row};
 use crate::local::store::{Snapshot, Writes};
 use crate::local::write::OnFailure;
 use crate::local::{Handled, Local, LocalError};
+use crate::wire::json::write_array;
 
 use super::parameters::parameters;
 use super::plan;

@@ -1,6 +1,6 @@
 //! TransactGetItems: many items of one state.
 
-use crate::local::answer::{ObjectWriter, write_array};
+use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
 use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
@@ -10,6 +10,7 @@ use crate::model::{ApiError, Item};
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
 use crate::wire::expressions::refuse_mixture;
+use crate::wire::json::write_array;
 use crate::wire::keys::{self, KeySource};
 
 use super::{BYTES_MAX, ConsumedTables, Target, cancelled, find_targets, too_large};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::local::answer::{ObjectWriter, write_array, write_map};
+use crate::local::answer::ObjectWriter;
 use crate::local::batch::one_of_each_collection;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
 use crate::local::catalog::Catalog;
@@ -21,6 +21,7 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, item_from_json};
 use crate::wire::expressions::refuse_mixture;
+use crate::wire::json::{write_array, write_map};
 use crate::wire::keys::KeySource;
 
 use super::tokens::{ClientToken, Known};
