@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::{Fault, Received};
-use super::{Exchange, Frontend, Observer, Refusal, Service, credentials};
+use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, credentials};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Attempt, Request};
@@ -116,9 +116,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         };
         let (body, attempt) = (std::mem::take(&mut body.bytes), attempt(head));
         let request = Request { operation, unknown_target, body, attempt };
-        let Some(mut served) = self.execute(request).await else {
-            let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
-            return self.answer_alone(error, operation, protocol, request_bytes, begun);
+        let mut served = match self.execute(Caller::of(head), request).await {
+            Ok(served) => served,
+            Err(error) => return self.answer_alone(error, operation, protocol, request_bytes, begun),
         };
         let source = Some(served.source);
         let table = served.table.take();
@@ -135,17 +135,18 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         response
     }
 
-    /// Has the service answer. `None` when it panicked: that is one request's misfortune, not the connection's.
-    async fn execute(&self, request: Request) -> Option<Served> {
-        let mut execution = pin!(self.service.execute(request));
+    /// Has the service answer. A panic of it is one request's misfortune, not the connection's.
+    async fn execute(&self, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+        let mut execution = pin!(self.service.execute(caller, request));
         std::future::poll_fn(|context| {
             // What a panic may have left half done is behind the service's own locks, which it must mind anyway.
             let polled = std::panic::catch_unwind(AssertUnwindSafe(|| execution.as_mut().poll(context)));
             match polled {
-                Ok(polled) => polled.map(Some),
+                Ok(polled) => polled,
                 Err(_) => {
                     tracing::error!("A request's handler panicked.");
-                    Poll::Ready(None)
+                    let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
+                    Poll::Ready(Err(error))
                 }
             }
         })

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, Served, Source};
-use crate::model::Operation;
+use crate::model::{ApiError, Operation};
 use crate::upstream::Request;
 
 mod accept;
@@ -27,16 +27,25 @@ mod tests;
 mod timer;
 
 pub use accept::GivenUp;
+pub use credentials::{Caller, CredentialScope};
 
-/// What answers requests: the engine, or a fake in tests.
+/// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request; never fails, since errors are answers too.
-    fn execute(self: &Arc<Self>, request: Request) -> impl Future<Output = Served> + Send;
+    /// Answers one request; errors of the API are answers too.
+    ///
+    /// # Errors
+    /// When there is nobody to hand the request to; the front end answers in their stead.
+    fn execute(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        request: Request,
+    ) -> impl Future<Output = Result<Served, ApiError>> + Send;
 }
 
+/// Whoever calls.
 impl Service for Engine {
-    fn execute(self: &Arc<Self>, request: Request) -> impl Future<Output = Served> + Send {
-        Self::execute(self, request)
+    async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+        Ok(Self::execute(self, request).await)
     }
 }
 

@@ -20,7 +20,7 @@ struct Fake {
 }
 
 impl Service for Fake {
-    async fn execute(self: &Arc<Self>, request: Request) -> Served {
+    async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         assert_ne!(&request.body[..], b"panic");
         if &request.body[..] == b"wait" {
@@ -45,7 +45,11 @@ impl Service for Fake {
             served.source = Source::Batch { hit: 7, miss: 3, stale: 0 };
             served.answer.headers.push(("x-amzn-requestid".into(), "UPSTREAM".into()));
         }
-        served
+        if &served.answer.body[..] == b"who" {
+            let scope = caller.scope()?;
+            served.answer.body = format!("{} in {}", scope.access_key, scope.region).into();
+        }
+        Ok(served)
     }
 }
 
@@ -210,6 +214,18 @@ async fn an_answer_has_its_body_its_sum_and_where_it_came_from() {
     assert_eq!(reply.header("x-amzn-requestid").unwrap().len(), 52);
     assert!(reply.header("date").is_some());
     assert_eq!(wire.told(), ["opened", "GetItem 200 Some(\"t\") None 7→7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_learns_who_calls_and_may_refuse() {
+    let mut wire = Wire::new();
+    let whole =
+        request("who").replace("Credential=a,", "Credential=key/20260101/eu-west-1/dynamodb/aws4_request,");
+    assert_eq!(wire.ask(whole).await.text(), "key in eu-west-1");
+    let reply = wire.ask(request("who")).await;
+    assert_eq!(reply.status(), 400);
+    assert!(reply.summed().contains("#IncompleteSignatureException\""), "{}", reply.text());
+    assert!(wire.told()[2].contains("400 None Some(\"IncompleteSignatureException\")"));
 }
 
 #[tokio::test(start_paused = true)]
