@@ -56,8 +56,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum LocalCommand {
-    /// Say whether everything in a data directory agrees: items, indexes, expiry, streams. Changes nothing. Exits with 0 when it
-    /// does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.
+    /// Say whether everything in a data directory agrees: items, indexes, expiry, streams; those of share = false store by store.
+    /// Changes nothing. Exits with 0 when it does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.
     Verify {
         /// The data directory.
         directory: PathBuf,
@@ -93,6 +93,9 @@ struct ServeFlags {
     /// Keep the local backend's tables in memory and forget them at the end.
     #[arg(long, env = "NEARSIDE_IN_MEMORY", value_parser = BoolishValueParser::new())]
     in_memory: bool,
+    /// false: each region and access key has tables of its own in the local backend [default: true].
+    #[arg(long, env = "NEARSIDE_SHARE", value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    share: Option<bool>,
     /// Allow addresses off loopback, where anybody who reaches them can read and write.
     #[arg(long, env = "NEARSIDE_I_ACCEPT_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     i_accept_unauthenticated: bool,
@@ -175,6 +178,7 @@ fn resolve(flags: &ServeFlags) -> Result<Config, String> {
             fips: flags.fips,
             data_dir: flags.data_dir.clone(),
             in_memory: flags.in_memory,
+            share: flags.share,
         })
         .map_err(|error| error.to_string())?;
     for address in [config.fixed.listen, config.fixed.admin_listen] {
@@ -209,22 +213,69 @@ fn check(file: &Path) -> ExitCode {
     }
 }
 
-/// Looks at a data directory that no server uses.
+/// What came of looking at a store, the worst last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Agrees,
+    NotLookedAt,
+    Damaged,
+}
+
+/// Looks at a data directory that no server uses, and at the stores below it.
 fn verify(directory: &Path) -> ExitCode {
     // What goes wrong inside a damaged file is told in the report.
     std::panic::set_hook(Box::new(|_| {}));
+    let verdict = match local::stores_below(directory) {
+        Ok(below) if below.is_empty() => verify_store(directory, ""),
+        Ok(below) => verify_all(directory, &below),
+        Err(error) => {
+            eprintln!("nearside: {}: {error}", directory.display());
+            Verdict::NotLookedAt
+        }
+    };
+    match verdict {
+        Verdict::Agrees => ExitCode::SUCCESS,
+        Verdict::NotLookedAt => ExitCode::from(CANNOT_START),
+        Verdict::Damaged => ExitCode::FAILURE,
+    }
+}
+
+/// Looks at the store in a directory, if there is one, and at those of regions and access keys below it, and says which is
+/// which.
+fn verify_all(directory: &Path, below: &[PathBuf]) -> Verdict {
+    let own = match local::has_store(directory) {
+        Ok(false) => Verdict::Agrees,
+        Ok(true) | Err(_) => verify_store(directory, ".: "),
+    };
+    // A server may have any of them open at any time.
+    let _lock = match local::DirectoryLock::take_existing(directory) {
+        Ok(lock) => lock,
+        Err(error) => {
+            eprintln!("nearside: {error}");
+            return own.max(Verdict::NotLookedAt);
+        }
+    };
+    let verdicts = below.iter().map(|store| {
+        let name = store.strip_prefix(directory).unwrap_or(store);
+        verify_store(store, &format!("{}: ", name.display()))
+    });
+    verdicts.fold(own, Verdict::max)
+}
+
+/// Looks at one store; every line that is said of it begins with `prefix`.
+fn verify_store(directory: &Path, prefix: &str) -> Verdict {
     match local::verify(directory) {
         Ok(report) => {
-            println!("{report}");
-            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            report.to_string().lines().for_each(|line| println!("{prefix}{line}"));
+            if report.is_clean() { Verdict::Agrees } else { Verdict::Damaged }
         }
         Err(OpenError::Damaged { reason, .. }) => {
-            println!("damaged: {reason}");
-            ExitCode::FAILURE
+            println!("{prefix}damaged: {reason}");
+            Verdict::Damaged
         }
         Err(error) => {
             eprintln!("nearside: {error}");
-            ExitCode::from(CANNOT_START)
+            Verdict::NotLookedAt
         }
     }
 }

@@ -3,6 +3,9 @@
 mod backend;
 mod caches;
 mod descriptors;
+mod engines;
+mod maker;
+mod realms;
 mod reload;
 
 use std::net::SocketAddr;
@@ -16,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::config::{Config, Fixed};
-use crate::engine::{BypassReason, Engine, Source};
-use crate::frontend::{self, Exchange, Frontend, Observer};
+use crate::engine::{BypassReason, Source};
+use crate::frontend::{self, Exchange, Observer};
 use crate::telemetry::Metrics;
-use crate::upstream::measured::Measured;
 
-use backend::Backend;
 use caches::Caches;
+use engines::Engines;
+use maker::EngineMaker;
 pub use reload::Reloader;
 
 /// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of
@@ -41,9 +44,8 @@ pub struct StartError(String);
 pub struct Server {
     config: Config,
     live: Arc<ArcSwap<crate::config::Live>>,
-    backend: Backend,
     caches: Caches,
-    engine: Arc<Engine>,
+    engines: Engines,
     metrics: Arc<Metrics>,
     listener: TcpListener,
     admin_listener: TcpListener,
@@ -60,19 +62,16 @@ impl Server {
         let listener = bind(config.fixed.listen)?;
         let admin_listener = bind(config.fixed.admin_listen)?;
         let metrics = Metrics::new();
-        let backend = Backend::open(&config.fixed, listener.local_addr().unwrap_or(config.fixed.listen))?;
         let caches = Caches::new(&config);
-        let upstream = Measured::new(backend.upstream(), Arc::clone(&metrics));
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
-        let policies = Arc::clone(&live);
-        let engine = Engine::new(
-            Arc::new(upstream),
-            Arc::clone(&caches.items),
-            Arc::clone(&caches.pages),
-            Box::new(move |table| caches::policy(&policies.load(), table)),
-        );
-        backend.report_removals(Arc::downgrade(&engine));
-        Ok(Self { config, live, backend, caches, engine, metrics, listener, admin_listener })
+        let maker = EngineMaker {
+            memory: caches.memory.clone(),
+            live: Arc::clone(&live),
+            metrics: Arc::clone(&metrics),
+        };
+        let address = listener.local_addr().unwrap_or(config.fixed.listen);
+        let engines = Engines::open(&config.fixed, address, maker)?;
+        Ok(Self { config, live, caches, engines, metrics, listener, admin_listener })
     }
 
     /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
@@ -82,8 +81,8 @@ impl Server {
 
     /// What changes the config of this server while it runs.
     pub fn reloader(&self) -> Reloader {
-        let (live, engine) = (Arc::clone(&self.live), Arc::clone(&self.engine));
-        Reloader::new(self.config.clone(), live, self.caches.clone(), engine, Arc::clone(&self.metrics))
+        let (live, engines) = (Arc::clone(&self.live), self.engines.clone());
+        Reloader::new(self.config.clone(), live, self.caches.clone(), engines, Arc::clone(&self.metrics))
     }
 
     /// The lines that a person reads at the start.
@@ -94,7 +93,7 @@ impl Server {
             "nearside {} listens on http://{address}; upstream: {}; metrics on http://{admin}/metrics; \
              try: aws dynamodb list-tables --endpoint-url http://{address} --region {}",
             env!("CARGO_PKG_VERSION"),
-            self.backend.describe(&self.config.fixed),
+            self.engines.describe(&self.config.fixed),
             self.config.fixed.region()
         )
     }
@@ -103,7 +102,7 @@ impl Server {
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
-        let (counting, failing) = (self.backend.clone(), self.backend.clone());
+        let (counting, failing) = (self.engines.clone(), self.engines.clone());
         let admin = Admin::new(
             Box::new(move || {
                 let mut samples = caches.samples();
@@ -116,11 +115,11 @@ impl Server {
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
         let sweeper = tokio::spawn(sweep(self.caches.clone(), closing.clone()));
         let housekeeping = CancellationToken::new();
-        let keeper = tokio::spawn(self.backend.clone().tend(housekeeping.clone()));
+        let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
-        let frontend = Frontend::new(Arc::clone(&self.engine), edge, frontend_settings(&self.config.fixed));
-        let stop_accepting = CancellationToken::new();
-        let serving = tokio::spawn(frontend.serve(self.listener, stop_accepting.clone()));
+        let settings = frontend_settings(&self.config.fixed);
+        let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
+        let serving = tokio::spawn(engines.serve(edge, settings, self.listener, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
         // Red before the listener closes, so that a balancer can look elsewhere.
@@ -129,10 +128,10 @@ impl Server {
         let deadline = Instant::now() + self.config.fixed.drain_timeout;
         let given_up = serving.await.unwrap_or_default();
         // Writes whose clients are gone, and fills that nobody waits for any more, have a right to the same time.
-        tell(given_up, self.engine.drain(deadline).await);
+        tell(given_up, self.engines.drain(deadline).await);
         housekeeping.cancel();
         keeper.await.ok();
-        self.backend.close().await;
+        self.engines.close().await;
         closing.cancel();
         admin_task.await.ok();
         sweeper.await.ok();

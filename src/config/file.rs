@@ -123,6 +123,7 @@ impl Reader<'_> {
                     self.config.fixed.store = LocalStore::Memory;
                 }
             }
+            ("local", "share") => self.config.fixed.share = entry.boolean()?,
             ("local", "durability") => {
                 let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
                 self.config.fixed.durability = entry.choice(&choices)?;

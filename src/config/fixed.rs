@@ -32,6 +32,9 @@ pub struct Fixed {
     pub remote: RemoteLimits,
     /// Where the local backend keeps its tables.
     pub store: LocalStore,
+    /// Whether all callers of the local backend see the same tables, whatever region and access key they name; otherwise
+    /// each pair of these has tables of its own.
+    pub share: bool,
     /// What the local backend waits for before it acknowledges a write.
     pub durability: Durability,
     /// How often the local backend looks for items whose time is over; zero never.
@@ -132,6 +135,7 @@ impl Default for Fixed {
                 fips: false,
             },
             store: LocalStore::Directory(PathBuf::from("./nearside-data")),
+            share: true,
             durability: Durability::Fsync,
             ttl_sweep: Duration::from_secs(1),
             status_delay: Duration::ZERO,

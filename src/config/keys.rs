@@ -36,6 +36,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
         &[
             "data_dir",
             "in_memory",
+            "share",
             "durability",
             "ttl_sweep",
             "status_delay",

@@ -28,6 +28,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--in-memory`
     pub in_memory: bool,
+    /// `--share`
+    pub share: Option<bool>,
 }
 
 impl Config {
@@ -70,6 +72,7 @@ impl Config {
         if overrides.in_memory {
             fixed.store = LocalStore::Memory;
         }
+        fixed.share = overrides.share.unwrap_or(fixed.share);
         Ok(self)
     }
 }

@@ -59,7 +59,8 @@ impl std::fmt::Display for Config {
         };
         writeln!(
             formatter,
-            "durability = \"{durability}\"\nttl_sweep = \"{}\"\nstatus_delay = \"{}\"",
+            "share = {}\ndurability = \"{durability}\"\nttl_sweep = \"{}\"\nstatus_delay = \"{}\"",
+            self.fixed.share,
             duration(self.fixed.ttl_sweep),
             duration(self.fixed.status_delay)
         )?;

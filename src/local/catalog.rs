@@ -31,6 +31,8 @@ pub struct Catalog {
     shard_rules: ShardRules,
     /// Which tables are told to be on their way to a state.
     pub(super) progress: Progress,
+    /// Whose tables ARNs may mean.
+    arn_regions: ArnRegions,
 }
 
 /// Tables by name, in the order of their names.
@@ -57,7 +59,18 @@ pub struct Table {
 impl Catalog {
     /// A catalog without tables.
     pub(super) fn new(clock: Clock, shard_rules: ShardRules) -> Self {
-        Self { tables: ArcSwap::default(), clock, shard_rules, progress: Progress::default() }
+        Self {
+            tables: ArcSwap::default(),
+            clock,
+            shard_rules,
+            progress: Progress::default(),
+            arn_regions: ArnRegions::Any,
+        }
+    }
+
+    /// The same, with tables that only ARNs of these regions mean.
+    pub(super) fn with_arn_regions(self, arn_regions: ArnRegions) -> Self {
+        Self { arn_regions, ..self }
     }
 
     /// The same, with tables that are on their way to a state for that long.
@@ -106,7 +119,7 @@ impl Catalog {
     /// # Errors
     /// `ResourceNotFoundException`, as table operations word it.
     pub(super) fn table_itself(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        self.find(name).ok_or_else(|| unknown_table(name_of(name)))
+        self.find(name).ok_or_else(|| unknown_table(self.name_of(name)))
     }
 
     /// The same for an operation that changes the table itself.
@@ -114,7 +127,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::table_itself`], and `ResourceInUseException` for one that is on its way to a state.
     pub(super) fn table_to_change(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        self.progress.refuse_change(name_of(name))?;
+        self.progress.refuse_change(self.name_of(name))?;
         self.table_itself(name)
     }
 
@@ -125,7 +138,12 @@ impl Catalog {
 
     /// The table of that name or ARN, if there is one.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Table>> {
-        self.tables.load().get(name_of(name)).cloned()
+        self.tables.load().get(self.name_of(name)).cloned()
+    }
+
+    /// The name in the ARN of a table that may be here; anything else is a name itself.
+    pub(super) fn name_of<'a>(&self, name: &'a str) -> &'a str {
+        self.arn_regions.name_of(name)
     }
 
     /// Puts a table in the place of the one of its name, if there is one. A stream that it has begins, one that it has no more
@@ -303,12 +321,36 @@ pub(super) fn unknown_table(name: &str) -> ApiError {
     )
 }
 
-/// The name inside an ARN `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`; anything else is a name itself.
-pub(super) fn name_of(name: &str) -> &str {
-    if !name.starts_with("arn:") {
-        return name;
+/// Which regions an ARN may name to mean what is here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ArnRegions {
+    /// Any, for clients that were set up for another region than the backend.
+    #[default]
+    Any,
+    /// This one. What is named in another is not here.
+    Only(String),
+}
+
+impl ArnRegions {
+    /// The table's name inside an ARN `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME` of these regions; anything else is a name
+    /// itself.
+    pub(super) fn name_of<'a>(&self, name: &'a str) -> &'a str {
+        if !self.includes(name) {
+            return name;
+        }
+        name.split_once(":table/").map_or(name, |(_, rest)| rest.split('/').next().unwrap_or(rest))
     }
-    name.split_once(":table/").map_or(name, |(_, rest)| rest.split('/').next().unwrap_or(rest))
+
+    /// True for an ARN of these regions.
+    pub(super) fn includes(&self, arn: &str) -> bool {
+        if !arn.starts_with("arn:") {
+            return false;
+        }
+        match self {
+            Self::Any => true,
+            Self::Only(region) => arn.split(':').nth(3) == Some(region.as_str()),
+        }
+    }
 }
 
 fn row_key(name: &str) -> String {

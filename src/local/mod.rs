@@ -20,6 +20,7 @@ mod streams;
 mod sweep;
 mod tables;
 
+mod directory;
 mod verify;
 
 mod batch;
@@ -56,14 +57,17 @@ use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
 use catalog::Catalog;
+use change_log::all_streams;
 use clock::Clock;
 use counting::Counting;
 use spaces::{Age, LoadError};
 use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
 
+pub use catalog::ArnRegions;
 pub use change_log::ShardRules;
+pub use directory::{has_store, store_below, stores_below};
 pub use expiry::Expiry;
-pub use store::{Durability, OpenError};
+pub use store::{DirectoryLock, Durability, OpenError};
 pub use sweep::OnExpired;
 pub use verify::{Report, verify};
 
@@ -85,12 +89,16 @@ pub struct Local {
 pub struct Settings {
     /// The region in ARNs, such as `us-east-1`.
     pub region: String,
+    /// Which regions an ARN in a request may name.
+    pub arn_regions: ArnRegions,
     /// `HOST:PORT` at which clients reach the process, for those that ask.
     pub address: String,
     /// How often items are looked for whose time is over; zero never.
     pub expiry_sweep: Duration,
     /// How streams are cut into shards.
     pub shard_rules: ShardRules,
+    /// The most bytes of the data file that are kept in memory; the kernel's page cache lies below it.
+    pub store_cache_bytes_max: usize,
     /// How long tables and indexes are told to be on their way (`CREATING`, `UPDATING`, `DELETING`); zero not at all.
     pub status_delay: Duration,
 }
@@ -99,9 +107,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             region: "us-east-1".to_owned(),
+            arn_regions: ArnRegions::Any,
             address: "localhost:8000".to_owned(),
             expiry_sweep: Duration::from_secs(1),
             shard_rules: ShardRules::default(),
+            store_cache_bytes_max: store::CACHE_BYTES_MAX,
             status_delay: Duration::ZERO,
         }
     }
@@ -133,6 +143,7 @@ impl Local {
         let clock = Clock::default();
         let catalog =
             Catalog::new(clock.clone(), settings.shard_rules).with_status_delay(settings.status_delay);
+        let catalog = catalog.with_arn_regions(settings.arn_regions.clone());
         Self::over(Arc::new(MemoryStore::new()), Arc::new(catalog), clock, settings, Counting::default())
     }
 
@@ -142,7 +153,8 @@ impl Local {
     /// # Errors
     /// [`OpenError`]; the directory is as it was.
     pub fn open(directory: &Path, durability: Durability, settings: Settings) -> Result<Self, OpenError> {
-        let store: Arc<dyn Store> = Arc::new(DiskStore::open(directory, durability)?);
+        let store: Arc<dyn Store> =
+            Arc::new(DiskStore::open_with_cache(directory, durability, settings.store_cache_bytes_max)?);
         let damaged = |reason| OpenError::Damaged { path: directory.to_owned(), reason };
         let snapshot = store.snapshot().map_err(|error| damaged(error.to_string()))?;
         let clock = Clock::default();
@@ -154,7 +166,8 @@ impl Local {
             LoadError::Unreadable(reason) => damaged(reason),
             LoadError::Store(error) => damaged(error.to_string()),
         })?;
-        let catalog = Arc::new(catalog.with_status_delay(settings.status_delay));
+        let catalog = catalog.with_status_delay(settings.status_delay);
+        let catalog = Arc::new(catalog.with_arn_regions(settings.arn_regions.clone()));
         if age == Age::Older {
             renew(&store, &catalog).map_err(|error| damaged(error.to_string()))?;
         }
@@ -219,6 +232,13 @@ impl Local {
     /// or failed.
     pub fn failure(&self) -> Option<String> {
         self.store.failure().map(|failure| failure.to_string())
+    }
+
+    /// True while there is nothing to be lost with the backend: no table, and no stream that can still be read.
+    pub fn is_blank(&self) -> bool {
+        let has_streams = |snapshot: Snapshot| all_streams(&*snapshot, None).map(|all| !all.is_empty());
+        let holds_nothing = || self.snapshot().and_then(has_streams).is_ok_and(|has_streams| !has_streams);
+        self.catalog.tables().is_empty() && holds_nothing()
     }
 
     /// Waits for every write that was asked for and closes the store. Later requests fail.

@@ -19,7 +19,7 @@ use crate::wire::Json;
 use crate::wire::json::write_string;
 
 use super::answer::ObjectWriter;
-use super::catalog::{Catalog, name_of};
+use super::catalog::Catalog;
 use super::change_log::{
     self, KEPT_MS, Record, SequenceNumber, ShardDefinition, StreamDefinition, all_streams,
 };
@@ -43,7 +43,7 @@ impl Local {
     pub(super) fn list_streams(&self, body: &Json<'_>) -> Handled {
         let start = body.get("ExclusiveStartStreamArn").and_then(Json::text).map(StreamName::parse);
         let start = start.transpose()?;
-        let table = body.get("TableName").and_then(Json::text).map(name_of);
+        let table = body.get("TableName").and_then(Json::text).map(|name| self.catalog.name_of(name));
         let (snapshot, now) = (self.snapshot()?, self.clock.now_ms());
         let all = all_streams(&*snapshot, table)?;
         let begin = start.map_or(0, |start| {
@@ -185,7 +185,8 @@ impl Local {
     fn find_stream(&self, snapshot: &Snapshot, arn: &str, now: u64) -> Result<StreamDefinition, LocalError> {
         let name = StreamName::parse(arn)?;
         let stream = StreamDefinition::load(&**snapshot, name.table, name.label)?;
-        let stream = stream.filter(|stream| stream.is_kept(now));
+        let is_here = self.settings.arn_regions.includes(arn);
+        let stream = stream.filter(|stream| is_here && stream.is_kept(now));
         let unknown = || {
             let words = format!("Requested resource not found: Stream: {arn} not found");
             ApiError::new(ErrorCode::ResourceNotFound, words)

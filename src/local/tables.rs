@@ -19,7 +19,7 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::catalog::{name_of, unknown_table};
+use super::catalog::{ArnRegions, unknown_table};
 use super::members::text;
 use super::progress::Way;
 use super::spaces::allocate_space;
@@ -197,16 +197,17 @@ impl Local {
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     region: String,
+    arn_regions: ArnRegions,
 }
 
 impl Names {
     fn new(settings: &Settings) -> Self {
-        Self { region: settings.region.clone() }
+        Self { region: settings.region.clone(), arn_regions: settings.arn_regions.clone() }
     }
 
     /// The name of the table that a request is about.
     fn table_name<'a>(&self, body: &'a Json<'_>) -> &'a str {
-        name_of(text(body, "TableName"))
+        self.arn_regions.name_of(text(body, "TableName"))
     }
 
     fn table_arn(&self, table: &str) -> String {

@@ -1,16 +1,14 @@
 //! What stands behind the cache: the bundled backend or a remote upstream, and the little that a server must know of which.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::{Durability, Endpoint, Fixed, LocalStore, Scheme, UpstreamKind};
-use crate::engine::Engine;
 use crate::local::{self, Local};
 use crate::telemetry::CacheSample;
-use crate::upstream::Upstream;
 use crate::upstream::remote::{AwsHosts, Credentials, CredentialsSource, Hosts, Outcome, Remote, Settings};
 
 /// What stands behind the cache.
@@ -42,24 +40,6 @@ impl Backend {
             address: address.to_string(),
         };
         Ok(Self::Remote(Arc::new(Remote::new(settings).map_err(StartError)?)))
-    }
-
-    pub(super) fn upstream(&self) -> Arc<dyn Upstream> {
-        match self {
-            Self::Local(local) => Arc::clone(local) as _,
-            Self::Remote(remote) => Arc::clone(remote) as _,
-        }
-    }
-
-    /// Has the engine void what the backend removes by itself. The engine belongs to the server, not to the backend.
-    pub(super) fn report_removals(&self, engine: Weak<Engine>) {
-        if let Self::Local(local) = self {
-            local.on_expired(Box::new(move |schema, keys| {
-                if let Some(engine) = engine.upgrade() {
-                    engine.void_removed(&schema.name, keys);
-                }
-            }));
-        }
     }
 
     /// What it is, for the line that a person reads at the start.
@@ -125,8 +105,9 @@ impl Backend {
     }
 }
 
-fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
-    let settings = local::Settings {
+/// How the local backend is set up for all callers, reached at `address`.
+pub(super) fn local_settings(fixed: &Fixed, address: SocketAddr) -> local::Settings {
+    local::Settings {
         region: fixed.region().to_owned(),
         address: address.to_string(),
         expiry_sweep: fixed.ttl_sweep,
@@ -135,15 +116,24 @@ fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
             initial: fixed.stream_shards,
             records_max: fixed.stream_shard_records_max,
         },
-    };
+        ..local::Settings::default()
+    }
+}
+
+/// What the local backend waits for before it acknowledges a write.
+pub(super) fn durability(fixed: &Fixed) -> local::Durability {
+    match fixed.durability {
+        Durability::Fsync => local::Durability::Fsync,
+        Durability::Process => local::Durability::Process,
+    }
+}
+
+fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
+    let settings = local_settings(fixed, address);
     match &fixed.store {
         LocalStore::Memory => Ok(Local::in_memory(settings)),
         LocalStore::Directory(directory) => {
-            let durability = match fixed.durability {
-                Durability::Fsync => local::Durability::Fsync,
-                Durability::Process => local::Durability::Process,
-            };
-            Local::open(directory, durability, settings).map_err(|error| StartError(error.to_string()))
+            Local::open(directory, durability(fixed), settings).map_err(|error| StartError(error.to_string()))
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::cache::{
     PageRefusal, ReadPolicy, Refusal, ScanAdmission, ScopeStats,
 };
 use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
-use crate::engine::TablePolicy;
+use crate::engine::{Memory, TablePolicy};
 use crate::telemetry::CacheSample;
 
 /// Longer pages are served and not kept. A page is 1 MB of items at most, which may be several times as much JSON.
@@ -23,8 +23,7 @@ const SCOPES_MAX: usize = 500;
 /// Both caches.
 #[derive(Clone)]
 pub(super) struct Caches {
-    pub(super) items: Arc<ItemCache>,
-    pub(super) pages: Arc<PageCache>,
+    pub(super) memory: Memory,
 }
 
 impl Caches {
@@ -34,33 +33,33 @@ impl Caches {
         let items = ItemCache::new(items);
         items.keep_expired(longest_stale(&config.live));
         let pages = PageCache::new(pages, Arc::clone(&items));
-        Self { items, pages }
+        Self { memory: Memory::new(items, pages) }
     }
 
     /// Makes the budgets what they are in another config, where that says anything else: by evicting items, and by
     /// forgetting all pages.
     pub(super) fn fit(&self, before: &Live, after: &Live) {
-        self.items.keep_expired(longest_stale(after));
+        self.memory.items.keep_expired(longest_stale(after));
         let (old, new) = (budgets(before), budgets(after));
         if old.0.max_bytes != new.0.max_bytes {
-            self.items.set_max_bytes(new.0.max_bytes);
+            self.memory.items.set_max_bytes(new.0.max_bytes);
         }
         if old.1.max_bytes != new.1.max_bytes {
-            self.pages.set_max_bytes(new.1.max_bytes);
+            self.memory.pages.set_max_bytes(new.1.max_bytes);
         }
     }
 
     /// Tidies both.
     pub(super) fn sweep(&self, now: Instant) {
-        self.items.sweep(now);
-        self.pages.sweep(now);
+        self.memory.items.sweep(now);
+        self.memory.pages.sweep(now);
     }
 
     /// What they counted by themselves, under the names of the metrics.
     pub(super) fn samples(&self) -> Vec<CacheSample> {
-        let mut samples = item_samples(&self.items);
-        samples.extend(page_samples(&self.pages));
-        samples.extend(scope_samples(&self.pages));
+        let mut samples = item_samples(&self.memory.items);
+        samples.extend(page_samples(&self.memory.pages));
+        samples.extend(scope_samples(&self.memory.pages));
         samples
     }
 }

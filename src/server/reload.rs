@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::config::{Config, Live};
-use crate::engine::Engine;
 use crate::telemetry::Metrics;
 
 use super::caches::Caches;
+use super::engines::Engines;
 
 /// Changes what is live of a running server's config.
 pub struct Reloader {
@@ -16,7 +16,7 @@ pub struct Reloader {
     config: Mutex<Config>,
     live: Arc<ArcSwap<Live>>,
     caches: Caches,
-    engine: Arc<Engine>,
+    engines: Engines,
     metrics: Arc<Metrics>,
 }
 
@@ -25,10 +25,10 @@ impl Reloader {
         config: Config,
         live: Arc<ArcSwap<Live>>,
         caches: Caches,
-        engine: Arc<Engine>,
+        engines: Engines,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config: Mutex::new(config), live, caches, engine, metrics }
+        Self { config: Mutex::new(config), live, caches, engines, metrics }
     }
 
     /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
@@ -41,7 +41,7 @@ impl Reloader {
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
             // In this order, or a table could be remembered with its old policy.
             self.live.store(Arc::new(after.clone()));
-            self.engine.forget_policies();
+            self.engines.forget_policies();
         }
         self.caches.fit(&before, after);
         self.metrics.reloaded(true);

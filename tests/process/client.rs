@@ -13,6 +13,8 @@ pub(crate) struct Nearside {
     pub(crate) address: SocketAddr,
     /// Where monitors connect.
     pub(crate) admin: SocketAddr,
+    /// The line of the start.
+    pub(crate) greeting: String,
     /// From the start of the process to its first accepted connection.
     pub(crate) start: Duration,
     /// Collects what it says after its greeting.
@@ -64,7 +66,7 @@ impl Nearside {
             after("listens on http://").unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
         let admin = after("metrics on http://").expect("the greeting names the admin listener");
         TcpStream::connect(address).unwrap();
-        Self { child, address, admin, start: begun.elapsed(), log: Some(log) }
+        Self { child, address, admin, greeting, start: begun.elapsed(), log: Some(log) }
     }
 
     /// What it said after its greeting, once it has ended.
@@ -92,9 +94,14 @@ impl Nearside {
     }
 
     pub(crate) fn connect(&self) -> Client {
+        self.connect_as("a", "us-east-1")
+    }
+
+    /// Connects a client that signs with that access key for that region.
+    pub(crate) fn connect_as(&self, access_key: &'static str, region: &'static str) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { reader: BufReader::new(stream) }
+        Client { reader: BufReader::new(stream), access_key, region }
     }
 }
 
@@ -107,13 +114,20 @@ impl Drop for Nearside {
 
 /// The bytes of a request.
 pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
-    let service = match operation {
-        "ListStreams" | "DescribeStream" | "GetShardIterator" | "GetRecords" => "DynamoDBStreams_20120810",
-        _ => "DynamoDB_20120810",
+    signed(operation, body, "a", "us-east-1")
+}
+
+/// The bytes of a request that was signed with that access key for that region.
+fn signed(operation: &str, body: &str, access_key: &str, region: &str) -> Vec<u8> {
+    let (service, name) = match operation {
+        "ListStreams" | "DescribeStream" | "GetShardIterator" | "GetRecords" => {
+            ("DynamoDBStreams_20120810", "dynamodbstreams")
+        }
+        _ => ("DynamoDB_20120810", "dynamodb"),
     };
     let request = format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {service}.{operation}\r\n\
-         Content-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
+         Content-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 Credential={access_key}/20260101/{region}/{name}/aws4_request, \
          SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -123,12 +137,14 @@ pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
 /// One keep-alive connection.
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,
+    access_key: &'static str,
+    region: &'static str,
 }
 
 impl Client {
     /// Sends a request; the status and the body, or `None` when the server is gone.
     pub(crate) fn call(&mut self, operation: &str, body: &str) -> Option<(u16, String)> {
-        self.send(&request(operation, body))
+        self.send(&signed(operation, body, self.access_key, self.region))
     }
 
     /// Whatever comes until the connection ends.

@@ -8,6 +8,7 @@ mod exhaustion;
 mod fake;
 mod follower;
 mod kill;
+mod realms;
 mod reload;
 mod remote;
 mod start;

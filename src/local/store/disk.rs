@@ -23,11 +23,11 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,21 +45,20 @@ use redb::{
 };
 use tokio::sync::oneshot;
 
+use super::opening::{OpenError, lock};
 use super::{
     Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Visit, Writes,
     panic_text, panicked,
 };
 
 /// The file with all data.
-pub(super) const DATA_FILE: &str = "nearside.redb";
+pub(in crate::local) const DATA_FILE: &str = "nearside.redb";
 /// The data file while it is made; it gets its name when it can be opened.
 const UNFINISHED_FILE: &str = "nearside.redb.new";
-/// The file that is locked as long as a process uses the directory.
-pub(super) const LOCK_FILE: &str = "nearside.lock";
 
-/// The most bytes of the file that redb keeps in memory; taken as pages are read and written. The kernel's page cache lies
-/// below it, so a miss here is rarely a read from the disk.
-const CACHE_BYTES_MAX: usize = 64 << 20;
+/// The most bytes of the file that redb keeps in memory, unless told otherwise; taken as pages are read and written. The
+/// kernel's page cache lies below it, so a miss here is rarely a read from the disk.
+pub const CACHE_BYTES_MAX: usize = 64 << 20;
 /// The most jobs that share a commit. More would let the first of them wait longer for no gain.
 const BATCH_JOBS_MAX: usize = 1024;
 /// The most jobs that wait. Each belongs to a request in flight, which the front end limits long before.
@@ -77,46 +76,6 @@ pub enum Durability {
     Fsync,
     /// The death of the process: the kernel has it.
     Process,
-}
-
-/// Why a data directory was not opened. It is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made, read or written.
-    #[error("the data directory {} cannot be used: {source}", path.display())]
-    Unusable {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process has it open.
-    #[error("the data directory {} is in use by another process", path.display())]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A newer version wrote it.
-    #[error(
-        "the data directory {} has format {found}, written by a newer version; this one reads up to {known}",
-        path.display()
-    )]
-    Newer {
-        /// The directory.
-        path: PathBuf,
-        /// Its format.
-        found: u64,
-        /// The last format that this version knows.
-        known: u64,
-    },
-    /// The data file is not one, or is damaged.
-    #[error("the data file {} is damaged or no data file: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 /// A store in a data directory.
@@ -160,6 +119,18 @@ impl DiskStore {
     /// # Errors
     /// [`OpenError`], each a line that a person can act on.
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
+        Self::open_with_cache(directory, durability, CACHE_BYTES_MAX)
+    }
+
+    /// The same, with another bound on the bytes of the file that are kept in memory.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`].
+    pub fn open_with_cache(
+        directory: &Path,
+        durability: Durability,
+        cache_bytes_max: usize,
+    ) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let lock = lock(directory)?;
@@ -173,7 +144,7 @@ impl DiskStore {
             Durability::Process => Some(file.try_clone().map_err(unusable)?),
         };
         let backend = Backend::new(file, durability).map_err(unusable)?;
-        Self::start(directory, lock, late_sync, backend)
+        Self::start(directory, lock, late_sync, backend, cache_bytes_max)
     }
 
     fn start(
@@ -181,10 +152,11 @@ impl DiskStore {
         lock: File,
         late_sync: Option<File>,
         backend: Backend,
+        cache_bytes_max: usize,
     ) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
         let file = Arc::clone(&backend.state);
-        let database = open_database(directory, &directory.join(DATA_FILE), backend)?;
+        let database = open_database(directory, &directory.join(DATA_FILE), backend, cache_bytes_max)?;
         let shared = Arc::new(Shared {
             database: ArcSwapOption::from_pointee(database),
             queue: Mutex::default(),
@@ -271,18 +243,6 @@ impl Store for DiskStore {
     }
 }
 
-/// Takes the directory for this process.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_FILE);
-    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
-}
-
 /// Makes an empty data file, and gives it its name only when it is whole: a process that is killed on the way leaves nothing
 /// that looks like a damaged one.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
@@ -292,20 +252,25 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let file = options.read(true).write(true).create(true).truncate(true).open(&unfinished);
     let backend = file.and_then(|file| Backend::new(file, Durability::Fsync)).map_err(unusable)?;
     let state = Arc::clone(&backend.state);
-    drop(open_database(directory, &unfinished, backend)?);
+    drop(open_database(directory, &unfinished, backend, CACHE_BYTES_MAX)?);
     state.check().map_err(unusable)?;
     std::fs::rename(&unfinished, path).map_err(unusable)?;
     // The new name must be on the disk before anything under it is promised to be.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)
 }
 
-fn open_database(directory: &Path, path: &Path, backend: Backend) -> Result<Database, OpenError> {
+fn open_database(
+    directory: &Path,
+    path: &Path,
+    backend: Backend,
+    cache_bytes_max: usize,
+) -> Result<Database, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
     let state = Arc::clone(&backend.state);
     // redb checks what it reads, but a damaged file may still break one of its own assumptions.
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(CACHE_BYTES_MAX).create_with_backend(backend)
+        Database::builder().set_cache_size(cache_bytes_max).create_with_backend(backend)
     }));
     match opened {
         Ok(Ok(database)) => state.check().map(|()| database).map_err(unusable),
@@ -817,7 +782,7 @@ mod tests {
         let backend =
             Backend { file: Box::new(failing), state: Arc::default(), durability: Durability::Fsync };
         let lock = lock(directory.path()).unwrap();
-        let store = DiskStore::start(directory.path(), lock, None, backend).unwrap();
+        let store = DiskStore::start(directory.path(), lock, None, backend, CACHE_BYTES_MAX).unwrap();
         wait(store.submit(put(b"acknowledged"))).unwrap();
         assert!(store.failure().is_none());
         fails.store(true, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! writes kept in memory above them, so that what is found is what a start would find, and nothing has happened.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
-use super::disk::{DATA_FILE, DiskSnapshot, LOCK_FILE, OpenError, broken, space_of};
+use super::disk::{DATA_FILE, DiskSnapshot, broken, space_of};
+use super::opening::{OpenError, lock_existing};
 use super::{Snapshot, Space, StoreError, panic_text};
 
 /// The unit in which changes are kept.
@@ -33,7 +34,7 @@ impl Inspection {
     /// [`OpenError`]; nothing is made or changed in any case.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-        let lock = lock(directory)?;
+        let lock = lock_existing(directory)?;
         let path = directory.join(DATA_FILE);
         let backend = File::open(&path).and_then(Unchanged::over).map_err(unusable)?;
         let damaged = |reason: String| OpenError::Damaged { path: path.clone(), reason };
@@ -82,21 +83,6 @@ impl Inspection {
                 .ok_or_else(|| StoreError(format!("the data file has a table {name} that is no space")))
         });
         spaces.collect()
-    }
-}
-
-/// Takes the directory, when a process has ever used it.
-fn lock(directory: &Path) -> Result<Option<File>, OpenError> {
-    let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-    let file = match File::open(directory.join(LOCK_FILE)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(error)),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
 }
 

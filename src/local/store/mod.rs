@@ -5,10 +5,13 @@
 pub mod disk;
 pub mod inspection;
 pub mod memory;
+mod opening;
 
-pub use disk::{DiskStore, Durability, OpenError};
+pub(in crate::local) use disk::DATA_FILE;
+pub use disk::{CACHE_BYTES_MAX, DiskStore, Durability};
 pub use inspection::Inspection;
 pub use memory::MemoryStore;
+pub use opening::{DirectoryLock, OpenError};
 
 use std::any::Any;
 use std::fmt;

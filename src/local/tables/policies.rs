@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::local::catalog::{name_of, unknown_table};
+use crate::local::catalog::{Catalog, unknown_table};
 use crate::local::members::text;
 use crate::local::stored::{Definition, Policy};
 use crate::local::{Handled, Local};
@@ -21,7 +21,7 @@ const NO_POLICY: &str = "NO_POLICY";
 impl Local {
     /// PutResourcePolicy. The same policy again keeps its revision.
     pub(in crate::local) async fn put_resource_policy(&self, body: &Json<'_>) -> Handled {
-        let (arn, table) = resource(body)?;
+        let (arn, table) = resource(body, &self.catalog)?;
         let document = document(text(body, "Policy"))?;
         let expected = expected_revision(body);
         let now_ms = self.clock.now_ms();
@@ -45,7 +45,7 @@ impl Local {
 
     /// GetResourcePolicy.
     pub(in crate::local) fn get_resource_policy(&self, body: &Json<'_>) -> Handled {
-        let (arn, table) = resource(body)?;
+        let (arn, table) = resource(body, &self.catalog)?;
         let table = self.catalog.table_itself(table)?;
         check_resource(arn, &table.definition)?;
         let policy = table.definition.policies.get(arn).ok_or_else(|| no_policy(arn))?;
@@ -54,7 +54,7 @@ impl Local {
 
     /// DeleteResourcePolicy. Gives the revision that is gone; where there was no policy, nothing.
     pub(in crate::local) async fn delete_resource_policy(&self, body: &Json<'_>) -> Handled {
-        let (arn, table) = resource(body)?;
+        let (arn, table) = resource(body, &self.catalog)?;
         let expected = expected_revision(body);
         let (arn, name) = (arn.to_owned(), table.to_owned());
         let (answer, revision) = std::sync::mpsc::channel();
@@ -106,7 +106,7 @@ fn next_revision(former: Option<&Policy>, now_ms: u64) -> String {
 }
 
 /// The ARN that a request names, and the table in it.
-fn resource<'a>(body: &'a Json<'_>) -> Result<(&'a str, &'a str), ApiError> {
+fn resource<'a>(body: &'a Json<'_>, catalog: &Catalog) -> Result<(&'a str, &'a str), ApiError> {
     let arn = text(body, "ResourceArn");
     if !arn.starts_with("arn:") {
         return Err(invalid(format!("ARNs must start with 'arn:': {arn}")));
@@ -117,7 +117,7 @@ fn resource<'a>(body: &'a Json<'_>) -> Result<(&'a str, &'a str), ApiError> {
         return Err(invalid(format!("Invalid resource Arn: {arn}")));
     };
     match resource.split('/').nth(1) {
-        None | Some("stream") => Ok((arn, name_of(arn))),
+        None | Some("stream") => Ok((arn, catalog.name_of(arn))),
         Some("index") => {
             let owner = arn.split_once(":table/").map_or(arn, |(owner, _)| owner);
             Err(invalid(format!(

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::local::catalog::name_of;
+use crate::local::catalog::Catalog;
 use crate::local::stored::Definition;
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
@@ -21,7 +21,7 @@ impl Local {
     pub(in crate::local) async fn tag_resource(&self, body: &Json<'_>) -> Handled {
         let arn = resource_arn(body, "TagResource")?;
         let given = body.get("Tags").and_then(Json::elements).ok_or_else(|| missing("tags"))?;
-        let table = table_of(arn)?;
+        let table = table_of(arn, &self.catalog)?;
         if given.is_empty() {
             return Err(ApiError::validation("Atleast one Tag needs to be provided as Input.").into());
         }
@@ -42,7 +42,7 @@ impl Local {
     pub(in crate::local) async fn untag_resource(&self, body: &Json<'_>) -> Handled {
         let arn = resource_arn(body, "UntagResource")?;
         let given = body.get("TagKeys").and_then(Json::elements).ok_or_else(|| missing("tagKeys"))?;
-        let table = table_of(arn)?;
+        let table = table_of(arn, &self.catalog)?;
         if given.is_empty() {
             return Err(ApiError::validation("Atleast one Tag Key needs to be provided as Input.").into());
         }
@@ -59,7 +59,7 @@ impl Local {
     /// ListTagsOfResource. There are never so many that they would need a second page.
     pub(in crate::local) fn list_tags_of_resource(&self, body: &Json<'_>) -> Handled {
         let arn = resource_arn(body, "ListTagsOfResource")?;
-        let table = self.catalog.find(table_of(arn)?).ok_or_else(|| unknown_resource(arn))?;
+        let table = self.catalog.find(table_of(arn, &self.catalog)?).ok_or_else(|| unknown_resource(arn))?;
         let tags = table.definition.tags.iter();
         let tags = tags.map(|(key, value)| serde_json::json!({"Key": key, "Value": value}));
         let answer = serde_json::json!({ "Tags": tags.collect::<Vec<_>>() });
@@ -76,7 +76,7 @@ impl Local {
         let catalog = Arc::clone(&self.catalog);
         let name = table.to_owned();
         self.write(move |writes| {
-            if let Err(error) = catalog.progress.refuse_change(name_of(&name)) {
+            if let Err(error) = catalog.progress.refuse_change(catalog.name_of(&name)) {
                 return Ok(Err(error));
             }
             let Some(table) = catalog.find(&name) else { return Ok(Err(unknown)) };
@@ -116,15 +116,15 @@ fn looks_like_arn(arn: &str) -> bool {
     has_leading_parts && resource.is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
 }
 
-/// The table in a resource's ARN.
-fn table_of(arn: &str) -> Result<&str, ApiError> {
+/// The table in a resource's ARN. One that can only be elsewhere is named by all of the ARN, like no table here.
+fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
     let table = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| {
         let mut parts = rest.splitn(3, ':');
         let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
         let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
         let name = resource.strip_prefix("table/")?;
         let is_name = name.len() >= NAME_CHARACTERS_MIN && !name.contains('/');
-        (!region.is_empty() && is_account && is_name).then_some(name)
+        (!region.is_empty() && is_account && is_name).then(|| catalog.name_of(arn))
     });
     table.ok_or_else(|| {
         ApiError::validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}"))

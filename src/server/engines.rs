@@ -1,0 +1,155 @@
+//! The engines that answer requests, and what stands behind them: one for all callers, or one for each realm.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use super::backend::{self, Backend};
+use super::maker::EngineMaker;
+use super::realms::{Realms, Stores};
+use crate::cache::Realm;
+use crate::config::{Fixed, LocalStore, UpstreamKind};
+use crate::engine::Engine;
+use crate::frontend::{Frontend, GivenUp, Observer, Settings};
+use crate::local;
+use crate::telemetry::CacheSample;
+
+/// What answers requests.
+#[derive(Clone)]
+pub(super) enum Engines {
+    /// All callers see the same tables.
+    Sole(Backend, Arc<Engine>),
+    /// Callers see the tables of their region and access key.
+    Apart(Arc<Realms>),
+}
+
+impl Engines {
+    /// Opens the store, or prepares the remote upstream, which need not be there yet. Stores of realms are opened by their
+    /// first requests.
+    ///
+    /// # Errors
+    /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
+    pub(super) fn open(fixed: &Fixed, address: SocketAddr, maker: EngineMaker) -> Result<Self, StartError> {
+        if fixed.upstream == UpstreamKind::Local && !fixed.share {
+            let stores = match &fixed.store {
+                LocalStore::Memory => Stores::InMemory,
+                LocalStore::Directory(directory) => {
+                    let stores = Stores::below(directory, backend::durability(fixed));
+                    stores.map_err(|error| StartError(error.to_string()))?
+                }
+            };
+            let settings = backend::local_settings(fixed, address);
+            return Ok(Self::Apart(Realms::new(maker, stores, settings)));
+        }
+        let backend = Backend::open(fixed, address)?;
+        let engine = match &backend {
+            Backend::Local(local) => maker.local_engine(Realm::SOLE, local),
+            Backend::Remote(remote) => maker.engine(Realm::SOLE, Arc::clone(remote) as _),
+        };
+        Ok(Self::Sole(backend, engine))
+    }
+
+    /// What stands behind them, for the line that a person reads at the start.
+    pub(super) fn describe(&self, fixed: &Fixed) -> String {
+        let (described, elsewhere) = match self {
+            Self::Sole(backend, _) => (backend.describe(fixed), stores_not_served(fixed)),
+            Self::Apart(_) => {
+                let data = match &fixed.store {
+                    LocalStore::Directory(directory) => format!("data below {}", directory.display()),
+                    LocalStore::Memory => "data in memory".to_owned(),
+                };
+                let described = format!("local backend, {data}, each region and access key apart");
+                (described, stores_not_served(fixed))
+            }
+        };
+        match elsewhere {
+            Some(elsewhere) => format!("{described} ({elsewhere})"),
+            None => described,
+        }
+    }
+
+    /// Serves clients until `shutdown`, and those that are there to their end.
+    pub(super) async fn serve<O: Observer>(
+        self,
+        observer: Arc<O>,
+        settings: Settings,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> GivenUp {
+        // Two front ends, so that where all callers are one, nothing is looked up for a request.
+        match self {
+            Self::Sole(_, engine) => {
+                Frontend::new(engine, observer, settings).serve(listener, shutdown).await
+            }
+            Self::Apart(realms) => Frontend::new(realms, observer, settings).serve(listener, shutdown).await,
+        }
+    }
+
+    /// Asks for the policy of each table again, and voids all that was stored under the old ones.
+    pub(super) fn forget_policies(&self) {
+        match self {
+            Self::Sole(_, engine) => engine.forget_policies(),
+            Self::Apart(realms) => realms.forget_policies(),
+        }
+    }
+
+    /// Why requests should not be sent to this process, if they should not.
+    pub(super) fn failure(&self) -> Option<String> {
+        match self {
+            Self::Sole(backend, _) => backend.failure(),
+            Self::Apart(realms) => realms.failure(),
+        }
+    }
+
+    /// What stands behind counted by itself, under the names of the metrics.
+    pub(super) fn samples(&self) -> Vec<CacheSample> {
+        match self {
+            Self::Sole(backend, _) => backend.samples(),
+            Self::Apart(_) => Vec::new(),
+        }
+    }
+
+    /// Does what must be done beside requests, until `closing`. Realms see to that by themselves.
+    pub(super) async fn tend(self, closing: CancellationToken) {
+        match self {
+            Self::Sole(backend, _) => backend.tend(closing).await,
+            Self::Apart(_) => {}
+        }
+    }
+
+    /// Waits for every write and fill, until `deadline`, and gives the number of those that have not ended by then.
+    pub(super) async fn drain(&self, deadline: Instant) -> usize {
+        match self {
+            Self::Sole(_, engine) => engine.drain(deadline).await,
+            Self::Apart(realms) => realms.drain(deadline).await,
+        }
+    }
+
+    /// Ends what stands behind when nothing more comes.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sole(backend, _) => backend.close().await,
+            Self::Apart(realms) => realms.close().await,
+        }
+    }
+}
+
+/// What a data directory holds that only the other value of `share` shows.
+fn stores_not_served(fixed: &Fixed) -> Option<String> {
+    let (UpstreamKind::Local, LocalStore::Directory(directory)) = (&fixed.upstream, &fixed.store) else {
+        return None;
+    };
+    if fixed.share {
+        // What cannot be read is no reason not to serve what can be.
+        let stores = local::stores_below(directory).unwrap_or_default();
+        let count = stores.len();
+        (count > 0).then(|| format!("it also holds stores of share = false ({count}), kept and not shown"))
+    } else {
+        let has_store = local::has_store(directory).unwrap_or(false);
+        has_store.then(|| "it also holds the tables of share = true, kept and not shown".to_owned())
+    }
+}

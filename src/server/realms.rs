@@ -1,0 +1,275 @@
+//! Regions and access keys that are kept apart: each pair has an engine and a store of its own, opened by its first request.
+//!
+//! All engines share the caches and their one budget. Access keys are kept nowhere, neither in memory nor on the disk: a
+//! hash names the realm. On disk, the store that was used the longest ago is closed when one more is needed than may be
+//! open, and opened again by its next request; in memory that would be forgetting, so it happens to stores without tables only.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::maker::EngineMaker;
+use crate::cache::Realm;
+use crate::engine::{Engine, Served};
+use crate::frontend::{Caller, CredentialScope, Service};
+use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
+use crate::model::{ApiError, ErrorCode};
+use crate::upstream::Request;
+
+/// How many stores on disk are open at a time. Each has a thread, three descriptors, and memory for pages of its file.
+const OPEN_ON_DISK_MAX: usize = 64;
+/// How many there are in memory, where none is closed that has tables.
+const OPEN_IN_MEMORY_MAX: usize = 1000;
+/// What each of so many stores may keep of its file.
+const STORE_CACHE_BYTES_MAX: usize = 4 << 20;
+/// How long the writes of clients that have left may keep a store from being closed for another one.
+const CLOSING_MAX: Duration = Duration::from_secs(25);
+
+/// Where realms keep their tables.
+pub(super) enum Stores {
+    /// In stores below a directory, which is this process's as long as the lock lives.
+    OnDisk { directory: Box<Path>, durability: Durability, _lock: DirectoryLock },
+    /// In memory.
+    InMemory,
+}
+
+/// Every realm that was asked for.
+pub(super) struct Realms {
+    maker: EngineMaker,
+    stores: Stores,
+    /// What their backends have in common.
+    settings: local::Settings,
+    open: RwLock<HashMap<RealmName, Arc<OpenRealm>>>,
+    /// The number of each realm that ever was open. Locked while one is opened or closed, so that no store is opened before
+    /// it is closed.
+    numbers: tokio::sync::Mutex<HashMap<RealmName, Realm>>,
+    /// Openings under way.
+    openings: TaskTracker,
+    /// Grows with every request.
+    uses: AtomicU64,
+}
+
+/// A hash of a region and an access key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct RealmName(u128);
+
+/// A realm that serves requests. Whoever serves one holds a reference meanwhile, beside the one of the map.
+struct OpenRealm {
+    engine: Arc<Engine>,
+    local: Arc<Local>,
+    housekeeping: CancellationToken,
+    /// The housekeeping.
+    keeper: TaskTracker,
+    last_use: AtomicU64,
+}
+
+impl Service for Realms {
+    async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+        let realm = self.realm(caller.scope()?).await?;
+        Ok(realm.engine.execute(request).await)
+    }
+}
+
+impl Stores {
+    /// Takes a data directory for this process.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it cannot be used, or another process does.
+    pub(super) fn below(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let lock = DirectoryLock::take(directory)?;
+        Ok(Self::OnDisk { directory: directory.into(), durability, _lock: lock })
+    }
+
+    fn open_max(&self) -> usize {
+        match self {
+            Self::OnDisk { .. } => OPEN_ON_DISK_MAX,
+            Self::InMemory => OPEN_IN_MEMORY_MAX,
+        }
+    }
+
+    /// True if the realm comes back as it is after it was closed.
+    fn keeps(&self, realm: &OpenRealm) -> bool {
+        match self {
+            Self::OnDisk { .. } => true,
+            Self::InMemory => realm.local.is_blank(),
+        }
+    }
+
+    /// Why there is no room for one more realm.
+    fn refusal(&self) -> ApiError {
+        match self {
+            // All are at work right now, so it is worth trying again.
+            Self::OnDisk { .. } => ApiError::new(
+                ErrorCode::Throttling,
+                format!("Requests of {OPEN_ON_DISK_MAX} other regions and access keys are under way"),
+            ),
+            Self::InMemory => ApiError::new(
+                ErrorCode::LimitExceeded,
+                format!(
+                    "There are tables of {OPEN_IN_MEMORY_MAX} regions and access keys in memory, and no more are kept apart"
+                ),
+            ),
+        }
+    }
+}
+
+impl RealmName {
+    fn of(scope: &CredentialScope<'_>) -> Self {
+        // No region has a zero byte, so no two pairs are the same text.
+        let text = [scope.region.as_bytes(), b"\0", scope.access_key.as_bytes()].concat();
+        let hash = digest::digest(&digest::SHA256, &text);
+        let head = hash.as_ref().first_chunk().expect("the hash has 32 bytes");
+        Self(u128::from_be_bytes(*head))
+    }
+
+    fn hexadecimal(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+impl Realms {
+    /// No realm yet. `settings` are of all their backends, but for the region.
+    pub(super) fn new(maker: EngineMaker, stores: Stores, settings: local::Settings) -> Arc<Self> {
+        let settings = local::Settings { store_cache_bytes_max: STORE_CACHE_BYTES_MAX, ..settings };
+        Arc::new(Self {
+            maker,
+            stores,
+            settings,
+            open: RwLock::default(),
+            numbers: tokio::sync::Mutex::default(),
+            openings: TaskTracker::new(),
+            uses: AtomicU64::new(0),
+        })
+    }
+
+    /// The realm of a caller, opened if it is not.
+    async fn realm(self: &Arc<Self>, scope: CredentialScope<'_>) -> Result<Arc<OpenRealm>, ApiError> {
+        let name = RealmName::of(&scope);
+        if let Some(realm) = self.find(name) {
+            return Ok(realm);
+        }
+        let (realms, region) = (Arc::clone(self), scope.region.into_owned());
+        // A task of its own: a client that leaves must not leave a store half open.
+        let opening = self.openings.spawn(async move { realms.open(name, region).await });
+        opening
+            .await
+            .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error")))
+    }
+
+    fn find(&self, name: RealmName) -> Option<Arc<OpenRealm>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let realm = open.get(&name)?;
+        realm.last_use.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(realm))
+    }
+
+    async fn open(&self, name: RealmName, region: String) -> Result<Arc<OpenRealm>, ApiError> {
+        let mut numbers = self.numbers.lock().await;
+        if let Some(realm) = self.find(name) {
+            return Ok(realm);
+        }
+        self.make_room().await?;
+        let local = Arc::new(self.open_local(name, region).await?);
+        let next = u32::try_from(numbers.len() + 1).expect("there are fewer than 2^32 realms");
+        let number = *numbers.entry(name).or_insert(Realm::new(next));
+        let realm = Arc::new(OpenRealm {
+            engine: self.maker.local_engine(number, &local),
+            local: Arc::clone(&local),
+            housekeeping: CancellationToken::new(),
+            keeper: TaskTracker::new(),
+            last_use: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
+        });
+        let closing = realm.housekeeping.clone();
+        realm.keeper.spawn(async move { local.keep_house(closing).await });
+        realm.keeper.close();
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(name, Arc::clone(&realm));
+        Ok(realm)
+    }
+
+    async fn open_local(&self, name: RealmName, region: String) -> Result<Local, ApiError> {
+        let arn_regions = ArnRegions::Only(region.clone());
+        let settings = local::Settings { region: region.clone(), arn_regions, ..self.settings.clone() };
+        let Stores::OnDisk { directory, durability, .. } = &self.stores else {
+            return Ok(Local::in_memory(settings));
+        };
+        let directory = local::store_below(directory, &region, &name.hexadecimal());
+        let durability = *durability;
+        let opening = tokio::task::spawn_blocking(move || Local::open(&directory, durability, settings));
+        let opened = opening.await.map_err(|panic| panic.to_string());
+        opened.and_then(|opened| opened.map_err(|error| error.to_string())).map_err(|error| {
+            tracing::error!(error, "The store of a region and an access key cannot be opened.");
+            let words = "The tables of this region and access key cannot be opened; see the log of this node";
+            ApiError::new(ErrorCode::InternalServerError, words)
+        })
+    }
+
+    /// Closes the realm that was used the longest ago of those at rest, if one more would be too many.
+    async fn make_room(&self) -> Result<(), ApiError> {
+        let resting = {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            if open.len() < self.stores.open_max() {
+                return Ok(());
+            }
+            // References are taken under this lock, so where there is but the map's, there is no request.
+            let resting = open.iter().filter(|(_, realm)| Arc::strong_count(realm) == 1);
+            let closable = resting.filter(|(_, realm)| self.stores.keeps(realm));
+            let oldest = closable.min_by_key(|(_, realm)| realm.last_use.load(Ordering::Relaxed));
+            let oldest = oldest.map(|(name, _)| *name);
+            oldest.and_then(|name| open.remove(&name))
+        };
+        let Some(resting) = resting else { return Err(self.stores.refusal()) };
+        resting.engine.drain(Instant::now() + CLOSING_MAX).await;
+        resting.close().await;
+        Ok(())
+    }
+
+    fn all_open(&self) -> Vec<Arc<OpenRealm>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Has every realm ask for its policies again. One that is closed asks when it is opened.
+    pub(super) fn forget_policies(&self) {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.values().for_each(|realm| realm.engine.forget_policies());
+    }
+
+    /// Why requests should not be sent to this process: what has broken of any realm.
+    pub(super) fn failure(&self) -> Option<String> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.values().find_map(|realm| realm.local.failure())
+    }
+
+    /// Waits for every write and fill, until `deadline`, and gives the number of those that have not ended by then.
+    pub(super) async fn drain(&self, deadline: Instant) -> usize {
+        self.openings.close();
+        tokio::time::timeout_at(deadline, self.openings.wait()).await.ok();
+        let mut given_up = 0;
+        for realm in self.all_open() {
+            given_up += realm.engine.drain(deadline).await;
+        }
+        given_up
+    }
+
+    /// Closes every store.
+    pub(super) async fn close(&self) {
+        for realm in self.all_open() {
+            realm.close().await;
+        }
+    }
+}
+
+impl OpenRealm {
+    async fn close(&self) {
+        self.housekeeping.cancel();
+        self.keeper.wait().await;
+        self.local.close().await;
+    }
+}
