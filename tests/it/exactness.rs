@@ -86,7 +86,7 @@ struct CachedPage {
 impl World {
     async fn new(mut random: Rng, quarantine: Duration) -> Self {
         let local = Arc::new(Local::in_memory(Settings::default()));
-        let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
         let limits =
             PageLimits { max_bytes: 16 << 20, partition_stripes: 1 << 12, index_partition_stripes: 1 << 12 };
         let pages = PageCache::new(limits, Arc::clone(&cache));

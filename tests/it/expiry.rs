@@ -23,7 +23,7 @@ async fn call(engine: &Arc<Engine>, operation: Operation, body: &str) -> (String
 async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
     let settings = Settings { expiry_sweep: Duration::from_secs(10), ..Settings::default() };
     let local = Arc::new(Local::in_memory(settings));
-    let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+    let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let policy = ReadPolicy {
         ttl: Some(Duration::from_secs(300)),
         negative_ttl: Some(Duration::from_secs(60)),

@@ -89,7 +89,7 @@ impl Node {
 
     fn start_with_policies(policy_of: PolicyOf, first: TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
-        let items = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
         items.keep_expired(first.items.map_or(Duration::ZERO, |items| items.stale_if_error));
         let limits =
             PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };

@@ -27,7 +27,7 @@ fn policy() -> TablePolicy {
 
 /// Engines of two realms, each with a table of the same name and one item of the same key that says whose it is.
 async fn two_realms() -> [Arc<Engine>; 2] {
-    let items = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+    let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&items));
     let memory = Memory::new(items, pages);
     let engines = [1, 2].map(|number| {

@@ -23,7 +23,7 @@ struct Node {
 impl Node {
     async fn new() -> Self {
         let local = Local::in_memory(Settings::default());
-        let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 });
+        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
         let policy = ReadPolicy {
             ttl: Some(Duration::from_secs(300)),
             negative_ttl: Some(Duration::from_secs(60)),
