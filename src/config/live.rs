@@ -1,6 +1,6 @@
 //! What may change while requests run: the budget of the cache, how each table is cached, and how much is logged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::units::{ByteSize, Share, TimeToLive};
@@ -24,6 +24,16 @@ impl Live {
     /// How a table is cached.
     pub fn policy(&self, table: &str) -> &CachePolicy {
         self.tables.get(table).unwrap_or(&self.cache)
+    }
+
+    /// True if what is cached by these policies may as well have been cached by the others: they differ at most in what is
+    /// served when the upstream fails.
+    pub fn keeps_as(&self, other: &Self) -> bool {
+        let tables: BTreeSet<&String> = self.tables.keys().chain(other.tables.keys()).collect();
+        let policies = tables.into_iter().map(|table| (self.policy(table), other.policy(table)));
+        policies.chain([(&self.cache, &other.cache)]).all(|(ours, theirs)| {
+            CachePolicy { stale_if_error: theirs.stale_if_error, ..ours.clone() } == *theirs
+        })
     }
 }
 
@@ -137,5 +147,26 @@ impl Default for CachePolicy {
             stale_if_error: Duration::ZERO,
             indexes: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    fn keeps(before: &str, after: &str) -> bool {
+        let live = |text: &str| Config::parse(text).unwrap().live;
+        live(before).keeps_as(&live(after))
+    }
+
+    #[test]
+    fn only_what_is_served_while_the_upstream_fails_may_differ() {
+        assert!(keeps("", "[cache]\nstale_if_error = \"5m\""));
+        assert!(keeps("", "[tables.Orders]\nstale_if_error = \"5m\""));
+        assert!(keeps("[tables.Orders]\nstale_if_error = \"5m\"", "[cache]\nstale_if_error = \"1m\""));
+        assert!(!keeps("", "[tables.Orders]\nitem_ttl = \"1m\"\nstale_if_error = \"5m\""));
+        assert!(!keeps("[tables.Orders]\nitem_ttl = \"1m\"", ""));
+        assert!(!keeps("", "[cache]\nfill = \"strong\""));
+        assert!(!keeps("", "[tables.Orders.indexes.byDate]\nquery_ttl = \"1m\""));
     }
 }

@@ -51,6 +51,15 @@ impl TablePolicy {
     }
 }
 
+/// What a change of policies means for what is stored under the old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyChange {
+    /// It must not be served any more.
+    Voids,
+    /// It is as good under the new ones.
+    Keeps,
+}
+
 /// A table that the upstream has described.
 pub(crate) struct KnownTable {
     /// The table's name, whatever spelling a request used.
@@ -113,6 +122,29 @@ impl KnownTable {
             index_pages_asked: AtomicU64::new(0),
             cached,
             schema: Arc::new(schema),
+        }
+    }
+
+    /// The same table under another policy.
+    pub(super) fn with_policy(&self, policy: TablePolicy, policies: u64) -> Self {
+        let names = self.schema.indexes.iter().zip(&self.indexes);
+        let indexes = names.map(|(index, known)| KnownIndex {
+            pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
+            global: known.global.clone(),
+            is_settled: known.is_settled,
+        });
+        Self {
+            name: Arc::clone(&self.name),
+            names: Spread::from_fn(|| (*self.name).into()),
+            schema: Arc::clone(&self.schema),
+            cached: Arc::clone(&self.cached),
+            policy: policy.items,
+            pages: policy.pages,
+            indexes: indexes.collect(),
+            asks_images: policy.asks_images,
+            policies,
+            learned: self.learned,
+            index_pages_asked: AtomicU64::new(self.index_pages_asked.load(Ordering::Relaxed)),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Request, Upstream, UpstreamError};
 use crate::wire::Json;
 
-pub use known::TablePolicy;
+pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
 use known::KnownTable;
@@ -293,17 +293,19 @@ impl Engine {
         }
     }
 
-    /// Asks for the policy of each table again, and voids all that was stored under the old ones. To be called when the new
-    /// policies are there to be asked for. Requests under way end by the policy that they began with; what they bring is
-    /// not stored.
-    pub fn forget_policies(&self) {
-        self.tables.forget_all();
-        self.cache.void_all(self.realm, Instant::now());
+    /// Asks for the policy of each table again, and voids what was stored under the old ones if the change says so. To be
+    /// called when the new policies are there to be asked for. Requests under way end by the policy that they began with;
+    /// what they bring is not stored if the change voids.
+    pub fn renew_policies(&self, change: PolicyChange) {
+        self.tables.renew_policies(change, &*self.upstream);
+        if change == PolicyChange::Voids {
+            self.cache.void_all(self.realm, Instant::now());
+        }
     }
 
     /// To be called when the words of a table were captured for something that is to be kept by `table`'s policy.
     ///
-    /// The request may know its table from before a change of the policies. [`Engine::forget_policies`] first moves their
+    /// The request may know its table from before a change of the policies. [`Engine::renew_policies`] first moves their
     /// number and then voids everything. If the number stands as it was when the table was looked up, that void is still to
     /// come, and makes what was captured worthless. If it has moved, the void may have been before the capture, and the
     /// table is voided once more. So nothing that is kept by an old policy can be used.

@@ -10,7 +10,7 @@ use crate::cache::{ItemCache, Realm};
 use crate::upstream::Upstream;
 use crate::upstream::schemas::fetch_description;
 
-use super::known::{KnownTable, TablePolicy};
+use super::known::{KnownTable, PolicyChange, TablePolicy};
 use super::recent::{Generation, RecentRequests};
 
 /// How many spellings of table names are remembered. A table has two or three (its name, its ARN); beyond this many, all are
@@ -82,8 +82,7 @@ impl Tables {
         let description = fetch_description(upstream, spelling).await?;
         // Before the policy is asked for, or an old one could pass for a new one.
         let policies = self.policies.load(Ordering::Acquire);
-        let policy = (self.policy_of)(&description.schema.name);
-        let policy = if upstream.never_lags() { policy.for_upstream_without_lag() } else { policy };
+        let policy = self.policy(&description.schema.name, upstream);
         let cached = cache.table(realm, &description.schema.name);
         let table = Arc::new(KnownTable::new(description, policy, policies, cached));
         self.change(|known| {
@@ -106,15 +105,31 @@ impl Tables {
         self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
     }
 
-    /// Forgets every table, because each may have another policy now.
-    pub(crate) fn forget_all(&self) {
-        // Before anything is forgotten, so that no table with an old number is remembered after it.
-        self.policies.fetch_add(1, Ordering::AcqRel);
+    /// Asks for the policy of every table again. What the upstream has said of them stays, since it may not be there to say
+    /// it again.
+    pub(crate) fn renew_policies(&self, change: PolicyChange, upstream: &dyn Upstream) {
+        if change == PolicyChange::Voids {
+            // Before any policy is asked for, so that no table with an old number is remembered after it.
+            self.policies.fetch_add(1, Ordering::AcqRel);
+        }
         self.change(|known| {
+            // What is being learned by an older policy is not remembered.
             self.forgotten.fetch_add(1, Ordering::AcqRel);
-            known.clear();
+            let policies = self.policies.load(Ordering::Acquire);
+            let mut renewed: HashMap<Arc<str>, Arc<KnownTable>> = HashMap::new();
+            for table in known.values_mut() {
+                let renewed = renewed.entry(Arc::clone(&table.name)).or_insert_with(|| {
+                    Arc::new(table.with_policy(self.policy(&table.name, upstream), policies))
+                });
+                *table = Arc::clone(renewed);
+            }
         });
         self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
+    }
+
+    fn policy(&self, name: &str, upstream: &dyn Upstream) -> TablePolicy {
+        let policy = (self.policy_of)(name);
+        if upstream.never_lags() { policy.for_upstream_without_lag() } else { policy }
     }
 
     /// True if the table may have another policy by now.

@@ -13,7 +13,7 @@ use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
 use crate::cache::Realm;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
-use crate::engine::Engine;
+use crate::engine::{Engine, PolicyChange};
 use crate::frontend::{Frontend, GivenUp, Observer, Settings};
 use crate::local;
 use crate::telemetry::CacheSample;
@@ -89,11 +89,11 @@ impl Engines {
         }
     }
 
-    /// Asks for the policy of each table again, and voids all that was stored under the old ones.
-    pub(super) fn forget_policies(&self) {
+    /// Asks for the policy of each table again, and voids what was stored under the old ones if the change says so.
+    pub(super) fn renew_policies(&self, change: PolicyChange) {
         match self {
-            Self::Sole(_, engine) => engine.forget_policies(),
-            Self::Apart(realms) => realms.forget_policies(),
+            Self::Sole(_, engine) => engine.renew_policies(change),
+            Self::Apart(realms) => realms.renew_policies(change),
         }
     }
 

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::maker::EngineMaker;
 use crate::cache::Realm;
-use crate::engine::{Engine, Served};
+use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, CredentialScope, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode};
@@ -236,9 +236,9 @@ impl Realms {
     }
 
     /// Has every realm ask for its policies again. One that is closed asks when it is opened.
-    pub(super) fn forget_policies(&self) {
+    pub(super) fn renew_policies(&self, change: PolicyChange) {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.values().for_each(|realm| realm.engine.forget_policies());
+        open.values().for_each(|realm| realm.engine.renew_policies(change));
     }
 
     /// Why requests should not be sent to this process: what has broken of any realm.

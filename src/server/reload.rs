@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::config::{Config, Live};
+use crate::engine::PolicyChange;
 use crate::telemetry::Metrics;
 
 use super::caches::Caches;
@@ -32,7 +33,8 @@ impl Reloader {
     }
 
     /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
-    /// changed policy voids everything that is cached, so that it holds for what was stored before, too.
+    /// changed policy voids everything that is cached, so that it holds for what was stored before, too. What may be served
+    /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     pub fn apply(&self, config: Config) -> Vec<String> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
@@ -41,7 +43,8 @@ impl Reloader {
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
             // In this order, or a table could be remembered with its old policy.
             self.live.store(Arc::new(after.clone()));
-            self.engines.forget_policies();
+            let keeps = before.keeps_as(after);
+            self.engines.renew_policies(if keeps { PolicyChange::Keeps } else { PolicyChange::Voids });
         }
         self.caches.fit(&before, after);
         self.metrics.reloaded(true);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
-use nearside::engine::{Engine, PolicyOf, Served, Source, TablePolicy};
+use nearside::engine::{Engine, PolicyChange, PolicyOf, Served, Source, TablePolicy};
 use nearside::model::Operation;
 use nearside::upstream::{Attempt, Request};
 use tokio::task::JoinHandle;
@@ -79,7 +79,7 @@ impl Node {
                 .get()
                 .and_then(Weak::upgrade)
                 .expect("requests come to a running engine")
-                .forget_policies();
+                .renew_policies(PolicyChange::Voids);
             before()
         };
         let node = Self::start_with_policies(Box::new(policy_of), before());
@@ -87,7 +87,8 @@ impl Node {
         node
     }
 
-    fn start_with_policies(policy_of: PolicyOf, first: TablePolicy) -> Self {
+    /// A node that asks for each table's policy; `first` says how long it keeps what has expired.
+    pub(crate) fn start_with_policies(policy_of: PolicyOf, first: TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
         let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
         items.keep_expired(first.items.map_or(Duration::ZERO, |items| items.stale_if_error));
@@ -97,6 +98,11 @@ impl Node {
         let caches = (Arc::clone(&items), Arc::clone(&pages));
         let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, policy_of);
         Self { engine, items, pages, script, upstream }
+    }
+
+    /// Has the node ask for its policies again.
+    pub(crate) fn renew_policies(&self, change: PolicyChange) {
+        self.engine.renew_policies(change);
     }
 
     /// Sends a request and lets it run until it waits for the upstream or has its reply.

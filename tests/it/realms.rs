@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, Realm, ScanAdmission};
-use nearside::engine::{Engine, Memory, Source, TablePolicy};
+use nearside::engine::{Engine, Memory, PolicyChange, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::key_attribute::{KeyAttribute, ScalarType};
 use nearside::model::schema::KeySchema;
@@ -88,7 +88,7 @@ async fn a_write_in_one_realm_shows_there_and_voids_nothing_of_another() {
     // Not understood, so it voids all that its realm has.
     let statement = r#"{"Statement":"MERGE INTO Orders"}"#;
     first.execute(Request::new(Operation::ExecuteStatement, statement)).await;
-    first.forget_policies();
+    first.renew_policies(PolicyChange::Voids);
     assert_eq!(call(&second, Operation::GetItem, GET).await.1, Source::Hit);
     assert_eq!(call(&second, Operation::Scan, SCAN).await.1, Source::Hit);
 }

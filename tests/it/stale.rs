@@ -1,8 +1,10 @@
 //! What has expired, served while the upstream fails, where the table allows that.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nearside::engine::TablePolicy;
+use nearside::engine::{PolicyChange, TablePolicy};
 use nearside::model::Operation::{BatchGetItem, GetItem, PutItem, Query};
 
 use crate::harness::{Begun, Node, get, item, policy, put};
@@ -165,5 +167,34 @@ async fn who_has_read_a_page_that_is_not_kept_is_not_taken_back_behind_it() {
     assert_eq!(read.await.body, long);
     let read = node.begin("Query", QUERY).await;
     node.upstream.next(Query).await.fail(500);
+    expect_failure(read).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_switched_on_while_the_upstream_is_down() {
+    let is_on = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_on);
+    let policy_of = move |_: &str| if asked.load(Ordering::Relaxed) { forgiving() } else { policy() };
+    let mut node = Node::start_with_policies(Box::new(policy_of), forgiving());
+    node.read_from_upstream("a", 1).await;
+    node.wait(Duration::from_secs(100)).await;
+    // From now on the upstream cannot even say what the table is.
+    node.script.describe_as("Orders", "down".to_owned());
+    is_on.store(true, Ordering::Relaxed);
+    node.renew_policies(PolicyChange::Keeps);
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+    node.wait(Duration::from_secs(300)).await;
+    let read = node.begin("GetItem", &get("a")).await;
+    node.upstream.next(GetItem).await.fail(500);
+    assert_eq!(read.await.source, "stale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_voids_leaves_nothing_stale_to_be_served() {
+    let mut node = Node::start_with(forgiving).await;
+    node.read_from_upstream("a", 1).await;
+    node.renew_policies(PolicyChange::Voids);
+    let read = node.begin("GetItem", &get("a")).await;
+    node.upstream.next(GetItem).await.fail(500);
     expect_failure(read).await;
 }
