@@ -229,8 +229,8 @@ fn verify(directory: &Path) -> ExitCode {
         Ok(below) if below.is_empty() => verify_store(directory, ""),
         Ok(below) => verify_all(directory, &below),
         Err(error) => {
-            eprintln!("nearside: {}: {error}", directory.display());
-            Verdict::NotLookedAt
+            eprintln!("nearside: stores below {}: {error}", directory.display());
+            verify_store(directory, "").max(Verdict::NotLookedAt)
         }
     };
     match verdict {

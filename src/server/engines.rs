@@ -109,7 +109,7 @@ impl Engines {
     pub(super) fn samples(&self) -> Vec<CacheSample> {
         match self {
             Self::Sole(backend, _) => backend.samples(),
-            Self::Apart(_) => Vec::new(),
+            Self::Apart(realms) => realms.samples(),
         }
     }
 

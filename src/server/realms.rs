@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, CredentialScope, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode};
+use crate::telemetry::CacheSample;
 use crate::upstream::Request;
 
 /// How many stores on disk are open at a time. Each has a thread, three descriptors, and memory for pages of its file.
@@ -29,6 +31,10 @@ const OPEN_ON_DISK_MAX: usize = 64;
 const OPEN_IN_MEMORY_MAX: usize = 1000;
 /// What each of so many stores may keep of its file.
 const STORE_CACHE_BYTES_MAX: usize = 4 << 20;
+/// How long a request waits for its store to be opened; that goes on meanwhile, for the client's next try.
+const OPENING_MAX: Duration = Duration::from_secs(10);
+/// How long is waited for one of the open stores to be at rest, when none is.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// How long the writes of clients that have left may keep a store from being closed for another one.
 const CLOSING_MAX: Duration = Duration::from_secs(25);
 
@@ -52,8 +58,22 @@ pub(super) struct Realms {
     numbers: tokio::sync::Mutex<HashMap<RealmName, Realm>>,
     /// Openings under way.
     openings: TaskTracker,
+    /// Told of each request's end.
+    rested: Notify,
     /// Grows with every request.
     uses: AtomicU64,
+    /// How many were closed to make room.
+    closed: AtomicU64,
+}
+
+/// Whether one more realm may be open.
+enum Room {
+    /// It may.
+    Free,
+    /// It may when this one is closed, which is not in the map any more.
+    Of(Arc<OpenRealm>),
+    /// It may not.
+    None,
 }
 
 /// A hash of a region and an access key.
@@ -72,8 +92,23 @@ struct OpenRealm {
 
 impl Service for Realms {
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
-        let realm = self.realm(caller.scope()?).await?;
+        let visit = Visit { realm: Some(self.realm(caller.scope()?).await?), rested: &self.rested };
+        let realm = visit.realm.as_ref().expect("a visit has its realm until it ends");
         Ok(realm.engine.execute(request).await)
+    }
+}
+
+/// A request's stay in a realm.
+struct Visit<'a> {
+    realm: Option<Arc<OpenRealm>>,
+    rested: &'a Notify,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        // The reference first, or the realm would not look at rest to who is woken.
+        self.realm = None;
+        self.rested.notify_one();
     }
 }
 
@@ -102,6 +137,11 @@ impl Stores {
         }
     }
 
+    /// True if waiting may help where no realm can be closed.
+    fn may_rest(&self) -> bool {
+        matches!(self, Self::OnDisk { .. })
+    }
+
     /// Why there is no room for one more realm.
     fn refusal(&self) -> ApiError {
         match self {
@@ -128,10 +168,6 @@ impl RealmName {
         let head = hash.as_ref().first_chunk().expect("the hash has 32 bytes");
         Self(u128::from_be_bytes(*head))
     }
-
-    fn hexadecimal(self) -> String {
-        format!("{:032x}", self.0)
-    }
 }
 
 impl Realms {
@@ -145,7 +181,9 @@ impl Realms {
             open: RwLock::default(),
             numbers: tokio::sync::Mutex::default(),
             openings: TaskTracker::new(),
+            rested: Notify::new(),
             uses: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
         })
     }
 
@@ -158,9 +196,14 @@ impl Realms {
         let (realms, region) = (Arc::clone(self), scope.region.into_owned());
         // A task of its own: a client that leaves must not leave a store half open.
         let opening = self.openings.spawn(async move { realms.open(name, region).await });
-        opening
-            .await
-            .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error")))
+        match tokio::time::timeout(OPENING_MAX, opening).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(_)) => Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error")),
+            Err(_) => Err(ApiError::new(
+                ErrorCode::Throttling,
+                "The tables of this region and access key are being opened",
+            )),
+        }
     }
 
     fn find(&self, name: RealmName) -> Option<Arc<OpenRealm>> {
@@ -200,7 +243,7 @@ impl Realms {
         let Stores::OnDisk { directory, durability, .. } = &self.stores else {
             return Ok(Local::in_memory(settings));
         };
-        let directory = local::store_below(directory, &region, &name.hexadecimal());
+        let directory = local::store_below(directory, &region, name.0);
         let durability = *durability;
         let opening = tokio::task::spawn_blocking(move || Local::open(&directory, durability, settings));
         let opened = opening.await.map_err(|panic| panic.to_string());
@@ -213,22 +256,35 @@ impl Realms {
 
     /// Closes the realm that was used the longest ago of those at rest, if one more would be too many.
     async fn make_room(&self) -> Result<(), ApiError> {
-        let resting = {
-            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-            if open.len() < self.stores.open_max() {
-                return Ok(());
+        let deadline = Instant::now() + REST_MAX;
+        let resting = loop {
+            match self.take_resting() {
+                Room::Free => return Ok(()),
+                Room::Of(resting) => break resting,
+                Room::None if self.stores.may_rest() => {
+                    let rested = tokio::time::timeout_at(deadline, self.rested.notified()).await;
+                    rested.map_err(|_| self.stores.refusal())?;
+                }
+                Room::None => return Err(self.stores.refusal()),
             }
-            // References are taken under this lock, so where there is but the map's, there is no request.
-            let resting = open.iter().filter(|(_, realm)| Arc::strong_count(realm) == 1);
-            let closable = resting.filter(|(_, realm)| self.stores.keeps(realm));
-            let oldest = closable.min_by_key(|(_, realm)| realm.last_use.load(Ordering::Relaxed));
-            let oldest = oldest.map(|(name, _)| *name);
-            oldest.and_then(|name| open.remove(&name))
         };
-        let Some(resting) = resting else { return Err(self.stores.refusal()) };
+        self.closed.fetch_add(1, Ordering::Relaxed);
         resting.engine.drain(Instant::now() + CLOSING_MAX).await;
         resting.close().await;
         Ok(())
+    }
+
+    fn take_resting(&self) -> Room {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if open.len() < self.stores.open_max() {
+            return Room::Free;
+        }
+        // References are taken under this lock, so where there is but the map's, there is no request.
+        let resting = open.iter().filter(|(_, realm)| Arc::strong_count(realm) == 1);
+        let closable = resting.filter(|(_, realm)| self.stores.keeps(realm));
+        let oldest = closable.min_by_key(|(_, realm)| realm.last_use.load(Ordering::Relaxed));
+        let oldest = oldest.map(|(name, _)| *name);
+        oldest.and_then(|name| open.remove(&name)).map_or(Room::None, Room::Of)
     }
 
     fn all_open(&self) -> Vec<Arc<OpenRealm>> {
@@ -245,6 +301,16 @@ impl Realms {
     pub(super) fn failure(&self) -> Option<String> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.values().find_map(|realm| realm.local.failure())
+    }
+
+    /// How many realms there are, under the names of the metrics.
+    pub(super) fn samples(&self) -> Vec<CacheSample> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        let closed = self.closed.load(Ordering::Relaxed);
+        vec![
+            CacheSample::plain("nearside_realms_open", open),
+            CacheSample::plain("nearside_realms_closed_total", closed),
+        ]
     }
 
     /// Waits for every write and fill, until `deadline`, and gives the number of those that have not ended by then.

@@ -108,7 +108,17 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),
 ];
 
-/// One figure of the cache or of a remote upstream at the moment of a scrape.
+/// Of the local backend where regions and access keys are kept apart: name, kind, help.
+pub const REALM_METRICS: &[(&str, &str, &str)] = &[
+    ("nearside_realms_open", "gauge", "Pairs of a region and an access key whose tables are open."),
+    (
+        "nearside_realms_closed_total",
+        "counter",
+        "Pairs whose tables were closed to make room for another one's.",
+    ),
+];
+
+/// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
     /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`] or [`UPSTREAM_METRICS`].
@@ -297,7 +307,9 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
-        for (name, kind, help) in CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS) {
+        for (name, kind, help) in
+            CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS).chain(REALM_METRICS)
+        {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
             for sample in samples.iter().filter(|sample| sample.name == *name) {
@@ -359,7 +371,14 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
-    names.extend(CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS).map(|(name, ..)| *name));
+    names.extend(
+        CACHE_METRICS
+            .iter()
+            .chain(PAGE_METRICS)
+            .chain(UPSTREAM_METRICS)
+            .chain(REALM_METRICS)
+            .map(|(name, ..)| *name),
+    );
     names
 }
 

@@ -8,5 +8,7 @@ mod metrics;
 mod spread;
 
 pub use logs::{LogLevel, LogSettings, init_logs};
-pub use metrics::{CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, UPSTREAM_METRICS, metric_names};
+pub use metrics::{
+    CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS, metric_names,
+};
 pub(crate) use spread::Spread;

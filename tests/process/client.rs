@@ -137,7 +137,8 @@ fn signed(operation: &str, body: &str, access_key: &str, region: &str) -> Vec<u8
 /// One keep-alive connection.
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,
-    access_key: &'static str,
+    /// What it signs with.
+    pub(crate) access_key: &'static str,
     region: &'static str,
 }
 

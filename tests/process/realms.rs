@@ -150,16 +150,45 @@ fn more_realms_than_stores_may_be_open_take_turns() {
         "--data-dir",
         directory.path().join("data").to_str().unwrap(),
     ]);
-    let owners: Vec<&'static str> = (0..67).map(|number| &*format!("owner{number}").leak()).collect();
-    let mut clients: Vec<_> = owners.iter().map(|owner| nearside.connect_as(owner, "local")).collect();
-    for (owner, client) in owners.iter().zip(&mut clients) {
-        client.must("CreateTable", TABLE);
-        client.must("PutItem", &put(owner));
+    let owners: Vec<&'static str> = (0..70).map(|number| &*format!("owner{number}").leak()).collect();
+    // All at once, so that openings wait for others to rest.
+    std::thread::scope(|scope| {
+        for owner in &owners {
+            let mut client = nearside.connect_as(owner, "local");
+            scope.spawn(move || {
+                client.must("CreateTable", TABLE);
+                client.must("PutItem", &put(owner));
+                assert_own(&mut client, owner, "local");
+            });
+        }
+    });
+    for owner in &owners {
+        let found = nearside.connect_as(owner, "local").must("GetItem", GET);
+        assert!(found.contains(owner), "{owner}: {found}");
     }
-    for (owner, client) in owners.iter().zip(&mut clients) {
-        assert_own(client, owner, "local");
-    }
+    let metrics = nearside.metrics();
+    assert!(metrics.contains("nearside_realms_open 64\n"), "{metrics}");
+    assert!(!metrics.contains("nearside_realms_closed_total 0\n"), "{metrics}");
     assert!(nearside.is_ready());
+}
+
+#[test]
+fn memory_has_room_for_a_thousand_realms_with_tables_and_any_number_without() {
+    let nearside = Nearside::start(&["--in-memory", "--share", "false"]);
+    let mut client = nearside.connect();
+    let mut sign_as = |number: u32, operation: &str, body: &str| {
+        client.access_key = format!("key{number}").leak();
+        client.call(operation, body)
+    };
+    for number in 0..1001 {
+        assert_answer(sign_as(number, "ListTables", "{}"), 200, r#"{"TableNames":[]}"#);
+    }
+    for number in 0..1000 {
+        assert_answer(sign_as(number, "CreateTable", TABLE), 200, "TableDescription");
+    }
+    assert_answer(sign_as(1000, "ListTables", "{}"), 400, "LimitExceededException");
+    assert_answer(sign_as(0, "ListTables", "{}"), 200, "Orders");
+    assert_answer(sign_as(999, "ListTables", "{}"), 200, "Orders");
 }
 
 #[test]
