@@ -83,6 +83,6 @@ mod tests {
         fs::write(root.join("us-east-1"), "").unwrap();
         assert_eq!(stores_below(root).unwrap(), stores);
         assert!(stores[0].ends_with("eu-west_1/00000000000000000000000000000007"));
-        assert_eq!(stores_below(&root.join("missing")).unwrap(), [PathBuf::new(); 0]);
+        assert!(stores_below(&root.join("missing")).unwrap().is_empty());
     }
 }
