@@ -11,8 +11,9 @@ pub type Item = BTreeMap<String, AttributeValue>;
 
 /// One attribute value.
 ///
-/// Invariant, held by the decoder in [`crate::wire`]: sets are not empty and hold no member twice. Equality is the
-/// service's: numbers by value, sets without order.
+/// Invariant, held by the decoder in [`crate::wire`]: sets are not empty and hold no member twice. They are in order, as sets
+/// that the service answers are: it promises none, but what is tested against it has come to expect that one. Equality is
+/// the service's: numbers by value, sets without order.
 #[derive(Clone, Debug)]
 pub enum AttributeValue {
     /// A string, UTF-8, compared by its bytes.
@@ -29,11 +30,11 @@ pub enum AttributeValue {
     M(Item),
     /// A list, nested up to 32 levels.
     L(Vec<AttributeValue>),
-    /// A set of strings, in the order it was written.
+    /// A set of strings.
     Ss(Vec<String>),
-    /// A set of numbers, in the order it was written.
+    /// A set of numbers.
     Ns(Vec<Number>),
-    /// A set of byte strings, in the order it was written.
+    /// A set of byte strings.
     Bs(Vec<Bytes>),
 }
 

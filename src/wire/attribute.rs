@@ -228,7 +228,7 @@ fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, 
     if elements.is_empty() {
         return Err(invalid_values("An string set  may not be empty"));
     }
-    let set: Vec<String> = elements
+    let mut set: Vec<String> = elements
         .iter()
         .map(|element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))
         .collect::<Result<_, ApiError>>()?;
@@ -243,6 +243,7 @@ fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, 
         };
         return Err(invalid_values(&format!("Input collection [{members}] contains duplicates.")));
     }
+    set.sort_unstable();
     Ok(set)
 }
 
@@ -251,7 +252,7 @@ fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, 
     if elements.is_empty() {
         return Err(invalid_values("An number set  may not be empty"));
     }
-    let set: Vec<Number> =
+    let mut set: Vec<Number> =
         elements.iter().map(|element| decode_number(element, reader)).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
         return Err(match reader {
@@ -259,6 +260,7 @@ fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, 
             Reader::Newer => invalid_values("Input collection contains duplicates."),
         });
     }
+    set.sort_unstable();
     Ok(set)
 }
 
@@ -267,7 +269,7 @@ fn decode_binary_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Bytes>, A
     if elements.is_empty() {
         return Err(invalid_values("Binary sets should not be empty"));
     }
-    let set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
+    let mut set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
         let members = match reader {
             Reader::Older => elements.iter().filter_map(Json::text).collect::<Vec<_>>().join(", "),
@@ -278,6 +280,7 @@ fn decode_binary_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Bytes>, A
         };
         return Err(invalid_values(&format!("Input collection [{members}]of type BS contains duplicates.")));
     }
+    set.sort_unstable();
     Ok(set)
 }
 
@@ -527,7 +530,9 @@ mod tests {
         let cases = [
             (r#"{"N":"+01.500e1"}"#, r#"{"N":"15"}"#),
             (r#"{"N":"-0"}"#, r#"{"N":"0"}"#),
-            (r#"{"NS":["1e2","-0.50"]}"#, r#"{"NS":["100","-0.5"]}"#),
+            (r#"{"NS":["1e2","9","-0.50"]}"#, r#"{"NS":["-0.5","9","100"]}"#),
+            (r#"{"SS":["b","ab","a"]}"#, r#"{"SS":["a","ab","b"]}"#),
+            (r#"{"BS":["/w==","AA=="]}"#, r#"{"BS":["AA==","/w=="]}"#),
             (
                 r#"{"M":{"b":{"NULL":true},"a":{"S":"\u0041\n"}}}"#,
                 r#"{"M":{"a":{"S":"A\n"},"b":{"NULL":true}}}"#,

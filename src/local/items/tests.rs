@@ -43,12 +43,25 @@ fn update(expression: &str, values: Value, members: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_put_item_is_read_back_with_its_numbers_in_normal_form() {
+async fn a_put_item_is_read_back_with_its_numbers_in_normal_form_and_its_sets_in_order() {
     let backend = Backend::with_tables().await;
     let written = item(json!({"n": {"N": "01.50e1"}, "s": {"SS": ["b", "a"]}, "m": {"M": {"l": {"L": []}}}}));
     assert_eq!(backend.ok(PutItem, put(written, json!({}))).await, json!({}));
-    let read = item(json!({"n": {"N": "15"}, "s": {"SS": ["b", "a"]}, "m": {"M": {"l": {"L": []}}}}));
+    let read = item(json!({"n": {"N": "15"}, "s": {"SS": ["a", "b"]}, "m": {"M": {"l": {"L": []}}}}));
     assert_eq!(backend.ok(GetItem, on_key(json!({}))).await, json!({"Item": read}));
+}
+
+#[tokio::test]
+async fn a_set_stays_in_order_as_it_grows() {
+    let backend = Backend::with_tables().await;
+    backend.put("hash", item(json!({"s": {"SS": ["c", "a"]}, "n": {"NS": ["10", "9"]}}))).await;
+    let growth = json!({
+        "UpdateExpression": "ADD s :s, n :n",
+        "ExpressionAttributeValues": {":s": {"SS": ["d", "b"]}, ":n": {"NS": ["-1"]}},
+        "ReturnValues": "UPDATED_NEW",
+    });
+    let grown = json!({"s": {"SS": ["a", "b", "c", "d"]}, "n": {"NS": ["-1", "9", "10"]}});
+    assert_eq!(backend.ok(UpdateItem, on_key(growth)).await["Attributes"], grown);
 }
 
 #[tokio::test]

@@ -133,16 +133,12 @@ async fn every_change_of_an_item_is_told_once_with_the_images_that_were_asked_fo
         let events: Vec<&Value> = records.iter().map(|record| &record["eventName"]).collect();
         assert_eq!(events, ["INSERT", "MODIFY", "REMOVE"]);
         let image = |is_shown: bool, image: &Value| if is_shown { image.clone() } else { Value::Null };
-        let images = [(&Value::Null, &one), (&same, &two), (&two, &Value::Null)];
+        let images = [(&Value::Null, &one), (&one, &two), (&two, &Value::Null)];
         for (record, (old, new)) in records.iter().zip(images) {
             let told = &record["dynamodb"];
-            let mut old = image(has_old, old);
-            if old["n"].is_object() && old["s"].is_object() {
-                old["n"] = json!({"N": "1"});
-            }
             assert_eq!(told["Keys"], key("x"));
             assert_eq!(told["NewImage"], image(has_new, new));
-            assert_eq!(told["OldImage"], old);
+            assert_eq!(told["OldImage"], image(has_old, old));
             assert_eq!(told["StreamViewType"], view);
             assert!(record.get("userIdentity").is_none());
         }

@@ -511,11 +511,10 @@ impl Dialect {
     }
 }
 
-/// The members of both, in the order of the first and then of the second.
+/// The members of both, in order.
 fn union<T: Clone + Ord>(set: &[T], more: &[T]) -> Vec<T> {
-    let standing: BTreeSet<&T> = set.iter().collect();
-    let new = more.iter().filter(|member| !standing.contains(member));
-    set.iter().chain(new).cloned().collect()
+    let members: BTreeSet<&T> = set.iter().chain(more).collect();
+    members.into_iter().cloned().collect()
 }
 
 /// The members of the first that are not in the second; `None` when none is left, since a set is never empty.

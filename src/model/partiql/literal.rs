@@ -145,10 +145,11 @@ fn set(elements: &[Node], trail: &Trail) -> Result<AttributeValue, ApiError> {
                 let words = format!("Input collection [{}] contains duplicates.", texts.join(", "));
                 return Err(invalid(&words));
             }
+            texts.sort_unstable();
             Ok(AttributeValue::Ss(texts))
         }
         (true, false) => {
-            let (texts, numbers): (Vec<&str>, Vec<Number>) = numbers.into_iter().unzip();
+            let (texts, mut numbers): (Vec<&str>, Vec<Number>) = numbers.into_iter().unzip();
             if has_duplicates(&numbers) {
                 let words = format!(
                     "Input collection [{}] contains duplicates! under {}",
@@ -157,6 +158,7 @@ fn set(elements: &[Node], trail: &Trail) -> Result<AttributeValue, ApiError> {
                 );
                 return Err(invalid(&words));
             }
+            numbers.sort_unstable();
             Ok(AttributeValue::Ns(numbers))
         }
     }
