@@ -3,6 +3,12 @@
 /// Descriptors for the store, the listeners, and connections to the upstream, beside a fifth of all.
 const RESERVED: usize = 64;
 
+/// Descriptors for the listeners and the runtime.
+const LISTENERS: usize = 16;
+
+/// Descriptors of a store: its lock, its data, and its data once more for late syncs.
+const STORE: usize = 3;
+
 /// The connections that clients may have: as configured, or fewer where the process may not open so many files.
 pub(super) fn connections_max(configured: usize) -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -17,6 +23,17 @@ pub(super) fn connections_max(configured: usize) -> usize {
         );
     }
     configured.min(possible)
+}
+
+/// The stores that may be open at a time: as many as wanted, or fewer where what clients leave does not suffice.
+pub(super) fn stores_max(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    descriptors_max(&limits).map_or(wanted, |descriptors| for_stores(descriptors).clamp(1, wanted))
+}
+
+/// How many stores fit beside all the clients and the listeners.
+fn for_stores(descriptors: usize) -> usize {
+    descriptors.saturating_sub(for_clients(descriptors) + LISTENERS) / STORE
 }
 
 /// What clients may have of all descriptors.
@@ -41,5 +58,10 @@ mod tests {
         assert_eq!(descriptors_max("Max open files   unlimited   unlimited   files"), None);
         assert_eq!(descriptors_max(""), None);
         assert_eq!([64, 256, 1024, 20_000].map(for_clients), [32, 140, 752, 15_936]);
+    }
+
+    #[test]
+    fn stores_take_what_clients_leave() {
+        assert_eq!([16, 64, 256, 1024, 20_000].map(for_stores), [0, 5, 33, 85, 1349]);
     }
 }

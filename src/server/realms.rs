@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::descriptors;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
 use crate::engine::{Engine, PolicyChange, Served};
@@ -25,7 +26,8 @@ use crate::model::{ApiError, ErrorCode};
 use crate::telemetry::CacheSample;
 use crate::upstream::Request;
 
-/// How many stores on disk are open at a time. Each has a thread, three descriptors, and memory for pages of its file.
+/// How many stores on disk are open at a time, if there are descriptors for so many. Each has a thread, and memory for pages of
+/// its file.
 const OPEN_ON_DISK_MAX: usize = 64;
 /// How many there are in memory, where none is closed that has tables.
 const OPEN_IN_MEMORY_MAX: usize = 1000;
@@ -41,7 +43,7 @@ const CLOSING_MAX: Duration = Duration::from_secs(25);
 /// Where realms keep their tables.
 pub(super) enum Stores {
     /// In stores below a directory, which is this process's as long as the lock lives.
-    OnDisk { directory: Box<Path>, durability: Durability, _lock: DirectoryLock },
+    OnDisk { directory: Box<Path>, durability: Durability, open_max: usize, _lock: DirectoryLock },
     /// In memory.
     InMemory,
 }
@@ -119,12 +121,13 @@ impl Stores {
     /// [`OpenError`] when it cannot be used, or another process does.
     pub(super) fn below(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
         let lock = DirectoryLock::take(directory)?;
-        Ok(Self::OnDisk { directory: directory.into(), durability, _lock: lock })
+        let open_max = descriptors::stores_max(OPEN_ON_DISK_MAX);
+        Ok(Self::OnDisk { directory: directory.into(), durability, open_max, _lock: lock })
     }
 
     fn open_max(&self) -> usize {
         match self {
-            Self::OnDisk { .. } => OPEN_ON_DISK_MAX,
+            Self::OnDisk { open_max, .. } => *open_max,
             Self::InMemory => OPEN_IN_MEMORY_MAX,
         }
     }
@@ -146,9 +149,9 @@ impl Stores {
     fn refusal(&self) -> ApiError {
         match self {
             // All are at work right now, so it is worth trying again.
-            Self::OnDisk { .. } => ApiError::new(
+            Self::OnDisk { open_max, .. } => ApiError::new(
                 ErrorCode::Throttling,
-                format!("Requests of {OPEN_ON_DISK_MAX} other regions and access keys are under way"),
+                format!("Requests of {open_max} other regions and access keys are under way"),
             ),
             Self::InMemory => ApiError::new(
                 ErrorCode::LimitExceeded,
