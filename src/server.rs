@@ -32,6 +32,10 @@ pub use reload::Reloader;
 /// clients connects at once, and those beyond it try again only after a second.
 const BACKLOG: u32 = 4096;
 
+/// How much of an answer the kernel takes for a client who does not read it, as it counts: twice this. Left to itself it takes
+/// megabytes for each such client, and when all of what it has for connections is taken, every connection suffers.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -156,6 +160,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // As the library's own listeners do, so that a restart need not wait for the last connections to be forgotten.
         socket.set_reuseaddr(true)?;
+        // Every accepted connection inherits it.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
