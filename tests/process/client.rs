@@ -101,7 +101,7 @@ impl Nearside {
     pub(crate) fn connect_as(&self, access_key: &'static str, region: &'static str) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { reader: BufReader::new(stream), access_key, region }
+        Client { reader: BufReader::new(stream), access_key, region, is_closing: false }
     }
 }
 
@@ -140,6 +140,8 @@ pub(crate) struct Client {
     /// What it signs with.
     pub(crate) access_key: &'static str,
     region: &'static str,
+    /// The last answer said that it is the connection's last.
+    pub(crate) is_closing: bool,
 }
 
 impl Client {
@@ -172,7 +174,9 @@ impl Client {
             if header == "\r\n" {
                 break;
             }
-            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            let header = header.to_ascii_lowercase();
+            self.is_closing |= header == "connection: close\r\n";
+            if let Some(value) = header.strip_prefix("content-length:") {
                 length = value.trim().parse().ok()?;
             }
         }

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::client::{Nearside, request};
+use crate::client::{Client, Nearside, request};
 use crate::fake::Fake;
 
 /// Writes in flight; fewer than an upstream that was never met is asked at one time.
@@ -101,6 +101,30 @@ fn a_connection_that_is_used_once_more_gets_an_answer_that_is_its_last() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"), "{answer}");
     fake.let_go();
     assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn clients_that_never_pause_are_not_cut_off() {
+    for _ in 0..5 {
+        let mut nearside = Nearside::start(&["--in-memory"]);
+        let (asked, asking) = std::sync::mpsc::channel();
+        let ask = |mut client: Client| {
+            let asked = asked.clone();
+            move || {
+                while !client.is_closing {
+                    client.must("ListTables", "{}");
+                    asked.send(()).ok();
+                }
+            }
+        };
+        let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(ask(nearside.connect()))).collect();
+        asking.iter().take(100).for_each(drop);
+        terminate(&nearside);
+        for client in clients {
+            client.join().expect("every request is answered");
+        }
+        assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]
