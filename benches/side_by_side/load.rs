@@ -75,34 +75,42 @@ impl Load {
 }
 
 /// One keep-alive connection.
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the server accepts");
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).await.expect("the server accepts"))
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a fresh socket takes options");
-        Self { stream, buffer: Vec::with_capacity(4096) }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Sends a request and waits for its whole answer, which is left in the buffer.
-    async fn exchange(&mut self, request: &[u8]) {
-        self.stream.write_all(request).await.expect("the server reads");
+    pub(crate) async fn exchange(&mut self, request: &[u8]) {
+        let status = self.ask(request).await;
+        assert_eq!(status, Some(200), "{}", String::from_utf8_lossy(&self.buffer));
+    }
+
+    /// As [`Connection::exchange`]; the answer's status, or `None` when the connection broke.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Option<u16> {
+        self.stream.write_all(request).await.ok()?;
         self.buffer.clear();
         let mut whole = None;
         while whole.is_none_or(|whole| self.buffer.len() < whole) {
-            let read = self.stream.read_buf(&mut self.buffer).await.expect("the server answers");
-            assert!(read > 0, "the server closed the connection");
-            whole = whole.or_else(|| answer_bytes(&self.buffer));
+            self.stream.read_buf(&mut self.buffer).await.ok().filter(|read| *read > 0)?;
+            whole = whole.or_else(|| message_bytes(&self.buffer));
         }
-        assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.buffer));
+        std::str::from_utf8(self.buffer.get(9..12)?).ok()?.parse().ok()
     }
 }
 
-/// The length of the answer at the start of the buffer, once its head is whole.
-fn answer_bytes(buffer: &[u8]) -> Option<usize> {
+/// The length of the message at the start of the buffer, once its head is whole.
+pub(crate) fn message_bytes(buffer: &[u8]) -> Option<usize> {
     let end = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&buffer[..end]).expect("a head is text").to_ascii_lowercase();
     let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?;
@@ -118,6 +126,11 @@ pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<u8> {
 
 /// A request as an SDK sends it, headers and all.
 pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
+    [&*head(operation, body.len()), body.as_bytes()].concat()
+}
+
+/// The head of a request with a body of that length.
+pub(crate) fn head(operation: &str, body_bytes: usize) -> Vec<u8> {
     format!(
         "POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccept-Encoding: identity\r\n\
          X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n\
@@ -126,8 +139,7 @@ pub(crate) fn request(operation: &str, body: &str) -> Vec<u8> {
          SignedHeaders=content-type;host;x-amz-date;x-amz-target, \
          Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n\
          amz-sdk-invocation-id: 01234567-89ab-cdef-0123-456789abcdef\r\namz-sdk-request: attempt=1\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
+         Content-Length: {body_bytes}\r\n\r\n"
     )
     .into_bytes()
 }
@@ -137,7 +149,7 @@ fn key(number: usize) -> String {
 }
 
 /// An item of 300 bytes in DynamoDB's count.
-fn item(number: usize) -> String {
+pub(crate) fn item(number: usize) -> String {
     let filler = "x".repeat(300 - 20 - 2 - 4 - 8 - 6 - 5 - 4);
     format!(
         r#"{{"id":{{"S":"{}"}},"name":{{"S":"Name {:03}"}},"amount":{{"N":"{}.5"}},"text":{{"S":"{filler}"}}}}"#,
@@ -157,6 +169,16 @@ pub(crate) fn get_item(table: &str, number: usize, strong: bool) -> Vec<u8> {
 
 pub(crate) fn put_item(table: &str, number: usize) -> Vec<u8> {
     request("PutItem", &format!(r#"{{"TableName":"{table}","Item":{}}}"#, item(number)))
+}
+
+/// The number of the item that [`put_large`] puts.
+pub(crate) const LARGE: usize = 99_999_999_999;
+
+/// Puts a large item.
+pub(crate) fn put_large(table: &str, text_bytes: usize) -> Vec<u8> {
+    let text = "x".repeat(text_bytes);
+    let item = format!(r#"{{"id":{{"S":"{}"}},"text":{{"S":"{text}"}}}}"#, key(LARGE));
+    request("PutItem", &format!(r#"{{"TableName":"{table}","Item":{item}}}"#))
 }
 
 pub(crate) async fn create_table(address: SocketAddr, table: &str) {

@@ -1,13 +1,19 @@
 //! Nearside beside the floor, in one run: requests per second, server CPU per request, p50 and p99.
 //!
 //! `cargo bench --bench side_by_side [-- SECONDS] [PART…]`; the parts are `put`, `strong`, `hit`, `miss`, `query`, `void`,
-//! `scan`, `proxy`, `sign` and `memory`, and without any all are measured. The floor is a bare hyper server that reads the same requests and answers the same
+//! `scan`, `proxy`, `sign` and `memory`, and without any all of these are measured. Only by name: `slow`, hits beside a thousand slow
+//! clients and ten thousand idle ones (it takes 20,000 open files), and `faults`, an upstream that falls silent, fails, or is asked
+//! for twice of what it can do, for `overload=SECONDS` (10). The floor is a bare hyper server that reads the same requests and answers the same
 //! bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate, each ratio is of
 //! two neighbouring rounds, and every figure is the median over the rounds: another process that takes the processor for a
 //! while spoils one round and not the result.
 
+mod crowd;
+mod fake;
+mod faults;
 mod floor;
 mod load;
+mod paced;
 mod process;
 
 use std::rc::Rc;
@@ -33,24 +39,45 @@ const PAGES_ELSEWHERE: usize = 100_000;
 /// How many items the memory figure caches.
 const MEMORY_ITEMS: usize = 1_000_000;
 /// What can be measured.
-const PARTS: [&str; 10] =
-    ["put", "strong", "hit", "miss", "query", "void", "scan", "proxy", "sign", "memory"];
+const PARTS: [&str; 12] =
+    ["put", "strong", "hit", "miss", "query", "void", "scan", "proxy", "sign", "memory", "slow", "faults"];
+/// Those at the end that are measured only when they are named: they take minutes.
+const ONLY_BY_NAME: usize = 2;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(position) = arguments.iter().position(|argument| argument == "--floor") {
         return floor::serve(&arguments[position + 1], &arguments[position + 2]);
     }
+    if let Some(position) = arguments.iter().position(|argument| argument == "--crowd") {
+        return crowd::run(&arguments[position + 1..]);
+    }
+    let overload =
+        arguments.iter().find_map(|argument| argument.strip_prefix("overload=")?.parse().ok()).unwrap_or(10);
     let seconds = arguments.iter().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2.0);
     let parts: Vec<&str> =
         PARTS.into_iter().filter(|part| arguments.iter().any(|argument| argument == part)).collect();
-    let parts = if parts.is_empty() { PARTS.to_vec() } else { parts };
+    let parts = if parts.is_empty() { PARTS[..PARTS.len() - ONLY_BY_NAME].to_vec() } else { parts };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-    runtime.block_on(run(Duration::from_secs_f64(seconds), &parts));
+    runtime.block_on(async {
+        run(Duration::from_secs_f64(seconds), &parts).await;
+        if parts.contains(&"slow") {
+            crowd::measure(Duration::from_secs_f64(seconds)).await;
+        }
+        if parts.contains(&"faults") {
+            faults::measure(Duration::from_secs(overload)).await;
+        }
+    });
 }
 
+/// Measures the parts that have a floor or another side beside them.
 async fn run(duration: Duration, parts: &[&str]) {
+    let parts: Vec<&str> =
+        parts.iter().copied().filter(|part| !PARTS[PARTS.len() - ONLY_BY_NAME..].contains(part)).collect();
+    if parts.is_empty() {
+        return;
+    }
     // A scan beside other reads is to be work, time and again.
     let config = config_file("bench", "[tables.Big]\nquery_ttl = \"0s\"\n");
     let nearside = Server::nearside(&["--in-memory", "--config", &config]).await;
@@ -66,7 +93,7 @@ async fn run(duration: Duration, parts: &[&str]) {
     );
     let strong: Numbered = Rc::new(|n| load::get_item("Bench", n % HOT_ITEMS, true));
     for part in parts {
-        match *part {
+        match part {
             "put" => {
                 compare(&nearside, &load, "PutItem", Rc::new(|n| load::put_item("Bench", n % ITEMS))).await;
             }
