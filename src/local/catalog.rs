@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 
 use crate::model::{ApiError, ErrorCode, TableSchema};
 
+use super::arn_regions::ArnRegions;
 use super::change_log::{ChangeLog, ShardRules};
 use super::clock::Clock;
 use super::expiry::{self, Expiry};
@@ -139,6 +140,11 @@ impl Catalog {
     /// The table of that name or ARN, if there is one.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Table>> {
         self.tables.load().get(self.name_of(name)).cloned()
+    }
+
+    /// True for an ARN that may mean something here.
+    pub(super) fn has_region_of(&self, arn: &str) -> bool {
+        self.arn_regions.includes(arn)
     }
 
     /// The name in the ARN of a table that may be here; anything else is a name itself.
@@ -319,38 +325,6 @@ pub(super) fn unknown_table(name: &str) -> ApiError {
         ErrorCode::ResourceNotFound,
         format!("Requested resource not found: Table: {name} not found"),
     )
-}
-
-/// Which regions an ARN may name to mean what is here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ArnRegions {
-    /// Any, for clients that were set up for another region than the backend.
-    #[default]
-    Any,
-    /// This one. What is named in another is not here.
-    Only(String),
-}
-
-impl ArnRegions {
-    /// The table's name inside an ARN `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME` of these regions; anything else is a name
-    /// itself.
-    pub(super) fn name_of<'a>(&self, name: &'a str) -> &'a str {
-        if !self.includes(name) {
-            return name;
-        }
-        name.split_once(":table/").map_or(name, |(_, rest)| rest.split('/').next().unwrap_or(rest))
-    }
-
-    /// True for an ARN of these regions.
-    pub(super) fn includes(&self, arn: &str) -> bool {
-        if !arn.starts_with("arn:") {
-            return false;
-        }
-        match self {
-            Self::Any => true,
-            Self::Only(region) => arn.split(':').nth(3) == Some(region.as_str()),
-        }
-    }
 }
 
 fn row_key(name: &str) -> String {

@@ -5,6 +5,7 @@
 
 pub mod store;
 
+mod arn_regions;
 mod clock;
 pub mod rows;
 mod spaces;
@@ -63,7 +64,7 @@ use counting::Counting;
 use spaces::{Age, LoadError};
 use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
 
-pub use catalog::ArnRegions;
+pub use arn_regions::ArnRegions;
 pub use change_log::ShardRules;
 pub use directory::{has_store, store_below, stores_below};
 pub use expiry::Expiry;
@@ -255,6 +256,7 @@ impl Local {
         let body = Json::parse(&request.body).map_err(malformed)?;
         if request.operation != Operation::Unknown {
             shape::check(request.operation, &body)?;
+            self.settings.arn_regions.check(&body)?;
         }
         match request.operation {
             Operation::GetItem => self.get_item(&body),

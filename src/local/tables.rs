@@ -19,7 +19,8 @@ use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::catalog::{ArnRegions, unknown_table};
+use super::arn_regions::ArnRegions;
+use super::catalog::unknown_table;
 use super::members::text;
 use super::progress::Way;
 use super::spaces::allocate_space;

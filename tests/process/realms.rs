@@ -82,7 +82,7 @@ fn regions_and_access_keys_have_tables_of_their_own() {
 }
 
 #[test]
-fn an_arn_of_another_region_names_nothing_here() {
+fn an_arn_of_another_region_is_refused_in_the_services_words() {
     let nearside = Nearside::start(&["--in-memory", "--share", "false"]);
     let mut clients = clients(&nearside);
     for client in &mut clients {
@@ -95,25 +95,46 @@ fn an_arn_of_another_region_names_nothing_here() {
     let calls = |region: &str| {
         let arn = format!("arn:aws:dynamodb:{region}:000000000000:table/Orders");
         let stream = stream.replace(here, region);
+        let (named, resource) = ("Invalid AWS region in 'arn:", format!(r#""ResourceArn":"{arn}""#));
+        let put_item = put("another").replace("Orders", &arn);
         [
-            ("GetItem", GET.replace("Orders", &arn)),
-            ("Scan", SCAN.replace("Orders", &arn)),
-            ("BatchGetItem", format!(r#"{{"RequestItems":{{"{arn}":{{"Keys":[{{"id":{{"S":"1"}}}}]}}}}}}"#)),
-            ("PutItem", put("another").replace("Orders", &arn)),
-            ("DescribeTable", SCAN.replace("Orders", &arn)),
-            ("DescribeTimeToLive", SCAN.replace("Orders", &arn)),
-            ("ListTagsOfResource", format!(r#"{{"ResourceArn":"{arn}"}}"#)),
-            ("TagResource", format!(r#"{{"ResourceArn":"{arn}","Tags":[{{"Key":"k","Value":"v"}}]}}"#)),
-            ("PutResourcePolicy", format!(r#"{{"ResourceArn":"{arn}","Policy":"{{}}"}}"#)),
-            ("DescribeStream", format!(r#"{{"StreamArn":"{stream}"}}"#)),
-            ("DeleteTable", SCAN.replace("Orders", &arn)),
+            ("GetItem", GET.replace("Orders", &arn), named),
+            ("Scan", SCAN.replace("Orders", &arn), named),
+            (
+                "BatchGetItem",
+                format!(r#"{{"RequestItems":{{"{arn}":{{"Keys":[{{"id":{{"S":"1"}}}}]}}}}}}"#),
+                named,
+            ),
+            ("PutItem", put_item.clone(), named),
+            ("TransactWriteItems", format!(r#"{{"TransactItems":[{{"Put":{put_item}}}]}}"#), named),
+            (
+                "ExecuteStatement",
+                format!(r#"{{"Statement":"SELECT * FROM \"{arn}\""}}"#),
+                "ResourceNotFoundException",
+            ),
+            ("DescribeTable", SCAN.replace("Orders", &arn), named),
+            ("DescribeTimeToLive", SCAN.replace("Orders", &arn), named),
+            (
+                "ListTagsOfResource",
+                format!("{{{resource}}}"),
+                "Invalid TableArn: Invalid ResourceArn provided as input arn:",
+            ),
+            (
+                "TagResource",
+                format!(r#"{{{resource},"Tags":[{{"Key":"k","Value":"v"}}]}}"#),
+                "Invalid TableArn: ",
+            ),
+            ("PutResourcePolicy", format!(r#"{{{resource},"Policy":"{{}}"}}"#), "Invalid resource Arn: arn:"),
+            ("DescribeStream", format!(r#"{{"StreamArn":"{stream}"}}"#), "ResourceNotFoundException"),
+            ("DeleteTable", SCAN.replace("Orders", &arn), named),
+            ("CreateTable", TABLE.replace("Orders", &arn), named),
         ]
     };
-    for (operation, body) in calls(there) {
-        assert_answer(clients[1].call(operation, &body), 400, "ResourceNotFoundException");
+    for (operation, body, words) in calls(there) {
+        assert_answer(clients[1].call(operation, &body), 400, words);
     }
     assert_own(&mut clients[1], "someone", here);
-    for (operation, body) in calls(here) {
+    for (operation, body, _) in calls(here) {
         clients[1].must(operation, &body);
     }
     assert_own(&mut clients[0], "someone", there);

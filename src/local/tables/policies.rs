@@ -111,9 +111,8 @@ fn resource<'a>(body: &'a Json<'_>, catalog: &Catalog) -> Result<(&'a str, &'a s
     if !arn.starts_with("arn:") {
         return Err(invalid(format!("ARNs must start with 'arn:': {arn}")));
     }
-    let Some((_, resource)) =
-        arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| rest.split_once(":table/"))
-    else {
+    let resource = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| rest.split_once(":table/"));
+    let Some((_, resource)) = resource.filter(|_| catalog.has_region_of(arn)) else {
         return Err(invalid(format!("Invalid resource Arn: {arn}")));
     };
     match resource.split('/').nth(1) {

@@ -116,7 +116,7 @@ fn looks_like_arn(arn: &str) -> bool {
     has_leading_parts && resource.is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
 }
 
-/// The table in a resource's ARN. One that can only be elsewhere is named by all of the ARN, like no table here.
+/// The table in a resource's ARN.
 fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
     let table = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| {
         let mut parts = rest.splitn(3, ':');
@@ -124,7 +124,8 @@ fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
         let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
         let name = resource.strip_prefix("table/")?;
         let is_name = name.len() >= NAME_CHARACTERS_MIN && !name.contains('/');
-        (!region.is_empty() && is_account && is_name).then(|| catalog.name_of(arn))
+        let is_here = !region.is_empty() && catalog.has_region_of(arn);
+        (is_here && is_account && is_name).then_some(name)
     });
     table.ok_or_else(|| {
         ApiError::validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}"))
