@@ -154,6 +154,7 @@ enum Verdict<'a> {
     Applied(Option<(&'a Image, &'a ReadPolicy)>),
     Refused,
     Unknown,
+    Unsent,
 }
 
 impl WriteGuard {
@@ -196,6 +197,11 @@ impl WriteGuard {
         self.settle(&Verdict::Unknown, now);
     }
 
+    /// Not a byte of the write was sent, so nothing has happened and nothing will: what is cached of its keys stays.
+    pub fn spare(mut self, now: Instant) {
+        self.settle(&Verdict::Unsent, now);
+    }
+
     fn settle(&mut self, verdict: &Verdict<'_>, now: Instant) {
         for key in std::mem::take(&mut self.keys) {
             self.settle_key(&key, verdict, now);
@@ -216,7 +222,7 @@ impl WriteGuard {
             }
             Verdict::Refused if cache.obeys(Rule::BumpOnRefusal) => cache.bump(stripe, BumpReason::Refused),
             Verdict::Unknown if cache.obeys(Rule::NoteUnknown) => cache.hold(&mut shard, stripe, now),
-            Verdict::Applied(None) | Verdict::Refused | Verdict::Unknown => {}
+            Verdict::Applied(None) | Verdict::Refused | Verdict::Unknown | Verdict::Unsent => {}
         }
         shard.writer_leaves(stripe);
     }

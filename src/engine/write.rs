@@ -172,7 +172,7 @@ impl Engine {
                 match &error {
                     UpstreamError::NotSent(_) => {
                         wide.spare();
-                        guard.refused();
+                        guard.spare();
                     }
                     UpstreamError::OutcomeUnknown(_) => guard.unknown(),
                 }
@@ -215,6 +215,12 @@ impl Guards {
         let now = Instant::now();
         self.pages.refused(now);
         self.items.refused(now);
+    }
+
+    fn spare(self) {
+        let now = Instant::now();
+        self.pages.spare(now);
+        self.items.spare(now);
     }
 
     fn unknown(self) {

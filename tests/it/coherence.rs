@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nearside::model::Operation::{DeleteItem, GetItem, PutItem, UpdateItem};
+use nearside::model::Operation::{DeleteItem, GetItem, PutItem, Query, UpdateItem};
 
 use crate::harness::{Node, get, item, put, strong};
 
@@ -183,4 +183,19 @@ async fn two_writes_that_overlap_leave_nothing_to_hit() {
     first.await;
     // The upstream may have taken them in either order.
     node.read_from_upstream("a", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_not_sent_leaves_what_is_cached() {
+    let query = r#"{"TableName":"Orders","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"a"}}}"#;
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let page = node.begin("Query", query).await;
+    node.upstream.next(Query).await.answer(r#"{"Count":0,"Items":[],"ScannedCount":0}"#);
+    page.await;
+    let write = node.begin("PutItem", &put("a", 2)).await;
+    node.upstream.next(PutItem).await.hold_back();
+    assert_eq!(write.await.status, 503);
+    assert_eq!(node.call("GetItem", &get("a")).await.body, item("a", 1));
+    assert_eq!(node.call("Query", query).await.source, "hit");
 }

@@ -117,6 +117,11 @@ impl Call {
         self.reply.send(Ok(error(status, "InternalServerError"))).ok();
     }
 
+    /// Not a byte of it has left.
+    pub(crate) fn hold_back(self) {
+        self.reply.send(Err(UpstreamError::NotSent("no connection".to_owned()))).ok();
+    }
+
     pub(crate) fn lose(self) {
         self.reply.send(Err(UpstreamError::OutcomeUnknown("reset".to_owned()))).ok();
     }

@@ -78,6 +78,11 @@ impl PageWriteGuard {
         self.settle(BumpReason::Refused, does_bump.then_some(&[]), now);
     }
 
+    /// Not a byte of the write was sent, so nothing has happened and nothing will: what is cached stays.
+    pub fn spare(mut self, now: Instant) {
+        self.settle(BumpReason::Refused, None, now);
+    }
+
     /// Nobody knows whether the write happened, or whether it will. Its scopes are voided now, and again when it can land
     /// no longer.
     pub fn unknown(mut self, now: Instant) {
