@@ -197,7 +197,7 @@ impl Silence {
         Self {
             slowest_s: slowest.as_secs_f64(),
             opened_s: since(opened, silent),
-            fast_p99_us: percentile_us(fast.copied(), 0.99),
+            fast_p99_us: p99_us(fast.copied()),
             recovery_s: last_failure.max().map_or(0.0, |at| since(at, healed)),
         }
     }

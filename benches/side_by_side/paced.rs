@@ -84,7 +84,8 @@ impl Paced {
 
 /// The latency that 99 of 100 samples of a second do not exceed, in microseconds; of the seconds' figures the median, so that
 /// another process that takes the processor for a moment does not show.
-pub(crate) fn p99_us(samples: &[Sample]) -> f64 {
+pub(crate) fn p99_us<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> f64 {
+    let samples: Vec<&Sample> = samples.into_iter().collect();
     let Some(begun) = samples.iter().map(|sample| sample.sent).min() else { return 0.0 };
     let mut seconds: BTreeMap<u64, Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
