@@ -59,7 +59,7 @@ pub(crate) async fn measure(duration: Duration) {
         let beside = hits.run(server.address, &hit).await;
         drop(crowd);
         assert!(alone.iter().chain(&beside).all(|sample| sample.status == 200), "every hit succeeds");
-        let p99 = [&alone, &beside].map(|samples| p99_us(samples));
+        let p99 = [&alone, &beside].map(p99_us);
         println!("hits, p99: {:.0} µs alone, {:.0} µs beside the crowd", p99[0], p99[1]);
         rounds.push(p99);
     }
