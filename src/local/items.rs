@@ -67,9 +67,9 @@ impl Local {
     /// Removes an item.
     pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
         let (write, returned) = detected(|| {
+            let returned = Returned::of_replaced(body)?;
             refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
             let action = Action::Delete { key: read_item(required(body, "Key")?, Reader::Newer)? };
-            let returned = Returned::of_replaced(body)?;
             let condition = parse_condition(body)?;
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
         })?;

@@ -281,6 +281,11 @@ impl ItemCheck {
     }
 }
 
+/// The error of a write whose condition does not hold.
+pub(crate) fn condition_failed() -> ApiError {
+    ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed")
+}
+
 /// Refuses a write whose condition does not hold.
 fn check_condition(
     condition: &Condition,
@@ -294,7 +299,7 @@ fn check_condition(
         let error = ApiError::new(ErrorCode::DuplicateItem, "Duplicate primary key exists in table");
         return Err(error.into());
     }
-    let mut error = ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed");
+    let mut error = condition_failed();
     if let (OnFailure::OldItem, Some(old)) = (on_failure, old) {
         let text = str::from_utf8(old.row.json_text());
         let text = text.map_err(|_| StoreError("a stored item is not UTF-8".to_owned()))?;

@@ -185,8 +185,10 @@ async fn what_a_request_alone_decides_goes_before_a_missing_table() {
         backend.invalid(PutItem, returns).await,
         "1 validation error detected: ReturnValues can only be ALL_OLD or NONE"
     );
-    let mixed = json!({"TableName": "none", "Key": {}, "Expected": {}, "ConditionExpression": "a"});
-    assert!(backend.invalid(DeleteItem, mixed).await.contains(": Can not use both expression"));
+    let mut mixed = json!({"TableName": "none", "Key": {}, "Expected": {}, "ConditionExpression": "a"});
+    assert!(backend.invalid(DeleteItem, mixed.clone()).await.contains(": Can not use both expression"));
+    mixed["ReturnValues"] = json!("ALL_NEW");
+    assert!(backend.invalid(DeleteItem, mixed).await.contains(": ReturnValues can only be"));
 }
 
 #[tokio::test]

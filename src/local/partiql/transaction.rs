@@ -16,11 +16,11 @@ use crate::local::transact::read::ItemRead;
 use crate::local::transact::tokens::ClientToken;
 use crate::local::transact::write::{ActionKind, TransactionAction};
 use crate::local::transact::{BYTES_MAX, cancelled, too_large};
-use crate::local::write::{Action, ItemCheck, ItemWrite, OnFailure};
+use crate::local::write::{ItemCheck, OnFailure};
 use crate::local::{Handled, Local, LocalError};
 
 use super::parameters::parameters;
-use super::write::{changing, insertion};
+use super::write::{changing, insertion, removal};
 use super::{plan, statement_text};
 
 const MEMBER: &str = "TransactStatements";
@@ -139,8 +139,10 @@ fn action_of(
         }
         Statement::Delete(delete) => {
             let (item, rest) = split(&delete.filter, key);
-            let condition = (!rest.is_empty()).then(|| Condition::all(rest));
-            ActionKind::Write(ItemWrite { action: Action::Delete { key: item }, condition, on_failure })
+            match rest.is_empty() {
+                true => ActionKind::Write(removal(item, rest, key, on_failure)),
+                false => ActionKind::Remove(removal(item, rest, key, on_failure)),
+            }
         }
     };
     Ok(TransactionAction { table_name, kind })
@@ -236,6 +238,20 @@ mod tests {
         assert_eq!(n(&backend, "k").await, "2");
         assert_eq!(backend.get("hash", json!({"a": {"S": "l"}})).await, Value::Null);
         assert_eq!(backend.get("hash", json!({"a": {"S": "new"}})).await, json!({"a": {"S": "new"}}));
+    }
+
+    #[tokio::test]
+    async fn a_conditional_delete_of_a_missing_item_does_nothing_unless_something_else_cancels() {
+        let backend = backend().await;
+        let delete = "DELETE FROM hash WHERE a = 'nobody' AND n = 1";
+        let update = "UPDATE hash SET n = n + 1 WHERE a = 'k'";
+        assert_eq!(run(&backend, &[delete]).await, Ok(json!({"Responses": []})));
+        assert_eq!(run(&backend, &[delete, update]).await, Ok(json!({"Responses": []})));
+        let failed = reason("ConditionalCheckFailed", "The conditional request failed");
+        let wrong = "DELETE FROM hash WHERE a = 'l' AND n = 9";
+        assert_eq!(reasons(&backend, &[delete, wrong]).await, [failed.clone(), failed.clone()]);
+        let plain = "DELETE FROM hash WHERE a = 'nobody'";
+        assert_eq!(reasons(&backend, &[plain, wrong]).await, [reason("None", ""), failed]);
     }
 
     #[tokio::test]

@@ -86,11 +86,7 @@ impl StatementWrite {
     fn of_delete(delete: Delete, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
         let (item, rest) = split(&delete.filter, key)?;
         let answers = if delete.returns_old { Answers::Old } else { Answers::Nothing };
-        // An item that is not there is as good as removed, whatever was asked of it.
-        let missing = || Condition::not_exists(partition_path(key));
-        let condition = (!rest.is_empty()).then(|| Condition::any(vec![missing(), Condition::all(rest)]));
-        let write = ItemWrite { action: Action::Delete { key: item }, condition, on_failure };
-        Ok(Self { write, answers })
+        Ok(Self { write: removal(item, rest, key, on_failure), answers })
     }
 
     /// Judges the write and carries it out.
@@ -127,6 +123,13 @@ pub(super) fn changing(
     conditions.extend(rest);
     let action = Action::Update { key: item, change: Some(change) };
     ItemWrite { action, condition: Some(Condition::all(conditions)), on_failure }
+}
+
+/// The write of a `DELETE`: an item that is not there is as good as removed, whatever was asked of it.
+pub(super) fn removal(item: Item, rest: Vec<Condition>, key: &KeySchema, on_failure: OnFailure) -> ItemWrite {
+    let missing = || Condition::not_exists(partition_path(key));
+    let condition = (!rest.is_empty()).then(|| Condition::any(vec![missing(), Condition::all(rest)]));
+    ItemWrite { action: Action::Delete { key: item }, condition, on_failure }
 }
 
 fn partition_path(key: &KeySchema) -> Path {

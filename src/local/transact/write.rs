@@ -14,7 +14,7 @@ use crate::local::members::{required, table_name};
 use crate::local::refusal::Refusal;
 use crate::local::rows;
 use crate::local::store::Writes;
-use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure};
+use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
 use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, ErrorCode};
@@ -41,6 +41,9 @@ pub(crate) struct TransactionAction {
 pub(crate) enum ActionKind {
     /// Writes it, perhaps on a condition.
     Write(ItemWrite),
+    /// Removes it, on a condition that a missing item fulfils, but only while nothing else cancels the transaction: then
+    /// the missing item is told as a failed condition too.
+    Remove(ItemWrite),
     /// Only looks whether a condition holds.
     Check(ItemCheck),
 }
@@ -200,7 +203,7 @@ fn refuse_too_large(parts: &[Json<'_>], actions: &[TransactionAction]) -> Result
     for (part, action) in parts.iter().zip(actions) {
         bytes += match &action.kind {
             ActionKind::Check(check) => item_size_bytes(&check.key),
-            ActionKind::Write(write) => match &write.action {
+            ActionKind::Write(write) | ActionKind::Remove(write) => match &write.action {
                 Action::Put { item, .. } => item.size_bytes(),
                 Action::Delete { key } => item_size_bytes(key),
                 Action::Update { key, .. } => item_size_bytes(key) + update_values_bytes(part)?,
@@ -221,7 +224,7 @@ fn targets(actions: &[TransactionAction], catalog: &Catalog) -> Result<Vec<Targe
         catalog,
         |action| &action.table_name,
         |action, table| match &action.kind {
-            ActionKind::Write(write) => write.key(table),
+            ActionKind::Write(write) | ActionKind::Remove(write) => write.key(table),
             ActionKind::Check(check) => check.key(table),
         },
     )
@@ -237,6 +240,7 @@ fn carry_out(
     let mut consumed = ConsumedTables::default();
     let mut written = Vec::with_capacity(actions.len());
     let mut reasons = Vec::with_capacity(actions.len());
+    let mut missing = Vec::new();
     for (TransactionAction { table_name, kind }, Target { table, key }) in actions.into_iter().zip(targets) {
         let key = match key {
             Ok(key) => key,
@@ -247,6 +251,13 @@ fn carry_out(
         };
         let judged = match kind {
             ActionKind::Write(write) => write.judge_at(key, &table, &*writes).map(|judged| {
+                consumed.add(&table, &table_name, judged.consumed());
+                written.push((table_name, judged));
+            }),
+            ActionKind::Remove(write) => write.judge_at(key, &table, &*writes).map(|judged| {
+                if judged.old.is_none() {
+                    missing.push(reasons.len());
+                }
                 consumed.add(&table, &table_name, judged.consumed());
                 written.push((table_name, judged));
             }),
@@ -261,6 +272,9 @@ fn carry_out(
         });
     }
     if reasons.iter().any(Option::is_some) {
+        for position in missing {
+            reasons[position] = Some(condition_failed());
+        }
         return Err(cancelled(&reasons).into());
     }
     for (_, judged) in &written {
