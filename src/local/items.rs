@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::model::ApiError;
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_item};
-use crate::wire::expressions::refuse_mixture;
+use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
 use crate::wire::keys::{self, KeySource};
 
 use super::answer::ObjectWriter;
@@ -55,7 +55,7 @@ impl Local {
     /// Puts an item in the place of whatever has its key.
     pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
         let (item, returned) = detected(|| {
-            refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
+            refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
             Ok((read_item(required(body, "Item")?, Reader::Newer)?, Returned::of_replaced(body)?))
         })?;
         let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
@@ -68,7 +68,7 @@ impl Local {
     pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
         let (write, returned) = detected(|| {
             let returned = Returned::of_replaced(body)?;
-            refuse_mixture(body, &["ConditionExpression"], &["Expected"])?;
+            refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
             let action = Action::Delete { key: read_item(required(body, "Key")?, Reader::Newer)? };
             let condition = parse_condition(body)?;
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
@@ -80,7 +80,7 @@ impl Local {
     pub(crate) async fn update_item(&self, body: &Json<'_>) -> Handled {
         let (write, returned) = detected(|| {
             let expressions = ["UpdateExpression", "ConditionExpression"];
-            refuse_mixture(body, &expressions, &["AttributeUpdates", "Expected"])?;
+            refuse_mixture_in_write(body, &expressions, &["AttributeUpdates", "Expected"])?;
             let key = read_item(required(body, "Key")?, Reader::Newer)?;
             let (change, condition) = parse_update(body)?;
             let returned = Returned::of_updated(body, change.as_ref());

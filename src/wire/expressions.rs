@@ -88,6 +88,25 @@ pub fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) ->
     refuse_idle_values(body, expressions)
 }
 
+/// The same for PutItem, UpdateItem and DeleteItem, whose front has fewer words for values without an expression.
+///
+/// # Errors
+/// As [`refuse_mixture`].
+pub fn refuse_mixture_in_write(
+    body: &Json<'_>,
+    expressions: &[&str],
+    legacy: &[&str],
+) -> Result<(), ApiError> {
+    let has = |member: &str| body.get(member).is_some();
+    let idle = !has("ExpressionAttributeNames") && !expressions.iter().any(|member| has(member));
+    if idle && has("ExpressionAttributeValues") {
+        return Err(ApiError::validation(
+            "ExpressionAttributeValues can only be specified when using expressions",
+        ));
+    }
+    refuse_mixture(body, expressions, legacy)
+}
+
 /// Values are of no use to a projection.
 fn refuse_idle_values(body: &Json<'_>, expressions: &[&str]) -> Result<(), ApiError> {
     let users: Vec<&str> =

@@ -185,6 +185,13 @@ async fn what_a_request_alone_decides_goes_before_a_missing_table() {
         backend.invalid(PutItem, returns).await,
         "1 validation error detected: ReturnValues can only be ALL_OLD or NONE"
     );
+    let idle = json!({"TableName": "none", "Key": {}, "ExpressionAttributeValues": {":v": {"S": "x"}}});
+    for operation in [UpdateItem, DeleteItem] {
+        assert_eq!(
+            backend.invalid(operation, idle.clone()).await,
+            "1 validation error detected: ExpressionAttributeValues can only be specified when using expressions"
+        );
+    }
     let mut mixed = json!({"TableName": "none", "Key": {}, "Expected": {}, "ConditionExpression": "a"});
     assert!(backend.invalid(DeleteItem, mixed.clone()).await.contains(": Can not use both expression"));
     mixed["ReturnValues"] = json!("ALL_NEW");
