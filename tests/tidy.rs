@@ -27,10 +27,9 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
         "a permit and a guard finish, in `Drop` too, what the cache began that gave them out; \
          and a cached table has its pages with it",
     ),
-    ("cache", &["slices", "store"], "a slice is indexed by the keys of the store that is made of slices"),
     (
         "cache/page",
-        &["cache", "entry", "permit", "store", "write"],
+        &["cache", "permit", "write"],
         "a permit and a guard finish, in `Drop` too, what the cache began that gave them out",
     ),
 ];

@@ -20,6 +20,7 @@ mod slots;
 mod words;
 
 mod entry;
+mod hashed;
 mod held;
 mod slices;
 mod store;

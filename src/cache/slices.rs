@@ -6,11 +6,10 @@
 //! That includes what else lies in these slices, and leaves out slices of others and those that wait to be given back.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::store::HashedKey;
+use super::hashed::Hashed;
 
 /// mimalloc's slice.
 pub(super) const SLICE_BYTES: u64 = 64 << 10;
@@ -18,7 +17,7 @@ pub(super) const SLICE_BYTES: u64 = 64 << 10;
 const SHARDS: usize = 16;
 
 /// How many kept blocks begin in each slice.
-type Blocks = HashMap<u64, u32, BuildHasherDefault<HashedKey>>;
+type Blocks = HashMap<u64, u32, Hashed>;
 
 /// The slices in use by what is stored. A slice without a stored block has no entry.
 #[derive(Debug, Default)]

@@ -9,7 +9,6 @@
 //! few inserts, and what they occupy is taken off the weight that the shards may hold. So is what the entries keep of the
 //! allocator's memory beyond their weight ([`Slices`]): where much is in pieces, less is held.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +16,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::entry::Entry;
+use super::hashed::Hashed;
 use super::slices::Slices;
 
 /// A shard smaller than this could not take the largest items, so small budgets have few shards.
@@ -203,38 +203,6 @@ struct AllocatedBytes;
 impl Weighter<u64, Entry> for AllocatedBytes {
     fn weight(&self, _hash: &u64, entry: &Entry) -> u64 {
         entry.allocated_bytes()
-    }
-}
-
-/// The keys of the store are hashes already.
-#[derive(Clone, Copy, Debug)]
-struct Hashed;
-
-/// See [`Hashed`].
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HashedKey(u64);
-
-impl BuildHasher for Hashed {
-    type Hasher = HashedKey;
-
-    fn build_hasher(&self) -> HashedKey {
-        HashedKey::default()
-    }
-}
-
-impl Hasher for HashedKey {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

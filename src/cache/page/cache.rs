@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::flights::{Flights, Joiner};
@@ -12,6 +11,7 @@ use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;
+use super::body::Page;
 use super::entry::{PageEntry, PageFacts};
 use super::permit::PagePermit;
 use super::scope::{CachedIndex, Extent, PageScope};
@@ -72,38 +72,6 @@ pub enum ScanAdmission {
     Second,
     /// None.
     Never,
-}
-
-/// What a Query or Scan returns, ready to be sent, and its CRC-32.
-///
-/// Two pages are equal when their bytes are, so the upstream's form must be kept, or one canonical form be made of it;
-/// what differs from one answer to the next, such as consumed capacity, must be taken out before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    body: Bytes,
-    crc32: u32,
-}
-
-impl Page {
-    /// A page, from the body of the answer.
-    pub fn new(body: Bytes) -> Self {
-        let crc32 = crc32fast::hash(&body);
-        Self { body, crc32 }
-    }
-
-    pub(super) fn from_parts(body: Bytes, crc32: u32) -> Self {
-        Self { body, crc32 }
-    }
-
-    /// The answer's body.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// The CRC-32 of the body.
-    pub fn crc32(&self) -> u32 {
-        self.crc32
-    }
 }
 
 /// An answer from memory.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::super::held::Held;
 use super::super::table::{Address, CachedTable};
-use super::cache::Page;
+use super::body::Page;
+use super::budget::Charge;
 use super::scope::PageScope;
-use super::store::Charge;
 use super::words::PageVersion;
 
 /// What moka keeps for an entry, in its hash table, its lists and its sketch. 200,000 pages of 300 bytes had 298 bytes

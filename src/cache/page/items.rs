@@ -28,7 +28,8 @@ use tokio::time::Instant;
 use super::super::image::Image;
 use super::super::item::{Consistency, ReadPolicy};
 use super::super::stats::raise;
-use super::cache::{Page, PageCache, PageRule};
+use super::body::Page;
+use super::cache::{PageCache, PageRule};
 use super::permit::{Completion, PagePermit};
 use super::scope::Extent;
 

@@ -33,6 +33,8 @@ mod scope;
 mod words;
 
 mod admission;
+mod body;
+mod budget;
 mod entry;
 mod stats;
 mod store;
@@ -42,9 +44,10 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+pub use body::Page;
 #[cfg(test)]
 pub(super) use cache::PageRule;
-pub use cache::{Page, PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission};
+pub use cache::{PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission};
 pub(super) use items::CompletedReads;
 pub use items::PageItem;
 pub use permit::{Completion, PagePermit};

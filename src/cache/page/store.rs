@@ -5,13 +5,14 @@
 //! would push out are asked for more often. moka evicts when it finds the time, so the hard budget is ours: each entry is
 //! charged before it is inserted, and gives its charge back when it is dropped, wherever it was held until then.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
+use super::budget::Budget;
 use super::entry::PageEntry;
 use super::stats::PageRefusal;
 
@@ -47,37 +48,6 @@ pub(super) struct PageUsage {
     pub(super) evictions: u64,
 }
 
-/// The bytes of all entries alive.
-#[derive(Debug)]
-struct Budget {
-    bytes: AtomicU64,
-    bytes_max: AtomicU64,
-}
-
-/// A part of the budget, given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Charge {
-    budget: Weak<Budget>,
-    bytes: u64,
-}
-
-impl Budget {
-    fn charge(self: &Arc<Self>, bytes: u64) -> Option<Charge> {
-        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
-        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= bytes_max);
-        self.bytes.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).ok()?;
-        Some(Charge { budget: Arc::downgrade(self), bytes })
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        if let Some(budget) = self.budget.upgrade() {
-            budget.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-        }
-    }
-}
-
 type Part = Cache<u64, Arc<PageEntry>>;
 
 /// The store of the product.
@@ -94,7 +64,7 @@ impl BudgetedPageStore {
         let evictions = Arc::new(AtomicU64::new(0));
         Self {
             parts: ArcSwap::from_pointee(parts(bytes_max, &evictions)),
-            budget: Arc::new(Budget { bytes: AtomicU64::new(0), bytes_max: AtomicU64::new(bytes_max) }),
+            budget: Arc::new(Budget::new(bytes_max)),
             evictions,
             next_part: AtomicU64::new(0),
         }
@@ -102,7 +72,7 @@ impl BudgetedPageStore {
 
     /// The largest entry that fits even when moka has filled all it may.
     fn entry_bytes_max(&self) -> u64 {
-        let bytes_max = self.budget.bytes_max.load(Ordering::Relaxed);
+        let bytes_max = self.budget.bytes_max();
         bytes_max - bytes_max / MOKA_SHARE.1 * MOKA_SHARE.0
     }
 }
@@ -167,7 +137,7 @@ impl PageStore for BudgetedPageStore {
     }
 
     fn set_bytes_max(&self, bytes_max: u64) {
-        if self.budget.bytes_max.swap(bytes_max, Ordering::Relaxed) != bytes_max {
+        if self.budget.set_bytes_max(bytes_max) != bytes_max {
             self.parts.store(Arc::new(parts(bytes_max, &self.evictions)));
         }
     }
@@ -175,8 +145,8 @@ impl PageStore for BudgetedPageStore {
     fn usage(&self) -> PageUsage {
         PageUsage {
             entries: self.parts.load().iter().map(Cache::entry_count).sum(),
-            bytes: self.budget.bytes.load(Ordering::Relaxed),
-            bytes_max: self.budget.bytes_max.load(Ordering::Relaxed),
+            bytes: self.budget.bytes(),
+            bytes_max: self.budget.bytes_max(),
             evictions: self.evictions.load(Ordering::Relaxed),
         }
     }
