@@ -82,6 +82,7 @@ pub(crate) struct Consumed {
     table: Units,
     /// Only indexes that were touched, in the schema's order.
     indexes: Vec<(IndexKind, String, Units)>,
+    failed: Units,
 }
 
 /// Which units a transaction consumed. It says so beside the sum; other operations leave it to their name.
@@ -135,6 +136,11 @@ impl Consumed {
         self.table += units;
     }
 
+    /// Counts units of writes that failed, which belong to the sum and to none of its parts.
+    pub(crate) fn add_failure(&mut self, units: Units) {
+        self.failed += units;
+    }
+
     /// Counts units of an index.
     pub(crate) fn add_index(&mut self, index: &IndexSchema, units: Units) {
         let known =
@@ -148,6 +154,7 @@ impl Consumed {
     /// Counts all that `other` counted.
     pub(crate) fn add(&mut self, other: Self) {
         self.table += other.table;
+        self.failed += other.failed;
         for (kind, name, units) in other.indexes {
             match self.indexes.iter_mut().find(|(known, known_name, _)| *known == kind && *known_name == name)
             {
@@ -159,12 +166,13 @@ impl Consumed {
 
     /// Table and indexes together.
     pub(crate) fn total(&self) -> Units {
-        self.indexes.iter().fold(self.table, |sum, (_, _, units)| sum + *units)
+        self.indexes.iter().fold(self.table + self.failed, |sum, (_, _, units)| sum + *units)
     }
 
     /// The same as part of a transaction, where everything costs twice as much.
     pub(crate) fn in_transaction(mut self) -> Self {
         self.table = self.table * 2;
+        self.failed = self.failed * 2;
         self.indexes.iter_mut().for_each(|(_, _, units)| *units = *units * 2);
         self
     }

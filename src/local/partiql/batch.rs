@@ -11,6 +11,7 @@ use crate::wire::{Json, json};
 
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, Units};
+use crate::local::catalog::Table;
 use crate::local::rows::{self, Row};
 use crate::local::store::{Snapshot, Writes};
 use crate::local::write::OnFailure;
@@ -41,6 +42,8 @@ struct Outcome {
     table: Option<String>,
     item: Option<Vec<u8>>,
     consumed: Option<Consumed>,
+    /// What it cost a write that its condition did not hold.
+    failed: Option<Units>,
 }
 
 impl Local {
@@ -85,7 +88,8 @@ impl Local {
         match self.read_item(select, member.consistency, snapshot) {
             Ok(outcome) => Ok(outcome),
             Err(LocalError::Api(error)) => Ok(Outcome {
-                table: (error.code != ErrorCode::ResourceNotFound).then(|| select.table.clone()),
+                // One that was refused for what it says did not run on any table.
+                table: (error.message.as_deref() != Some(KEY_DEMANDED)).then(|| select.table.clone()),
                 ..Outcome::of_error(error)
             }),
             Err(broken) => Err(broken),
@@ -116,7 +120,8 @@ impl Local {
             write_item(&columns.of(item), &mut out);
             out
         });
-        Ok(Outcome { error: None, table: Some(select.table.clone()), item, consumed: Some(consumed) })
+        let table = Some(select.table.clone());
+        Ok(Outcome { table, item, consumed: Some(consumed), ..Outcome::default() })
     }
 
     /// All in one job, so that they share a commit; each is judged against what those before it have left.
@@ -131,11 +136,14 @@ impl Local {
                 Ok(statement) => {
                     let name = statement.table().to_owned();
                     match catalog.table(&name) {
-                        Err(error) => Ok(Outcome::of_error(error)),
-                        Ok(table) => match StatementWrite::of(statement, &table, member.on_failure) {
-                            Err(error) => Ok(Outcome::of_error(error)),
-                            Ok(statement) => run(statement, name, &table, writes),
-                        },
+                        Err(error) => Ok(Outcome { table: Some(name), ..Outcome::of_error(error) }),
+                        Ok(table) => {
+                            let target = item_of(&statement, &table.schema);
+                            match StatementWrite::of(statement, &table, member.on_failure) {
+                                Err(error) => Ok(Outcome::of_error(error)),
+                                Ok(statement) => run(statement, name, target, &table, writes),
+                            }
+                        }
                     }
                 }
             };
@@ -148,17 +156,34 @@ impl Local {
 fn run(
     statement: StatementWrite,
     name: String,
-    table: &Arc<crate::local::catalog::Table>,
+    target: Option<Item>,
+    table: &Arc<Table>,
     writes: &mut dyn Writes,
 ) -> Result<Outcome, LocalError> {
     match statement.run(table, writes) {
         Ok((mut done, answers)) => {
             let item = answers.item(&mut done)?;
-            Ok(Outcome { error: None, table: Some(name), item, consumed: Some(done.consumed()) })
+            let consumed = Some(done.consumed());
+            Ok(Outcome { table: Some(name), item, consumed, ..Outcome::default() })
         }
-        Err(LocalError::Api(error)) => Ok(Outcome { table: Some(name), ..Outcome::of_error(error) }),
+        Err(LocalError::Api(error)) => {
+            let failed = match (error.code, target) {
+                (ErrorCode::ConditionalCheckFailed | ErrorCode::DuplicateItem, Some(target)) => {
+                    Some(units_of_failure(&target, table, writes)?)
+                }
+                _ => None,
+            };
+            Ok(Outcome { table: Some(name), failed, ..Outcome::of_error(error) })
+        }
         Err(broken) => Err(broken),
     }
+}
+
+/// What a write costs whose condition does not hold: as much as writing the item that is there.
+fn units_of_failure(target: &Item, table: &Table, writes: &dyn Writes) -> Result<Units, LocalError> {
+    let key = keys::key_from(&table.schema.key, target, KeySource::KeyMember)?;
+    let row = writes.get(table.items, &rows::item_key(&key))?.map(Row::new).transpose()?;
+    Ok(Units::write(row.as_ref().map_or(0, Row::size_bytes)))
 }
 
 impl Member {
@@ -231,14 +256,33 @@ fn answer(body: &Json<'_>, outcomes: &[Outcome]) -> Vec<u8> {
     let mut answer = ObjectWriter::with_capacity(256);
     write_array(outcomes, answer.member("Responses"), Outcome::write);
     let report = CapacityReport::requested(body);
-    if report.is_wanted() {
-        let consumed =
-            outcomes.iter().filter_map(|outcome| Some((outcome.table.as_ref()?, outcome.consumed.as_ref()?)));
-        write_array(consumed, answer.member("ConsumedCapacity"), |(table, consumed), out| {
+    let consumed = by_table(outcomes);
+    if report.is_wanted() && !consumed.is_empty() {
+        write_array(&consumed, answer.member("ConsumedCapacity"), |(table, consumed), out| {
             consumed.write_json(table, report, out);
         });
     }
     answer.finish()
+}
+
+/// What the statements that succeeded consumed of each table, in the order in which the tables were first met.
+fn by_table(outcomes: &[Outcome]) -> Vec<(&str, Consumed)> {
+    let mut tables: Vec<(&str, Consumed)> = Vec::new();
+    for outcome in outcomes {
+        let (Some(table), Some(consumed)) = (&outcome.table, &outcome.consumed) else { continue };
+        match tables.iter_mut().find(|(known, _)| *known == table.as_str()) {
+            Some((_, sum)) => sum.add(consumed.clone()),
+            None => tables.push((table, consumed.clone())),
+        }
+    }
+    // Failures show in a table's sum, and only where something else succeeded.
+    for outcome in outcomes {
+        let (Some(table), Some(units)) = (&outcome.table, outcome.failed) else { continue };
+        if let Some((_, sum)) = tables.iter_mut().find(|(known, _)| *known == table.as_str()) {
+            sum.add_failure(units);
+        }
+    }
+    tables
 }
 
 /// The names that errors have within a batch.

@@ -75,8 +75,13 @@ fn exists_outside_of_transaction() -> ApiError {
 }
 
 fn page_wish(body: &Json<'_>, text: &str, parameters: &[AttributeValue]) -> Result<PageWish, ApiError> {
-    let digest = token::digest(text, parameters);
+    let given = body.get("Parameters").and_then(Json::elements).unwrap_or_default();
+    let digest = token::digest(text, parameters, given);
     let start = match body.get("NextToken").and_then(Json::text) {
+        Some(token) if !token::can_go_on(parameters) => {
+            Position::from_token(token, &digest)?;
+            return Err(token::no_match());
+        }
         Some(token) => Position::from_token(token, &digest)?,
         None => Position::default(),
     };

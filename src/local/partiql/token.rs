@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
 use crate::model::{ApiError, AttributeValue};
+use crate::wire::Json;
 use crate::wire::attribute::write_value;
 
 /// The first byte of a token; another layout would have another.
@@ -25,13 +26,37 @@ pub(super) struct Position {
 }
 
 /// The digest of a statement and its parameters. A token of one statement is of no use to another.
-pub(super) fn digest(statement: &str, parameters: &[AttributeValue]) -> StatementDigest {
+///
+/// `given` holds the parameters as the request spells them: `1.0` and `1` are one value, but not one parameter.
+pub(super) fn digest(statement: &str, parameters: &[AttributeValue], given: &[Json<'_>]) -> StatementDigest {
     let mut text = Vec::from(statement.as_bytes());
-    for parameter in parameters {
+    for (position, parameter) in parameters.iter().enumerate() {
         text.push(0);
-        write_value(parameter, &mut text);
+        match given.get(position).and_then(|given| given.get("N")).and_then(Json::text) {
+            Some(number) => text.extend_from_slice(decimal(number).as_bytes()),
+            None => write_value(parameter, &mut text),
+        }
     }
     Md5::digest(&text).into()
+}
+
+/// A number as its digits and its scale, however these are spelled.
+fn decimal(number: &str) -> String {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let sign = if mantissa.starts_with('-') { "-" } else { "" };
+    let mantissa = mantissa.trim_start_matches(['+', '-']);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let scale = fraction.len() as i64 - exponent.parse::<i64>().unwrap_or_default();
+    let digits = format!("{whole}{fraction}");
+    match digits.trim_start_matches('0') {
+        "" => format!("0 {scale}"),
+        digits => format!("{sign}{digits} {scale}"),
+    }
+}
+
+/// True when a token goes on with these parameters: with a list or a map among them none does, not even its own.
+pub(super) fn can_go_on(parameters: &[AttributeValue]) -> bool {
+    !parameters.iter().any(|value| matches!(value, AttributeValue::L(_) | AttributeValue::M(_)))
 }
 
 impl Position {
@@ -57,11 +82,16 @@ impl Position {
             return Err(invalid());
         }
         if start[1..] != digest[..] {
-            return Err(ApiError::validation("NextToken does not match request"));
+            return Err(no_match());
         }
         let range = range.first_chunk().copied().map_or(0, u32::from_be_bytes);
         Ok(Self { range: range as usize, behind: behind.to_vec() })
     }
+}
+
+/// What a token of another request gets.
+pub(super) fn no_match() -> ApiError {
+    ApiError::validation("NextToken does not match request")
 }
 
 #[cfg(test)]
@@ -71,16 +101,26 @@ mod tests {
     #[test]
     fn a_token_says_where_it_was_made_and_only_to_its_own_statement() {
         let position = Position { range: 3, behind: vec![0, 255, 7] };
-        let one = digest("SELECT 1", &[]);
+        let one = digest("SELECT 1", &[], &[]);
         let token = position.to_token(&one);
         assert_eq!(Position::from_token(&token, &one), Ok(position));
         let words = |token: &str, statement: &str, parameters: &[AttributeValue]| {
-            Position::from_token(token, &digest(statement, parameters)).unwrap_err().message.unwrap()
+            Position::from_token(token, &digest(statement, parameters, &[])).unwrap_err().message.unwrap()
         };
         assert_eq!(words(&token, "SELECT 1", &[AttributeValue::Null]), "NextToken does not match request");
         assert_eq!(words(&token, "SELECT 2", &[]), "NextToken does not match request");
         for text in ["abc", "", "AAAA", &token[..20]] {
             assert_eq!(words(text, "SELECT 1", &[]), "Invalid NextToken", "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_the_same_when_digits_and_scale_are() {
+        for (one, same) in [("1e2", "1E+2"), ("-0", "0"), ("01", "+1"), ("1.5E1", "15"), ("10E-3", "0.010")] {
+            assert_eq!(decimal(one), decimal(same), "{one} {same}");
+        }
+        for (one, other) in [("1.0", "1"), ("100", "1E2"), ("0E2", "0"), ("1", "-1"), ("1E-2", "0.010")] {
+            assert_ne!(decimal(one), decimal(other), "{one} {other}");
         }
     }
 }

@@ -110,18 +110,24 @@ fn began(space: Space, reads: &dyn Reads) -> Result<Option<u64>, StoreError> {
     Ok(row.and_then(|row| row.first_chunk().map(|time| u64::from_be_bytes(*time))))
 }
 
-/// The same JSON with the members of every object in the order of their names, which says nothing in JSON.
+/// The same JSON with the members of every object in the order of their names, which says nothing in JSON, and without the
+/// modes that are in force anyway.
 fn in_order<'a>(json: &Json<'a>) -> Json<'a> {
     match json {
         Json::Object(members) => {
-            let mut members: Vec<_> =
-                members.iter().map(|(name, value)| (name.clone(), in_order(value))).collect();
+            let told = members.iter().filter(|(name, value)| !is_default_mode(name, value));
+            let mut members: Vec<_> = told.map(|(name, value)| (name.clone(), in_order(value))).collect();
             members.sort_by(|(left, _), (right, _)| left.cmp(right));
             Json::Object(members)
         }
         Json::Array(elements) => Json::Array(elements.iter().map(in_order).collect()),
         Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Float(_) | Json::String(_) => json.clone(),
     }
+}
+
+/// True of a mode that a request may as well leave out: a retry that does still asks for the same.
+fn is_default_mode(name: &str, value: &Json<'_>) -> bool {
+    name == "ReturnValuesOnConditionCheckFailure" && value.text() == Some("NONE")
 }
 
 #[cfg(test)]
@@ -162,6 +168,14 @@ mod tests {
         assert_eq!(recall(token("b", r#"[{"x":1,"y":{}}]"#), 1_000), Known::Nothing);
         assert_eq!(recall(token("a", r#"[{"x":1,"y":{}}]"#), 600_999), Known::Same);
         assert_eq!(recall(token("a", r#"[{"x":1,"y":{}}]"#), 601_000), Known::Nothing);
+    }
+
+    #[test]
+    fn a_mode_left_out_is_none_to_a_token() {
+        let digest = |mode: &str| token("a", &format!(r#"[{{"x":1{mode}}}]"#)).digest;
+        let none = digest(r#","ReturnValuesOnConditionCheckFailure":"NONE""#);
+        assert_eq!(digest(""), none);
+        assert_ne!(digest(r#","ReturnValuesOnConditionCheckFailure":"ALL_OLD""#), none);
     }
 
     #[tokio::test]

@@ -455,7 +455,7 @@ impl Binder<'_> {
             NodeKind::Compare { operator, left, right } => self.comparison(*operator, left, right),
             NodeKind::Between { value, low, high } => self.between(value, low, high),
             NodeKind::In { value, choices } => self.one_of(value, choices),
-            NodeKind::Is { value, type_name } => self.is_type(value, type_name, node),
+            NodeKind::Is { value, type_name } => self.is_type(value, type_name),
             NodeKind::Call { function, arguments } => self.call(node, function, arguments, place),
             NodeKind::Infix { symbol, .. } | NodeKind::Sign(symbol) => Err(unsupported_operator(symbol)),
             NodeKind::Select(_) | NodeKind::Change(_) => Err(nested_select(node)),
@@ -553,7 +553,7 @@ impl Binder<'_> {
         Ok(Filter::test(condition, attribute))
     }
 
-    fn is_type(&mut self, value: &Node, type_name: &str, node: &Node) -> Bound<Filter> {
+    fn is_type(&mut self, value: &Node, type_name: &str) -> Bound<Filter> {
         let side = match &value.kind {
             NodeKind::Missing | NodeKind::Parameter(_) => None,
             _ => Some(self.side(value)?),
@@ -575,9 +575,10 @@ impl Binder<'_> {
             "LIST" => "L",
             other => {
                 return Err(refused(format!(
-                    "Unsupported data type for IS operator: {other}. Supported data types are \
+                    "Unsupported data type for IS operator: {}. Supported data types are \
                      [MISSING, NULL, BOOLEAN, BLOB, STRING, NUMERIC, STRUCT, TUPLE, LIST] at {}",
-                    node.span
+                    syntax_type(other),
+                    value.span
                 )));
             }
         };
@@ -653,4 +654,13 @@ fn check_type_name(type_name: &str) -> Bound<()> {
         "Invalid attribute type name found; type: {type_name}, valid types: {{{}}}",
         TYPE_NAMES.join(",")
     )))
+}
+
+/// What the service's parser calls a type: `CharacterVaryingType` for `CHARACTER_VARYING`.
+fn syntax_type(type_name: &str) -> String {
+    let words = type_name.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{first}{}", rest.to_ascii_lowercase())
+    });
+    format!("{}Type", words.collect::<String>())
 }
