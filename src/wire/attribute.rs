@@ -28,9 +28,9 @@ const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "NULL", "BS", "NS", "SS", "L",
 /// Which of the service's readers of values an operation runs. They word faults differently, and let different ones pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Of BatchWriteItem, Scan, transactions and PartiQL.
+    /// Of BatchWriteItem, transactions and PartiQL.
     Older,
-    /// Of GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem.
+    /// Of GetItem, BatchGetItem, Query, Scan, PutItem, UpdateItem and DeleteItem.
     Newer,
 }
 

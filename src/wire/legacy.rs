@@ -59,7 +59,7 @@ pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
 /// A validation error in the service's words.
 pub fn key_conditions(body: &Json<'_>) -> Result<Option<KeyCondition>, ApiError> {
     let Some(members) = body.get("KeyConditions").and_then(Json::members) else { return Ok(None) };
-    legacy::key_conditions(comparisons(members, Reader::Newer)?).map(Some)
+    legacy::key_conditions(comparisons(members)?).map(Some)
 }
 
 /// Reads `QueryFilter` and `ConditionalOperator`.
@@ -67,7 +67,7 @@ pub fn key_conditions(body: &Json<'_>) -> Result<Option<KeyCondition>, ApiError>
 /// # Errors
 /// A validation error in the service's words.
 pub fn query_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    filter(body, "QueryFilter", Reader::Newer)
+    filter(body, "QueryFilter")
 }
 
 /// Reads `ScanFilter` and `ConditionalOperator`.
@@ -75,12 +75,12 @@ pub fn query_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
 /// # Errors
 /// A validation error in the service's words.
 pub fn scan_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    filter(body, "ScanFilter", Reader::Older)
+    filter(body, "ScanFilter")
 }
 
-fn filter(body: &Json<'_>, member: &str, reader: Reader) -> Result<Option<Condition>, ApiError> {
+fn filter(body: &Json<'_>, member: &str) -> Result<Option<Condition>, ApiError> {
     let members = body.get(member).and_then(Json::members).unwrap_or_default();
-    legacy::filter(comparisons(members, reader)?, conditional_operator(body))
+    legacy::filter(comparisons(members)?, conditional_operator(body))
 }
 
 fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
@@ -94,11 +94,11 @@ fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
 /// The members of an object, in their order.
 type Members<'a> = [(std::borrow::Cow<'a, str>, Json<'a>)];
 
-fn comparisons(members: &Members<'_>, reader: Reader) -> Result<Vec<(String, Comparison)>, ApiError> {
+fn comparisons(members: &Members<'_>) -> Result<Vec<(String, Comparison)>, ApiError> {
     let mut comparisons = Vec::with_capacity(members.len());
     for (name, member) in members {
         check_name(name)?;
-        let values = values(member, reader)?.unwrap_or_default();
+        let values = values(member)?.unwrap_or_default();
         if let Some(operator) = comparison_operator(member) {
             comparisons.push((name.to_string(), Comparison::new(operator, values)?));
         }
@@ -111,7 +111,7 @@ fn expectation(member: &Json<'_>) -> Result<Expectation, ApiError> {
         exists: member.get("Exists").and_then(Json::boolean),
         value: member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?,
         operator: comparison_operator(member),
-        values: values(member, Reader::Newer)?,
+        values: values(member)?,
     })
 }
 
@@ -119,9 +119,9 @@ fn comparison_operator(member: &Json<'_>) -> Option<ComparisonOperator> {
     member.get("ComparisonOperator").and_then(Json::text).and_then(ComparisonOperator::from_name)
 }
 
-fn values(member: &Json<'_>, reader: Reader) -> Result<Option<Vec<AttributeValue>>, ApiError> {
+fn values(member: &Json<'_>) -> Result<Option<Vec<AttributeValue>>, ApiError> {
     let Some(values) = member.get("AttributeValueList").and_then(Json::elements) else { return Ok(None) };
-    values.iter().map(|value| read_value(value, reader)).collect::<Result<_, _>>().map(Some)
+    values.iter().map(|value| read_value(value, Reader::Newer)).collect::<Result<_, _>>().map(Some)
 }
 
 #[cfg(test)]

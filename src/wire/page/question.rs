@@ -55,7 +55,7 @@ fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
     let legacy_filter = legacy::query_filter(body)?;
     let legacy_projection = legacy::attributes_to_get(body)?;
-    let start = read_start(body, Reader::Newer)?;
+    let start = read_start(body)?;
     let expression = body.get("KeyConditionExpression").and_then(Json::text);
     if expression.is_none() && body.get("KeyConditions").is_none() {
         return Err(missing_condition());
@@ -91,9 +91,9 @@ fn read_scan<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     refuse_mixture(body, &expressions, &["AttributesToGet", "ScanFilter", "ConditionalOperator"])?;
     let legacy_projection = legacy::attributes_to_get(body)?;
     let legacy_filter = legacy::scan_filter(body)?;
-    let start = read_start(body, Reader::Older)?;
+    let start = read_start(body)?;
     let segment = read_segment(body)?;
-    let placeholders = Placeholders::parse(body, Reader::Older)?;
+    let placeholders = Placeholders::parse(body, Reader::Newer)?;
     let mut bindings = placeholders.bindings();
     let filter = parse_filter(body, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
@@ -133,12 +133,18 @@ fn read_limit(body: &Json<'_>) -> Option<usize> {
 }
 
 /// Reads `ExclusiveStartKey`; some of the decoder's errors go without the prefix that the others get.
-fn read_start(body: &Json<'_>, reader: Reader) -> Result<Option<Item>, ApiError> {
+fn read_start(body: &Json<'_>) -> Result<Option<Item>, ApiError> {
     let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
-    read_item(start, reader).map(Some).map_err(|error| {
+    read_item(start, Reader::Newer).map(Some).map_err(|error| {
         let words = error.message.clone().unwrap_or_default();
-        let bare =
-            ["contains duplicates", "number set", "numeric value", "significant digits", "with magnitude"];
+        let bare = [
+            "contains duplicates",
+            "number set",
+            "numeric value",
+            "significant digits",
+            "with magnitude",
+            "Empty attribute name",
+        ];
         match bare.iter().any(|part| words.contains(part)) {
             true => error,
             false => ApiError::validation(format!("The provided starting key is invalid: {words}")),

@@ -195,16 +195,30 @@ fn check_table_name(located: &Located<'_>, naming: TableNaming, text: &str, out:
         return;
     }
     let length = length(text);
-    if naming == TableNaming::Item && length == 0 {
-        out.push(located.violation(Echo::Bare, Standing::Alone, &too_short(1)));
-        return;
+    match naming {
+        TableNaming::Item | TableNaming::Update | TableNaming::Transaction if length == 0 => {
+            out.push(located.violation(Echo::Bare, Standing::Alone, &too_short(1)));
+        }
+        TableNaming::Item if !(NAME_MIN..=NAME_MAX).contains(&length) => {
+            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+        }
+        TableNaming::Item => check_name_pattern(located, text, out),
+        TableNaming::Update => {
+            check_name_pattern(located, text, out);
+            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+        }
+        TableNaming::Sentence if !(NAME_MIN..=NAME_MAX).contains(&length) => {
+            let words = "TableName must be at least 3 characters long and at most 255 characters long";
+            out.push(sentence(Standing::Sentence, words.to_owned()));
+        }
+        TableNaming::Transaction | TableNaming::Table | TableNaming::Sentence => {
+            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+            check_name_pattern(located, text, out);
+        }
     }
-    if naming == TableNaming::Sentence && !(NAME_MIN..=NAME_MAX).contains(&length) {
-        let words = "TableName must be at least 3 characters long and at most 255 characters long";
-        out.push(sentence(Standing::Sentence, words.to_owned()));
-        return;
-    }
-    located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+}
+
+fn check_name_pattern(located: &Located<'_>, text: &str, out: &mut Vec<Violation>) {
     if !(NAME_PATTERN.matches)(text) {
         out.push(located.violation(Echo::Java, Standing::Joins, &unlike(NAME_PATTERN.words)));
     }

@@ -52,8 +52,13 @@ pub(super) struct Pattern {
 /// How an operation speaks of a wrong table name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TableNaming {
-    /// Item operations: an empty name is reported alone, as shorter than 1; the rest as of any member.
+    /// Item operations: an empty name is reported alone, as shorter than 1; of another only the first fault, the length before
+    /// the pattern.
     Item,
+    /// UpdateItem: an empty name likewise; of another all faults, the pattern before the length.
+    Update,
+    /// Inside transactions: an empty name likewise; the rest as of any member.
+    Transaction,
     /// Table operations: as of any member.
     Table,
     /// Restores and the like: a length out of range has its own sentence, before all else.

@@ -85,6 +85,8 @@ pub(super) const NAME_PATTERN: Pattern = Pattern {
 };
 
 const ITEM_TABLE: Kind = Kind::TableName(TableNaming::Item);
+const UPDATED_TABLE: Kind = Kind::TableName(TableNaming::Update);
+const TRANSACTION_TABLE: Kind = Kind::TableName(TableNaming::Transaction);
 const TABLE: Kind = Kind::TableName(TableNaming::Table);
 const TARGET_TABLE: Kind = Kind::TableName(TableNaming::Sentence);
 const NAME: Kind = like(3, 255, NAME_PATTERN);
@@ -182,7 +184,7 @@ const PUT_ITEM: &[Member] = &[
 
 const UPDATE_ITEM: &[Member] = &[
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
-    required("TableName", ITEM_TABLE),
+    required("TableName", UPDATED_TABLE),
     optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
     optional("ReturnValues", leading_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL)),
     required("Key", VALUES),
@@ -311,7 +313,7 @@ const TRANSACT_GET_ITEMS: &[Member] = &[
                     structure(
                         "Get",
                         &[
-                            required("TableName", ITEM_TABLE),
+                            required("TableName", TRANSACTION_TABLE),
                             required("Key", VALUES),
                             optional("ProjectionExpression", TEXT),
                             optional("ExpressionAttributeNames", NAMES),
@@ -342,7 +344,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                             "ConditionCheck",
                             &[
                                 required("Key", VALUES),
-                                required("TableName", ITEM_TABLE),
+                                required("TableName", TRANSACTION_TABLE),
                                 required("ConditionExpression", TEXT),
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
@@ -356,7 +358,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                             "Put",
                             &[
                                 required("Item", VALUES),
-                                required("TableName", ITEM_TABLE),
+                                required("TableName", TRANSACTION_TABLE),
                                 optional("ConditionExpression", TEXT),
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
@@ -370,7 +372,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                             "Delete",
                             &[
                                 required("Key", VALUES),
-                                required("TableName", ITEM_TABLE),
+                                required("TableName", TRANSACTION_TABLE),
                                 optional("ConditionExpression", TEXT),
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
@@ -385,7 +387,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                             &[
                                 required("Key", VALUES),
                                 required("UpdateExpression", TEXT),
-                                required("TableName", ITEM_TABLE),
+                                required("TableName", TRANSACTION_TABLE),
                                 optional("ConditionExpression", TEXT),
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
