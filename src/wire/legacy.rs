@@ -43,14 +43,24 @@ pub fn expected(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
 /// A validation error in the service's words.
 pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
     let Some(members) = body.get("AttributeUpdates").and_then(Json::members) else { return Ok(None) };
+    // Every action is looked at before anything else of any member: one that is not written exactly is told first.
+    let actions =
+        members.iter().map(|(_, member)| update_action(member)).collect::<Result<Vec<_>, ApiError>>()?;
     let mut updates = Vec::with_capacity(members.len());
-    for (name, member) in members {
+    for ((name, member), action) in members.iter().zip(actions) {
         check_name(name)?;
-        let action = member.get("Action").and_then(Json::text).and_then(UpdateAction::from_name);
         let value = member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?;
-        updates.push((name.to_string(), action.unwrap_or(UpdateAction::Put), value));
+        updates.push((name.to_string(), action, value));
     }
     legacy::attribute_updates(updates).map(Some)
+}
+
+/// The action of one member of `AttributeUpdates`. The stray apostrophe is the service's.
+fn update_action(member: &Json<'_>) -> Result<UpdateAction, ApiError> {
+    let Some(action) = member.get("Action").and_then(Json::text) else { return Ok(UpdateAction::Put) };
+    UpdateAction::from_name(action).ok_or_else(|| {
+        ApiError::validation("Member must satisfy enum value set: [ADD, DELETE, PUT]' for Action")
+    })
 }
 
 /// Reads `KeyConditions`.
@@ -322,6 +332,20 @@ mod tests {
                 words(attribute_updates(&body(&text))),
                 format!("{INVALID}{expected_words}"),
                 "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_action_that_is_not_written_exactly_is_refused_before_anything_else() {
+        for action in ["put", "Delete", "BOGUS"] {
+            let text = format!(
+                r#"{{"AttributeUpdates":{{"b":{{"Action":"PUT"}},"a":{{"Action":"{action}","Value":{{"N":"1"}}}}}}}}"#
+            );
+            assert_eq!(
+                words(attribute_updates(&body(&text))),
+                "Member must satisfy enum value set: [ADD, DELETE, PUT]' for Action",
+                "{action}"
             );
         }
     }
