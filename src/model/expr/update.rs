@@ -323,6 +323,7 @@ pub(super) fn check_operand_types(
     Ok(())
 }
 
+/// The service names one type set for both actions, and spells the types as here (recorded in October 2026).
 fn check_action_type(
     operator: &str,
     value: &AttributeValue,
@@ -333,7 +334,7 @@ fn check_action_type(
     }
     Err(format!(
         "Incorrect operand type for operator or function; operator: {operator}, operand type: {}, \
-         typeSet: ALLOWED_FOR_{operator}_OPERAND",
+         typeSet: ALLOWED_FOR_ADD_OPERAND",
         long_type_name(value)
     ))
 }
@@ -350,8 +351,8 @@ fn long_type_name(value: &AttributeValue) -> &'static str {
     match value {
         AttributeValue::S(_) => "STRING",
         AttributeValue::N(_) => "NUMBER",
-        AttributeValue::B(_) => "BINARY",
-        AttributeValue::Bool(_) => "BOOLEAN",
+        AttributeValue::B(_) => "Binary",
+        AttributeValue::Bool(_) => "BOOL",
         AttributeValue::Null => "NULL",
         AttributeValue::M(_) => "MAP",
         AttributeValue::L(_) => "LIST",
@@ -775,7 +776,7 @@ mod tests {
             ),
             (
                 "delete a :1",
-                "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER, typeSet: ALLOWED_FOR_DELETE_OPERAND",
+                "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER, typeSet: ALLOWED_FOR_ADD_OPERAND",
             ),
         ] {
             assert_eq!(words(parse(text)), format!("Invalid UpdateExpression: {expected}"), "{text}");
