@@ -131,6 +131,11 @@ impl CapacityReport {
 }
 
 impl Consumed {
+    /// Units of the table itself and nothing else.
+    pub(crate) fn of_table(units: Units) -> Self {
+        Self { table: units, ..Self::default() }
+    }
+
     /// Counts units of the table itself.
     pub(crate) fn add_table(&mut self, units: Units) {
         self.table += units;
@@ -169,11 +174,9 @@ impl Consumed {
         self.indexes.iter().fold(self.table + self.failed, |sum, (_, _, units)| sum + *units)
     }
 
-    /// The same as part of a transaction, where everything costs twice as much.
+    /// The same as part of a transaction: the table's part costs twice as much there, and an index no more than elsewhere.
     pub(crate) fn in_transaction(mut self) -> Self {
         self.table = self.table * 2;
-        self.failed = self.failed * 2;
-        self.indexes.iter_mut().for_each(|(_, _, units)| *units = *units * 2);
         self
     }
 
@@ -267,6 +270,17 @@ mod tests {
         assert_eq!(Units::write(0), Units { halves: 2 });
         assert_eq!(Units::write(1024), Units { halves: 2 });
         assert_eq!(Units::write(1025), Units { halves: 4 });
+    }
+
+    #[test]
+    fn a_transaction_doubles_what_the_table_costs_and_not_its_indexes() {
+        let mut consumed = Consumed::default();
+        consumed.add_table(Units::write(1025));
+        consumed.add_index(&index("by-date", IndexKind::Global), Units::write(1025));
+        let mut expected = Consumed::default();
+        expected.add_table(Units::write(4096));
+        expected.add_index(&index("by-date", IndexKind::Global), Units::write(1025));
+        assert_eq!(consumed.in_transaction(), expected);
     }
 
     #[test]

@@ -35,14 +35,24 @@ struct Target {
     key: Result<Key, ApiError>,
 }
 
+/// What an empty string or binary as a key attribute does to a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmptyKey {
+    /// It makes the request invalid: TransactWriteItems.
+    RefusesRequest,
+    /// It cancels the transaction like a key that does not fit: TransactGetItems, and all statements.
+    Cancels,
+}
+
 /// Finds the table and the key of every part: `table_name` says which table one names, and `key` its key there.
 ///
 /// # Errors
-/// The service's own for a table that is not there, an empty key, or an item that two parts name. A key that does not fit
-/// its table is no error yet.
+/// The service's own for a table that is not there, an item that two parts name, or an empty key where it refuses the
+/// request. A key that does not fit its table is no error yet.
 fn find_targets<T>(
     parts: &[T],
     catalog: &Catalog,
+    empty_key: EmptyKey,
     table_name: impl Fn(&T) -> &str,
     key: impl Fn(&T, &Table) -> Result<Key, KeyRefusal>,
 ) -> Result<Vec<Target>, ApiError> {
@@ -57,8 +67,8 @@ fn find_targets<T>(
                 is_repeated |= !seen.insert((table.items, rows::item_key(&key)));
                 Ok(key)
             }
-            Err(KeyRefusal::Empty(error)) => return Err(error),
-            Err(KeyRefusal::Unfit(error)) => Err(error),
+            Err(KeyRefusal::Empty(error)) if empty_key == EmptyKey::RefusesRequest => return Err(error),
+            Err(KeyRefusal::Empty(error) | KeyRefusal::Unfit(error)) => Err(error),
         };
         targets.push(Target { table, key });
     }

@@ -172,7 +172,7 @@ impl Judged {
     /// What the write consumes: by the larger of the item before and after, and each index entry that changes.
     pub(crate) fn consumed(&self) -> Consumed {
         let mut consumed = Consumed::default();
-        consumed.add_table(Units::write(self.old_bytes().max(self.new_bytes())));
+        consumed.add_table(Units::write(self.larger_bytes()));
         for change in &self.index_changes {
             consumed.add_index(&self.table.schema.indexes[change.position], change.units);
         }
@@ -182,6 +182,11 @@ impl Judged {
     /// The store key of the item: within one table, the same for the same item only.
     pub(crate) fn store_key(&self) -> &[u8] {
         &self.store_key
+    }
+
+    /// The size by which the write is charged, in bytes: that of the larger of the item before and after.
+    pub(crate) fn larger_bytes(&self) -> usize {
+        self.old_bytes().max(self.new_bytes())
     }
 
     fn old_bytes(&self) -> usize {
@@ -267,17 +272,15 @@ impl ItemCheck {
         keys::key_from(&table.schema.key, &self.key, KeySource::KeyMember)
     }
 
-    /// Judges the item that is there and gives what the check consumes: as much as a write that leaves it as it is.
+    /// Judges the item that is there and gives its size in bytes, by which the check is charged like a write.
     ///
     /// # Errors
     /// The service's own when the request does not fit the table or the condition does not hold.
-    pub(crate) fn judge_at(&self, key: &Key, table: &Table, reads: &dyn Reads) -> Result<Consumed, Refusal> {
+    pub(crate) fn judge_at(&self, key: &Key, table: &Table, reads: &dyn Reads) -> Result<usize, Refusal> {
         keys::check_nested_roots(&table.schema, self.condition.nested_roots())?;
         let mut old = Existing::read(table, &rows::item_key(key), reads)?;
         check_condition(&self.condition, old.as_mut(), self.on_failure)?;
-        let mut consumed = Consumed::default();
-        consumed.add_table(Units::write(old.map_or(0, |old| old.row.size_bytes())));
-        Ok(consumed)
+        Ok(old.map_or(0, |old| old.row.size_bytes()))
     }
 }
 

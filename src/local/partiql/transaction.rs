@@ -15,7 +15,7 @@ use crate::local::selection::Selection;
 use crate::local::transact::read::ItemRead;
 use crate::local::transact::tokens::ClientToken;
 use crate::local::transact::write::{ActionKind, TransactionAction};
-use crate::local::transact::{BYTES_MAX, cancelled, too_large};
+use crate::local::transact::{BYTES_MAX, EmptyKey, cancelled, too_large};
 use crate::local::write::{ItemCheck, OnFailure};
 use crate::local::{Handled, Local, LocalError};
 
@@ -50,7 +50,7 @@ impl Local {
                 action_of(statement, table, OnFailure::requested(&members[position]))
             })?;
             let token = ClientToken::requested(body, MEMBER);
-            let done = self.transact(actions, token).await?;
+            let done = self.transact(actions, token, EmptyKey::Cancels).await?;
             answer.member("Responses").extend_from_slice(b"[]");
             done.write_members(body, &mut answer);
         }
@@ -426,6 +426,11 @@ mod tests {
                 )
             ]
         );
+        let empty =
+            ["INSERT INTO hash VALUE {'a': ''}", "INSERT INTO range VALUE {'a': 'k', 'b': 'new', 'c': ''}"];
+        for statement in empty {
+            assert_eq!(reasons(&backend, &[statement]).await[0].0, "ValidationError", "{statement}");
+        }
         let first_of_two =
             "EXISTS(SELECT * FROM range WHERE a = 'k' AND b = '1' AND a = 'l' AND flag = 'right')";
         let told = reasons(&backend, &[first_of_two, "UPDATE hash SET n = 9 WHERE a = 'l'"]).await;

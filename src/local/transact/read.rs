@@ -13,7 +13,7 @@ use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_array;
 use crate::wire::keys::{self, KeySource};
 
-use super::{BYTES_MAX, ConsumedTables, Target, cancelled, find_targets, too_large};
+use super::{BYTES_MAX, ConsumedTables, EmptyKey, Target, cancelled, find_targets, too_large};
 
 /// One item that a transaction reads, as far as the request alone can say it.
 #[derive(Debug)]
@@ -48,12 +48,12 @@ impl Local {
     /// Reads items whose projections were read already, from one snapshot.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`; `ValidationException` for an empty key, an item that two reads name, or items of more
-    /// than 4 MB together; `TransactionCanceledException` with a reason for each read.
+    /// `ResourceNotFoundException`; `ValidationException` for an item that two reads name, or items of more than 4 MB together; `TransactionCanceledException` with a reason for each read.
     pub(crate) fn transact_read(&self, reads: &[ItemRead]) -> Result<ItemsRead, LocalError> {
         let targets = find_targets(
             reads,
             &self.catalog,
+            EmptyKey::Cancels,
             |read| &read.table_name,
             |read, table| keys::key_from(&table.schema.key, &read.key, KeySource::KeyMember),
         )?;
@@ -87,7 +87,8 @@ impl ItemsRead {
     pub(crate) fn write_members(&self, body: &Json<'_>, answer: &mut ObjectWriter) {
         write_array(&self.items, answer.member("Responses"), |item, out| {
             let mut response = ObjectWriter::with_capacity(64);
-            if let Some(item) = item {
+            // A part of the item in which nothing is left is not told, like an item that is not there.
+            if let Some(item) = item.as_ref().filter(|item| *item != b"{}") {
                 response.member("Item").extend_from_slice(item);
             }
             out.extend_from_slice(&response.finish());

@@ -23,6 +23,7 @@ const BEGAN_KEY: &[u8] = b"began";
 /// What the keys of tokens begin with.
 const TOKEN_PREFIX: u8 = b't';
 const DIGEST_BYTES: usize = 16;
+const SIZE_BYTES: usize = 4;
 
 /// A token and what was asked for under it.
 #[derive(Clone, Debug)]
@@ -32,12 +33,13 @@ pub(crate) struct ClientToken {
 }
 
 /// What is known of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// Nothing, or nothing any more.
     Nothing,
-    /// The same was asked for under it, and was done.
-    Same,
+    /// The same was asked for under it, and was done: the sizes by which its actions were charged, in bytes and in their order.
+    /// None are known of a transaction that an older release carried out.
+    Same(Vec<usize>),
     /// Something else was asked for under it.
     Other,
 }
@@ -65,24 +67,38 @@ impl ClientToken {
     pub(super) fn recall(&self, now_ms: u64, reads: &dyn Reads) -> Result<Known, StoreError> {
         for space in TRANSACTION_TOKENS {
             let Some(row) = reads.get(space, &self.key)? else { continue };
-            let Some((time, digest)) = row.split_first_chunk() else { continue };
+            let Some((time, told)) = row.split_first_chunk() else { continue };
             if u64::from_be_bytes(*time).abs_diff(now_ms) < REMEMBERED_MS {
-                return Ok(if digest == self.digest { Known::Same } else { Known::Other });
+                let sizes = told.strip_prefix(&self.digest);
+                return Ok(sizes.map_or(Known::Other, |sizes| Known::Same(read_sizes(sizes))));
             }
         }
         Ok(Known::Nothing)
     }
 
-    /// Remembers the token from a time on.
+    /// Remembers the token from a time on, with the sizes by which its actions were charged.
     ///
     /// # Errors
     /// [`StoreError`] when the store broke.
-    pub(super) fn remember(&self, now_ms: u64, writes: &mut dyn Writes) -> Result<(), StoreError> {
+    pub(super) fn remember(
+        &self,
+        now_ms: u64,
+        sizes: &[usize],
+        writes: &mut dyn Writes,
+    ) -> Result<(), StoreError> {
         let space = younger_space(now_ms, writes)?;
         let mut row = now_ms.to_be_bytes().to_vec();
         row.extend_from_slice(&self.digest);
+        for size in sizes {
+            row.extend_from_slice(&u32::try_from(*size).unwrap_or(u32::MAX).to_be_bytes());
+        }
         writes.put(space, &self.key, &row)
     }
+}
+
+fn read_sizes(bytes: &[u8]) -> Vec<usize> {
+    let (sizes, _) = bytes.as_chunks::<SIZE_BYTES>();
+    sizes.iter().map(|size| u32::from_be_bytes(*size) as usize).collect()
 }
 
 /// The space for new tokens.
@@ -142,6 +158,10 @@ mod tests {
         ClientToken::requested(&Json::parse(body.as_bytes()).unwrap(), "TransactItems").unwrap()
     }
 
+    fn same() -> Known {
+        Known::Same(vec![7, 400_000])
+    }
+
     /// Runs a job in a commit of its own and gives its result.
     async fn commit<T: Send + 'static>(
         store: &MemoryStore,
@@ -160,13 +180,16 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_known_for_ten_minutes_and_with_its_request_only() {
         let store = MemoryStore::new();
-        commit(&store, |writes| token("a", r#"[{"x":1,"y":{}}]"#).remember(1_000, writes).unwrap()).await;
+        commit(&store, |writes| {
+            token("a", r#"[{"x":1,"y":{}}]"#).remember(1_000, &[7, 400_000], writes).unwrap()
+        })
+        .await;
         let snapshot = store.snapshot().unwrap();
         let recall = |token: ClientToken, now_ms| token.recall(now_ms, &*snapshot).unwrap();
-        assert_eq!(recall(token("a", r#"[{"y":{},"x":1}]"#), 1_000), Known::Same);
+        assert_eq!(recall(token("a", r#"[{"y":{},"x":1}]"#), 1_000), same());
         assert_eq!(recall(token("a", r#"[{"x":2,"y":{}}]"#), 1_000), Known::Other);
         assert_eq!(recall(token("b", r#"[{"x":1,"y":{}}]"#), 1_000), Known::Nothing);
-        assert_eq!(recall(token("a", r#"[{"x":1,"y":{}}]"#), 600_999), Known::Same);
+        assert_eq!(recall(token("a", r#"[{"x":1,"y":{}}]"#), 600_999), same());
         assert_eq!(recall(token("a", r#"[{"x":1,"y":{}}]"#), 601_000), Known::Nothing);
     }
 
@@ -188,10 +211,10 @@ mod tests {
         for minute in 0..200_u64 {
             let now_ms = minute * 60_000;
             let remembered = token(&minute.to_string(), "[]");
-            commit(&store, move |writes| remembered.remember(now_ms, writes).unwrap()).await;
+            commit(&store, move |writes| remembered.remember(now_ms, &[7, 400_000], writes).unwrap()).await;
             for recent in minute.saturating_sub(9)..=minute {
                 let known = token(&recent.to_string(), "[]").recall(now_ms, &*store.snapshot().unwrap());
-                assert_eq!(known.unwrap(), Known::Same, "{recent} at {minute}");
+                assert_eq!(known.unwrap(), same(), "{recent} at {minute}");
             }
         }
         assert!(rows() <= 22, "{} rows", rows());
@@ -202,11 +225,11 @@ mod tests {
         let store = MemoryStore::new();
         for (text, now_ms) in [("a", 10_000_000), ("b", 9_900_000), ("c", 9_950_000)] {
             let remembered = token(text, "[]");
-            commit(&store, move |writes| remembered.remember(now_ms, writes).unwrap()).await;
+            commit(&store, move |writes| remembered.remember(now_ms, &[7, 400_000], writes).unwrap()).await;
         }
         for text in ["a", "b", "c"] {
             let known = token(text, "[]").recall(9_950_000, &*store.snapshot().unwrap());
-            assert_eq!(known.unwrap(), Known::Same, "{text}");
+            assert_eq!(known.unwrap(), same(), "{text}");
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::local::collections::{has_collections, wants_collection_metrics, write
 use crate::local::image::NewItem;
 use crate::local::members::{required, table_name};
 use crate::local::refusal::Refusal;
-use crate::local::rows;
 use crate::local::store::Writes;
 use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
 use crate::local::{Handled, Local, LocalError};
@@ -25,7 +24,7 @@ use crate::wire::json::{write_array, write_map};
 use crate::wire::keys::KeySource;
 
 use super::tokens::{ClientToken, Known};
-use super::{BYTES_MAX, ConsumedTables, Target, cancelled, find_targets, too_large};
+use super::{BYTES_MAX, ConsumedTables, EmptyKey, Target, cancelled, find_targets, too_large};
 
 /// One action of a transaction, as far as the request alone can say it.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl Local {
             refuse_too_large(parts, &actions)?;
         }
         let token = ClientToken::requested(body, "TransactItems");
-        let done = self.transact(actions, token).await?;
+        let done = self.transact(actions, token, EmptyKey::RefusesRequest).await?;
         let mut answer = ObjectWriter::with_capacity(256);
         done.write_members(body, &mut answer);
         Ok(answer.finish())
@@ -77,13 +76,15 @@ impl Local {
     /// whose transaction was carried out already, it does nothing and succeeds.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`; `ValidationException` for an empty key or an item that two actions name;
+    /// `ResourceNotFoundException`; `ValidationException` for an item that two actions name, and for an empty key if
+    /// `empty_key` says so;
     /// `IdempotentParameterMismatchException`; `TransactionCanceledException` with a reason for each action. Nothing was
     /// written, unless the store broke.
     pub(crate) async fn transact(
         &self,
         actions: Vec<TransactionAction>,
         token: Option<ClientToken>,
+        empty_key: EmptyKey,
     ) -> Result<Transacted, LocalError> {
         let catalog = Arc::clone(&self.catalog);
         self.write_judged(move |writes| {
@@ -91,12 +92,12 @@ impl Local {
             let known = token.as_ref().map_or(Ok(Known::Nothing), |token| token.recall(now_ms, &*writes))?;
             match known {
                 Known::Other => return Err(mismatch().into()),
-                Known::Same => return repeat(&actions, &catalog, writes),
+                Known::Same(sizes) => return Ok(repeat(&actions, &sizes, &catalog)?),
                 Known::Nothing => {}
             }
-            let done = carry_out(actions, &catalog, writes)?;
+            let (done, sizes) = carry_out(actions, empty_key, &catalog, writes)?;
             if let Some(token) = token {
-                token.remember(now_ms, writes)?;
+                token.remember(now_ms, &sizes, writes)?;
             }
             Ok(done)
         })
@@ -218,10 +219,15 @@ fn update_values_bytes(part: &Json<'_>) -> Result<usize, ApiError> {
     Ok(values.map(item_from_json).transpose()?.map_or(0, |values| item_size_bytes(&values)))
 }
 
-fn targets(actions: &[TransactionAction], catalog: &Catalog) -> Result<Vec<Target>, ApiError> {
+fn targets(
+    actions: &[TransactionAction],
+    empty_key: EmptyKey,
+    catalog: &Catalog,
+) -> Result<Vec<Target>, ApiError> {
     find_targets(
         actions,
         catalog,
+        empty_key,
         |action| &action.table_name,
         |action, table| match &action.kind {
             ActionKind::Write(write) | ActionKind::Remove(write) => write.key(table),
@@ -230,17 +236,19 @@ fn targets(actions: &[TransactionAction], catalog: &Catalog) -> Result<Vec<Targe
     )
 }
 
-/// Judges every action, then carries all of them out.
+/// Judges every action, then carries all of them out. Gives the sizes by which they are charged, too.
 fn carry_out(
     actions: Vec<TransactionAction>,
+    empty_key: EmptyKey,
     catalog: &Catalog,
     writes: &mut dyn Writes,
-) -> Result<Transacted, LocalError> {
-    let targets = targets(&actions, catalog)?;
+) -> Result<(Transacted, Vec<usize>), LocalError> {
+    let targets = targets(&actions, empty_key, catalog)?;
     let mut consumed = ConsumedTables::default();
     let mut written = Vec::with_capacity(actions.len());
     let mut reasons = Vec::with_capacity(actions.len());
     let mut missing = Vec::new();
+    let mut sizes = Vec::with_capacity(actions.len());
     for (TransactionAction { table_name, kind }, Target { table, key }) in actions.into_iter().zip(targets) {
         let key = match key {
             Ok(key) => key,
@@ -252,6 +260,7 @@ fn carry_out(
         let judged = match kind {
             ActionKind::Write(write) => write.judge_at(key, &table, &*writes).map(|judged| {
                 consumed.add(&table, &table_name, judged.consumed());
+                sizes.push(judged.larger_bytes());
                 written.push((table_name, judged));
             }),
             ActionKind::Remove(write) => write.judge_at(key, &table, &*writes).map(|judged| {
@@ -259,15 +268,18 @@ fn carry_out(
                     missing.push(reasons.len());
                 }
                 consumed.add(&table, &table_name, judged.consumed());
+                sizes.push(judged.larger_bytes());
                 written.push((table_name, judged));
             }),
-            ActionKind::Check(check) => check.judge_at(&key, &table, &*writes).map(|units| {
-                consumed.add(&table, &table_name, units);
+            ActionKind::Check(check) => check.judge_at(&key, &table, &*writes).map(|bytes| {
+                consumed.add(&table, &table_name, Consumed::of_table(Units::write(bytes)));
+                sizes.push(bytes);
             }),
         };
         reasons.push(match judged {
             Ok(()) => None,
             Err(Refusal::Write(error)) => Some(error),
+            Err(Refusal::Request(error)) if empty_key == EmptyKey::Cancels => Some(error),
             Err(refusal @ (Refusal::Request(_) | Refusal::Store(_))) => return Err(refusal.into()),
         });
     }
@@ -280,22 +292,16 @@ fn carry_out(
     for (_, judged) in &written {
         judged.carry_out(writes)?;
     }
-    Ok(Transacted { written, consumed, units: UnitKind::Write })
+    Ok((Transacted { written, consumed, units: UnitKind::Write }, sizes))
 }
 
-/// What a transaction that had been carried out before answers: it has only read its items.
-fn repeat(
-    actions: &[TransactionAction],
-    catalog: &Catalog,
-    writes: &mut dyn Writes,
-) -> Result<Transacted, LocalError> {
+/// What a transaction that had been carried out before answers: it only reads, by the sizes for which it was charged then.
+fn repeat(actions: &[TransactionAction], sizes: &[usize], catalog: &Catalog) -> Result<Transacted, ApiError> {
     let mut consumed = ConsumedTables::default();
-    for (action, Target { table, key }) in actions.iter().zip(targets(actions, catalog)?) {
-        let row = writes.get(table.items, &rows::item_key(&key?))?;
-        let mut units = Consumed::default();
-        let bytes = row.map_or(0, |row| rows::size_bytes(&row));
-        units.add_table(Units::read(bytes, Consistency::Strong));
-        consumed.add(&table, &action.table_name, units);
+    for (position, action) in actions.iter().enumerate() {
+        let bytes = sizes.get(position).copied().unwrap_or(0);
+        let units = Consumed::of_table(Units::read(bytes, Consistency::Strong));
+        consumed.add(&*catalog.table(&action.table_name)?, &action.table_name, units);
     }
     Ok(Transacted { written: Vec::new(), consumed, units: UnitKind::Read })
 }
