@@ -260,7 +260,7 @@ fn image_of(item: Option<&Item>) -> Image {
 
 /// The attributes that an UpdateItem may change besides making the item; `None` when that cannot be read.
 fn targets(body: &Json<'_>) -> Option<Vec<String>> {
-    let update = match (body.get("UpdateExpression"), legacy::attribute_updates(body).ok()?) {
+    let update = match (body.get("UpdateExpression"), legacy::attribute_updates(body, Reader::Newer).ok()?) {
         (Some(expression), None) => {
             let placeholders = Placeholders::parse(body, Reader::Newer).ok()?;
             Update::parse(expression.text()?, &mut placeholders.bindings()).ok()?

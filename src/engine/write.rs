@@ -76,11 +76,7 @@ impl Engine {
     async fn plan_write(&self, request: Request) -> Result<WritePlan, ApiError> {
         let bytes = request.body.clone();
         // Both sides must read a write alike, so one that we cannot read strictly goes no further.
-        let body = Json::parse(&bytes).map_err(|_| ApiError {
-            code: ErrorCode::Serialization,
-            message: None,
-            members: None,
-        })?;
+        let Ok(body) = Json::parse(&bytes) else { return plan_unread(request) };
         match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
                 self.plan_single(request, &body).await
@@ -269,6 +265,22 @@ impl Touched<'_> {
         let partition = item_partition_bytes(&table.schema.key, attributes)?;
         Some(WrittenKey { table: Arc::clone(table), key, partition })
     }
+}
+
+/// The plan of a write that is no JSON, or too deep for any item: of those only the upstream can say what is wrong, and what would
+/// come of one is as wide as the tables that it names.
+fn plan_unread(request: Request) -> Result<WritePlan, ApiError> {
+    let bytes = request.body.clone();
+    let body = Json::parse_cut(&bytes).map_err(|_| ApiError {
+        code: ErrorCode::Serialization,
+        message: None,
+        members: None,
+    })?;
+    let mut plan = WritePlan::new(request);
+    let single = body.get("TableName").and_then(Json::text);
+    let names = touched_items(&body).into_iter().map(|touched| touched.table_name).chain(single);
+    names.for_each(|name| plan.wide.widen(VoidScope::named(name)));
+    Ok(plan)
 }
 
 /// Every item that a BatchWriteItem or TransactWriteItems names; one that is not of the known form has no attributes.

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{ApiError, Item};
-use crate::wire::Json;
+use crate::model::{ApiError, Item, Operation};
 use crate::wire::attribute::{Reader, item_from_json, read_item, write_item};
 use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_string;
 use crate::wire::keys::{self, KeySource};
+use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
@@ -37,7 +37,7 @@ const READ_BYTES_MAX: usize = 16_000_000;
 impl Local {
     /// Reads many items.
     pub(crate) fn batch_get_item(&self, body: &Json<'_>) -> Handled {
-        let requests = parse_reads(body)?;
+        let requests = shape::judge(Operation::BatchGetItem, body, |reader| parse_reads(body, reader))?;
         let mut reads = Vec::with_capacity(requests.len());
         for request in requests {
             let table = self.catalog.table(request.table_name)?;
@@ -120,7 +120,7 @@ struct TableAnswer {
     consumed: Consumed,
 }
 
-fn parse_reads<'b, 'a>(body: &'b Json<'a>) -> Result<Vec<ReadRequest<'b, 'a>>, ApiError> {
+fn parse_reads<'b, 'a>(body: &'b Json<'a>, reader: Reader) -> Result<Vec<ReadRequest<'b, 'a>>, ApiError> {
     let tables = required(body, "RequestItems")?.members().unwrap_or_default();
     refuse_mixture_across(tables)?;
     let mut count = 0;
@@ -129,8 +129,7 @@ fn parse_reads<'b, 'a>(body: &'b Json<'a>) -> Result<Vec<ReadRequest<'b, 'a>>, A
         refuse_mixture(json, &["ProjectionExpression"], &["AttributesToGet"])?;
         let selection = Selection::parse(json)?;
         let keys = required(json, "Keys")?.elements().unwrap_or_default();
-        let keys =
-            keys.iter().map(|key| read_item(key, Reader::Newer)).collect::<Result<Vec<Item>, ApiError>>()?;
+        let keys = keys.iter().map(|key| read_item(key, reader)).collect::<Result<Vec<Item>, ApiError>>()?;
         refuse_repeated(&keys)?;
         count += keys.len();
         if count > READS_MAX {

@@ -57,7 +57,7 @@ impl ItemChange {
     pub(super) fn apply(&self, table: &Table, item: &mut Item) -> Result<(), Refusal> {
         self.update().apply(item)?;
         if is_too_deep(item) {
-            return Err(self.too_deep().into());
+            return Err(too_deep().into());
         }
         let source = match self {
             Self::Expression(_) | Self::Statement(_) => IndexKeySource::Expression,
@@ -67,25 +67,14 @@ impl ItemChange {
         let is_touched = |name: &str| targets.iter().any(|path| path.root == name);
         Ok(keys::check_index_keys(&table.schema, item, source, is_touched)?)
     }
-
-    /// The error of an update that would nest an item too deeply.
-    fn too_deep(&self) -> ApiError {
-        ApiError::validation(match self {
-            Self::Expression(_) | Self::Legacy(_) => {
-                "Nesting Levels have exceeded supported limits: \
-                 Attributes in the item have nested levels beyond supported limit"
-            }
-            Self::Statement(_) => "Nesting Levels have exceeded supported limits",
-        })
-    }
 }
 
 /// The condition of a write, be it an expression or legacy.
-pub(super) fn parse_condition(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    if let Some(condition) = legacy::expected(body)? {
+pub(super) fn parse_condition(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
+    if let Some(condition) = legacy::expected(body, reader)? {
         return Ok(Some(condition));
     }
-    expression_condition(body, Reader::Newer)
+    expression_condition(body, reader)
 }
 
 /// The `ConditionExpression` of a write that has no other expression.
@@ -103,10 +92,13 @@ fn condition_expression(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<
 }
 
 /// The change and the condition of an update: they share names and values.
-pub(super) fn parse_update(body: &Json<'_>) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
-    let legacy_update = legacy::attribute_updates(body)?;
-    let legacy_condition = legacy::expected(body)?;
-    let (change, condition) = expression_update(body, Reader::Newer)?;
+pub(super) fn parse_update(
+    body: &Json<'_>,
+    reader: Reader,
+) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
+    let legacy_update = legacy::attribute_updates(body, reader)?;
+    let legacy_condition = legacy::expected(body, reader)?;
+    let (change, condition) = expression_update(body, reader)?;
     Ok((change.or(legacy_update.map(ItemChange::Legacy)), condition.or(legacy_condition)))
 }
 
@@ -133,8 +125,13 @@ fn check_names(path: &Path) -> Result<(), ApiError> {
     std::iter::once(&path.root).chain(members).try_for_each(|name| check_name(name))
 }
 
-/// True for an item that an update has nested too deeply: it writes a value of any depth to a path of any depth.
-fn is_too_deep(item: &Item) -> bool {
+/// The error of a write that would nest an item too deeply, though no value of its request is.
+pub(super) fn too_deep() -> ApiError {
+    ApiError::validation("Nesting Levels have exceeded supported limits")
+}
+
+/// True for an item that is nested too deeply: an update writes a value of any depth to a path of any depth.
+pub(super) fn is_too_deep(item: &Item) -> bool {
     item.values().any(|value| levels(value) > LEVELS_MAX)
 }
 
@@ -172,7 +169,10 @@ mod tests {
                 "ExpressionAttributeValues": {":v": nested(maps)},
             })
         };
-        assert!(backend.invalid(UpdateItem, set(29)).await.starts_with("Nesting Levels have exceeded"));
+        assert_eq!(
+            backend.invalid(UpdateItem, set(29)).await,
+            "Nesting Levels have exceeded supported limits"
+        );
         backend.ok(UpdateItem, set(28)).await;
         assert_eq!(backend.get("hash", json!({"a": {"S": "k"}})).await["m"], nested(31));
     }

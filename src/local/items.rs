@@ -7,11 +7,11 @@ mod returned;
 
 use std::sync::Arc;
 
-use crate::model::ApiError;
-use crate::wire::Json;
+use crate::model::{ApiError, Operation};
 use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
 use crate::wire::keys::{self, KeySource};
+use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency, Consumed, Units};
@@ -29,7 +29,8 @@ impl Local {
     /// Reads one item.
     pub(crate) fn get_item(&self, body: &Json<'_>) -> Handled {
         refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
-        let attributes = read_item(required(body, "Key")?, Reader::Newer)?;
+        let key = required(body, "Key")?;
+        let attributes = shape::judge(Operation::GetItem, body, |reader| read_item(key, reader))?;
         let selection = Selection::parse(body)?;
         let table_name = table_name(body)?;
         let table = self.catalog.table(table_name)?;
@@ -54,39 +55,45 @@ impl Local {
 
     /// Puts an item in the place of whatever has its key.
     pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
-        let (item, returned) = detected(|| {
-            refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
-            Ok((read_item(required(body, "Item")?, Reader::Newer)?, Returned::of_replaced(body)?))
+        let (write, returned) = shape::judge(Operation::PutItem, body, |reader| {
+            let (item, returned) = detected(reader, || {
+                refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
+                Ok((read_item(required(body, "Item")?, reader)?, Returned::of_replaced(body)?))
+            })?;
+            let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
+            let condition = detected(reader, || parse_condition(body, reader))?;
+            Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
         })?;
-        let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
-        let condition = detected(|| parse_condition(body))?;
-        let write = ItemWrite { action, condition, on_failure: OnFailure::requested(body) };
         self.write_item(body, write, returned).await
     }
 
     /// Removes an item.
     pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
-        let (write, returned) = detected(|| {
+        let judge = |reader| {
             let returned = Returned::of_replaced(body)?;
             refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
-            let action = Action::Delete { key: read_item(required(body, "Key")?, Reader::Newer)? };
-            let condition = parse_condition(body)?;
+            let action = Action::Delete { key: read_item(required(body, "Key")?, reader)? };
+            let condition = parse_condition(body, reader)?;
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
-        })?;
+        };
+        let judge = |reader| detected(reader, || judge(reader));
+        let (write, returned) = shape::judge(Operation::DeleteItem, body, judge)?;
         self.write_item(body, write, returned).await
     }
 
     /// Changes an item, or makes it.
     pub(crate) async fn update_item(&self, body: &Json<'_>) -> Handled {
-        let (write, returned) = detected(|| {
+        let judge = |reader| {
             let expressions = ["UpdateExpression", "ConditionExpression"];
             refuse_mixture_in_write(body, &expressions, &["AttributeUpdates", "Expected"])?;
-            let key = read_item(required(body, "Key")?, Reader::Newer)?;
-            let (change, condition) = parse_update(body)?;
+            let key = read_item(required(body, "Key")?, reader)?;
+            let (change, condition) = parse_update(body, reader)?;
             let returned = Returned::of_updated(body, change.as_ref());
             let action = Action::Update { key, change };
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
-        })?;
+        };
+        let judge = |reader| detected(reader, || judge(reader));
+        let (write, returned) = shape::judge(Operation::UpdateItem, body, judge)?;
         write.check_statement_size()?;
         self.write_item(body, write, returned).await
     }
@@ -114,10 +121,10 @@ impl Local {
     }
 }
 
-/// Judges the part of a write that needs no table. The service's front for writes of single items reports what is wrong
-/// there in the envelope of broken constraints, since June 2026; reads, batches and transactions still answer the bare words.
-fn detected<T>(judge: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
-    judge().map_err(ApiError::detected)
+/// Judges the part of a write that needs no table. The service's newer reader of writes of single items reports what is wrong
+/// there in the envelope of broken constraints, since June 2026; the older one answers the bare words.
+fn detected<T>(reader: Reader, judge: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    judge().map_err(|error| if reader == Reader::Newer { error.detected() } else { error })
 }
 
 #[cfg(test)]

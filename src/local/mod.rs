@@ -253,7 +253,8 @@ impl Local {
         if request.operation == Operation::Unknown && request.body.is_empty() {
             return Err(unsupported(request.operation).into());
         }
-        let body = Json::parse(&request.body).map_err(malformed)?;
+        let body =
+            Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body)).map_err(malformed)?;
         if request.operation != Operation::Unknown {
             shape::check(request.operation, &body)?;
             self.settings.arn_regions.check(&body)?;

@@ -39,7 +39,12 @@ impl Backend {
 
     /// Sends a request.
     pub(crate) async fn send(&self, operation: Operation, body: Value) -> Result<Value, Refusal> {
-        let request = Request::new(operation, body.to_string());
+        self.send_text(operation, body.to_string()).await
+    }
+
+    /// Sends a request as it is written.
+    pub(crate) async fn send_text(&self, operation: Operation, body: String) -> Result<Value, Refusal> {
+        let request = Request::new(operation, body);
         let answer = self.local.call(&request).await.expect("the store in memory does not break");
         let body: Value = serde_json::from_slice(&answer.body).expect("every answer is JSON");
         if answer.is_success() {

@@ -12,7 +12,7 @@ use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 
 use super::capacity::{Consumed, Units};
 use super::catalog::Table;
-use super::change::ItemChange;
+use super::change::{ItemChange, is_too_deep, too_deep};
 use super::change_log::{Actor, Change};
 use super::expiry::ExpiryChange;
 use super::image::{Existing, ITEM_BYTES_MAX, NewItem, UPDATE_TOO_LARGE};
@@ -246,6 +246,13 @@ impl ItemWrite {
         let mut old = Existing::read(table, &store_key, reads)?;
         if let Some(condition) = &self.condition {
             check_condition(condition, old.as_mut(), self.on_failure)?;
+        }
+        // Of all items that are put only a statement's can be too deep, for its parameters may be deeper than other values.
+        if self.on_failure == OnFailure::Duplicate
+            && let Action::Put { item, .. } = &self.action
+            && is_too_deep(item.item())
+        {
+            return Err(too_deep().into());
         }
         let new = self.action.outcome(table, old.as_mut())?;
         let mut judged = Judged {

@@ -23,12 +23,12 @@ pub const LEVELS_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 65535;
 
 /// The types in the order in which the service looks at a value that claims several.
-const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "NULL", "BS", "NS", "SS", "L", "M"];
+pub(crate) const TYPES: [&str; 10] = ["S", "B", "N", "BOOL", "BS", "NS", "SS", "L", "M", "NULL"];
 
-/// Which of the service's readers of values an operation runs. They word faults differently, and let different ones pass.
+/// Which of the service's readers takes a request. Both read good values alike, but they word faults differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Of BatchWriteItem, transactions and PartiQL.
+    /// Of BatchWriteItem, transactions and PartiQL, and of every request that the newer one leaves to it.
     Older,
     /// Of GetItem, BatchGetItem, Query, Scan, PutItem, UpdateItem and DeleteItem.
     Newer,
@@ -56,6 +56,14 @@ pub fn item_from_json(json: &Json<'_>) -> Result<Item, ApiError> {
 /// The service's own, in that reader's words.
 pub fn read_value(json: &Json<'_>, reader: Reader) -> Result<AttributeValue, ApiError> {
     decode_value(json, 1, reader)
+}
+
+/// Decodes `{"S":"…"}` where one more level of nesting is let pass: a statement's parameter, a value of `ScanFilter`.
+///
+/// # Errors
+/// The service's own, in that reader's words.
+pub fn read_deeper_value(json: &Json<'_>, reader: Reader) -> Result<AttributeValue, ApiError> {
+    decode_value(json, 0, reader)
 }
 
 /// Decodes `{"id":{"S":"…"}, …}`.
@@ -137,7 +145,8 @@ fn decode_members(members: &Members<'_>, level: usize, reader: Reader) -> Result
         .collect()
 }
 
-fn too_deep() -> ApiError {
+/// What is said of a value that stands deeper than [`LEVELS_MAX`].
+pub fn too_deep() -> ApiError {
     ApiError::validation(
         "Nesting Levels have exceeded supported limits: \
          Attributes in the item have nested levels beyond supported limit",
@@ -173,7 +182,15 @@ fn decode_value(json: &Json<'_>, level: usize, reader: Reader) -> Result<Attribu
 fn decode_irregular(json: &Json<'_>, level: usize, reader: Reader) -> Result<AttributeValue, ApiError> {
     let mut only = None;
     let mut several = false;
-    // Faults inside the contents come before the complaint that there are several.
+    // Empty sets come before faults inside of the contents, and those before the complaint that there are several.
+    for name in TYPES {
+        if let Some(Json::Array(elements)) = json.get(name)
+            && elements.is_empty()
+            && let Some(error) = empty_set(name)
+        {
+            return Err(error);
+        }
+    }
     for name in TYPES {
         if let Some(content) = json.get(name) {
             several |= only.is_some();
@@ -223,11 +240,27 @@ fn decode_content(
     })
 }
 
-fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, ApiError> {
+/// What is said of an empty set of this type; `None` when the type is no set.
+fn empty_set(type_name: &str) -> Option<ApiError> {
+    Some(invalid_values(match type_name {
+        "SS" => "An string set  may not be empty",
+        "NS" => "An number set  may not be empty",
+        "BS" => "Binary sets should not be empty",
+        _ => return None,
+    }))
+}
+
+/// The elements of a set of this type.
+fn elements_of_set<'j, 'a>(content: &'j Json<'a>, type_name: &str) -> Result<&'j [Json<'a>], ApiError> {
     let elements = content.elements().ok_or_else(wrong_type)?;
-    if elements.is_empty() {
-        return Err(invalid_values("An string set  may not be empty"));
+    match elements.is_empty().then(|| empty_set(type_name)).flatten() {
+        Some(error) => Err(error),
+        None => Ok(elements),
     }
+}
+
+fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, ApiError> {
+    let elements = elements_of_set(content, "SS")?;
     let mut set: Vec<String> = elements
         .iter()
         .map(|element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))
@@ -248,10 +281,7 @@ fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, 
 }
 
 fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, ApiError> {
-    let elements = content.elements().ok_or_else(wrong_type)?;
-    if elements.is_empty() {
-        return Err(invalid_values("An number set  may not be empty"));
-    }
+    let elements = elements_of_set(content, "NS")?;
     let mut set: Vec<Number> =
         elements.iter().map(|element| decode_number(element, reader)).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
@@ -265,10 +295,7 @@ fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, 
 }
 
 fn decode_binary_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Bytes>, ApiError> {
-    let elements = content.elements().ok_or_else(wrong_type)?;
-    if elements.is_empty() {
-        return Err(invalid_values("Binary sets should not be empty"));
-    }
+    let elements = elements_of_set(content, "BS")?;
     let mut set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
     if has_duplicates(&set) {
         let members = match reader {
@@ -429,6 +456,15 @@ mod tests {
             (r#"{"M":{"a":{}}}"#, empty),
             (r#"{"S":"a","N":"1"}"#, several),
             (r#"{"S":"a","N":""}"#, "The parameter cannot be converted to a numeric value"),
+            (
+                r#"{"N":"abc","SS":[]}"#,
+                "One or more parameter values were invalid: An string set  may not be empty",
+            ),
+            (r#"{"NULL":false,"N":"abc"}"#, "The parameter cannot be converted to a numeric value: abc"),
+            (
+                r#"{"S":"a","NULL":"n"}"#,
+                "One or more parameter values were invalid: Null attribute value types must have the value of true",
+            ),
             (r#"{"N":"abc"}"#, "The parameter cannot be converted to a numeric value: abc"),
             (
                 r#"{"N":"123456789012345678901234567890123456789"}"#,
@@ -582,6 +618,30 @@ mod tests {
         assert!(refusal(&item).starts_with("Nesting Levels have exceeded supported limits"));
         let item = format!(r#"{{"d":{deep},"":{{"S":"x"}}}}"#);
         assert_eq!(refusal(&item), "Empty attribute name");
+    }
+
+    #[test]
+    fn truth_values_may_come_as_words() {
+        for (word, truth) in
+            [("t", true), ("YES", true), ("y", true), ("1", true), ("F", false), ("n", false)]
+        {
+            let value = decoded(&format!(r#"{{"BOOL":"{word}"}}"#)).unwrap();
+            assert_eq!(value, AttributeValue::Bool(truth), "{word}");
+        }
+        assert_eq!(decoded(r#"{"NULL":"t"}"#).unwrap(), AttributeValue::Null);
+        for word in ["on", "off", "2", "", " no", "01"] {
+            assert!(decoded(&format!(r#"{{"BOOL":"{word}"}}"#)).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn some_values_may_stand_a_level_deeper() {
+        let nested = |maps: usize| format!("{}{{}}{}", "{\"M\":{\"n\":".repeat(maps), "}}".repeat(maps));
+        let refused = |maps: usize, read: fn(&Json<'_>, Reader) -> Result<AttributeValue, ApiError>| {
+            read(&Json::parse(nested(maps).as_bytes()).unwrap(), Reader::Newer).unwrap_err()
+        };
+        assert!(refused(31, read_value) != too_deep() && refused(32, read_value) == too_deep());
+        assert!(refused(32, read_deeper_value) != too_deep() && refused(33, read_deeper_value) == too_deep());
     }
 
     fn any_value() -> impl Strategy<Value = AttributeValue> {

@@ -1,17 +1,20 @@
 //! Strict JSON: a borrowed tree that refuses what two parsers could read in two ways.
 //!
 //! serde_json does the lexing. On top of it: a member named twice in one object is refused at any depth, nesting ends at
-//! [`DEPTH_MAX`], and nothing may follow the value. Numbers keep only what the API's integer members need; DynamoDB's own
+//! [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only what the API's integer members need; DynamoDB's own
 //! numbers are strings.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The deepest nesting of arrays and objects in a request. 32 levels of attribute values need 2 each and the envelope a few;
-/// the rest is for requests that deserve to hear that their values are nested too deeply, and not that they are no JSON.
-pub const DEPTH_MAX: usize = 256;
+/// the service's newer reader of requests follows as many as these and leaves deeper ones to the older reader.
+pub const DEPTH_MAX: usize = 128;
+
+/// The deepest nesting that is JSON to anybody: the service gives up a little beyond a value of 2,000 levels.
+const CUT_DEPTH_MAX: usize = 4004;
 
 /// A JSON value that borrows from its text where no escape stands in the way.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,10 +53,29 @@ impl<'a> Json<'a> {
     /// [`JsonError`] for anything that is not exactly one acceptable value.
     pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
+        Self::parse_text::<false>(text)
+    }
+
+    /// Parses a whole body that may be nested deeper than [`DEPTH_MAX`]: what stands there is read as `null`, costs no stack,
+    /// and is not looked through for members named twice.
+    ///
+    /// No request is meant to be that deep, so this is for who must tell what is wrong with one that [`Json::parse`] refused.
+    ///
+    /// # Errors
+    /// [`JsonError`] for anything that is not one value, or that is nested deeper than the service itself follows.
+    pub fn parse_cut(body: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
+        match depth(text) {
+            ..=CUT_DEPTH_MAX => Self::parse_text::<true>(text),
+            _ => Err(JsonError::Malformed(serde::de::Error::custom(TOO_DEEP))),
+        }
+    }
+
+    fn parse_text<const CUTS: bool>(text: &'a str) -> Result<Self, JsonError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        // The limit is ours, in `Node`: serde_json's own is fixed at 128.
+        // The limit is ours, in `Node`: serde_json's own cannot be chosen.
         deserializer.disable_recursion_limit();
-        let value = Node { depth: 0 }.deserialize(&mut deserializer)?;
+        let value = Node::<CUTS> { depth: 0 }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
     }
@@ -101,32 +123,64 @@ impl<'a> Json<'a> {
     /// The truth value, when this is one or one of the words that the service takes for it.
     pub fn boolean(&self) -> Option<bool> {
         let is_one_of =
-            |text: &str, words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+            |text: &str, words: [&str; 5]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         match self {
             Self::Bool(value) => Some(*value),
-            Self::String(text) if is_one_of(text, ["true", "1", "yes"]) => Some(true),
-            Self::String(text) if is_one_of(text, ["false", "0", "no"]) => Some(false),
+            Self::String(text) if is_one_of(text, ["true", "t", "yes", "y", "1"]) => Some(true),
+            Self::String(text) if is_one_of(text, ["false", "f", "no", "n", "0"]) => Some(false),
             _ => None,
         }
     }
 }
 
-/// A value to be read at some depth.
-#[derive(Clone, Copy)]
-struct Node {
-    depth: usize,
+const TOO_DEEP: &str = "nested too deeply";
+
+/// How deep a text's brackets go. Of what is no JSON any answer will do.
+fn depth(text: &str) -> usize {
+    let (mut deepest, mut open) = (0_usize, 0_usize);
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            b'}' | b']' => open = open.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
 }
 
-impl Node {
-    fn below<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.depth == DEPTH_MAX {
-            return Err(E::custom("nested too deeply"));
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
         }
-        Ok(Self { depth: self.depth + 1 })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Node {
+/// A value to be read at some depth. What is too deep is cut off or refused.
+#[derive(Clone, Copy)]
+struct Node<const CUTS: bool> {
+    depth: usize,
+}
+
+impl<const CUTS: bool> Node<CUTS> {
+    /// The nodes inside of this one; `None` when they are cut off.
+    fn below<E: serde::de::Error>(self) -> Result<Option<Self>, E> {
+        match self.depth < DEPTH_MAX {
+            true => Ok(Some(Self { depth: self.depth + 1 })),
+            false if CUTS => Ok(None),
+            false => Err(E::custom(TOO_DEEP)),
+        }
+    }
+}
+
+impl<'de, const CUTS: bool> DeserializeSeed<'de> for Node<CUTS> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
@@ -134,7 +188,7 @@ impl<'de> DeserializeSeed<'de> for Node {
     }
 }
 
-impl<'de> Visitor<'de> for Node {
+impl<'de, const CUTS: bool> Visitor<'de> for Node<CUTS> {
     type Value = Json<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +224,10 @@ impl<'de> Visitor<'de> for Node {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
-        let node = self.below()?;
+        let Some(node) = self.below()? else {
+            while elements.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Json::Null);
+        };
         let mut array = Vec::new();
         while let Some(element) = elements.next_element_seed(node)? {
             array.push(element);
@@ -179,7 +236,10 @@ impl<'de> Visitor<'de> for Node {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let node = self.below()?;
+        let Some(node) = self.below()? else {
+            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Json::Null);
+        };
         let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
         while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
             let value = members.next_value_seed(node)?;
@@ -323,6 +383,25 @@ mod tests {
         assert!(Json::parse(deep(DEPTH_MAX).as_bytes()).is_ok());
         assert!(Json::parse(deep(DEPTH_MAX + 1).as_bytes()).is_err());
         assert!(Json::parse("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_too_deep_is_cut_off_where_that_is_asked_for() {
+        let within = |inner: &str| {
+            format!("{}{inner}{}", "{\"[\\\"\":[".repeat(DEPTH_MAX / 2), "]}".repeat(DEPTH_MAX / 2))
+        };
+        let cut = within("null");
+        let cut = Json::parse(cut.as_bytes()).unwrap();
+        for inner in ["{\"a\":1,\"a\":2}", "[[{\"}\":[]}]]", &"[".repeat(3000), "[1 2]"] {
+            let (closed, is_json) = match inner.len() {
+                3000 => (within(&format!("{inner}{}", "]".repeat(3000))), true),
+                _ => (within(inner), inner != "[1 2]"),
+            };
+            assert!(Json::parse(closed.as_bytes()).is_err(), "{inner}");
+            assert_eq!(Json::parse_cut(closed.as_bytes()).ok(), is_json.then(|| cut.clone()), "{inner}");
+        }
+        let bottomless = within(&format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000)));
+        assert!(Json::parse_cut(bottomless.as_bytes()).is_err());
     }
 
     #[test]

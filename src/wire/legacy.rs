@@ -9,7 +9,7 @@ use crate::model::expr::legacy::{
 use crate::model::expr::{Condition, KeyCondition, Paths, Update};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, check_name, read_value};
+use crate::wire::attribute::{Reader, check_name, read_deeper_value, read_value};
 
 /// Reads `AttributesToGet`.
 ///
@@ -27,12 +27,12 @@ pub fn attributes_to_get(body: &Json<'_>) -> Result<Option<Paths>, ApiError> {
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn expected(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
+pub fn expected(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
     let members = body.get("Expected").and_then(Json::members).unwrap_or_default();
     let mut expectations = Vec::with_capacity(members.len());
     for (name, member) in members {
         check_name(name)?;
-        expectations.push((name.to_string(), expectation(member)?));
+        expectations.push((name.to_string(), expectation(member, reader)?));
     }
     legacy::expected(expectations, conditional_operator(body))
 }
@@ -41,7 +41,7 @@ pub fn expected(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
+pub fn attribute_updates(body: &Json<'_>, reader: Reader) -> Result<Option<Update>, ApiError> {
     let Some(members) = body.get("AttributeUpdates").and_then(Json::members) else { return Ok(None) };
     // Every action is looked at before anything else of any member: one that is not written exactly is told first.
     let actions =
@@ -49,7 +49,7 @@ pub fn attribute_updates(body: &Json<'_>) -> Result<Option<Update>, ApiError> {
     let mut updates = Vec::with_capacity(members.len());
     for ((name, member), action) in members.iter().zip(actions) {
         check_name(name)?;
-        let value = member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?;
+        let value = member.get("Value").map(|value| read_value(value, reader)).transpose()?;
         updates.push((name.to_string(), action, value));
     }
     legacy::attribute_updates(updates).map(Some)
@@ -67,30 +67,30 @@ fn update_action(member: &Json<'_>) -> Result<UpdateAction, ApiError> {
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn key_conditions(body: &Json<'_>) -> Result<Option<KeyCondition>, ApiError> {
+pub fn key_conditions(body: &Json<'_>, reader: Reader) -> Result<Option<KeyCondition>, ApiError> {
     let Some(members) = body.get("KeyConditions").and_then(Json::members) else { return Ok(None) };
-    legacy::key_conditions(comparisons(members)?).map(Some)
+    legacy::key_conditions(comparisons(members, |value| read_value(value, reader))?).map(Some)
 }
 
 /// Reads `QueryFilter` and `ConditionalOperator`.
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn query_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    filter(body, "QueryFilter")
+pub fn query_filter(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
+    filter(body, "QueryFilter", |value| read_value(value, reader))
 }
 
 /// Reads `ScanFilter` and `ConditionalOperator`.
 ///
 /// # Errors
 /// A validation error in the service's words.
-pub fn scan_filter(body: &Json<'_>) -> Result<Option<Condition>, ApiError> {
-    filter(body, "ScanFilter")
+pub fn scan_filter(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
+    filter(body, "ScanFilter", |value| read_deeper_value(value, reader))
 }
 
-fn filter(body: &Json<'_>, member: &str) -> Result<Option<Condition>, ApiError> {
+fn filter(body: &Json<'_>, member: &str, read: impl ReadValue) -> Result<Option<Condition>, ApiError> {
     let members = body.get(member).and_then(Json::members).unwrap_or_default();
-    legacy::filter(comparisons(members)?, conditional_operator(body))
+    legacy::filter(comparisons(members, read)?, conditional_operator(body))
 }
 
 fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
@@ -104,11 +104,16 @@ fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
 /// The members of an object, in their order.
 type Members<'a> = [(std::borrow::Cow<'a, str>, Json<'a>)];
 
-fn comparisons(members: &Members<'_>) -> Result<Vec<(String, Comparison)>, ApiError> {
+/// How one attribute value is read.
+trait ReadValue: Fn(&Json<'_>) -> Result<AttributeValue, ApiError> {}
+
+impl<F: Fn(&Json<'_>) -> Result<AttributeValue, ApiError>> ReadValue for F {}
+
+fn comparisons(members: &Members<'_>, read: impl ReadValue) -> Result<Vec<(String, Comparison)>, ApiError> {
     let mut comparisons = Vec::with_capacity(members.len());
     for (name, member) in members {
         check_name(name)?;
-        let values = values(member)?.unwrap_or_default();
+        let values = values(member, &read)?.unwrap_or_default();
         if let Some(operator) = comparison_operator(member) {
             comparisons.push((name.to_string(), Comparison::new(operator, values)?));
         }
@@ -116,12 +121,12 @@ fn comparisons(members: &Members<'_>) -> Result<Vec<(String, Comparison)>, ApiEr
     Ok(comparisons)
 }
 
-fn expectation(member: &Json<'_>) -> Result<Expectation, ApiError> {
+fn expectation(member: &Json<'_>, reader: Reader) -> Result<Expectation, ApiError> {
     Ok(Expectation {
         exists: member.get("Exists").and_then(Json::boolean),
-        value: member.get("Value").map(|value| read_value(value, Reader::Newer)).transpose()?,
+        value: member.get("Value").map(|value| read_value(value, reader)).transpose()?,
         operator: comparison_operator(member),
-        values: values(member)?,
+        values: values(member, &|value: &Json<'_>| read_value(value, reader))?,
     })
 }
 
@@ -129,9 +134,9 @@ fn comparison_operator(member: &Json<'_>) -> Option<ComparisonOperator> {
     member.get("ComparisonOperator").and_then(Json::text).and_then(ComparisonOperator::from_name)
 }
 
-fn values(member: &Json<'_>) -> Result<Option<Vec<AttributeValue>>, ApiError> {
+fn values(member: &Json<'_>, read: &impl ReadValue) -> Result<Option<Vec<AttributeValue>>, ApiError> {
     let Some(values) = member.get("AttributeValueList").and_then(Json::elements) else { return Ok(None) };
-    values.iter().map(|value| read_value(value, Reader::Newer)).collect::<Result<_, _>>().map(Some)
+    values.iter().map(read).collect::<Result<_, _>>().map(Some)
 }
 
 #[cfg(test)]
@@ -158,11 +163,11 @@ mod tests {
     fn a_request_without_the_members_asks_for_nothing() {
         let body = body("{}");
         assert!(attributes_to_get(&body).unwrap().is_none());
-        assert!(expected(&body).unwrap().is_none());
-        assert!(attribute_updates(&body).unwrap().is_none());
-        assert!(key_conditions(&body).unwrap().is_none());
-        assert!(query_filter(&body).unwrap().is_none());
-        assert!(scan_filter(&body).unwrap().is_none());
+        assert!(expected(&body, Reader::Newer).unwrap().is_none());
+        assert!(attribute_updates(&body, Reader::Newer).unwrap().is_none());
+        assert!(key_conditions(&body, Reader::Newer).unwrap().is_none());
+        assert!(query_filter(&body, Reader::Newer).unwrap().is_none());
+        assert!(scan_filter(&body, Reader::Newer).unwrap().is_none());
     }
 
     #[test]
@@ -211,7 +216,11 @@ mod tests {
             ),
         ] {
             let text = format!(r#"{{"Expected":{{"a":{member}}}}}"#);
-            assert_eq!(words(expected(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+            assert_eq!(
+                words(expected(&body(&text), Reader::Newer)),
+                format!("{INVALID}{expected_words}"),
+                "{member}"
+            );
         }
     }
 
@@ -231,7 +240,7 @@ mod tests {
             (r#"{"n":{"ComparisonOperator":"NE","Value":{"N":"5.0"}}}"#, false, true),
         ] {
             let text = format!(r#"{{"Expected":{member}}}"#);
-            let condition = expected(&body(&text)).unwrap().unwrap();
+            let condition = expected(&body(&text), Reader::Newer).unwrap().unwrap();
             assert_eq!(condition.holds(Some(&here)), with_item, "{member} with the item");
             assert_eq!(condition.holds(None), without_item, "{member} without it");
         }
@@ -254,6 +263,14 @@ mod tests {
                 "AttributeValues inside AttributeValueList must be of same type",
             ),
             (
+                r#"{"ComparisonOperator":"IN","AttributeValueList":[{"S":"a"},{"BOOL":true}]}"#,
+                "ComparisonOperator IN is not valid for BOOL AttributeValue type",
+            ),
+            (
+                r#"{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"S":"a"},{"BOOL":true}]}"#,
+                "AttributeValues inside AttributeValueList must be of same type",
+            ),
+            (
                 r#"{"ComparisonOperator":"CONTAINS","AttributeValueList":[{"M":{}}]}"#,
                 "ComparisonOperator CONTAINS is not valid for M AttributeValue type",
             ),
@@ -263,17 +280,25 @@ mod tests {
             ),
         ] {
             for (parameter, read) in
-                [("QueryFilter", query_filter as fn(&Json<'_>) -> _), ("ScanFilter", scan_filter)]
+                [("QueryFilter", query_filter as fn(&Json<'_>, Reader) -> _), ("ScanFilter", scan_filter)]
             {
                 let text = format!(r#"{{"{parameter}":{{"a":{member}}}}}"#);
-                assert_eq!(words(read(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+                assert_eq!(
+                    words(read(&body(&text), Reader::Newer)),
+                    format!("{INVALID}{expected_words}"),
+                    "{member}"
+                );
             }
             let text = format!(r#"{{"KeyConditions":{{"a":{member}}}}}"#);
-            assert_eq!(words(key_conditions(&body(&text))), format!("{INVALID}{expected_words}"), "{member}");
+            assert_eq!(
+                words(key_conditions(&body(&text), Reader::Newer)),
+                format!("{INVALID}{expected_words}"),
+                "{member}"
+            );
         }
         let reversed = r#"{"ScanFilter":{"a":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"2"},{"N":"1"}]}}}"#;
         assert_eq!(
-            words(scan_filter(&body(reversed))),
+            words(scan_filter(&body(reversed), Reader::Newer)),
             "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"
         );
     }
@@ -284,7 +309,7 @@ mod tests {
             let text = format!(
                 r#"{{"ScanFilter":{{"a":{{"ComparisonOperator":"{operator}","AttributeValueList":[{value}]}}}}}}"#
             );
-            scan_filter(&body(&text)).unwrap().unwrap().holds(Some(item))
+            scan_filter(&body(&text), Reader::Newer).unwrap().unwrap().holds(Some(item))
         };
         let (here, gone) = (item(r#"{"a":{"S":"hello"}}"#), item("{}"));
         assert!(holds("NOT_CONTAINS", r#"{"S":"x"}"#, &here) && holds("NOT_CONTAINS", r#"{"N":"1"}"#, &here));
@@ -298,7 +323,7 @@ mod tests {
     fn a_conditional_operator_needs_conditions_to_put_together() {
         let two = r#""a":{"ComparisonOperator":"NULL"},"b":{"ComparisonOperator":"NOT_NULL"}"#;
         let text = format!(r#"{{"ConditionalOperator":"OR","ScanFilter":{{{two}}}}}"#);
-        let either = scan_filter(&body(&text)).unwrap().unwrap();
+        let either = scan_filter(&body(&text), Reader::Newer).unwrap().unwrap();
         assert!(either.holds(None) && !either.holds(Some(&item(r#"{"a":{"S":""}}"#))));
         for (filter, expected_words) in [
             ("{}", "ConditionalOperator cannot be used without Filter or Expected"),
@@ -308,10 +333,10 @@ mod tests {
             ),
         ] {
             let text = format!(r#"{{"ConditionalOperator":"AND","ScanFilter":{filter}}}"#);
-            assert_eq!(words(scan_filter(&body(&text))), expected_words);
+            assert_eq!(words(scan_filter(&body(&text), Reader::Newer)), expected_words);
         }
         assert_eq!(
-            words(expected(&body(r#"{"ConditionalOperator":"AND"}"#))),
+            words(expected(&body(r#"{"ConditionalOperator":"AND"}"#), Reader::Newer)),
             "ConditionalOperator cannot be used without Filter or Expected"
         );
     }
@@ -329,7 +354,7 @@ mod tests {
         ] {
             let text = format!(r#"{{"AttributeUpdates":{{"a":{member}}}}}"#);
             assert_eq!(
-                words(attribute_updates(&body(&text))),
+                words(attribute_updates(&body(&text), Reader::Newer)),
                 format!("{INVALID}{expected_words}"),
                 "{member}"
             );
@@ -343,7 +368,7 @@ mod tests {
                 r#"{{"AttributeUpdates":{{"b":{{"Action":"PUT"}},"a":{{"Action":"{action}","Value":{{"N":"1"}}}}}}}}"#
             );
             assert_eq!(
-                words(attribute_updates(&body(&text))),
+                words(attribute_updates(&body(&text), Reader::Newer)),
                 "Member must satisfy enum value set: [ADD, DELETE, PUT]' for Action",
                 "{action}"
             );
@@ -357,21 +382,21 @@ mod tests {
             "n":{"Action":"ADD","Value":{"N":"2"}},"s":{"Action":"DELETE","Value":{"SS":["a","b"]}},
             "l":{"Action":"ADD","Value":{"L":[{"S":"q"}]}},"x":{"Action":"DELETE"},"a.b":{"Value":{"S":"new"}},
             "c":{"Action":"ADD","Value":{"NS":["1"]}}}}"#;
-        let update = attribute_updates(&body(text)).unwrap().unwrap();
+        let update = attribute_updates(&body(text), Reader::Newer).unwrap().unwrap();
         update.apply(&mut changed).unwrap();
         assert_eq!(
             changed,
             item(r#"{"n":{"N":"3"},"l":{"L":[{"S":"q"}]},"a.b":{"S":"new"},"c":{"NS":["1"]}}"#)
         );
         let text = r#"{"AttributeUpdates":{"n":{"Action":"ADD","Value":{"SS":["2"]}}}}"#;
-        let update = attribute_updates(&body(text)).unwrap().unwrap();
+        let update = attribute_updates(&body(text), Reader::Newer).unwrap().unwrap();
         assert_eq!(words(update.apply(&mut changed)), "Type mismatch for attribute to update");
     }
 
     #[test]
     fn key_conditions_are_at_least_one() {
         assert_eq!(
-            words(key_conditions(&body(r#"{"KeyConditions":{}}"#))),
+            words(key_conditions(&body(r#"{"KeyConditions":{}}"#), Reader::Newer)),
             "Conditions can be of length 1 or 2 only"
         );
     }

@@ -13,9 +13,11 @@ mod types;
 
 mod constraints;
 mod echo;
+mod reader;
 
 use crate::model::{ApiError, Operation};
 use crate::wire::Json;
+use crate::wire::attribute::Reader;
 
 use kind::Structure;
 
@@ -30,7 +32,39 @@ pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
     let members = table::members(operation);
     // Input types are named after their operations, which only a body that is no object ever shows.
     types::check_body(&Structure { name: operation.name(), members: members.unwrap_or_default() }, body)?;
-    members.map_or(Ok(()), |members| constraints::check_body(members, body))
+    members.map_or(Ok(()), |members| constraints::check_body(members, body, || reader_of(operation, body)))
+}
+
+/// Which reader takes a body whose types have been checked.
+pub fn reader_of(operation: Operation, body: &Json<'_>) -> Reader {
+    match (operation, table::members(operation)) {
+        (
+            Operation::GetItem
+            | Operation::BatchGetItem
+            | Operation::Query
+            | Operation::Scan
+            | Operation::PutItem
+            | Operation::UpdateItem
+            | Operation::DeleteItem,
+            Some(members),
+        ) if reader::is_plain_body(members, body) => Reader::Newer,
+        _ => Reader::Older,
+    }
+}
+
+/// Judges a request as the newer reader does, and once more as the older one when it is bad and that one takes it.
+///
+/// # Errors
+/// What `judge` says, in the words of the request's reader.
+pub fn judge<T>(
+    operation: Operation,
+    body: &Json<'_>,
+    judge: impl Fn(Reader) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    judge(Reader::Newer).or_else(|error| match reader_of(operation, body) {
+        Reader::Newer => Err(error),
+        Reader::Older => judge(Reader::Older),
+    })
 }
 
 /// True when every member of the body is one that the operation's shape has. The service passes over others; who wants to
@@ -48,6 +82,7 @@ mod tests {
     use super::*;
     use crate::model::ErrorCode;
     use crate::wire::attribute::{item_from_json, value_from_json};
+    use crate::wire::json::DEPTH_MAX;
 
     /// The answer to a body: the code and the words, or nothing when it passes.
     fn answer(operation: Operation, body: &str) -> Option<(ErrorCode, String)> {
@@ -97,7 +132,7 @@ mod tests {
             ("true", "TRUE_VALUE cannot be converted to String"),
             ("false", "FALSE_VALUE cannot be converted to String"),
             ("-23", "NUMBER_VALUE cannot be converted to String"),
-            ("2.0", "NUMBER_VALUE cannot be converted to String"),
+            ("2", "NUMBER_VALUE cannot be converted to String"),
             ("34.56", "DECIMAL_VALUE cannot be converted to String"),
             ("[]", "Unrecognized collection type class java.lang.String"),
             ("{}", "Start of structure or map found where not expected"),
@@ -140,7 +175,15 @@ mod tests {
         {
             assert_mismatches(Operation::PutItem, place, &text);
         }
-        assert_mismatches(Operation::PutItem, r#"{"Expected":{"a":{"Value":{"BOOL":@}}}}"#, &boolean);
+        assert_mismatches(Operation::PutItem, r#"{"Expected":{"a":{"Exists":@}}}"#, &boolean);
+        for (value, words) in boolean {
+            let words = if value == "[]" { "" } else { words };
+            assert_mismatches(
+                Operation::PutItem,
+                r#"{"Expected":{"a":{"Value":{"BOOL":@}}}}"#,
+                &[(value, words)],
+            );
+        }
     }
 
     #[test]
@@ -247,6 +290,52 @@ mod tests {
                  Member must satisfy enum value set: [HASH, RANGE]",
             ],
         );
+    }
+
+    #[test]
+    fn the_newer_reader_leaves_requests_that_it_does_not_understand_plainly() {
+        let reader = |operation, body: &str| {
+            let body = body.replace('@', &format!("{}{{}}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)));
+            reader_of(operation, &Json::parse_cut(body.as_bytes()).unwrap())
+        };
+        for (operation, body) in [
+            (Operation::PutItem, r#"{"Item":{"S":{"S":"x"},"N":{"BOOL":true,"S":null}}}"#),
+            (
+                Operation::PutItem,
+                r#"{"Item":{"a":{"M":{}},"b":{"L":[{"NULL":false}]}},"Expected":{"BOOL":{}}}"#,
+            ),
+            (
+                Operation::PutItem,
+                r#"{"Item":{"Exists":{"S":"yes"}},"Expected":{"a":{"Exists":true,"Value":null}}}"#,
+            ),
+            (Operation::Query, r#"{"ConsistentRead":null,"ScanIndexForward":false}"#),
+        ] {
+            assert_eq!(reader(operation, body), Reader::Newer, "{body}");
+        }
+        for (operation, body) in [
+            (Operation::PutItem, r#"{"Item":{"a":{"M":{"b":{"L":[{"BOOL":"no"}]}}}}}"#),
+            (Operation::PutItem, r#"{"Item":{"a":{"S":"x","N":"1"}}}"#),
+            (Operation::PutItem, r#"{"Item":{"a":{"S":null}}}"#),
+            (Operation::PutItem, r#"{"Expected":{"a":{"Exists":"yes"}}}"#),
+            (Operation::PutItem, r#"{"Unknown":@}"#),
+            (Operation::Query, r#"{"QueryFilter":{"a":{"AttributeValueList":[{"NULL":"1"}]}}}"#),
+            (Operation::Scan, r#"{"ConsistentRead":"true"}"#),
+            (Operation::TransactWriteItems, r#"{}"#),
+        ] {
+            assert_eq!(reader(operation, body), Reader::Older, "{body}");
+        }
+    }
+
+    #[test]
+    fn return_values_are_refused_in_the_words_of_the_reader() {
+        let body =
+            |value: &str| format!(r#"{{"TableName":"abc","Item":{{"a":{value}}},"ReturnValues":"hi"}}"#);
+        let newer = "Failed to satisfy constraint: Member must satisfy enum value set: \
+                     [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]";
+        let older = "Value 'hi' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set: \
+                     [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]";
+        assert_violations(Operation::PutItem, &body(r#"{"BOOL":true}"#), &[newer]);
+        assert_violations(Operation::PutItem, &body(r#"{"BOOL":"true"}"#), &[older]);
     }
 
     #[test]
@@ -570,7 +659,7 @@ mod tests {
     #[test]
     fn the_deepest_request_is_read_like_any_other() {
         for (open, close) in [("[", "]"), ("{\"M\":", "}"), ("{\"L\":[", "]}"), ("{\"Expected\":", "}")] {
-            let levels = 250 / close.len();
+            let levels = (DEPTH_MAX - 2) / close.len();
             read_all(format!("{}{}", open.repeat(levels) + "{}", close.repeat(levels)).as_bytes());
         }
     }

@@ -510,3 +510,66 @@ async fn collection_metrics_come_from_tables_with_local_indexes_only() {
         }})
     );
 }
+
+#[tokio::test]
+async fn every_fault_of_a_request_that_the_older_reader_takes_is_told_bare() {
+    let backend = Backend::with_tables().await;
+    let number = "The parameter cannot be converted to a numeric value: abc";
+    let for_key =
+        |words: &str| format!("ExpressionAttributeValues contains invalid value: {words} for key :v");
+    let put =
+        |value: Value| json!({"TableName": "hash", "Item": {"a": {"S": "k"}, "n": {"N": "abc"}, "x": value}});
+    let update = |value: Value| {
+        json!({
+            "TableName": "hash", "Key": {"a": {"S": "k"}}, "UpdateExpression": "SET n = :v, x = :x",
+            "ExpressionAttributeValues": {":v": {"N": "abc"}, ":x": value},
+        })
+    };
+    let detected = format!("1 validation error detected: {number}");
+    for plain in [json!({"BOOL": true}), json!({"S": "x", "N": null}), json!({"M": {}})] {
+        assert_eq!(backend.invalid(PutItem, put(plain.clone())).await, detected, "{plain}");
+        assert_eq!(backend.invalid(UpdateItem, update(plain.clone())).await, detected, "{plain}");
+    }
+    for other in [json!({"BOOL": "y"}), json!({"S": "x", "N": "1"}), json!({"L": [{"NULL": "t"}]}), json!({})]
+    {
+        assert_eq!(backend.invalid(PutItem, put(other.clone())).await, number, "{other}");
+        assert_eq!(backend.invalid(UpdateItem, update(other.clone())).await, for_key(number), "{other}");
+    }
+    let expected = |exists: Value| json!({"TableName": "hash", "Key": {"a": {"S": "k"}}, "Expected": {"x": {"Exists": exists, "Value": {"S": "y"}}}});
+    let exists = "One or more parameter values were invalid: Value cannot be used when Exists is false for Attribute: x";
+    assert_eq!(backend.invalid(DeleteItem, expected(json!("no"))).await, exists);
+    let detected = format!("1 validation error detected: {exists}");
+    assert_eq!(backend.invalid(DeleteItem, expected(json!(false))).await, detected);
+}
+
+#[tokio::test]
+async fn values_too_deep_for_the_newer_reader_are_told_by_the_older() {
+    let backend = Backend::with_tables().await;
+    let nested =
+        |maps: usize| format!("{}{{\"S\":\"x\"}}{}", "{\"M\":{\"n\":".repeat(maps), "}}".repeat(maps));
+    let words = "Nesting Levels have exceeded supported limits: \
+                 Attributes in the item have nested levels beyond supported limit";
+    let detected = format!("1 validation error detected: {words}");
+    let for_key = format!("ExpressionAttributeValues contains invalid value: {words} for key :v");
+    for (maps, of_item, of_expression) in [
+        (32, &detected, &detected),
+        (62, &detected, &detected),
+        (63, &words.to_owned(), &for_key),
+        (2000, &words.to_owned(), &for_key),
+    ] {
+        let value = nested(maps);
+        let put = format!(r#"{{"TableName":"gone","Item":{{"a":{{"S":"k"}},"d":{value}}}}}"#);
+        assert_eq!(&backend.send_text(PutItem, put).await.unwrap_err().message, of_item, "{maps}");
+        let delete = format!(
+            r#"{{"TableName":"hash","Key":{{"a":{{"S":"k"}}}},"ConditionExpression":"d = :v","ExpressionAttributeValues":{{":v":{value}}}}}"#
+        );
+        assert_eq!(
+            &backend.send_text(DeleteItem, delete).await.unwrap_err().message,
+            of_expression,
+            "{maps}"
+        );
+    }
+    let bottomless = format!(r#"{{"TableName":"hash","Item":{{"a":{{"S":"k"}},"d":{}}}}}"#, nested(2001));
+    let refusal = backend.send_text(PutItem, bottomless).await.unwrap_err();
+    assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("SerializationException", ""));
+}

@@ -2,7 +2,7 @@
 
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::{LEVELS_MAX, value_from_json};
+use crate::wire::attribute::{LEVELS_MAX, Reader, read_deeper_value, too_deep};
 
 /// The values of the `Parameters` member.
 ///
@@ -11,19 +11,16 @@ use crate::wire::attribute::{LEVELS_MAX, value_from_json};
 pub(super) fn parameters(request: &Json<'_>) -> Result<Vec<AttributeValue>, ApiError> {
     let parameters = request.get("Parameters").and_then(Json::elements).unwrap_or_default();
     let value = |parameter: &Json<'_>| {
-        check(parameter, 1)?;
-        value_from_json(parameter)
+        check(parameter, 0)?;
+        read_deeper_value(parameter, Reader::Older)
     };
     parameters.iter().map(value).collect()
 }
 
-/// Looks for what is too deep and for numbers that are none, in the order of the text.
+/// Looks for what is too deep (a parameter may have one level more than another value) and for numbers that are none, in the order of the text.
 fn check(value: &Json<'_>, level: usize) -> Result<(), ApiError> {
     if level > LEVELS_MAX {
-        return Err(ApiError::validation(
-            "Nesting Levels have exceeded supported limits: \
-             Attributes in the item have nested levels beyond supported limit",
-        ));
+        return Err(too_deep());
     }
     for (name, content) in value.members().unwrap_or_default() {
         match name.as_ref() {

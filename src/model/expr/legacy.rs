@@ -145,8 +145,10 @@ impl Comparison {
                 operator.name()
             )));
         }
-        if values.windows(2).any(|pair| pair[0].type_name() != pair[1].type_name()) {
-            return Err(invalid("AttributeValues inside AttributeValueList must be of same type".to_owned()));
+        let is_mixed = values.windows(2).any(|pair| pair[0].type_name() != pair[1].type_name());
+        // `IN` names a type that it does not take before types that differ, the others the other way round.
+        if is_mixed && operator != ComparisonOperator::In {
+            return Err(mixed());
         }
         if let Some(value) = values.iter().find(|value| !operator.admits(value)) {
             return Err(invalid(format!(
@@ -154,6 +156,9 @@ impl Comparison {
                 operator.name(),
                 value.type_name()
             )));
+        }
+        if is_mixed {
+            return Err(mixed());
         }
         if let (ComparisonOperator::Between, [low, high]) = (operator, values.as_slice())
             && is_reversed(low, high)
@@ -392,6 +397,10 @@ fn legacy_change(action: UpdateAction, value: Option<AttributeValue>) -> Result<
             other => Err(invalid(format!("ADD action is not supported for the type {other}"))),
         },
     }
+}
+
+fn mixed() -> ApiError {
+    invalid("AttributeValues inside AttributeValueList must be of same type".to_owned())
 }
 
 fn invalid(words: String) -> ApiError {

@@ -4,9 +4,9 @@ use crate::model::expr::{Bindings, Condition, Context, KeyCondition, Paths};
 use crate::model::key::Direction;
 use crate::model::placement::Segment;
 use crate::model::{ApiError, Item};
-use crate::wire::attribute::{Reader, read_item};
+use crate::wire::attribute::{Reader, read_item, too_deep};
 use crate::wire::expressions::{Placeholders, refuse_mixture};
-use crate::wire::{Json, legacy};
+use crate::wire::{Json, legacy, shape};
 
 /// The two operations that read pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,27 +40,27 @@ impl<'b> PageQuestion<'b> {
     /// # Errors
     /// The service's own, for everything that it refuses before it looks for the table.
     pub fn read(kind: PageKind, body: &'b Json<'b>) -> Result<Self, ApiError> {
-        match kind {
-            PageKind::Query => read_query(body),
-            PageKind::Scan => read_scan(body),
-        }
+        shape::judge(kind.operation(), body, |reader| match kind {
+            PageKind::Query => read_query(body, reader),
+            PageKind::Scan => read_scan(body, reader),
+        })
     }
 }
 
-fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
+fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>, ApiError> {
     let expressions = ["ProjectionExpression", "FilterExpression", "KeyConditionExpression"];
     let outdated = ["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"];
     // Old key conditions may stand beside new expressions, so long as the key has one kind of condition only.
     let doubled = body.get("KeyConditionExpression").is_some();
     refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
-    let legacy_filter = legacy::query_filter(body)?;
+    let legacy_filter = legacy::query_filter(body, reader)?;
     let legacy_projection = legacy::attributes_to_get(body)?;
-    let start = read_start(body)?;
+    let start = read_start(PageKind::Query, body, reader)?;
     let expression = body.get("KeyConditionExpression").and_then(Json::text);
     if expression.is_none() && body.get("KeyConditions").is_none() {
         return Err(missing_condition());
     }
-    let placeholders = Placeholders::parse(body, Reader::Newer)?;
+    let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let condition = expression.map(|text| KeyCondition::parse(text, &mut bindings)).transpose()?;
     let filter = parse_filter(body, &mut bindings)?;
@@ -69,7 +69,7 @@ fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     // Only now is it asked whether a key could answer the condition: what is wrong with another expression counts more.
     let condition = match condition {
         Some(condition) => Some(condition.check()?),
-        None => legacy::key_conditions(body)?,
+        None => legacy::key_conditions(body, reader)?,
     };
     let backward = body.get("ScanIndexForward").and_then(Json::boolean) == Some(false);
     Ok(PageQuestion {
@@ -86,14 +86,14 @@ fn read_query<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
     })
 }
 
-fn read_scan<'b>(body: &'b Json<'b>) -> Result<PageQuestion<'b>, ApiError> {
+fn read_scan<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>, ApiError> {
     let expressions = ["ProjectionExpression", "FilterExpression"];
     refuse_mixture(body, &expressions, &["AttributesToGet", "ScanFilter", "ConditionalOperator"])?;
     let legacy_projection = legacy::attributes_to_get(body)?;
-    let legacy_filter = legacy::scan_filter(body)?;
-    let start = read_start(body)?;
+    let legacy_filter = legacy::scan_filter(body, reader)?;
+    let start = read_start(PageKind::Scan, body, reader)?;
     let segment = read_segment(body)?;
-    let placeholders = Placeholders::parse(body, Reader::Newer)?;
+    let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let filter = parse_filter(body, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
@@ -133,9 +133,12 @@ fn read_limit(body: &Json<'_>) -> Option<usize> {
 }
 
 /// Reads `ExclusiveStartKey`; some of the decoder's errors go without the prefix that the others get.
-fn read_start(body: &Json<'_>) -> Result<Option<Item>, ApiError> {
+fn read_start(kind: PageKind, body: &Json<'_>, reader: Reader) -> Result<Option<Item>, ApiError> {
     let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
-    read_item(start, Reader::Newer).map(Some).map_err(|error| {
+    read_item(start, reader).map(Some).map_err(|error| {
+        if kind == PageKind::Query && reader == Reader::Newer && error == too_deep() {
+            return error;
+        }
         let words = error.message.clone().unwrap_or_default();
         let bare = [
             "contains duplicates",

@@ -5,6 +5,7 @@
 
 use crate::model::ApiError;
 use crate::wire::Json;
+use crate::wire::attribute::Reader;
 
 use super::echo::{self, write_lower_first};
 use super::kind::{Echo, Empty, Kind, List, Map, Member, Need, Number, Standing, TableNaming, Tables, Text};
@@ -21,11 +22,21 @@ const NAME_MAX: usize = 255;
 /// The names of attributes are this long at most.
 const ATTRIBUTE_NAME_MAX: usize = 65535;
 
-/// Checks a whole body, whose types have been checked.
-pub(super) fn check_body(members: &'static [Member], body: &Json<'_>) -> Result<(), ApiError> {
+/// Checks a whole body, whose types have been checked. `reader` is asked about a bad one.
+pub(super) fn check_body(
+    members: &'static [Member],
+    body: &Json<'_>,
+    reader: impl FnOnce() -> Reader,
+) -> Result<(), ApiError> {
     let mut violations = Vec::new();
     check_members(members, body, None, &mut violations);
-    if violations.is_empty() { Ok(()) } else { Err(report(violations)) }
+    if violations.is_empty() {
+        return Ok(());
+    }
+    if violations.iter().any(|violation| violation.words_of_older.is_some()) && reader() == Reader::Older {
+        violations.iter_mut().for_each(Violation::tell_as_older);
+    }
+    Err(report(violations))
 }
 
 /// One broken constraint.
@@ -34,7 +45,15 @@ struct Violation {
     words: String,
     /// The sentence when no other is reported, where that one differs.
     words_alone: Option<String>,
+    /// The sentence of the older reader, where that one differs.
+    words_of_older: Option<String>,
     standing: Standing,
+}
+
+impl Violation {
+    fn tell_as_older(&mut self) {
+        self.words = self.words_of_older.take().unwrap_or_else(|| std::mem::take(&mut self.words));
+    }
 }
 
 /// The way from the body to a value.
@@ -94,7 +113,7 @@ impl Located<'_> {
         let words_alone = (echo == Echo::Bare).then(|| {
             format!("Value at '{}' failed to satisfy constraint: {constraint}", self.path.as_sent())
         });
-        Violation { words, words_alone, standing }
+        Violation { words, words_alone, words_of_older: None, standing }
     }
 
     /// Two violations of the two ends of a range of lengths.
@@ -146,11 +165,11 @@ fn check_members(
 fn missing(path: &Path<'_>) -> Violation {
     let path = path.lower_first();
     let words = format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
-    Violation { words, words_alone: None, standing: Standing::Joins }
+    sentence(Standing::Joins, words)
 }
 
 fn sentence(standing: Standing, words: String) -> Violation {
-    Violation { words, words_alone: None, standing }
+    Violation { words, words_alone: None, words_of_older: None, standing }
 }
 
 fn check(located: &Located<'_>, out: &mut Vec<Violation>) {
@@ -172,9 +191,13 @@ fn check(located: &Located<'_>, out: &mut Vec<Violation>) {
 fn check_text(located: &Located<'_>, rule: &Text, text: &str, out: &mut Vec<Violation>) {
     if !rule.choices.is_empty() && !rule.choices.contains(&text) {
         let words = format!("Member must satisfy enum value set: [{}]", rule.choices.join(", "));
+        let violation = located.violation(Echo::Java, rule.standing, &words);
         out.push(match rule.refusal {
-            Some(refusal) => sentence(rule.standing, refusal.to_owned()),
-            None => located.violation(Echo::Java, rule.standing, &words),
+            Some(refusal) => Violation {
+                words_of_older: Some(violation.words),
+                ..sentence(rule.standing, refusal.to_owned())
+            },
+            None => violation,
         });
     }
     if rule.min > 0 || rule.max < usize::MAX {

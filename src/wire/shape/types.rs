@@ -29,7 +29,7 @@ enum Place {
 /// Checks a whole body.
 pub(super) fn check_body(structure: &Structure, body: &Json<'_>) -> Result<(), ApiError> {
     if matches!(body, Json::Null) {
-        return Err(ApiError { code: ErrorCode::Serialization, message: None, members: None });
+        return Err(speechless());
     }
     check_structure(structure, body, Place::Element)
 }
@@ -88,6 +88,8 @@ fn check_value(value: &Json<'_>, place: Place) -> Result<(), ApiError> {
         match name.as_ref() {
             "S" | "N" => check_text(content)?,
             "B" => check_binary(content)?,
+            // Of a list the service has nothing to say here.
+            "BOOL" | "NULL" if matches!(content, Json::Array(_)) => return Err(speechless()),
             "BOOL" | "NULL" => check_boolean(content)?,
             "SS" | "NS" => check_elements(content, check_text)?,
             "BS" => check_elements(content, check_binary)?,
@@ -195,6 +197,11 @@ fn java_name(kind: &Kind) -> String {
         Kind::Map(map) => format!("java.util.Map<java.lang.String, {}>", java_name(map.entry)),
         Kind::Structure(structure) => format!("{NAMESPACE}{}", structure.name),
     }
+}
+
+/// The error without words.
+fn speechless() -> ApiError {
+    ApiError { code: ErrorCode::Serialization, message: None, members: None }
 }
 
 fn mismatch(words: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
