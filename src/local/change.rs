@@ -81,14 +81,22 @@ pub(super) fn parse_condition(body: &Json<'_>, reader: Reader) -> Result<Option<
 pub(super) fn expression_condition(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
-    let condition = condition_expression(body, &mut bindings)?;
+    let condition = condition_expression(body, reader, &mut bindings)?;
     bindings.finish()?;
     Ok(condition)
 }
 
-fn condition_expression(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Condition>, ApiError> {
+fn condition_expression(
+    body: &Json<'_>,
+    reader: Reader,
+    bindings: &mut Bindings<'_>,
+) -> Result<Option<Condition>, ApiError> {
     let text = body.get("ConditionExpression").and_then(Json::text);
-    text.map(|text| Condition::parse(text, Context::Condition, bindings)).transpose()
+    let context = match reader {
+        Reader::Older => Context::TransactionCondition,
+        Reader::Newer => Context::Condition,
+    };
+    text.map(|text| Condition::parse(text, context, bindings)).transpose()
 }
 
 /// The change and the condition of an update: they share names and values.
@@ -111,7 +119,7 @@ pub(super) fn expression_update(
     let mut bindings = placeholders.bindings();
     let text = body.get("UpdateExpression").and_then(Json::text);
     let update = text.map(|text| Update::parse(text, &mut bindings)).transpose()?;
-    let condition = condition_expression(body, &mut bindings)?;
+    let condition = condition_expression(body, reader, &mut bindings)?;
     bindings.finish()?;
     Ok((update.map(ItemChange::Expression), condition))
 }

@@ -66,6 +66,18 @@ pub fn read_deeper_value(json: &Json<'_>, reader: Reader) -> Result<AttributeVal
     decode_value(json, 0, reader)
 }
 
+/// Decodes `{"S":"…"}` for an expression. The older reader lets one more level of nesting pass: the value may be there only to
+/// be compared, and an item that would hold it is refused later.
+///
+/// # Errors
+/// The service's own, in that reader's words.
+pub fn read_expression_value(json: &Json<'_>, reader: Reader) -> Result<AttributeValue, ApiError> {
+    match reader {
+        Reader::Older => read_deeper_value(json, reader),
+        Reader::Newer => read_value(json, reader),
+    }
+}
+
 /// Decodes `{"id":{"S":"…"}, …}`.
 ///
 /// # Errors

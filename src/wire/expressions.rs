@@ -5,7 +5,7 @@
 use crate::model::expr::{self, Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, read_value};
+use crate::wire::attribute::{Reader, read_expression_value};
 
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<'b> Placeholders<'b> {
         let mut invalid = None;
         let values = body.get("ExpressionAttributeValues").and_then(Json::members).map(|members| {
             let values = members.iter().map(|(placeholder, json)| {
-                let value = read_value(json, reader).unwrap_or_else(|error| {
+                let value = read_expression_value(json, reader).unwrap_or_else(|error| {
                     invalid.get_or_insert_with(|| match reader {
                         Reader::Older => invalid_value(placeholder, &error),
                         Reader::Newer => error,

@@ -693,6 +693,10 @@ async fn functions_of_updates_are_told_where_they_are_wrong() {
             "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [n], path two: [n]",
         ),
         (
+            "m = 1 REMOVE m.x",
+            "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [m, x], path two: [m]",
+        ),
+        (
             "a = 'z'",
             "One or more parameter values were invalid: Cannot update attribute a. This attribute is part of the key",
         ),

@@ -432,6 +432,29 @@ async fn a_read_that_does_not_fit_its_table_cancels_the_others() {
 }
 
 #[tokio::test]
+async fn a_transaction_compares_a_value_one_level_deeper_than_it_stores() {
+    let backend = Backend::with_tables().await;
+    backend.put("hash", key("x")).await;
+    let nested = |maps: usize| (0..maps).fold(json!({"S": "leaf"}), |inner, _| json!({"M": {"n": inner}}));
+    let compare = |maps: usize| {
+        let mut check = check("hash", key("x"), "attribute_exists(a) or b = :v");
+        check["ConditionCheck"]["ExpressionAttributeValues"] = json!({":v": nested(maps)});
+        items(json!([check]))
+    };
+    backend.ok(TransactWriteItems, compare(32)).await;
+    assert_eq!(
+        backend.invalid(TransactWriteItems, compare(33)).await,
+        "ExpressionAttributeValues contains invalid value: Nesting Levels have exceeded supported limits: \
+         Attributes in the item have nested levels beyond supported limit for key :v"
+    );
+    let set = update("hash", key("x"), "SET b = :v", json!({":v": nested(32)}));
+    assert_eq!(
+        reasons(&backend, items(json!([set]))).await,
+        json!([{"Code": "ValidationError", "Message": "Nesting Levels have exceeded supported limits"}])
+    );
+}
+
+#[tokio::test]
 async fn index_entries_follow_a_transaction() {
     let backend = Backend::with_tables().await;
     let item = json!({"a": {"S": "x"}, "b": {"S": "y"}, "c": {"S": "old"}});

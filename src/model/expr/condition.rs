@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::parser::{Comparator, Node, parse_condition};
+use super::parser::{Comparator, Node, SIZE_EXCEEDED, parse_condition};
 use super::path::each_once;
 use super::resolve::{
     Function, Place, Resolver, check_choices, check_operand_count, check_words, not_distinct, path_required,
@@ -18,10 +18,14 @@ use crate::model::{ApiError, AttributeValue, Item, Number};
 /// Which parameter a condition was written in; errors begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// `ConditionExpression`
+    /// `ConditionExpression` of a write by itself.
     Condition,
-    /// `FilterExpression`
+    /// `ConditionExpression` of a part of a transaction, or of a write that is read like one.
+    TransactionCondition,
+    /// `FilterExpression` of a Query.
     Filter,
+    /// `FilterExpression` of a Scan.
+    ScanFilter,
 }
 
 /// A condition on an item, names and values resolved.
@@ -82,9 +86,14 @@ pub(super) enum Operand {
 impl Context {
     fn parameter(self) -> &'static str {
         match self {
-            Self::Condition => "ConditionExpression",
-            Self::Filter => "FilterExpression",
+            Self::Condition | Self::TransactionCondition => "ConditionExpression",
+            Self::Filter | Self::ScanFilter => "FilterExpression",
         }
+    }
+
+    /// Whether the error of an expression that is too large says its size.
+    fn tells_size(self) -> bool {
+        matches!(self, Self::TransactionCondition | Self::ScanFilter)
     }
 }
 
@@ -94,7 +103,12 @@ impl Condition {
     /// # Errors
     /// A validation error in the service's words, which begin with the context.
     pub fn parse(text: &str, context: Context, bindings: &mut Bindings<'_>) -> Result<Self, ApiError> {
-        let test = parse_test(text, bindings).map_err(|words| refusal(context.parameter(), words))?;
+        let test = parse_test(text, bindings).map_err(|mut words| {
+            if words == SIZE_EXCEEDED && context.tells_size() {
+                words.push_str(&format!(" expression size: {}", text.len()));
+            }
+            refusal(context.parameter(), words)
+        })?;
         Ok(Self { test })
     }
 
@@ -714,10 +728,7 @@ mod tests {
     #[test]
     fn an_expression_has_limits() {
         assert_eq!(fault(""), "The expression can not be empty;");
-        assert_eq!(
-            fault(&"a".repeat(4097)),
-            "Expression size has exceeded the maximum allowed size; expression size: 4097"
-        );
+        assert_eq!(fault(&"a".repeat(4097)), "Expression size has exceeded the maximum allowed size;");
         let too_many = "The expression contains too many operators; operator count: 301";
         assert_eq!(fault(&vec!["a=:s"; 150].join(" and ")), "");
         assert_eq!(fault(&vec!["a=:s"; 151].join(" and ")), too_many);
@@ -734,6 +745,21 @@ mod tests {
             fault(&format!("attribute_exists(a{})", ".b".repeat(32))),
             "The document path has too many nesting levels; nesting levels: 33"
         );
+    }
+
+    #[test]
+    fn only_scans_and_transactions_say_how_large_a_condition_is() {
+        let told = |context: Context| {
+            with_bindings(|bindings| words(Condition::parse(&"a".repeat(4097), context, bindings)))
+        };
+        let words = "Expression size has exceeded the maximum allowed size;";
+        assert_eq!(told(Context::Filter), format!("Invalid FilterExpression: {words}"));
+        for (context, parameter) in [
+            (Context::ScanFilter, "FilterExpression"),
+            (Context::TransactionCondition, "ConditionExpression"),
+        ] {
+            assert_eq!(told(context), format!("Invalid {parameter}: {words} expression size: 4097"));
+        }
     }
 
     #[test]

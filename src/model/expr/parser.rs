@@ -6,6 +6,9 @@
 use super::lexer::{Keyword, Token, TokenKind, tokens};
 use super::{OPERATORS_MAX, SIZE_BYTES_MAX};
 
+/// The words for an expression that is too large.
+pub(super) const SIZE_EXCEEDED: &str = "Expression size has exceeded the maximum allowed size;";
+
 /// A part of a condition, or an operand, as written.
 #[derive(Debug)]
 pub(super) enum Node<'t> {
@@ -259,10 +262,7 @@ impl<'t> Parser<'t> {
             return Err("The expression can not be empty;".to_owned());
         }
         if text.len() > SIZE_BYTES_MAX {
-            return Err(format!(
-                "Expression size has exceeded the maximum allowed size; expression size: {}",
-                text.len()
-            ));
+            return Err(SIZE_EXCEEDED.to_owned());
         }
         Ok(Self { text, tokens: tokens(text), position: 0, redundant_parentheses: false })
     }
@@ -711,10 +711,7 @@ mod tests {
         assert!(fault(&"(".repeat(4096)).contains("token: \"<EOF>\""));
         assert!(fault(&"f(".repeat(2048)).contains("token: \"<EOF>\""));
         assert!(fault(&"not ".repeat(1024)).contains("token: \"<EOF>\""));
-        assert_eq!(
-            fault(&"(".repeat(100_000)),
-            "Expression size has exceeded the maximum allowed size; expression size: 100000"
-        );
+        assert_eq!(fault(&"(".repeat(100_000)), SIZE_EXCEEDED);
         let nested = format!("{}a = b{}", "(".repeat(2000), ")".repeat(2000));
         assert_eq!(fault(&nested), "The expression has redundant parentheses;");
         // What is too deep to keep is cut off, so that nothing that follows can run out of stack.

@@ -76,9 +76,8 @@ impl Update {
     /// # Errors
     /// The words for two paths that cannot both be changed.
     pub(super) fn of_actions(actions: Vec<Action>) -> Result<Self, String> {
-        let mut paths: Vec<&Path> = actions.iter().map(|action| &action.path).collect();
-        paths.sort_unstable();
-        refuse_clashes(&paths)?;
+        // A statement is read from its end: the later of two paths is told first.
+        refuse_clashes(&actions.iter().rev().map(|action| &action.path).collect::<Vec<_>>())?;
         Ok(Self { dialect: Dialect::Expression, actions })
     }
 
@@ -147,23 +146,42 @@ impl Update {
         whole.filter_map(|action| Some((action.path.root.as_str(), action.change.known_type()?)))
     }
 
-    /// What shall stand at each path, in the order in which the service finds fault.
+    /// What shall stand at each path, or the fault that the service tells of: the gravest, and of two such the first.
     fn outcomes(&self, item: &Item) -> Result<Vec<(&Path, Outcome)>, ApiError> {
-        let outcomes = self.actions.iter().map(|action| {
-            if !can_hold(item, &action.path) {
-                return Err(ApiError::validation(INVALID_PATH));
-            }
-            let standing = action.path.value_in(item);
-            let outcome = match &action.change {
-                Change::Set(value) => Outcome::Becomes(value.value_in(item)?),
-                Change::Remove if standing.is_some() => Outcome::Removed,
-                Change::Remove => Outcome::Untouched,
-                Change::Add(value) => self.dialect.add(standing, value)?,
-                Change::Delete(value) => self.dialect.delete(standing, value)?,
+        let mut outcomes = Vec::with_capacity(self.actions.len());
+        let mut gravest: Option<Fault> = None;
+        for action in &self.actions {
+            let can_hold = if can_hold(item, &action.path) { Ok(()) } else { Err(Fault::Path) };
+            let fault = match (self.outcome(action, item), can_hold) {
+                (Ok(outcome), Ok(())) => {
+                    outcomes.push((&action.path, outcome));
+                    continue;
+                }
+                (Ok(_), Err(fault)) | (Err(fault), Ok(())) => fault,
+                (Err(fault), Err(other)) => {
+                    if other.rank() < fault.rank() {
+                        other
+                    } else {
+                        fault
+                    }
+                }
             };
-            Ok((&action.path, outcome))
-        });
-        outcomes.collect()
+            if gravest.as_ref().is_none_or(|known| fault.rank() < known.rank()) {
+                gravest = Some(fault);
+            }
+        }
+        gravest.map_or(Ok(outcomes), |fault| Err(self.dialect.words(fault)))
+    }
+
+    fn outcome(&self, action: &Action, item: &Item) -> Result<Outcome, Fault> {
+        let standing = action.path.value_in(item);
+        Ok(match &action.change {
+            Change::Set(value) => Outcome::Becomes(value.value_in(item)?),
+            Change::Remove if standing.is_some() => Outcome::Removed,
+            Change::Remove => Outcome::Untouched,
+            Change::Add(value) => self.dialect.add(standing, value)?,
+            Change::Delete(value) => delete(standing, value)?,
+        })
     }
 }
 
@@ -177,6 +195,33 @@ enum Outcome {
     Becomes(AttributeValue),
     Removed,
     Untouched,
+}
+
+/// Why an action cannot be carried out.
+#[derive(Debug)]
+enum Fault {
+    /// `ADD` or `DELETE` of something that does not go with what is there.
+    Mismatch,
+    /// An attribute that a `SET` takes its value from is not there.
+    Missing,
+    /// A `SET` computes with something of another type.
+    WrongType,
+    /// The path leads nowhere.
+    Path,
+    /// The number that results is none.
+    Number(NumberError),
+}
+
+impl Fault {
+    /// Its place among the faults of one update: the service looks at all operands before it looks at a path.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Mismatch => 0,
+            Self::Missing | Self::WrongType => 1,
+            Self::Path => 2,
+            Self::Number(_) => 3,
+        }
+    }
 }
 
 fn parse(text: &str, bindings: &mut Bindings<'_>) -> Result<Vec<Action>, String> {
@@ -385,7 +430,7 @@ impl Change {
 }
 
 impl SetValue {
-    fn value_in(&self, item: &Item) -> Result<AttributeValue, ApiError> {
+    fn value_in(&self, item: &Item) -> Result<AttributeValue, Fault> {
         match self {
             Self::Plain(operand) => operand.value_in(item),
             Self::Sum(left, right) => arithmetic(left, right, item, Number::checked_add),
@@ -399,12 +444,12 @@ fn arithmetic(
     right: &Operand,
     item: &Item,
     operation: fn(Number, Number) -> Result<Number, NumberError>,
-) -> Result<AttributeValue, ApiError> {
+) -> Result<AttributeValue, Fault> {
     let number = |operand: &Operand| match operand.value_in(item)? {
         AttributeValue::N(number) => Ok(number),
-        _ => Err(ApiError::validation(WRONG_TYPE)),
+        _ => Err(Fault::WrongType),
     };
-    operation(number(left)?, number(right)?).map(AttributeValue::N).map_err(number_error)
+    operation(number(left)?, number(right)?).map(AttributeValue::N).map_err(Fault::Number)
 }
 
 /// The service calls a sum that needs more than 38 digits an overflow too.
@@ -420,11 +465,9 @@ fn number_error(error: NumberError) -> ApiError {
 }
 
 impl Operand {
-    fn value_in(&self, item: &Item) -> Result<AttributeValue, ApiError> {
+    fn value_in(&self, item: &Item) -> Result<AttributeValue, Fault> {
         match self {
-            Self::Path(path) => {
-                path.value_in(item).cloned().ok_or_else(|| ApiError::validation(MISSING_ATTRIBUTE))
-            }
+            Self::Path(path) => path.value_in(item).cloned().ok_or(Fault::Missing),
             Self::Value(value) => Ok(value.clone()),
             Self::IfNotExists(path, otherwise) => {
                 // The service wants the other operand to have a value even where it is not needed.
@@ -436,7 +479,7 @@ impl Operand {
                     list.extend(back);
                     Ok(AttributeValue::L(list))
                 }
-                _ => Err(ApiError::validation(WRONG_TYPE)),
+                _ => Err(Fault::WrongType),
             },
             Self::Sum(left, right) => arithmetic(left, right, item, Number::checked_add),
             Self::Difference(left, right) => arithmetic(left, right, item, Number::checked_sub),
@@ -470,18 +513,21 @@ impl Operand {
 }
 
 impl Dialect {
-    fn wrong_type(self) -> ApiError {
-        ApiError::validation(match self {
-            Self::Expression => WRONG_TYPE,
-            Self::Legacy => "Type mismatch for attribute to update",
-        })
+    fn words(self, fault: Fault) -> ApiError {
+        match (fault, self) {
+            (Fault::Mismatch, Self::Legacy) => ApiError::validation("Type mismatch for attribute to update"),
+            (Fault::Mismatch, Self::Expression) | (Fault::WrongType, _) => ApiError::validation(WRONG_TYPE),
+            (Fault::Missing, _) => ApiError::validation(MISSING_ATTRIBUTE),
+            (Fault::Path, _) => ApiError::validation(INVALID_PATH),
+            (Fault::Number(error), _) => number_error(error),
+        }
     }
 
-    fn add(self, standing: Option<&AttributeValue>, value: &AttributeValue) -> Result<Outcome, ApiError> {
+    fn add(self, standing: Option<&AttributeValue>, value: &AttributeValue) -> Result<Outcome, Fault> {
         let Some(standing) = standing else { return Ok(Outcome::Becomes(value.clone())) };
         let sum = match (standing, value) {
             (AttributeValue::N(number), AttributeValue::N(more)) => {
-                AttributeValue::N(number.checked_add(*more).map_err(number_error)?)
+                AttributeValue::N(number.checked_add(*more).map_err(Fault::Number)?)
             }
             (AttributeValue::Ss(set), AttributeValue::Ss(more)) => AttributeValue::Ss(union(set, more)),
             (AttributeValue::Ns(set), AttributeValue::Ns(more)) => AttributeValue::Ns(union(set, more)),
@@ -489,27 +535,21 @@ impl Dialect {
             (AttributeValue::L(list), AttributeValue::L(more)) if self == Self::Legacy => {
                 AttributeValue::L([list.as_slice(), more].concat())
             }
-            _ => return Err(self.wrong_type()),
+            _ => return Err(Fault::Mismatch),
         };
         Ok(Outcome::Becomes(sum))
     }
+}
 
-    fn delete(self, standing: Option<&AttributeValue>, value: &AttributeValue) -> Result<Outcome, ApiError> {
-        let Some(standing) = standing else { return Ok(Outcome::Untouched) };
-        let rest = match (standing, value) {
-            (AttributeValue::Ss(set), AttributeValue::Ss(less)) => {
-                difference(set, less).map(AttributeValue::Ss)
-            }
-            (AttributeValue::Ns(set), AttributeValue::Ns(less)) => {
-                difference(set, less).map(AttributeValue::Ns)
-            }
-            (AttributeValue::Bs(set), AttributeValue::Bs(less)) => {
-                difference(set, less).map(AttributeValue::Bs)
-            }
-            _ => return Err(self.wrong_type()),
-        };
-        Ok(rest.map_or(Outcome::Removed, Outcome::Becomes))
-    }
+fn delete(standing: Option<&AttributeValue>, value: &AttributeValue) -> Result<Outcome, Fault> {
+    let Some(standing) = standing else { return Ok(Outcome::Untouched) };
+    let rest = match (standing, value) {
+        (AttributeValue::Ss(set), AttributeValue::Ss(less)) => difference(set, less).map(AttributeValue::Ss),
+        (AttributeValue::Ns(set), AttributeValue::Ns(less)) => difference(set, less).map(AttributeValue::Ns),
+        (AttributeValue::Bs(set), AttributeValue::Bs(less)) => difference(set, less).map(AttributeValue::Bs),
+        _ => return Err(Fault::Mismatch),
+    };
+    Ok(rest.map_or(Outcome::Removed, Outcome::Becomes))
 }
 
 /// The members of both, in order.
@@ -689,7 +729,7 @@ mod tests {
             ("set z.a = :s", path),
             ("set m[0] = :s", path),
             ("set l.a = :s", path),
-            ("set s.a = zz", path),
+            ("set s.a = zz", missing),
             ("remove z.a", path),
             ("remove l[9].a", path),
             ("add z.a :1", path),
@@ -705,6 +745,11 @@ mod tests {
             ("add s :1", operand),
             ("add l[0] :ss", operand),
             ("delete n :ss", operand),
+            ("set z.a = :s, y = n + s", operand),
+            ("set z.a = :s add s :1", operand),
+            ("set y = zz delete n :ss", operand),
+            ("remove z.a set y = zz", missing),
+            ("set z.a = :s add big :1", path),
             ("set n = big + big", overflow),
             ("add big :1", overflow),
         ] {

@@ -63,7 +63,7 @@ fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let condition = expression.map(|text| KeyCondition::parse(text, &mut bindings)).transpose()?;
-    let filter = parse_filter(body, &mut bindings)?;
+    let filter = parse_filter(body, Context::Filter, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
     bindings.finish()?;
     // Only now is it asked whether a key could answer the condition: what is wrong with another expression counts more.
@@ -95,7 +95,7 @@ fn read_scan<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>,
     let segment = read_segment(body)?;
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
-    let filter = parse_filter(body, &mut bindings)?;
+    let filter = parse_filter(body, Context::ScanFilter, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
     bindings.finish()?;
     Ok(PageQuestion {
@@ -118,9 +118,13 @@ pub(super) fn missing_condition() -> ApiError {
     )
 }
 
-fn parse_filter(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Condition>, ApiError> {
+fn parse_filter(
+    body: &Json<'_>,
+    context: Context,
+    bindings: &mut Bindings<'_>,
+) -> Result<Option<Condition>, ApiError> {
     let text = body.get("FilterExpression").and_then(Json::text);
-    text.map(|text| Condition::parse(text, Context::Filter, bindings)).transpose()
+    text.map(|text| Condition::parse(text, context, bindings)).transpose()
 }
 
 fn parse_projection(body: &Json<'_>, bindings: &mut Bindings<'_>) -> Result<Option<Paths>, ApiError> {
