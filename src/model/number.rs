@@ -30,9 +30,9 @@ pub enum NumberError {
     Malformed,
     /// More than 38 significant digits.
     TooPrecise,
-    /// The magnitude is 10^126 or more.
+    /// The magnitude is 10^126 or more; that of a zero is its last digit's place.
     Overflow,
-    /// The magnitude is not zero and below 10^-130.
+    /// The magnitude is below 10^-130; that of a zero is its last digit's place.
     Underflow,
 }
 
@@ -342,7 +342,12 @@ impl DigitReader {
             return Err(NumberError::TooPrecise);
         }
         if self.coefficient == 0 {
-            return Ok(Number::ZERO);
+            // The service measures a zero by its last digit, as if that were a 1.
+            return match written_exponent - self.fraction {
+                exponent if exponent > i64::from(MAGNITUDE_MAX) => Err(NumberError::Overflow),
+                exponent if exponent < i64::from(MAGNITUDE_MIN) => Err(NumberError::Underflow),
+                _ => Ok(Number::ZERO),
+            };
         }
         let exponent = written_exponent - self.fraction + i64::from(self.held_zeros);
         let exponent = i32::try_from(exponent.clamp(-1_000_000, 1_000_000)).expect("clamped to fit");
@@ -350,7 +355,11 @@ impl DigitReader {
     }
 }
 
-/// Reads a signed exponent; absurdly long ones saturate, which is out of every range all the same.
+/// The most digits of an exponent that surely fit 64 bits.
+const EXPONENT_DIGITS_SAFE: usize = 18;
+
+/// Reads a signed exponent. One that does not fit 64 bits is none; of those that do, large ones saturate, which is out of
+/// every range all the same.
 fn parse_exponent(bytes: &[u8]) -> Result<i64, NumberError> {
     let (negative, bytes) = match bytes.first() {
         Some(b'-') => (true, &bytes[1..]),
@@ -367,7 +376,16 @@ fn parse_exponent(bytes: &[u8]) -> Result<i64, NumberError> {
         }
         value = (value * 10 + i64::from(byte - b'0')).min(1_000_000_000);
     }
+    if bytes.len() > EXPONENT_DIGITS_SAFE && !fits_64_bits(negative, bytes) {
+        return Err(NumberError::Malformed);
+    }
     Ok(if negative { -value } else { value })
+}
+
+fn fits_64_bits(negative: bool, digits: &[u8]) -> bool {
+    let most = if negative { i64::MIN.unsigned_abs() } else { i64::MAX.unsigned_abs() };
+    let digits = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+    digits.is_some_and(|digits| digits <= most)
 }
 
 #[cfg(test)]
@@ -410,6 +428,8 @@ mod tests {
             ("+01", "1"),
             ("-0", "0"),
             ("0.00e9", "0"),
+            ("0e125", "0"),
+            ("0.0e-129", "0"),
             (".5", "0.5"),
             ("5.", "5"),
             ("1.50", "1.5"),
@@ -436,9 +456,14 @@ mod tests {
         );
         assert_eq!(Number::parse("1e126"), Err(NumberError::Overflow));
         assert_eq!(Number::parse("-1e126"), Err(NumberError::Overflow));
+        assert_eq!(Number::parse("0e126"), Err(NumberError::Overflow));
+        assert_eq!(Number::parse("0.0e-130"), Err(NumberError::Underflow));
+        assert_eq!(Number::parse("1e9223372036854775807"), Err(NumberError::Overflow));
+        assert_eq!(Number::parse("1e-9223372036854775808"), Err(NumberError::Underflow));
+        assert_eq!(Number::parse("1e9223372036854775808"), Err(NumberError::Malformed));
+        assert_eq!(Number::parse("1e-9223372036854775809"), Err(NumberError::Malformed));
         assert!(Number::parse("1e-130").is_ok());
         assert_eq!(Number::parse("1e-131"), Err(NumberError::Underflow));
-        assert_eq!(Number::parse("1e99999999999999999999"), Err(NumberError::Overflow));
         for text in ["", "-", ".", "e1", "1e", "1 ", " 1", "1..2", "0x1", "NaN", "Infinity", "1e1.5", "１"] {
             assert_eq!(Number::parse(text), Err(NumberError::Malformed), "{text:?}");
         }

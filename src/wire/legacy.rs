@@ -112,7 +112,7 @@ impl<F: Fn(&Json<'_>) -> Result<AttributeValue, ApiError>> ReadValue for F {}
 fn comparisons(members: &Members<'_>, read: impl ReadValue) -> Result<Vec<(String, Comparison)>, ApiError> {
     let mut comparisons = Vec::with_capacity(members.len());
     for (name, member) in members {
-        check_name(name)?;
+        // An attribute without a name is one that no item has.
         let values = values(member, &read)?.unwrap_or_default();
         if let Some(operator) = comparison_operator(member) {
             comparisons.push((name.to_string(), Comparison::new(operator, values)?));
@@ -301,6 +301,15 @@ mod tests {
             words(scan_filter(&body(reversed), Reader::Newer)),
             "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"
         );
+    }
+
+    #[test]
+    fn a_filter_may_ask_for_the_attribute_without_a_name_that_no_item_has() {
+        let text = r#"{"ScanFilter":{"":{"ComparisonOperator":"NULL"}}}"#;
+        let condition = scan_filter(&body(text), Reader::Newer).unwrap().unwrap();
+        assert!(condition.holds(Some(&item(r#"{"a":{"S":"x"}}"#))));
+        let text = r#"{"Expected":{"":{"Exists":false}}}"#;
+        assert_eq!(words(expected(&body(text), Reader::Newer)), "Empty attribute name");
     }
 
     #[test]

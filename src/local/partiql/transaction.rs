@@ -29,12 +29,7 @@ impl Local {
     /// Runs statements, reads or writes, as one transaction.
     pub(crate) async fn execute_transaction(&self, body: &Json<'_>) -> Handled {
         let members = body.get(MEMBER).and_then(Json::elements).unwrap_or_default();
-        let values = members.iter().map(parameters).collect::<Result<Vec<_>, _>>()?;
-        refuse_too_large(&values)?;
-        let statements = members.iter().zip(&values).enumerate().map(|(position, (member, values))| {
-            Statement::parse(statement_text(member), values).map_err(|error| at(position, error))
-        });
-        let statements = statements.collect::<Result<Vec<_>, _>>()?;
+        let statements = parse(members)?;
         if statements.iter().any(Statement::is_read) && !statements.iter().all(Statement::is_read) {
             return Err(ApiError::validation(
                 "ExecuteTransaction API does not support both read and write operations in the same request.",
@@ -83,6 +78,30 @@ impl Local {
             false => Ok(translated),
         }
     }
+}
+
+/// Reads the statements of a transaction. Of several faults the first statement's is told, but none of a statement's text
+/// before parameters that are too large together.
+fn parse(members: &[Json<'_>]) -> Result<Vec<Statement>, ApiError> {
+    let mut unreadable = None;
+    let mut values = Vec::with_capacity(members.len());
+    for member in members {
+        match parameters(member) {
+            Ok(parameters) => values.push(parameters),
+            Err(error) => {
+                unreadable = Some(error);
+                break;
+            }
+        }
+    }
+    if unreadable.is_none() {
+        refuse_too_large(&values)?;
+    }
+    let statements = members.iter().zip(&values).enumerate().map(|(position, (member, values))| {
+        Statement::parse(statement_text(member), values).map_err(|error| at(position, error))
+    });
+    let statements = statements.collect::<Result<_, _>>()?;
+    unreadable.map_or(Ok(statements), Err)
 }
 
 /// An error of one statement.
@@ -189,6 +208,20 @@ mod tests {
     fn transaction(statements: &[&str]) -> Value {
         let members = statements.iter().map(|statement| json!({"Statement": statement}));
         json!({"TransactStatements": members.collect::<Vec<Value>>()})
+    }
+
+    #[tokio::test]
+    async fn the_first_of_several_faulty_statements_is_told() {
+        let backend = Backend::with_tables().await;
+        let faulty = json!({"Statement": "INSERT INTO hash VALUE {'a': ?}", "Parameters": [{"N": "x"}]});
+        let syntax = json!({"Statement": "INSRT INTO hash VALUE {'a': 'k'}"});
+        let words = async |statements: [&Value; 2]| {
+            backend.invalid(ExecuteTransaction, json!({"TransactStatements": statements})).await
+        };
+        let number = "The parameter cannot be converted to a numeric value: x";
+        assert_eq!(words([&faulty, &syntax]).await, number);
+        let words = words([&syntax, &faulty]).await;
+        assert!(words.starts_with("Validation failed in TransactStatements[0]: "), "{words}");
     }
 
     async fn run(backend: &Backend, statements: &[&str]) -> Result<Value, Refusal> {
