@@ -94,7 +94,6 @@ impl Local {
         };
         let judge = |reader| detected(reader, || judge(reader));
         let (write, returned) = shape::judge(Operation::UpdateItem, body, judge)?;
-        write.check_statement_size()?;
         self.write_item(body, write, returned).await
     }
 

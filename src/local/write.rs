@@ -206,6 +206,7 @@ impl ItemWrite {
     /// cannot be applied.
     pub(crate) fn judge(self, table: &Arc<Table>, reads: &dyn Reads) -> Result<Judged, Refusal> {
         let key = self.key(table)?;
+        self.check_statement_size()?;
         self.judge_at(key, table, reads)
     }
 
@@ -214,7 +215,7 @@ impl ItemWrite {
     ///
     /// # Errors
     /// The same words as for an item that an update makes too large.
-    pub(crate) fn check_statement_size(&self) -> Result<(), ApiError> {
+    fn check_statement_size(&self) -> Result<(), ApiError> {
         match &self.action {
             Action::Update { change: Some(ItemChange::Expression(update)), .. }
                 if update.statement_bytes() > ITEM_BYTES_MAX =>

@@ -226,6 +226,13 @@ async fn an_update_is_limited_by_its_statement_too_and_a_legacy_one_is_not() {
         backend.invalid(UpdateItem, set(most + 1)).await,
         "Item size to update has exceeded the maximum allowed size"
     );
+    // Judged once the table and the key are known, and before the item is read.
+    let mut failing = set(most + 1);
+    failing["ConditionExpression"] = "attribute_exists(z)".into();
+    assert!(backend.invalid(UpdateItem, failing).await.starts_with("Item size to update"));
+    let mut unfit = set(most + 1);
+    unfit["Key"] = json!({"z": {"S": "k"}});
+    assert!(backend.invalid(UpdateItem, unfit).await.starts_with("The provided key element"));
     let key_bytes = 1 + key()["a"]["S"].as_str().unwrap().len();
     let value = json!({"S": "x".repeat(400 * 1024 - key_bytes - 1)});
     backend.ok(UpdateItem, on_key(json!({"AttributeUpdates": {"b": {"Value": value}}}))).await;

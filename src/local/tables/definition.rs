@@ -384,7 +384,10 @@ fn check_simple_key(key: &[KeyElement]) -> Result<(), ApiError> {
 
 /// The shape of a global index's key: up to four attributes of each role, partition first.
 fn check_global_key(key: &[KeyElement]) -> Result<(), ApiError> {
-    if key.len() == 2 && key[1].attribute_name == key[0].attribute_name {
+    if let [first, second] = key
+        && first.attribute_name == second.attribute_name
+        && second.key_type == KeyType::Range
+    {
         return check_simple_key(key);
     }
     check_first_is_hash(key)?;

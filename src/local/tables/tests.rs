@@ -227,6 +227,25 @@ async fn a_global_index_may_have_four_partition_and_four_sort_attributes() {
 }
 
 #[tokio::test]
+async fn a_global_index_that_names_an_attribute_twice_is_refused_by_the_roles_it_has() {
+    let local = backend();
+    for (roles, words) in [
+        (["HASH", "HASH"], "The KeySchema contains multiple key attributes with the same name"),
+        (
+            ["HASH", "RANGE"],
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+        ),
+    ] {
+        let mut table = plain_table("abc");
+        let key = Value::from_iter(roles.map(|role| json!({"AttributeName": "a", "KeyType": role})));
+        table["GlobalSecondaryIndexes"] =
+            json!([{"IndexName": "twice", "KeySchema": key, "Projection": {"ProjectionType": "ALL"}}]);
+        let told = refused(&local, Operation::CreateTable, table).await;
+        assert!(told.ends_with(words), "{roles:?}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn tables_on_disk_are_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let open = || Local::open(directory.path(), Durability::Process, Settings::default());

@@ -161,6 +161,7 @@ impl KeyCondition {
                 self.tests.len()
             )));
         }
+        self.refuse_open_partition(schema)?;
         let partition = schema.partition.iter().map(|attribute| self.partition_value(attribute));
         let partition = partition.collect::<Result<Vec<_>, _>>()?;
         self.refuse_strangers(schema)?;
@@ -175,6 +176,28 @@ impl KeyCondition {
             }
         }
         Ok(KeyInterval { partition, sort_equal, sort })
+    }
+
+    /// Refuses a condition that leaves a partition open, where a key has several attributes of one role. Keys of one of each
+    /// have words of their own.
+    fn refuse_open_partition(&self, schema: &KeySchema) -> Result<(), ApiError> {
+        if schema.partition.len() == 1 && schema.sort.len() <= 1 {
+            return Ok(());
+        }
+        let open: Vec<&str> = self.without_value(&schema.partition).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::validation(format!(
+            "HASH key attributes {} must have equality conditions specified in the query",
+            open.join(", ")
+        )))
+    }
+
+    /// The names of those attributes for which the condition does not fix a value.
+    fn without_value<'k>(&self, attributes: &'k [KeyAttribute]) -> impl Iterator<Item = &'k str> {
+        let names = attributes.iter().map(|attribute| attribute.name.as_str());
+        names.filter(|name| !matches!(self.test_of(name), Some(KeyTest::Equal(_))))
     }
 
     /// The one value that the condition gives a partition attribute.
@@ -207,9 +230,8 @@ impl KeyCondition {
 
     /// Refuses a condition on a sort attribute before which another one has no fixed value.
     fn refuse_gaps(&self, schema: &KeySchema, attribute: &KeyAttribute) -> Result<(), ApiError> {
-        let before = schema.sort.iter().take_while(|earlier| earlier.name != attribute.name);
-        let open = before.filter(|earlier| !matches!(self.test_of(&earlier.name), Some(KeyTest::Equal(_))));
-        let open: Vec<&str> = open.map(|earlier| earlier.name.as_str()).collect();
+        let before = schema.sort.iter().take_while(|earlier| earlier.name != attribute.name).count();
+        let open: Vec<&str> = self.without_value(&schema.sort[..before]).collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -557,8 +579,14 @@ mod tests {
                  condition is present on key attribute {name}"
             )
         };
+        let open = |names: &str| {
+            format!("HASH key attributes {names} must have equality conditions specified in the query")
+        };
         for (text, expected) in [
-            ("h = :s and a = :s".to_owned(), "Query condition missed key schema element: i".to_owned()),
+            ("h = :s and a = :s".to_owned(), open("i")),
+            ("h = :s and i > :s".to_owned(), open("i")),
+            ("a = :s".to_owned(), open("h, i")),
+            (format!("{both} and z = :s"), "Query condition missed key schema element: a".to_owned()),
             (format!("{both} and a = :s and c = :s"), gap("b", "c")),
             (format!("{both} and a = :s and b > :s and c = :s"), gap("b", "c")),
             (format!("{both} and c = :s"), gap("a, b", "c")),
