@@ -117,6 +117,10 @@ pub(super) fn expression_update(
 ) -> Result<(Option<ItemChange>, Option<Condition>), ApiError> {
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
+    if body.get("ConditionExpression").and_then(Json::text) == Some("") {
+        // The service looks for an empty condition before it looks at the update.
+        condition_expression(body, reader, &mut bindings)?;
+    }
     let text = body.get("UpdateExpression").and_then(Json::text);
     let update = text.map(|text| Update::parse(text, &mut bindings)).transpose()?;
     let condition = condition_expression(body, reader, &mut bindings)?;

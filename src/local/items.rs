@@ -57,7 +57,11 @@ impl Local {
     pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
         let (write, returned) = shape::judge(Operation::PutItem, body, |reader| {
             let (item, returned) = detected(reader, || {
-                refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
+                refuse_mixture_in_write(
+                    body,
+                    &["ConditionExpression"],
+                    &["Expected", "ConditionalOperator"],
+                )?;
                 Ok((read_item(required(body, "Item")?, reader)?, Returned::of_replaced(body)?))
             })?;
             let action = Action::Put { item: NewItem::within_limit(item)?, source: KeySource::Item };
@@ -71,7 +75,7 @@ impl Local {
     pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
         let judge = |reader| {
             let returned = Returned::of_replaced(body)?;
-            refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected"])?;
+            refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected", "ConditionalOperator"])?;
             let action = Action::Delete { key: read_item(required(body, "Key")?, reader)? };
             let condition = parse_condition(body, reader)?;
             Ok((ItemWrite { action, condition, on_failure: OnFailure::requested(body) }, returned))
@@ -85,7 +89,8 @@ impl Local {
     pub(crate) async fn update_item(&self, body: &Json<'_>) -> Handled {
         let judge = |reader| {
             let expressions = ["UpdateExpression", "ConditionExpression"];
-            refuse_mixture_in_write(body, &expressions, &["AttributeUpdates", "Expected"])?;
+            let legacy = ["AttributeUpdates", "Expected", "ConditionalOperator"];
+            refuse_mixture_in_write(body, &expressions, &legacy)?;
             let key = read_item(required(body, "Key")?, reader)?;
             let (change, condition) = parse_update(body, reader)?;
             let returned = Returned::of_updated(body, change.as_ref());

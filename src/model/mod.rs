@@ -14,6 +14,8 @@ pub mod schema;
 pub mod error;
 pub mod operation;
 
+pub mod java_order;
+
 pub mod expr;
 pub mod partiql;
 

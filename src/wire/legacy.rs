@@ -14,13 +14,21 @@ use crate::wire::attribute::{Reader, check_name, read_deeper_value, read_value};
 /// Reads `AttributesToGet`.
 ///
 /// # Errors
-/// A validation error for an attribute named twice, or a name that is empty or too long.
+/// A validation error for a name that is empty or too long, or an attribute named twice.
 pub fn attributes_to_get(body: &Json<'_>) -> Result<Option<Paths>, ApiError> {
+    check_attributes_to_get(body)?;
     let Some(names) = body.get("AttributesToGet").and_then(Json::elements) else { return Ok(None) };
     let names: Vec<&str> = names.iter().filter_map(Json::text).collect();
-    let paths = legacy::attributes_to_get(&names)?;
-    names.iter().try_for_each(|name| check_name(name))?;
-    Ok(Some(paths))
+    legacy::attributes_to_get(&names).map(Some)
+}
+
+/// Refuses a name in `AttributesToGet` that none could have. Query and Scan look for one before anything else.
+///
+/// # Errors
+/// A validation error for a name that is empty or too long.
+pub fn check_attributes_to_get(body: &Json<'_>) -> Result<(), ApiError> {
+    let names = body.get("AttributesToGet").and_then(Json::elements).unwrap_or_default();
+    names.iter().filter_map(Json::text).try_for_each(check_name)
 }
 
 /// Reads `Expected` and `ConditionalOperator`.
@@ -29,12 +37,13 @@ pub fn attributes_to_get(body: &Json<'_>) -> Result<Option<Paths>, ApiError> {
 /// A validation error in the service's words.
 pub fn expected(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
     let members = body.get("Expected").and_then(Json::members).unwrap_or_default();
+    let operator = conditional_operator(body, members.len())?;
     let mut expectations = Vec::with_capacity(members.len());
     for (name, member) in members {
         check_name(name)?;
         expectations.push((name.to_string(), expectation(member, reader)?));
     }
-    legacy::expected(expectations, conditional_operator(body))
+    legacy::expected(expectations, operator)
 }
 
 /// Reads `AttributeUpdates`.
@@ -90,15 +99,13 @@ pub fn scan_filter(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>,
 
 fn filter(body: &Json<'_>, member: &str, read: impl ReadValue) -> Result<Option<Condition>, ApiError> {
     let members = body.get(member).and_then(Json::members).unwrap_or_default();
-    legacy::filter(comparisons(members, read)?, conditional_operator(body))
+    let operator = conditional_operator(body, members.len())?;
+    Ok(legacy::filter(comparisons(members, read)?, operator))
 }
 
-fn conditional_operator(body: &Json<'_>) -> Option<ConditionalOperator> {
-    match body.get("ConditionalOperator").and_then(Json::text)? {
-        "AND" => Some(ConditionalOperator::And),
-        "OR" => Some(ConditionalOperator::Or),
-        _ => None,
-    }
+fn conditional_operator(body: &Json<'_>, conditions: usize) -> Result<Option<ConditionalOperator>, ApiError> {
+    let operator = body.get("ConditionalOperator").and_then(Json::text);
+    operator.map(|name| ConditionalOperator::read(name, conditions)).transpose()
 }
 
 /// The members of an object, in their order.
@@ -114,9 +121,10 @@ fn comparisons(members: &Members<'_>, read: impl ReadValue) -> Result<Vec<(Strin
     for (name, member) in members {
         // An attribute without a name is one that no item has.
         let values = values(member, &read)?.unwrap_or_default();
-        if let Some(operator) = comparison_operator(member) {
-            comparisons.push((name.to_string(), Comparison::new(operator, values)?));
-        }
+        let operator = comparison_operator(member).ok_or_else(|| {
+            ApiError::validation("One or more parameter values were invalid: Invalid comparison operator")
+        })?;
+        comparisons.push((name.to_string(), Comparison::new(operator, values)?));
     }
     Ok(comparisons)
 }

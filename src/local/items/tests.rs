@@ -199,6 +199,55 @@ async fn what_a_request_alone_decides_goes_before_a_missing_table() {
 }
 
 #[tokio::test]
+async fn a_conditional_operator_is_refused_with_the_conditions_that_it_would_join() {
+    let backend = Backend::new();
+    let with_operator = |name: &str, members: serde_json::Value| {
+        let mut body = json!({"TableName": "none", "Key": {}, "Item": {}, "ConditionalOperator": name});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        body
+    };
+    let two = json!({"Expected": {"a": {"Exists": false}, "b": {"Exists": false}}});
+    for operation in [PutItem, UpdateItem, DeleteItem] {
+        let refused =
+            |name: &str, members: serde_json::Value| backend.invalid(operation, with_operator(name, members));
+        let enveloped = |words: &str| format!("1 validation error detected: {words}");
+        assert_eq!(
+            refused("XOR", json!({})).await,
+            enveloped("ConditionalOperator cannot be used without Filter or Expected")
+        );
+        assert_eq!(
+            refused("XOR", json!({"Expected": {"a": {"Exists": false}}})).await,
+            enveloped(
+                "ConditionalOperator can only be used when Filter or Expected has two or more elements"
+            )
+        );
+        assert_eq!(
+            refused("XOR", two.clone()).await,
+            enveloped("Failed to satisfy constraint: Member must satisfy enum value set: [ALL, OR]")
+        );
+        let mut mixed = two.clone();
+        mixed["ConditionExpression"] = json!("attribute_exists(a)");
+        assert_eq!(
+            refused("AND", mixed).await,
+            enveloped(
+                "Can not use both expression and non-expression parameters in the same request: \
+                 Non-expression parameters: {Expected, ConditionalOperator} Expression parameters: {ConditionExpression}"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_empty_condition_is_told_before_an_empty_update() {
+    let backend = Backend::new();
+    let body = json!({"TableName": "none", "Key": {}, "UpdateExpression": "", "ConditionExpression": ""});
+    assert_eq!(
+        backend.invalid(UpdateItem, body).await,
+        "1 validation error detected: Invalid ConditionExpression: The expression can not be empty;"
+    );
+}
+
+#[tokio::test]
 async fn an_item_may_have_400_kilobytes_and_not_one_byte_more() {
     let backend = Backend::with_tables().await;
     let bytes = 400 * 1024;

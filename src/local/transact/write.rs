@@ -148,16 +148,7 @@ fn mismatch() -> ApiError {
 fn parse_action(part: &Json<'_>) -> Result<TransactionAction, ApiError> {
     let kinds = ["ConditionCheck", "Put", "Delete", "Update"];
     let mut named = kinds.into_iter().filter_map(|kind| Some((kind, part.get(kind)?)));
-    let (kind, json) = named.next().ok_or_else(|| {
-        ApiError::validation(
-            "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request",
-        )
-    })?;
-    if named.next().is_some() {
-        return Err(ApiError::validation(
-            "TransactItems can only contain one of Check, Put, Update or Delete",
-        ));
-    }
+    let (kind, json) = named.next().expect("the shape admits exactly one of them");
     let kind = match kind {
         "ConditionCheck" => ActionKind::Check(parse_check(json)?),
         "Put" => ActionKind::Write(parse_put(json)?),

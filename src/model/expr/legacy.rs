@@ -124,6 +124,23 @@ pub enum ConditionalOperator {
     Or,
 }
 
+impl ConditionalOperator {
+    /// Reads the operator of a parameter that has so many conditions.
+    ///
+    /// # Errors
+    /// A validation error when it has too little to put together, or is none; the service's own words for that are not its
+    /// own values.
+    pub fn read(name: &str, conditions: usize) -> Result<Self, ApiError> {
+        Err(ApiError::validation(match (conditions, name) {
+            (0, _) => "ConditionalOperator cannot be used without Filter or Expected",
+            (1, _) => "ConditionalOperator can only be used when Filter or Expected has two or more elements",
+            (_, "AND") => return Ok(Self::And),
+            (_, "OR") => return Ok(Self::Or),
+            (_, _) => "Failed to satisfy constraint: Member must satisfy enum value set: [ALL, OR]",
+        }))
+    }
+}
+
 /// A comparison of one attribute, as filters and key conditions spell it.
 ///
 /// Invariant: the operator takes these values.
@@ -321,39 +338,23 @@ pub fn expected(
         let comparison = expectation.into_comparison(&name)?;
         Ok((name, comparison))
     });
-    filter(comparisons.collect::<Result<_, ApiError>>()?, operator)
+    Ok(filter(comparisons.collect::<Result<_, ApiError>>()?, operator))
 }
 
 /// The condition of `QueryFilter` or `ScanFilter`; `None` when it has no member.
-///
-/// # Errors
-/// A validation error when the operator has too little to put together.
 pub fn filter(
     comparisons: Vec<(String, Comparison)>,
     operator: Option<ConditionalOperator>,
-) -> Result<Option<Condition>, ApiError> {
-    match (operator, comparisons.len()) {
-        (Some(_), 0) => {
-            return Err(ApiError::validation(
-                "ConditionalOperator cannot be used without Filter or Expected",
-            ));
-        }
-        (Some(_), 1) => {
-            return Err(ApiError::validation(
-                "ConditionalOperator can only be used when Filter or Expected has two or more elements",
-            ));
-        }
-        (None, 0) => return Ok(None),
-        (Some(_) | None, _) => {}
-    }
+) -> Option<Condition> {
     let mut tests: Vec<Test> =
         comparisons.into_iter().map(|(name, comparison)| comparison.into_test(&name)).collect();
     let test = match (tests.len(), operator) {
+        (0, _) => return None,
         (1, _) => tests.remove(0),
         (_, Some(ConditionalOperator::Or)) => Test::Or(tests),
         (_, Some(ConditionalOperator::And) | None) => Test::And(tests),
     };
-    Ok(Some(Condition::from_test(test)))
+    Some(Condition::from_test(test))
 }
 
 /// The key condition of `KeyConditions`.

@@ -3,8 +3,8 @@
 use crate::model::expr::{Bindings, Condition, Context, KeyCondition, Paths};
 use crate::model::key::Direction;
 use crate::model::placement::Segment;
-use crate::model::{ApiError, Item};
-use crate::wire::attribute::{Reader, read_item, too_deep};
+use crate::model::{ApiError, Item, Operation};
+use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{Placeholders, refuse_mixture};
 use crate::wire::{Json, legacy, shape};
 
@@ -48,11 +48,13 @@ impl<'b> PageQuestion<'b> {
 }
 
 fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>, ApiError> {
+    legacy::check_attributes_to_get(body)?;
     let expressions = ["ProjectionExpression", "FilterExpression", "KeyConditionExpression"];
     let outdated = ["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"];
     // Old key conditions may stand beside new expressions, so long as the key has one kind of condition only.
     let doubled = body.get("KeyConditionExpression").is_some();
     refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
+    shape::check_later(Operation::Query, "Select", body)?;
     let legacy_filter = legacy::query_filter(body, reader)?;
     let legacy_projection = legacy::attributes_to_get(body)?;
     let start = read_start(PageKind::Query, body, reader)?;
@@ -66,6 +68,7 @@ fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>
     let filter = parse_filter(body, Context::Filter, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
     bindings.finish()?;
+    check_select(body, reader)?;
     // Only now is it asked whether a key could answer the condition: what is wrong with another expression counts more.
     let condition = match condition {
         Some(condition) => Some(condition.check()?),
@@ -87,17 +90,20 @@ fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>
 }
 
 fn read_scan<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>, ApiError> {
+    legacy::check_attributes_to_get(body)?;
     let expressions = ["ProjectionExpression", "FilterExpression"];
     refuse_mixture(body, &expressions, &["AttributesToGet", "ScanFilter", "ConditionalOperator"])?;
-    let legacy_projection = legacy::attributes_to_get(body)?;
     let legacy_filter = legacy::scan_filter(body, reader)?;
+    let legacy_projection = legacy::attributes_to_get(body)?;
     let start = read_start(PageKind::Scan, body, reader)?;
-    let segment = read_segment(body)?;
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let filter = parse_filter(body, Context::ScanFilter, &mut bindings)?;
     let projection = parse_projection(body, &mut bindings)?;
     bindings.finish()?;
+    shape::check_later(Operation::Scan, "Select", body)?;
+    check_select(body, reader)?;
+    let segment = read_segment(body)?;
     Ok(PageQuestion {
         kind: PageKind::Scan,
         body,
@@ -136,25 +142,47 @@ fn read_limit(body: &Json<'_>) -> Option<usize> {
     body.get("Limit").and_then(Json::integer).and_then(|limit| usize::try_from(limit).ok())
 }
 
-/// Reads `ExclusiveStartKey`; some of the decoder's errors go without the prefix that the others get.
+/// Refuses a `Select` that does not agree with the request's other parameters. The newer reader counts that among the
+/// violated constraints.
+fn check_select(body: &Json<'_>, reader: Reader) -> Result<(), ApiError> {
+    let Some(select) = body.get("Select").and_then(Json::text) else { return Ok(()) };
+    let mut projections = ["ProjectionExpression", "AttributesToGet"].into_iter();
+    let fault = match (projections.find(|name| body.get(name).is_some()), select) {
+        (Some(_), "SPECIFIC_ATTRIBUTES") => return Ok(()),
+        (Some(member), "COUNT") => format!("Cannot specify the {member} when choosing to get only the Count"),
+        (Some(member), _) => format!("Cannot specify the {member} when choosing to get {select}"),
+        (None, "SPECIFIC_ATTRIBUTES") => {
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+                .to_owned()
+        }
+        (None, "ALL_PROJECTED_ATTRIBUTES") if body.get("IndexName").is_none() => {
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
+        }
+        (None, _) => return Ok(()),
+    };
+    let error = ApiError::validation(fault);
+    Err(if reader == Reader::Newer { error.detected() } else { error })
+}
+
+/// Reads `ExclusiveStartKey`. What is wrong with a value is told as anywhere; where its types are, that it is the starting
+/// key's, too, and a Scan and the older reader say so of some empty values besides.
 fn read_start(kind: PageKind, body: &Json<'_>, reader: Reader) -> Result<Option<Item>, ApiError> {
     let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
+    let of_start: &[&str] = match (kind, reader) {
+        (PageKind::Query, Reader::Newer) => &["Supplied AttributeValue"],
+        _ => &[
+            "Supplied AttributeValue",
+            "One or more parameter values were invalid: Null attribute value",
+            "One or more parameter values were invalid: An string set ",
+            "One or more parameter values were invalid: Binary sets should not be empty",
+            "Nesting Levels",
+        ],
+    };
     read_item(start, reader).map(Some).map_err(|error| {
-        if kind == PageKind::Query && reader == Reader::Newer && error == too_deep() {
-            return error;
-        }
-        let words = error.message.clone().unwrap_or_default();
-        let bare = [
-            "contains duplicates",
-            "number set",
-            "numeric value",
-            "significant digits",
-            "with magnitude",
-            "Empty attribute name",
-        ];
-        match bare.iter().any(|part| words.contains(part)) {
-            true => error,
-            false => ApiError::validation(format!("The provided starting key is invalid: {words}")),
+        let words = error.message.as_deref().unwrap_or_default();
+        match of_start.iter().any(|beginning| words.starts_with(beginning)) {
+            true => ApiError::validation(format!("The provided starting key is invalid: {words}")),
+            false => error,
         }
     })
 }
@@ -173,10 +201,9 @@ fn read_segment(body: &Json<'_>) -> Result<Option<Segment>, ApiError> {
         (None, Some(_)) => Err(ApiError::validation(
             "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
         )),
-        (Some(segment), Some(total)) if segment >= total => Err(ApiError::validation(format!(
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
-             Segment: {segment} is not less than TotalSegments: {total}"
-        ))),
+        (Some(segment), Some(total)) if segment >= total => Err(ApiError::validation(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments",
+        )),
         (Some(segment), Some(total)) => Ok(Some(Segment { segment, total })),
     }
 }

@@ -28,6 +28,9 @@ impl PageQuestion<'_> {
     /// The service's own, for everything that it refuses once it knows the table.
     pub fn resolve(self, schema: &TableSchema) -> Result<PageRequest, ApiError> {
         let source = Source::of(schema, self.body)?;
+        if self.kind == PageKind::Scan {
+            source.check_select(self.body)?;
+        }
         if let Some(start) = &self.start {
             source.check_start_shape(start, self.kind)?;
         }
@@ -63,9 +66,9 @@ impl PageQuestion<'_> {
     fn resolve_query(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
         let condition = self.condition.as_ref().ok_or_else(missing_condition)?;
         let interval = condition.resolve(source.key())?;
-        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
+        let start = self.start.as_ref().map(|start| source.start_key(start, self.kind)).transpose()?;
         if let Some(start) = &start {
-            check_start_within(&interval, start.source())?;
+            source.check_start_within(&interval, start.source())?;
         }
         self.check_projected_paths(source.schema)?;
         if let Some(filter) = &self.filter {
@@ -77,8 +80,7 @@ impl PageQuestion<'_> {
     }
 
     fn resolve_scan(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
-        source.check_select(self.body)?;
-        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
+        let start = self.start.as_ref().map(|start| source.start_key(start, self.kind)).transpose()?;
         if let (Some(start), Some(segment)) = (&start, self.segment) {
             check_start_in_segment(segment, start.source())?;
         }
@@ -122,25 +124,45 @@ impl<'s> Source<'s> {
         source_key(self.schema, self.index())
     }
 
+    /// Refuses a starting key that has not exactly the attributes that it must have, each of its type.
     fn check_start_shape(&self, start: &Item, kind: PageKind) -> Result<(), ApiError> {
-        let invalid = || ApiError::validation("The provided starting key is invalid");
-        let mismatch = "The provided key element does not match the schema";
-        let with_reason =
-            || ApiError::validation(format!("The provided starting key is invalid: {mismatch}"));
-        let whole = start.len() == self.start_names();
-        if kind == PageKind::Scan && self.index.is_none() {
-            return if whole { Ok(()) } else { Err(with_reason()) };
-        }
-        if !whole || self.key().attributes().any(|attribute| !start.contains_key(&attribute.name)) {
-            return Err(invalid());
+        if kind == PageKind::Scan {
+            self.check_scan_start_types(start)?;
         }
         let fits = |attribute: &KeyAttribute| {
             start.get(&attribute.name).is_some_and(|value| attribute.scalar_type.admits(value))
         };
-        match self.key().attributes().all(fits) {
-            true => Ok(()),
-            false => Err(ApiError::validation(mismatch)),
+        let table = self.schema.key.attributes();
+        let is_whole = start.len() == self.start_names();
+        if is_whole && table.chain(self.key().attributes()).all(fits) {
+            return Ok(());
         }
+        Err(ApiError::validation("The provided starting key is invalid"))
+    }
+
+    /// A Scan of a table with indexes looks first at all attributes that are in any key, and blames the index that it reads,
+    /// or else the first that the table has.
+    fn check_scan_start_types(&self, start: &Item) -> Result<(), ApiError> {
+        let mut indexes: Vec<&IndexSchema> = self.schema.indexes.iter().collect();
+        indexes.sort_by_key(|index| index.kind == IndexKind::Local);
+        let Some(blamed) = self.index().or(indexes.first().copied()) else { return Ok(()) };
+        let keyed = indexes.iter().flat_map(|index| index.key.attributes());
+        for attribute in self.schema.key.attributes().chain(keyed) {
+            match start.get(&attribute.name) {
+                Some(value) if !attribute.scalar_type.admits(value) => {
+                    return Err(ApiError::validation(format!(
+                        "One or more parameter values were invalid: \
+                         Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
+                        attribute.name,
+                        attribute.scalar_type.name(),
+                        value.type_name(),
+                        blamed.name
+                    )));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
     }
 
     /// How many attributes a starting key must have.
@@ -150,15 +172,21 @@ impl<'s> Source<'s> {
         table.attributes().count() + own.filter(|attribute| !table.contains(&attribute.name)).count()
     }
 
-    fn start_key(&self, start: &Item) -> Result<StartKey, ApiError> {
+    fn start_key(&self, start: &Item, kind: PageKind) -> Result<StartKey, ApiError> {
         let key_in = |schema: &KeySchema| -> Result<Key, ApiError> {
             let attributes = schema.attributes();
             let own: Item = attributes
                 .filter_map(|attribute| Some((attribute.name.clone(), start.get(&attribute.name)?.clone())))
                 .collect();
             keys::key_from(schema, &own, KeySource::KeyMember).map_err(|refusal| {
-                let words = ApiError::from(refusal).message.unwrap_or_default();
-                ApiError::validation(format!("The provided starting key is invalid: {words}"))
+                let error = ApiError::from(refusal);
+                let words = error.message.as_deref().unwrap_or_default();
+                match kind {
+                    PageKind::Query => error,
+                    PageKind::Scan => {
+                        ApiError::validation(format!("The provided starting key is invalid: {words}"))
+                    }
+                }
             })
         };
         let table = key_in(&self.schema.key)?;
@@ -166,13 +194,34 @@ impl<'s> Source<'s> {
         Ok(StartKey { table, index })
     }
 
-    /// Refuses a `Select` that the source or the projection cannot give.
+    /// Refuses a starting key that the query could not have stopped at. The parts of the condition are looked at in the order
+    /// of the key, but for the last partition attribute, which comes behind the sort attributes.
+    fn check_start_within(&self, interval: &KeyInterval, start: &Key) -> Result<(), ApiError> {
+        let leading = interval.partition.len().saturating_sub(1);
+        let same_partition = start.partition() == interval.partition;
+        let at_most_one = "The query can return at most one row and cannot be restarted";
+        let words = if start.partition()[..leading] != interval.partition[..leading] {
+            at_most_one
+        } else if !interval.admits_sort(start.sort()) {
+            "The provided starting key does not match the range key predicate"
+        } else if same_partition {
+            return Ok(());
+        } else if !interval.is_whole_partition() {
+            at_most_one
+        } else if self.index().is_none() && self.schema.key.sort.is_empty() {
+            "The provided exclusive start key is invalid"
+        } else {
+            "The provided starting key is outside query boundaries based on provided conditions"
+        };
+        Err(ApiError::validation(words))
+    }
+
+    /// Refuses a `Select` that the source cannot give.
     fn check_select(&self, body: &Json<'_>) -> Result<(), ApiError> {
-        let Some(select) = body.get("Select").and_then(Json::text) else { return Ok(()) };
-        check_select_alone(body, select)?;
+        let select = body.get("Select").and_then(Json::text);
         match self.index() {
             Some(index)
-                if select == "ALL_ATTRIBUTES"
+                if select == Some("ALL_ATTRIBUTES")
                     && index.kind == IndexKind::Global
                     && index.projection != Projection::All =>
             {
@@ -225,26 +274,6 @@ impl<'s> Source<'s> {
     }
 }
 
-/// Refuses a `Select` that does not agree with the request's other parameters. The service counts that among the violated
-/// constraints.
-fn check_select_alone(body: &Json<'_>, select: &str) -> Result<(), ApiError> {
-    let mut projections = ["ProjectionExpression", "AttributesToGet"].into_iter();
-    let fault = match (projections.find(|name| body.get(name).is_some()), select) {
-        (Some(_), "SPECIFIC_ATTRIBUTES") => return Ok(()),
-        (Some(member), "COUNT") => format!("Cannot specify the {member} when choosing to get only the Count"),
-        (Some(member), _) => format!("Cannot specify the {member} when choosing to get {select}"),
-        (None, "SPECIFIC_ATTRIBUTES") => {
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
-                .to_owned()
-        }
-        (None, "ALL_PROJECTED_ATTRIBUTES") if body.get("IndexName").is_none() => {
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
-        }
-        (None, _) => return Ok(()),
-    };
-    Err(ApiError::validation(fault).detected())
-}
-
 fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Result<(), ApiError> {
     let filtered = schema.attributes().find(|attribute| filter.roots().any(|root| root == attribute.name));
     match filtered {
@@ -254,20 +283,6 @@ fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Resu
         ))),
         None => Ok(()),
     }
-}
-
-/// Refuses a starting key that the query could not have stopped at.
-fn check_start_within(interval: &KeyInterval, start: &Key) -> Result<(), ApiError> {
-    let same_partition = start.partition() == interval.partition;
-    let words = match (interval.is_whole_partition(), interval.admits_sort(start.sort()), same_partition) {
-        (true, _, true) | (false, true, true) => return Ok(()),
-        (true, _, false) => {
-            "The provided starting key is outside query boundaries based on provided conditions"
-        }
-        (false, false, _) => "The provided starting key does not match the range key predicate",
-        (false, true, false) => "The query can return at most one row and cannot be restarted",
-    };
-    Err(ApiError::validation(words))
 }
 
 fn check_start_in_segment(segment: Segment, start: &Key) -> Result<(), ApiError> {

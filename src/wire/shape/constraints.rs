@@ -1,18 +1,16 @@
 //! What a request of the right types must satisfy besides: members that may not be missing, lengths, ranges, patterns and
-//! fixed sets. All violations are collected and answered in one `ValidationException`.
+//! fixed sets. All violations are collected; which of them are told, and how, is the front's business.
 //!
 //! Nothing is allocated until the first violation: the path to a value is a chain of steps on the stack.
 
-use crate::model::ApiError;
 use crate::wire::Json;
-use crate::wire::attribute::Reader;
 
 use super::echo::{self, write_lower_first};
-use super::kind::{Echo, Empty, Kind, List, Map, Member, Need, Number, Standing, TableNaming, Tables, Text};
+use super::kind::{
+    Alternatives, Echo, Empty, Kind, List, Map, Member, Need, Number, Structure, TableNaming, Tables, Text,
+};
+use super::report::{Fault, VIOLATIONS_MAX, Violation};
 use super::table::NAME_PATTERN;
-
-/// The service stops counting here.
-const VIOLATIONS_MAX: usize = 10;
 
 /// Table names are this long at least.
 const NAME_MIN: usize = 3;
@@ -22,38 +20,11 @@ const NAME_MAX: usize = 255;
 /// The names of attributes are this long at most.
 const ATTRIBUTE_NAME_MAX: usize = 65535;
 
-/// Checks a whole body, whose types have been checked. `reader` is asked about a bad one.
-pub(super) fn check_body(
-    members: &'static [Member],
-    body: &Json<'_>,
-    reader: impl FnOnce() -> Reader,
-) -> Result<(), ApiError> {
-    let mut violations = Vec::new();
-    check_members(members, body, None, &mut violations);
-    if violations.is_empty() {
-        return Ok(());
-    }
-    if violations.iter().any(|violation| violation.words_of_older.is_some()) && reader() == Reader::Older {
-        violations.iter_mut().for_each(Violation::tell_as_older);
-    }
-    Err(report(violations))
-}
-
-/// One broken constraint.
-struct Violation {
-    /// The whole sentence.
-    words: String,
-    /// The sentence when no other is reported, where that one differs.
-    words_alone: Option<String>,
-    /// The sentence of the older reader, where that one differs.
-    words_of_older: Option<String>,
-    standing: Standing,
-}
-
-impl Violation {
-    fn tell_as_older(&mut self) {
-        self.words = self.words_of_older.take().unwrap_or_else(|| std::mem::take(&mut self.words));
-    }
+/// Finds what is wrong in a whole body, whose types have been checked.
+pub(super) fn find_in_body(members: &'static [Member], body: &Json<'_>) -> Vec<Violation> {
+    let mut findings = Vec::new();
+    check_members(members, body, None, &mut findings);
+    findings
 }
 
 /// The way from the body to a value.
@@ -93,6 +64,15 @@ impl Path<'_> {
         self.write(&mut out, |name, out| out.push_str(name));
         out
     }
+
+    /// The innermost member on the way.
+    fn member(&self) -> &'static str {
+        match (&self.step, self.parent) {
+            (Step::Member(name), _) => name,
+            (_, Some(parent)) => parent.member(),
+            (_, None) => "",
+        }
+    }
 }
 
 /// A value where it stands.
@@ -103,26 +83,26 @@ struct Located<'p> {
 }
 
 impl Located<'_> {
-    fn violation(&self, echo: Echo, standing: Standing, constraint: &str) -> Violation {
+    fn violation(&self, fault: Fault, echo: Echo, constraint: &str) -> Violation {
         let shown = match echo {
             Echo::Json => echo::json(self.value),
             Echo::Java | Echo::Bare => echo::java(self.kind, self.value),
         };
         let path = self.path.lower_first();
         let words = format!("Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}");
-        let words_alone = (echo == Echo::Bare).then(|| {
+        let newer_words = (echo == Echo::Bare).then(|| {
             format!("Value at '{}' failed to satisfy constraint: {constraint}", self.path.as_sent())
         });
-        Violation { words, words_alone, words_of_older: None, standing }
+        Violation { member: self.path.member(), fault, words, newer_words, alone: None }
     }
 
     /// Two violations of the two ends of a range of lengths.
-    fn check_length(&self, length: usize, min: usize, max: usize, echo: Echo, out: &mut Vec<Violation>) {
+    fn check_length(&self, fault: Fault, length: usize, min: usize, max: usize, out: &mut Vec<Violation>) {
         if length < min {
-            out.push(self.violation(echo, Standing::Joins, &too_short(min)));
+            out.push(self.violation(fault, Echo::Java, &too_short(min)));
         }
         if length > max {
-            out.push(self.violation(echo, Standing::Joins, &too_long(max)));
+            out.push(self.violation(fault, Echo::Java, &too_long(max)));
         }
     }
 }
@@ -154,7 +134,8 @@ fn check_members(
                 Need::RequiredWithout(others) if others.iter().any(|other| body.get(other).is_some()) => {}
                 Need::Required | Need::RequiredWithout(_) => out.push(missing(&path)),
                 Need::Parameter => out.push(sentence(
-                    Standing::Sentence,
+                    &path,
+                    Fault::Sentence,
                     format!("The parameter '{}' is required but was not present in the request", member.name),
                 )),
             },
@@ -163,13 +144,13 @@ fn check_members(
 }
 
 fn missing(path: &Path<'_>) -> Violation {
-    let path = path.lower_first();
-    let words = format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
-    sentence(Standing::Joins, words)
+    let place = path.lower_first();
+    let words = format!("Value null at '{place}' failed to satisfy constraint: Member must not be null");
+    sentence(path, Fault::Missing, words)
 }
 
-fn sentence(standing: Standing, words: String) -> Violation {
-    Violation { words, words_alone: None, words_of_older: None, standing }
+fn sentence(path: &Path<'_>, fault: Fault, words: String) -> Violation {
+    Violation { member: path.member(), fault, words, newer_words: None, alone: None }
 }
 
 fn check(located: &Located<'_>, out: &mut Vec<Violation>) {
@@ -181,30 +162,41 @@ fn check(located: &Located<'_>, out: &mut Vec<Violation>) {
         (Kind::Number(rule), value) => check_number(located, rule, value, out),
         (Kind::List(rule), Json::Array(elements)) => check_list(located, rule, elements, out),
         (Kind::Map(rule), Json::Object(_)) => check_map(located, rule, out),
-        (Kind::Structure(structure), Json::Object(_)) => {
-            check_members(structure.members, located.value, Some(located.path), out);
-        }
+        (Kind::Structure(structure), Json::Object(_)) => check_structure(located, structure, out),
         (Kind::Text(_) | Kind::TableName(_) | Kind::List(_) | Kind::Map(_) | Kind::Structure(_), _) => {}
+    }
+}
+
+fn check_structure(located: &Located<'_>, structure: &Structure, out: &mut Vec<Violation>) {
+    check_members(structure.members, located.value, Some(located.path), out);
+    if let Some(Alternatives { none, several }) = structure.alternatives {
+        let is_there = |member: &&Member| located.value.get(member.name).is_some();
+        let words = match structure.members.iter().filter(is_there).count() {
+            1 => return,
+            0 => none,
+            _ => several,
+        };
+        out.push(sentence(located.path, Fault::Alternatives, words.to_owned()));
     }
 }
 
 fn check_text(located: &Located<'_>, rule: &Text, text: &str, out: &mut Vec<Violation>) {
     if !rule.choices.is_empty() && !rule.choices.contains(&text) {
         let words = format!("Member must satisfy enum value set: [{}]", rule.choices.join(", "));
-        let violation = located.violation(Echo::Java, rule.standing, &words);
-        out.push(match rule.refusal {
-            Some(refusal) => Violation {
-                words_of_older: Some(violation.words),
-                ..sentence(rule.standing, refusal.to_owned())
-            },
-            None => violation,
+        out.push(Violation {
+            newer_words: rule.refusal.map(str::to_owned),
+            ..located.violation(Fault::Choice, Echo::Java, &words)
         });
+    } else if let Some((honoured, words)) = rule.honoured
+        && !honoured.contains(&text)
+    {
+        out.push(sentence(located.path, Fault::Unhonoured, words.to_owned()));
     }
     if rule.min > 0 || rule.max < usize::MAX {
-        located.check_length(length(text), rule.min, rule.max, Echo::Java, out);
+        located.check_length(Fault::Length, length(text), rule.min, rule.max, out);
     }
     if let Some(pattern) = rule.pattern.filter(|pattern| !(pattern.matches)(text)) {
-        out.push(located.violation(Echo::Java, Standing::Joins, &unlike(pattern.words)));
+        out.push(located.violation(Fault::Length, Echo::Java, &unlike(pattern.words)));
     }
 }
 
@@ -218,24 +210,24 @@ fn check_table_name(located: &Located<'_>, naming: TableNaming, text: &str, out:
         return;
     }
     let length = length(text);
+    let check_length =
+        |out: &mut Vec<Violation>| located.check_length(Fault::Name, length, NAME_MIN, NAME_MAX, out);
     match naming {
         TableNaming::Item | TableNaming::Update | TableNaming::Transaction if length == 0 => {
-            out.push(located.violation(Echo::Bare, Standing::Alone, &too_short(1)));
+            out.push(located.violation(Fault::Empty, Echo::Bare, &too_short(1)));
         }
-        TableNaming::Item if !(NAME_MIN..=NAME_MAX).contains(&length) => {
-            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
-        }
+        TableNaming::Item if !(NAME_MIN..=NAME_MAX).contains(&length) => check_length(out),
         TableNaming::Item => check_name_pattern(located, text, out),
         TableNaming::Update => {
             check_name_pattern(located, text, out);
-            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+            check_length(out);
         }
         TableNaming::Sentence if !(NAME_MIN..=NAME_MAX).contains(&length) => {
             let words = "TableName must be at least 3 characters long and at most 255 characters long";
-            out.push(sentence(Standing::Sentence, words.to_owned()));
+            out.push(sentence(located.path, Fault::Sentence, words.to_owned()));
         }
         TableNaming::Transaction | TableNaming::Table | TableNaming::Sentence => {
-            located.check_length(length, NAME_MIN, NAME_MAX, Echo::Java, out);
+            check_length(out);
             check_name_pattern(located, text, out);
         }
     }
@@ -243,7 +235,7 @@ fn check_table_name(located: &Located<'_>, naming: TableNaming, text: &str, out:
 
 fn check_name_pattern(located: &Located<'_>, text: &str, out: &mut Vec<Violation>) {
     if !(NAME_PATTERN.matches)(text) {
-        out.push(located.violation(Echo::Java, Standing::Joins, &unlike(NAME_PATTERN.words)));
+        out.push(located.violation(Fault::Name, Echo::Java, &unlike(NAME_PATTERN.words)));
     }
 }
 
@@ -260,24 +252,24 @@ fn is_table_arn(text: &str) -> bool {
 }
 
 fn check_number(located: &Located<'_>, rule: &Number, value: &Json<'_>, out: &mut Vec<Violation>) {
-    let value = match value {
-        Json::Integer(whole) => *whole,
-        // The service cuts fractions off; what is beyond an i64 is beyond every limit as well.
-        Json::Float(float) => float.trunc() as i64,
-        _ => return,
-    };
-    if value < rule.min {
+    let Some(given) = rule.cut(value) else { return };
+    if given < rule.min {
         let words = format!("Member must have value greater than or equal to {}", rule.min);
-        out.push(located.violation(rule.echo, Standing::Joins, &words));
+        out.push(located.violation(Fault::Range, rule.echo, &words));
     }
-    if value > rule.max {
+    if given > rule.max {
         let words = format!("Member must have value less than or equal to {}", rule.max);
-        out.push(located.violation(rule.echo, Standing::Joins, &words));
+        out.push(located.violation(Fault::Range, rule.echo, &words));
     }
 }
 
 fn check_list(located: &Located<'_>, rule: &List, elements: &[Json<'_>], out: &mut Vec<Violation>) {
-    located.check_length(elements.len(), rule.min, rule.max, rule.echo, out);
+    if elements.len() < rule.min {
+        out.push(located.violation(Fault::Length, rule.echo, &too_short(rule.min)));
+    }
+    if elements.len() > rule.max {
+        out.push(located.violation(Fault::TooLong, rule.echo, &too_long(rule.max)));
+    }
     if matches!(rule.element, Kind::Value) {
         return;
     }
@@ -300,7 +292,7 @@ fn check_map(located: &Located<'_>, rule: &Map, out: &mut Vec<Violation>) {
         // The keys of all other maps are names of attributes, or stand for some.
         None if entries.iter().any(|(name, _)| name.len() > ATTRIBUTE_NAME_MAX) => {
             let words = format!("Map keys must satisfy constraint: [{}]", too_long(ATTRIBUTE_NAME_MAX));
-            out.push(located.violation(Echo::Java, Standing::Joins, &words));
+            out.push(located.violation(Fault::Length, Echo::Java, &words));
         }
         None => {}
     }
@@ -330,67 +322,28 @@ fn check_tables(
 ) {
     match tables.empty {
         _ if !entries.is_empty() => {}
-        Empty::TooShort => out.push(located.violation(Echo::Bare, Standing::Joins, &too_short(1))),
+        Empty::TooShort => out.push(located.violation(Fault::Empty, Echo::Bare, &too_short(1))),
         Empty::Sentence(words) => out.push(Violation {
-            words_alone: Some(words.to_owned()),
-            ..located.violation(Echo::Java, Standing::SentenceAlone, &too_short(1))
+            alone: Some(words),
+            ..located.violation(Fault::Empty, Echo::Java, &too_short(1))
         }),
     }
-    for (name, entry) in entries {
-        let is_name = (NAME_MIN..=NAME_MAX).contains(&length(name)) && (NAME_PATTERN.matches)(name);
-        if !is_name && !is_table_arn(name) {
-            let words = format!(
-                "Map keys must satisfy constraint: [{}, {}, {}]",
-                too_long(NAME_MAX),
-                too_short(NAME_MIN),
-                unlike(NAME_PATTERN.words)
-            );
-            out.push(located.violation(tables.echo, tables.standing, &words));
-        }
-        if let (Some(max), Some(elements)) = (tables.entry_max, entry.elements())
-            && !(1..=max).contains(&elements.len())
-        {
-            let words = format!("Map value must satisfy constraint: [{}, {}]", too_long(max), too_short(1));
-            out.push(located.violation(Echo::Java, Standing::Joins, &words));
-        }
+    let is_name = |name: &str| {
+        (NAME_MIN..=NAME_MAX).contains(&length(name)) && (NAME_PATTERN.matches)(name) || is_table_arn(name)
+    };
+    if !entries.iter().all(|(name, _)| is_name(name)) {
+        let words = format!(
+            "Map keys must satisfy constraint: [{}, {}, {}]",
+            too_long(NAME_MAX),
+            too_short(NAME_MIN),
+            unlike(NAME_PATTERN.words)
+        );
+        out.push(located.violation(Fault::Keys, tables.echo, &words));
     }
-}
-
-/// Makes one error of all violations, by how they stand beside each other.
-fn report(mut violations: Vec<Violation>) -> ApiError {
-    let sole = |standing: Standing| violations.iter().position(|violation| violation.standing == standing);
-    if let Some(position) = sole(Standing::Sentence) {
-        return ApiError::validation(violations.swap_remove(position).words);
+    let Some(max) = tables.entry_max else { return };
+    let mut lengths = entries.iter().filter_map(|(_, entry)| entry.elements()).map(<[_]>::len);
+    if !lengths.all(|length| (1..=max).contains(&length)) {
+        let words = format!("Map value must satisfy constraint: [{}, {}]", too_long(max), too_short(1));
+        out.push(located.violation(Fault::Values, Echo::Java, &words));
     }
-    if let Some(position) = sole(Standing::Alone) {
-        return detected(vec![violations.swap_remove(position)]);
-    }
-    let is_choice =
-        |violation: &Violation| matches!(violation.standing, Standing::Choice | Standing::LeadsChoices);
-    if let Some(position) = sole(Standing::LeadsChoices)
-        && violations.iter().all(is_choice)
-    {
-        return detected(vec![violations.swap_remove(position)]);
-    }
-    if violations.iter().any(is_choice) {
-        violations.retain(|violation| violation.standing != Standing::YieldsToChoices);
-    }
-    detected(violations)
-}
-
-/// `2 validation errors detected: …; …`
-fn detected(mut violations: Vec<Violation>) -> ApiError {
-    violations.truncate(VIOLATIONS_MAX);
-    if let [only] = violations.as_mut_slice()
-        && let Some(words) = only.words_alone.take()
-    {
-        if only.standing == Standing::SentenceAlone {
-            return ApiError::validation(words);
-        }
-        only.words = words;
-    }
-    let count = violations.len();
-    let plural = if count == 1 { "" } else { "s" };
-    let words: Vec<String> = violations.into_iter().map(|violation| violation.words).collect();
-    ApiError::validation(format!("{count} validation error{plural} detected: {}", words.join("; ")))
 }

@@ -5,7 +5,13 @@ use std::fmt::Write;
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
+use crate::model::java_order::{Buckets, sort_as_java};
+
 use super::kind::{Kind, Structure};
+
+/// A value is shown up to here, in bytes; what follows is cut, for a small value has a long print. Ours: nobody has seen
+/// where the service stops, if it does.
+const SHOWN_MAX: usize = 1 << 20;
 
 /// The fields of an attribute value in the service's own type. Those that no request can set print as `null` too.
 const VALUE_FIELDS: [&str; 16] = [
@@ -31,14 +37,22 @@ const VALUE_FIELDS: [&str; 16] = [
 pub(super) fn java(kind: &Kind, value: &Json<'_>) -> String {
     let mut out = String::new();
     write_java(kind, value, &mut out);
-    out
+    within_limit(out)
 }
 
 /// The value as JSON.
 pub(super) fn json(value: &Json<'_>) -> String {
     let mut out = Vec::new();
     write_json(value, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    within_limit(String::from_utf8_lossy(&out).into_owned())
+}
+
+fn within_limit(mut shown: String) -> String {
+    if shown.len() > SHOWN_MAX {
+        shown.truncate(shown.floor_char_boundary(SHOWN_MAX));
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// A member's name as messages write it: with a small first letter, whatever follows it.
@@ -50,31 +64,47 @@ pub(super) fn write_lower_first(name: &str, out: &mut String) {
 
 fn write_java(kind: &Kind, value: &Json<'_>, out: &mut String) {
     match (kind, value) {
+        _ if out.len() > SHOWN_MAX => {}
         (Kind::Structure(structure), Json::Object(_)) => write_structure(structure, value, out),
         (Kind::Value, Json::Object(_)) => write_value(value, out),
-        (Kind::List(list), Json::Array(elements)) => write_list(list.element, elements, out),
-        (Kind::Map(map), Json::Object(entries)) => {
-            out.push('{');
-            for (position, (name, entry)) in entries.iter().enumerate() {
-                out.push_str(if position > 0 { ", " } else { "" });
-                out.push_str(name);
-                out.push('=');
-                write_java(map.entry, entry, out);
-            }
-            out.push('}');
+        (Kind::List(list), Json::Array(elements)) => {
+            write_list(elements, out, |element, out| write_java(list.element, element, out));
         }
-        (Kind::Number(_), Json::Float(float)) => write_to(out, format_args!("{}", float.trunc())),
+        (Kind::Map(map), Json::Object(entries)) => write_map(map.entry, entries, out),
+        (Kind::Number(rule), number) => match rule.cut(number) {
+            Some(given) => write_to(out, format_args!("{given}")),
+            None => write_scalar(number, out),
+        },
         _ => write_scalar(value, out),
     }
 }
 
-fn write_list(element_kind: &Kind, elements: &[Json<'_>], out: &mut String) {
+fn write_list(elements: &[Json<'_>], out: &mut String, write: impl Fn(&Json<'_>, &mut String)) {
     out.push('[');
     for (position, element) in elements.iter().enumerate() {
+        if out.len() > SHOWN_MAX {
+            return;
+        }
         out.push_str(if position > 0 { ", " } else { "" });
-        write_java(element_kind, element, out);
+        write(element, out);
     }
     out.push(']');
+}
+
+fn write_map(entry_kind: &Kind, entries: &[(std::borrow::Cow<'_, str>, Json<'_>)], out: &mut String) {
+    let mut entries: Vec<_> = entries.iter().collect();
+    sort_as_java(&mut entries, Buckets::ForCount, |(name, _)| name);
+    out.push('{');
+    for (position, (name, entry)) in entries.into_iter().enumerate() {
+        if out.len() > SHOWN_MAX {
+            return;
+        }
+        out.push_str(if position > 0 { ", " } else { "" });
+        out.push_str(name);
+        out.push('=');
+        write_java(entry_kind, entry, out);
+    }
+    out.push('}');
 }
 
 fn write_structure(structure: &Structure, value: &Json<'_>, out: &mut String) {
@@ -95,23 +125,25 @@ fn write_value(value: &Json<'_>, out: &mut String) {
         out.push_str(if position > 0 { ", " } else { "" });
         write_lower_first(name, out);
         out.push('=');
-        match value.get(name) {
-            Some(Json::Object(entries)) => {
-                out.push('{');
-                for (position, (name, entry)) in entries.iter().enumerate() {
-                    out.push_str(if position > 0 { ", " } else { "" });
-                    out.push_str(name);
-                    out.push('=');
-                    write_java(&Kind::Value, entry, out);
-                }
-                out.push('}');
+        match (*name, value.get(name)) {
+            (_, Some(Json::Object(entries))) => write_map(&Kind::Value, entries, out),
+            ("B", Some(bytes)) => write_bytes(bytes, out),
+            ("BS", Some(Json::Array(elements))) => write_list(elements, out, write_bytes),
+            (_, Some(Json::Array(elements))) => {
+                write_list(elements, out, |element, out| write_java(&Kind::Value, element, out));
             }
-            Some(Json::Array(elements)) => write_list(&Kind::Value, elements, out),
-            Some(scalar) => write_scalar(scalar, out),
-            None => out.push_str("null"),
+            (_, Some(scalar)) => write_scalar(scalar, out),
+            (_, None) => out.push_str("null"),
         }
     }
     out.push(')');
+}
+
+/// Bytes print as the buffer that holds them: all that is told of them is how many there are.
+fn write_bytes(bytes: &Json<'_>, out: &mut String) {
+    let text = bytes.text().unwrap_or_default();
+    let count = text.trim_end_matches('=').len() * 3 / 4;
+    write_to(out, format_args!("java.nio.HeapByteBuffer[pos=0 lim={count} cap={count}]"));
 }
 
 fn write_scalar(value: &Json<'_>, out: &mut String) {
@@ -125,8 +157,10 @@ fn write_scalar(value: &Json<'_>, out: &mut String) {
     }
 }
 
+/// Writes JSON with the members of every object by name.
 fn write_json(value: &Json<'_>, out: &mut Vec<u8>) {
     match value {
+        _ if out.len() > SHOWN_MAX => {}
         Json::String(text) => write_string(text, out),
         Json::Array(elements) => {
             out.push(b'[');
@@ -137,8 +171,10 @@ fn write_json(value: &Json<'_>, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Json::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by(|(left, _), (right, _)| left.cmp(right));
             out.push(b'{');
-            for (position, (name, member)) in members.iter().enumerate() {
+            for (position, (name, member)) in members.into_iter().enumerate() {
                 out.extend_from_slice(if position > 0 { b"," } else { b"" });
                 write_string(name, out);
                 out.push(b':');

@@ -2,6 +2,8 @@
 //!
 //! Everything is `const`: the table costs nothing to build, and a row reads like the API reference.
 
+use crate::wire::Json;
+
 /// What a value is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -34,10 +36,10 @@ pub(super) struct Text {
     pub(super) pattern: Option<Pattern>,
     /// What it may be; nothing here means anything.
     pub(super) choices: &'static [&'static str],
-    /// What is said of a wrong choice in place of the constraint with value and member: the newer front of the service does so.
+    /// What the newer front says of a wrong choice in place of the constraint with value and member.
     pub(super) refusal: Option<&'static str>,
-    /// How a violation stands beside others.
-    pub(super) standing: Standing,
+    /// The choices that the operation takes, and what the newer front says of another.
+    pub(super) honoured: Option<(&'static [&'static str], &'static str)>,
 }
 
 /// A regular expression by its printed form and by a function that decides the same.
@@ -52,12 +54,11 @@ pub(super) struct Pattern {
 /// How an operation speaks of a wrong table name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TableNaming {
-    /// Item operations: an empty name is reported alone, as shorter than 1; of another only the first fault, the length before
-    /// the pattern.
+    /// Item operations: of a name that is not empty only the first fault, the length before the pattern.
     Item,
-    /// UpdateItem: an empty name likewise; of another all faults, the pattern before the length.
+    /// UpdateItem: of a name that is not empty all faults, the pattern before the length.
     Update,
-    /// Inside transactions: an empty name likewise; the rest as of any member.
+    /// Inside transactions: an empty name is shorter than 1; the rest as of any member.
     Transaction,
     /// Table operations: as of any member.
     Table,
@@ -74,8 +75,34 @@ pub(super) struct Number {
     pub(super) min: i64,
     /// The greatest value.
     pub(super) max: i64,
-    /// Whether a violation that stands alone shows the value.
+    /// How a violation shows the value.
     pub(super) echo: Echo,
+}
+
+impl Number {
+    /// A number cut to its type: without its fraction, and the type's end for what is beyond it.
+    pub(super) fn cut(&self, value: &Json<'_>) -> Option<i64> {
+        let whole = match value {
+            Json::Integer(whole) => *whole,
+            // A float that is no i64 becomes the nearer end of i64.
+            Json::Float(float) => float.trunc() as i64,
+            _ => return None,
+        };
+        let (least, greatest) = match self.type_name {
+            "Integer" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            _ => (i64::MIN, i64::MAX),
+        };
+        Some(whole.clamp(least, greatest))
+    }
+
+    /// True when that is the number itself.
+    pub(super) fn holds(&self, value: &Json<'_>) -> bool {
+        match value {
+            Json::Integer(whole) => self.cut(value) == Some(*whole),
+            Json::Float(float) => self.cut(value).is_some_and(|cut| cut as f64 == *float),
+            _ => true,
+        }
+    }
 }
 
 /// What an array must satisfy.
@@ -87,7 +114,7 @@ pub(super) struct List {
     pub(super) min: usize,
     /// The greatest length.
     pub(super) max: usize,
-    /// Whether a violation that stands alone shows the value.
+    /// How a violation shows the value.
     pub(super) echo: Echo,
 }
 
@@ -107,8 +134,6 @@ pub(super) struct Tables {
     pub(super) empty: Empty,
     /// Whether the map is shown as JSON or as Java prints it.
     pub(super) echo: Echo,
-    /// How a wrong key stands beside other violations.
-    pub(super) standing: Standing,
     /// The greatest length of each entry's list, when it is judged with the map and not by itself.
     pub(super) entry_max: Option<usize>,
 }
@@ -129,27 +154,8 @@ pub(super) enum Echo {
     Java,
     /// As JSON.
     Json,
-    /// Not at all, and the member by its name in the request, when it is the only violation; otherwise as Java prints it.
+    /// As Java prints it by the older front; by the newer one not at all, and the member by its name in the request.
     Bare,
-}
-
-/// How a violation stands beside others of the same request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Joined with the rest.
-    Joins,
-    /// A value out of a fixed set; joined with the rest.
-    Choice,
-    /// As `Choice`, but the only one reported when all others are choices too.
-    LeadsChoices,
-    /// Left out beside a choice.
-    YieldsToChoices,
-    /// The only one reported.
-    Alone,
-    /// Its words are the whole message, before all others.
-    Sentence,
-    /// Joined with the rest; but when it is the only one, its words are the whole message.
-    SentenceAlone,
 }
 
 /// An object of named members.
@@ -159,6 +165,17 @@ pub(super) struct Structure {
     pub(super) name: &'static str,
     /// The members in the order in which the service judges them.
     pub(super) members: &'static [Member],
+    /// Set when exactly one of the members should be there.
+    pub(super) alternatives: Option<Alternatives>,
+}
+
+/// What is said of an object that should have exactly one of its members.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alternatives {
+    /// When it has none.
+    pub(super) none: &'static str,
+    /// When it has several.
+    pub(super) several: &'static str,
 }
 
 /// A named member of a structure.
@@ -211,29 +228,27 @@ pub(super) const VALUE: Kind = Kind::Value;
 pub(super) const LONG: Kind = number("Long", i64::MIN, i64::MAX);
 pub(super) const DATE: Kind = number("Date", i64::MIN, i64::MAX);
 
+const ANY_TEXT: Text =
+    Text { min: 0, max: usize::MAX, pattern: None, choices: &[], refusal: None, honoured: None };
+
 pub(super) const fn sized(min: usize, max: usize) -> Kind {
-    Kind::Text(Text { min, max, pattern: None, choices: &[], refusal: None, standing: Standing::Joins })
+    Kind::Text(Text { min, max, ..ANY_TEXT })
 }
 
 pub(super) const fn like(min: usize, max: usize, pattern: Pattern) -> Kind {
-    let pattern = Some(pattern);
-    Kind::Text(Text { min, max, pattern, choices: &[], refusal: None, standing: Standing::Joins })
+    Kind::Text(Text { min, max, pattern: Some(pattern), ..ANY_TEXT })
 }
 
 pub(super) const fn one_of(choices: &'static [&'static str]) -> Kind {
-    choice(choices, None, Standing::Choice)
+    Kind::Text(Text { choices, ..ANY_TEXT })
 }
 
-pub(super) const fn refused_one_of(choices: &'static [&'static str], refusal: &'static str) -> Kind {
-    choice(choices, Some(refusal), Standing::Choice)
-}
-
-pub(super) const fn leading_one_of(choices: &'static [&'static str], refusal: &'static str) -> Kind {
-    choice(choices, Some(refusal), Standing::LeadsChoices)
-}
-
-const fn choice(choices: &'static [&'static str], refusal: Option<&'static str>, standing: Standing) -> Kind {
-    Kind::Text(Text { min: 0, max: usize::MAX, pattern: None, choices, refusal, standing })
+pub(super) const fn refused_one_of(
+    choices: &'static [&'static str],
+    refusal: &'static str,
+    honoured: Option<(&'static [&'static str], &'static str)>,
+) -> Kind {
+    Kind::Text(Text { choices, refusal: Some(refusal), honoured, ..ANY_TEXT })
 }
 
 pub(super) const fn number(type_name: &'static str, min: i64, max: i64) -> Kind {
@@ -269,5 +284,13 @@ pub(super) const fn map_by_table(entry: &'static Kind, tables: Tables) -> Kind {
 }
 
 pub(super) const fn structure(name: &'static str, members: &'static [Member]) -> Kind {
-    Kind::Structure(Structure { name, members })
+    Kind::Structure(Structure { name, members, alternatives: None })
+}
+
+pub(super) const fn structure_of_one(
+    name: &'static str,
+    members: &'static [Member],
+    alternatives: Alternatives,
+) -> Kind {
+    Kind::Structure(Structure { name, members, alternatives: Some(alternatives) })
 }

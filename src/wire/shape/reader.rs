@@ -1,7 +1,7 @@
 //! Which of the service's two readers takes a request.
 //!
-//! The newer one takes only what it understands plainly. A truth value that came as a word, an attribute value that is not of
-//! exactly one type, or too deep a body makes it leave the whole request to the older reader, in whose words every fault of
+//! The newer one takes only what it understands plainly. A truth value that came as a word, a number that its type does
+//! not hold, an attribute value that is not of exactly one type, or too deep a body makes it leave the whole request to the older reader, in whose words every fault of
 //! the request is then told, wherever it stands. Good requests mean the same to both, so this is asked about bad ones only.
 
 use crate::wire::Json;
@@ -30,7 +30,8 @@ fn is_plain(kind: &Kind, value: &Json<'_>) -> bool {
             entries.iter().all(|(_, entry)| is_plain(map.entry, entry))
         }
         (Kind::Structure(structure), value) => are_plain(structure.members, value),
-        (Kind::Text(_) | Kind::TableName(_) | Kind::Number(_) | Kind::List(_) | Kind::Map(_), _) => true,
+        (Kind::Number(number), value) => number.holds(value),
+        (Kind::Text(_) | Kind::TableName(_) | Kind::List(_) | Kind::Map(_), _) => true,
     }
 }
 

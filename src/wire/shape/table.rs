@@ -111,7 +111,13 @@ const RETURN_VALUES_SET: &[&str] = &["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE"
 /// The service's own words, its slip in the last but one included.
 const RETURN_VALUES_REFUSAL: &str = "Failed to satisfy constraint: Member must satisfy enum value set: \
      [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]";
-const RETURN_VALUES: Kind = refused_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL);
+const RETURN_VALUES: Kind = refused_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL, None);
+/// A PutItem tells of one that it does not take only once it has judged its item.
+const DELETE_RETURN_VALUES: Kind = refused_one_of(
+    RETURN_VALUES_SET,
+    RETURN_VALUES_REFUSAL,
+    Some((&["ALL_OLD", "NONE"], "ReturnValues can only be ALL_OLD or NONE")),
+);
 const RETURN_VALUES_ON_FAILURE: Kind = one_of(&["ALL_OLD", "NONE"]);
 const CONDITIONAL_OPERATOR: Kind = one_of(&["OR", "AND"]);
 const COMPARISON_OPERATOR: Kind = one_of(&[
@@ -185,13 +191,13 @@ const PUT_ITEM: &[Member] = &[
 const UPDATE_ITEM: &[Member] = &[
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     required("TableName", UPDATED_TABLE),
+    optional("ReturnValues", RETURN_VALUES),
+    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
     optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
-    optional("ReturnValues", leading_one_of(RETURN_VALUES_SET, RETURN_VALUES_REFUSAL)),
     required("Key", VALUES),
     optional("ConditionalOperator", CONDITIONAL_OPERATOR),
     optional("Expected", EXPECTED),
     optional("AttributeUpdates", ATTRIBUTE_UPDATES),
-    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
     optional("ConditionExpression", TEXT),
     optional("UpdateExpression", TEXT),
     optional("ExpressionAttributeValues", VALUES),
@@ -201,7 +207,7 @@ const UPDATE_ITEM: &[Member] = &[
 const DELETE_ITEM: &[Member] = &[
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     required("TableName", ITEM_TABLE),
-    optional("ReturnValues", RETURN_VALUES),
+    optional("ReturnValues", DELETE_RETURN_VALUES),
     optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
     required("Key", VALUES),
     optional("ConditionalOperator", CONDITIONAL_OPERATOR),
@@ -237,13 +243,13 @@ const QUERY: &[Member] = &[
 const SCAN: &[Member] = &[
     optional("Select", SELECT),
     optional("IndexName", NAME),
-    optional("TotalSegments", integer(1, 1_000_000)),
+    optional("TotalSegments", bare_integer(1, 1_000_000)),
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     required("TableName", ITEM_TABLE),
     optional("ConditionalOperator", CONDITIONAL_OPERATOR),
     optional("ScanFilter", CONDITIONS),
-    optional("Segment", integer(0, 999_999)),
-    optional("Limit", integer(1, i64::MAX)),
+    optional("Segment", bare_integer(0, 999_999)),
+    optional("Limit", bare_integer(1, i64::MAX)),
     optional("AttributesToGet", ATTRIBUTES_TO_GET),
     optional("ExclusiveStartKey", VALUES),
     optional("ConsistentRead", BOOLEAN),
@@ -252,6 +258,9 @@ const SCAN: &[Member] = &[
     optional("ExpressionAttributeValues", VALUES),
     optional("ExpressionAttributeNames", NAMES),
 ];
+
+/// A member that no documentation tells of and nothing here reads; the service prints it with the others.
+const WORKLOAD_PROFILE: Member = optional("WorkloadProfileName", TEXT);
 
 // Batches.
 
@@ -269,33 +278,38 @@ const BATCH_GET_ITEM: &[Member] = &[
                     optional("ExpressionAttributeNames", NAMES),
                 ],
             ),
-            Tables { empty: Empty::TooShort, echo: Echo::Json, standing: Standing::Joins, entry_max: None },
+            Tables { empty: Empty::TooShort, echo: Echo::Json, entry_max: None },
         ),
     ),
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
 ];
 
 const BATCH_WRITE_ITEM: &[Member] = &[
-    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
-    optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
     required(
         "RequestItems",
         map_by_table(
             &list(&structure(
                 "WriteRequest",
                 &[
-                    optional("DeleteRequest", structure("DeleteRequest", &[required("Key", VALUES)])),
-                    optional("PutRequest", structure("PutRequest", &[required("Item", VALUES)])),
+                    optional(
+                        "PutRequest",
+                        structure("PutRequest", &[required("Item", VALUES), WORKLOAD_PROFILE]),
+                    ),
+                    optional(
+                        "DeleteRequest",
+                        structure("DeleteRequest", &[required("Key", VALUES), WORKLOAD_PROFILE]),
+                    ),
                 ],
             )),
             Tables {
                 empty: Empty::Sentence("The requestItems parameter is required for BatchWriteItem"),
                 echo: Echo::Java,
-                standing: Standing::YieldsToChoices,
                 entry_max: Some(25),
             },
         ),
     ),
+    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
+    optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
 ];
 
 // Transactions.
@@ -313,10 +327,11 @@ const TRANSACT_GET_ITEMS: &[Member] = &[
                     structure(
                         "Get",
                         &[
-                            required("TableName", TRANSACTION_TABLE),
                             required("Key", VALUES),
+                            required("TableName", TRANSACTION_TABLE),
                             optional("ProjectionExpression", TEXT),
                             optional("ExpressionAttributeNames", NAMES),
+                            WORKLOAD_PROFILE,
                         ],
                     ),
                 )],
@@ -327,15 +342,12 @@ const TRANSACT_GET_ITEMS: &[Member] = &[
 ];
 
 const TRANSACT_WRITE_ITEMS: &[Member] = &[
-    optional("ClientRequestToken", CLIENT_REQUEST_TOKEN),
-    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
-    optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
     required(
         "TransactItems",
         list_of(
             1,
             100,
-            &structure(
+            &structure_of_one(
                 "TransactWriteItem",
                 &[
                     optional(
@@ -349,6 +361,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
                                 optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
+                                WORKLOAD_PROFILE,
                             ],
                         ),
                     ),
@@ -363,6 +376,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
                                 optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
+                                WORKLOAD_PROFILE,
                             ],
                         ),
                     ),
@@ -377,6 +391,7 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
                                 optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
+                                WORKLOAD_PROFILE,
                             ],
                         ),
                     ),
@@ -392,13 +407,21 @@ const TRANSACT_WRITE_ITEMS: &[Member] = &[
                                 optional("ExpressionAttributeNames", NAMES),
                                 optional("ExpressionAttributeValues", VALUES),
                                 optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
+                                WORKLOAD_PROFILE,
                             ],
                         ),
                     ),
                 ],
+                Alternatives {
+                    none: "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request",
+                    several: "TransactItems can only contain one of Check, Put, Update or Delete",
+                },
             ),
         ),
     ),
+    optional("ClientRequestToken", CLIENT_REQUEST_TOKEN),
+    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
+    optional("ReturnItemCollectionMetrics", RETURN_ITEM_COLLECTION_METRICS),
 ];
 
 // PartiQL.
