@@ -82,7 +82,10 @@ pub(super) fn expression_condition(body: &Json<'_>, reader: Reader) -> Result<Op
     let placeholders = Placeholders::parse(body, reader)?;
     let mut bindings = placeholders.bindings();
     let condition = condition_expression(body, reader, &mut bindings)?;
-    bindings.finish()?;
+    // Where there is nothing to use them, an operation refuses values by itself, or lets them pass.
+    if condition.is_some() {
+        bindings.finish()?;
+    }
     Ok(condition)
 }
 

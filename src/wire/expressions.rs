@@ -5,7 +5,7 @@
 use crate::model::expr::{self, Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, read_expression_value};
+use crate::wire::attribute::{Reader, read_expression_value, too_deep};
 
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
@@ -80,12 +80,32 @@ pub fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) ->
             used.join(", ")
         )));
     }
-    if used.is_empty() && body.get("ExpressionAttributeNames").is_some() {
+    refuse_idle_names(body, expressions)?;
+    refuse_idle_values(body, expressions)
+}
+
+/// Refuses names without an expression to use them. An action of a transaction may well bring idle values.
+///
+/// # Errors
+/// The service's own.
+pub fn refuse_idle_names(body: &Json<'_>, expressions: &[&str]) -> Result<(), ApiError> {
+    let is_used = expressions.iter().any(|member| body.get(member).is_some());
+    if !is_used && body.get("ExpressionAttributeNames").is_some() {
         return Err(ApiError::validation(
             "ExpressionAttributeNames can only be specified when using expressions",
         ));
     }
-    refuse_idle_values(body, expressions)
+    Ok(())
+}
+
+/// The fault of the first expression value that is nested too deeply, if there is one. In an action of a transaction the
+/// service finds it before any other fault.
+pub fn too_deep_value(body: &Json<'_>, reader: Reader) -> Option<ApiError> {
+    let values = body.get("ExpressionAttributeValues").and_then(Json::members)?;
+    values.iter().find_map(|(placeholder, value)| {
+        let error = read_expression_value(value, reader).err()?;
+        (error.message == too_deep().message).then(|| invalid_value(placeholder, &error))
+    })
 }
 
 /// The same for PutItem, UpdateItem and DeleteItem, whose front has fewer words for values without an expression.

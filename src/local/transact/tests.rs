@@ -455,6 +455,23 @@ async fn a_transaction_compares_a_value_one_level_deeper_than_it_stores() {
 }
 
 #[tokio::test]
+async fn an_action_is_first_asked_for_the_depth_of_its_values_and_may_bring_idle_ones() {
+    let backend = Backend::with_tables().await;
+    let nested = |maps: usize| (0..maps).fold(json!({"S": "leaf"}), |inner, _| json!({"M": {"n": inner}}));
+    let write = |deep: usize, value: Value| {
+        let mut write = put("hash", json!({"a": {"S": "x"}, "b": nested(deep)}));
+        write["Put"]["ExpressionAttributeValues"] = json!({":v": value});
+        items(json!([write]))
+    };
+    let told = backend.invalid(TransactWriteItems, write(32, nested(33))).await;
+    assert!(told.ends_with("for key :v"), "{told}");
+    let told = backend.invalid(TransactWriteItems, write(32, nested(32))).await;
+    assert!(told.starts_with("Nesting Levels"), "{told}");
+    backend.ok(TransactWriteItems, write(1, json!({"S": "idle"}))).await;
+    assert_eq!(backend.get("hash", key("x")).await["b"], nested(1));
+}
+
+#[tokio::test]
 async fn index_entries_follow_a_transaction() {
     let backend = Backend::with_tables().await;
     let item = json!({"a": {"S": "x"}, "b": {"S": "y"}, "c": {"S": "old"}});

@@ -19,7 +19,7 @@ use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, item_from_json};
-use crate::wire::expressions::refuse_mixture;
+use crate::wire::expressions::{refuse_idle_names, too_deep_value};
 use crate::wire::json::{write_array, write_map};
 use crate::wire::keys::KeySource;
 
@@ -150,16 +150,17 @@ fn parse_action(part: &Json<'_>) -> Result<TransactionAction, ApiError> {
     let mut named = kinds.into_iter().filter_map(|kind| Some((kind, part.get(kind)?)));
     let (kind, json) = named.next().expect("the shape admits exactly one of them");
     let kind = match kind {
-        "ConditionCheck" => ActionKind::Check(parse_check(json)?),
-        "Put" => ActionKind::Write(parse_put(json)?),
-        "Delete" => ActionKind::Write(parse_delete(json)?),
-        _ => ActionKind::Write(parse_update(json)?),
+        "ConditionCheck" => parse_check(json).map(ActionKind::Check),
+        "Put" => parse_put(json).map(ActionKind::Write),
+        "Delete" => parse_delete(json).map(ActionKind::Write),
+        _ => parse_update(json).map(ActionKind::Write),
     };
+    let kind = kind.map_err(|error| too_deep_value(json, Reader::Older).unwrap_or(error))?;
     Ok(TransactionAction { table_name: table_name(json)?.to_owned(), kind })
 }
 
 fn parse_check(json: &Json<'_>) -> Result<ItemCheck, ApiError> {
-    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    refuse_idle_names(json, &["ConditionExpression"])?;
     let key = item_from_json(required(json, "Key")?)?;
     required(json, "ConditionExpression")?;
     let condition = expression_condition(json, Reader::Older)?.expect("the expression is there");
@@ -167,7 +168,7 @@ fn parse_check(json: &Json<'_>) -> Result<ItemCheck, ApiError> {
 }
 
 fn parse_put(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
-    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    refuse_idle_names(json, &["ConditionExpression"])?;
     let item = NewItem::within_limit(item_from_json(required(json, "Item")?)?)?;
     let action = Action::Put { item, source: KeySource::Item };
     let condition = expression_condition(json, Reader::Older)?;
@@ -175,14 +176,13 @@ fn parse_put(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
 }
 
 fn parse_delete(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
-    refuse_mixture(json, &["ConditionExpression"], &[])?;
+    refuse_idle_names(json, &["ConditionExpression"])?;
     let action = Action::Delete { key: item_from_json(required(json, "Key")?)? };
     let condition = expression_condition(json, Reader::Older)?;
     Ok(ItemWrite { action, condition, on_failure: OnFailure::requested(json) })
 }
 
 fn parse_update(json: &Json<'_>) -> Result<ItemWrite, ApiError> {
-    refuse_mixture(json, &["UpdateExpression", "ConditionExpression"], &[])?;
     let key = item_from_json(required(json, "Key")?)?;
     let (change, condition) = expression_update(json, Reader::Older)?;
     let action = Action::Update { key, change };
