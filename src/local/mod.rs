@@ -256,7 +256,7 @@ impl Local {
         let body =
             Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body)).map_err(malformed)?;
         if request.operation != Operation::Unknown {
-            shape::check(request.operation, &body)?;
+            shape::check_sent(request.operation, &body, &request.body)?;
             self.settings.arn_regions.check(&body)?;
         }
         match request.operation {

@@ -18,9 +18,10 @@ mod report;
 mod constraints;
 mod front;
 
-use crate::model::{ApiError, Operation};
+use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::Json;
 use crate::wire::attribute::Reader;
+use crate::wire::json::with_plain_numbers;
 
 use kind::Structure;
 
@@ -40,6 +41,23 @@ pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
     )?;
     let findings = members.map(|members| constraints::find_in_body(members, body)).unwrap_or_default();
     front::front(operation).judge(findings, || reader_of(operation, body))
+}
+
+/// Checks a body as [`check`] does, and names a number that stands where none belongs by how it is written in the bytes `sent`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_sent(operation: Operation, body: &Json<'_>, sent: &[u8]) -> Result<(), ApiError> {
+    check(operation, body).map_err(|error| {
+        let is_of_number = error.code == ErrorCode::Serialization
+            && error.message.as_ref().is_some_and(|words| words.starts_with("NUMBER_VALUE"));
+        if !is_of_number {
+            return error;
+        }
+        let plain = str::from_utf8(sent).map(with_plain_numbers).unwrap_or_default();
+        let again = Json::parse_cut(plain.as_bytes()).ok().and_then(|body| check(operation, &body).err());
+        again.unwrap_or(error)
+    })
 }
 
 /// Which reader takes a body whose types have been checked.

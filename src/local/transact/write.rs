@@ -18,7 +18,7 @@ use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, item_from_json};
+use crate::wire::attribute::{Reader, item_from_json, read_expression_value};
 use crate::wire::expressions::{refuse_idle_names, too_deep_value};
 use crate::wire::json::{write_array, write_map};
 use crate::wire::keys::KeySource;
@@ -207,7 +207,12 @@ fn refuse_too_large(parts: &[Json<'_>], actions: &[TransactionAction]) -> Result
 
 fn update_values_bytes(part: &Json<'_>) -> Result<usize, ApiError> {
     let values = part.get("Update").and_then(|update| update.get("ExpressionAttributeValues"));
-    Ok(values.map(item_from_json).transpose()?.map_or(0, |values| item_size_bytes(&values)))
+    let values = values.and_then(Json::members).unwrap_or_default().iter();
+    let bytes = values.map(|(name, value)| {
+        let value = read_expression_value(value, Reader::Older)?;
+        Ok(name.len() + value.size_bytes())
+    });
+    bytes.sum()
 }
 
 fn targets(

@@ -55,10 +55,6 @@ fn scalars_of_a_wrong_type_are_named() {
         ("false", "FALSE_VALUE cannot be converted to String"),
         ("-23", "NUMBER_VALUE cannot be converted to String"),
         ("2", "NUMBER_VALUE cannot be converted to String"),
-        ("-0", "NUMBER_VALUE cannot be converted to String"),
-        ("18446744073709551616", "NUMBER_VALUE cannot be converted to String"),
-        ("2.0", "DECIMAL_VALUE cannot be converted to String"),
-        ("1E0", "DECIMAL_VALUE cannot be converted to String"),
         ("34.56", "DECIMAL_VALUE cannot be converted to String"),
         ("[]", "Unrecognized collection type class java.lang.String"),
         ("{}", "Start of structure or map found where not expected"),
@@ -107,6 +103,21 @@ fn scalars_of_a_wrong_type_are_named() {
             r#"{"Expected":{"a":{"Value":{"BOOL":@}}}}"#,
             &[(value, words)],
         );
+    }
+}
+
+#[test]
+fn a_number_where_none_belongs_is_named_by_how_it_is_written() {
+    for (number, token) in [
+        ("-0", "NUMBER_VALUE"),
+        ("18446744073709551616", "NUMBER_VALUE"),
+        ("-0.0", "DECIMAL_VALUE"),
+        ("1E0", "DECIMAL_VALUE"),
+    ] {
+        let text = format!(r#"{{"Item":{{"n":{{"N":"2.5"}},"a":{{"S":{number}}}}},"Limit":1.5}}"#);
+        let body = Json::parse(text.as_bytes()).unwrap();
+        let error = check_sent(Operation::PutItem, &body, text.as_bytes()).unwrap_err();
+        assert_eq!(error.message.unwrap(), format!("{token} cannot be converted to String"), "{number}");
     }
 }
 

@@ -178,19 +178,12 @@ fn scalar_mismatch(value: &Json<'_>, type_name: &str) -> ApiError {
         Json::Object(_) => return mismatch("Start of structure or map found where not expected"),
         Json::Bool(true) => "TRUE_VALUE",
         Json::Bool(false) => "FALSE_VALUE",
-        Json::Float(float) if is_decimal(*float) => "DECIMAL_VALUE",
+        Json::Float(float) if float.fract() != 0.0 => "DECIMAL_VALUE",
         Json::Integer(_) | Json::Float(_) => "NUMBER_VALUE",
         Json::String(_) => "STRING_VALUE",
         Json::Null => "NULL_VALUE",
     };
     mismatch(format!("{token} cannot be converted to {type_name}"))
-}
-
-/// True for a number that was written with a point or an exponent. A whole one that an integer could have held was; of one so
-/// large, and of a zero with a sign, that cannot be known any more, and the likelier spelling is the one without.
-fn is_decimal(float: f64) -> bool {
-    let held_by_integers = float.abs() < i64::MAX as f64 && !(float == 0.0 && float.is_sign_negative());
-    float.fract() != 0.0 || held_by_integers
 }
 
 /// The type of a map's values as the service prints it.
