@@ -103,9 +103,9 @@ pub(super) fn interval_range(interval: &KeyInterval) -> KeyRange {
         SortInterval::Between(low, high) => KeyRange { start: with(low), end: successor(&with(high)) },
         SortInterval::BeginsWith(value) => {
             // Without the mark of its end, a value's form begins the forms of all values that it begins.
-            let mut prefix = with(value);
-            prefix.truncate(prefix.len() - 2);
-            KeyRange::with_prefix(&prefix)
+            let least = with(value);
+            let all = successor(&least[..least.len() - 2]);
+            KeyRange { start: least, end: all }
         }
     }
 }

@@ -79,22 +79,33 @@ impl KeyValue {
         attribute: &KeyAttribute,
         role: KeyRole,
     ) -> Result<Self, KeyError> {
-        let (bytes, key_value) = match (value, attribute.scalar_type) {
-            (AttributeValue::S(text), ScalarType::S) => (text.len(), Self::S(text.clone())),
-            (AttributeValue::N(number), ScalarType::N) => (1, Self::N(*number)),
-            (AttributeValue::B(bytes), ScalarType::B) => (bytes.len(), Self::B(bytes.clone())),
-            _ => {
-                return Err(KeyError::WrongType {
-                    name: attribute.name.clone(),
-                    expected: attribute.scalar_type,
-                    actual: value.type_name(),
-                });
-            }
+        let key_value = Self::of_any_size(value, attribute)?;
+        let bytes = match &key_value {
+            Self::S(text) => text.len(),
+            Self::N(_) => 1,
+            Self::B(bytes) => bytes.len(),
         };
         match bytes {
             0 => Err(KeyError::Empty { name: attribute.name.clone() }),
             _ if bytes > role.bytes_max() => Err(KeyError::TooLong { name: attribute.name.clone(), role }),
             _ => Ok(key_value),
+        }
+    }
+
+    /// The same for a value to compare keys with, which may be one that no key has: empty or too long.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`].
+    pub fn of_any_size(value: &AttributeValue, attribute: &KeyAttribute) -> Result<Self, KeyError> {
+        match (value, attribute.scalar_type) {
+            (AttributeValue::S(text), ScalarType::S) => Ok(Self::S(text.clone())),
+            (AttributeValue::N(number), ScalarType::N) => Ok(Self::N(*number)),
+            (AttributeValue::B(bytes), ScalarType::B) => Ok(Self::B(bytes.clone())),
+            _ => Err(KeyError::WrongType {
+                name: attribute.name.clone(),
+                expected: attribute.scalar_type,
+                actual: value.type_name(),
+            }),
         }
     }
 

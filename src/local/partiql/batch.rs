@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::partiql::{Select, Statement};
+use crate::model::partiql::{Select, Statement, exists_misplaced};
 use crate::model::schema::TableSchema;
 use crate::model::{ApiError, ErrorCode, Item};
 use crate::wire::attribute::write_item;
@@ -21,8 +21,8 @@ use crate::wire::json::write_array;
 use super::parameters::parameters;
 use super::plan;
 use super::read;
+use super::statement_text;
 use super::write::{StatementWrite, split};
-use super::{exists_outside_of_transaction, statement_text};
 
 /// A `SELECT` that does not name one item.
 const KEY_DEMANDED: &str =
@@ -82,7 +82,7 @@ impl Local {
     fn read_member(&self, member: &Member, snapshot: &Snapshot) -> Result<Outcome, LocalError> {
         let select = match &member.statement {
             Ok(Statement::Select(select)) => select,
-            Ok(_) => return Ok(Outcome::of_error(exists_outside_of_transaction())),
+            Ok(_) => return Ok(Outcome::of_error(exists_misplaced())),
             Err(error) => return Ok(Outcome::of_error(error.clone())),
         };
         match self.read_item(select, member.consistency, snapshot) {
@@ -104,7 +104,7 @@ impl Local {
     ) -> Result<Outcome, LocalError> {
         let table = self.catalog.table(&select.table)?;
         read::check_index(&table, select, consistency)?;
-        let columns = select.columns.clone()?;
+        let columns = select.columns.clone();
         let key_schema = &table.schema.key;
         plan::check_branches(select.filter.as_ref(), key_schema)?;
         let item = plan::named_item(select.filter.as_ref(), key_schema).filter(|_| select.index.is_none());
@@ -130,9 +130,7 @@ impl Local {
         self.write_judged(move |writes| {
             let write = |member: Member| match member.statement {
                 Err(error) => Ok(Outcome::of_error(error)),
-                Ok(Statement::Select(_) | Statement::Exists(_)) => {
-                    Ok(Outcome::of_error(exists_outside_of_transaction()))
-                }
+                Ok(Statement::Select(_) | Statement::Exists(_)) => Ok(Outcome::of_error(exists_misplaced())),
                 Ok(statement) => {
                     let name = statement.table().to_owned();
                     match catalog.table(&name) {
@@ -236,8 +234,8 @@ fn item_of(statement: &Statement, schema: &TableSchema) -> Option<Item> {
                 .map(|attribute| Some((attribute.name.clone(), insert.item.get(&attribute.name)?.clone())));
             key.collect()
         }
-        Statement::Update(update) => split(&update.filter, &schema.key).ok().map(|(item, _)| item),
-        Statement::Delete(delete) => split(&delete.filter, &schema.key).ok().map(|(item, _)| item),
+        Statement::Update(update) => split(update.filter.as_ref(), &schema.key).ok().map(|(item, _)| item),
+        Statement::Delete(delete) => split(delete.filter.as_ref(), &schema.key).ok().map(|(item, _)| item),
     }
 }
 

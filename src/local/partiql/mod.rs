@@ -13,7 +13,7 @@ mod write;
 
 use std::sync::Arc;
 
-use crate::model::partiql::Statement;
+use crate::model::partiql::{Statement, exists_misplaced, read_index};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
 
@@ -33,14 +33,23 @@ impl Local {
         let text = statement_text(body);
         // Parameters are looked at before the statement is.
         let parameters = parameters(body)?;
-        match Statement::parse(text, &parameters)? {
+        let parsed = Statement::parse(text, &parameters);
+        match parsed.map_err(|fault| self.index_refusal(text).unwrap_or(fault))? {
             Statement::Select(select) => {
                 let wish = page_wish(body, text, &parameters)?;
                 self.select(&select, wish).await
             }
-            Statement::Exists(_) => Err(exists_outside_of_transaction().into()),
+            Statement::Exists(_) => Err(exists_misplaced().into()),
             statement => self.execute_write(body, statement).await,
         }
+    }
+
+    /// The refusal of the index that a faulty statement would read, which goes before its faults.
+    fn index_refusal(&self, text: &str) -> Option<ApiError> {
+        let (table, index) = read_index(text)?;
+        let table = self.catalog.find(&table)?;
+        let index = table.schema.indexes.iter().find(|known| known.name == index)?;
+        read::check_key(index).err()
     }
 
     async fn execute_write(&self, body: &Json<'_>, statement: Statement) -> Handled {
@@ -68,10 +77,6 @@ impl Local {
 
 fn statement_text<'b>(body: &'b Json<'_>) -> &'b str {
     body.get("Statement").and_then(Json::text).unwrap_or_default()
-}
-
-fn exists_outside_of_transaction() -> ApiError {
-    ApiError::validation("EXISTS can only be used in ExecuteTransaction write requests.")
 }
 
 fn page_wish(body: &Json<'_>, text: &str, parameters: &[AttributeValue]) -> Result<PageWish, ApiError> {

@@ -1,8 +1,8 @@
 //! Which stretches of a table or index a `SELECT` reads.
 //!
-//! The service takes a `WHERE` apart into branches: an `IN` on a key attribute is one branch for each value, an `OR` that
-//! names a key attribute one for each part, and an `AND` combines those of its parts. When every branch fixes the partition
-//! key, each is a query of its own; otherwise the whole is a scan. Whatever is read, the whole `WHERE` filters it.
+//! The service takes a `WHERE` apart into branches: an `OR` that names a key attribute is one for each part, and an `AND`
+//! combines those of its parts. When every branch names the partition key in one way, each is a query of its own, or several
+//! where it has an `IN`; otherwise the whole is a scan. Whatever is read, the whole `WHERE` filters it.
 
 use crate::model::expr::{Condition, KeyCondition, KeyTest};
 use crate::model::key::Direction;
@@ -35,24 +35,24 @@ pub(super) struct ReadPlan {
 pub(super) fn named_item(filter: Option<&Filter>, key: &KeySchema) -> Option<Item> {
     let branches = Branches::of(filter?, key);
     let [branch] = branches.list.as_slice() else { return None };
-    if branches.is_cut || branches.has_other || !branch.filters.is_empty() {
+    if branches.is_cut || branch.has_other || !branch.filters.is_empty() {
         return None;
     }
-    let mut item = Item::new();
-    for (name, asks) in &branch.tests {
-        let Asks::Equal(value) = asks else { return None };
-        if item.insert((*name).to_owned(), value.clone()).is_some_and(|earlier| earlier != *value) {
-            return None;
-        }
-    }
-    key.attributes().all(|attribute| item.contains_key(&attribute.name)).then_some(item)
+    let named = key.attributes().map(|attribute| match branch.asks_of(&attribute.name)[..] {
+        [asks] if asks.is_of_values() => match asks.values()[..] {
+            [value] => Some((attribute.name.clone(), value.clone())),
+            _ => None,
+        },
+        _ => None,
+    });
+    named.collect()
 }
 
 /// Plans a read of what has that key.
 ///
 /// # Errors
-/// The service's own for values that no key can have, branches that overlap, too many of them, and an order that the key
-/// does not have.
+/// The service's own, in this order: an order that the key does not have, values that no key can have, too many branches,
+/// branches that overlap, an order of several partitions, and keys that are too long.
 pub(super) fn plan(filter: Option<&Filter>, order: &[Order], key: &KeySchema) -> Result<ReadPlan, ApiError> {
     let Some(filter) = filter else {
         if !order.is_empty() {
@@ -62,15 +62,43 @@ pub(super) fn plan(filter: Option<&Filter>, order: &[Order], key: &KeySchema) ->
         }
         return Ok(scan(None));
     };
+    let order = order_terms(order, key)?;
     let branches = Branches::of(filter, key);
-    branches.check_types(key)?;
+    branches.check_types()?;
     branches.check_count(filter)?;
-    branches.check_order(filter, order)?;
-    let Some(reads) = branches.keyed()? else { return Ok(scan(Some(filter.condition()))) };
-    if !branches.has_other {
-        refuse_overlap(&reads)?;
+    let queries = branches.queries();
+    let reads = branches.reads(queries.as_deref())?;
+    if branches.is_planned() {
+        refuse_overlap(reads.as_deref().unwrap_or_default())?;
     }
-    branches.ordered(reads, order, filter)
+    branches.check_order(&order, reads.as_deref())?;
+    let (Some(queries), Some(reads)) = (queries, reads) else { return Ok(scan(Some(filter.condition()))) };
+    branches.check_sizes(&queries, &reads)?;
+    Ok(branches.ordered(reads, &order, filter))
+}
+
+/// What an `ORDER BY` names.
+///
+/// # Errors
+/// The service's own for what is no attribute of the key.
+fn order_terms(order: &[Order], key: &KeySchema) -> Result<Vec<OrderTerm>, ApiError> {
+    let term = |order: &Order| {
+        let attribute = order.attribute.as_ref().map_err(Clone::clone)?;
+        if !key.contains(attribute) {
+            return Err(ApiError::validation(format!(
+                "Attribute {attribute} in ORDER BY clause must be part of the primary key"
+            )));
+        }
+        let is_partition = key.partition.iter().any(|key| key.name == *attribute);
+        Ok(OrderTerm { is_partition, is_descending: order.is_descending })
+    };
+    order.iter().map(term).collect()
+}
+
+/// A key attribute behind `ORDER BY`.
+struct OrderTerm {
+    is_partition: bool,
+    is_descending: bool,
 }
 
 fn scan(filter: Option<Condition>) -> ReadPlan {
@@ -82,40 +110,64 @@ fn scan(filter: Option<Condition>) -> ReadPlan {
     }
 }
 
-/// Refuses a `SELECT` that does not name one item: what batches and transactions demand.
+/// Refuses a `SELECT` that does not name one item: what batches and transactions demand. What no key can have is left to the
+/// item's own operation.
 pub(super) fn check_branches(filter: Option<&Filter>, key: &KeySchema) -> Result<(), ApiError> {
     let Some(filter) = filter else { return Ok(()) };
     let branches = Branches::of(filter, key);
     branches.check_count(filter)?;
-    match branches.has_type_fault(key) {
-        // The item's own operation words it.
-        true => Ok(()),
-        false => match branches.keyed()? {
-            Some(reads) if !branches.has_other => refuse_overlap(&reads),
-            _ => Ok(()),
-        },
+    let queries = branches.queries();
+    match branches.reads(queries.as_deref())? {
+        Some(reads) if branches.is_planned() => refuse_overlap(&reads),
+        _ => Ok(()),
     }
 }
 
 /// One way in which a row can pass.
 #[derive(Clone, Debug, Default)]
 struct Branch<'f> {
-    /// What it asks of key attributes, an `IN` taken apart.
-    tests: Vec<(&'f str, Asks)>,
+    /// What it asks of key attributes.
+    tests: Vec<&'f AttributeTest>,
     filters: Vec<&'f Filter>,
+    /// True when it asks a key attribute what no key can answer.
+    has_other: bool,
+}
+
+impl<'f> Branch<'f> {
+    /// What it asks of an attribute; the same asked again is asked once.
+    fn asks_of(&self, name: &str) -> Vec<&'f Asks> {
+        let mut asked: Vec<&'f Asks> = Vec::new();
+        for test in self.tests.iter().filter(|test| test.name == name) {
+            if !asked.iter().any(|earlier| earlier.is_same(&test.asks)) {
+                asked.push(&test.asks);
+            }
+        }
+        asked
+    }
+
+    /// True when it names the partition key, in one way only.
+    fn names_partition(&self, key: &KeySchema) -> bool {
+        matches!(key.partition.as_slice(), [attribute] if self.asks_of(&attribute.name).len() == 1)
+    }
+
+    /// True when it asks what one query can ask of that key, whatever else it filters by.
+    fn is_key_read(&self, key: &KeySchema) -> bool {
+        self.names_partition(key) && key.sort.iter().all(|attribute| self.asks_of(&attribute.name).len() <= 1)
+    }
 }
 
 /// All ways in which a row can pass.
 struct Branches<'f> {
     key: &'f KeySchema,
     list: Vec<Branch<'f>>,
-    /// Every test of a key attribute that a key can answer, as written.
-    key_tests: Vec<&'f AttributeTest>,
-    /// True when a key attribute is asked what no key can answer. The service then plans no queries; we query what the
-    /// branches name all the same, which gives the same rows.
-    has_other: bool,
     /// True when there are too many to list.
     is_cut: bool,
+}
+
+/// A query that a branch asks for: each attribute's tests, without `IN`.
+struct BranchQuery<'f> {
+    tests: Vec<(&'f str, Asks)>,
+    filters: Vec<&'f Filter>,
 }
 
 /// One query of a plan.
@@ -129,8 +181,7 @@ struct Read {
 
 impl<'f> Branches<'f> {
     fn of(filter: &'f Filter, key: &'f KeySchema) -> Self {
-        let mut branches =
-            Self { key, list: Vec::new(), key_tests: Vec::new(), has_other: false, is_cut: false };
+        let mut branches = Self { key, list: Vec::new(), is_cut: false };
         branches.list = branches.spread(filter);
         branches
     }
@@ -153,22 +204,15 @@ impl<'f> Branches<'f> {
                 self.is_cut |= spread.len() > BRANCHES_MAX;
                 spread
             }
-            Filter::Any(_) => vec![Branch { tests: Vec::new(), filters: vec![filter] }],
-            Filter::Test(_) => self.spread_test(filter),
+            Filter::Any(_) => vec![Branch { filters: vec![filter], ..Branch::default() }],
+            Filter::Test(_) => vec![self.branch_of_test(filter)],
         }
     }
 
-    fn spread_test(&mut self, filter: &'f Filter) -> Vec<Branch<'f>> {
-        let test = filter.attribute().filter(|test| self.key.contains(&test.name));
-        self.has_other |= test.is_some_and(|test| !is_key_test(test, self.key));
-        let Some(test) = test.filter(|test| is_key_test(test, self.key)) else {
-            return vec![Branch { tests: Vec::new(), filters: vec![filter] }];
-        };
-        self.key_tests.push(test);
-        let branch = |asks: Asks| Branch { tests: vec![(test.name.as_str(), asks)], filters: Vec::new() };
-        match &test.asks {
-            Asks::OneOf(values) => values.iter().map(|value| branch(Asks::Equal(value.clone()))).collect(),
-            asks => vec![branch(asks.clone())],
+    fn branch_of_test(&self, filter: &'f Filter) -> Branch<'f> {
+        match filter.attribute().filter(|test| self.key.contains(&test.name)) {
+            Some(test) if is_key_test(test, self.key) => Branch { tests: vec![test], ..Branch::default() },
+            other => Branch { filters: vec![filter], has_other: other.is_some(), ..Branch::default() },
         }
     }
 
@@ -181,49 +225,49 @@ impl<'f> Branches<'f> {
         let joined = pairs.map(|(left, right)| Branch {
             tests: [left.tests.as_slice(), &right.tests].concat(),
             filters: [left.filters.as_slice(), &right.filters].concat(),
+            has_other: left.has_other || right.has_other,
         });
         joined.collect()
     }
 
-    fn check_types(&self, key: &KeySchema) -> Result<(), ApiError> {
-        for test in &self.key_tests {
+    /// True when the service makes queries of the branches. Of others it makes a scan; we query what they name all the same,
+    /// which gives the same rows.
+    fn is_planned(&self) -> bool {
+        self.list.iter().all(|branch| branch.is_key_read(self.key) && !branch.has_other)
+    }
+
+    /// Looks at the branches as written, up to the first that no query can answer.
+    fn check_types(&self) -> Result<(), ApiError> {
+        let key_reads = self.list.iter().take_while(|branch| branch.is_key_read(self.key));
+        for test in key_reads.flat_map(|branch| &branch.tests) {
             for value in test.asks.values() {
-                check_type(&test.name, value, key)?;
+                check_type(&test.name, value, self.key)?;
             }
         }
         Ok(())
     }
 
-    fn has_type_fault(&self, key: &KeySchema) -> bool {
-        self.check_types(key).is_err()
-    }
-
     fn check_count(&self, filter: &Filter) -> Result<(), ApiError> {
-        let is_over = self.is_cut || self.list.len() > READS_MAX;
-        if is_over && fixes_partition(filter, self.key) {
+        let queries_of = |branch: &Branch<'_>| {
+            branch.tests.iter().map(|test| test.asks.alternatives()).fold(1, usize::saturating_mul)
+        };
+        let queries = self.list.iter().map(queries_of).fold(0, usize::saturating_add);
+        if (self.is_cut || queries > READS_MAX) && fixes_partition(filter, self.key) {
             return Err(ApiError::validation("Too many decomposed read operations for a given query."));
         }
         Ok(())
     }
 
-    fn check_order(&self, filter: &Filter, order: &[Order]) -> Result<(), ApiError> {
-        let Some(first) = order.first() else { return Ok(()) };
-        if let Some(stranger) = order.iter().find(|order| !self.key.contains(&order.attribute)) {
-            return Err(ApiError::validation(format!(
-                "Attribute {} in ORDER BY clause must be part of the primary key",
-                stranger.attribute
-            )));
+    fn check_order(&self, order: &[OrderTerm], reads: Option<&[Read]>) -> Result<(), ApiError> {
+        if order.is_empty() {
+            return Ok(());
         }
-        if !fixes_partition(filter, self.key) {
+        if self.is_cut || !self.list.iter().all(|branch| branch.names_partition(self.key)) {
             return Err(ApiError::validation(
                 "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.",
             ));
         }
-        let is_partition = |order: &Order| self.key.partition.iter().any(|key| key.name == order.attribute);
-        let mut partitions = self.list.iter().filter_map(|branch| self.partition(branch));
-        let one = partitions.next();
-        let is_one = partitions.all(|partition| Some(partition) == one);
-        if is_one || is_partition(first) || order.iter().any(is_partition) {
+        if reads.is_none_or(is_of_one_partition) || order.iter().any(|term| term.is_partition) {
             return Ok(());
         }
         Err(ApiError::validation(
@@ -231,61 +275,97 @@ impl<'f> Branches<'f> {
         ))
     }
 
-    /// The one value that a branch gives the partition key.
-    fn partition<'b>(&self, branch: &'b Branch<'f>) -> Option<&'b AttributeValue> {
-        let [attribute] = self.key.partition.as_slice() else { return None };
-        let mut values = branch.tests.iter().filter_map(|(name, asks)| match asks {
-            Asks::Equal(value) if *name == attribute.name => Some(value),
-            _ => None,
-        });
-        let first = values.next()?;
-        values.all(|value| value == first).then_some(first)
+    /// A query for each value of each branch; `None` when some branch is none, or asks for what has another type than the key.
+    fn queries(&self) -> Option<Vec<BranchQuery<'f>>> {
+        let mut queries = Vec::new();
+        for branch in &self.list {
+            let values = branch.tests.iter().flat_map(|test| {
+                test.asks.values().into_iter().map(|value| check_type(&test.name, value, self.key))
+            });
+            if self.is_cut || !branch.names_partition(self.key) || values.into_iter().any(|fit| fit.is_err())
+            {
+                return None;
+            }
+            let mut tests: Vec<Vec<(&'f str, Asks)>> = vec![Vec::new()];
+            for attribute in self.key.attributes() {
+                for asks in branch.asks_of(&attribute.name) {
+                    let each = |tests: &Vec<(&'f str, Asks)>| {
+                        let tests = tests.clone();
+                        asks.each()
+                            .into_iter()
+                            .map(move |one| [tests.as_slice(), &[(attribute.name.as_str(), one)]].concat())
+                    };
+                    tests = tests.iter().flat_map(each).collect();
+                    if tests.len() > BRANCHES_MAX {
+                        return None;
+                    }
+                }
+            }
+            queries.extend(
+                tests.into_iter().map(|tests| BranchQuery { tests, filters: branch.filters.clone() }),
+            );
+        }
+        Some(queries)
     }
 
-    /// A query for each branch, if every branch is one.
-    fn keyed(&self) -> Result<Option<Vec<Read>>, ApiError> {
-        if self.is_cut || self.list.iter().any(|branch| self.partition(branch).is_none()) {
-            return Ok(None);
-        }
-        self.list.iter().map(|branch| self.read(branch)).collect::<Result<_, _>>().map(Some)
+    fn reads(&self, queries: Option<&[BranchQuery<'f>]>) -> Result<Option<Vec<Read>>, ApiError> {
+        queries.map(|queries| queries.iter().map(|query| self.read(query)).collect()).transpose()
     }
 
-    fn read(&self, branch: &Branch<'f>) -> Result<Read, ApiError> {
-        let [attribute] = self.key.partition.as_slice() else { unreachable!("such indexes are refused") };
-        let value = self.partition(branch).expect("the branch fixes the partition");
-        let partition_test = || (attribute.name.clone(), KeyTest::Equal(value.clone()));
-        let whole = KeyCondition::from_tests(vec![partition_test()]).resolve(self.key)?;
-        let mut range = interval_range(&whole);
-        for (name, asks) in branch.tests.iter().filter(|(name, _)| *name != attribute.name) {
-            let tests = vec![partition_test(), ((*name).to_owned(), key_test(asks))];
-            let part = interval_range(&KeyCondition::from_tests(tests).resolve(self.key)?);
-            range = intersection(range, part);
+    fn read(&self, query: &BranchQuery<'f>) -> Result<Read, ApiError> {
+        let mut conditions = self.conditions(query);
+        let partition =
+            conditions.next().expect("the query names the partition").resolve_any_size(self.key)?;
+        let mut range = interval_range(&partition);
+        for condition in conditions {
+            range = intersection(range, interval_range(&condition.resolve_any_size(self.key)?));
         }
-        let mut partition = Vec::new();
-        whole.partition.iter().for_each(|value| value.write_sortable(&mut partition));
-        let roots = branch.filters.iter().flat_map(|filter| roots(filter));
+        let mut partition_bytes = Vec::new();
+        partition.partition.iter().for_each(|value| value.write_sortable(&mut partition_bytes));
         let mut unprojected = Vec::new();
-        for root in roots {
+        for root in query.filters.iter().flat_map(|filter| roots(filter)) {
             if !unprojected.contains(&root) {
                 unprojected.push(root);
             }
         }
-        Ok(Read { partition, range, unprojected })
+        Ok(Read { partition: partition_bytes, range, unprojected })
+    }
+
+    /// The query's partition, and each thing that it asks of the sort key there.
+    fn conditions<'q>(&self, query: &'q BranchQuery<'f>) -> impl Iterator<Item = KeyCondition> + 'q {
+        let test = |(name, asks): &(&str, Asks)| ((*name).to_owned(), key_test(asks));
+        let (partition, sort) = query.tests.split_first().expect("the query names the partition");
+        let partition = test(partition);
+        let sort = sort.iter().map({
+            let partition = partition.clone();
+            move |part| KeyCondition::from_tests(vec![partition.clone(), test(part)])
+        });
+        std::iter::once(KeyCondition::from_tests(vec![partition])).chain(sort)
+    }
+
+    /// Refuses values that no key can have because of their size, as far as the service looks: at the sort key of one query,
+    /// and at the partition of one or many.
+    fn check_sizes(&self, queries: &[BranchQuery<'f>], reads: &[Read]) -> Result<(), ApiError> {
+        let Some(query) = queries.first().filter(|_| is_of_one_partition(reads)) else { return Ok(()) };
+        let conditions = if queries.len() == 1 { usize::MAX } else { 1 };
+        self.conditions(query)
+            .take(conditions)
+            .try_for_each(|condition| condition.resolve(self.key).map(|_| ()))
     }
 
     /// The plan of these queries.
-    fn ordered(&self, mut reads: Vec<Read>, order: &[Order], filter: &Filter) -> Result<ReadPlan, ApiError> {
-        let is_partition = |order: &&Order| self.key.partition.iter().any(|key| key.name == order.attribute);
-        let by_partition = order.iter().find(is_partition);
-        let by_sort = order.iter().find(|order| !is_partition(order));
+    fn ordered(&self, mut reads: Vec<Read>, order: &[OrderTerm], filter: &Filter) -> ReadPlan {
+        let by_partition = order.iter().find(|order| order.is_partition);
+        let by_sort = order.iter().find(|order| !order.is_partition);
+        let is_planned = self.is_planned();
         // An order that names the partition key alone turns the items of a partition round, as was observed.
         let is_backward = by_sort.map_or(!order.is_empty(), |order| order.is_descending);
         reads.sort_by(|a, b| a.partition.cmp(&b.partition));
-        let keyed_filters = match self.has_other {
-            true => Vec::new(),
-            false => reads.iter().map(|read| read.unprojected.clone()).collect(),
+        let keyed_filters = match is_planned {
+            true => reads.iter().map(|read| read.unprojected.clone()).collect(),
+            false => Vec::new(),
         };
-        let says_all = !self.has_other && self.list.iter().all(|branch| branch.filters.is_empty());
+        let says_all = is_planned && self.list.iter().all(|branch| branch.filters.is_empty());
         let mut groups: Vec<(Vec<u8>, Vec<KeyRange>)> = Vec::new();
         for read in reads {
             match groups.last_mut() {
@@ -293,7 +373,7 @@ impl<'f> Branches<'f> {
                 _ => groups.push((read.partition, vec![read.range])),
             }
         }
-        if self.has_other {
+        if !is_planned {
             // Such branches may overlap, so what several of them read of a partition is read as one.
             groups.iter_mut().for_each(|(_, ranges)| merge(ranges));
         }
@@ -310,13 +390,17 @@ impl<'f> Branches<'f> {
             }
             ranges
         });
-        Ok(ReadPlan {
+        ReadPlan {
             ranges: ranges.filter(|range| !range.is_empty()).collect(),
             direction: if is_backward { Direction::Backward } else { Direction::Forward },
             filter: (!says_all).then(|| filter.condition()),
             keyed_filters,
-        })
+        }
     }
+}
+
+fn is_of_one_partition(reads: &[Read]) -> bool {
+    reads.windows(2).all(|pair| pair[0].partition == pair[1].partition)
 }
 
 /// One stretch around all of them.
@@ -413,12 +497,18 @@ pub(super) fn check_type(name: &str, value: &AttributeValue, key: &KeySchema) ->
     if attribute.scalar_type.admits(value) {
         return Ok(());
     }
-    Err(ApiError::validation(match value {
-        AttributeValue::S(_) | AttributeValue::N(_) | AttributeValue::B(_) => {
-            format!("Key attribute's data type should match its data type in table's schema: Key {name}")
-        }
-        other => {
-            format!("Key value must be of type S, N, or B. Key name: {name}, Key type: {}", other.type_name())
-        }
-    }))
+    Err(match value {
+        AttributeValue::S(_) | AttributeValue::N(_) | AttributeValue::B(_) => key_type_mismatch(name),
+        other => ApiError::validation(format!(
+            "Key value must be of type S, N, or B. Key name: {name}, Key type: {}",
+            other.type_name()
+        )),
+    })
+}
+
+/// The words for a value that has another type than the key attribute of that name.
+pub(super) fn key_type_mismatch(name: &str) -> ApiError {
+    ApiError::validation(format!(
+        "Key attribute's data type should match its data type in table's schema: Key {name}"
+    ))
 }

@@ -121,7 +121,7 @@ fn read_of(statement: Statement, table: &Table) -> Result<ItemRead, ApiError> {
     if select.index.is_some() {
         return Err(ApiError::validation("Reads on indices are not supported within transactions."));
     }
-    let columns = select.columns?;
+    let columns = select.columns;
     let filter = select.filter.as_ref();
     plan::check_branches(filter, &table.schema.key)?;
     let key = plan::named_item(filter, &table.schema.key).ok_or_else(|| {
@@ -152,12 +152,12 @@ fn action_of(
         Statement::Exists(select) => ActionKind::Check(check_of(select, key, on_failure)?),
         Statement::Insert(insert) => ActionKind::Write(insertion(insert, key)?),
         Statement::Update(update) => {
-            let (item, rest) = split(&update.filter, key);
+            let (item, rest) = split(update.filter.as_ref(), key)?;
             let change = ItemChange::Statement(update.update);
             ActionKind::Write(changing(change, item, rest, key, on_failure))
         }
         Statement::Delete(delete) => {
-            let (item, rest) = split(&delete.filter, key);
+            let (item, rest) = split(delete.filter.as_ref(), key)?;
             match rest.is_empty() {
                 true => ActionKind::Write(removal(item, rest, key, on_failure)),
                 false => ActionKind::Remove(removal(item, rest, key, on_failure)),
@@ -169,8 +169,17 @@ fn action_of(
 
 /// The key that a `WHERE` names, and what else it asks. One that names no item, or two, gives a key that fits no table: the
 /// transaction is then cancelled for that.
-fn split(filter: &Filter, key: &KeySchema) -> (Item, Vec<Condition>) {
-    super::write::split_untyped(filter, key).unwrap_or_default()
+///
+/// # Errors
+/// The service's own for a value that no table's key can have. One that only this table's cannot have cancels, too.
+fn split(filter: Option<&Filter>, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
+    let (item, rest) = super::write::split_untyped(filter, key).unwrap_or_default();
+    for (name, value) in &item {
+        if !matches!(value, AttributeValue::S(_) | AttributeValue::N(_) | AttributeValue::B(_)) {
+            plan::check_type(name, value, key)?;
+        }
+    }
+    Ok((item, rest))
 }
 
 /// `EXISTS`: of two values for one key attribute the first names the item, and the other is a condition on it.
@@ -178,7 +187,6 @@ fn check_of(select: Select, key: &KeySchema, on_failure: OnFailure) -> Result<It
     if select.index.is_some() {
         return Err(ApiError::validation("Operations on indices are not supported in transactions"));
     }
-    select.columns?;
     let mut item = Item::new();
     let mut rest = Vec::new();
     for part in select.filter.iter().flat_map(Filter::conjuncts) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::expr::{Condition, Path, Paths};
 use crate::model::partiql::{Asks, Delete, Filter, Insert, Returning, Statement, UpdateItem};
-use crate::model::{ApiError, Item, KeySchema};
+use crate::model::{ApiError, AttributeValue, Item, KeySchema};
 use crate::wire::attribute::write_item;
 use crate::wire::keys::KeySource;
 
@@ -15,7 +15,10 @@ use crate::local::image::{Existing, NewItem};
 use crate::local::store::{StoreError, Writes};
 use crate::local::write::{Action, ItemWrite, Judged, OnFailure};
 
-use super::plan::check_type;
+use super::plan::{check_type, key_type_mismatch};
+
+/// How deeply values may nest in the items that statements write: less deeply than in those of other operations.
+const LEVELS_MAX: usize = 31;
 
 /// A `WHERE` that does not name one item.
 const KEY_MISSING: &str = "Where clause does not contain a mandatory equality on all key attributes";
@@ -65,13 +68,15 @@ impl StatementWrite {
                     attribute.name
                 )));
             };
-            check_type(&attribute.name, value, key)?;
+            if !attribute.scalar_type.admits(value) {
+                return Err(key_type_mismatch(&attribute.name));
+            }
         }
         Ok(Self { write: insertion(insert, key)?, answers: Answers::Nothing })
     }
 
     fn of_update(update: UpdateItem, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
-        let (item, rest) = split(&update.filter, key)?;
+        let (item, rest) = split(update.filter.as_ref(), key)?;
         let change = ItemChange::Statement(update.update);
         let answers = match update.returning {
             None => Answers::Nothing,
@@ -84,7 +89,7 @@ impl StatementWrite {
     }
 
     fn of_delete(delete: Delete, key: &KeySchema, on_failure: OnFailure) -> Result<Self, ApiError> {
-        let (item, rest) = split(&delete.filter, key)?;
+        let (item, rest) = split(delete.filter.as_ref(), key)?;
         let answers = if delete.returns_old { Answers::Old } else { Answers::Nothing };
         Ok(Self { write: removal(item, rest, key, on_failure), answers })
     }
@@ -99,6 +104,13 @@ impl StatementWrite {
         writes: &mut dyn Writes,
     ) -> Result<(Judged, Answers), LocalError> {
         let judged = self.write.judge(table, &*writes)?;
+        if judged
+            .new
+            .as_ref()
+            .is_some_and(|new| new.item().values().any(|value| is_nested(value, LEVELS_MAX)))
+        {
+            return Err(ApiError::validation("Nesting Levels have exceeded supported limits").into());
+        }
         judged.carry_out(writes)?;
         Ok((judged, self.answers))
     }
@@ -132,6 +144,16 @@ pub(super) fn removal(item: Item, rest: Vec<Condition>, key: &KeySchema, on_fail
     ItemWrite { action: Action::Delete { key: item }, condition, on_failure }
 }
 
+/// True when more than so many levels of lists and maps lie within each other.
+fn is_nested(value: &AttributeValue, levels: usize) -> bool {
+    let is_over = |inner: &AttributeValue| levels == 0 || is_nested(inner, levels - 1);
+    match value {
+        AttributeValue::L(elements) => elements.iter().any(is_over),
+        AttributeValue::M(members) => members.values().any(is_over),
+        _ => false,
+    }
+}
+
 fn partition_path(key: &KeySchema) -> Path {
     Path::attribute(key.partition[0].name.clone())
 }
@@ -140,7 +162,7 @@ fn partition_path(key: &KeySchema) -> Path {
 ///
 /// # Errors
 /// The service's own when it names none, or two, or one that the table cannot have.
-pub(super) fn split(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
+pub(super) fn split(filter: Option<&Filter>, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
     let (item, rest) = split_untyped(filter, key)?;
     item.iter().try_for_each(|(name, value)| check_type(name, value, key))?;
     Ok((item, rest))
@@ -150,10 +172,13 @@ pub(super) fn split(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condi
 ///
 /// # Errors
 /// The service's own when it names none, or two.
-pub(super) fn split_untyped(filter: &Filter, key: &KeySchema) -> Result<(Item, Vec<Condition>), ApiError> {
+pub(super) fn split_untyped(
+    filter: Option<&Filter>,
+    key: &KeySchema,
+) -> Result<(Item, Vec<Condition>), ApiError> {
     let mut item = Item::new();
     let mut rest = Vec::new();
-    for part in filter.conjuncts() {
+    for part in filter.into_iter().flat_map(Filter::conjuncts) {
         let test = part.attribute().filter(|test| key.contains(&test.name));
         match test.map(|test| (&test.name, &test.asks)) {
             Some((name, Asks::Equal(value))) => {

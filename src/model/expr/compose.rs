@@ -3,7 +3,7 @@
 //! The parts are checked against each other as an expression's are. Errors are the service's words without the parameter
 //! that expressions name before them.
 
-use super::condition::{Operand as ConditionOperand, Test};
+use super::condition::{Operand as ConditionOperand, Test, Wording};
 use super::parser::Comparator;
 use super::resolve::{Function, check_operand_count, not_distinct, path_required};
 use super::update::{self, Action, Change, SetValue, check_operand_types};
@@ -142,7 +142,7 @@ impl Condition {
     /// # Errors
     /// The words for terms that are no bounds.
     pub fn between(value: Term, low: Term, high: Term) -> Result<Self, Refusal> {
-        Test::between(value.0, low.0, high.0).map(Self::from_test)
+        Test::between(value.0, low.0, high.0, Wording::Statement).map(Self::from_test)
     }
 
     /// `… IN …`.
@@ -159,7 +159,7 @@ impl Condition {
     /// The words for operands that it cannot have.
     pub fn call(name: &str, operands: Vec<Term>) -> Result<Self, Refusal> {
         let function = Function::from_name(name).expect("callers know the function's kind");
-        Test::call(function, name, unwrapped(operands)).map(Self::from_test)
+        Test::call(function, name, unwrapped(operands), Wording::Statement).map(Self::from_test)
     }
 }
 
@@ -260,9 +260,7 @@ impl Update {
 /// # Errors
 /// The service's words.
 pub fn refuse_clashing(paths: &[&Path]) -> Result<(), Refusal> {
-    let mut sorted = paths.to_vec();
-    sorted.sort_unstable();
-    super::path::refuse_clashes(&sorted)
+    super::path::refuse_clashes_later_first(paths)
 }
 
 /// Refuses a path that leads too deep.

@@ -6,6 +6,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::parser::{Comparator, Node, SIZE_EXCEEDED, parse_condition};
 use super::path::each_once;
 use super::resolve::{
@@ -217,7 +220,7 @@ impl Resolver<'_, '_> {
     fn between(&mut self, value: &Node<'_>, low: &Node<'_>, high: &Node<'_>) -> Result<Test, String> {
         let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
         self.count_operators(1)?;
-        Test::between(value, low, high)
+        Test::between(value, low, high, Wording::Expression)
     }
 
     fn in_choices(&mut self, value: &Node<'_>, choices: &[Node<'_>]) -> Result<Test, String> {
@@ -232,7 +235,7 @@ impl Resolver<'_, '_> {
         let function = Function::from_name(name).expect("functions have been checked");
         let operands = self.operands(arguments)?;
         self.count_operators(1)?;
-        Test::call(function, name, operands)
+        Test::call(function, name, operands, Wording::Expression)
     }
 
     /// A call that stands for a value.
@@ -253,11 +256,16 @@ impl Test {
         Ok(Self::Compare { operator, left, right })
     }
 
-    pub(super) fn between(value: Operand, low: Operand, high: Operand) -> Result<Self, String> {
+    pub(super) fn between(
+        value: Operand,
+        low: Operand,
+        high: Operand,
+        wording: Wording,
+    ) -> Result<Self, String> {
         check_types("BETWEEN", &[&value, &low, &high], is_ordered)?;
         check_distinct("BETWEEN", &value, &[&low, &high])?;
         if let (Operand::Value(low), Operand::Value(high)) = (&low, &high) {
-            check_bounds(low, high)?;
+            check_bounds(low, high, wording)?;
         }
         Ok(Self::Between { value, low, high })
     }
@@ -269,7 +277,12 @@ impl Test {
     }
 
     /// A call of a function that stands for a condition, by the name that it was called.
-    pub(super) fn call(function: Function, name: &str, mut operands: Vec<Operand>) -> Result<Self, String> {
+    pub(super) fn call(
+        function: Function,
+        name: &str,
+        mut operands: Vec<Operand>,
+        wording: Wording,
+    ) -> Result<Self, String> {
         check_operand_count(function, name, operands.len())?;
         let last = operands.pop().expect("every function has an operand");
         let Some(first) = operands.pop() else {
@@ -282,7 +295,7 @@ impl Test {
         check_distinct(name, &first, &[&last])?;
         match function {
             Function::AttributeType => {
-                Ok(Self::HasType { value: first, type_name: checked_type_name(name, last)? })
+                Ok(Self::HasType { value: first, type_name: checked_type_name(name, last, wording)? })
             }
             Function::BeginsWith => {
                 check_types(name, &[&first, &last], |type_name| matches!(type_name, "S" | "B"))?;
@@ -314,7 +327,7 @@ fn check_distinct(operator: &str, first: &Operand, others: &[&Operand]) -> Resul
     Ok(())
 }
 
-fn check_bounds(low: &AttributeValue, high: &AttributeValue) -> Result<(), String> {
+fn check_bounds(low: &AttributeValue, high: &AttributeValue, wording: Wording) -> Result<(), String> {
     let rule = match ordering(low, high) {
         None => "same data type for lower and upper bounds",
         Some(Ordering::Greater) => "upper bound to be greater than or equal to lower bound",
@@ -323,40 +336,68 @@ fn check_bounds(low: &AttributeValue, high: &AttributeValue) -> Result<(), Strin
     Err(format!(
         "The BETWEEN operator requires {rule}; lower bound operand: AttributeValue: {{{}}}, \
          upper bound operand: AttributeValue: {{{}}}",
-        scalar_words(low),
-        scalar_words(high)
+        wording.scalar(low),
+        wording.scalar(high)
     ))
 }
 
-/// A scalar as the service's error messages write it: `N:5`.
-fn scalar_words(value: &AttributeValue) -> String {
-    match value {
-        AttributeValue::S(text) => format!("S:{text}"),
-        AttributeValue::N(number) => format!("N:{number}"),
-        AttributeValue::B(bytes) => {
-            format!("B:java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]", length = bytes.len())
+/// How the service writes values and lists types, which depends on who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wording {
+    /// An expression.
+    Expression,
+    /// A PartiQL statement.
+    Statement,
+}
+
+impl Wording {
+    /// A scalar: `N:5`.
+    fn scalar(self, value: &AttributeValue) -> String {
+        match (value, self) {
+            (AttributeValue::S(text), _) => format!("S:{text}"),
+            (AttributeValue::N(number), _) => format!("N:{number}"),
+            (AttributeValue::B(bytes), Self::Expression) => {
+                format!("B:java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]", length = bytes.len())
+            }
+            (AttributeValue::B(bytes), Self::Statement) => format!("B:[{}]", STANDARD.encode(bytes)),
+            (other, _) => other.type_name().to_owned(),
         }
-        other => other.type_name().to_owned(),
+    }
+
+    /// The names that `attribute_type` knows, in the order in which the service lists them.
+    fn type_names(self) -> [&'static str; 10] {
+        match self {
+            Self::Expression => ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"],
+            Self::Statement => ["N", "BS", "L", "B", "NULL", "M", "S", "SS", "NS", "BOOL"],
+        }
+    }
+
+    /// The types that an attribute may have, as they are listed for one that stands where a type's name should.
+    fn types_of_attributes(self) -> &'static str {
+        match self {
+            Self::Expression => "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}",
+            Self::Statement => {
+                "{S,HDS,N,FS,BS,NULL,DOUBLE,NS,DECIMAL,SS,DECIMALSET,BOOL,HD,DICT,INTSET,M,L,B,FLOAT,INT,DOUBLESET}"
+            }
+        }
     }
 }
 
-/// The names that `attribute_type` knows, in the order in which the service lists them.
-const TYPE_NAMES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
-
-fn checked_type_name(function: &str, operand: Operand) -> Result<String, String> {
+fn checked_type_name(function: &str, operand: Operand, wording: Wording) -> Result<String, String> {
     let type_name = match operand {
         Operand::Value(AttributeValue::S(type_name)) => type_name,
-        Operand::Path(_) => return Err(wrong_operand_type(function, "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")),
+        Operand::Path(_) => return Err(wrong_operand_type(function, wording.types_of_attributes())),
         Operand::Value(value) => return Err(wrong_operand_type(function, value.type_name())),
         Operand::Size(_) => return Err(wrong_operand_type(function, "N")),
         Operand::Truth(_) => return Err(wrong_operand_type(function, "BOOL")),
     };
-    if TYPE_NAMES.contains(&type_name.as_str()) {
+    let type_names = wording.type_names();
+    if type_names.contains(&type_name.as_str()) {
         return Ok(type_name);
     }
     Err(format!(
         "Invalid attribute type name found; type: {type_name}, valid types: {{{}}}",
-        TYPE_NAMES.join(",")
+        type_names.join(",")
     ))
 }
 

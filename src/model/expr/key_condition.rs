@@ -126,6 +126,9 @@ pub enum SortInterval {
     BeginsWith(KeyValue),
 }
 
+/// How a value becomes a key's.
+type ReadValue = fn(&AttributeValue, &KeyAttribute, KeyRole) -> Result<KeyValue, KeyError>;
+
 const PARAMETER: &str = "KeyConditionExpression";
 
 impl KeyCondition {
@@ -154,6 +157,18 @@ impl KeyCondition {
     /// # Errors
     /// A validation error when the conditions are not the key's.
     pub fn resolve(&self, schema: &KeySchema) -> Result<KeyInterval, ApiError> {
+        self.resolve_by(schema, KeyValue::from_attribute)
+    }
+
+    /// As [`KeyCondition::resolve`], but values may be compared with that no key can have because of their size.
+    ///
+    /// # Errors
+    /// A validation error when the conditions are not the key's.
+    pub fn resolve_any_size(&self, schema: &KeySchema) -> Result<KeyInterval, ApiError> {
+        self.resolve_by(schema, |value, attribute, _| KeyValue::of_any_size(value, attribute))
+    }
+
+    fn resolve_by(&self, schema: &KeySchema, read: ReadValue) -> Result<KeyInterval, ApiError> {
         let attributes = schema.attributes().count();
         if self.tests.len() > attributes {
             return Err(ApiError::validation(format!(
@@ -162,7 +177,7 @@ impl KeyCondition {
             )));
         }
         self.refuse_open_partition(schema)?;
-        let partition = schema.partition.iter().map(|attribute| self.partition_value(attribute));
+        let partition = schema.partition.iter().map(|attribute| self.partition_value(attribute, read));
         let partition = partition.collect::<Result<Vec<_>, _>>()?;
         self.refuse_strangers(schema)?;
         let mut sort_equal = Vec::new();
@@ -170,7 +185,8 @@ impl KeyCondition {
         for attribute in &schema.sort {
             let Some(test) = self.test_of(&attribute.name) else { continue };
             self.refuse_gaps(schema, attribute)?;
-            if let SortInterval::Equal(value) = std::mem::replace(&mut sort, sort_interval(test, attribute)?)
+            if let SortInterval::Equal(value) =
+                std::mem::replace(&mut sort, sort_interval(test, attribute, read)?)
             {
                 sort_equal.push(value);
             }
@@ -201,11 +217,11 @@ impl KeyCondition {
     }
 
     /// The one value that the condition gives a partition attribute.
-    fn partition_value(&self, attribute: &KeyAttribute) -> Result<KeyValue, ApiError> {
+    fn partition_value(&self, attribute: &KeyAttribute, read: ReadValue) -> Result<KeyValue, ApiError> {
         let Some(test) = self.test_of(&attribute.name) else { return Err(missed(&attribute.name)) };
         check_key_test(test, attribute)?;
         match test {
-            KeyTest::Equal(value) => key_value(value, attribute, KeyRole::Partition),
+            KeyTest::Equal(value) => key_value(value, attribute, KeyRole::Partition, read),
             KeyTest::Less(_)
             | KeyTest::LessOrEqual(_)
             | KeyTest::Greater(_)
@@ -248,9 +264,13 @@ fn missed(name: &str) -> ApiError {
     ApiError::validation(format!("Query condition missed key schema element: {name}"))
 }
 
-fn sort_interval(test: &KeyTest, attribute: &KeyAttribute) -> Result<SortInterval, ApiError> {
+fn sort_interval(
+    test: &KeyTest,
+    attribute: &KeyAttribute,
+    read: ReadValue,
+) -> Result<SortInterval, ApiError> {
     check_key_test(test, attribute)?;
-    let value = |value| key_value(value, attribute, KeyRole::Sort);
+    let value = |value| key_value(value, attribute, KeyRole::Sort, read);
     Ok(match test {
         KeyTest::Equal(bound) => SortInterval::Equal(value(bound)?),
         KeyTest::Less(bound) => SortInterval::Less(value(bound)?),
@@ -289,8 +309,13 @@ fn check_key_test(test: &KeyTest, attribute: &KeyAttribute) -> Result<(), ApiErr
     ))
 }
 
-fn key_value(value: &AttributeValue, attribute: &KeyAttribute, role: KeyRole) -> Result<KeyValue, ApiError> {
-    KeyValue::from_attribute(value, attribute, role).map_err(|error| {
+fn key_value(
+    value: &AttributeValue,
+    attribute: &KeyAttribute,
+    role: KeyRole,
+    read: ReadValue,
+) -> Result<KeyValue, ApiError> {
+    read(value, attribute, role).map_err(|error| {
         ApiError::validation(match error {
             KeyError::Empty { name } => {
                 let kind = if matches!(value, AttributeValue::B(_)) { "binary" } else { "string" };

@@ -82,17 +82,32 @@ enum Clash {
 /// # Errors
 /// The words that follow `Invalid …Expression: `.
 pub(super) fn refuse_clashes(paths: &[&Path]) -> Result<(), String> {
+    let pairs = paths
+        .iter()
+        .enumerate()
+        .flat_map(|(position, later)| paths[..position].iter().map(move |earlier| (*earlier, *later)));
+    refuse_clashing_pairs(pairs)
+}
+
+/// The same as PartiQL does it: the later path is named first, and then the nearest before it.
+pub(super) fn refuse_clashes_later_first(paths: &[&Path]) -> Result<(), String> {
+    let pairs = paths
+        .iter()
+        .enumerate()
+        .flat_map(|(position, later)| paths[..position].iter().rev().map(move |earlier| (*later, *earlier)));
+    refuse_clashing_pairs(pairs)
+}
+
+fn refuse_clashing_pairs<'p>(pairs: impl Iterator<Item = (&'p Path, &'p Path)>) -> Result<(), String> {
     let mut conflict = None;
-    for (position, later) in paths.iter().enumerate() {
-        for earlier in &paths[..position] {
-            match clash(earlier, later) {
-                Some(Clash::Overlap) => return Err(clash_words("overlap", earlier, later)),
-                Some(Clash::Conflict) if conflict.is_none() => conflict = Some((earlier, later)),
-                Some(Clash::Conflict) | None => {}
-            }
+    for (one, two) in pairs {
+        match clash(one, two) {
+            Some(Clash::Overlap) => return Err(clash_words("overlap", one, two)),
+            Some(Clash::Conflict) if conflict.is_none() => conflict = Some((one, two)),
+            Some(Clash::Conflict) | None => {}
         }
     }
-    conflict.map_or(Ok(()), |(earlier, later)| Err(clash_words("conflict", earlier, later)))
+    conflict.map_or(Ok(()), |(one, two)| Err(clash_words("conflict", one, two)))
 }
 
 fn clash(a: &Path, b: &Path) -> Option<Clash> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::parser::{Node, RawAction, RawValue, Section, SectionKind, parse_update};
-use super::path::{each_once, refuse_clashes};
+use super::path::{each_once, refuse_clashes, refuse_clashes_later_first};
 use super::resolve::{
     Function, Place, Resolver, check_operand_count, check_path_words, check_words, not_distinct,
     path_required, refusal, wrong_operand_type,
@@ -76,8 +76,7 @@ impl Update {
     /// # Errors
     /// The words for two paths that cannot both be changed.
     pub(super) fn of_actions(actions: Vec<Action>) -> Result<Self, String> {
-        // A statement is read from its end: the later of two paths is told first.
-        refuse_clashes(&actions.iter().rev().map(|action| &action.path).collect::<Vec<_>>())?;
+        refuse_clashes_later_first(&actions.iter().map(|action| &action.path).collect::<Vec<_>>())?;
         Ok(Self { dialect: Dialect::Expression, actions })
     }
 

@@ -1,18 +1,23 @@
 //! From a statement as written to what it means, with its parameters in place.
+//!
+//! A clause is judged in two stages. First it is read in the order of its text: values, paths, names of functions; the first
+//! fault ends it. Only when all of it has been read are operators and functions held against their operands, so what does
+//! not fit together is kept in [`Binder::unfit`] meanwhile. A `WHERE` has passed both before a `SET` is looked at.
 
 use super::filter::{Asks, AttributeTest, Filter};
 use super::literal::{item_of, value_of};
-use super::parser::Parsed;
+use super::parser::{ONE_SOURCE, Parsed};
 use super::paths::{checked, column_name, path_of};
 use super::syntax::*;
-use super::{Column, Columns, Delete, Insert, Order, Returning, Select, Statement, UpdateItem};
-use crate::model::expr::compose::{FunctionKind, NewValue, OperatorCount, PathChange, Term, refuse_clashing};
+use super::{
+    Column, Columns, Delete, Insert, Order, Returning, Select, Statement, UpdateItem, exists_misplaced,
+};
+use crate::model::expr::compose::{
+    FunctionKind, NewValue, OperatorCount, PathChange, Refusal, Term, refuse_clashing,
+};
 use crate::model::expr::{Comparator, Condition, Path, Update};
 use crate::model::{ApiError, AttributeValue};
 
-/// A `WHERE` that does not name one item.
-pub(super) const KEY_MISSING: &str =
-    "Where clause does not contain a mandatory equality on all key attributes";
 const MISSING_COMPARED: &str = "MISSING must be compared using IS operator";
 
 type Bound<T> = Result<T, ApiError>;
@@ -23,8 +28,9 @@ type Bound<T> = Result<T, ApiError>;
 /// The service's own.
 pub(super) fn statement(parsed: Parsed, parameters: &[AttributeValue]) -> Bound<Statement> {
     let node = parsed.node;
-    let mut binder = Binder { parameters, operators: OperatorCount::default() };
-    let check_parameters = || match parsed.parameters == parameters.len() {
+    let mut binder = Binder { parameters, operators: OperatorCount::default(), unfit: None };
+    // Those that are left over do no harm.
+    let check_parameters = || match parsed.parameters <= parameters.len() {
         true => Ok(()),
         false => Err(refused("Number of parameters in request and statement don't match.")),
     };
@@ -37,16 +43,16 @@ pub(super) fn statement(parsed: Parsed, parameters: &[AttributeValue]) -> Bound<
             check_parameters()?;
             binder.change(*change, node.span.to_string())
         }
-        NodeKind::Call { ref function, ref arguments } if function == "exists" => {
-            match arguments.as_slice() {
-                [Node { kind: NodeKind::Select(select), .. }] => {
-                    check_parameters()?;
-                    binder.select((**select).clone()).map(Statement::Exists)
-                }
-                _ => Err(unsupported_operation(&node)),
+        NodeKind::ChangeOfNothing => Err(refused(ONE_SOURCE)),
+        // The service takes every operation for `EXISTS` until it looks closer.
+        _ if node.is_operation() => match node.into_existence() {
+            Some(select) => {
+                check_parameters()?;
+                binder.select(select).map(Statement::Exists)
             }
-        }
-        _ => Err(unsupported_operation(&node)),
+            None => Err(exists_misplaced()),
+        },
+        _ => Err(refused(format!("Unsupported operation: {}", node.kind_name()))),
     }
 }
 
@@ -62,10 +68,6 @@ fn refused(words: impl Into<String>) -> ApiError {
     ApiError::validation(words.into())
 }
 
-fn unsupported_operation(node: &Node) -> ApiError {
-    refused(format!("Unsupported operation: {}", node.kind_name()))
-}
-
 fn unsupported_operator(symbol: &str) -> ApiError {
     refused(format!("Unsupported operator in Condition Expression. Operator: {symbol}"))
 }
@@ -74,8 +76,8 @@ fn unrecognized(function: &str, node: &Node) -> ApiError {
     refused(format!("Unrecognized function: {function} at {}", node.span))
 }
 
-fn nested_select(node: &Node) -> ApiError {
-    refused(format!("Unsupported token in expression: SELECT at {}", node.span))
+fn unsupported_token(token: &str, node: &Node) -> ApiError {
+    refused(format!("Unsupported token in expression: {token} at {}", node.span))
 }
 
 /// What one side of a comparison is.
@@ -110,6 +112,15 @@ impl Side {
     }
 }
 
+/// What stands where a condition should.
+enum Part {
+    Condition(Filter),
+    /// A call that gives a number.
+    Number,
+    /// A value, or what lies at a path.
+    Value,
+}
+
 /// Where a condition stands, for the words when it is none.
 #[derive(Clone, Copy)]
 enum Place {
@@ -130,7 +141,36 @@ impl Place {
 
 struct Binder<'p> {
     parameters: &'p [AttributeValue],
+    /// Those of the clause so far.
     operators: OperatorCount,
+    /// The first fault in how parts of the clause fit together.
+    unfit: Option<Refusal>,
+}
+
+/// The second stage of a clause.
+impl Binder<'_> {
+    /// What was made of parts that have been read; if they do not fit together, that is noted and this stands in for them.
+    fn fit<T>(&mut self, made: Result<T, Refusal>, stand_in: T) -> T {
+        made.unwrap_or_else(|words| {
+            self.unfit.get_or_insert(words);
+            stand_in
+        })
+    }
+
+    fn fit_condition(&mut self, made: Result<Condition, Refusal>) -> Condition {
+        self.fit(made, Condition::all(Vec::new()))
+    }
+
+    fn count(&mut self, operators: usize) {
+        let counted = self.operators.add(operators);
+        self.fit(counted, ());
+    }
+
+    /// Ends a clause that was read: tells what did not fit. Clauses are counted apart.
+    fn settle(&mut self) -> Bound<()> {
+        self.operators = OperatorCount::default();
+        self.unfit.take().map_or(Ok(()), |words| Err(refused(words)))
+    }
 }
 
 /// Reads.
@@ -143,23 +183,25 @@ impl Binder<'_> {
             return Err(refused("Unsupported token in expression: DISTINCT"));
         }
         if select.source.is_joined {
-            return Err(refused("Only select from a single table or index is supported."));
+            return Err(refused(ONE_SOURCE));
         }
         let (table, index) = source(&select.source)?;
         let columns = match select.list {
-            RawList::Everything => Ok(Columns::All),
+            RawList::Everything => Columns::All,
             RawList::Value => {
                 return Err(refused("Select projection doesn't support value or pivot keywords"));
             }
-            RawList::Columns(columns) => columns_of(&columns),
+            RawList::Columns(columns) => columns_of(&columns)?,
         };
         let filter = select.condition.map(|node| self.filter(&node)).transpose()?;
-        let order = select.order.iter().map(order_of).collect::<Result<_, _>>()?;
+        let order = select.order.iter().map(order_of).collect();
         Ok(Select { table, index, columns, filter, order })
     }
 
     fn filter(&mut self, node: &Node) -> Bound<Filter> {
-        self.condition(node, Place::Where)
+        let filter = self.condition(node, Place::Where)?;
+        self.settle()?;
+        Ok(filter)
     }
 }
 
@@ -180,18 +222,20 @@ fn columns_of(columns: &[RawColumn]) -> Bound<Columns> {
     Ok(Columns::Named(named))
 }
 
-fn order_of(order: &RawOrder) -> Bound<Order> {
-    let NodeKind::Name(name) = &order.node.kind else {
-        return Err(refused(format!(
-            "Argument to ORDER BY must be of type VariableReference. Type: {}",
-            order.node.kind_name()
-        )));
+fn order_of(order: &RawOrder) -> Order {
+    let attribute = match &order.node.kind {
+        NodeKind::Name(name) => Ok(name.clone()),
+        _ => Err(refused(format!(
+            "Argument to ORDER BY must be of type VariableReference. Type: {} at {}",
+            order.node.words(),
+            order.node.span
+        ))),
     };
-    Ok(Order { attribute: name.clone(), is_descending: order.is_descending })
+    Order { attribute, is_descending: order.is_descending }
 }
 
 /// The table and index that a source names.
-fn source(source: &RawSource) -> Bound<(String, Option<String>)> {
+pub(super) fn source(source: &RawSource) -> Bound<(String, Option<String>)> {
     if source.is_aliased {
         return Err(refused("Aliasing is not supported"));
     }
@@ -237,17 +281,17 @@ fn check_name(name: &str) -> Bound<()> {
 /// Writes.
 impl Binder<'_> {
     fn change(&mut self, change: RawChange, span: String) -> Bound<Statement> {
-        let returning = returning(&change.returning)?;
         match change.operation {
             RawOperation::Insert { value, has_position } => {
                 let table = target(&change.target, INVALID_TARGET)?;
                 if has_position {
                     return Err(refused(format!("AT is not supported in insert statements. at {span}")));
                 }
-                if returning.is_some() {
-                    return Err(refused("RETURNING is not supported in INSERT"));
+                let insert = self.insert(table, &value)?;
+                match returning(&change.returning)? {
+                    None => Ok(insert),
+                    Some(_) => Err(refused("RETURNING is not supported in INSERT")),
                 }
-                self.insert(table, &value)
             }
             RawOperation::InsertMany => Err(refused(
                 "Unsupported operation: Inserting multiple items in a single statement is not supported, \
@@ -258,16 +302,16 @@ impl Binder<'_> {
             }
             RawOperation::Update(actions) => {
                 let table = target(&change.target, NO_INDEX)?;
-                // The service reads the `WHERE` first, and misses it last.
-                let filter = self.write_filter(change.condition)?;
+                // The service reads the `WHERE` first, and misses it when it knows the table.
+                let filter = change.condition.map(|node| self.filter(&node)).transpose()?;
                 let update = self.update(&actions)?;
-                let filter = filter.ok_or_else(|| refused(KEY_MISSING))?;
+                let returning = returning(&change.returning)?;
                 Ok(Statement::Update(UpdateItem { table, update, filter, returning }))
             }
             RawOperation::Delete => {
                 let table = target(&change.target, NO_INDEX)?;
-                let filter = self.write_filter(change.condition)?.ok_or_else(|| refused(KEY_MISSING))?;
-                let returns_old = match returning {
+                let filter = change.condition.map(|node| self.filter(&node)).transpose()?;
+                let returns_old = match returning(&change.returning)? {
                     None => false,
                     Some(Returning::AllOld) => true,
                     Some(other) => {
@@ -281,13 +325,6 @@ impl Binder<'_> {
                 Ok(Statement::Delete(Delete { table, filter, returns_old }))
             }
         }
-    }
-
-    fn write_filter(&mut self, condition: Option<Node>) -> Bound<Option<Filter>> {
-        let filter = condition.map(|node| self.filter(&node)).transpose();
-        // Conditions and updates are counted apart.
-        self.operators = OperatorCount::default();
-        filter
     }
 
     fn insert(&mut self, table: String, value: &Node) -> Bound<Statement> {
@@ -315,6 +352,7 @@ impl Binder<'_> {
             }
         });
         let changes = changes.collect::<Bound<Vec<_>>>()?;
+        self.settle()?;
         Update::of_changes(changes).map_err(refused)
     }
 
@@ -368,15 +406,15 @@ impl Binder<'_> {
             NodeKind::Parameter(index) => Ok(NewValue::value(self.parameters[*index].clone())),
             NodeKind::Infix { symbol, left, right } if matches!(*symbol, "+" | "-") => {
                 let (left, right) = (self.new_value(left)?, self.new_value(right)?);
-                self.operators.add(1).map_err(refused)?;
+                self.count(1);
                 let join = if *symbol == "+" { NewValue::sum } else { NewValue::difference };
-                join(left, right).map_err(refused)
+                Ok(self.fit_value(join(left, right)))
             }
             NodeKind::Infix { symbol, .. } => Err(unsupported(symbol)),
             NodeKind::Compare { operator, .. } => Err(unsupported(operator.symbol())),
             NodeKind::And(_) => Err(unsupported("and")),
             NodeKind::Or(_) => Err(unsupported("or")),
-            NodeKind::Not(_) => Err(unsupported("not")),
+            NodeKind::Not { .. } => Err(unsupported("not")),
             NodeKind::Between { .. } => Err(unsupported("between")),
             NodeKind::In { .. } => Err(unsupported("in")),
             NodeKind::Is { .. } => Err(refused("IS operator is not supported in update expressions")),
@@ -385,7 +423,10 @@ impl Binder<'_> {
                  number of operands: 1"
             ))),
             NodeKind::Missing => Err(refused(MISSING_COMPARED)),
-            NodeKind::Select(_) | NodeKind::Change(_) => Err(nested_select(node)),
+            NodeKind::Case { .. } => Err(unsupported_token("CASE", node)),
+            NodeKind::Select(_) | NodeKind::Change(_) | NodeKind::ChangeOfNothing => {
+                Err(unsupported_token("SELECT", node))
+            }
             NodeKind::Call { function, arguments } => self.update_call(node, function, arguments),
             NodeKind::Text(_)
             | NodeKind::Number(_)
@@ -398,17 +439,21 @@ impl Binder<'_> {
         }
     }
 
+    fn fit_value(&mut self, made: Result<NewValue, Refusal>) -> NewValue {
+        self.fit(made, NewValue::value(AttributeValue::Null))
+    }
+
     fn update_call(&mut self, node: &Node, function: &str, arguments: &[Node]) -> Bound<NewValue> {
+        let operands = arguments.iter().map(|argument| self.new_value(argument));
+        let operands = operands.collect::<Bound<Vec<_>>>()?;
         match FunctionKind::of(function) {
             None => Err(unrecognized(function, node)),
             Some(FunctionKind::Condition | FunctionKind::Operand) => Err(refused(format!(
                 "The function is not allowed in an update expression; function: {function}"
             ))),
             Some(FunctionKind::Update) => {
-                let operands = arguments.iter().map(|argument| self.new_value(argument));
-                let operands = operands.collect::<Bound<Vec<_>>>()?;
-                self.operators.add(1).map_err(refused)?;
-                NewValue::call(function, operands).map_err(refused)
+                self.count(1);
+                Ok(self.fit_value(NewValue::call(function, operands)))
             }
         }
     }
@@ -441,34 +486,83 @@ fn returning(elements: &[RawReturning]) -> Bound<Option<Returning>> {
 /// Conditions.
 impl Binder<'_> {
     fn condition(&mut self, node: &Node, place: Place) -> Bound<Filter> {
-        match &node.kind {
-            NodeKind::And(parts) => Ok(Filter::All(self.joined(parts, "AND")?)),
-            NodeKind::Or(parts) => Ok(Filter::Any(self.joined(parts, "OR")?)),
-            NodeKind::Not(inner) => {
-                let inner = self.condition(inner, Place::Negated)?;
-                self.operators.add(1).map_err(refused)?;
-                let attribute = inner
-                    .attribute()
-                    .map(|test| AttributeTest { name: test.name.clone(), asks: Asks::Other });
-                Ok(Filter::test(inner.condition().negated(), attribute))
-            }
-            NodeKind::Compare { operator, left, right } => self.comparison(*operator, left, right),
-            NodeKind::Between { value, low, high } => self.between(value, low, high),
-            NodeKind::In { value, choices } => self.one_of(value, choices),
-            NodeKind::Is { value, type_name } => self.is_type(value, type_name),
-            NodeKind::Call { function, arguments } => self.call(node, function, arguments, place),
-            NodeKind::Infix { symbol, .. } | NodeKind::Sign(symbol) => Err(unsupported_operator(symbol)),
-            NodeKind::Select(_) | NodeKind::Change(_) => Err(nested_select(node)),
-            NodeKind::Missing => Err(refused(MISSING_COMPARED)),
-            _ => Err(place.refusal()),
-        }
+        let part = self.part(node)?;
+        self.condition_of(part, place)
     }
 
+    fn part(&mut self, node: &Node) -> Bound<Part> {
+        let filter = match &node.kind {
+            NodeKind::And(parts) => Filter::All(self.joined(parts, "AND")?),
+            NodeKind::Or(parts) => Filter::Any(self.joined(parts, "OR")?),
+            NodeKind::Not { times, inner } => self.negation(*times, inner)?,
+            NodeKind::Compare { operator, left, right } => self.comparison(*operator, left, right)?,
+            NodeKind::Between { value, low, high } => self.between(value, low, high)?,
+            NodeKind::In { value, choices } => self.one_of(value, choices)?,
+            NodeKind::Is { value, type_name } => self.is_type(value, type_name)?,
+            NodeKind::Call { function, arguments } => return self.call(node, function, arguments),
+            NodeKind::Infix { symbol, .. } | NodeKind::Sign(symbol) => {
+                return Err(unsupported_operator(symbol));
+            }
+            NodeKind::Case { .. } => return Err(unsupported_token("CASE", node)),
+            NodeKind::Select(_) | NodeKind::Change(_) | NodeKind::ChangeOfNothing => {
+                return Err(unsupported_token("SELECT", node));
+            }
+            NodeKind::Missing => return Err(refused(MISSING_COMPARED)),
+            NodeKind::Name(_)
+            | NodeKind::Path { .. }
+            | NodeKind::Parameter(_)
+            | NodeKind::Text(_)
+            | NodeKind::Number(_)
+            | NodeKind::Bool(_)
+            | NodeKind::Null
+            | NodeKind::Ion(_)
+            | NodeKind::List(_)
+            | NodeKind::Bag(_)
+            | NodeKind::Struct(_) => {
+                self.side(node)?;
+                return Ok(Part::Value);
+            }
+        };
+        Ok(Part::Condition(filter))
+    }
+
+    fn condition_of(&mut self, part: Part, place: Place) -> Bound<Filter> {
+        let operator = match (part, place) {
+            (Part::Condition(filter), _) => return Ok(filter),
+            (Part::Number, Place::Joined(word)) => word,
+            (Part::Number, Place::Negated) => "NOT",
+            (Part::Number | Part::Value, _) => return Err(place.refusal()),
+        };
+        let unfit = Err(format!(
+            "Incorrect operand type for operator or function; operator or function: {operator}, operand type: N"
+        ));
+        Ok(Filter::test(self.fit_condition(unfit), None))
+    }
+
+    /// Parts in a row. The service joins two at a time, so the first two are read before either is asked what it is.
     fn joined(&mut self, parts: &[Node], word: &'static str) -> Bound<Vec<Filter>> {
-        let filters = parts.iter().map(|part| self.condition(part, Place::Joined(word)));
-        let filters = filters.collect::<Bound<Vec<_>>>()?;
-        self.operators.add(parts.len() - 1).map_err(refused)?;
+        let mut filters = Vec::with_capacity(parts.len());
+        let mut read = Vec::with_capacity(2);
+        for (position, node) in parts.iter().enumerate() {
+            read.push(self.part(node)?);
+            if position == 0 {
+                continue;
+            }
+            for part in read.drain(..) {
+                filters.push(self.condition_of(part, Place::Joined(word))?);
+            }
+            self.count(1);
+        }
         Ok(filters)
+    }
+
+    fn negation(&mut self, times: usize, inner: &Node) -> Bound<Filter> {
+        let inner = self.condition(inner, Place::Negated)?;
+        self.count(times);
+        let attribute =
+            inner.attribute().map(|test| AttributeTest { name: test.name.clone(), asks: Asks::Other });
+        let condition = inner.condition();
+        Ok(Filter::test(if times % 2 == 1 { condition.negated() } else { condition }, attribute))
     }
 
     fn side(&mut self, node: &Node) -> Bound<Side> {
@@ -488,8 +582,8 @@ impl Binder<'_> {
                 if FunctionKind::of(function) == Some(FunctionKind::Operand) =>
             {
                 let operands = self.terms(arguments)?;
-                self.operators.add(1).map_err(refused)?;
-                Side::Other(Term::size(function, operands).map_err(refused)?)
+                self.count(1);
+                Side::Other(self.fit(Term::size(function, operands), Term::value(AttributeValue::Null)))
             }
             _ => Side::Other(Term::truth(self.condition(node, Place::Where)?.condition())),
         })
@@ -501,7 +595,7 @@ impl Binder<'_> {
 
     fn comparison(&mut self, operator: Comparator, left: &Node, right: &Node) -> Bound<Filter> {
         let (left, right) = (self.side(left)?, self.side(right)?);
-        self.operators.add(1).map_err(refused)?;
+        self.count(1);
         let attribute = match (left.attribute(), right.value(), right.attribute(), left.value()) {
             (Some(name), Some(value), ..) => Some(asked(name, operator, value)),
             (.., Some(name), Some(value)) => Some(asked(name, operator.turned(), value)),
@@ -510,13 +604,14 @@ impl Binder<'_> {
             }
             _ => None,
         };
-        let condition = Condition::compare(operator, left.into_term(), right.into_term()).map_err(refused)?;
+        let condition = Condition::compare(operator, left.into_term(), right.into_term());
+        let condition = self.fit_condition(condition);
         Ok(Filter::test(condition, attribute))
     }
 
     fn between(&mut self, value: &Node, low: &Node, high: &Node) -> Bound<Filter> {
         let (value, low, high) = (self.side(value)?, self.side(low)?, self.side(high)?);
-        self.operators.add(1).map_err(refused)?;
+        self.count(1);
         let attribute = value.attribute().map(|name| AttributeTest {
             name: name.to_owned(),
             asks: match (low.value(), high.value()) {
@@ -524,8 +619,8 @@ impl Binder<'_> {
                 _ => Asks::Other,
             },
         });
-        let condition =
-            Condition::between(value.into_term(), low.into_term(), high.into_term()).map_err(refused)?;
+        let condition = Condition::between(value.into_term(), low.into_term(), high.into_term());
+        let condition = self.fit_condition(condition);
         Ok(Filter::test(condition, attribute))
     }
 
@@ -541,7 +636,7 @@ impl Binder<'_> {
         };
         let value = self.side(value)?;
         let choices = elements.iter().map(|element| self.side(element)).collect::<Bound<Vec<_>>>()?;
-        self.operators.add(1).map_err(refused)?;
+        self.count(1);
         let values: Option<Vec<AttributeValue>> =
             choices.iter().map(|choice| choice.value().cloned()).collect();
         let attribute = value.attribute().map(|name| AttributeTest {
@@ -549,7 +644,7 @@ impl Binder<'_> {
             asks: values.map_or(Asks::Other, Asks::OneOf),
         });
         let choices = choices.into_iter().map(Side::into_term).collect();
-        let condition = Condition::one_of(value.into_term(), choices).map_err(refused)?;
+        let condition = self.fit_condition(Condition::one_of(value.into_term(), choices));
         Ok(Filter::test(condition, attribute))
     }
 
@@ -561,7 +656,7 @@ impl Binder<'_> {
         let side = side.filter(|side| !matches!(side, Side::Other(_))).ok_or_else(|| {
             refused("The left hand side argument to IS must be a Variable Reference, Literal, or Path")
         })?;
-        self.operators.add(1).map_err(refused)?;
+        self.count(1);
         let attribute =
             side.attribute().map(|name| AttributeTest { name: name.to_owned(), asks: Asks::Other });
         let held_type = match type_name {
@@ -590,7 +685,8 @@ impl Binder<'_> {
         Ok(Filter::test(condition, attribute))
     }
 
-    fn call(&mut self, node: &Node, function: &str, arguments: &[Node], place: Place) -> Bound<Filter> {
+    fn call(&mut self, node: &Node, function: &str, arguments: &[Node]) -> Bound<Part> {
+        let sides = arguments.iter().map(|argument| self.side(argument)).collect::<Bound<Vec<_>>>()?;
         match FunctionKind::of(function) {
             None => return Err(unrecognized(function, node)),
             Some(FunctionKind::Update) => {
@@ -598,26 +694,10 @@ impl Binder<'_> {
                     "The function is not allowed in a condition expression; function: {function}"
                 )));
             }
-            Some(FunctionKind::Operand) => {
-                return Err(match place {
-                    Place::Joined(word) => refused(format!(
-                        "Incorrect operand type for operator or function; operator or function: {word}, operand type: N"
-                    )),
-                    Place::Negated => refused(
-                        "Incorrect operand type for operator or function; operator or function: NOT, operand type: N",
-                    ),
-                    Place::Where => place.refusal(),
-                });
-            }
+            Some(FunctionKind::Operand) => return Ok(Part::Number),
             Some(FunctionKind::Condition) => {}
         }
-        let sides = arguments.iter().map(|argument| self.side(argument)).collect::<Bound<Vec<_>>>()?;
-        self.operators.add(1).map_err(refused)?;
-        if let ("attribute_type", [_, Side::Value(AttributeValue::S(type_name))]) =
-            (function, sides.as_slice())
-        {
-            check_type_name(type_name)?;
-        }
+        self.count(1);
         let attribute = sides.first().and_then(Side::attribute).map(|name| AttributeTest {
             name: name.to_owned(),
             asks: match (function, sides.get(1).and_then(Side::value)) {
@@ -626,8 +706,8 @@ impl Binder<'_> {
             },
         });
         let operands = sides.into_iter().map(Side::into_term).collect();
-        let condition = Condition::call(function, operands).map_err(refused)?;
-        Ok(Filter::test(condition, attribute))
+        let condition = self.fit_condition(Condition::call(function, operands));
+        Ok(Part::Condition(Filter::test(condition, attribute)))
     }
 }
 
@@ -642,18 +722,6 @@ fn asked(name: &str, operator: Comparator, value: &AttributeValue) -> AttributeT
         Comparator::GreaterOrEqual => Asks::GreaterOrEqual(value),
     };
     AttributeTest { name: name.to_owned(), asks }
-}
-
-/// The service lists the types in another order here than in expressions.
-fn check_type_name(type_name: &str) -> Bound<()> {
-    const TYPE_NAMES: [&str; 10] = ["N", "BS", "L", "B", "NULL", "M", "S", "SS", "NS", "BOOL"];
-    if TYPE_NAMES.contains(&type_name) {
-        return Ok(());
-    }
-    Err(refused(format!(
-        "Invalid attribute type name found; type: {type_name}, valid types: {{{}}}",
-        TYPE_NAMES.join(",")
-    )))
 }
 
 /// What the service's parser calls a type: `CharacterVaryingType` for `CHARACTER_VARYING`.

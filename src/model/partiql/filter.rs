@@ -70,6 +70,36 @@ impl Asks {
             Self::Other => Vec::new(),
         }
     }
+
+    /// True for `=` and `IN`.
+    pub fn is_of_values(&self) -> bool {
+        matches!(self, Self::Equal(_) | Self::OneOf(_))
+    }
+
+    /// True when both ask the same, by `=` or by `IN`, whose values have no order.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if !(self.is_of_values() && other.is_of_values()) {
+            return self == other;
+        }
+        let (one, two) = (self.values(), other.values());
+        one.iter().all(|value| two.contains(value)) && two.iter().all(|value| one.contains(value))
+    }
+
+    /// How many values an `IN` has; 1 for all else.
+    pub fn alternatives(&self) -> usize {
+        match self {
+            Self::OneOf(values) => values.len(),
+            _ => 1,
+        }
+    }
+
+    /// An `IN` taken apart into what it asks for each value.
+    pub fn each(&self) -> Vec<Self> {
+        match self {
+            Self::OneOf(values) => values.iter().cloned().map(Self::Equal).collect(),
+            asks => vec![asks.clone()],
+        }
+    }
 }
 
 impl Filter {

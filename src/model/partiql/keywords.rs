@@ -1,7 +1,7 @@
 //! The words that are no names in PartiQL unless they are quoted.
 //!
 //! Source: the keywords of SQL-92 and of PartiQL's reference grammar, of which the service takes out `filter` and the words
-//! of dates; each word was tried against DynamoDB Local.
+//! of dates; each word was tried against DynamoDB Local, and `offset` was recorded from the service.
 
 /// True for a keyword in lower case.
 pub(super) fn is_keyword(word: &str) -> bool {
@@ -164,6 +164,7 @@ const KEYWORDS: &[&str] = &[
     "numeric",
     "octet_length",
     "of",
+    "offset",
     "old",
     "on",
     "only",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::decimal::{DecimalFault, check_decimal};
 use super::keywords::is_keyword;
 
 /// Where a piece of a statement stands, as the service's errors say it: `1:8:5`.
@@ -167,22 +168,18 @@ impl<'t> Lexer<'t> {
     fn number(&mut self) -> Result<TokenKind, Unreadable> {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let mut length = digits(self.rest);
-        let mut fraction = 0;
         if self.rest[length..].starts_with('.') {
-            fraction = digits(&self.rest[length + 1..]);
-            length += 1 + fraction;
+            length += 1 + digits(&self.rest[length + 1..]);
         }
         if self.rest[length..].starts_with(['e', 'E']) {
             length += 1;
             length += usize::from(self.rest[length..].starts_with(['+', '-']));
-            let exponent = digits(&self.rest[length..]);
-            length += exponent;
-            let sign_and_digits = self.rest[..length].rsplit(['e', 'E']).next().unwrap_or_default();
-            check_exponent(sign_and_digits, fraction)?;
+            length += digits(&self.rest[length..]);
         }
         let text = self.take(length).to_owned();
-        let runs_on = self.rest.bytes().next().is_some_and(|byte| is_word_part(byte) || byte == b'.');
-        if runs_on { Err(Unreadable) } else { Ok(TokenKind::Number(text)) }
+        let runs_on = self.rest.bytes().next().is_some_and(is_word_part);
+        let is_unreadable = check_decimal(&text) == Err(DecimalFault::Unreadable);
+        if runs_on || is_unreadable { Err(Unreadable) } else { Ok(TokenKind::Number(text)) }
     }
 
     fn symbol(&mut self) -> Result<TokenKind, Unreadable> {
@@ -199,13 +196,6 @@ impl<'t> Lexer<'t> {
             symbol => Ok(TokenKind::Symbol(symbol)),
         }
     }
-}
-
-/// The service keeps a number's scale, the digits of its fraction less the exponent, in 32 bits.
-fn check_exponent(exponent: &str, fraction_digits: usize) -> Result<(), Unreadable> {
-    let exponent: i32 = exponent.parse().map_err(|_| Unreadable)?;
-    let scale = fraction_digits as i64 - i64::from(exponent);
-    i32::try_from(scale).map(|_| ()).map_err(|_| Unreadable)
 }
 
 fn is_word_start(character: char) -> bool {
@@ -280,7 +270,6 @@ mod tests {
             "/* open",
             "5a",
             "1e",
-            "1.2.3",
             "1e2147483648",
             "1.5e-2147483647",
             "|",

@@ -1,5 +1,6 @@
 //! Values that a statement writes out.
 
+use super::decimal::{DecimalFault, check_decimal};
 use super::syntax::{Node, NodeKind};
 use crate::model::number::NumberError;
 use crate::model::{ApiError, AttributeValue, Item, Number};
@@ -57,13 +58,7 @@ fn value_at(node: &Node, trail: &Trail) -> Result<AttributeValue, ApiError> {
                 .map(AttributeValue::M)
         }
         NodeKind::Bag(elements) => set(elements, trail),
-        NodeKind::Ion(text) => Err(ApiError::validation(format!(
-            "Ion Literals are not supported: {} under key {} at {}",
-            ion_type(text),
-            trail.text,
-            node.span
-        ))),
-        _ => Err(unsupported(node, trail)),
+        _ => Err(unsupported(node, trail, if trail.steps == 0 { node.words() } else { node.kind_name() })),
     }
 }
 
@@ -109,7 +104,12 @@ fn item_at(
 }
 
 fn number(text: &str, trail: &Trail) -> Result<Number, ApiError> {
-    Number::parse(text).map_err(|error| {
+    let parsed = match check_decimal(text) {
+        Ok(()) => Number::parse(text),
+        Err(DecimalFault::Underflow) => Err(NumberError::Underflow),
+        Err(DecimalFault::Unreadable) => Err(NumberError::Malformed),
+    };
+    parsed.map_err(|error| {
         let words = match error {
             NumberError::TooPrecise => "Attempting to store more than 38 significant digits in a Number",
             NumberError::Overflow => {
@@ -124,44 +124,55 @@ fn number(text: &str, trail: &Trail) -> Result<Number, ApiError> {
     })
 }
 
-/// A set of strings or of numbers; the language has no way to write bytes.
+/// What is no element of a set, unless it says so itself.
+const NO_ELEMENT: &str =
+    "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags";
+
+/// A set of strings or of numbers, as its first element decides; the language has no way to write bytes.
 fn set(elements: &[Node], trail: &Trail) -> Result<AttributeValue, ApiError> {
-    const MIXED: &str =
-        "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags";
-    let mut texts = Vec::new();
-    let mut numbers = Vec::new();
-    for element in elements {
-        match &element.kind {
-            NodeKind::Text(text) => texts.push(text.clone()),
-            NodeKind::Number(text) => numbers.push((text.as_str(), number(text, trail)?)),
-            _ => return Err(ApiError::validation(format!("{MIXED} at {}", element.span))),
-        }
+    match elements.first().map(|first| &first.kind) {
+        Some(NodeKind::Text(_)) => string_set(elements, trail),
+        Some(NodeKind::Number(_)) => number_set(elements, trail),
+        Some(_) => Err(no_element(&elements[0])),
+        None => Err(ApiError::validation("Empty bags are not supported")),
     }
-    match (texts.is_empty(), numbers.is_empty()) {
-        (true, true) => Err(ApiError::validation("Empty bags are not supported")),
-        (false, false) => Err(ApiError::validation(MIXED)),
-        (false, true) => {
-            if has_duplicates(&texts) {
-                let words = format!("Input collection [{}] contains duplicates.", texts.join(", "));
-                return Err(invalid(&words));
-            }
-            texts.sort_unstable();
-            Ok(AttributeValue::Ss(texts))
-        }
-        (true, false) => {
-            let (texts, mut numbers): (Vec<&str>, Vec<Number>) = numbers.into_iter().unzip();
-            if has_duplicates(&numbers) {
-                let words = format!(
-                    "Input collection [{}] contains duplicates! under {}",
-                    texts.join(", "),
-                    trail.text
-                );
-                return Err(invalid(&words));
-            }
-            numbers.sort_unstable();
-            Ok(AttributeValue::Ns(numbers))
-        }
+}
+
+fn string_set(elements: &[Node], trail: &Trail) -> Result<AttributeValue, ApiError> {
+    let text = |element: &Node| match &element.kind {
+        NodeKind::Text(text) => Ok(text.clone()),
+        _ if element.is_literal() => Err(no_element(element)),
+        _ => Err(unsupported(element, trail, element.kind_name())),
+    };
+    let mut texts = elements.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    if has_duplicates(&texts) {
+        return Err(invalid(&format!("Input collection [{}] contains duplicates.", texts.join(", "))));
     }
+    texts.sort_unstable();
+    Ok(AttributeValue::Ss(texts))
+}
+
+fn number_set(elements: &[Node], trail: &Trail) -> Result<AttributeValue, ApiError> {
+    let text = |element: &Node| match &element.kind {
+        NodeKind::Number(text) => Ok(text.clone()),
+        NodeKind::Null => Err(invalid(&format!("Numeric sets may not contain null under {}", trail.text))),
+        _ if element.is_literal() => Err(ApiError::validation(NO_ELEMENT)),
+        _ => Err(unsupported(element, trail, element.kind_name())),
+    };
+    let texts = elements.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let numbers = texts.iter().map(|text| number(text, trail));
+    let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    if has_duplicates(&numbers) {
+        let words =
+            format!("Input collection [{}] contains duplicates! under {}", texts.join(", "), trail.text);
+        return Err(invalid(&words));
+    }
+    numbers.sort_unstable();
+    Ok(AttributeValue::Ns(numbers))
+}
+
+fn no_element(element: &Node) -> ApiError {
+    ApiError::validation(format!("{NO_ELEMENT} at {}", element.span))
 }
 
 fn has_duplicates<T: Ord>(members: &[T]) -> bool {
@@ -174,15 +185,13 @@ fn invalid(words: &str) -> ApiError {
     ApiError::validation(format!("One or more parameter values were invalid: {words}"))
 }
 
-fn unsupported(node: &Node, trail: &Trail) -> ApiError {
-    let kind = match &node.kind {
-        NodeKind::Name(name) => name.as_str(),
-        NodeKind::Call { function, .. } => function.as_str(),
-        NodeKind::Infix { symbol, .. } | NodeKind::Sign(symbol) => symbol,
-        NodeKind::Missing => "MISSING",
-        _ => node.kind_name(),
+/// What stands where only a value may; `words` are what the service calls it there.
+fn unsupported(node: &Node, trail: &Trail, words: &str) -> ApiError {
+    let refusal = match &node.kind {
+        NodeKind::Ion(text) => format!("Ion Literals are not supported: {}", ion_type(text)),
+        _ => format!("Unsupported data type: {words}"),
     };
-    ApiError::validation(format!("Unsupported data type: {kind} under key {} at {}", trail.text, node.span))
+    ApiError::validation(format!("{refusal} under key {} at {}", trail.text, node.span))
 }
 
 /// What the service calls something that stands where a name should.

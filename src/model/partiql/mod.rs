@@ -7,6 +7,7 @@
 //!
 //! The service's errors are recorded facts; those with a place (`at 1:8:5`) count lines and characters from 1.
 
+mod decimal;
 mod keywords;
 mod lexer;
 mod parser;
@@ -20,6 +21,7 @@ mod paths;
 use crate::model::expr::{Path, Update};
 use crate::model::{ApiError, AttributeValue, Item};
 
+pub use decimal::{DecimalFault, check_decimal};
 pub use filter::{Asks, AttributeTest, Filter, FilterTest};
 pub use syntax::Returning;
 
@@ -47,8 +49,8 @@ pub struct Select {
     pub table: String,
     /// The index's name, as written.
     pub index: Option<String>,
-    /// What is read of each item. The service looks at it only when it knows the table.
-    pub columns: Result<Columns, ApiError>,
+    /// What is read of each item.
+    pub columns: Columns,
     /// Which items.
     pub filter: Option<Filter>,
     /// In which order; empty when that does not matter.
@@ -76,8 +78,8 @@ pub struct Column {
 /// One attribute of `ORDER BY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// The attribute's name.
-    pub attribute: String,
+    /// The attribute's name, or the words for what is none. The service looks at it only when it knows the table.
+    pub attribute: Result<String, ApiError>,
     /// From the greatest to the least.
     pub is_descending: bool,
 }
@@ -98,8 +100,8 @@ pub struct UpdateItem {
     pub table: String,
     /// The change.
     pub update: Update,
-    /// Which item, and what must hold of it.
-    pub filter: Filter,
+    /// Which item, and what must hold of it. The service misses it only when it knows the table.
+    pub filter: Option<Filter>,
     /// What it answers.
     pub returning: Option<Returning>,
 }
@@ -109,8 +111,8 @@ pub struct UpdateItem {
 pub struct Delete {
     /// The table's name or ARN, as written.
     pub table: String,
-    /// Which item, and what must hold of it.
-    pub filter: Filter,
+    /// Which item, and what must hold of it. The service misses it only when it knows the table.
+    pub filter: Option<Filter>,
     /// True when it answers the item.
     pub returns_old: bool,
 }
@@ -175,6 +177,22 @@ impl Columns {
             Self::Named(columns) => columns.as_slice(),
         };
         columns.iter().map(|column| &column.path)
+    }
+}
+
+/// The words for `EXISTS` where it has no meaning, which the service has for other operations too.
+pub fn exists_misplaced() -> ApiError {
+    ApiError::validation("EXISTS can only be used in ExecuteTransaction write requests.")
+}
+
+/// The table and index that a `SELECT` reads, whatever is wrong with the rest of it; `None` for what reads no index.
+pub fn read_index(text: &str) -> Option<(String, String)> {
+    match parser::parse(text).ok()?.node.kind {
+        NodeKind::Select(select) => match bind::source(&select.source).ok()? {
+            (table, Some(index)) => Some((table, index)),
+            (_, None) => None,
+        },
+        _ => None,
     }
 }
 

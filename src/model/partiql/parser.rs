@@ -10,6 +10,8 @@ use crate::model::expr::Comparator;
 
 mod statement;
 
+pub(super) use statement::ONE_SOURCE;
+
 /// How deeply expressions may nest. Values end at 32 levels, so this only bounds parentheses, signs, `NOT`s and operators in a
 /// row other than `AND` and `OR`.
 const DEPTH_MAX: usize = 64;
@@ -111,6 +113,11 @@ impl Parser {
         *self.kind() == TokenKind::End
     }
 
+    /// True when nothing follows but perhaps the semicolon that ends a statement.
+    fn is_at_end_of_statement(&self) -> bool {
+        self.is_at_end() || (self.symbol_at(0) == Some(";") && *self.kind_at(1) == TokenKind::End)
+    }
+
     fn keyword_at(&self, ahead: usize) -> Option<&str> {
         match self.kind_at(ahead) {
             TokenKind::Keyword(word) => Some(word),
@@ -168,7 +175,7 @@ impl Parser {
             let kind = self.right_side(left, &found)?;
             left = Node { span, kind };
             if found.is_negated {
-                left = Node { span, kind: NodeKind::Not(Box::new(left)) };
+                left = Node { span, kind: NodeKind::Not { times: 1, inner: Box::new(left) } };
             }
         }
         self.depth = depth;
@@ -261,7 +268,7 @@ impl Parser {
                 if !self.take_keyword("and") {
                     return Err(malformed("Expected AND keyword"));
                 }
-                if self.is_at_end() {
+                if self.is_at_end_of_statement() {
                     return Err(malformed("Expected expression after AND"));
                 }
                 let high = Box::new(self.expression(found.precedence)?);
@@ -276,7 +283,7 @@ impl Parser {
     }
 
     fn operand(&mut self, found: &Found) -> Parse<Node> {
-        if self.is_at_end() {
+        if self.is_at_end_of_statement() {
             return Err(malformed("Missing right-hand side expression of infix operator"));
         }
         self.expression(found.precedence)
@@ -317,25 +324,44 @@ impl Parser {
     }
 
     fn unary_term(&mut self) -> Parse<Node> {
-        if self.take_keyword("not") {
-            let span = self.tokens[self.position - 1].span;
-            let inner = self.expression(NOT_PRECEDENCE)?;
-            return Ok(Node { span, kind: NodeKind::Not(Box::new(inner)) });
-        }
-        let Some(sign) = self.symbol_at(0).filter(|symbol| matches!(*symbol, "+" | "-")) else {
-            return self.path_term(PathKind::Full);
-        };
         let span = self.span();
-        self.advance(1);
-        self.descend()?;
-        let term = self.unary_term()?;
-        self.depth -= 1;
-        let kind = match (term.kind, sign) {
-            (NodeKind::Number(text), "-") => NodeKind::Number(negated(text)),
-            (NodeKind::Number(text), _) => NodeKind::Number(text),
-            _ => return Ok(Node { span, kind: NodeKind::Sign(sign) }),
+        let mut times = 0;
+        while self.take_keyword("not") {
+            times += 1;
+        }
+        if times > 0 {
+            let inner = Box::new(self.expression(NOT_PRECEDENCE)?);
+            return Ok(Node { span, kind: NodeKind::Not { times, inner } });
+        }
+        self.signed_term()
+    }
+
+    /// A term behind any number of signs: of a number they are part, of all else an operation.
+    fn signed_term(&mut self) -> Parse<Node> {
+        let span = self.span();
+        let mut first = None;
+        let mut is_negative = false;
+        while let Some(sign) = self.symbol_at(0).filter(|symbol| matches!(*symbol, "+" | "-")) {
+            first.get_or_insert(sign);
+            is_negative ^= sign == "-";
+            self.advance(1);
+        }
+        let Some(first) = first else { return self.path_term(PathKind::Full) };
+        // `NOT` may stand behind a sign, if only to be refused.
+        let term = match self.keyword_at(0) {
+            Some("not") => {
+                self.descend()?;
+                self.unary_term()?
+            }
+            _ => self.path_term(PathKind::Full)?,
         };
-        Ok(Node { span: term.span, kind })
+        match term.kind {
+            NodeKind::Number(text) if is_negative => {
+                Ok(Node { span: term.span, kind: NodeKind::Number(negated(text)) })
+            }
+            NodeKind::Number(_) => Ok(term),
+            _ => Ok(Node { span, kind: NodeKind::Sign(first) }),
+        }
     }
 
     fn path_term(&mut self, path_kind: PathKind) -> Parse<Node> {
@@ -376,8 +402,9 @@ impl Parser {
     }
 
     fn bracket_step(&mut self, path_kind: PathKind) -> Parse<PathStep> {
-        if self.symbol_at(0) == Some("*") {
-            return Err(malformed("Invalid use of * in select list"));
+        if path_kind == PathKind::Full && self.take_symbol("*") {
+            self.expect_symbol("]", "RIGHT_BRACKET")?;
+            return Ok(PathStep::Unpivot);
         }
         let index = self.expression(LOOSEST)?;
         self.expect_symbol("]", "RIGHT_BRACKET")?;

@@ -38,7 +38,11 @@ pub(super) enum NodeKind {
         function: String,
         arguments: Vec<Node>,
     },
-    Not(Box<Node>),
+    /// As many `NOT`s as that in a row.
+    Not {
+        times: usize,
+        inner: Box<Node>,
+    },
     And(Vec<Node>),
     Or(Vec<Node>),
     Compare {
@@ -68,8 +72,15 @@ pub(super) enum NodeKind {
     },
     /// A sign before what is no number.
     Sign(&'static str),
+    /// `CASE …`, which the grammar has and the service has not.
+    Case {
+        /// True when conditions are its branches, and not values of one expression.
+        is_searched: bool,
+    },
     Select(Box<RawSelect>),
     Change(Box<RawChange>),
+    /// `SET` or `REMOVE` of no table, which only the grammar has.
+    ChangeOfNothing,
 }
 
 /// A step of a path.
@@ -215,7 +226,7 @@ impl Node {
             NodeKind::Bag(_) => "Bag",
             NodeKind::Struct(_) => "Struct",
             NodeKind::Call { .. } => "Call",
-            NodeKind::Not(_) => "Not",
+            NodeKind::Not { .. } => "Not",
             NodeKind::And(_) => "And",
             NodeKind::Or(_) => "Or",
             NodeKind::Compare { operator, .. } => match operator {
@@ -246,8 +257,78 @@ impl Node {
                     "Pos"
                 }
             }
+            NodeKind::Case { is_searched: true } => "SearchedCase",
+            NodeKind::Case { is_searched: false } => "SimpleCase",
             NodeKind::Select(_) => "Select",
-            NodeKind::Change(_) => "Dml",
+            NodeKind::Change(_) | NodeKind::ChangeOfNothing => "Dml",
         }
+    }
+
+    /// What the service calls the expression where it shows what stands there: as written, if that is one word.
+    pub(super) fn words(&self) -> &str {
+        match &self.kind {
+            NodeKind::Text(text) | NodeKind::Number(text) | NodeKind::Ion(text) => text,
+            NodeKind::Bool(true) => "true",
+            NodeKind::Bool(false) => "false",
+            NodeKind::Null => "null",
+            NodeKind::Missing => "MISSING",
+            NodeKind::Name(name) => name,
+            NodeKind::Call { function, .. } => function,
+            NodeKind::Infix { symbol, .. } | NodeKind::Sign(symbol) => symbol,
+            NodeKind::Compare { operator, .. } => operator.symbol(),
+            NodeKind::Path { .. } => "PATH",
+            NodeKind::Parameter(_) => "PARAMETER",
+            NodeKind::List(_) => "LIST",
+            NodeKind::Bag(_) => "BAG",
+            NodeKind::Struct(_) => "STRUCT",
+            NodeKind::Not { .. } => "not",
+            NodeKind::And(_) => "and",
+            NodeKind::Or(_) => "or",
+            NodeKind::Between { .. } => "between",
+            NodeKind::In { .. } => "in",
+            NodeKind::Is { .. } => "is",
+            NodeKind::Case { .. } => "CASE",
+            NodeKind::Select(_) | NodeKind::Change(_) | NodeKind::ChangeOfNothing => self.kind_name(),
+        }
+    }
+
+    /// True for what could be a value within a set, were it of the right type.
+    pub(super) fn is_literal(&self) -> bool {
+        matches!(
+            self.kind,
+            NodeKind::Text(_)
+                | NodeKind::Number(_)
+                | NodeKind::Bool(_)
+                | NodeKind::Null
+                | NodeKind::List(_)
+                | NodeKind::Bag(_)
+                | NodeKind::Struct(_)
+        )
+    }
+
+    /// The `SELECT` of `EXISTS(SELECT …)`, if it is one.
+    pub(super) fn into_existence(self) -> Option<RawSelect> {
+        let NodeKind::Call { function, mut arguments } = self.kind else { return None };
+        let argument = arguments.pop().filter(|_| function == "exists" && arguments.is_empty())?;
+        match argument.kind {
+            NodeKind::Select(select) => Some(*select),
+            _ => None,
+        }
+    }
+
+    /// True for an operator or a call: whatever the service's parser keeps as an operation on operands.
+    pub(super) fn is_operation(&self) -> bool {
+        matches!(
+            self.kind,
+            NodeKind::Call { .. }
+                | NodeKind::Not { .. }
+                | NodeKind::And(_)
+                | NodeKind::Or(_)
+                | NodeKind::Compare { .. }
+                | NodeKind::Between { .. }
+                | NodeKind::In { .. }
+                | NodeKind::Infix { .. }
+                | NodeKind::Sign(_)
+        )
     }
 }

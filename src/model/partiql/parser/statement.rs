@@ -19,13 +19,52 @@ impl Parser {
             "update" => self.update(span),
             "delete" => self.delete(span),
             "from" => self.update_from(span),
-            "set" | "remove" => Err(malformed("Expected data manipulation")),
+            "set" => {
+                self.assignments()?;
+                Ok(Node { span, kind: NodeKind::ChangeOfNothing })
+            }
+            "remove" => {
+                self.removal()?;
+                Ok(Node { span, kind: NodeKind::ChangeOfNothing })
+            }
+            "case" => {
+                self.advance(1);
+                self.case(span)
+            }
             "create" | "drop" => self.definition(word),
             "pivot" => Err(ApiError::validation("Select projection doesn't support value or pivot keywords")),
-            "case" | "cast" | "substring" | "trim" | "extract" | "values" => Err(ApiError::validation(
-                format!("Unsupported token in expression: {} at {span}", word.to_uppercase()),
-            )),
+            "cast" | "substring" | "trim" | "extract" | "values" => Err(ApiError::validation(format!(
+                "Unsupported token in expression: {} at {span}",
+                word.to_uppercase()
+            ))),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// What follows `CASE`.
+    fn case(&mut self, span: Span) -> Parse<Node> {
+        let is_searched = self.keyword_at(0) == Some("when");
+        if !is_searched {
+            self.expression(LOOSEST)?;
+        }
+        let mut branches = 0;
+        while self.take_keyword("when") {
+            self.expression(LOOSEST)?;
+            if !self.take_keyword("then") {
+                return Err(malformed("Expected THEN keyword"));
+            }
+            self.expression(LOOSEST)?;
+            branches += 1;
+        }
+        if branches == 0 {
+            return Err(malformed("Expected a WHEN clause in CASE"));
+        }
+        if self.take_keyword("else") {
+            self.expression(LOOSEST)?;
+        }
+        match self.take_keyword("end") {
+            true => Ok(Node { span, kind: NodeKind::Case { is_searched } }),
+            false => Err(malformed("Expected END keyword")),
         }
     }
 
@@ -60,6 +99,11 @@ impl Parser {
         if self.take_keyword("value") {
             self.expression(LOOSEST)?;
             return Ok(RawList::Value);
+        }
+        if self.keyword_at(0) == Some("from") {
+            return Err(malformed(
+                "Expected identifier or an expression but found unexpected keyword 'from' in a select list.",
+            ));
         }
         let mut columns = Vec::new();
         let mut stars = 0;
@@ -159,10 +203,23 @@ impl Parser {
             if !is_descending {
                 self.take_keyword("asc");
             }
+            self.nulls()?;
             order.push(RawOrder { node, is_descending });
             if !self.take_symbol(",") {
                 return Ok(order);
             }
+        }
+    }
+
+    /// `NULLS FIRST` or `NULLS LAST`. No key attribute is ever null, so it says nothing.
+    fn nulls(&mut self) -> Parse<()> {
+        if !matches!(self.kind(), TokenKind::Name(name) if name.eq_ignore_ascii_case("nulls")) {
+            return Ok(());
+        }
+        self.advance(1);
+        match self.take_keyword("first") || self.take_keyword("last") {
+            true => Ok(()),
+            false => Err(malformed("Expected FIRST or LAST after NULLS")),
         }
     }
 
@@ -259,11 +316,10 @@ impl Parser {
     fn actions(&mut self) -> Parse<RawOperation> {
         let mut actions = Vec::new();
         loop {
-            if self.take_keyword("set") {
-                self.assignments(&mut actions)?;
-            } else if self.take_keyword("remove") {
-                let target = self.path_term(PathKind::Simple)?;
-                actions.push(RawAction::Remove { target });
+            if self.keyword_at(0) == Some("set") {
+                actions.extend(self.assignments()?);
+            } else if self.keyword_at(0) == Some("remove") {
+                actions.push(self.removal()?);
             } else if self.keyword_at(0) == Some("insert") && self.keyword_at(1) == Some("into") {
                 let span = self.span();
                 self.insert(span)?;
@@ -276,7 +332,16 @@ impl Parser {
         }
     }
 
-    fn assignments(&mut self, actions: &mut Vec<RawAction>) -> Parse<()> {
+    /// `REMOVE`, which is the next token, and its one path.
+    fn removal(&mut self) -> Parse<RawAction> {
+        self.advance(1);
+        Ok(RawAction::Remove { target: self.path_term(PathKind::Simple)? })
+    }
+
+    /// `SET`, which is the next token, and its assignments.
+    fn assignments(&mut self) -> Parse<Vec<RawAction>> {
+        self.advance(1);
+        let mut actions = Vec::new();
         loop {
             let target = self.path_term(PathKind::Simple)?;
             if !self.take_symbol("=") {
@@ -285,7 +350,7 @@ impl Parser {
             let value = self.expression(LOOSEST)?;
             actions.push(RawAction::Set { target, value });
             if !self.take_symbol(",") {
-                return Ok(());
+                return Ok(actions);
             }
         }
     }
