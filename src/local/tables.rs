@@ -7,6 +7,7 @@
 mod bookkeeping;
 mod definition;
 mod description;
+mod limits;
 mod policies;
 mod tags;
 mod time_to_live;

@@ -1,5 +1,6 @@
 //! `SELECT`: a page of rows, or the one item that a batch or transaction asks for.
 
+use crate::model::java_order::{Buckets, sort_as_java};
 use crate::model::partiql::{Columns, Select};
 use crate::model::schema::IndexKind;
 use crate::model::{ApiError, IndexSchema, Item, KeySchema};
@@ -227,28 +228,18 @@ fn refuse_unprojected(
         |names: &Vec<String>| -> Vec<String> { names.iter().filter(|name| lacks(name)).cloned().collect() };
     let missing: Vec<Vec<String>> = plan.keyed_filters.iter().map(missing_of).collect();
     match missing.last() {
-        Some(last) if missing.iter().all(|names| !names.is_empty()) => Err(ApiError::validation(format!(
-            "One or more parameter values were invalid: \
-             Secondary index {} does not project one or more filter attributes: [{}]",
-            index.name,
-            hashed_order(last.clone()).join(", ")
-        ))),
+        Some(last) if missing.iter().all(|names| !names.is_empty()) => {
+            let mut names = last.clone();
+            sort_as_java(&mut names, Buckets::Sixteen, |name| name);
+            Err(ApiError::validation(format!(
+                "One or more parameter values were invalid: \
+                 Secondary index {} does not project one or more filter attributes: [{}]",
+                index.name,
+                names.join(", ")
+            )))
+        }
         _ => Ok(()),
     }
-}
-
-/// The order in which the service lists them: that of its hash set.
-fn hashed_order(mut names: Vec<String>) -> Vec<String> {
-    let mut buckets: usize = 16;
-    while names.len() * 4 > buckets * 3 {
-        buckets *= 2;
-    }
-    names.sort_by_key(|name| {
-        let hash =
-            name.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-        (hash ^ (hash >> 16)) as usize & (buckets - 1)
-    });
-    names
 }
 
 /// Refuses an index whose key has more attributes than statements can speak of.

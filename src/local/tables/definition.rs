@@ -11,8 +11,10 @@ use crate::local::stored::{
     ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
 };
 use crate::model::ApiError;
+use crate::model::java_order::{Buckets, sort_as_java};
 use crate::wire::Json;
 
+use super::limits::Limits;
 use super::{Names, invalid, policies};
 
 /// The most local indexes of a table.
@@ -22,6 +24,7 @@ pub(super) const GLOBAL_INDEXES_MAX: usize = 20;
 /// The most partition attributes of a global index's key, and the most sort attributes.
 const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
 const TAGS_MAX: usize = 50;
+const UNDEFINED_KEY: &str = "Invalid KeySchema: Some index key attribute have no definition";
 const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 
 /// Reads a CreateTable request into a table that lacks nothing but its spaces.
@@ -119,56 +122,8 @@ impl NewIndex {
             ))),
             (_, throughput) => Ok(throughput.unwrap_or_default()),
         }?;
-        let limits = self.limits.map(|limits| limits.of_table(billing_mode, Some(name))).transpose()?;
-        Ok(IndexDefinition { throughput, on_demand_throughput: limits.flatten(), ..self.index })
-    }
-}
-
-/// The limits that a request asks for of what is paid by request; -1 lifts one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    read: Option<i64>,
-    write: Option<i64>,
-}
-
-impl Limits {
-    /// Reads `OnDemandThroughput`.
-    pub(super) fn read(object: &Json<'_>) -> Option<Self> {
-        let limits = object.get("OnDemandThroughput")?;
-        let units = |member| limits.get(member).and_then(Json::integer);
-        Some(Self { read: units("MaxReadRequestUnits"), write: units("MaxWriteRequestUnits") })
-    }
-
-    /// The limits of a table with that billing mode, or of its index of that name; `None` when there are none left.
-    ///
-    /// # Errors
-    /// `ValidationException` for limits of something provisioned, and for values out of range.
-    pub(super) fn of_table(
-        self,
-        billing_mode: BillingMode,
-        index: Option<&str>,
-    ) -> Result<Option<OnDemandThroughput>, ApiError> {
-        let members = [("MaxReadRequestUnits", self.read), ("MaxWriteRequestUnits", self.write)];
-        for (member, units) in members.into_iter().filter_map(|(member, units)| Some((member, units?))) {
-            if billing_mode == BillingMode::Provisioned {
-                let whose = index.map(|name| format!(" for index: {name}")).unwrap_or_default();
-                return Err(invalid(format!(
-                    "{member} for OnDemandThroughput{whose} cannot be specified when table BillingMode is \
-                     PROVISIONED"
-                )));
-            }
-            if units != -1 && !(1..=CAPACITY_UNITS_MAX).contains(&units) {
-                let whose = index.map_or("table".to_owned(), |name| format!("index : {name}"));
-                return Err(invalid(format!(
-                    "Requested {member} for OnDemandThroughput for {whose} is outside of valid range"
-                )));
-            }
-        }
-        let limits = OnDemandThroughput {
-            max_read_request_units: self.read.filter(|units| *units > 0),
-            max_write_request_units: self.write.filter(|units| *units > 0),
-        };
-        Ok(Some(limits).filter(|limits| *limits != OnDemandThroughput::default()))
+        let limits = self.limits.map(|limits| limits.of_new(billing_mode, Some(name))).transpose()?;
+        Ok(IndexDefinition { throughput, on_demand_throughput: limits, ..self.index })
     }
 }
 
@@ -232,7 +187,7 @@ fn on_demand_throughput(
     billing_mode: BillingMode,
     index: Option<&str>,
 ) -> Result<Option<OnDemandThroughput>, ApiError> {
-    Limits::read(object).map_or(Ok(None), |limits| limits.of_table(billing_mode, index))
+    Limits::read(object).map(|limits| limits.of_new(billing_mode, index)).transpose()
 }
 
 /// The warmth that a table or an index is to have.
@@ -344,13 +299,13 @@ fn refuse_repeated_attributes(attributes: &[AttributeDefinition]) -> Result<(), 
 
 fn check_table_key(key: &[KeyElement], attributes: &[AttributeDefinition]) -> Result<(), ApiError> {
     if key.len() > attributes.len() {
-        return Err(ApiError::validation("Invalid KeySchema: Some index key attribute have no definition"));
+        return Err(ApiError::validation(UNDEFINED_KEY));
     }
     check_defined(key, attributes)?;
     check_simple_key(key)
 }
 
-/// Every key attribute needs a definition.
+/// Every key attribute needs a definition. Which ones lack theirs is told only when there are enough of them.
 fn check_defined(key: &[KeyElement], attributes: &[AttributeDefinition]) -> Result<(), ApiError> {
     let is_defined = |element: &KeyElement| {
         attributes.iter().any(|attribute| attribute.attribute_name == element.attribute_name)
@@ -358,11 +313,22 @@ fn check_defined(key: &[KeyElement], attributes: &[AttributeDefinition]) -> Resu
     if key.iter().all(is_defined) {
         return Ok(());
     }
+    let keys = distinct(key.iter().map(|element| element.attribute_name.as_str()));
+    if attributes.len() < keys.len() {
+        return Err(ApiError::validation(UNDEFINED_KEY));
+    }
+    let defined = attributes.iter().map(|attribute| attribute.attribute_name.as_str()).collect();
     Err(invalid(format!(
         "Some index key attributes are not defined in AttributeDefinitions. Keys: {}, AttributeDefinitions: {}",
-        list(key.iter().map(|element| element.attribute_name.as_str())),
-        list(attributes.iter().map(|attribute| attribute.attribute_name.as_str()))
+        list(keys, Buckets::ForCount),
+        list(defined, Buckets::ForCount)
     )))
+}
+
+/// The names in their order, each once.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
 }
 
 /// The shape of a table's or a local index's key: one partition attribute, perhaps one sort attribute.
@@ -440,16 +406,17 @@ fn check_attributes_used(
             return Err(invalid(format!("List of {member} is empty")));
         }
     }
-    let index_keys = local.into_iter().chain(global).flatten().flat_map(key_elements);
-    let used: BTreeSet<String> =
-        key.iter().cloned().chain(index_keys).map(|element| element.attribute_name).collect();
+    let index_keys: Vec<KeyElement> =
+        local.into_iter().chain(global).flatten().flat_map(key_elements).collect();
+    let used = distinct(key.iter().chain(&index_keys).map(|element| element.attribute_name.as_str()));
     if attributes.len() <= used.len() {
         return Ok(());
     }
+    let defined = attributes.iter().map(|attribute| attribute.attribute_name.as_str()).collect();
     Err(invalid(format!(
         "Some AttributeDefinitions are not used. AttributeDefinitions: {}, keys used: {}",
-        list(attributes.iter().map(|attribute| attribute.attribute_name.as_str())),
-        list(used.iter().map(String::as_str))
+        list(defined, Buckets::ForCount),
+        list(used, Buckets::Sixteen)
     )))
 }
 
@@ -632,9 +599,8 @@ fn new_table_class(body: &Json<'_>) -> Option<TableClass> {
     Some(TableClass { table_class: class.to_owned(), last_update_date_time: None })
 }
 
-/// A list as the service's messages write it; in the order of the names, as the service's own order is none.
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
+/// A list of different names as the messages of the service write it.
+fn list(mut names: Vec<&str>, buckets: Buckets) -> String {
+    sort_as_java(&mut names, buckets, |name| name);
     format!("[{}]", names.join(", "))
 }

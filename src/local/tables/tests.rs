@@ -192,6 +192,24 @@ async fn a_broken_rule_is_told_in_the_words_of_the_service() {
             "Some index key attributes are not defined in AttributeDefinitions. Keys: [a, c], \
              AttributeDefinitions: [a, b]",
         ),
+        // Names are listed as a Java hash table has them: what is defined in one for its count, what is used in a set.
+        (
+            key(
+                define(&["PK", "h", "a", "unused"]),
+                json!([hash("PK")]),
+                global(json!([hash("h"), range("a")])),
+            ),
+            "Some AttributeDefinitions are not used. AttributeDefinitions: [h, a, unused, PK], keys used: [a, h, PK]",
+        ),
+        (
+            key(
+                define(&["PK", "h", "a"]),
+                json!([hash("PK")]),
+                global(json!([hash("h"), range("a"), range("zz")])),
+            ),
+            "Some index key attributes are not defined in AttributeDefinitions. Keys: [h, zz, a], \
+             AttributeDefinitions: [h, a, PK]",
+        ),
         (
             key(define(&["a"]), json!([hash("a")]), json!({"GlobalSecondaryIndexes": []})),
             "List of GlobalSecondaryIndexes is empty",
@@ -208,6 +226,13 @@ async fn a_broken_rule_is_told_in_the_words_of_the_service() {
     for (request, words) in cases {
         assert_eq!(refused(&local, Operation::CreateTable, request).await, format!("{prefix}{words}"));
     }
+    // Which attributes lack a definition is told only when there are as many definitions as key attributes.
+    let few =
+        key(define(&["a", "b"]), json!([hash("a")]), global(json!([hash("b"), range("c"), range("d")])));
+    assert_eq!(
+        refused(&local, Operation::CreateTable, few).await,
+        "ValidationException: Invalid KeySchema: Some index key attribute have no definition"
+    );
 }
 
 #[tokio::test]
@@ -408,6 +433,56 @@ async fn a_table_goes_to_payment_by_request_and_back_only_with_all_throughputs()
     let table = described(&local).await;
     assert_eq!(table["BillingModeSummary"]["BillingMode"], "PROVISIONED");
     assert_eq!(table["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"], 3);
+}
+
+#[tokio::test]
+async fn limits_of_payment_by_request_are_changed_one_by_one() {
+    let local = backend();
+    let mut table = plain_table("abc");
+    table["BillingMode"] = "PAY_PER_REQUEST".into();
+    table.as_object_mut().unwrap().remove("ProvisionedThroughput");
+    let limits = |read: Option<i64>, write: Option<i64>| {
+        let members = [("MaxReadRequestUnits", read), ("MaxWriteRequestUnits", write)];
+        let given = members.into_iter().filter_map(|(name, units)| Some((name.to_owned(), json!(units?))));
+        json!({"OnDemandThroughput": Value::Object(given.collect())})
+    };
+    let range = "ValidationException: One or more parameter values were invalid: Requested MaxReadRequestUnits for \
+                 OnDemandThroughput for table is outside of valid range";
+    for units in [0, -1] {
+        table["OnDemandThroughput"] = limits(Some(units), Some(1))["OnDemandThroughput"].clone();
+        assert_eq!(refused(&local, Operation::CreateTable, table.clone()).await, range);
+    }
+    table["OnDemandThroughput"] = limits(Some(20), Some(15))["OnDemandThroughput"].clone();
+    call(&local, Operation::CreateTable, table).await;
+    for units in [0, -2] {
+        assert_eq!(update_refused(&local, limits(Some(units), None)).await, range);
+    }
+    let told = |table: &Value| json!({"OnDemandThroughput": table["OnDemandThroughput"]});
+    assert_eq!(told(&update(&local, limits(Some(40), None)).await), limits(Some(40), Some(15)));
+    // A limit that is lifted is still told in the answer.
+    assert_eq!(told(&update(&local, limits(Some(-1), None)).await), limits(Some(-1), Some(15)));
+    assert_eq!(told(&described(&local).await), limits(None, Some(15)));
+    assert_eq!(told(&update(&local, limits(Some(-1), None)).await), limits(Some(-1), Some(15)));
+    update(&local, limits(None, Some(-1))).await;
+    assert_eq!(described(&local).await.get("OnDemandThroughput"), None);
+    assert!(update_refused(&local, limits(None, None)).await.contains("At least one of"));
+
+    let mut provisioned = json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(1, 1)});
+    provisioned["OnDemandThroughput"] = limits(None, Some(0))["OnDemandThroughput"].clone();
+    assert_eq!(
+        update_refused(&local, provisioned).await,
+        "ValidationException: One or more parameter values were invalid: MaxWriteRequestUnits for OnDemandThroughput \
+         cannot be specified when the table BillingMode is PROVISIONED"
+    );
+    let mut other = plain_table("other");
+    other["BillingMode"] = "PROVISIONED".into();
+    other["ProvisionedThroughput"] = units(1, 1);
+    other["OnDemandThroughput"] = limits(Some(10), None)["OnDemandThroughput"].clone();
+    assert_eq!(
+        refused(&local, Operation::CreateTable, other).await,
+        "ValidationException: One or more parameter values were invalid: MaxReadRequestUnits for OnDemandThroughput \
+         cannot be specified when table BillingMode is PROVISIONED."
+    );
 }
 
 #[tokio::test]

@@ -20,8 +20,9 @@ use crate::local::stored::{
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
-use super::definition::{self, GLOBAL_INDEXES_MAX, Limits, NewIndex};
+use super::definition::{self, GLOBAL_INDEXES_MAX, NewIndex};
 use super::description::{Statuses, describe};
+use super::limits::Limits;
 use super::{Names, invalid};
 use crate::local::progress::{IndexWay, Way};
 
@@ -281,8 +282,9 @@ impl Plan {
         plan.classify(change.table_class, before, now);
         plan.protect(change.deletion_protection);
         if let Some(limits) = change.limits {
-            plan.after.on_demand_throughput = limits.of_table(billing_mode, None)?;
-            plan.shown.on_demand_throughput.clone_from(&plan.after.on_demand_throughput);
+            let limits = limits.of_changed(billing_mode, None, plan.after.on_demand_throughput.as_ref())?;
+            plan.after.on_demand_throughput = limits.kept;
+            plan.shown.on_demand_throughput = Some(limits.told);
         }
         if let Some(warm) = change.warm_throughput {
             plan.after.warm_throughput = Some(warm);
@@ -412,7 +414,9 @@ impl Plan {
                 }
                 let index = &mut self.after.indexes[position];
                 if let Some(limits) = limits {
-                    index.on_demand_throughput = limits.of_table(billing_mode, Some(&change.name))?;
+                    let before = index.on_demand_throughput.as_ref();
+                    index.on_demand_throughput =
+                        limits.of_changed(billing_mode, Some(&change.name), before)?.kept;
                 }
                 if let Some(warm) = warm_throughput {
                     index.warm_throughput = Some(warm);

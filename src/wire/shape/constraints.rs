@@ -268,7 +268,10 @@ fn check_list(located: &Located<'_>, rule: &List, elements: &[Json<'_>], out: &m
         out.push(located.violation(Fault::Length, rule.echo, &too_short(rule.min)));
     }
     if elements.len() > rule.max {
-        out.push(located.violation(Fault::TooLong, rule.echo, &too_long(rule.max)));
+        let own = Path { parent: None, step: Step::Member(located.path.member()) };
+        let path = if rule.is_named_alone { &own } else { located.path };
+        let named = Located { path, ..*located };
+        out.push(named.violation(Fault::TooLong, rule.echo, &too_long(rule.max)));
     }
     if matches!(rule.element, Kind::Value) {
         return;

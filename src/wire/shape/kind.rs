@@ -116,6 +116,8 @@ pub(super) struct List {
     pub(super) max: usize,
     /// How a violation shows the value.
     pub(super) echo: Echo,
+    /// Whether one that is too long is told of by its own name, without the way to it.
+    pub(super) is_named_alone: bool,
 }
 
 /// What a map must satisfy.
@@ -268,11 +270,15 @@ pub(super) const fn list(element: &'static Kind) -> Kind {
 }
 
 pub(super) const fn list_of(min: usize, max: usize, element: &'static Kind) -> Kind {
-    Kind::List(List { element, min, max, echo: Echo::Java })
+    Kind::List(List { element, min, max, echo: Echo::Java, is_named_alone: false })
 }
 
 pub(super) const fn bare_list_of(min: usize, max: usize, element: &'static Kind) -> Kind {
-    Kind::List(List { element, min, max, echo: Echo::Bare })
+    Kind::List(List { element, min, max, echo: Echo::Bare, is_named_alone: false })
+}
+
+pub(super) const fn list_named_alone(min: usize, max: usize, element: &'static Kind) -> Kind {
+    Kind::List(List { element, min, max, echo: Echo::Java, is_named_alone: true })
 }
 
 pub(super) const fn map(entry: &'static Kind) -> Kind {

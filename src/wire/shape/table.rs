@@ -502,9 +502,9 @@ const KEY_SCHEMA_ELEMENT: Kind = structure(
     "KeySchemaElement",
     &[required("AttributeName", KEY_ATTRIBUTE_NAME), required("KeyType", one_of(&["HASH", "RANGE"]))],
 );
-const KEY_SCHEMA: Kind = list_of(1, 2, &KEY_SCHEMA_ELEMENT);
-/// A global index may have several partition and sort attributes; how many is judged with the index.
-const INDEX_KEY_SCHEMA: Kind = list_of(1, usize::MAX, &KEY_SCHEMA_ELEMENT);
+const KEY_SCHEMA: Kind = list_named_alone(1, 2, &KEY_SCHEMA_ELEMENT);
+/// A global index may have several partition and sort attributes; how many of each is judged with the index.
+const INDEX_KEY_SCHEMA: Kind = list_named_alone(1, 8, &KEY_SCHEMA_ELEMENT);
 const PROJECTION: Kind = structure(
     "Projection",
     &[

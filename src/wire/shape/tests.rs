@@ -570,6 +570,30 @@ fn structures_are_shown_as_java_prints_them() {
 }
 
 #[test]
+fn the_key_of_an_index_that_is_too_long_is_told_of_by_its_own_name() {
+    let key = |length: usize| vec![r#"{"AttributeName":"a","KeyType":"HASH"}"#; length].join(",");
+    let body = |member: &str, length: usize| {
+        format!(
+            r#"{{"TableName":"abc","AttributeDefinitions":[],"KeySchema":[{}],"{member}":[{{"IndexName":"abc",
+                "Projection":{{}},"KeySchema":[{}]}}]}}"#,
+            key(1),
+            key(length)
+        )
+    };
+    for (member, longest) in [("LocalSecondaryIndexes", 2), ("GlobalSecondaryIndexes", 8)] {
+        assert_eq!(answer(Operation::CreateTable, &body(member, longest)), None);
+        let (_, words) = answer(Operation::CreateTable, &body(member, longest + 1)).unwrap();
+        let end = format!(
+            "]' at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to {longest}"
+        );
+        assert!(words.ends_with(&end), "{words}");
+    }
+    let empty = "Value '[]' at 'globalSecondaryIndexes.1.member.keySchema' failed to satisfy constraint: \
+         Member must have length greater than or equal to 1";
+    assert_violations(Operation::CreateTable, &body("GlobalSecondaryIndexes", 0), &[empty]);
+}
+
+#[test]
 fn maps_are_shown_in_the_order_of_java_and_bytes_as_their_buffers() {
     let item = r#"{"PK":{"B":"YWJj"},"h":{"BS":["YQ==","YWI="]},"unused":{"N":"1"},"a":{"M":{"bugl":{"N":"1"},"bdrw":{"N":"1"}}}}"#;
     let body = format!(r#"{{"RequestItems":{{"a!":[{{"PutRequest":{{"Item":{item}}}}}]}}}}"#);
