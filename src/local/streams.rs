@@ -300,11 +300,9 @@ fn requested_number(kind: &str, number: Option<&str>) -> Result<Option<SequenceN
     match (kind.ends_with("_SEQUENCE_NUMBER"), number) {
         (false, None) => Ok(None),
         (false, Some(_)) => invalid("SequenceNumber should not be passed for this iterator type"),
-        (true, Some(text)) => match SequenceNumber::parse(text) {
-            Some(number) => Ok(Some(number)),
-            None => invalid("Invalid SequenceNumber"),
-        },
-        (true, None) => invalid("Invalid SequenceNumber"),
+        // What is no number is told like one that the shard never gave: no shard gave the least.
+        (true, Some(text)) => Ok(Some(SequenceNumber::parse(text).unwrap_or_default())),
+        (true, None) => invalid("SequenceNumber cannot be null"),
     }
 }
 

@@ -103,10 +103,9 @@ impl SequenceNumber {
         Ok(Self(u128::from_be_bytes(bytes)))
     }
 
-    /// The one that its digits spell; `None` for anything else. What is too large is the greatest.
+    /// The one that its digits spell, perhaps with a plus before them; `None` for anything else, and for what is too large.
     pub(in crate::local) fn parse(text: &str) -> Option<Self> {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| Self(text.parse().unwrap_or(u128::MAX)))
+        text.parse().ok().map(Self)
     }
 }
 

@@ -249,16 +249,24 @@ async fn what_cannot_be_read_is_refused_in_the_words_of_the_service() {
     for (kind, number, rest) in [
         ("LATEST", Some("1".repeat(21)), "SequenceNumber should not be passed for this iterator type"),
         ("TRIM_HORIZON", Some("1".repeat(21)), "SequenceNumber should not be passed for this iterator type"),
-        ("AT_SEQUENCE_NUMBER", None, "Invalid SequenceNumber"),
-        ("AFTER_SEQUENCE_NUMBER", Some("x".repeat(21)), "Invalid SequenceNumber"),
+        ("AT_SEQUENCE_NUMBER", None, "SequenceNumber cannot be null"),
+        ("AFTER_SEQUENCE_NUMBER", None, "SequenceNumber cannot be null"),
     ] {
         let number = number.map(Value::from);
         let refusal = backend.try_iterator(&arn, &shard, kind, number.as_ref()).await.unwrap_err();
         assert_eq!(refusal.message, format!("{words}{rest}"));
     }
-    let early = json!("1".repeat(21));
-    let refusal = backend.try_iterator(&arn, &shard, "AT_SEQUENCE_NUMBER", Some(&early)).await.unwrap_err();
-    assert_eq!(refusal.message, "Invalid SequenceNumber for the shard");
+    let negative = format!("-{}", "1".repeat(21));
+    for strange in ["1".repeat(21), "0".repeat(21), "9".repeat(40), "x".repeat(21), negative] {
+        for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
+            let refusal = backend.try_iterator(&arn, &shard, kind, Some(&json!(strange))).await.unwrap_err();
+            assert_eq!(refusal.message, "Invalid SequenceNumber for the shard", "{strange}");
+        }
+    }
+    backend.put_key("x").await;
+    let record = backend.records(&arn, &shard).await.remove(0);
+    let with_plus = format!("+{}", record["dynamodb"]["SequenceNumber"].as_str().unwrap());
+    backend.try_iterator(&arn, &shard, "AT_SEQUENCE_NUMBER", Some(&json!(with_plus))).await.unwrap();
     assert_eq!(backend.invalid(GetRecords, json!({"ShardIterator": "x"})).await, "Invalid ShardIterator");
 }
 
