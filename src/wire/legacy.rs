@@ -121,25 +121,28 @@ fn comparisons(members: &Members<'_>, read: impl ReadValue) -> Result<Vec<(Strin
     for (name, member) in members {
         // An attribute without a name is one that no item has.
         let values = values(member, &read)?.unwrap_or_default();
-        let operator = comparison_operator(member).ok_or_else(|| {
-            ApiError::validation("One or more parameter values were invalid: Invalid comparison operator")
-        })?;
+        let operator = comparison_operator(member)?.ok_or_else(invalid_operator)?;
         comparisons.push((name.to_string(), Comparison::new(operator, values)?));
     }
     Ok(comparisons)
 }
 
 fn expectation(member: &Json<'_>, reader: Reader) -> Result<Expectation, ApiError> {
-    Ok(Expectation {
-        exists: member.get("Exists").and_then(Json::boolean),
-        value: member.get("Value").map(|value| read_value(value, reader)).transpose()?,
-        operator: comparison_operator(member),
-        values: values(member, &|value: &Json<'_>| read_value(value, reader))?,
-    })
+    let read = |value: &Json<'_>| read_value(value, reader);
+    let value = member.get("Value").map(read).transpose()?;
+    let values = values(member, &read)?;
+    let exists = member.get("Exists").and_then(Json::boolean);
+    Ok(Expectation { exists, value, values, operator: comparison_operator(member)? })
 }
 
-fn comparison_operator(member: &Json<'_>) -> Option<ComparisonOperator> {
-    member.get("ComparisonOperator").and_then(Json::text).and_then(ComparisonOperator::from_name)
+/// The operator of a member, if it names one.
+fn comparison_operator(member: &Json<'_>) -> Result<Option<ComparisonOperator>, ApiError> {
+    let name = member.get("ComparisonOperator").and_then(Json::text);
+    name.map(|name| ComparisonOperator::from_name(name).ok_or_else(invalid_operator)).transpose()
+}
+
+fn invalid_operator() -> ApiError {
+    ApiError::validation("One or more parameter values were invalid: Invalid comparison operator")
 }
 
 fn values(member: &Json<'_>, read: &impl ReadValue) -> Result<Option<Vec<AttributeValue>>, ApiError> {
@@ -214,6 +217,7 @@ mod tests {
                 r#"{"Exists":true,"ComparisonOperator":"EQ","Value":{"S":"x"}}"#,
                 "Exists and ComparisonOperator cannot be used together for Attribute: a",
             ),
+            (r#"{"ComparisonOperator":"eq","AttributeValueList":[]}"#, "Invalid comparison operator"),
             (
                 r#"{"ComparisonOperator":"NULL","Value":{"S":"x"}}"#,
                 "Invalid number of argument(s) for the NULL ComparisonOperator",

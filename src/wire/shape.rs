@@ -24,6 +24,7 @@ use crate::wire::attribute::Reader;
 use crate::wire::json::with_plain_numbers;
 
 use kind::Structure;
+use report::Left;
 
 /// Checks a body against its operation's shape. Of an operation whose shape is not known, only that the body is an object.
 ///
@@ -40,7 +41,7 @@ pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
         body,
     )?;
     let findings = members.map(|members| constraints::find_in_body(members, body)).unwrap_or_default();
-    front::front(operation).judge(findings, || reader_of(operation, body))
+    front::front(operation).judge(findings, || left_to_older(operation, body))
 }
 
 /// Checks a body as [`check`] does, and names a number that stands where none belongs by how it is written in the bytes `sent`.
@@ -77,6 +78,17 @@ pub fn reader_of(operation: Operation, body: &Json<'_>) -> Reader {
     }
 }
 
+/// What of a bad body the newer front leaves to the older one.
+fn left_to_older(operation: Operation, body: &Json<'_>) -> Left {
+    let has_such_numbers =
+        table::members(operation).is_some_and(|members| reader::cuts_numbers(members, body));
+    match reader_of(operation, body) {
+        Reader::Newer => Left::Nothing,
+        Reader::Older if has_such_numbers => Left::All,
+        Reader::Older => Left::Choices,
+    }
+}
+
 /// Judges a request as the newer reader does, and once more as the older one when it is bad and that one takes it.
 ///
 /// # Errors
@@ -101,7 +113,7 @@ pub fn check_later(operation: Operation, member: &str, body: &Json<'_>) -> Resul
     let position = members.iter().position(|known| known.name == member);
     let member = position.map(|position| &members[position..=position]);
     let findings = member.map(|member| constraints::find_in_body(member, body)).unwrap_or_default();
-    front::TOGETHER.judge(findings, || Reader::Older)
+    front::TOGETHER.judge(findings, || Left::Nothing)
 }
 
 /// True when every member of the body is one that the operation's shape has. The service passes over others; who wants to

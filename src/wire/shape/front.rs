@@ -63,7 +63,7 @@ const PUT_OR_DELETE_ITEM: Front = Front {
         together(&[EMPTY_TABLE]),
         together_with_rest(&[WRONG_TABLE, CAPACITY, VALUES, METRICS, VALUES_ON_FAILURE, UNHONOURED_VALUES]),
     ],
-    later: &[CONDITIONAL_OPERATOR],
+    later: &[CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
     is_newer: true,
 };
 
@@ -76,7 +76,7 @@ const UPDATE_ITEM: Front = Front {
         bare(&[CAPACITY]),
         together_with_rest(&[]),
     ],
-    later: &[CONDITIONAL_OPERATOR],
+    later: &[CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
     is_newer: true,
 };
 

@@ -1,8 +1,9 @@
 //! Which of the service's two readers takes a request.
 //!
 //! The newer one takes only what it understands plainly. A truth value that came as a word, a number that its type does
-//! not hold, an attribute value that is not of exactly one type, or too deep a body makes it leave the whole request to the older reader, in whose words every fault of
-//! the request is then told, wherever it stands. Good requests mean the same to both, so this is asked about bad ones only.
+//! not hold, an attribute value that is not of exactly one type, or too deep a body makes it leave the whole request to the
+//! older reader, in whose words every fault of a value is then told, wherever it stands. Good requests mean the same to both,
+//! so this is asked about bad ones only.
 
 use crate::wire::Json;
 use crate::wire::attribute::TYPES;
@@ -13,6 +14,14 @@ use super::kind::{Kind, Member};
 /// True when the newer reader takes a body of these members.
 pub(super) fn is_plain_body(members: &'static [Member], body: &Json<'_>) -> bool {
     are_plain(members, body) && !is_cut(body, 1)
+}
+
+/// True when a number among these members is not held by its type, and is cut to it.
+pub(super) fn cuts_numbers(members: &'static [Member], body: &Json<'_>) -> bool {
+    members.iter().any(|member| match member.kind {
+        Kind::Number(number) => body.get(member.name).is_some_and(|value| !number.holds(value)),
+        _ => false,
+    })
 }
 
 fn are_plain(members: &'static [Member], structure: &Json<'_>) -> bool {

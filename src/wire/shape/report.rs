@@ -1,11 +1,10 @@
 //! From what is wrong with a request to the error that answers it: what is told first, what together, and in which words.
 //!
 //! The service has two fronts. The older one tells everything that is wrong at once. The newer one judges in stages, and
-//! what is wrong in one keeps it from the next; it writes some of its sentences in other words. A request that lacks a
-//! required member, or that the newer reader does not take, is left to the older front.
+//! what is wrong in one keeps it from the next; it writes some of its sentences in other words. It leaves some requests to
+//! the older front: see [`Left`].
 
 use crate::model::ApiError;
-use crate::wire::attribute::Reader;
 
 /// The service stops counting here.
 pub(super) const VIOLATIONS_MAX: usize = 10;
@@ -88,25 +87,48 @@ pub(super) struct Front {
     pub(super) is_newer: bool,
 }
 
+/// What of a request the newer front leaves to the older one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing.
+    Nothing,
+    /// Its values out of fixed sets, when something else than a number keeps the newer reader from taking it.
+    Choices,
+    /// All of it, when it has a number that its type does not hold; also when it lacks a required member.
+    All,
+}
+
 impl Front {
-    /// The error for what is wrong with a request, if any of it is told here. `reader` is asked about a bad one.
+    /// The error for what is wrong with a request, if any of it is told here. `left` is asked about a bad one.
     pub(super) fn judge(
         &self,
         mut violations: Vec<Violation>,
-        reader: impl FnOnce() -> Reader,
+        left: impl FnOnce() -> Left,
     ) -> Result<(), ApiError> {
         if violations.is_empty() {
             return Ok(());
         }
         let is_missing = |violation: &Violation| violation.fault == Fault::Missing;
-        if self.is_newer && (violations.iter().any(is_missing) || reader() == Reader::Older) {
+        let left = match self.is_newer {
+            true if violations.iter().any(is_missing) => Left::All,
+            true => left(),
+            false => Left::Nothing,
+        };
+        if left == Left::All {
             // The older front does not know these constraints.
             violations.retain(|violation| !matches!(violation.fault, Fault::Name | Fault::Unhonoured));
             return Manner::Counted.answer(violations, |violation| violation.words);
         }
+        if left == Left::Choices {
+            violations.retain(|violation| violation.fault != Fault::Unhonoured);
+        }
+        let words = |violation: Violation| match violation.newer_words {
+            Some(words) if left == Left::Nothing || violation.fault != Fault::Choice => words,
+            _ => violation.words,
+        };
         for stage in self.stages {
             let told = self.take_told(stage, &mut violations);
-            stage.manner.answer(told, |violation| violation.newer_words.unwrap_or(violation.words))?;
+            stage.manner.answer(told, words)?;
         }
         Ok(())
     }

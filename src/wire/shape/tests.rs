@@ -406,6 +406,27 @@ fn what_the_newer_front_cannot_read_the_older_one_answers() {
 }
 
 #[test]
+fn values_that_the_newer_reader_does_not_take_leave_the_newer_front_its_stages() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let answer = |operation, body: &str| {
+        let body = body.replace('@', &deep);
+        check(operation, &Json::parse_cut(body.as_bytes()).unwrap()).map_err(|error| error.message.unwrap())
+    };
+    let name = "1 validation error detected: Value 'a!b' at 'tableName' failed to satisfy constraint: \
+         Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    let body = r#"{"TableName":"a!b","Key":{"a":{"S":"x"}},"Item":{"a":{"S":"x"}},"Unknown":@}"#;
+    for operation in [Operation::PutItem, Operation::UpdateItem, Operation::DeleteItem] {
+        assert_eq!(answer(operation, body).unwrap_err(), name);
+    }
+    let body = r#"{"TableName":"abc","Limit":0,"Unknown":@}"#;
+    let limit = format!("1 validation error detected: {}", below("Limit", 1));
+    assert_eq!(answer(Operation::Scan, body).unwrap_err(), limit);
+    // What an operation does not take is told behind its values, in a sentence of its own.
+    let body = r#"{"TableName":"abc","Key":{"a":{"S":"x"}},"ReturnValues":"ALL_NEW","Unknown":@}"#;
+    assert_eq!(answer(Operation::DeleteItem, body), Ok(()));
+}
+
+#[test]
 fn reads_of_pages_tell_of_numbers_first_and_of_a_wrong_select_last() {
     let body = r#"{"Limit":0,"Segment":-1,"TotalSegments":0,"TableName":"","Select":"hi","ReturnConsumedCapacity":"hi"}"#;
     let empty = "Value at 'TableName' failed to satisfy constraint: Member must have length greater than or equal to 1";
