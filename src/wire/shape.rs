@@ -37,7 +37,12 @@ pub fn check(operation: Operation, body: &Json<'_>) -> Result<(), ApiError> {
     let members = table::members(operation);
     // Input types are named after their operations, which only a body that is no object ever shows.
     types::check_body(
-        &Structure { name: operation.name(), members: members.unwrap_or_default(), alternatives: None },
+        &Structure {
+            name: operation.name(),
+            members: members.unwrap_or_default(),
+            printed: None,
+            alternatives: None,
+        },
         body,
     )?;
     let findings = members.map(|members| constraints::find_in_body(members, body)).unwrap_or_default();

@@ -40,6 +40,8 @@ impl Local {
                 self.select(&select, wish).await
             }
             Statement::Exists(_) => Err(exists_misplaced().into()),
+            // No token goes on with a write.
+            _ if body.get("NextToken").and_then(Json::text).is_some() => Err(token::no_match().into()),
             statement => self.execute_write(body, statement).await,
         }
     }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::local::testing::{Backend, Refusal};
-use crate::model::Operation::{BatchExecuteStatement, CreateTable, ExecuteStatement, GetItem};
+use crate::model::Operation::{
+    BatchExecuteStatement, CreateTable, ExecuteStatement, ExecuteTransaction, GetItem,
+};
 
 mod order;
 

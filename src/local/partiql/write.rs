@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::expr::{Condition, Path, Paths};
 use crate::model::partiql::{Asks, Delete, Filter, Insert, Returning, Statement, UpdateItem};
-use crate::model::{ApiError, AttributeValue, Item, KeySchema};
+use crate::model::{ApiError, Item, KeySchema};
 use crate::wire::attribute::write_item;
 use crate::wire::keys::KeySource;
 
@@ -16,9 +16,6 @@ use crate::local::store::{StoreError, Writes};
 use crate::local::write::{Action, ItemWrite, Judged, OnFailure};
 
 use super::plan::{check_type, key_type_mismatch};
-
-/// How deeply values may nest in the items that statements write: less deeply than in those of other operations.
-const LEVELS_MAX: usize = 31;
 
 /// A `WHERE` that does not name one item.
 const KEY_MISSING: &str = "Where clause does not contain a mandatory equality on all key attributes";
@@ -104,13 +101,6 @@ impl StatementWrite {
         writes: &mut dyn Writes,
     ) -> Result<(Judged, Answers), LocalError> {
         let judged = self.write.judge(table, &*writes)?;
-        if judged
-            .new
-            .as_ref()
-            .is_some_and(|new| new.item().values().any(|value| is_nested(value, LEVELS_MAX)))
-        {
-            return Err(ApiError::validation("Nesting Levels have exceeded supported limits").into());
-        }
         judged.carry_out(writes)?;
         Ok((judged, self.answers))
     }
@@ -142,16 +132,6 @@ pub(super) fn removal(item: Item, rest: Vec<Condition>, key: &KeySchema, on_fail
     let missing = || Condition::not_exists(partition_path(key));
     let condition = (!rest.is_empty()).then(|| Condition::any(vec![missing(), Condition::all(rest)]));
     ItemWrite { action: Action::Delete { key: item }, condition, on_failure }
-}
-
-/// True when more than so many levels of lists and maps lie within each other.
-fn is_nested(value: &AttributeValue, levels: usize) -> bool {
-    let is_over = |inner: &AttributeValue| levels == 0 || is_nested(inner, levels - 1);
-    match value {
-        AttributeValue::L(elements) => elements.iter().any(is_over),
-        AttributeValue::M(members) => members.values().any(is_over),
-        _ => false,
-    }
 }
 
 fn partition_path(key: &KeySchema) -> Path {

@@ -244,11 +244,13 @@ fn carry_out(
     let mut written = Vec::with_capacity(actions.len());
     let mut reasons = Vec::with_capacity(actions.len());
     let mut missing = Vec::new();
+    let mut unfit = Vec::new();
     let mut sizes = Vec::with_capacity(actions.len());
     for (TransactionAction { table_name, kind }, Target { table, key }) in actions.into_iter().zip(targets) {
         let key = match key {
             Ok(key) => key,
             Err(error) => {
+                unfit.push(reasons.len());
                 reasons.push(Some(error));
                 continue;
             }
@@ -282,6 +284,11 @@ fn carry_out(
     if reasons.iter().any(Option::is_some) {
         for position in missing {
             reasons[position] = Some(condition_failed());
+        }
+        if !unfit.is_empty() {
+            // Keys that fit no item are told alone, for the service then looks at none.
+            let is_told = |(position, reason)| if unfit.contains(&position) { reason } else { None };
+            reasons = reasons.into_iter().enumerate().map(is_told).collect();
         }
         return Err(cancelled(&reasons).into());
     }

@@ -132,7 +132,10 @@ impl<'t> Lexer<'t> {
         match first {
             '\'' => self.quoted('\'').map(TokenKind::Text),
             '"' => self.quoted('"').map(TokenKind::Name),
-            '`' => self.quoted('`').map(TokenKind::Ion),
+            '`' => match self.quoted('`')? {
+                text if is_balanced(&text) => Ok(TokenKind::Ion(text)),
+                _ => Err(Unreadable),
+            },
             '0'..='9' => self.number(),
             '.' if self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) => self.number(),
             first if is_word_start(first) => {
@@ -196,6 +199,27 @@ impl<'t> Lexer<'t> {
             symbol => Ok(TokenKind::Symbol(symbol)),
         }
     }
+}
+
+/// True when every bracket of an Ion literal is closed by its like, as far as they are not within strings.
+fn is_balanced(ion: &str) -> bool {
+    let mut open = Vec::new();
+    let mut string_end = None;
+    let mut characters = ion.chars();
+    while let Some(character) = characters.next() {
+        match (character, string_end) {
+            ('\\', Some(_)) => drop(characters.next()),
+            (character, Some(end)) if character == end => string_end = None,
+            (_, Some(_)) => {}
+            ('"' | '\'', None) => string_end = Some(character),
+            ('{', None) => open.push('}'),
+            ('[', None) => open.push(']'),
+            ('(', None) => open.push(')'),
+            ('}' | ']' | ')', None) if open.pop() != Some(character) => return false,
+            _ => {}
+        }
+    }
+    open.is_empty() && string_end.is_none()
 }
 
 fn is_word_start(character: char) -> bool {
@@ -268,6 +292,9 @@ mod tests {
             "'open",
             "\"open",
             "/* open",
+            "`{{{`",
+            "`[1)`",
+            "`\"open`",
             "5a",
             "1e",
             "1e2147483648",

@@ -200,9 +200,9 @@ fn check_text(located: &Located<'_>, rule: &Text, text: &str, out: &mut Vec<Viol
     }
 }
 
-/// The length as the service counts it, in UTF-16 units.
+/// The length as the service counts it, in code points.
 fn length(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 fn check_table_name(located: &Located<'_>, naming: TableNaming, text: &str, out: &mut Vec<Violation>) {

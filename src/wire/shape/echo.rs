@@ -7,7 +7,7 @@ use crate::wire::json::write_string;
 
 use crate::model::java_order::{Buckets, sort_as_java};
 
-use super::kind::{Kind, Structure};
+use super::kind::{Kind, Member, Structure};
 
 /// A value is shown up to here, in bytes; what follows is cut, for a small value has a long print. Ours: nobody has seen
 /// where the service stops, if it does.
@@ -110,7 +110,13 @@ fn write_map(entry_kind: &Kind, entries: &[(std::borrow::Cow<'_, str>, Json<'_>)
 fn write_structure(structure: &Structure, value: &Json<'_>, out: &mut String) {
     out.push_str(structure.name);
     out.push('(');
-    for (position, member) in structure.members.iter().enumerate() {
+    let place = |member: &Member| match structure.printed {
+        Some(printed) => printed.iter().position(|name| *name == member.name),
+        None => None,
+    };
+    let mut members: Vec<&Member> = structure.members.iter().collect();
+    members.sort_by_key(|member| place(member));
+    for (position, member) in members.into_iter().enumerate() {
         out.push_str(if position > 0 { ", " } else { "" });
         write_lower_first(member.name, out);
         out.push('=');

@@ -167,6 +167,8 @@ pub(super) struct Structure {
     pub(super) name: &'static str,
     /// The members in the order in which the service judges them.
     pub(super) members: &'static [Member],
+    /// The names of all members in the order in which messages print them, where that is another.
+    pub(super) printed: Option<&'static [&'static str]>,
     /// Set when exactly one of the members should be there.
     pub(super) alternatives: Option<Alternatives>,
 }
@@ -290,7 +292,16 @@ pub(super) const fn map_by_table(entry: &'static Kind, tables: Tables) -> Kind {
 }
 
 pub(super) const fn structure(name: &'static str, members: &'static [Member]) -> Kind {
-    Kind::Structure(Structure { name, members, alternatives: None })
+    Kind::Structure(Structure { name, members, printed: None, alternatives: None })
+}
+
+/// A structure that messages print in another order than that in which it is judged.
+pub(super) const fn structure_printed(
+    name: &'static str,
+    members: &'static [Member],
+    printed: &'static [&'static str],
+) -> Kind {
+    Kind::Structure(Structure { name, members, printed: Some(printed), alternatives: None })
 }
 
 pub(super) const fn structure_of_one(
@@ -298,5 +309,5 @@ pub(super) const fn structure_of_one(
     members: &'static [Member],
     alternatives: Alternatives,
 ) -> Kind {
-    Kind::Structure(Structure { name, members, alternatives: Some(alternatives) })
+    Kind::Structure(Structure { name, members, printed: None, alternatives: Some(alternatives) })
 }

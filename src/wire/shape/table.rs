@@ -430,52 +430,54 @@ const STATEMENT: Kind = sized(1, 8192);
 const PARAMETERS: Kind = list_of(1, usize::MAX, &VALUE);
 
 const EXECUTE_STATEMENT: &[Member] = &[
+    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
+    optional("Limit", integer(1, i64::MAX)),
     required("Statement", STATEMENT),
+    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     optional("Parameters", PARAMETERS),
     optional("ConsistentRead", BOOLEAN),
     optional("NextToken", sized(1, 32768)),
-    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
-    optional("Limit", integer(1, i64::MAX)),
-    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
 ];
 
 const BATCH_EXECUTE_STATEMENT: &[Member] = &[
+    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
     required(
         "Statements",
         list_of(
             1,
             25,
-            &structure(
+            &structure_printed(
                 "BatchStatementRequest",
                 &[
+                    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
                     required("Statement", STATEMENT),
                     optional("Parameters", PARAMETERS),
                     optional("ConsistentRead", BOOLEAN),
-                    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
                 ],
+                &["Statement", "Parameters", "ConsistentRead", "ReturnValuesOnConditionCheckFailure"],
             ),
         ),
     ),
-    optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
 ];
 
 const EXECUTE_TRANSACTION: &[Member] = &[
+    optional("ClientRequestToken", CLIENT_REQUEST_TOKEN),
     required(
         "TransactStatements",
         list_of(
             1,
             100,
-            &structure(
+            &structure_printed(
                 "ParameterizedStatement",
                 &[
+                    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
                     required("Statement", STATEMENT),
                     optional("Parameters", PARAMETERS),
-                    optional("ReturnValuesOnConditionCheckFailure", RETURN_VALUES_ON_FAILURE),
                 ],
+                &["Statement", "Parameters", "ReturnValuesOnConditionCheckFailure"],
             ),
         ),
     ),
-    optional("ClientRequestToken", CLIENT_REQUEST_TOKEN),
     optional("ReturnConsumedCapacity", RETURN_CONSUMED_CAPACITY),
 ];
 

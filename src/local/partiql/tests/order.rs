@@ -234,3 +234,92 @@ async fn key_values_are_measured_where_one_partition_or_one_key_is_read() {
         assert_eq!(rows(&ok(&backend, &statement).await), expected);
     }
 }
+
+#[tokio::test]
+async fn broken_members_are_told_in_an_order_of_their_own_and_printed_in_another() {
+    let backend = backend().await;
+    let statement = json!({"Statement": "", "Parameters": [], "ReturnValuesOnConditionCheckFailure": "X"});
+    let paths = |words: &str| -> Vec<String> {
+        words.split("' at '").skip(1).map(|rest| rest.split('\'').next().unwrap().to_owned()).collect()
+    };
+    let mut alone = statement.clone();
+    alone
+        .as_object_mut()
+        .unwrap()
+        .extend(json!({"Limit": 0, "ReturnConsumedCapacity": "X"}).as_object().unwrap().clone());
+    assert_eq!(
+        paths(&words_of(&backend, alone).await),
+        ["returnValuesOnConditionCheckFailure", "limit", "statement", "returnConsumedCapacity", "parameters"]
+    );
+    let of_member = |list: &str, member: &str| format!("{list}.1.member.{member}");
+    let batch = json!({"Statements": [statement], "ReturnConsumedCapacity": "X"});
+    assert_eq!(
+        paths(&backend.invalid(BatchExecuteStatement, batch).await),
+        [
+            "returnConsumedCapacity".to_owned(),
+            of_member("statements", "returnValuesOnConditionCheckFailure"),
+            of_member("statements", "statement"),
+            of_member("statements", "parameters"),
+        ]
+    );
+    let transaction = json!({
+        "TransactStatements": [statement], "ReturnConsumedCapacity": "X", "ClientRequestToken": "t".repeat(37),
+    });
+    assert_eq!(
+        paths(&backend.invalid(ExecuteTransaction, transaction).await),
+        [
+            "clientRequestToken".to_owned(),
+            of_member("transactStatements", "returnValuesOnConditionCheckFailure"),
+            of_member("transactStatements", "statement"),
+            of_member("transactStatements", "parameters"),
+            "returnConsumedCapacity".to_owned(),
+        ]
+    );
+    let many = json!({"Statements": vec![json!({"Statement": "x", "ConsistentRead": true}); 26]});
+    let words = backend.invalid(BatchExecuteStatement, many).await;
+    let printed = "[BatchStatementRequest(statement=x, parameters=null, consistentRead=true, \
+                   returnValuesOnConditionCheckFailure=null), ";
+    assert!(words.contains(printed), "{words}");
+}
+
+#[tokio::test]
+async fn a_statement_is_measured_in_code_points() {
+    let backend = backend().await;
+    let of_length =
+        |length: usize| format!("SELECT * FROM hash WHERE n = '{}'", "\u{1f600}".repeat(length - 31));
+    ok(&backend, &of_length(8192)).await;
+    assert!(
+        words(&backend, &of_length(8193))
+            .await
+            .ends_with("Member must have length less than or equal to 8192")
+    );
+}
+
+#[tokio::test]
+async fn no_token_goes_on_with_a_write() {
+    let backend = backend().await;
+    let request = json!({"Statement": "INSERT INTO hash VALUE {'a': 'k'}", "NextToken": "anything"});
+    assert_eq!(words_of(&backend, request).await, "NextToken does not match request");
+    assert_eq!(backend.get("hash", json!({"a": {"S": "k"}})).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_key_that_fits_no_item_hides_what_the_items_would_say() {
+    let backend = backend().await;
+    let fails = "UPDATE hash SET n = 1 WHERE a = 'nobody'";
+    let conditional = "DELETE FROM hash WHERE a = 'nobody either' AND n = 1";
+    let misfit = "UPDATE hash SET n = 1 WHERE a = 1";
+    let statements = [fails, conditional, misfit].map(|statement| json!({"Statement": statement}));
+    let refusal =
+        backend.send(ExecuteTransaction, json!({"TransactStatements": statements})).await.unwrap_err();
+    let codes = refusal.body["CancellationReasons"].as_array().unwrap();
+    assert_eq!(
+        codes.iter().map(|reason| reason["Code"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["None", "None", "ValidationError"]
+    );
+    let of_no_key = json!({"TransactStatements": [{"Statement": "DELETE FROM hash WHERE a = true"}]});
+    assert_eq!(
+        backend.invalid(ExecuteTransaction, of_no_key).await,
+        "Validation failed in TransactStatements[0]: Key value must be of type S, N, or B. Key name: a, Key type: BOOL"
+    );
+}
