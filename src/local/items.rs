@@ -28,10 +28,10 @@ use returned::Returned;
 impl Local {
     /// Reads one item.
     pub(crate) fn get_item(&self, body: &Json<'_>) -> Handled {
-        refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
-        let key = required(body, "Key")?;
-        let attributes = shape::judge(Operation::GetItem, body, |reader| read_item(key, reader))?;
-        let selection = Selection::parse(body)?;
+        let (attributes, selection) = shape::judge(Operation::GetItem, body, |reader| {
+            refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
+            Ok((read_item(required(body, "Key")?, reader)?, Selection::parse(body)?))
+        })?;
         let table_name = table_name(body)?;
         let table = self.catalog.table(table_name)?;
         let key = keys::key_from(&table.schema.key, &attributes, KeySource::KeyMember)?;

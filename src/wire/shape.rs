@@ -12,6 +12,7 @@ mod table;
 mod types;
 
 mod echo;
+mod names;
 mod reader;
 mod report;
 
@@ -97,16 +98,23 @@ fn left_to_older(operation: Operation, body: &Json<'_>) -> Left {
 /// Judges a request as the newer reader does, and once more as the older one when it is bad and that one takes it.
 ///
 /// # Errors
-/// What `judge` says, in the words of the request's reader.
+/// What `judge` says, in the words of the request's reader; but an attribute without a name comes first.
 pub fn judge<T>(
     operation: Operation,
     body: &Json<'_>,
     judge: impl Fn(Reader) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
     judge(Reader::Newer).or_else(|error| match reader_of(operation, body) {
-        Reader::Newer => Err(error),
+        Reader::Newer => Err(nameless_attribute(operation, body).unwrap_or(error)),
         Reader::Older => judge(Reader::Older),
     })
+}
+
+/// The error for an attribute without a name: it goes before whatever else is wrong.
+fn nameless_attribute(operation: Operation, body: &Json<'_>) -> Option<ApiError> {
+    let error = ApiError::validation(names::refusal(table::members(operation)?, body)?);
+    let is_write = matches!(operation, Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem);
+    Some(if is_write { error.detected() } else { error })
 }
 
 /// Checks one member of a body that has passed, as far as its operation tells of it later than of others.

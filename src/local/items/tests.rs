@@ -238,6 +238,39 @@ async fn a_conditional_operator_is_refused_with_the_conditions_that_it_would_joi
 }
 
 #[tokio::test]
+async fn an_attribute_without_a_name_is_told_before_whatever_else_is_wrong() {
+    let backend = Backend::new();
+    let nested = json!({"L": [{"M": {"": {"S": "x"}}}]});
+    let mixed = json!({"ConditionExpression": "", "ConditionalOperator": "AND"});
+    let named = |member: &str, value: serde_json::Value| {
+        let mut body = json!({"TableName": "none", "Key": {}, "Item": {}});
+        body.as_object_mut().unwrap().extend(mixed.as_object().unwrap().clone());
+        body[member] = value;
+        body
+    };
+    let bare = "Empty attribute name";
+    let enveloped = format!("1 validation error detected: {bare}");
+    for member in ["Key", "Item", "Expected", "AttributeUpdates"] {
+        let body = named(member, json!({"": {"S": "x"}}));
+        let operation = if member == "Item" { PutItem } else { UpdateItem };
+        assert_eq!(backend.invalid(operation, body).await, enveloped, "{member}");
+    }
+    let value = json!({"a": {"Value": nested}});
+    assert_eq!(backend.invalid(DeleteItem, named("Expected", value)).await, enveloped);
+    let value = json!({":v": nested});
+    assert_eq!(backend.invalid(DeleteItem, named("ExpressionAttributeValues", value)).await, enveloped);
+    assert_eq!(
+        backend.invalid(DeleteItem, named("ExpressionAttributeNames", json!({"#n": ""}))).await,
+        "1 validation error detected: ExpressionAttributeNames contains invalid value: Empty attribute name for key #n"
+    );
+    let mut read =
+        json!({"TableName": "none", "Key": {}, "AttributesToGet": [""], "ProjectionExpression": ""});
+    assert_eq!(backend.invalid(GetItem, read.clone()).await, bare);
+    read["ReturnConsumedCapacity"] = "hi".into();
+    assert!(backend.invalid(GetItem, read).await.contains("returnConsumedCapacity"));
+}
+
+#[tokio::test]
 async fn an_empty_condition_is_told_before_an_empty_update() {
     let backend = Backend::new();
     let body = json!({"TableName": "none", "Key": {}, "UpdateExpression": "", "ConditionExpression": ""});

@@ -124,6 +124,7 @@ const BATCH_WRITE_ITEM: Front = Front {
 
 const TRANSACTION: Front = Front {
     stages: &[
+        together(&[("TransactItems", Fault::Length), ("TransactItems", Fault::TooLong)]),
         together_with_rest(&[]),
         bare(&[("TransactItems", Fault::Alternatives)]),
         together(&[EMPTY_TABLE, WRONG_TABLE]),

@@ -479,6 +479,11 @@ fn transactions_tell_of_names_behind_everything_else() {
          Member must have length less than or equal to 36"
     );
     assert_violations(Operation::TransactWriteItems, &body, &[on_failure, &too_long, CAPACITY]);
+    let empty = "Value '[]' at 'transactItems' failed to satisfy constraint: \
+         Member must have length greater than or equal to 1";
+    for operation in [Operation::TransactWriteItems, Operation::TransactGetItems] {
+        assert_violations(operation, r#"{"TransactItems":[],"ReturnConsumedCapacity":"hi"}"#, &[empty]);
+    }
     let named = |actions: &str| {
         format!(r#"{{"TransactItems":[{actions},{{"Delete":{{"TableName":"b!d","Key":{{}}}}}}]}}"#)
     };
