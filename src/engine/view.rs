@@ -14,6 +14,9 @@ use crate::wire::json::write_string;
 use crate::wire::legacy;
 use crate::wire::request::ReturnConsumedCapacity;
 
+/// The most names of `AttributesToGet`.
+const ATTRIBUTES_TO_GET_MAX: usize = 255;
+
 /// Which attributes of an item.
 #[derive(Clone, Debug)]
 pub(crate) enum Attributes {
@@ -31,6 +34,9 @@ impl Attributes {
             Some(names) => Some(read_names(names)?),
         };
         let expression = request.get("ProjectionExpression");
+        if request.get("AttributesToGet").is_some_and(|names| !is_list_of_names(names)) {
+            return None;
+        }
         match (expression, legacy::attributes_to_get(request).ok()?) {
             (None, None) if names.is_none() => Some(Self::All),
             (Some(expression), None) => {
@@ -67,6 +73,14 @@ impl Attributes {
             }
         }
     }
+}
+
+/// True of an `AttributesToGet` that the upstream would not refuse for its form.
+fn is_list_of_names(names: &Json<'_>) -> bool {
+    let is_fit = |names: &[Json<'_>]| {
+        (1..=ATTRIBUTES_TO_GET_MAX).contains(&names.len()) && names.iter().all(|name| name.text().is_some())
+    };
+    names.elements().is_some_and(is_fit)
 }
 
 fn read_names<'b>(names: &'b Json<'_>) -> Option<Names<'b>> {

@@ -21,6 +21,9 @@ async fn what_is_not_understood_goes_through_word_for_word_and_is_not_cached() {
         r##"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n","ExpressionAttributeNames":{"#x":"n"}}"##,
         r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n","AttributesToGet":["n"]}"#,
         r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"AttributesToGet":["n","n"]}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"AttributesToGet":[]}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"AttributesToGet":["n",1]}"#,
+        r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"AttributesToGet":"n"}"#,
     ] {
         let read = node.begin("GetItem", body).await;
         let call = node.upstream.next(GetItem).await;
