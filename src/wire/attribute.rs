@@ -190,19 +190,21 @@ fn decode_value(json: &Json<'_>, level: usize, reader: Reader) -> Result<Attribu
     decode_irregular(json, level, reader)
 }
 
+/// Refuses an empty set among the members of a value, which may claim several types.
+///
+/// # Errors
+/// The service's own.
+pub fn refuse_empty_sets(json: &Json<'_>) -> Result<(), ApiError> {
+    let is_empty = |name: &&str| json.get(name).and_then(Json::elements).is_some_and(<[Json<'_>]>::is_empty);
+    TYPES.iter().filter(|name| is_empty(name)).find_map(|name| empty_set(name)).map_or(Ok(()), Err)
+}
+
 /// Decodes what is not simply one type with its content: members that do not count, no type, several.
 fn decode_irregular(json: &Json<'_>, level: usize, reader: Reader) -> Result<AttributeValue, ApiError> {
     let mut only = None;
     let mut several = false;
     // Empty sets come before faults inside of the contents, and those before the complaint that there are several.
-    for name in TYPES {
-        if let Some(Json::Array(elements)) = json.get(name)
-            && elements.is_empty()
-            && let Some(error) = empty_set(name)
-        {
-            return Err(error);
-        }
-    }
+    refuse_empty_sets(json)?;
     for name in TYPES {
         if let Some(content) = json.get(name) {
             several |= only.is_some();

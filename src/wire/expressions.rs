@@ -3,7 +3,7 @@
 //! Parsing is [`crate::model::expr`]'s; here is only what the operations have in common before it.
 
 use crate::model::expr::{self, Bindings, Names, Values};
-use crate::model::{ApiError, AttributeValue};
+use crate::model::{ApiError, AttributeValue, ErrorCode};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_expression_value, too_deep};
 
@@ -31,8 +31,10 @@ impl<'b> Placeholders<'b> {
             let values = members.iter().map(|(placeholder, json)| {
                 let value = read_expression_value(json, reader).unwrap_or_else(|error| {
                     invalid.get_or_insert_with(|| match reader {
-                        Reader::Older => invalid_value(placeholder, &error),
-                        Reader::Newer => error,
+                        Reader::Older if error.code == ErrorCode::Validation => {
+                            invalid_value(placeholder, &error)
+                        }
+                        Reader::Older | Reader::Newer => error,
                     });
                     AttributeValue::Null
                 });
@@ -160,6 +162,15 @@ mod tests {
             "Can not use both expression and non-expression parameters in the same request: \
              Non-expression parameters: {AttributeUpdates, Expected} Expression parameters: {UpdateExpression}"
         );
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_json_type_is_told_without_its_placeholder() {
+        for (value, code) in [(r#"{"SS":[null]}"#, ErrorCode::Serialization), ("{}", ErrorCode::Validation)] {
+            let text = format!(r#"{{"ExpressionAttributeValues":{{":v":{value}}}}}"#);
+            let body = Json::parse(text.as_bytes()).unwrap();
+            assert_eq!(Placeholders::parse(&body, Reader::Older).unwrap_err().code, code, "{value}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::model::partiql::{DecimalFault, check_decimal};
 use crate::model::{ApiError, AttributeValue};
 use crate::wire::Json;
-use crate::wire::attribute::{LEVELS_MAX, Reader, read_deeper_value, too_deep};
+use crate::wire::attribute::{LEVELS_MAX, Reader, read_deeper_value, refuse_empty_sets, too_deep};
 
 /// The values of the `Parameters` member.
 ///
@@ -18,12 +18,17 @@ pub(super) fn parameters(request: &Json<'_>) -> Result<Vec<AttributeValue>, ApiE
     parameters.iter().map(value).collect()
 }
 
-/// Looks for what is too deep (a parameter may have one level more than another value) and for numbers that are none, in the order of the text.
+/// Looks for what is too deep (a parameter may have one level more than another value) and for numbers that are none, in the
+/// order of the text. Only of one value that claims several types an empty set is told before a number.
 fn check(value: &Json<'_>, level: usize) -> Result<(), ApiError> {
     if level > LEVELS_MAX {
         return Err(too_deep());
     }
-    for (name, content) in value.members().unwrap_or_default() {
+    let members = value.members().unwrap_or_default();
+    if members.len() > 1 {
+        refuse_empty_sets(value)?;
+    }
+    for (name, content) in members {
         match name.as_ref() {
             "N" => check_number(content)?,
             "NS" => content.elements().unwrap_or_default().iter().try_for_each(check_number)?,

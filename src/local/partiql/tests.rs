@@ -227,6 +227,10 @@ async fn parameters_are_judged_before_the_statement_and_must_be_enough() {
             "One or more parameter values were invalid: Input collection [a, a] contains duplicates.",
         ),
         (json!([{"N": ""}]), unconvertible),
+        (
+            json!([{"N": "abc", "SS": []}]),
+            "One or more parameter values were invalid: An string set  may not be empty",
+        ),
         (json!([{"N": "1e2147483648"}]), &format!("{unconvertible}: 1e2147483648")),
         (
             json!([{"N": "1e2147483647"}]),
