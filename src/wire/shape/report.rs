@@ -115,9 +115,10 @@ impl Front {
             false => Left::Nothing,
         };
         if left == Left::All {
-            // The older front does not know these constraints.
-            violations.retain(|violation| !matches!(violation.fault, Fault::Name | Fault::Unhonoured));
-            return Manner::Counted.answer(violations, |violation| violation.words);
+            // The older front asks for these only once it has nothing else to tell.
+            let is_late = |violation: &Violation| matches!(violation.fault, Fault::Name | Fault::Unhonoured);
+            let early = violations.extract_if(.., |violation| !is_late(violation)).collect();
+            Manner::Counted.answer(early, |violation| violation.words)?;
         }
         if left == Left::Choices {
             violations.retain(|violation| violation.fault != Fault::Unhonoured);

@@ -395,7 +395,8 @@ fn what_the_newer_front_cannot_read_the_older_one_answers() {
         assert_violations(operation, r#"{"Limit":0,"Select":"hi"}"#, &[SELECT, NO_NAME, limit]);
         // A number that is cut to its type sends the request there, too.
         assert_violations(operation, r#"{"TableName":"ab","Limit":0.5}"#, &[limit]);
-        assert_eq!(answer(operation, r#"{"TableName":"ab","Limit":2147483648}"#), None);
+        assert_violations(operation, r#"{"TableName":"ab","Limit":2147483648}"#, &[SHORT_NAME]);
+        assert_eq!(answer(operation, r#"{"TableName":"abc","Limit":2147483648}"#), None);
         let empty = "Value '' at 'tableName' failed to satisfy constraint: \
              Member must have length greater than or equal to 1";
         assert_violations(operation, r#"{"TableName":"","Limit":4294967296}"#, &[empty]);
