@@ -141,6 +141,11 @@ impl Engine {
             Some(name) => name.text().and_then(ReturnConsumedCapacity::from_name).ok_or(not_understood)?,
         };
         let requests = body.get("RequestItems").and_then(Json::members).ok_or(not_understood)?;
+        let any = |member: &str| requests.iter().any(|(_, request)| request.get(member).is_some());
+        // The upstream refuses the two in one request, at whatever tables they stand.
+        if any("ProjectionExpression") && any("AttributesToGet") {
+            return Err(not_understood);
+        }
         let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
         for (spelling, request) in requests {
             let table = self.learn(spelling).await.ok_or(BypassReason::UnknownTable)?;
