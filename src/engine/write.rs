@@ -76,16 +76,29 @@ impl Engine {
     async fn plan_write(&self, request: Request) -> Result<WritePlan, ApiError> {
         let bytes = request.body.clone();
         // Both sides must read a write alike, so one that we cannot read strictly goes no further.
-        let Ok(body) = Json::parse(&bytes) else { return plan_unread(request) };
+        let whole = Json::parse(&bytes);
+        let is_whole = whole.is_ok();
+        // Of one that is too deep for any item only the upstream can say so in its own words.
+        let body = whole.or_else(|_| Json::parse_cut(&bytes)).map_err(|_| ApiError {
+            code: ErrorCode::Serialization,
+            message: None,
+            members: None,
+        })?;
         match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
-                self.plan_single(request, &body).await
+                self.plan_single(request, &body, is_whole).await
             }
             _ => self.plan_many(request, &body).await,
         }
     }
 
-    async fn plan_single(&self, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
+    /// PutItem, UpdateItem and DeleteItem. A body that is not whole is not sent in another form.
+    async fn plan_single(
+        &self,
+        request: Request,
+        body: &Json<'_>,
+        is_whole: bool,
+    ) -> Result<WritePlan, ApiError> {
         let name = body.get("TableName").and_then(Json::text);
         let Some(table) = self.learn(name.unwrap_or_default()).await else {
             let wide = name.map_or(VoidScope::Nothing, VoidScope::named);
@@ -103,7 +116,7 @@ impl Engine {
         let wants = images::Wants {
             image: table.policy.is_some(),
             positions: table.has_readers_of_indexes(Instant::now()),
-            may_ask: table.asks_images,
+            may_ask: table.asks_images && is_whole,
         };
         let (request, images) = images::Plan::of(request, body, wants);
         Ok(WritePlan { keys: vec![written], images, table: label, ..WritePlan::new(request) })
@@ -265,22 +278,6 @@ impl Touched<'_> {
         let partition = item_partition_bytes(&table.schema.key, attributes)?;
         Some(WrittenKey { table: Arc::clone(table), key, partition })
     }
-}
-
-/// The plan of a write that is no JSON, or too deep for any item: of those only the upstream can say what is wrong, and what would
-/// come of one is as wide as the tables that it names.
-fn plan_unread(request: Request) -> Result<WritePlan, ApiError> {
-    let bytes = request.body.clone();
-    let body = Json::parse_cut(&bytes).map_err(|_| ApiError {
-        code: ErrorCode::Serialization,
-        message: None,
-        members: None,
-    })?;
-    let mut plan = WritePlan::new(request);
-    let single = body.get("TableName").and_then(Json::text);
-    let names = touched_items(&body).into_iter().map(|touched| touched.table_name).chain(single);
-    names.for_each(|name| plan.wide.widen(VoidScope::named(name)));
-    Ok(plan)
 }
 
 /// Every item that a BatchWriteItem or TransactWriteItems names; one that is not of the known form has no attributes.

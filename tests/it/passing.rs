@@ -100,6 +100,30 @@ async fn a_write_that_two_parsers_could_read_in_two_ways_goes_no_further() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_too_deep_for_any_item_is_the_upstreams_to_refuse() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    node.read_from_upstream("b", 1).await;
+    let deep = format!("{}{{}}{}", "{\"M\":{\"n\":".repeat(100), "}}".repeat(100));
+    let body = format!(r#"{{"TableName":"Orders","Item":{{"id":{{"S":"a"}},"n":{deep}}}}}"#);
+    let write = node.begin("PutItem", &body).await;
+    let call = node.upstream.next(PutItem).await;
+    assert_eq!(call.body(), body);
+    call.refuse("ValidationException");
+    assert_eq!(write.await.status, 400);
+    node.read_from_upstream("a", 1).await;
+    // Should one take it after all, the item is not shown as it was, and others still are.
+    let write = node.begin("PutItem", &body).await;
+    node.upstream.next(PutItem).await.answer("{}");
+    assert_eq!(write.await.status, 200);
+    node.read_from_upstream("a", 2).await;
+    assert_eq!(node.call("GetItem", &get("b")).await.source, "hit");
+    let twice = body.replace(r#""Item":{"#, r#""Item":{"id":{"S":"b"},"#);
+    assert!(node.call("PutItem", &twice).await.body.contains("SerializationException"));
+    node.upstream.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_to_an_unknown_table_passes() {
     let mut node = Node::start().await;
     let write = node.begin("PutItem", &put("a", 1).replace("Orders", "Nothing")).await;
