@@ -35,6 +35,7 @@ pub(crate) mod answer;
 pub(crate) mod capacity;
 mod change;
 mod collections;
+mod hashed_sets;
 mod image;
 pub(crate) mod indexes;
 mod members;

@@ -12,6 +12,7 @@ use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, 
 use super::answer::ObjectWriter;
 use super::capacity::CapacityReport;
 use super::catalog::Table;
+use super::hashed_sets::write_hashed;
 use super::members::table_name;
 use super::page::{self, Page, PagePlan};
 use super::rows;
@@ -54,7 +55,10 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
     if !matches!(plan.request.output, Output::Count) {
         let out = answer.member("Items");
         out.push(b'[');
-        out.extend_from_slice(&items);
+        match plan.request.range {
+            PageRange::Query(_) => out.extend_from_slice(&items),
+            PageRange::Scan(_) => write_hashed(&items, out),
+        }
         out.push(b']');
     }
     let number = |number: usize, out: &mut Vec<u8>| {

@@ -21,6 +21,7 @@ use crate::wire::keys::KeyRefusal;
 
 use super::capacity::{CapacityReport, Consumed, UnitKind};
 use super::catalog::{Catalog, Table};
+use super::hashed_sets::write_hashed;
 use super::rows;
 use super::store::Space;
 use crate::wire::json::write_array;
@@ -125,7 +126,7 @@ fn write_reason(reason: &ApiError, out: &mut Vec<u8>) {
     }
     if let Some(members) = &reason.members {
         out.push(b',');
-        out.extend_from_slice(members.as_bytes());
+        write_hashed(members.as_bytes(), out);
     }
 }
 

@@ -92,6 +92,8 @@ pub enum ErrorCode {
     LimitExceeded,
     /// The condition of a write was false; may carry the item.
     ConditionalCheckFailed,
+    /// The same of a PartiQL statement that is told of the item, too: its message is spelled otherwise.
+    StatementConditionFailed,
     /// A PartiQL `INSERT` found an item with its key.
     DuplicateItem,
     /// A collection with a local secondary index would pass 10 GB.
@@ -145,6 +147,7 @@ impl ErrorCode {
             Self::ResourceInUse => (DYNAMODB, "ResourceInUseException", 400, "message"),
             Self::LimitExceeded => (DYNAMODB, "LimitExceededException", 400, "message"),
             Self::ConditionalCheckFailed => (DYNAMODB, "ConditionalCheckFailedException", 400, "message"),
+            Self::StatementConditionFailed => (DYNAMODB, "ConditionalCheckFailedException", 400, "Message"),
             Self::DuplicateItem => (DYNAMODB, "DuplicateItemException", 400, "message"),
             Self::ItemCollectionSizeLimitExceeded => {
                 (DYNAMODB, "ItemCollectionSizeLimitExceededException", 400, "message")

@@ -188,6 +188,14 @@ impl Number {
         }
     }
 
+    /// The hash that Java's `BigDecimal` gives the number's normal form; the service orders members of sets by it in places.
+    pub fn java_hash(self) -> i32 {
+        let words = [96, 64, 32, 0].map(|shift| (self.coefficient >> shift) as u32);
+        let hash = words.into_iter().fold(0u32, |hash, word| hash.wrapping_mul(31).wrapping_add(word));
+        let signed = if self.negative { hash.wrapping_neg() } else { hash } as i32;
+        signed.wrapping_mul(31).wrapping_sub(i32::from(self.exponent))
+    }
+
     /// True for zero.
     pub fn is_zero(self) -> bool {
         self.coefficient == 0

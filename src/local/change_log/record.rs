@@ -6,6 +6,7 @@
 use md5::{Digest, Md5};
 
 use crate::local::answer::ObjectWriter;
+use crate::local::hashed_sets::write_hashed;
 use crate::local::rows;
 use crate::local::store::StoreError;
 use crate::model::Item;
@@ -140,7 +141,7 @@ impl<'a> Record<'a> {
         change.member("Keys").extend_from_slice(self.keys);
         for (name, image) in [("NewImage", self.new_image), ("OldImage", self.old_image)] {
             if !image.is_empty() {
-                change.member(name).extend_from_slice(image);
+                write_hashed(image, change.member(name));
             }
         }
         write_string(&number.to_string(), change.member("SequenceNumber"));

@@ -12,6 +12,7 @@ use crate::wire::{Json, json};
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, Units};
 use crate::local::catalog::Table;
+use crate::local::hashed_sets::{hashed, hashed_text};
 use crate::local::rows::{self, Row};
 use crate::local::store::{Snapshot, Writes};
 use crate::local::write::OnFailure;
@@ -118,7 +119,7 @@ impl Local {
         let item = row.map(|row| row.item()).transpose()?.map(|item| {
             let mut out = Vec::new();
             write_item(&columns.of(item), &mut out);
-            out
+            hashed(&out)
         });
         let table = Some(select.table.clone());
         Ok(Outcome { table, item, consumed: Some(consumed), ..Outcome::default() })
@@ -207,7 +208,7 @@ impl Outcome {
             let mut written = ObjectWriter::with_capacity(64);
             json::write_string(batch_code(error.code), written.member("Code"));
             json::write_string(error.message.as_deref().unwrap_or_default(), written.member("Message"));
-            written.append(error.members.as_deref());
+            written.append(error.members.as_deref().map(hashed_text).as_deref());
             answer.member("Error").extend_from_slice(&written.finish());
         }
         if let Some(table) = &self.table {

@@ -14,13 +14,14 @@ mod write;
 use std::sync::Arc;
 
 use crate::model::partiql::{Statement, exists_misplaced, read_index};
-use crate::model::{ApiError, AttributeValue};
+use crate::model::{ApiError, AttributeValue, ErrorCode};
 use crate::wire::Json;
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency};
+use super::hashed_sets::hashed_text;
 use super::write::OnFailure;
-use super::{Handled, Local};
+use super::{Handled, Local, LocalError};
 
 use parameters::parameters;
 use read::PageWish;
@@ -33,10 +34,11 @@ impl Local {
         let text = statement_text(body);
         // Parameters are looked at before the statement is.
         let parameters = parameters(body)?;
-        let parsed = Statement::parse(text, &parameters);
-        match parsed.map_err(|fault| self.index_refusal(text).unwrap_or(fault))? {
+        // An index that no statement can read goes before a statement's faults.
+        let told = |fault: ApiError| self.index_refusal(text).unwrap_or(fault);
+        match Statement::parse(text, &parameters).map_err(told)? {
             Statement::Select(select) => {
-                let wish = page_wish(body, text, &parameters)?;
+                let wish = page_wish(body, text, &parameters).map_err(told)?;
                 self.select(&select, wish).await
             }
             Statement::Exists(_) => Err(exists_misplaced().into()),
@@ -46,7 +48,7 @@ impl Local {
         }
     }
 
-    /// The refusal of the index that a faulty statement would read, which goes before its faults.
+    /// The refusal of the index that a statement would read, if it is one that none can read.
     fn index_refusal(&self, text: &str) -> Option<ApiError> {
         let (table, index) = read_index(text)?;
         let table = self.catalog.find(&table)?;
@@ -63,7 +65,8 @@ impl Local {
                 let table = catalog.table(&name)?;
                 StatementWrite::of(statement, &table, on_failure)?.run(&table, writes)
             })
-            .await?;
+            .await
+            .map_err(told_of_item)?;
         let mut answer = ObjectWriter::with_capacity(256);
         let out = answer.member("Items");
         out.push(b'[');
@@ -74,6 +77,21 @@ impl Local {
             done.consumed().write_json(&table_name, report, answer.member("ConsumedCapacity"));
         }
         Ok(answer.finish())
+    }
+}
+
+/// Words an error that brings the item with it as statements do.
+fn told_of_item(error: LocalError) -> LocalError {
+    match error {
+        LocalError::Api(ApiError {
+            code: ErrorCode::ConditionalCheckFailed,
+            message,
+            members: Some(item),
+        }) => {
+            let members = Some(hashed_text(&item));
+            LocalError::Api(ApiError { code: ErrorCode::StatementConditionFailed, message, members })
+        }
+        error => error,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::wire::request::ReturnConsumedCapacity;
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed};
 use crate::local::catalog::Table;
+use crate::local::hashed_sets::write_hashed;
 use crate::local::page::{self, PAGE_BYTES_MAX, Page, PagePlan};
 use crate::local::store::{KeyRange, Snapshot};
 use crate::local::{Handled, Local, LocalError};
@@ -65,7 +66,7 @@ impl Local {
         let mut answer = ObjectWriter::with_capacity(rows.items.len() + 256);
         let out = answer.member("Items");
         out.push(b'[');
-        out.extend_from_slice(&rows.items);
+        write_hashed(&rows.items, out);
         out.push(b']');
         if let Some(next) = &rows.next {
             crate::wire::json::write_string(&next.to_token(&wish.digest), answer.member("NextToken"));

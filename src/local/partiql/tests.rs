@@ -584,6 +584,8 @@ async fn an_index_of_several_key_attributes_is_refused() {
         words(&backend, "SELECT * FROM multi.gsi WHERE begins_with(h1, 5) AND nope(h1)").await,
         refused
     );
+    let with_token = json!({"Statement": "SELECT * FROM multi.gsi", "NextToken": "no token"});
+    assert_eq!(words_of(&backend, with_token).await, refused);
     assert_eq!(ok(&backend, "SELECT * FROM multi").await, json!({"Items": []}));
 }
 

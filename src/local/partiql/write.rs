@@ -11,6 +11,7 @@ use crate::wire::keys::KeySource;
 use crate::local::LocalError;
 use crate::local::catalog::Table;
 use crate::local::change::ItemChange;
+use crate::local::hashed_sets::hashed;
 use crate::local::image::{Existing, NewItem};
 use crate::local::store::{StoreError, Writes};
 use crate::local::write::{Action, ItemWrite, Judged, OnFailure};
@@ -186,15 +187,15 @@ impl Answers {
         };
         let part = match self {
             Self::Nothing => return Ok(None),
-            Self::Old => return Ok(done.old.as_ref().map(|old| old.row.json_text().to_vec())),
-            Self::New => return Ok(done.new.as_ref().map(|new| new.json_text().to_vec())),
+            Self::Old => return Ok(done.old.as_ref().map(|old| hashed(old.row.json_text()))),
+            Self::New => return Ok(done.new.as_ref().map(|new| hashed(new.json_text()))),
             Self::OldAt(paths) => old(done, paths)?,
             Self::NewAt(paths) => done.new.as_ref().map(|new| paths.project(new.item())),
         };
         Ok(part.filter(|part| !part.is_empty()).map(|part| {
             let mut out = Vec::new();
             write_item(&part, &mut out);
-            out
+            hashed(&out)
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::hashed_sets::write_hashed;
 use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
 use crate::local::selection::Selection;
@@ -89,7 +90,7 @@ impl ItemsRead {
             let mut response = ObjectWriter::with_capacity(64);
             // A part of the item in which nothing is left is not told, like an item that is not there.
             if let Some(item) = item.as_ref().filter(|item| *item != b"{}") {
-                response.member("Item").extend_from_slice(item);
+                write_hashed(item, response.member("Item"));
             }
             out.extend_from_slice(&response.finish());
         });

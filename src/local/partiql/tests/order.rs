@@ -323,3 +323,38 @@ async fn a_key_that_fits_no_item_hides_what_the_items_would_say() {
         "Validation failed in TransactStatements[0]: Key value must be of type S, N, or B. Key name: a, Key type: BOOL"
     );
 }
+
+#[tokio::test]
+async fn statements_give_number_sets_in_hash_order_and_spell_the_message_beside_an_item() {
+    let backend = backend().await;
+    let item = json!({"a": {"S": "k"}, "n": {"NS": ["1", "2", "3"]}});
+    let told = json!({"a": {"S": "k"}, "n": {"NS": ["3", "2", "1"]}});
+    backend.put("hash", item.clone()).await;
+    assert_eq!(backend.get("hash", json!({"a": {"S": "k"}})).await, item);
+    let select = "SELECT * FROM hash WHERE a = 'k'";
+    assert_eq!(ok(&backend, select).await["Items"], json!([told]));
+    let batch = json!({"Statements": [{"Statement": select}]});
+    assert_eq!(backend.ok(BatchExecuteStatement, batch).await["Responses"][0]["Item"], told);
+    let transaction = json!({"TransactStatements": [{"Statement": select}]});
+    assert_eq!(backend.ok(ExecuteTransaction, transaction).await["Responses"][0]["Item"], told);
+    let update = "UPDATE hash SET m = 1 WHERE a = 'k' RETURNING ALL OLD *";
+    assert_eq!(ok(&backend, update).await["Items"], json!([told]));
+
+    let mut told = told;
+    told["m"] = json!({"N": "1"});
+    let fails = json!({
+        "Statement": "DELETE FROM hash WHERE a = 'k' AND m = 2", "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    });
+    let refusal = backend.send(ExecuteStatement, fails.clone()).await.unwrap_err();
+    assert_eq!(
+        refusal.body,
+        json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "Message": "The conditional request failed", "Item": told,
+        })
+    );
+    let answer = backend.ok(BatchExecuteStatement, json!({"Statements": [fails]})).await;
+    assert_eq!(answer["Responses"][0]["Error"]["Item"], told);
+    let refusal = backend.send(ExecuteTransaction, json!({"TransactStatements": [fails]})).await.unwrap_err();
+    assert_eq!(refusal.body["CancellationReasons"][0]["Item"], told);
+}
