@@ -158,7 +158,9 @@ impl Engine {
             parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
         }
         let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
-        if keys == 0 || keys > KEYS_MAX { Err(not_understood) } else { Ok((parts, kind)) }
+        // The upstream refuses a request that asks for nothing of a table, too.
+        let is_idle = parts.is_empty() || parts.iter().any(|part| part.keys.is_empty());
+        if is_idle || keys > KEYS_MAX { Err(not_understood) } else { Ok((parts, kind)) }
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.

@@ -3,8 +3,8 @@
 //!
 //! `NEARSIDE_CASES` sets how many writes are made, `NEARSIDE_SEED` replays a run. The tally is printed (`--nocapture`).
 
-mod requests;
-mod schema;
+pub(crate) mod requests;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -19,3 +19,4 @@ mod reads;
 mod realms;
 mod resets;
 mod transactions;
+mod twins;
