@@ -20,6 +20,9 @@ const NAME_MAX: usize = 255;
 /// The names of attributes are this long at most.
 const ATTRIBUTE_NAME_MAX: usize = 65535;
 
+/// The way to a value shows the names of entries up to here, in bytes: ten sentences would show a name of megabytes ten times.
+const ENTRY_SHOWN_MAX: usize = ATTRIBUTE_NAME_MAX;
+
 /// Finds what is wrong in a whole body, whose types have been checked.
 pub(super) fn find_in_body(members: &'static [Member], body: &Json<'_>) -> Vec<Violation> {
     let mut findings = Vec::new();
@@ -49,7 +52,10 @@ impl Path<'_> {
         match self.step {
             Step::Member(name) => write_name(name, out),
             Step::Element(position) => out.push_str(&format!("{}.member", position + 1)),
-            Step::Entry(name) => out.push_str(&format!("{name}.member")),
+            Step::Entry(name) => {
+                out.push_str(echo::beginning(name, ENTRY_SHOWN_MAX));
+                out.push_str(".member");
+            }
         }
     }
 

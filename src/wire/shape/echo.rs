@@ -49,10 +49,15 @@ pub(super) fn json(value: &Json<'_>) -> String {
 
 fn within_limit(mut shown: String) -> String {
     if shown.len() > SHOWN_MAX {
-        shown.truncate(shown.floor_char_boundary(SHOWN_MAX));
+        shown.truncate(beginning(&shown, SHOWN_MAX).len());
         shown.push_str("...");
     }
     shown
+}
+
+/// Whole characters from the beginning of a text, at most so many bytes.
+pub(super) fn beginning(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// A member's name as messages write it: with a small first letter, whatever follows it.
