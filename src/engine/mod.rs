@@ -38,6 +38,9 @@ use recent::RecentRequests;
 use tables::{Tables, name_in};
 use voids::VoidScope;
 
+/// The longest ARN that the service takes for a table's name.
+const SPELLING_BYTES_MAX: usize = 1024;
+
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -229,7 +232,7 @@ impl Engine {
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
         // What is too deep is none of the statements' text.
         let body = Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body));
-        let scope = body.map_or(VoidScope::Everything, |body| written_tables(&body));
+        let scope = body.map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
         if scope == VoidScope::Nothing {
             let answer = self.forward(&request).await;
             return Served::plain(answer, Source::Bypass(BypassReason::Operation));
@@ -239,7 +242,12 @@ impl Engine {
 
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
     async fn change_table(self: &Arc<Self>, request: Request) -> Served {
-        let scope = Json::parse(&request.body).map_or(VoidScope::Nothing, |body| named_tables(&body));
+        let scope = match Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body)) {
+            Ok(body) => named_tables(&body),
+            Err(_) if request.body.is_empty() => VoidScope::Nothing,
+            // As with a write: nobody can tell which of two tables the upstream would change.
+            Err(_) => return Served::plain(write::unreadable().into(), Source::Write),
+        };
         self.forget(&scope);
         self.void(&scope);
         self.change(request, scope).await
@@ -283,7 +291,8 @@ impl Engine {
     }
 
     async fn learn(&self, spelling: &str) -> Option<Arc<KnownTable>> {
-        if spelling.is_empty() {
+        // No table is spelled so: the upstream is not asked about megabytes of a name.
+        if spelling.is_empty() || spelling.len() > SPELLING_BYTES_MAX {
             return None;
         }
         self.tables.learn(spelling, &*self.upstream, &self.cache, self.realm).await
@@ -344,17 +353,17 @@ fn named_tables(body: &Json<'_>) -> VoidScope {
     scope
 }
 
-/// The tables that the statements of a body write.
-fn written_tables(body: &Json<'_>) -> VoidScope {
-    let lists = [body.get("Statements"), body.get("TransactStatements")];
+/// The tables that the statements of a body write. Only the members of its own operation count: the upstream passes over
+/// others.
+fn written_tables(operation: Operation, body: &Json<'_>) -> VoidScope {
+    let list = match operation {
+        Operation::BatchExecuteStatement => body.get("Statements"),
+        Operation::ExecuteTransaction => body.get("TransactStatements"),
+        _ => return written_table(body),
+    };
+    let Some(members) = list.and_then(Json::elements) else { return VoidScope::Everything };
     let mut scope = VoidScope::Nothing;
-    match lists.into_iter().flatten().next() {
-        None => scope.widen(written_table(body)),
-        Some(list) => match list.elements() {
-            Some(members) => members.iter().for_each(|member| scope.widen(written_table(member))),
-            None => scope.widen(VoidScope::Everything),
-        },
-    }
+    members.iter().for_each(|member| scope.widen(written_table(member)));
     scope
 }
 
@@ -415,28 +424,51 @@ mod tests {
 
     #[test]
     fn a_statement_voids_what_it_names_and_what_is_not_understood_everything() {
-        let scope = |text: &str| written_tables(&Json::parse(text.as_bytes()).unwrap());
+        use Operation::{BatchExecuteStatement, ExecuteStatement, ExecuteTransaction};
+        let scope = |operation, text: &str| written_tables(operation, &Json::parse(text.as_bytes()).unwrap());
         let tables = |names: &[&str]| VoidScope::Tables(names.iter().map(|name| Arc::from(*name)).collect());
-        assert_eq!(scope(r#"{"Statement":"  select * from t"}"#), VoidScope::Nothing);
-        assert_eq!(
-            scope(r#"{"Statements":[{"Statement":"SELECT 1"},{"Statement":"Select\n2"}]}"#),
-            VoidScope::Nothing
-        );
-        assert_eq!(scope(r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#), tables(&["t"]));
-        assert_eq!(
-            scope(
-                r#"{"TransactStatements":[{"Statement":"DELETE FROM \"a\""},{"Statement":"INSERT INTO b VALUE {}"}]}"#
+        let update = r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#;
+        let insert = r#"{"Statement":"INSERT INTO b VALUE {}"}"#;
+        let select = r#"{"Statement":"  select * from t"}"#;
+        assert_eq!(scope(ExecuteStatement, select), VoidScope::Nothing);
+        assert_eq!(scope(ExecuteStatement, update), tables(&["t"]));
+        for (operation, list) in
+            [(BatchExecuteStatement, "Statements"), (ExecuteTransaction, "TransactStatements")]
+        {
+            let of_list = |members: &str| scope(operation, &format!(r#"{{"{list}":[{members}]}}"#));
+            assert_eq!(of_list(&format!("{select},{select}")), VoidScope::Nothing);
+            assert_eq!(of_list(&format!("{update},{insert}")), tables(&["t", "b"]));
+            let broken = r#"{"Statement":"DELETE FROM"}"#;
+            assert_eq!(of_list(&format!("{update},{broken}")), VoidScope::Everything);
+            assert_eq!(of_list("{}"), VoidScope::Everything);
+            assert_eq!(scope(operation, &format!(r#"{{"{list}":7}}"#)), VoidScope::Everything);
+            assert_eq!(scope(operation, select), VoidScope::Everything);
+        }
+        assert_eq!(scope(ExecuteStatement, r#"{"Statement":"MERGE INTO t"}"#), VoidScope::Everything);
+        assert_eq!(scope(ExecuteStatement, "{}"), VoidScope::Everything);
+    }
+
+    #[test]
+    fn members_of_other_operations_hide_no_statement() {
+        let (update, select) = (r#"{"Statement":"DELETE FROM t"}"#, r#"{"Statement":"SELECT * FROM t"}"#);
+        for (operation, body) in [
+            (
+                Operation::ExecuteStatement,
+                format!(r#"{{"Statements":[],"TransactStatements":[{select}],"Statement":"DELETE FROM t"}}"#),
             ),
-            tables(&["a", "b"])
-        );
-        for body in [
-            r#"{"Statements":[{"Statement":"DELETE FROM a"},{"Statement":"DELETE FROM"}]}"#,
-            r#"{"Statement":"MERGE INTO t"}"#,
-            r#"{"Statements":[{}]}"#,
-            r#"{"Statements":7}"#,
-            "{}",
+            (
+                Operation::BatchExecuteStatement,
+                format!(
+                    r#"{{"TransactStatements":[],"Statement":"SELECT * FROM t","Statements":[{update}]}}"#
+                ),
+            ),
+            (
+                Operation::ExecuteTransaction,
+                format!(r#"{{"Statements":[{select}],"Statement":"","TransactStatements":[{update}]}}"#),
+            ),
         ] {
-            assert_eq!(scope(body), VoidScope::Everything, "{body}");
+            let scope = written_tables(operation, &Json::parse(body.as_bytes()).unwrap());
+            assert_eq!(scope, VoidScope::named("t"), "{body}");
         }
     }
 }

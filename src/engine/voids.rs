@@ -13,6 +13,10 @@ use super::tables::name_in;
 /// A write whose outcome is unknown may land this long after its connection was given up (A3 of the consistency notes).
 const LANDING_MAX: Duration = Duration::from_secs(30);
 
+/// The most tables that a scope names. No request that the service takes writes to more; one that names more has all voided
+/// rather than costing time and memory for each.
+const TABLES_MAX: usize = 100;
+
 /// Which tables something may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VoidScope {
@@ -39,6 +43,9 @@ impl VoidScope {
                     if !tables.contains(&table) {
                         tables.push(table);
                     }
+                }
+                if tables.len() > TABLES_MAX {
+                    *self = Self::Everything;
                 }
             }
             (_, other) => *self = other,
@@ -131,6 +138,16 @@ mod tests {
         scope.widen(VoidScope::Nothing);
         scope.widen(VoidScope::Everything);
         scope.widen(VoidScope::named("c"));
+        assert_eq!(scope, VoidScope::Everything);
+    }
+    #[test]
+    fn what_names_more_tables_than_any_request_may_is_everything() {
+        let mut scope = VoidScope::Nothing;
+        (0..TABLES_MAX).for_each(|number| scope.widen(VoidScope::named(&number.to_string())));
+        assert!(matches!(&scope, VoidScope::Tables(tables) if tables.len() == TABLES_MAX));
+        scope.widen(VoidScope::named("0"));
+        assert_ne!(scope, VoidScope::Everything);
+        scope.widen(VoidScope::named("one more"));
         assert_eq!(scope, VoidScope::Everything);
     }
 }

@@ -4,6 +4,7 @@
 //! the plan to the whole table. Every verdict of the upstream bumps what the plan names: a refusal may be the second attempt
 //! of a write that has happened. An unknown outcome holds the keys, since the write may still land.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ const NOT_KEPT: ReadPolicy = ReadPolicy {
     item_bytes_max: 0,
     stale_if_error: Duration::ZERO,
 };
+
+/// The most tables of one request that the upstream is asked about. A transaction has no more actions than that; whoever names
+/// more is refused, and should not have the upstream asked thousands of questions before.
+const TABLES_MAX: usize = 100;
 
 /// A write that is ready to be sent.
 pub(super) struct WritePlan {
@@ -79,11 +84,7 @@ impl Engine {
         let whole = Json::parse(&bytes);
         let is_whole = whole.is_ok();
         // Of one that is too deep for any item only the upstream can say so in its own words.
-        let body = whole.or_else(|_| Json::parse_cut(&bytes)).map_err(|_| ApiError {
-            code: ErrorCode::Serialization,
-            message: None,
-            members: None,
-        })?;
+        let body = whole.or_else(|_| Json::parse_cut(&bytes)).map_err(|_| unreadable())?;
         match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
                 self.plan_single(request, &body, is_whole).await
@@ -125,12 +126,22 @@ impl Engine {
     /// BatchWriteItem and TransactWriteItems.
     async fn plan_many(&self, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
         let mut plan = WritePlan::new(request);
+        let mut tables: HashMap<&str, Option<Arc<KnownTable>>> = HashMap::new();
         for touched in touched_items(body) {
-            let Some(table) = self.learn(touched.table_name).await else {
-                plan.wide.widen(VoidScope::named(touched.table_name));
+            let name = touched.table_name;
+            if !tables.contains_key(name) {
+                if tables.len() == TABLES_MAX {
+                    plan.wide = VoidScope::Everything;
+                    break;
+                }
+                // Once for each name: a table that nobody knows is not remembered.
+                tables.insert(name, self.learn(name).await);
+            }
+            let Some(table) = tables.get(name).and_then(Option::as_ref) else {
+                plan.wide.widen(VoidScope::named(name));
                 continue;
             };
-            match touched.written_key(&table) {
+            match touched.written_key(table) {
                 Some(written) => plan.keys.push(written),
                 None => plan.wide.widen(VoidScope::named(&table.name)),
             }
@@ -201,6 +212,11 @@ impl Engine {
         keys.iter().for_each(|written| self.heed_policies(&written.table));
         guards
     }
+}
+
+/// What is said of a body that is no JSON, or that two parsers could read in two ways; the service says no more either.
+pub(super) fn unreadable() -> ApiError {
+    ApiError { code: ErrorCode::Serialization, message: None, members: None }
 }
 
 /// The duties towards both caches. Dropped without a verdict, the outcome is unknown to both.

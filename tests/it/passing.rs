@@ -1,8 +1,8 @@
 //! What goes through: requests that are not understood, tables that change, and operations that are not cached.
 
 use nearside::model::Operation::{
-    BatchGetItem, DeleteTable, DescribeTimeToLive, ExecuteStatement, GetItem, PutItem, Query, TagResource,
-    TransactGetItems, Unknown, UpdateItem,
+    BatchGetItem, BatchWriteItem, DeleteTable, DescribeTimeToLive, ExecuteStatement, ExecuteTransaction,
+    GetItem, PutItem, Query, TagResource, TransactGetItems, Unknown, UpdateItem,
 };
 use nearside::upstream::Attempt;
 
@@ -64,6 +64,64 @@ async fn a_statement_that_is_not_a_select_voids_everything() {
         node.begin("ExecuteStatement", r#"{"Statement":"UPDATE \"Orders\" SET n = 2 WHERE id = 'a'"}"#).await;
     node.upstream.next(ExecuteStatement).await.answer("{}");
     update.await;
+    node.read_from_upstream("a", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_writes_is_not_hidden_behind_members_of_other_operations() {
+    let mut node = Node::start().await;
+    for (operation, body) in [
+        (ExecuteStatement, r#"{"Statements":[],"Statement":"DELETE FROM Orders WHERE id='a'"}"#),
+        (
+            ExecuteTransaction,
+            r#"{"Statements":[{"Statement":"SELECT 1"}],"TransactStatements":[{"Statement":"DELETE FROM Orders WHERE id='a'"}]}"#,
+        ),
+    ] {
+        node.read_from_upstream("a", 1).await;
+        let write = node.begin(operation.name(), body).await;
+        node.upstream.next(operation).await.answer("{}");
+        assert_eq!(write.await.source, "write");
+    }
+    node.read_from_upstream("a", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_is_void_after_a_change_with_whatever_nonsense_beside_its_name() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let body = format!(r#"{{"Surprise":{deep},"Table\u004eame":"Orders"}}"#);
+    let gone = node.begin("DeleteTable", &body).await;
+    let call = node.upstream.next(DeleteTable).await;
+    assert_eq!(call.body(), body, "word for word");
+    call.answer("{}");
+    gone.await;
+    node.read_from_upstream("a", 2).await;
+    // Of two names nobody can tell which one counts.
+    let twice = node.call("DeleteTable", r#"{"TableName":"Stock","TableName":"Orders"}"#).await;
+    assert!(twice.body.contains("SerializationException"), "{}", twice.body);
+    node.upstream.assert_none();
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstream_is_asked_once_about_each_table_of_a_write_and_not_about_thousands() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let asked = node.script.described();
+    let part = |table: &str| format!(r#""{table}":[{}{{}}]"#, "{},".repeat(50));
+    let write = async |node: &mut Node, tables: &[String]| {
+        let body = format!(r#"{{"RequestItems":{{{}}}}}"#, tables.join(","));
+        let write = node.begin("BatchWriteItem", &body).await;
+        node.upstream.next(BatchWriteItem).await.refuse("ValidationException");
+        write.await;
+    };
+    write(&mut node, &[part("Nothing"), part("Nobody"), part(&"x".repeat(2000))]).await;
+    assert_eq!(node.script.described() - asked, 2);
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+    let many: Vec<String> = (0..1000).map(|number| part(&format!("Unknown{number}"))).collect();
+    write(&mut node, &many).await;
+    assert_eq!(node.script.described() - asked, 102);
     node.read_from_upstream("a", 2).await;
 }
 

@@ -1,6 +1,7 @@
 //! An upstream that does nothing by itself: every call waits until the test answers it.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nearside::model::Operation;
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) struct Scripted {
     calls: mpsc::UnboundedSender<Call>,
     tables: Mutex<Vec<(String, String)>>,
+    described: AtomicUsize,
 }
 
 /// A call that waits for its answer. Dropped without one, its outcome is unknown.
@@ -25,7 +27,7 @@ pub(crate) struct Calls(mpsc::UnboundedReceiver<Call>);
 impl Scripted {
     pub(crate) fn new() -> (std::sync::Arc<Self>, Calls) {
         let (calls, received) = mpsc::unbounded_channel();
-        let upstream = Self { calls, tables: Mutex::default() };
+        let upstream = Self { calls, tables: Mutex::default(), described: AtomicUsize::new(0) };
         upstream.describe("Orders", &[("id", "S", "HASH")]);
         (std::sync::Arc::new(upstream), Calls(received))
     }
@@ -57,7 +59,13 @@ impl Scripted {
         tables.push((table.to_owned(), description));
     }
 
+    /// How often DescribeTable was asked for.
+    pub(crate) fn described(&self) -> usize {
+        self.described.load(Ordering::Relaxed)
+    }
+
     fn description(&self, request: &Request) -> Answer {
+        self.described.fetch_add(1, Ordering::Relaxed);
         let body = String::from_utf8_lossy(&request.body);
         let tables = self.tables.lock().unwrap();
         match tables.iter().find(|(name, _)| body.contains(&format!("{name}\""))) {
