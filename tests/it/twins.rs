@@ -96,14 +96,10 @@ impl Twins {
     /// Asks both of something, and gives what the one that caches answered.
     async fn step(&mut self) -> Served {
         let (operation, body) = match self.random.u8(..20) {
-            0 => {
-                let write = Write::random(&self.schema, &mut self.random);
-                (write.operation, serde_json::from_str(&write.body).unwrap())
-            }
+            0 => self.write(),
             1 => {
-                let write = Write::random(&self.schema, &mut self.random);
-                let body = serde_json::from_str(&write.body).unwrap();
-                (write.operation, breakage::broken(body, &mut self.random))
+                let (operation, body) = self.write();
+                (operation, breakage::broken(body, &mut self.random))
             }
             2..6 => {
                 let read = self.read();
@@ -118,6 +114,19 @@ impl Twins {
             }
         };
         self.ask(operation, &body).await
+    }
+
+    fn write(&mut self) -> (Operation, Value) {
+        let write = Write::random(&self.schema, &mut self.random);
+        let body = serde_json::from_str(&write.body).unwrap();
+        match write.operation {
+            Operation::ExecuteStatement => match self.random.u8(..3) {
+                0 => (Operation::ExecuteStatement, body),
+                1 => (Operation::BatchExecuteStatement, json!({"Statements": [body]})),
+                _ => (Operation::ExecuteTransaction, json!({"TransactStatements": [body]})),
+            },
+            operation => (operation, body),
+        }
     }
 
     fn remembered(&mut self) -> (Operation, Value) {

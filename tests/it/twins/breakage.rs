@@ -150,9 +150,12 @@ fn members_known() -> Vec<(&'static str, Value)> {
         ("Segment", json!(1)),
         ("Select", json!("COUNT")),
         ("Select", json!("ALL_ATTRIBUTES")),
+        ("Statement", json!("SELECT * FROM Tab")),
+        ("Statements", json!([])),
         ("TableName", json!("Other")),
         ("TableName", json!("arn:aws:dynamodb:us-east-1:000000000000:table/Tab")),
         ("TotalSegments", json!(2)),
+        ("TransactStatements", json!([])),
         ("Unknown", json!(1)),
     ]
 }
