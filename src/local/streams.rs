@@ -1,8 +1,8 @@
 //! DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator and GetRecords, and the end of what is not kept any more.
 //!
-//! A change is logged in the commit that makes it, in constant time ([`super::change_log`]). Reads run on one snapshot, which holds the
-//! stream's shards and their records alike, so they never see one without the other. What is older than a day is hidden
-//! exactly; its shards are dropped whole, in the background and one stream at a time, so no write pays for it.
+//! A change is logged in the commit that makes it, in constant time ([`super::change_log`]). Reads run on one snapshot, which
+//! holds the stream's shards and their records alike, so they never see one without the other. What is older than a day is
+//! hidden exactly; its shards are dropped whole, in the background and one stream at a time, so no write pays for it.
 //!
 //! Nothing here is particular to what clients may ask: a log of records by shard and sequence number, with the time in the
 //! number, also serves whoever needs the changes between two moments.

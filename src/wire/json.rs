@@ -1,8 +1,8 @@
 //! Strict JSON: a borrowed tree that refuses what two parsers could read in two ways.
 //!
 //! serde_json does the lexing. On top of it: a member named twice in one object is refused at any depth, nesting ends at
-//! [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only what the API's integer members need; DynamoDB's own
-//! numbers are strings.
+//! [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only what the API's integer members
+//! need; DynamoDB's own numbers are strings.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -59,7 +59,8 @@ impl<'a> Json<'a> {
     /// Parses a whole body that may be nested deeper than [`DEPTH_MAX`]: what stands there is read as `null`, costs no stack,
     /// and is not looked through for members named twice.
     ///
-    /// No request is meant to be that deep, so this is for who must tell what is wrong with one that [`Json::parse`] refused.
+    /// No request is meant to be that deep, so this is for who must tell what is wrong with one that [`Json::parse`] refused, or
+    /// which tables it names: a part that is cut off never holds a name, a key or a statement.
     ///
     /// # Errors
     /// [`JsonError`] for anything that is not one value, or that is nested deeper than the service itself follows.

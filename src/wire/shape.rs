@@ -1,9 +1,13 @@
 //! The shapes of requests: which members an operation takes, of which types, within which constraints.
 //!
 //! [`check`] is the first look at a body, before any operation reads it. It answers what the service's own front
-//! answers: `SerializationException` for JSON of the wrong type, then one `ValidationException` with every broken
-//! constraint. What it does not judge is the meaning of attribute values, expressions and combinations of members.
-//! The table is data; two small interpreters read it.
+//! answers: `SerializationException` for JSON of the wrong type (`types`), then `ValidationException` for broken
+//! constraints (`constraints` finds them; `front` and `report` say which are told, in which order and words). What it does
+//! not judge is the meaning of attribute values, expressions and combinations of members.
+//!
+//! The shapes are data (`table`, in the terms of `kind`), and so are the orders of answers. The service has two readers of
+//! requests, which word faults differently; [`reader_of`] says which of them takes a request, and [`judge`] lets an
+//! operation speak in the words of the right one.
 
 mod kind;
 

@@ -49,7 +49,8 @@ impl Local {
     /// Reads items whose projections were read already, from one snapshot.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`; `ValidationException` for an item that two reads name, or items of more than 4 MB together; `TransactionCanceledException` with a reason for each read.
+    /// `ResourceNotFoundException`; `ValidationException` for an item that two reads name, or items of more than 4 MB together;
+    /// `TransactionCanceledException` with a reason for each read.
     pub(crate) fn transact_read(&self, reads: &[ItemRead]) -> Result<ItemsRead, LocalError> {
         let targets = find_targets(
             reads,

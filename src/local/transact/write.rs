@@ -12,7 +12,7 @@ use crate::local::collections::{has_collections, wants_collection_metrics, write
 use crate::local::image::NewItem;
 use crate::local::members::{required, table_name};
 use crate::local::refusal::Refusal;
-use crate::local::store::Writes;
+use crate::local::store::{Reads, Writes};
 use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
 use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
@@ -240,62 +240,91 @@ fn carry_out(
     writes: &mut dyn Writes,
 ) -> Result<(Transacted, Vec<usize>), LocalError> {
     let targets = targets(&actions, empty_key, catalog)?;
-    let mut consumed = ConsumedTables::default();
-    let mut written = Vec::with_capacity(actions.len());
-    let mut reasons = Vec::with_capacity(actions.len());
-    let mut missing = Vec::new();
-    let mut unfit = Vec::new();
-    let mut sizes = Vec::with_capacity(actions.len());
-    for (TransactionAction { table_name, kind }, Target { table, key }) in actions.into_iter().zip(targets) {
-        let key = match key {
-            Ok(key) => key,
-            Err(error) => {
-                unfit.push(reasons.len());
-                reasons.push(Some(error));
-                continue;
-            }
-        };
-        let judged = match kind {
-            ActionKind::Write(write) => write.judge_at(key, &table, &*writes).map(|judged| {
-                consumed.add(&table, &table_name, judged.consumed());
-                sizes.push(judged.larger_bytes());
-                written.push((table_name, judged));
-            }),
-            ActionKind::Remove(write) => write.judge_at(key, &table, &*writes).map(|judged| {
-                if judged.old.is_none() {
-                    missing.push(reasons.len());
-                }
-                consumed.add(&table, &table_name, judged.consumed());
-                sizes.push(judged.larger_bytes());
-                written.push((table_name, judged));
-            }),
-            ActionKind::Check(check) => check.judge_at(&key, &table, &*writes).map(|bytes| {
-                consumed.add(&table, &table_name, Consumed::of_table(Units::write(bytes)));
-                sizes.push(bytes);
-            }),
-        };
-        reasons.push(match judged {
+    let mut judgement = Judgement::default();
+    for (action, target) in actions.into_iter().zip(targets) {
+        let reason = match judgement.judge(action, target, &*writes) {
             Ok(()) => None,
             Err(Refusal::Write(error)) => Some(error),
             Err(Refusal::Request(error)) if empty_key == EmptyKey::Cancels => Some(error),
             Err(refusal @ (Refusal::Request(_) | Refusal::Store(_))) => return Err(refusal.into()),
-        });
+        };
+        judgement.reasons.push(reason);
     }
-    if reasons.iter().any(Option::is_some) {
-        for position in missing {
-            reasons[position] = Some(condition_failed());
-        }
-        if !unfit.is_empty() {
-            // Keys that fit no item are told alone, for the service then looks at none.
-            let is_told = |(position, reason)| if unfit.contains(&position) { reason } else { None };
-            reasons = reasons.into_iter().enumerate().map(is_told).collect();
-        }
-        return Err(cancelled(&reasons).into());
+    if let Some(cancellation) = judgement.cancellation() {
+        return Err(cancellation.into());
     }
+    let Judgement { written, consumed, sizes, .. } = judgement;
     for (_, judged) in &written {
         judged.carry_out(writes)?;
     }
     Ok((Transacted { written, consumed, units: UnitKind::Write }, sizes))
+}
+
+/// What has come of a transaction's actions so far, judged one after the other.
+#[derive(Default)]
+struct Judgement {
+    written: Vec<(String, Judged)>,
+    consumed: ConsumedTables,
+    /// The sizes by which actions are charged.
+    sizes: Vec<usize>,
+    /// Why an action cannot be carried out, if it cannot: one for each.
+    reasons: Vec<Option<ApiError>>,
+    /// The positions of removals that found no item: they are to be blamed only when something else is.
+    missing: Vec<usize>,
+    /// The positions of keys that fit no item.
+    unfit: Vec<usize>,
+}
+
+impl Judgement {
+    /// Judges the next action; what comes of it is its reason.
+    fn judge(
+        &mut self,
+        action: TransactionAction,
+        Target { table, key }: Target,
+        reads: &dyn Reads,
+    ) -> Result<(), Refusal> {
+        let TransactionAction { table_name, kind } = action;
+        let position = self.reasons.len();
+        let key = key.map_err(|error| {
+            self.unfit.push(position);
+            Refusal::Write(error)
+        })?;
+        let is_removal = matches!(kind, ActionKind::Remove(_));
+        match kind {
+            ActionKind::Write(write) | ActionKind::Remove(write) => {
+                let judged = write.judge_at(key, &table, reads)?;
+                if is_removal && judged.old.is_none() {
+                    self.missing.push(position);
+                }
+                self.consumed.add(&table, &table_name, judged.consumed());
+                self.sizes.push(judged.larger_bytes());
+                self.written.push((table_name, judged));
+            }
+            ActionKind::Check(check) => {
+                let bytes = check.judge_at(&key, &table, reads)?;
+                self.consumed.add(&table, &table_name, Consumed::of_table(Units::write(bytes)));
+                self.sizes.push(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// The error that tells every action's reason, if any has one.
+    fn cancellation(&mut self) -> Option<ApiError> {
+        if self.reasons.iter().all(Option::is_none) {
+            return None;
+        }
+        for position in &self.missing {
+            self.reasons[*position] = Some(condition_failed());
+        }
+        if !self.unfit.is_empty() {
+            // Keys that fit no item are told alone, for the service then looks at none.
+            let others = self.reasons.iter_mut().enumerate();
+            let others = others.filter(|(position, _)| !self.unfit.contains(position));
+            others.for_each(|(_, reason)| *reason = None);
+        }
+        Some(cancelled(&self.reasons))
+    }
 }
 
 /// What a transaction that had been carried out before answers: it only reads, by the sizes for which it was charged then.
