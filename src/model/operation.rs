@@ -225,6 +225,11 @@ impl Operation {
         }
     }
 
+    /// True when a success may come without a body: the API's model gives it no output, or is not known to us.
+    pub fn may_answer_nothing(self) -> bool {
+        matches!(self, Self::TagResource | Self::UntagResource | Self::Unknown)
+    }
+
     /// What the proxy does with it.
     pub fn class(self) -> OperationClass {
         TABLE.get(self.index()).map_or(OperationClass::Unknown, |row| row.3)

@@ -72,6 +72,41 @@ fn it_is_ready_when_its_upstream_is_and_serves_hits_without_it() {
 }
 
 #[test]
+fn operations_of_every_kind_go_through() {
+    let far = Nearside::start(&["--in-memory"]);
+    let near = Nearside::start(&["--upstream", &format!("http://{}", far.address)]);
+    let mut client = near.connect();
+    client.must("CreateTable", CREATE);
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/Far";
+    let (select, delete) =
+        (r#"{"Statement":"SELECT * FROM Far"}"#, r#"{"Statement":"DELETE FROM Far WHERE id = 'a'"}"#);
+    let key = r#"{"TableName":"Far","Key":{"id":{"S":"a"}}}"#;
+    for (operation, body) in [
+        ("TagResource", format!(r#"{{"ResourceArn":"{arn}","Tags":[{{"Key":"k","Value":"v"}}]}}"#)),
+        ("ListTagsOfResource", format!(r#"{{"ResourceArn":"{arn}"}}"#)),
+        ("UntagResource", format!(r#"{{"ResourceArn":"{arn}","TagKeys":["k"]}}"#)),
+        ("DescribeTable", r#"{"TableName":"Far"}"#.to_owned()),
+        ("DescribeTimeToLive", r#"{"TableName":"Far"}"#.to_owned()),
+        ("DescribeLimits", "{}".to_owned()),
+        ("DescribeEndpoints", "{}".to_owned()),
+        ("ListTables", "{}".to_owned()),
+        ("ListStreams", "{}".to_owned()),
+        ("PutItem", put("a")),
+        ("GetItem", get("a")),
+        ("Scan", r#"{"TableName":"Far"}"#.to_owned()),
+        ("BatchGetItem", r#"{"RequestItems":{"Far":{"Keys":[{"id":{"S":"a"}}]}}}"#.to_owned()),
+        ("TransactGetItems", format!(r#"{{"TransactItems":[{{"Get":{key}}}]}}"#)),
+        ("TransactWriteItems", format!(r#"{{"TransactItems":[{{"Delete":{key}}}]}}"#)),
+        ("ExecuteStatement", select.to_owned()),
+        ("ExecuteTransaction", format!(r#"{{"TransactStatements":[{delete}]}}"#)),
+        ("BatchExecuteStatement", format!(r#"{{"Statements":[{delete}]}}"#)),
+        ("DeleteTable", r#"{"TableName":"Far"}"#.to_owned()),
+    ] {
+        client.must(operation, &body);
+    }
+}
+
+#[test]
 fn the_service_needs_a_region_and_credentials() {
     let output = command(&["--upstream", "aws"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

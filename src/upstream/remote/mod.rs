@@ -507,7 +507,7 @@ impl Remote {
             Fault::Strange(reason) => Failure::Strange(reason),
         })?;
         host.pool.put(connection).await;
-        Reply::read(response).map_err(Failure::Strange)
+        Reply::read(call.request.operation, response).map_err(Failure::Strange)
     }
 
     fn signed(

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
 
 use super::super::Answer;
+use crate::model::Operation;
 use crate::wire::Json;
 
 /// Headers that reach the client as they came.
@@ -30,11 +31,11 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Checks an answer.
+    /// Checks an answer to a request of the operation.
     ///
     /// # Errors
     /// Words, when it is not one of DynamoDB's or was damaged on its way: a client must not take it for one.
-    pub(super) fn read(response: Response<Bytes>) -> Result<Self, String> {
+    pub(super) fn read(operation: Operation, response: Response<Bytes>) -> Result<Self, String> {
         let status = response.status().as_u16();
         let (head, body) = response.into_parts();
         if head.headers.contains_key(header::CONTENT_ENCODING) {
@@ -45,9 +46,9 @@ impl Reply {
         {
             return Err(format!("it answered {status} with a body that does not fit its x-amz-crc32"));
         }
-        // Only an error may go without a body, as that of a request that is too large.
+        // An error may go without a body, as that of a request that is too large.
         let is_of_the_api = match status {
-            200..300 => is_object(&body),
+            200..300 => is_object(&body) || (body.is_empty() && operation.may_answer_nothing()),
             400..600 => body.is_empty() || is_object(&body),
             _ => false,
         };
@@ -110,7 +111,7 @@ mod tests {
             ("server", "Server"),
             ("date", "Sat, 21 Nov 2026 08:09:10 GMT"),
         ];
-        let reply = Reply::read(response(400, &headers, body)).unwrap();
+        let reply = Reply::read(Operation::GetItem, response(400, &headers, body)).unwrap();
         assert_eq!((reply.answer.status, &reply.answer.body[..]), (400, body.as_bytes()));
         let forwarded: Vec<_> =
             reply.answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -131,9 +132,26 @@ mod tests {
             (404, vec![], "404 page not found"),
             (301, vec![("location", "http://elsewhere/")], ""),
         ] {
-            assert!(Reply::read(response(status, &headers, body)).is_err(), "{status} {headers:?} {body}");
+            assert!(
+                Reply::read(Operation::GetItem, response(status, &headers, body)).is_err(),
+                "{status} {headers:?} {body}"
+            );
         }
-        assert!(Reply::read(response(200, &[("x-amz-crc32", "2745614147")], "{}")).is_ok());
-        assert!(Reply::read(response(413, &[], "")).is_ok());
+        assert!(
+            Reply::read(Operation::GetItem, response(200, &[("x-amz-crc32", "2745614147")], "{}")).is_ok()
+        );
+        assert!(Reply::read(Operation::GetItem, response(413, &[], "")).is_ok());
+    }
+
+    #[test]
+    fn a_success_without_a_body_is_one_where_there_is_nothing_to_tell() {
+        for operation in [Operation::TagResource, Operation::UntagResource, Operation::Unknown] {
+            let reply = Reply::read(operation, response(200, &[("x-amz-crc32", "0")], "")).unwrap();
+            assert!(reply.answer.body.is_empty(), "{operation}");
+            assert!(Reply::read(operation, response(200, &[], "<html></html>")).is_err(), "{operation}");
+        }
+        for operation in Operation::all().filter(|operation| !operation.may_answer_nothing()) {
+            assert!(Reply::read(operation, response(200, &[], "")).is_err(), "{operation}");
+        }
     }
 }
