@@ -1,5 +1,6 @@
 //! Document paths: where in an item a value stands.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::model::{AttributeValue, Item};
@@ -70,6 +71,7 @@ pub(super) fn each_once<'n>(names: impl Iterator<Item = &'n str>) -> std::vec::I
 }
 
 /// How two paths stand in each other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clash {
     /// One is the other, or lies within it.
     Overlap,
@@ -82,35 +84,49 @@ enum Clash {
 /// # Errors
 /// The words that follow `Invalid …Expression: `.
 pub(super) fn refuse_clashes(paths: &[&Path]) -> Result<(), String> {
-    let pairs = paths
-        .iter()
-        .enumerate()
-        .flat_map(|(position, later)| paths[..position].iter().map(move |earlier| (*earlier, *later)));
-    refuse_clashing_pairs(pairs)
+    let Some((position, clash)) = first_clash(paths) else { return Ok(()) };
+    let later = paths[position];
+    let mut earlier = paths[..position].iter();
+    earlier
+        .find(|earlier| clash_of(earlier, later) == Some(clash))
+        .map_or(Ok(()), |earlier| Err(clash.words(earlier, later)))
 }
 
 /// The same as PartiQL does it: the later path is named first, and then the nearest before it.
 pub(super) fn refuse_clashes_later_first(paths: &[&Path]) -> Result<(), String> {
-    let pairs = paths
-        .iter()
-        .enumerate()
-        .flat_map(|(position, later)| paths[..position].iter().rev().map(move |earlier| (*later, *earlier)));
-    refuse_clashing_pairs(pairs)
+    let Some((position, clash)) = first_clash(paths) else { return Ok(()) };
+    let later = paths[position];
+    let mut earlier = paths[..position].iter().rev();
+    earlier
+        .find(|earlier| clash_of(earlier, later) == Some(clash))
+        .map_or(Ok(()), |earlier| Err(clash.words(later, earlier)))
 }
 
-fn refuse_clashing_pairs<'p>(pairs: impl Iterator<Item = (&'p Path, &'p Path)>) -> Result<(), String> {
+/// The first path that overlaps with one before it, or if none does, that conflicts with one.
+///
+/// Paths in order stand beside what they clash with, as long as no two before have clashed in that way: what lies within a
+/// path follows it, and the members of one place do not mix with its elements. So a statement of a thousand paths is not
+/// compared pair by pair.
+fn first_clash(paths: &[&Path]) -> Option<(usize, Clash)> {
     let mut conflict = None;
-    for (one, two) in pairs {
-        match clash(one, two) {
-            Some(Clash::Overlap) => return Err(clash_words("overlap", one, two)),
-            Some(Clash::Conflict) if conflict.is_none() => conflict = Some((one, two)),
-            Some(Clash::Conflict) | None => {}
+    let mut earlier: BTreeSet<&Path> = BTreeSet::new();
+    for (position, &later) in paths.iter().enumerate() {
+        let before = earlier.range::<&Path, _>(..=later).next_back();
+        let neighbours = [before, earlier.range::<&Path, _>(later..).next()];
+        for clash in neighbours.into_iter().flatten().filter_map(|earlier| clash_of(earlier, later)) {
+            match clash {
+                Clash::Overlap => return Some((position, clash)),
+                Clash::Conflict => {
+                    conflict.get_or_insert((position, clash));
+                }
+            }
         }
+        earlier.insert(later);
     }
-    conflict.map_or(Ok(()), |(one, two)| Err(clash_words("conflict", one, two)))
+    conflict
 }
 
-fn clash(a: &Path, b: &Path) -> Option<Clash> {
+fn clash_of(a: &Path, b: &Path) -> Option<Clash> {
     if a.root != b.root {
         return None;
     }
@@ -127,9 +143,53 @@ fn clash(a: &Path, b: &Path) -> Option<Clash> {
     Some(Clash::Overlap)
 }
 
-fn clash_words(verb: &str, one: &Path, two: &Path) -> String {
-    format!(
-        "Two document paths {verb} with each other; must remove or rewrite one of these paths; \
-         path one: {one}, path two: {two}"
-    )
+impl Clash {
+    fn words(self, one: &Path, two: &Path) -> String {
+        let verb = match self {
+            Self::Overlap => "overlap",
+            Self::Conflict => "conflict",
+        };
+        format!(
+            "Two document paths {verb} with each other; must remove or rewrite one of these paths; \
+             path one: {one}, path two: {two}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The clash that a look at every pair finds: each path with all before it, nearest first.
+    fn found_in_pairs(paths: &[Path]) -> Option<(Clash, &Path, &Path)> {
+        let pairs = || {
+            let positions = 0..paths.len();
+            positions.flat_map(|later| (0..later).rev().map(move |earlier| (&paths[later], &paths[earlier])))
+        };
+        let of_kind = |kind| {
+            let mut pairs = pairs();
+            pairs.find(|(later, earlier)| clash_of(earlier, later) == Some(kind))
+        };
+        [Clash::Overlap, Clash::Conflict]
+            .into_iter()
+            .find_map(|kind| of_kind(kind).map(|(later, earlier)| (kind, later, earlier)))
+    }
+
+    fn any_path() -> impl Strategy<Value = Path> {
+        let step = prop_oneof!["[ab]".prop_map(Step::Member), (0..2usize).prop_map(Step::Element)];
+        ("[ab]", proptest::collection::vec(step, 0..4)).prop_map(|(root, steps)| Path { root, steps })
+    }
+
+    proptest! {
+        #[test]
+        fn the_clash_that_is_told_is_the_one_that_a_look_at_every_pair_finds(
+            paths in proptest::collection::vec(any_path(), 0..8)
+        ) {
+            let told = refuse_clashes_later_first(&paths.iter().collect::<Vec<_>>());
+            let found = found_in_pairs(&paths).map(|(clash, later, earlier)| clash.words(later, earlier));
+            prop_assert_eq!(told.err(), found);
+        }
+    }
 }

@@ -6,6 +6,8 @@
 
 mod condition;
 
+use std::collections::HashSet;
+
 use super::filter::Filter;
 use super::literal::{item_of, value_of};
 use super::parser::{ONE_SOURCE, Parsed};
@@ -151,10 +153,11 @@ fn columns_of(columns: &[RawColumn]) -> Bound<Columns> {
         return Err(refused("Aliasing is not supported"));
     }
     let mut named: Vec<Column> = Vec::with_capacity(columns.len());
+    let mut names = HashSet::with_capacity(columns.len());
     for column in columns {
         let path = path_of(&column.node)?;
         let name = column_name(&path);
-        if named.iter().any(|known| known.name == name) {
+        if !names.insert(name.clone()) {
             return Err(refused(format!("Duplicate identifiers in select clause: {name}")));
         }
         named.push(Column { name, path });
