@@ -23,6 +23,9 @@ const LOCAL_INDEXES_MAX: usize = 5;
 pub(super) const GLOBAL_INDEXES_MAX: usize = 20;
 /// The most partition attributes of a global index's key, and the most sort attributes.
 const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
+/// The most indexes of a request that are looked at one by one, each beside the others: many more than a table may have, few
+/// enough to cost no time.
+const INDEXES_JUDGED_MAX: usize = 100;
 const TAGS_MAX: usize = 50;
 const UNDEFINED_KEY: &str = "Invalid KeySchema: Some index key attribute have no definition";
 const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
@@ -431,8 +434,8 @@ fn local_indexes(
             "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
         ));
     }
-    let mut indexes: Vec<IndexDefinition> = Vec::with_capacity(requested.len());
-    for index in requested {
+    let mut indexes: Vec<IndexDefinition> = Vec::with_capacity(LOCAL_INDEXES_MAX);
+    for index in requested.iter().take(INDEXES_JUDGED_MAX) {
         let name = text(index, "IndexName");
         let key_schema = key_elements(index);
         check_defined(&key_schema, attributes)?;
@@ -451,7 +454,7 @@ fn local_indexes(
             warm_throughput: None,
         });
     }
-    if indexes.len() > LOCAL_INDEXES_MAX {
+    if requested.len() > LOCAL_INDEXES_MAX {
         return Err(invalid(format!(
             "Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
         )));
@@ -480,7 +483,7 @@ fn global_indexes(
     indexes: &mut Vec<IndexDefinition>,
 ) -> Result<(), ApiError> {
     let Some(requested) = requested else { return Ok(()) };
-    for index in requested {
+    for index in requested.iter().take(INDEXES_JUDGED_MAX) {
         let name = text(index, "IndexName");
         let key_schema = key_elements(index);
         check_defined(&key_schema, attributes)?;

@@ -620,3 +620,28 @@ async fn items_expire_by_one_attribute_at_a_time() {
         "ValidationException: TimeToLive is active on a different AttributeName: current AttributeName is t"
     );
 }
+
+#[tokio::test]
+async fn of_thousands_of_indexes_only_the_first_are_looked_at() {
+    let local = backend();
+    for (member, words) in [
+        ("GlobalSecondaryIndexes", "GlobalSecondaryIndex count exceeds the per-table limit of 20"),
+        ("LocalSecondaryIndexes", "Number of LocalSecondaryIndexes exceeds per-table limit of 5"),
+    ] {
+        let mut table = indexed_table("Many");
+        let mut index = table[member][0].clone();
+        let indexes = |count: usize, index: &mut Value| -> Vec<Value> {
+            let named = |number| {
+                index["IndexName"] = format!("index{}", number % 20_000).into();
+                index.clone()
+            };
+            (0..count).map(named).collect()
+        };
+        // A fault far behind, here a name that comes twice, is not looked for.
+        for count in [21, 100, 20_001] {
+            table[member] = indexes(count, &mut index).into();
+            let refusal = refused(&local, Operation::CreateTable, table.clone()).await;
+            assert!(refusal.contains(words), "{member}, {count}: {refusal}");
+        }
+    }
+}
