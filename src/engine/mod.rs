@@ -41,6 +41,9 @@ use voids::VoidScope;
 /// The longest ARN that the service takes for a table's name.
 const SPELLING_BYTES_MAX: usize = 1024;
 
+/// The longest statement that is read: the service takes 8,192 characters. The tokens of megabytes would fill the memory.
+const STATEMENT_BYTES_MAX: usize = 8192 * 4;
+
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -369,7 +372,8 @@ fn written_tables(operation: Operation, body: &Json<'_>) -> VoidScope {
 
 fn written_table(member: &Json<'_>) -> VoidScope {
     let Some(text) = member.get("Statement").and_then(Json::text) else { return VoidScope::Everything };
-    match Effect::of(text) {
+    let effect = if text.len() > STATEMENT_BYTES_MAX { None } else { Effect::of(text) };
+    match effect {
         Some(Effect::None) => VoidScope::Nothing,
         Some(Effect::Writes(table)) => VoidScope::named(&table),
         // Whatever else the upstream makes of it, what begins so can only read.
@@ -445,6 +449,9 @@ mod tests {
             assert_eq!(scope(operation, select), VoidScope::Everything);
         }
         assert_eq!(scope(ExecuteStatement, r#"{"Statement":"MERGE INTO t"}"#), VoidScope::Everything);
+        let long =
+            format!(r#"{{"Statement":"DELETE FROM t WHERE a = {}"}}"#, "1".repeat(STATEMENT_BYTES_MAX));
+        assert_eq!(scope(ExecuteStatement, &long), VoidScope::Everything);
         assert_eq!(scope(ExecuteStatement, "{}"), VoidScope::Everything);
     }
 
