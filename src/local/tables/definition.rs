@@ -25,7 +25,7 @@ pub(super) const GLOBAL_INDEXES_MAX: usize = 20;
 const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
 /// The most indexes of a request that are looked at one by one, each beside the others: many more than a table may have, few
 /// enough to cost no time.
-const INDEXES_JUDGED_MAX: usize = 100;
+pub(super) const INDEXES_JUDGED_MAX: usize = 100;
 const TAGS_MAX: usize = 50;
 const UNDEFINED_KEY: &str = "Invalid KeySchema: Some index key attribute have no definition";
 const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;

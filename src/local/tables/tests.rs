@@ -644,4 +644,21 @@ async fn of_thousands_of_indexes_only_the_first_are_looked_at() {
             assert!(refusal.contains(words), "{member}, {count}: {refusal}");
         }
     }
+    call(&local, Operation::CreateTable, indexed_table("Few")).await;
+    for (member, words) in [
+        ("Delete", "LimitExceededException: Subscriber limit exceeded"),
+        ("Update", "ResourceNotFoundException: Requested resource not found: Index index0"),
+    ] {
+        let throughput = json!({"ReadCapacityUnits": 1, "WriteCapacityUnits": 1});
+        let changes = (0..20_001).map(|number| {
+            let mut change = json!({"IndexName": format!("index{}", number % 20_000)});
+            if member == "Update" {
+                change["ProvisionedThroughput"] = throughput.clone();
+            }
+            json!({ member: change })
+        });
+        let body = json!({"TableName": "Few", "GlobalSecondaryIndexUpdates": changes.collect::<Vec<_>>()});
+        let refusal = refused(&local, Operation::UpdateTable, body).await;
+        assert!(refusal.starts_with(words), "{member}: {refusal}");
+    }
 }

@@ -20,7 +20,7 @@ use crate::local::stored::{
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
-use super::definition::{self, GLOBAL_INDEXES_MAX, NewIndex};
+use super::definition::{self, GLOBAL_INDEXES_MAX, INDEXES_JUDGED_MAX, NewIndex};
 use super::description::{Statuses, describe};
 use super::limits::Limits;
 use super::{Names, invalid};
@@ -572,8 +572,9 @@ fn index_changes(
         return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
     }
     let mut names = BTreeSet::new();
-    let mut changes = Vec::with_capacity(updates.len());
-    for update in updates {
+    let mut changes = Vec::new();
+    // Among so many of different names there are always some that cannot be.
+    for update in updates.iter().take(INDEXES_JUDGED_MAX) {
         let change = index_change(update, attributes)?;
         if !names.insert(change.name.clone()) {
             return Err(invalid(format!(
