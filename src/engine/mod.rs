@@ -234,8 +234,8 @@ impl Engine {
     /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything.
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
         // What is too deep is none of the statements' text.
-        let body = Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body));
-        let scope = body.map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
+        let scope = Json::parse_cut(&request.body)
+            .map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
         if scope == VoidScope::Nothing {
             let answer = self.forward(&request).await;
             return Served::plain(answer, Source::Bypass(BypassReason::Operation));
@@ -245,7 +245,7 @@ impl Engine {
 
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
     async fn change_table(self: &Arc<Self>, request: Request) -> Served {
-        let scope = match Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body)) {
+        let scope = match Json::parse_cut(&request.body) {
             Ok(body) => named_tables(&body),
             Err(_) if request.body.is_empty() => VoidScope::Nothing,
             // As with a write: nobody can tell which of two tables the upstream would change.

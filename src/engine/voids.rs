@@ -13,9 +13,9 @@ use super::tables::name_in;
 /// A write whose outcome is unknown may land this long after its connection was given up (A3 of the consistency notes).
 const LANDING_MAX: Duration = Duration::from_secs(30);
 
-/// The most tables that a scope names. No request that the service takes writes to more; one that names more has all voided
-/// rather than costing time and memory for each.
-const TABLES_MAX: usize = 100;
+/// The most tables of one request that are told apart. No request that the service takes writes to more; one that names more
+/// has all voided, rather than costing time, memory and a question to the upstream for each.
+pub(super) const TABLES_MAX: usize = 100;
 
 /// Which tables something may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +140,7 @@ mod tests {
         scope.widen(VoidScope::named("c"));
         assert_eq!(scope, VoidScope::Everything);
     }
+
     #[test]
     fn what_names_more_tables_than_any_request_may_is_everything() {
         let mut scope = VoidScope::Nothing;

@@ -17,7 +17,7 @@ use crate::wire::Json;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::known::KnownTable;
-use super::voids::VoidScope;
+use super::voids::{TABLES_MAX, VoidScope};
 use super::{Engine, Served, Source, failed, images, unwritten};
 
 /// The policy of a write whose after-image is not known.
@@ -28,10 +28,6 @@ const NOT_KEPT: ReadPolicy = ReadPolicy {
     item_bytes_max: 0,
     stale_if_error: Duration::ZERO,
 };
-
-/// The most tables of one request that the upstream is asked about. A transaction has no more actions than that; whoever names
-/// more is refused, and should not have the upstream asked thousands of questions before.
-const TABLES_MAX: usize = 100;
 
 /// A write that is ready to be sent.
 pub(super) struct WritePlan {
