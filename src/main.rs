@@ -1,9 +1,10 @@
 //! The `nearside` program: `serve`, `check`, `healthcheck`, `local verify`.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -12,7 +13,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use nearside::config::{Config, LogFormat, Overrides};
 use nearside::local::{self, OpenError};
 use nearside::server::{Reloader, Server};
-use nearside::telemetry::{LogLevel, LogSettings, init_logs};
+use nearside::telemetry::{LogLevel, LogSettings, announce_failure, flush_logs, init_logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -99,9 +100,29 @@ struct ServeFlags {
     /// Allow addresses off loopback, where anybody who reaches them can read and write.
     #[arg(long, env = "NEARSIDE_I_ACCEPT_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     i_accept_unauthenticated: bool,
+    /// The flags that were given, and the variables that stand for others: `--listen`, `NEARSIDE_UPSTREAM`.
+    #[arg(skip)]
+    given: Vec<String>,
 }
 
 impl ServeFlags {
+    /// Takes from the matches what the fields do not say.
+    fn complete(&mut self, matches: &ArgMatches) {
+        self.choose_store(matches);
+        let command = ServeFlags::augment_args(clap::Command::new("serve"));
+        let given = command.get_arguments().filter_map(|argument| {
+            let id = argument.get_id().as_str();
+            match matches.value_source(id)? {
+                ValueSource::CommandLine => argument.get_long().map(|long| format!("--{long}")),
+                ValueSource::EnvVariable => {
+                    argument.get_env().map(|name| name.to_string_lossy().into_owned())
+                }
+                _ => None,
+            }
+        });
+        self.given = given.filter(|name| !["--config", "NEARSIDE_CONFIG"].contains(&name.as_str())).collect();
+    }
+
     /// `--in-memory` and `--data-dir` exclude one another: a flag beats a variable, and memory beats a directory that was
     /// named in the same place.
     fn choose_store(&mut self, matches: &ArgMatches) {
@@ -119,47 +140,73 @@ fn main() -> ExitCode {
         Some(Command::Serve(flags)) => {
             let matches =
                 matches.subcommand_matches("serve").expect("the subcommand was parsed from its matches");
-            flags.choose_store(matches);
+            flags.complete(matches);
         }
-        _ => command_line.serve.choose_store(&matches),
+        _ => command_line.serve.complete(&matches),
     }
-    match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
+    let code = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(flags) => serve(flags),
         Command::Check { file } => check(&file),
         Command::Local { command: LocalCommand::Verify { directory } } => verify(&directory),
         Command::Healthcheck { admin } => healthcheck(admin),
-    }
+    };
+    flush_logs();
+    code
 }
 
 fn serve(flags: ServeFlags) -> ExitCode {
     match try_serve(flags) {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("nearside: {message}");
+            announce_failure(&message);
             ExitCode::from(CANNOT_START)
         }
     }
 }
 
 fn try_serve(flags: ServeFlags) -> Result<ExitCode, String> {
-    let config = resolve(&flags)?;
-    let json = config.fixed.log_format == LogFormat::Json;
-    let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(async {
-        let server = Server::start(config).await.map_err(|error| error.to_string())?;
-        eprintln!("{}", server.greeting());
-        let shutdown = CancellationToken::new();
-        tokio::spawn(watch_signals(shutdown.clone()));
-        let hangups =
-            signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
-        tokio::spawn(watch_config(flags, hangups, server.reloader(), log_level));
-        server.run(shutdown).await;
-        Ok(ExitCode::SUCCESS)
-    })
+    let outcome = runtime.block_on(serve_until_asked(Arc::new(flags)));
+    // A config that is a pipe without a writer is still being read, and must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Serves until a signal asks for the end, which it may do before there is a config.
+async fn serve_until_asked(flags: Arc<ServeFlags>) -> Result<ExitCode, String> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(watch_signals(shutdown.clone()));
+    let hangups = signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
+    let Some(config) = shutdown.run_until_cancelled(aside(&flags, resolve)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let config = config?;
+    let json = config.fixed.log_format == LogFormat::Json;
+    let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
+    let server = Server::start(config).await.map_err(|error| error.to_string())?;
+    server.announce();
+    log_config(&flags);
+    tokio::spawn(watch_config(flags, hangups, server.reloader(), log_level));
+    server.run(shutdown).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does with the flags what may wait for a file.
+async fn aside<T: Send + 'static>(flags: &Arc<ServeFlags>, work: fn(&ServeFlags) -> T) -> T {
+    let flags = Arc::clone(flags);
+    tokio::task::spawn_blocking(move || work(&flags)).await.expect("reading a config does not panic")
+}
+
+/// Says which file is in force, and what the command line and the environment say instead.
+fn log_config(flags: &ServeFlags) {
+    let overridden = flags.given.join(", ");
+    match &flags.config {
+        Some(file) => tracing::info!(file = %file.display(), overridden, "Config in use."),
+        None => tracing::info!(overridden, "Config in use: the defaults, without a file."),
+    }
 }
 
 /// The file, with the variables and flags over it.
@@ -207,7 +254,7 @@ fn check(file: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(message) => {
-            eprintln!("nearside: {message}");
+            announce_failure(&message);
             ExitCode::FAILURE
         }
     }
@@ -229,7 +276,7 @@ fn verify(directory: &Path) -> ExitCode {
         Ok(below) if below.is_empty() => verify_store(directory, ""),
         Ok(below) => verify_all(directory, &below),
         Err(error) => {
-            eprintln!("nearside: stores below {}: {error}", directory.display());
+            announce_failure(&format!("stores below {}: {error}", directory.display()));
             verify_store(directory, "").max(Verdict::NotLookedAt)
         }
     };
@@ -251,7 +298,7 @@ fn verify_all(directory: &Path, below: &[PathBuf]) -> Verdict {
     let _lock = match local::DirectoryLock::take_existing(directory) {
         Ok(lock) => lock,
         Err(error) => {
-            eprintln!("nearside: {error}");
+            announce_failure(&error.to_string());
             return own.max(Verdict::NotLookedAt);
         }
     };
@@ -274,7 +321,7 @@ fn verify_store(directory: &Path, prefix: &str) -> Verdict {
             Verdict::Damaged
         }
         Err(error) => {
-            eprintln!("nearside: {error}");
+            announce_failure(&error.to_string());
             Verdict::NotLookedAt
         }
     }
@@ -285,11 +332,11 @@ fn healthcheck(admin: SocketAddr) -> ExitCode {
     match ask_ready(admin) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("nearside: {admin} is not ready");
+            announce_failure(&format!("{admin} is not ready"));
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("nearside: {admin}: {error}");
+            announce_failure(&format!("{admin}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -313,9 +360,9 @@ fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
 const CONFIG_LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the config again at each SIGHUP and after each change of the file, links on the way to it included.
-async fn watch_config(flags: ServeFlags, mut hangups: Signal, reloader: Reloader, log_level: LogLevel) {
-    let look = || flags.config.as_ref().map(|file| std::fs::read(file).map_err(|error| error.kind()));
-    let (mut loaded, mut seen) = (look(), look());
+async fn watch_config(flags: Arc<ServeFlags>, mut hangups: Signal, reloader: Reloader, log_level: LogLevel) {
+    let mut loaded = aside(&flags, look).await;
+    let mut seen = loaded.clone();
     let mut ticks = tokio::time::interval(CONFIG_LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -325,20 +372,41 @@ async fn watch_config(flags: ServeFlags, mut hangups: Signal, reloader: Reloader
                 None => return,
             },
             _ = ticks.tick() => {
-                let before = std::mem::replace(&mut seen, look());
+                let before = std::mem::replace(&mut seen, aside(&flags, look).await);
                 before == seen && seen != loaded
             }
         };
         if is_due {
             // Looked at first: what changes while it is read is read again.
-            loaded = look();
-            reload(&flags, &reloader, &log_level);
+            loaded = aside(&flags, look).await;
+            reload(aside(&flags, resolve_again).await, &reloader, &log_level);
         }
     }
 }
 
-fn reload(flags: &ServeFlags, reloader: &Reloader, log_level: &LogLevel) {
-    let config = resolve(flags).and_then(|config| log_level.set(&config.live.log_level).map(|()| config));
+/// What a config file holds, as far as it can be looked at: what is read from a pipe is gone from it.
+fn look(flags: &ServeFlags) -> Option<Result<Vec<u8>, ErrorKind>> {
+    let file = flags.config.as_ref().filter(|file| !is_pipe(file))?;
+    Some(std::fs::read(file).map_err(|error| error.kind()))
+}
+
+/// True for whatever gives its content once: a pipe, a socket, a device.
+fn is_pipe(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|about| !about.is_file() && !about.is_dir())
+}
+
+/// As [`resolve`], for a config that was read before.
+fn resolve_again(flags: &ServeFlags) -> Result<Config, String> {
+    match &flags.config {
+        Some(file) if is_pipe(file) => {
+            Err(format!("{} is a pipe, which is read only once, at the start", file.display()))
+        }
+        _ => resolve(flags),
+    }
+}
+
+fn reload(resolved: Result<Config, String>, reloader: &Reloader, log_level: &LogLevel) {
+    let config = resolved.and_then(|config| log_level.set(&config.live.log_level).map(|()| config));
     match config {
         Ok(config) => {
             let needing_restart = reloader.apply(config);
@@ -370,5 +438,6 @@ async fn watch_signals(shutdown: CancellationToken) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    flush_logs();
     std::process::exit(1);
 }

@@ -21,7 +21,7 @@ use crate::admin::Admin;
 use crate::config::{Config, Fixed};
 use crate::engine::{BypassReason, Source};
 use crate::frontend::{self, Exchange, Observer};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 use caches::Caches;
 use engines::Engines;
@@ -89,17 +89,25 @@ impl Server {
         Reloader::new(self.config.clone(), live, self.caches.clone(), engines, Arc::clone(&self.metrics))
     }
 
-    /// The lines that a person reads at the start.
-    pub fn greeting(&self) -> String {
+    /// Says where the server listens, and what stands behind it: the first line of the log.
+    pub fn announce(&self) {
         let admin = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
         let address = self.address();
-        format!(
-            "nearside {} listens on http://{address}; upstream: {}; metrics on http://{admin}/metrics; \
+        let upstream = self.engines.describe(&self.config.fixed);
+        let words = format!(
+            "nearside {} listens on http://{address}; upstream: {upstream}; metrics on http://{admin}/metrics; \
              try: aws dynamodb list-tables --endpoint-url http://{address} --region {}",
             env!("CARGO_PKG_VERSION"),
-            self.engines.describe(&self.config.fixed),
             self.config.fixed.region()
-        )
+        );
+        let fields = [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("listen", format!("http://{address}")),
+            ("admin", format!("http://{admin}")),
+            ("upstream", upstream),
+            ("region", self.config.fixed.region().to_owned()),
+        ];
+        telemetry::announce(&words, &fields);
     }
 
     /// Serves until `shutdown`, then drains: no new connections, requests under way to their end, every write and fill to its
@@ -126,10 +134,16 @@ impl Server {
         let serving = tokio::spawn(engines.serve(edge, settings, self.listener, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
+        let begun = Instant::now();
+        let drain_timeout = self.config.fixed.drain_timeout;
+        tracing::info!(
+            ?drain_timeout,
+            "Shutdown begun: no new connections; requests in flight run to their end."
+        );
         // Red before the listener closes, so that a balancer can look elsewhere.
         admin.set_ready(false);
         stop_accepting.cancel();
-        let deadline = Instant::now() + self.config.fixed.drain_timeout;
+        let deadline = begun + drain_timeout;
         let given_up = serving.await.unwrap_or_default();
         // Writes whose clients are gone, and fills that nobody waits for any more, have a right to the same time.
         tell(given_up, self.engines.drain(deadline).await);
@@ -139,6 +153,7 @@ impl Server {
         closing.cancel();
         admin_task.await.ok();
         sweeper.await.ok();
+        tracing::info!(took = ?begun.elapsed(), "Shutdown ended.");
     }
 }
 

@@ -1,8 +1,19 @@
 //! Log lines on the standard error, as text or as JSON.
 
-use std::io::IsTerminal;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use serde_json::{Map, Value, json};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use super::lines;
+
+/// How long the end of the process waits for a standard error that takes no lines.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How to log.
 #[derive(Clone, Debug)]
@@ -26,18 +37,21 @@ impl LogLevel {
     }
 }
 
-/// Sends log lines to the standard error from now on, for the whole process.
+/// Sends log lines to the standard error from now on, for the whole process; panics are log lines, too. Nobody who logs waits
+/// for the standard error: what it does not take is dropped and counted.
 ///
 /// # Errors
 /// Words that say what is wrong with the level, or that logging was set up before.
 pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
+    use_format(settings.json);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(settings.level)?)
-        .with_writer(std::io::stderr)
+        .with_writer(|| QueuedLine)
         .with_target(false)
         .with_ansi(is_read_by_a_person())
         // It would tell of a closed standard error on the standard error, and panic because that is closed.
         .log_internal_errors(false);
+    std::panic::set_hook(Box::new(log_panic));
     if settings.json {
         let builder = builder.json().with_filter_reloading();
         let handle = builder.reload_handle();
@@ -52,9 +66,103 @@ pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
     Ok(LogLevel(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
 }
 
+/// Writes the line that says where the process listens, whatever the level of the log is. `fields` are in a JSON line only:
+/// the words say the same.
+pub fn announce(words: &str, fields: &[(&str, String)]) {
+    match is_json() {
+        true => write_line(&json_line("INFO", words, fields)),
+        false => write_line(words),
+    }
+}
+
+/// Writes the line that says why the process cannot start or go on, whatever the level of the log is.
+pub fn announce_failure(words: &str) {
+    match is_json() {
+        true => write_line(&json_line("ERROR", words, &[])),
+        false => write_line(&format!("nearside: {words}")),
+    }
+}
+
+/// Writes lines as JSON from now on, or as text. Only the first call has an effect, so that a process has one format.
+pub fn use_format(json: bool) {
+    JSON.set(json).ok();
+}
+
+/// Waits until every line is written, for a second at most: a standard error that takes nothing does not stop the end.
+pub fn flush_logs() {
+    queue().flush(FLUSH_PATIENCE);
+}
+
+/// Log lines that the standard error did not take.
+pub(super) fn log_lines_dropped() -> u64 {
+    queue().dropped()
+}
+
+/// Whether lines are JSON; text until the config says so.
+static JSON: OnceLock<bool> = OnceLock::new();
+
+fn is_json() -> bool {
+    JSON.get().copied().unwrap_or(false)
+}
+
+fn queue() -> &'static lines::Lines {
+    lines::standard_error(|dropped| {
+        let words = "Log lines were dropped: the standard error did not take them.";
+        let line = match is_json() {
+            true => json_line("WARN", words, &[("dropped", dropped.to_string())]),
+            false => format!("{} WARN {words} dropped={dropped}", now()),
+        };
+        format!("{line}\n")
+    })
+}
+
+fn write_line(line: &str) {
+    queue().push(format!("{line}\n").as_bytes());
+}
+
+/// A line of the form that `tracing` writes.
+fn json_line(level: &str, words: &str, fields: &[(&str, String)]) -> String {
+    let mut all = Map::from_iter([("message".to_owned(), Value::from(words))]);
+    all.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
+    json!({ "timestamp": now(), "level": level, "fields": all }).to_string()
+}
+
+fn now() -> String {
+    let mut text = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut text)).ok();
+    text
+}
+
+/// One event on its way into the queue.
+struct QueuedLine;
+
+impl Write for QueuedLine {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        queue().push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Instead of the standard library's words on the standard error, for which a thread could wait without end.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let words = panic.payload_as_str().unwrap_or("a panic without words");
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => {
+            tracing::error!(location, error = words, %backtrace, "A thread panicked.")
+        }
+        _ => tracing::error!(location, error = words, "A thread panicked."),
+    }
+}
+
 /// True on a terminal, unless colours are not wanted there.
 fn is_read_by_a_person() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {

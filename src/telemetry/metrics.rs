@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::logs;
 use super::spread::{self, SpreadCounter, SpreadCounterVec, SpreadHistogram, SpreadHistogramVec};
 use crate::model::Operation;
 
@@ -117,6 +118,13 @@ pub const REALM_METRICS: &[(&str, &str, &str)] = &[
         "Pairs whose tables were closed to make room for another one's.",
     ),
 ];
+
+/// Of the log: name, kind, help.
+const LOG_METRICS: &[(&str, &str, &str)] = &[(
+    "nearside_log_lines_dropped_total",
+    "counter",
+    "Log lines that the standard error did not take, or not in time.",
+)];
 
 /// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
@@ -307,12 +315,11 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
-        for (name, kind, help) in
-            CACHE_METRICS.iter().chain(PAGE_METRICS).chain(UPSTREAM_METRICS).chain(REALM_METRICS)
-        {
+        let dropped = CacheSample::plain("nearside_log_lines_dropped_total", logs::log_lines_dropped());
+        for (name, kind, help) in sampled() {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
-            for sample in samples.iter().filter(|sample| sample.name == *name) {
+            for sample in samples.iter().chain([&dropped]).filter(|sample| sample.name == *name) {
                 let labels: Vec<_> =
                     sample.labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
                 let written = match labels.is_empty() {
@@ -371,15 +378,14 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
-    names.extend(
-        CACHE_METRICS
-            .iter()
-            .chain(PAGE_METRICS)
-            .chain(UPSTREAM_METRICS)
-            .chain(REALM_METRICS)
-            .map(|(name, ..)| *name),
-    );
+    names.extend(sampled().map(|(name, ..)| *name));
     names
+}
+
+/// Name, kind and help of everything that is handed over as samples.
+fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let groups = [CACHE_METRICS, PAGE_METRICS, UPSTREAM_METRICS, REALM_METRICS, LOG_METRICS];
+    groups.into_iter().flatten()
 }
 
 #[cfg(test)]

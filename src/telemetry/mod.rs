@@ -3,11 +3,12 @@
 //! In come plain facts; out go a text for Prometheus and lines on the standard error. Nothing of users' items, keys or
 //! credentials is among the facts.
 
+mod lines;
 mod logs;
 mod metrics;
 mod spread;
 
-pub use logs::{LogLevel, LogSettings, init_logs};
+pub use logs::{LogLevel, LogSettings, announce, announce_failure, flush_logs, init_logs, use_format};
 pub use metrics::{
     CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS, metric_names,
 };
