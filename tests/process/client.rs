@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,16 +48,22 @@ impl Nearside {
 
     /// Starts a program and waits until it listens.
     pub(crate) fn from_command(command: &mut Command) -> Self {
+        let (mut nearside, mut said) = Self::with_unread_log(command);
+        nearside.log = Some(std::thread::spawn(move || {
+            let mut rest = String::new();
+            said.read_to_string(&mut rest).ok();
+            rest
+        }));
+        nearside
+    }
+
+    /// As [`Nearside::from_command`]; what it says after its greeting is the caller's to read, or not.
+    pub(crate) fn with_unread_log(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         said.read_line(&mut greeting).unwrap();
-        let log = std::thread::spawn(move || {
-            let mut rest = String::new();
-            said.read_to_string(&mut rest).ok();
-            rest
-        });
         let after = |words: &str| {
             let rest = greeting.split(words).nth(1)?;
             rest.split([';', '/']).next()?.parse().ok()
@@ -66,12 +72,31 @@ impl Nearside {
             after("listens on http://").unwrap_or_else(|| panic!("nearside did not start: {greeting}"));
         let admin = after("metrics on http://").expect("the greeting names the admin listener");
         TcpStream::connect(address).unwrap();
-        Self { child, address, admin, greeting, start: begun.elapsed(), log: Some(log) }
+        let start = begun.elapsed();
+        (Self { child, address, admin, greeting, start, log: None }, said)
     }
 
     /// What it said after its greeting, once it has ended.
     pub(crate) fn log(&mut self) -> String {
         self.log.take().expect("the log is read once").join().unwrap()
+    }
+
+    /// Asks it to end as a container's supervisor does.
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal, `-HUP` say.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// The value of a metric, with its labels in the name; 0 for one that never counted.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// True when monitors are told so.

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Nearside, request};
@@ -29,11 +28,6 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(30), "it takes too long");
         std::thread::yield_now();
     }
-}
-
-fn terminate(nearside: &Nearside) {
-    let killed = Command::new("kill").args(["-TERM", &nearside.child.id().to_string()]).status();
-    assert!(killed.unwrap().success());
 }
 
 fn put(number: usize) -> Vec<u8> {
@@ -72,7 +66,7 @@ fn writes_in_flight_are_answered_while_nothing_new_is_served() {
     used.must("ListTables", "{}");
     let clients = writes_in_flight(&nearside, &fake, WRITES);
 
-    terminate(&nearside);
+    nearside.terminate();
     wait_until(|| is_refused(&nearside));
     assert!(!nearside.is_ready());
     assert_eq!((rest(idle), used.rest()), (String::new(), String::new()), "idle connections are closed");
@@ -94,7 +88,7 @@ fn a_connection_that_is_used_once_more_gets_an_answer_that_is_its_last() {
     let mut nearside = start(&fake, "30s");
     let mut client = TcpStream::connect(nearside.address).unwrap();
     let _write = writes_in_flight(&nearside, &fake, 1);
-    terminate(&nearside);
+    nearside.terminate();
     wait_until(|| is_refused(&nearside));
     client.write_all(&request("ListTables", "{}")).unwrap();
     let answer = rest(client);
@@ -119,7 +113,7 @@ fn clients_that_never_pause_are_not_cut_off() {
         };
         let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(ask(nearside.connect()))).collect();
         asking.iter().take(100).for_each(drop);
-        terminate(&nearside);
+        nearside.terminate();
         for client in clients {
             client.join().expect("every request is answered");
         }
@@ -137,7 +131,7 @@ fn a_write_is_carried_through_whose_client_has_left() {
     let mut hasty = TcpStream::connect(nearside.address).unwrap();
     hasty.write_all(&put(9)).unwrap();
     drop(hasty);
-    terminate(&nearside);
+    nearside.terminate();
     fake.wait_for("PutItem", 3);
     fake.let_go();
     assert!(rest(clients.pop().unwrap()).starts_with("HTTP/1.1 200 OK"));
@@ -165,7 +159,7 @@ fn what_never_ends_is_given_up_in_time_and_counted() {
     // Of these writes nobody waits for the answer.
     clients.truncate(WRITES - 10);
     let begun = Instant::now();
-    terminate(&nearside);
+    nearside.terminate();
     assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
     let took = begun.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&took), "{took:?}");
@@ -180,10 +174,10 @@ fn a_second_signal_ends_it_at_once() {
     let fake = Fake::start();
     let mut nearside = start(&fake, "60s");
     let clients = writes_in_flight(&nearside, &fake, 1);
-    terminate(&nearside);
+    nearside.terminate();
     wait_until(|| is_refused(&nearside));
     let begun = Instant::now();
-    terminate(&nearside);
+    nearside.terminate();
     assert_eq!(nearside.child.wait().unwrap().code(), Some(1));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(clients.into_iter().map(rest).all(|answer| answer.is_empty()));

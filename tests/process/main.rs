@@ -8,6 +8,7 @@ mod exhaustion;
 mod fake;
 mod follower;
 mod kill;
+mod logs;
 mod realms;
 mod reload;
 mod remote;

@@ -1,7 +1,6 @@
 //! A config that changes while requests run.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,29 +19,16 @@ fn start(file: &Path) -> Nearside {
     nearside
 }
 
-fn hang_up(nearside: &Nearside) {
-    assert!(
-        Command::new("kill").args(["-HUP", &nearside.child.id().to_string()]).status().unwrap().success()
-    );
-}
-
-fn metric(nearside: &Nearside, name: &str) -> u64 {
-    let metrics = nearside.metrics();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    // A counter that never counted may not be there yet.
-    line.map_or(0, |value| value.parse().unwrap())
-}
-
 fn wait_for(nearside: &Nearside, name: &str, is_reached: impl Fn(u64) -> bool) {
     let begun = Instant::now();
-    while !is_reached(metric(nearside, name)) {
+    while !is_reached(nearside.metric(name)) {
         assert!(begun.elapsed() < Duration::from_secs(30), "{name} stays as it is");
         std::thread::yield_now();
     }
 }
 
 fn hits(nearside: &Nearside) -> u64 {
-    metric(nearside, "nearside_cache_hits_total")
+    nearside.metric("nearside_cache_hits_total")
 }
 
 /// True if the second of two reads is answered from memory.
@@ -82,11 +68,11 @@ fn two_hundred_reloads_under_load_fail_no_request_and_keep_the_last_valid_config
             let outcome = if is_bad { "refused" } else { "applied" };
             let name = format!("nearside_config_reloads_total{{outcome=\"{outcome}\"}}");
             // The file is also looked at every second, so one change may be taken over twice.
-            let before = metric(&nearside, &name);
+            let before = nearside.metric(&name);
             let next = directory.path().join("next");
             std::fs::write(&next, text).unwrap();
             std::fs::rename(&next, &file).unwrap();
-            hang_up(&nearside);
+            nearside.signal("-HUP");
             wait_for(&nearside, &name, |count| count > before);
         }
         is_over.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! How the program starts, refuses to start, and stops.
 
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use crate::client::{Nearside, command, run};
 
@@ -60,8 +60,7 @@ fn sigterm_drains_and_ends_well() {
     let mut nearside = Nearside::start(&["--in-memory"]);
     let mut client = nearside.connect();
     client.must("ListTables", "{}");
-    let pid = nearside.child.id().to_string();
-    std::process::Command::new("kill").args(["-TERM", &pid]).stdout(Stdio::null()).status().unwrap();
+    nearside.terminate();
     assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
 }
 
@@ -76,8 +75,7 @@ fn what_was_written_is_there_after_a_clean_stop() {
             "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
     );
     client.must("PutItem", r#"{"TableName":"Kept","Item":{"id":{"N":"1.0"}}}"#);
-    let pid = first.child.id().to_string();
-    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    first.terminate();
     first.child.wait().unwrap();
     let second = Nearside::on_disk(directory.path());
     let answer = second.connect().must("GetItem", r#"{"TableName":"Kept","Key":{"id":{"N":"1"}}}"#);
