@@ -21,6 +21,7 @@ use crate::admin::Admin;
 use crate::config::{Config, Fixed};
 use crate::engine::{BypassReason, Source};
 use crate::frontend::{self, Exchange, Observer};
+use crate::model::Operation;
 use crate::telemetry::{self, Metrics};
 
 use caches::Caches;
@@ -117,7 +118,7 @@ impl Server {
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
         let admin = Admin::new(
             Box::new(move || {
-                let mut samples = caches.samples();
+                let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
                 metrics.render(&samples)
             }),
@@ -210,6 +211,15 @@ struct Edge {
     metrics: Arc<Metrics>,
 }
 
+impl Edge {
+    /// The table that figures are counted for: one that is not there gets no label of its own.
+    fn table_of<'a>(&self, exchange: &Exchange<'a>) -> &'a str {
+        let table = exchange.table.unwrap_or_default();
+        let is_missing = exchange.error_type == Some("ResourceNotFoundException");
+        if is_missing && !self.metrics.shows_table(table) { "" } else { table }
+    }
+}
+
 impl Observer for Edge {
     fn answered(&self, exchange: &Exchange<'_>) {
         let source = match exchange.source {
@@ -225,10 +235,12 @@ impl Observer for Edge {
             Some(Source::Stale) => "stale",
             Some(Source::Batch { .. }) => "batch",
         };
-        let table = exchange.table.unwrap_or_default();
+        let table = self.table_of(exchange);
         self.metrics.answered(exchange.operation, table, source, exchange.latency);
         if exchange.status >= 400 {
-            self.metrics.failed(exchange.operation, exchange.error_type.unwrap_or("Unknown"));
+            self.metrics.failed(exchange.operation, table, exchange.error_type.unwrap_or("Unknown"));
+        } else if exchange.operation == Operation::DeleteTable {
+            self.metrics.table_deleted(table);
         }
         tracing::debug!(
             op = exchange.operation.name(),

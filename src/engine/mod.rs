@@ -194,6 +194,29 @@ impl Engine {
     }
 
     async fn execute_past_hit(self: &Arc<Self>, request: Request) -> Served {
+        let (operation, body) = (request.operation, request.body.clone());
+        let served = self.execute_by_class(request).await;
+        match served.table {
+            Some(_) => served,
+            None => Served { table: self.table_named(operation, &body, &served.answer), ..served },
+        }
+    }
+
+    /// The one table that a request names, if it exists.
+    fn table_named(&self, operation: Operation, body: &[u8], answer: &Answer) -> Option<Arc<str>> {
+        let body = Json::parse(body).ok()?;
+        let name = body.get("TableName")?.text()?;
+        match self.tables.get(name) {
+            Some(table) => Some(Arc::clone(&table.name)),
+            // What is known of a table is forgotten when it changes, and the upstream has just confirmed that it was there.
+            None if operation.class() == OperationClass::Ddl && answer.is_success() => {
+                Some(name_in(name).into())
+            }
+            None => None,
+        }
+    }
+
+    async fn execute_by_class(self: &Arc<Self>, request: Request) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead => self.read_items(request).await,
             OperationClass::PageRead => self.read_page(request).await,
@@ -225,10 +248,7 @@ impl Engine {
         if answer.is_success() {
             self.observe_transaction(&request, &answer).await;
         }
-        let name =
-            Json::parse(&request.body).ok().and_then(|body| body.get("TableName")?.text().map(str::to_owned));
-        let table = name.and_then(|name| self.tables.get(&name)).map(|table| Arc::clone(&table.name));
-        Served { table, ..Served::plain(answer, Source::Bypass(BypassReason::Consistent)) }
+        Served::plain(answer, Source::Bypass(BypassReason::Consistent))
     }
 
     /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything.

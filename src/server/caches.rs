@@ -8,17 +8,14 @@ use tokio::time::Instant;
 
 use crate::cache::{
     BumpReason, BumpedScope, CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy,
-    PageRefusal, ReadPolicy, Refusal, ScanAdmission, ScopeStats,
+    PageRefusal, ReadPolicy, Refusal, ScanAdmission, ScopeStats, TableStats,
 };
 use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
 use crate::engine::{Memory, TablePolicy};
-use crate::telemetry::CacheSample;
+use crate::telemetry::{CacheSample, Metrics};
 
 /// Longer pages are served and not kept. A page is 1 MB of items at most, which may be several times as much JSON.
 const PAGE_BYTES_MAX: usize = 8 << 20;
-
-/// How many tables and indexes have figures of their own; those beyond share the labels `other`.
-const SCOPES_MAX: usize = 500;
 
 /// Both caches.
 #[derive(Clone)]
@@ -56,10 +53,10 @@ impl Caches {
     }
 
     /// What they counted by themselves, under the names of the metrics.
-    pub(super) fn samples(&self) -> Vec<CacheSample> {
+    pub(super) fn samples(&self, metrics: &Metrics) -> Vec<CacheSample> {
         let mut samples = item_samples(&self.memory.items);
         samples.extend(page_samples(&self.memory.pages));
-        samples.extend(scope_samples(&self.memory.pages));
+        samples.extend(table_samples(&self.memory.pages, metrics));
         samples
     }
 }
@@ -205,32 +202,41 @@ fn page_samples(cache: &PageCache) -> Vec<CacheSample> {
     samples
 }
 
-/// The figures of each table, its local indexes among them, and of each global index.
-fn scope_samples(cache: &PageCache) -> Vec<CacheSample> {
-    let mut scopes: BTreeMap<(String, String), ScopeStats> = BTreeMap::new();
+/// The figures of each table: of its items, of its pages with those of its local indexes, and of each global index. Tables
+/// without a label of their own share one, for their indexes too.
+fn table_samples(cache: &PageCache, metrics: &Metrics) -> Vec<CacheSample> {
+    let mut items: BTreeMap<String, TableStats> = BTreeMap::new();
+    let mut pages: BTreeMap<(String, String), ScopeStats> = BTreeMap::new();
     for (table, indexes) in cache.tables() {
-        let of_indexes = indexes.iter().map(|index| (index.name().to_owned(), index.stats()));
-        let of_table = (String::new(), table.page_stats());
-        for (index, stats) in std::iter::once(of_table).chain(of_indexes) {
-            let labels = match scopes.len() {
-                ..SCOPES_MAX => (table.name().to_owned(), index),
-                _ => ("other".to_owned(), "other".to_owned()),
-            };
-            *scopes.entry(labels).or_default() += stats;
+        let Some(label) = metrics.table_label(table.name()) else { continue };
+        let is_shared = label != table.name();
+        *items.entry(label.to_owned()).or_default() += table.stats();
+        let of_indexes = indexes.iter().map(|index| (index.name(), index.stats()));
+        for (index, stats) in of_indexes.chain([("", table.page_stats())]) {
+            let index = if is_shared { label } else { index };
+            *pages.entry((label.to_owned(), index.to_owned())).or_default() += stats;
         }
     }
-    let mut samples = Vec::with_capacity(scopes.len() * 5);
-    for ((table, index), stats) in scopes {
-        for (name, value) in [
+    let of_items = items.into_iter().flat_map(|(table, stats)| {
+        let figures = [
+            ("nearside_item_hits_total", stats.hits),
+            ("nearside_item_misses_total", stats.leads),
+            ("nearside_item_joins_total", stats.joins),
+        ];
+        figures.map(|(name, value)| CacheSample::labelled(name, "table", &table, value))
+    });
+    let of_pages = pages.into_iter().flat_map(|((table, index), stats)| {
+        let figures = [
             ("nearside_page_hits_total", stats.hits),
             ("nearside_page_misses_total", stats.leads),
             ("nearside_page_joins_total", stats.joins),
             ("nearside_page_installs_total", stats.installs),
             ("nearside_page_contradictions_total", stats.stale_observed),
-        ] {
+        ];
+        figures.map(|(name, value)| {
             let labels = vec![("table", table.clone()), ("index", index.clone())];
-            samples.push(CacheSample { name, labels, value });
-        }
-    }
-    samples
+            CacheSample { name, labels, value }
+        })
+    });
+    of_items.chain(of_pages).collect()
 }

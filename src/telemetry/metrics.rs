@@ -1,26 +1,26 @@
 //! The metrics, behind methods that speak of requests and not of metric types.
 //!
-//! What counts each request is resolved once for each (operation, table, source) and then found by two array steps. What
-//! the cache counts by itself is handed over as plain samples when somebody asks for the text.
+//! Requests are counted in `requests`. What the cache counts by itself is handed over as plain samples when somebody asks for
+//! the text.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::latencies::Latencies;
 use super::logs;
-use super::spread::{self, SpreadCounter, SpreadCounterVec, SpreadHistogram, SpreadHistogramVec};
+use super::requests::{self, Family, Requests};
 use crate::model::Operation;
 
-/// Tables with labels of their own; those that come later share the label `other`.
-const TABLES_MAX: usize = 100;
-const OTHER: &str = "other";
+/// Error codes with labels of their own, of all operations.
+const CODES_MAX: usize = 100;
 
-/// The ways in which an answer comes about, as labels.
-const SOURCES: [&str; 8] = ["hit", "miss", "joined", "bypass", "write", "stale", "batch", "refused"];
+/// Calls of what stands behind the cache.
+const UPSTREAM_FAMILY: Family =
+    Family::histogram("nearside_upstream_request_duration_seconds", "Calls of the upstream.");
 
 /// Name, kind and help of what the cache counts by itself.
 pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
@@ -42,6 +42,9 @@ pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "Reads that found too many others waiting for a fetch.",
     ),
+    ("nearside_item_hits_total", "counter", "Reads of items answered from memory, by table."),
+    ("nearside_item_misses_total", "counter", "Reads of items that fetched from the upstream, by table."),
+    ("nearside_item_joins_total", "counter", "Reads of items that waited for another one's fetch, by table."),
     ("nearside_cache_entries", "gauge", "Entries now."),
     ("nearside_cache_bytes", "gauge", "Bytes that the entries take, keys and overhead included."),
     ("nearside_cache_bytes_max", "gauge", "The budget of those bytes."),
@@ -131,7 +134,7 @@ const LOG_METRICS: &[(&str, &str, &str)] = &[(
 pub struct CacheSample {
     /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`] or [`UPSTREAM_METRICS`].
     pub name: &'static str,
-    /// Labels and their values, which have nothing in them that must be escaped.
+    /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,
     /// The figure.
     pub value: u64,
@@ -152,37 +155,18 @@ impl CacheSample {
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    requests: SpreadCounterVec,
-    latencies: SpreadHistogramVec,
+    requests: Requests,
     errors: IntCounterVec,
+    /// The codes among the labels of `errors`.
+    codes: Mutex<BTreeSet<Box<str>>>,
     bypasses: IntCounterVec,
-    upstream: SpreadHistogramVec,
+    /// Calls by operation; a histogram is made when it is first used.
+    upstream: Box<[OnceLock<Latencies>]>,
     connections: IntGauge,
     connections_total: IntCounter,
     refusals: IntCounterVec,
     reloads: IntCounterVec,
     last_reload: IntGauge,
-    /// Read with every request and changed a hundred times at most, so that reading must not touch a shared count.
-    tables: ArcSwap<HashMap<Box<str>, Arc<TableChildren>>>,
-    /// Of the tables beyond the bound.
-    other: TableChildren,
-    latency_children: Children<SpreadHistogram>,
-    upstream_children: Box<[OnceLock<SpreadHistogram>]>,
-}
-
-/// One metric for each (operation, source), made when it is first used.
-struct Children<T>(Box<[OnceLock<T>]>);
-
-type TableChildren = Children<SpreadCounter>;
-
-impl<T> Children<T> {
-    fn new() -> Self {
-        Self((0..Operation::COUNT * SOURCES.len()).map(|_| OnceLock::new()).collect())
-    }
-
-    fn get(&self, operation: Operation, source: usize, make: impl FnOnce() -> T) -> &T {
-        self.0[operation.index() * SOURCES.len() + source].get_or_init(make)
-    }
 }
 
 impl Metrics {
@@ -194,24 +178,9 @@ impl Metrics {
             registry.register(Box::new(vector.clone())).expect("each name is registered once");
             vector
         };
-        let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let vector = spread::histograms(name, help, labels);
-            registry.register(Box::new(vector.clone())).expect("each name is registered once");
-            vector
-        };
-        let requests =
-            spread::counters("nearside_requests_total", "Requests answered.", &["op", "table", "source"]);
-        registry.register(Box::new(requests.clone())).expect("each name is registered once");
-        let latencies = histogram(
-            "nearside_request_duration_seconds",
-            "From the end of a request's head to its answer.",
-            &["op", "source"],
-        );
         let errors = counter("nearside_errors_total", "Answers that are errors, by code.", &["op", "code"]);
         let bypasses =
             counter("nearside_bypass_total", "Reads that went past the cache, by reason.", &["reason"]);
-        let upstream =
-            histogram("nearside_upstream_request_duration_seconds", "Calls of the upstream.", &["op"]);
         let refusals = counter(
             "nearside_refused_total",
             "Requests refused before they were read, by reason.",
@@ -235,46 +204,56 @@ impl Metrics {
         let connections_total = IntCounter::new("nearside_connections_total", "Accepted connections.")
             .expect("a constant name is valid");
         registry.register(Box::new(connections_total.clone())).expect("each name is registered once");
-        let build = counter("nearside_build_info", "Always 1; the label is the version.", &["version"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        registry.register(Box::new(build_info())).expect("each name is registered once");
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("each name is registered once");
         Arc::new(Self {
             registry,
-            requests,
-            latencies,
+            requests: Requests::new(),
             errors,
+            codes: Mutex::default(),
             bypasses,
-            upstream,
+            upstream: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
             connections,
             connections_total,
             refusals,
             reloads,
             last_reload,
-            tables: ArcSwap::default(),
-            other: Children::new(),
-            latency_children: Children::new(),
-            upstream_children: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
         })
     }
 
     /// A request was answered. `source` is one of `hit`, `miss`, `joined`, `bypass`, `write`, `stale`, `batch` and
-    /// `refused`; `table` is empty for a request that names none.
+    /// `refused`; `table` is empty for a request that does not name exactly one.
     pub fn answered(&self, operation: Operation, table: &str, source: &str, latency: Duration) {
-        let source = SOURCES.iter().position(|known| *known == source).unwrap_or(SOURCES.len() - 1);
-        let labels = [operation.name(), SOURCES[source]];
-        self.with_table(table, |children, table| {
-            let counter = || self.requests.with_label_values(&[labels[0], table, labels[1]]);
-            children.get(operation, source, counter).inc();
-        });
-        let histogram =
-            self.latency_children.get(operation, source, || self.latencies.with_label_values(&labels));
-        histogram.observe(latency);
+        self.requests.answered(operation, table, source, latency);
     }
 
     /// An answer was an error.
-    pub fn failed(&self, operation: Operation, code: &str) {
+    pub fn failed(&self, operation: Operation, table: &str, code: &str) {
+        self.requests.failed(table, code);
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = requests::code_label(code, |code| codes.contains(code) || codes.len() < CODES_MAX);
+        if !codes.contains(code) {
+            codes.insert(code.into());
+        }
+        drop(codes);
         self.errors.with_label_values(&[operation.name(), code]).inc();
+    }
+
+    /// The label under which figures of a table are shown: its own, `other` beyond the first hundred tables, and `None` for
+    /// one that was deleted and has got no new label since.
+    pub fn table_label<'a>(&self, table: &'a str) -> Option<&'a str> {
+        self.requests.label(table)
+    }
+
+    /// True if figures of the table are shown under its own name.
+    pub fn shows_table(&self, table: &str) -> bool {
+        self.requests.has_label(table)
+    }
+
+    /// A table was deleted: figures are not shown under its name any more, until it is there again.
+    pub fn table_deleted(&self, table: &str) {
+        self.requests.deleted_table(table);
     }
 
     /// A read went past the cache.
@@ -284,8 +263,7 @@ impl Metrics {
 
     /// The upstream answered, or failed to.
     pub fn upstream_called(&self, operation: Operation, latency: Duration) {
-        let child = &self.upstream_children[operation.index()];
-        child.get_or_init(|| self.upstream.with_label_values(&[operation.name()])).observe(latency);
+        self.upstream[operation.index()].get_or_init(Latencies::default).observe(latency);
     }
 
     /// A connection was accepted.
@@ -313,15 +291,23 @@ impl Metrics {
     /// The text for Prometheus, with the cache's own figures.
     pub fn render(&self, samples: &[CacheSample]) -> String {
         let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory cannot fail");
+        let mut families = self.registry.gather();
+        families.extend(self.requests.families());
+        families.push(self.upstream_family());
+        // The encoder takes an empty family for a mistake.
+        families.retain(|family| !family.get_metric().is_empty());
+        TextEncoder::new().encode(&families, &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
         let dropped = CacheSample::plain("nearside_log_lines_dropped_total", logs::log_lines_dropped());
         for (name, kind, help) in sampled() {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
             for sample in samples.iter().chain([&dropped]).filter(|sample| sample.name == *name) {
-                let labels: Vec<_> =
-                    sample.labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+                let labels: Vec<_> = sample
+                    .labels
+                    .iter()
+                    .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+                    .collect();
                 let written = match labels.is_empty() {
                     true => writeln!(text, "{name} {}", sample.value),
                     false => writeln!(text, "{name}{{{}}} {}", labels.join(","), sample.value),
@@ -332,29 +318,27 @@ impl Metrics {
         text
     }
 
-    /// Gives the children of a table and the value of its label.
-    fn with_table(&self, table: &str, count: impl FnOnce(&TableChildren, &str)) {
-        let tables = self.tables.load();
-        match tables.get(table) {
-            Some(children) => count(children, table),
-            None if tables.len() >= TABLES_MAX => count(&self.other, OTHER),
-            None => {
-                self.add_table(table);
-                self.with_table(table, count);
-            }
-        }
-    }
-
-    fn add_table(&self, table: &str) {
-        self.tables.rcu(|known| {
-            let mut grown = HashMap::clone(known);
-            // Others may have filled it meanwhile.
-            if grown.len() < TABLES_MAX {
-                grown.entry(table.into()).or_insert_with(|| Arc::new(Children::new()));
-            }
-            grown
+    fn upstream_family(&self) -> prometheus::proto::MetricFamily {
+        let used = self.upstream.iter().enumerate();
+        let metrics = used.filter_map(|(operation, latencies)| {
+            let labels = [("op", requests::operation_name(operation))];
+            Some(requests::histogram(&labels, &latencies.get()?.tally()))
         });
+        UPSTREAM_FAMILY.of(metrics.collect())
     }
+}
+
+/// Always 1; what it says is in its labels.
+fn build_info() -> IntGaugeVec {
+    let options = Opts::new("nearside_build_info", "Always 1; the label is the version.");
+    let build = IntGaugeVec::new(options, &["version"]).expect("a constant name is valid");
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    build
+}
+
+/// A label's value as the text format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
 impl std::fmt::Debug for Metrics {
@@ -366,11 +350,9 @@ impl std::fmt::Debug for Metrics {
 /// The names of all metrics that begin with `nearside_`.
 pub fn metric_names() -> Vec<&'static str> {
     let mut names = vec![
-        "nearside_requests_total",
-        "nearside_request_duration_seconds",
+        UPSTREAM_FAMILY.name,
         "nearside_errors_total",
         "nearside_bypass_total",
-        "nearside_upstream_request_duration_seconds",
         "nearside_refused_total",
         "nearside_config_reloads_total",
         "nearside_config_last_reload_success",
@@ -378,6 +360,7 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
+    names.extend(requests::FAMILIES.iter().map(|family| family.name));
     names.extend(sampled().map(|(name, ..)| *name));
     names
 }
@@ -390,17 +373,33 @@ fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'sta
 
 #[cfg(test)]
 mod tests {
+    use super::requests::TABLES_MAX;
     use super::*;
 
-    #[test]
-    fn the_listed_names_are_the_rendered_ones() {
+    fn used() -> Arc<Metrics> {
         let metrics = Metrics::new();
         metrics.answered(Operation::GetItem, "Orders", "hit", Duration::from_micros(80));
-        metrics.failed(Operation::GetItem, "ValidationException");
+        metrics.failed(Operation::GetItem, "Orders", "ValidationException");
         metrics.bypassed("consistent");
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
+        metrics
+    }
+
+    fn hit(metrics: &Metrics, table: &str) {
+        metrics.answered(Operation::GetItem, table, "hit", Duration::from_micros(80));
+    }
+
+    /// The value of a metric with its labels.
+    fn value(metrics: &Metrics, name: &str) -> Option<String> {
         let text = metrics.render(&[]);
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(str::to_owned)
+    }
+
+    #[test]
+    fn the_listed_names_are_the_rendered_ones() {
+        let text = used().render(&[]);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE nearside_"));
         let mut rendered: Vec<String> =
             types.map(|rest| rest.split(' ').next().unwrap().to_owned()).collect();
@@ -411,30 +410,100 @@ mod tests {
         assert_eq!(rendered, listed);
     }
 
+    /// What `promtool check metrics` finds fault with: names that do not fit the type, and missing or sloppy help.
     #[test]
-    fn requests_are_counted_by_operation_table_and_source() {
-        let metrics = Metrics::new();
-        for _ in 0..3 {
-            metrics.answered(Operation::GetItem, "Orders", "hit", Duration::from_micros(80));
+    fn names_types_and_help_follow_the_rules_of_prometheus() {
+        let text = used().render(&[]);
+        let described = |kind: &str| -> Vec<(String, String)> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(&format!("# {kind} nearside_")));
+            lines
+                .map(|rest| rest.split_once(' ').unwrap())
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                .collect()
+        };
+        for (name, kind) in described("TYPE") {
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            assert_eq!(name.ends_with("_seconds"), kind == "histogram", "{name} is a {kind}");
         }
-        let text = metrics.render(&[]);
-        assert!(
-            text.contains(r#"nearside_requests_total{op="GetItem",source="hit",table="Orders"} 3"#),
-            "{text}"
-        );
-        assert!(
-            text.contains(r#"nearside_request_duration_seconds_count{op="GetItem",source="hit"} 3"#),
-            "{text}"
-        );
+        let help = described("HELP");
+        assert_eq!(help.len(), metric_names().len());
+        for (name, help) in help {
+            assert!(help.len() > 5 && help.ends_with('.'), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn the_build_is_a_gauge_of_one() {
+        let text = Metrics::new().render(&[]);
+        assert!(text.contains("# TYPE nearside_build_info gauge\nnearside_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn requests_and_latencies_are_counted_by_operation_table_and_source() {
+        let metrics = Metrics::new();
+        (0..3).for_each(|_| hit(&metrics, "Orders"));
+        hit(&metrics, "Users");
+        metrics.answered(Operation::Query, "Orders", "hit", Duration::from_micros(4));
+        for (name, expected) in [
+            (r#"nearside_requests_total{op="GetItem",source="hit",table="Orders"}"#, "3"),
+            (r#"nearside_requests_total{op="GetItem",source="hit",table="Users"}"#, "1"),
+            (r#"nearside_request_duration_seconds_count{op="GetItem",source="hit"}"#, "4"),
+            (r#"nearside_table_request_duration_seconds_count{source="hit",table="Orders"}"#, "4"),
+            (
+                r#"nearside_table_request_duration_seconds_bucket{source="hit",table="Orders",le="0.000005"}"#,
+                "1",
+            ),
+        ] {
+            assert_eq!(value(&metrics, name).as_deref(), Some(expected), "{name}");
+        }
     }
 
     #[test]
     fn tables_beyond_the_bound_share_a_label() {
         let metrics = Metrics::new();
-        for number in 0..TABLES_MAX + 50 {
-            metrics.answered(Operation::GetItem, &format!("T{number}"), "hit", Duration::ZERO);
+        (0..TABLES_MAX + 50).for_each(|number| hit(&metrics, &format!("T{number}")));
+        let others = r#"nearside_requests_total{op="GetItem",source="hit",table="other"}"#;
+        assert_eq!(value(&metrics, others).as_deref(), Some("50"));
+        assert_eq!((metrics.table_label("T0"), metrics.table_label("New")), (Some("T0"), Some("other")));
+    }
+
+    #[test]
+    fn a_deleted_table_gives_its_label_up_and_no_sum_goes_back() {
+        let metrics = Metrics::new();
+        (0..TABLES_MAX).for_each(|number| hit(&metrics, &format!("T{number}")));
+        metrics.failed(Operation::GetItem, "T7", "ValidationException");
+        metrics.table_deleted("T7");
+        assert!(!metrics.render(&[]).contains("\"T7\""));
+        assert_eq!(metrics.table_label("T7"), None);
+        let all = r#"nearside_request_duration_seconds_count{op="GetItem",source="hit"}"#;
+        assert_eq!(value(&metrics, all), Some(TABLES_MAX.to_string()));
+        hit(&metrics, "T7");
+        assert_eq!(
+            value(&metrics, r#"nearside_requests_total{op="GetItem",source="hit",table="T7"}"#).unwrap(),
+            "1"
+        );
+        assert_eq!(metrics.table_label("T7"), Some("T7"));
+        assert_eq!(value(&metrics, all), Some((TABLES_MAX + 1).to_string()));
+    }
+
+    #[test]
+    fn codes_that_an_upstream_invents_do_not_grow_the_labels_without_bound() {
+        let metrics = Metrics::new();
+        for number in 0..1000 {
+            metrics.failed(Operation::GetItem, "Orders", &format!("Fault{number}"));
         }
+        metrics.failed(Operation::GetItem, "Orders", "no \"code\"");
         let text = metrics.render(&[]);
-        assert!(text.contains(r#"source="hit",table="other"} 50"#), "{text}");
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!(series("nearside_errors_total{"), CODES_MAX + 1);
+        assert_eq!(series("nearside_table_errors_total{"), CODES_MAX + 1);
+        assert!(text.contains(r#"nearside_errors_total{code="other",op="GetItem"} 901"#), "{text}");
+    }
+
+    #[test]
+    fn values_of_labels_are_escaped() {
+        let sample = CacheSample::labelled("nearside_cache_bumps_total", "reason", "a\"b\\c\nd", 1);
+        let text = Metrics::new().render(&[sample]);
+        assert!(text.contains("nearside_cache_bumps_total{reason=\"a\\\"b\\\\c\\nd\"} 1\n"), "{text}");
     }
 }

@@ -3,9 +3,11 @@
 //! In come plain facts; out go a text for Prometheus and lines on the standard error. Nothing of users' items, keys or
 //! credentials is among the facts.
 
+mod latencies;
 mod lines;
 mod logs;
 mod metrics;
+mod requests;
 mod spread;
 
 pub use logs::{LogLevel, LogSettings, announce, announce_failure, flush_logs, init_logs, use_format};

@@ -9,6 +9,7 @@ mod fake;
 mod follower;
 mod kill;
 mod logs;
+mod metrics;
 mod realms;
 mod reload;
 mod remote;
