@@ -92,6 +92,8 @@ impl Reader<'_> {
     fn key(&mut self, section: &str, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
         match (section, entry.key) {
             ("server", "listen") => self.config.fixed.listen = entry.address()?,
+            ("server", "hosts") => self.config.fixed.hosts = entry.list()?,
+            ("server", "cors_origins") => self.config.fixed.cors_origins = entry.list()?,
             ("server", "max_connections") => self.config.fixed.max_connections = entry.count()?,
             ("server", "request_bytes_max") => {
                 self.config.fixed.request_bytes_max = entry.at_least("1KiB")?
@@ -288,6 +290,10 @@ mod tests {
         for (text, start) in [
             ("[server]\nlisten = 8000", "line 2: listen takes"),
             ("[server]\nlisten = \"localhost\"", "line 2: listen takes an address"),
+            ("[server]\nhosts = \"a\"", "line 2: hosts takes a list of texts"),
+            ("[server]\nhosts = [\"a\",\n5]", "line 2: hosts takes a list of texts"),
+            ("[server]\nhosts = [\"a:1\"]", "line 2: hosts: \"a:1\" is not a host"),
+            ("[server]\ncors_origins = [\"a\"]", "line 2: cors_origins: \"a\" is not an origin"),
             ("[server]\nmax_connections = 0", "line 2: max_connections takes"),
             ("[cache]\nitem_ttl = \"5\"", "line 2: item_ttl: \"5\" is not a duration"),
             ("[cache]\nmax_bytes = \"many\"", "line 2: max_bytes: \"many\" is not a size"),

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::units::ByteSize;
+use super::web::{HostPattern, OriginPattern};
 
 /// What needs a restart to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fixed {
     /// Where DynamoDB clients connect.
     pub listen: SocketAddr,
+    /// Names of this node that requests may use beside those of loopback.
+    pub hosts: Vec<HostPattern>,
+    /// Origins whose web pages may ask.
+    pub cors_origins: Vec<OriginPattern>,
     /// Connections at one time; more wait in the kernel's queue.
     pub max_connections: usize,
     /// The largest request body, decompressed.
@@ -118,6 +123,8 @@ impl Default for Fixed {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            hosts: Vec::new(),
+            cors_origins: Vec::new(),
             max_connections: 10_000,
             request_bytes_max: ByteSize(25 << 20),
             bodies_bytes_max: ByteSize(256 << 20),

@@ -6,6 +6,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
         "server",
         &[
             "listen",
+            "hosts",
+            "cors_origins",
             "max_connections",
             "request_bytes_max",
             "bodies_bytes_max",

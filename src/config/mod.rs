@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod units;
+mod web;
 
 mod fixed;
 mod live;
@@ -23,6 +24,7 @@ pub use keys::KEYS;
 pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use overrides::Overrides;
 pub use units::{ByteSize, Share, TimeToLive};
+pub use web::{HostPattern, OriginPattern};
 
 /// Everything that can be configured, resolved.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back_the_same() {
-        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true\nshare = false\nttl_sweep = \"0s\"\nstatus_delay = \"2s\"\nstream_shards = 4\nstream_shard_records_max = 10";
+        let text = "[cache]\nitem_ttl = \"never\"\n[tables.Orders]\nnegative_ttl = \"1500ms\"\nfill = \"strong\"\n[local]\nin_memory = true\nshare = false\nttl_sweep = \"0s\"\nstatus_delay = \"2s\"\nstream_shards = 4\nstream_shard_records_max = 10\n[server]\nhosts = [\"a\", \"*.b\"]\ncors_origins = [\"https://a\"]";
         let config = Config::parse(text).unwrap();
         assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
         assert_eq!(Config::parse(&Config::default().to_string()).unwrap(), Config::default());

@@ -37,9 +37,11 @@ impl std::fmt::Display for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Fixed { listen, max_connections, request_bytes_max, bodies_bytes_max, admin_listen, .. } =
             &self.fixed;
+        let Fixed { hosts, cors_origins, .. } = &self.fixed;
         let Live { cache_bytes_max, query_share, .. } = &self.live;
         let duration = |duration: Duration| TimeToLive::For(duration);
-        writeln!(formatter, "[server]\nlisten = \"{listen}\"\nmax_connections = {max_connections}")?;
+        writeln!(formatter, "[server]\nlisten = \"{listen}\"\nhosts = {}", quoted(hosts))?;
+        writeln!(formatter, "cors_origins = {}\nmax_connections = {max_connections}", quoted(cors_origins))?;
         writeln!(formatter, "request_bytes_max = \"{request_bytes_max}\"")?;
         writeln!(formatter, "bodies_bytes_max = \"{bodies_bytes_max}\"")?;
         writeln!(formatter, "idle_timeout = \"{}\"", duration(self.fixed.idle_timeout))?;
@@ -82,6 +84,12 @@ impl std::fmt::Display for Config {
         };
         writeln!(formatter, "\n[log]\nlevel = {:?}\nformat = \"{format}\"", self.live.log_level)
     }
+}
+
+/// A list of texts as a file has it.
+fn quoted(values: &[impl ToString]) -> String {
+    let texts: Vec<_> = values.iter().map(|value| format!("{:?}", value.to_string())).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 impl Fixed {

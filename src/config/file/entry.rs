@@ -46,6 +46,16 @@ impl<'v, 't> Entry<'v, 't> {
         self.string()?.parse().map_err(|error| self.at(format!("{}: {error}", self.key)))
     }
 
+    /// A list of texts, each read as what the key takes.
+    pub(super) fn list<T: FromStr<Err = String>>(self) -> Result<Vec<T>, ConfigError> {
+        let wrong = || self.wrong("a list of texts, such as [\"a\", \"b\"]");
+        let DeValue::Array(values) = self.value.get_ref() else { return Err(wrong()) };
+        let texts = values.iter().map(|value| value.get_ref().as_str().ok_or_else(wrong));
+        let parsed =
+            |text: Result<&str, _>| text?.parse().map_err(|error| self.at(format!("{}: {error}", self.key)));
+        texts.map(parsed).collect()
+    }
+
     /// A size that makes sense from some size on.
     pub(super) fn at_least(self, least: &str) -> Result<ByteSize, ConfigError> {
         let size: ByteSize = self.parsed()?;
