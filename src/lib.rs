@@ -8,6 +8,7 @@ pub mod model;
 pub mod config;
 pub mod telemetry;
 
+pub mod access;
 pub mod wire;
 
 pub mod cache;

@@ -350,7 +350,7 @@ fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&target, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: nearside\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     Ok(head.ends_with(b" 200"))

@@ -17,8 +17,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Hosts, Origins};
 use crate::admin::Admin;
-use crate::config::{Config, Fixed};
+use crate::config::{Config, Fixed, UpstreamKind};
 use crate::engine::{BypassReason, Source};
 use crate::frontend::{self, Exchange, Observer};
 use crate::model::Operation;
@@ -115,8 +116,11 @@ impl Server {
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
+        let admin_address = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
+        let admin_hosts = Hosts::of_listener(&[admin_address.ip()], &self.config.fixed.hosts);
         let admin = Admin::new(
+            Access::new(admin_hosts, Origins::Own),
             Box::new(move || {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
@@ -124,13 +128,13 @@ impl Server {
             }),
             Box::new(move || failing.failure()),
         );
+        let settings = frontend_settings(&self.config.fixed, self.address());
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
         let sweeper = tokio::spawn(sweep(self.caches.clone(), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
-        let settings = frontend_settings(&self.config.fixed);
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
         let serving = tokio::spawn(engines.serve(edge, settings, self.listener, stop_accepting.clone()));
         admin.set_ready(true);
@@ -184,9 +188,15 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     bound().map_err(|error: std::io::Error| StartError(format!("cannot listen on {address}: {error}")))
 }
 
-fn frontend_settings(fixed: &Fixed) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, address: SocketAddr) -> frontend::Settings {
+    // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
+    let origins = match &fixed.upstream {
+        UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
+        UpstreamKind::Aws | UpstreamKind::Endpoint(_) => Origins::Listed(fixed.cors_origins.clone()),
+    };
     frontend::Settings {
         region: fixed.region().to_owned(),
+        access: Access::new(Hosts::of_listener(&[address.ip()], &fixed.hosts), origins),
         max_connections: descriptors::connections_max(fixed.max_connections),
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["local"],
     &["cache", "upstream"],
-    &["wire"],
+    &["wire", "access"],
     &["config", "telemetry"],
     &["model"],
 ];

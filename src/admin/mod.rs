@@ -17,14 +17,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, Admitted, Rejection};
+
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Nearside</title>\
 <h1>Nearside</h1><ul><li><a href=\"/metrics\">metrics</a><li><a href=\"/livez\">alive?</a><li><a href=\"/readyz\">ready?</a></ul>";
 
-/// What the admin listener tells.
+/// What the admin listener tells, and to whom.
 pub struct Admin {
+    access: Access,
     render: Box<dyn Fn() -> String + Send + Sync>,
     failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
     ready: AtomicBool,
@@ -34,10 +37,11 @@ impl Admin {
     /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
     /// serving well, if anything does.
     pub fn new(
+        access: Access,
         render: Box<dyn Fn() -> String + Send + Sync>,
         failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
     ) -> Arc<Self> {
-        Arc::new(Self { render, failure, ready: AtomicBool::new(false) })
+        Arc::new(Self { access, render, failure, ready: AtomicBool::new(false) })
     }
 
     /// Says from now on whether requests should be sent to this process.
@@ -78,7 +82,11 @@ impl Admin {
 
     async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
+            let (head, _) = request.into_parts();
+            let answer = match self.access.admit(&head) {
+                Ok(Admitted::Program | Admitted::Page(_)) => self.answer(&head.method, head.uri.path()),
+                Err(rejection) => reject(&rejection),
+            };
             async move { Ok::<_, Infallible>(answer) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
@@ -109,6 +117,15 @@ impl Admin {
     }
 }
 
+/// The answer to a request that names another host, or comes from a page of another origin.
+fn reject(rejection: &Rejection) -> Response<Full<Bytes>> {
+    let status = match rejection {
+        Rejection::HostCount => StatusCode::BAD_REQUEST,
+        Rejection::Host(_) | Rejection::Origin(_) | Rejection::OtherOrigin(_) => StatusCode::FORBIDDEN,
+    };
+    response(status, "text/plain; charset=utf-8", format!("{rejection}\n"))
+}
+
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
@@ -122,7 +139,11 @@ mod tests {
 
     #[test]
     fn a_broken_store_is_not_ready() {
-        let admin = Admin::new(Box::new(String::new), Box::new(|| Some("the disk is full".to_owned())));
+        let admin = Admin::new(
+            Access::default(),
+            Box::new(String::new),
+            Box::new(|| Some("the disk is full".to_owned())),
+        );
         admin.set_ready(true);
         assert_eq!(admin.answer(&Method::GET, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(admin.answer(&Method::GET, "/livez").status(), StatusCode::OK);
@@ -130,7 +151,7 @@ mod tests {
 
     #[test]
     fn readiness_follows_what_it_is_told() {
-        let admin = Admin::new(Box::new(|| "figures".to_owned()), Box::new(|| None));
+        let admin = Admin::new(Access::default(), Box::new(|| "figures".to_owned()), Box::new(|| None));
         let status = |path| admin.answer(&Method::GET, path).status();
         assert_eq!((status("/livez"), status("/readyz")), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
         admin.set_ready(true);

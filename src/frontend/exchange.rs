@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::{Fault, Received};
-use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, credentials};
+use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials};
+use crate::access::{Admitted, Rejection};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Attempt, Request};
@@ -31,9 +32,6 @@ const UNKNOWN_CRC32: u32 = 3_552_371_480;
 const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 const RETRY_AFTER_MILLISECONDS: &str = "1000";
 
-/// How long a browser may keep the answer to its question whether it may ask.
-const PREFLIGHT_AGE_SECONDS: &str = "172800";
-
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Answers one request, whatever it is.
     pub(super) fn respond(
@@ -45,9 +43,19 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let (head, body) = request.into_parts();
         async move {
             let unanswered = Unanswered(self);
-            let mut response = match self.receive(&head.headers, body).await {
-                Ok(body) => self.route(&head, body, begun).await,
-                Err(fault) => self.refuse(&head, fault, begun),
+            // The body is taken in any case, or a client that still sends it would not read the answer.
+            let body = self.receive(&head.headers, body).await;
+            let mut response = match (self.settings.access.admit(&head), body) {
+                (Err(rejection), _) => self.reject(&head, &rejection),
+                (Ok(Admitted::Program), body) => self.route(&head, body, begun).await,
+                (Ok(Admitted::Page(allowed)), body) => {
+                    let mut response = match cors::is_preflight(&head) {
+                        true => cors::preflight(&head),
+                        false => self.route(&head, body, begun).await,
+                    };
+                    cors::open(response.headers_mut(), allowed);
+                    response
+                }
             };
             if self.is_draining.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -57,18 +65,21 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         }
     }
 
-    async fn route(&self, head: &Parts, body: Received, begun: Instant) -> Response<AnswerBody> {
-        let from_browser = head.headers.contains_key(header::ORIGIN);
+    async fn route(
+        &self,
+        head: &Parts,
+        body: Result<Received, Fault>,
+        begun: Instant,
+    ) -> Response<AnswerBody> {
+        let body = match body {
+            Ok(body) => body,
+            Err(fault) => return self.refuse(head, fault, begun),
+        };
         let protocol = Protocol::of(&head.headers);
-        let mut response = match self.route_aside(head, &body, protocol, from_browser) {
+        match self.route_aside(head, &body, protocol) {
             Some(response) => response,
             None => self.call(head, body, protocol.unwrap_or(Protocol::Json), begun).await,
-        };
-        if from_browser {
-            let any = HeaderValue::from_static("*");
-            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
         }
-        response
     }
 
     /// Answers what is no call of the API.
@@ -77,11 +88,8 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         head: &Parts,
         body: &Received,
         protocol: Option<Protocol>,
-        from_browser: bool,
     ) -> Option<Response<AnswerBody>> {
-        let mut response = if from_browser && head.method == Method::OPTIONS {
-            preflight(head)
-        } else if head.uri.path() != "/" {
+        let mut response = if head.uri.path() != "/" {
             unknown()
         } else if head.method == Method::GET {
             answer::plain(StatusCode::OK, self.health.0.clone(), self.health.1)
@@ -209,6 +217,22 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         });
     }
 
+    /// Answers a request of a host or an origin that is not served here. Neither the service nor the cache hears of it.
+    fn reject(&self, head: &Parts, rejection: &Rejection) -> Response<AnswerBody> {
+        let (reason, code) = match rejection {
+            Rejection::HostCount => (Refusal::Malformed, ErrorCode::Validation),
+            Rejection::Host(_) => (Refusal::ForeignHost, ErrorCode::Forbidden),
+            Rejection::Origin(_) | Rejection::OtherOrigin(_) => {
+                (Refusal::ForeignOrigin, ErrorCode::Forbidden)
+            }
+        };
+        self.observer.refused(reason);
+        let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
+        let mut response = answer::local(ApiError::new(code, rejection.to_string()), protocol);
+        response.headers_mut().insert(answer::REQUEST_ID, answer::request_id());
+        response
+    }
+
     /// Answers a request whose body cannot be had.
     fn refuse(&self, head: &Parts, fault: Fault, begun: Instant) -> Response<AnswerBody> {
         let reason = match fault {
@@ -286,21 +310,4 @@ fn malformed() -> ApiError {
 
 fn unknown() -> Response<AnswerBody> {
     answer::plain(StatusCode::NOT_FOUND, Bytes::from_static(UNKNOWN), UNKNOWN_CRC32)
-}
-
-/// The answer to a browser that asks whether a page of another origin may call.
-fn preflight(head: &Parts) -> Response<AnswerBody> {
-    let mut response = answer::empty(StatusCode::OK);
-    let headers = response.headers_mut();
-    let granted = [
-        (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
-        (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
-    ];
-    for (asked, allowed) in granted {
-        if let Some(value) = head.headers.get(asked) {
-            headers.insert(allowed, value.clone());
-        }
-    }
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE_SECONDS));
-    response
 }

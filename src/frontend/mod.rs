@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::engine::{Engine, Served, Source};
 use crate::model::{ApiError, Operation};
 use crate::upstream::Request;
@@ -18,6 +19,7 @@ mod accept;
 mod answer;
 mod body;
 mod connection;
+mod cors;
 mod credentials;
 mod exchange;
 mod rarely;
@@ -99,17 +101,23 @@ pub enum Refusal {
     BodyTooLarge,
     /// Too many bytes of large bodies are in flight.
     Overloaded,
+    /// The request names a host that is not served here.
+    ForeignHost,
+    /// The request is of a web page whose origin may not ask.
+    ForeignOrigin,
 }
 
 impl Refusal {
     /// Every reason, for metrics that list all of them from the start.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ConnectionLimit,
         Self::Exhausted,
         Self::Malformed,
         Self::TimedOut,
         Self::BodyTooLarge,
         Self::Overloaded,
+        Self::ForeignHost,
+        Self::ForeignOrigin,
     ];
 
     /// A name for labels.
@@ -121,6 +129,8 @@ impl Refusal {
             Self::TimedOut => "timed_out",
             Self::BodyTooLarge => "body_too_large",
             Self::Overloaded => "overloaded",
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
         }
     }
 }
@@ -130,6 +140,8 @@ impl Refusal {
 pub struct Settings {
     /// The region that the health line names.
     pub region: String,
+    /// Which hosts and origins requests may name.
+    pub access: Access,
     /// Connections open at a time.
     pub max_connections: usize,
     /// The largest body, also after decompression.
@@ -147,6 +159,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             region: "us-east-1".to_owned(),
+            access: Access::default(),
             max_connections: 10_000,
             request_bytes_max: 25 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::access::{Addresses, Hosts, Origins};
 use crate::upstream::Answer;
 
 /// A service that answers with what it was asked, or misbehaves when the body says so.
@@ -87,6 +88,12 @@ impl Observer for Witness {
     }
 }
 
+/// What a front end on loopback that is called `h` serves, and pages of those origins.
+fn access(origins: &[&str]) -> Access {
+    let hosts = Hosts::Listed(Addresses::Loopback, vec!["h".parse().unwrap()]);
+    Access::new(hosts, Origins::Listed(origins.iter().map(|origin| origin.parse().unwrap()).collect()))
+}
+
 /// A front end with one client connected to it.
 struct Wire {
     frontend: Arc<Frontend<Fake, Witness>>,
@@ -98,7 +105,13 @@ struct Wire {
 
 impl Wire {
     fn new() -> Self {
-        let settings = Settings { request_bytes_max: 100_000, ..Settings::default() };
+        Self::admitting(&["https://app.example"])
+    }
+
+    /// One whose front end is on loopback, is called `h`, and admits pages of those origins.
+    fn admitting(origins: &[&str]) -> Self {
+        let settings =
+            Settings { access: access(origins), request_bytes_max: 100_000, ..Settings::default() };
         let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
         let (client, server) = tokio::io::duplex(64 * 1024);
         let connection = tokio::spawn(Arc::clone(&frontend).serve_connection(server));
@@ -322,18 +335,110 @@ async fn plain_json_is_answered_as_plain_json() {
     assert_eq!(reply.header("content-type"), Some("application/json"));
 }
 
+/// A browser's question whether a page of that origin may send a call of the API.
+fn preflight(origin: &str) -> String {
+    format!(
+        "OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: {origin}\r\naccess-control-request-method: POST\r\n\
+         access-control-request-headers: x-amz-target, b\r\naccess-control-request-private-network: true\r\n\r\n"
+    )
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_browser_s_questions_are_answered() {
+async fn a_browser_s_questions_are_answered_for_origins_that_are_listed() {
     let mut wire = Wire::new();
-    let question = "OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: o\r\naccess-control-request-headers: a, b\r\n\
-        access-control-request-method: POST\r\n\r\n";
-    let reply = wire.ask(question).await;
+    let reply = wire.ask(preflight("https://app.example")).await;
     assert_eq!((reply.status(), reply.text()), (200, ""));
     assert_eq!(reply.header("content-length"), Some("0"));
-    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(reply.header("access-control-allow-headers"), Some("a, b"));
-    assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(reply.header("vary"), Some("origin"));
+    assert_eq!(reply.header("access-control-allow-headers"), Some("x-amz-target, b"));
+    assert_eq!(reply.header("access-control-allow-methods"), Some("GET, POST"));
+    assert_eq!(reply.header("access-control-allow-private-network"), Some("true"));
     assert_eq!(reply.header("access-control-max-age"), Some("172800"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_listed_origin_may_read_answers_and_their_headers() {
+    for (listed, allowed) in [("https://app.example", "https://app.example"), ("*", "*")] {
+        let mut wire = Wire::admitting(&[listed]);
+        let from_page =
+            |body: &str| request(body).replace("host: h", "host: h\r\norigin: https://app.example");
+        let reply = wire.ask(from_page("{}")).await;
+        assert_eq!((reply.status(), reply.summed()), (200, "{}"));
+        assert_eq!(reply.header("access-control-allow-origin"), Some(allowed));
+        assert_eq!(reply.header("vary"), Some("origin"));
+        let exposed = reply.header("access-control-expose-headers").unwrap();
+        for name in ["x-amzn-requestid", "x-amz-crc32", "x-amzn-errortype", "x-nearside-cache", "age"] {
+            assert!(exposed.split(", ").any(|exposed| exposed == name), "{name} is not in {exposed}");
+        }
+        // A fault that the front end answers by itself can be read as well.
+        let reply = wire.ask(from_page("{}").replace("GetItem", "Nothing").replace(SIGNED, "")).await;
+        assert_eq!((reply.status(), reply.header("access-control-allow-origin")), (400, Some(allowed)));
+        // Of a compressed answer a page sees the bytes before, which the sum is not of.
+        let gzipped = from_page(&format!("\"{}\"", "x".repeat(50_000)));
+        let reply = wire.ask(gzipped.replace("host: h", "host: h\r\naccept-encoding: gzip")).await;
+        assert_eq!(reply.header("content-encoding"), Some("gzip"));
+        assert!(!reply.header("access-control-expose-headers").unwrap().contains("crc32"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_other_origins_get_nothing_but_a_refusal() {
+    for origin in
+        ["https://evil.example", "null", "http://localhost:3000", "https://app.example.evil.example"]
+    {
+        let mut wire = Wire::new();
+        let page = format!("host: h\r\norigin: {origin}");
+        let health = "GET / HTTP/1.1\r\nhost: h\r\n\r\n".replace("host: h", &page);
+        for bytes in [preflight(origin), request("{}").replace("host: h", &page), health] {
+            let reply = wire.ask(bytes).await;
+            assert_eq!(reply.status(), 403, "{origin}");
+            assert!(!reply.head.contains("access-control"), "{}", reply.head);
+            let body = reply.summed();
+            assert!(body.contains("#AccessDeniedException") && body.contains("cors_origins"), "{body}");
+            assert!(reply.header("x-amzn-requestid").is_some());
+        }
+        assert_eq!(wire.calls(), 0);
+        assert_eq!(wire.told(), [&["opened"][..], &["refused foreign_origin"; 3]].concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_name_was_made_to_point_here_gets_nothing() {
+    let mut wire = Wire::new();
+    for rebound in ["host: evil.example:8000", "host: evil.example\r\norigin: https://app.example"] {
+        let reply = wire.ask(request("{}").replace("host: h", rebound)).await;
+        assert_eq!(reply.status(), 403);
+        let body = reply.summed();
+        assert!(body.contains("evil.example") && body.contains("hosts of [server]"), "{body}");
+    }
+    let whole = request("{}").replace("POST / ", "POST http://evil.example/ ");
+    assert_eq!(wire.ask(whole).await.status(), 403);
+    assert_eq!(wire.calls(), 0);
+    assert_eq!(wire.told(), [&["opened"][..], &["refused foreign_host"; 3]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_one_host_is_refused() {
+    let mut wire = Wire::new();
+    for hosts in ["", "host: h\r\nhost: h\r\n"] {
+        let reply = wire.ask(request("{}").replace("host: h\r\n", hosts)).await;
+        assert_eq!(reply.status(), 400);
+        assert!(reply.summed().contains("exactly one Host header"));
+    }
+    assert_eq!(
+        (wire.calls(), wire.told()),
+        (0, ["opened", "refused malformed", "refused malformed"].map(str::to_owned).to_vec())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_of_a_stranger_does_not_keep_the_refusal_from_being_read() {
+    let mut wire = Wire::new();
+    let body = "x".repeat(99_000);
+    let reply = wire.ask(request(&body).replace("host: h", "host: evil.example")).await;
+    assert_eq!(reply.status(), 403);
+    assert_eq!(wire.ask(request("{}")).await.status(), 200, "the connection goes on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -617,7 +722,8 @@ async fn listening(
 
 #[tokio::test]
 async fn draining_refuses_connections_ends_idle_ones_and_lets_requests_finish() {
-    let (frontend, address, serving, shutdown) = listening(Settings::default()).await;
+    let (frontend, address, serving, shutdown) =
+        listening(Settings { access: access(&[]), ..Settings::default() }).await;
     let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut busy = tokio::net::TcpStream::connect(address).await.unwrap();
     busy.write_all(request("wait").as_bytes()).await.unwrap();
@@ -637,7 +743,8 @@ async fn draining_refuses_connections_ends_idle_ones_and_lets_requests_finish() 
 
 #[tokio::test]
 async fn draining_ends_in_time_whatever_requests_do() {
-    let settings = Settings { drain_timeout: Duration::from_millis(20), ..Settings::default() };
+    let settings =
+        Settings { drain_timeout: Duration::from_millis(20), access: access(&[]), ..Settings::default() };
     let (frontend, address, serving, shutdown) = listening(settings).await;
     let mut busy = tokio::net::TcpStream::connect(address).await.unwrap();
     busy.write_all(request("wait").as_bytes()).await.unwrap();
@@ -652,13 +759,13 @@ async fn draining_ends_in_time_whatever_requests_do() {
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_for_a_place() {
-    let settings = Settings { max_connections: 1, ..Settings::default() };
+    let settings = Settings { max_connections: 1, access: access(&[]), ..Settings::default() };
     let (frontend, address, serving, shutdown) = listening(settings).await;
     let mut first = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut second = tokio::net::TcpStream::connect(address).await.unwrap();
     first.write_all(request("wait").as_bytes()).await.unwrap();
     frontend.service.entered.notified().await;
-    let closing = request("{}").replace("host: h", "connection: close");
+    let closing = request("{}").replace("host: h", "host: h\r\nconnection: close");
     second.write_all(closing.as_bytes()).await.unwrap();
     frontend.service.released.notify_one();
     let mut answer = [0; 15];

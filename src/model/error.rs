@@ -80,6 +80,8 @@ pub enum ErrorCode {
     UnrecognizedClient,
     /// Not allowed.
     AccessDenied,
+    /// Not allowed to whoever sends from there: Nearside's own, with the status that browsers and proxies understand.
+    Forbidden,
     /// No such table or index.
     ResourceNotFound,
     /// No such table, in the words of backups.
@@ -141,6 +143,7 @@ impl ErrorCode {
             Self::InvalidSignature => (SERVICE, "InvalidSignatureException", 400, "message"),
             Self::UnrecognizedClient => (SERVICE, "UnrecognizedClientException", 400, "message"),
             Self::AccessDenied => (SERVICE, "AccessDeniedException", 400, "Message"),
+            Self::Forbidden => (SERVICE, "AccessDeniedException", 403, "Message"),
             Self::ResourceNotFound => (DYNAMODB, "ResourceNotFoundException", 400, "message"),
             Self::TableNotFound => (DYNAMODB, "TableNotFoundException", 400, "message"),
             Self::PolicyNotFound => (DYNAMODB, "PolicyNotFoundException", 400, "message"),

@@ -10,6 +10,7 @@ mod follower;
 mod kill;
 mod logs;
 mod metrics;
+mod pages;
 mod realms;
 mod reload;
 mod remote;
