@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 
@@ -123,7 +124,11 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             _ => None,
         };
         let (body, attempt) = (std::mem::take(&mut body.bytes), attempt(head));
-        let request = Request { operation, unknown_target, body, attempt };
+        let address = match operation {
+            Operation::DescribeEndpoints => address(head),
+            _ => None,
+        };
+        let request = Request { operation, unknown_target, body, attempt, address };
         let mut served = match self.execute(Caller::of(head), request).await {
             Ok(served) => served,
             Err(error) => return self.answer_alone(error, operation, protocol, request_bytes, begun),
@@ -294,6 +299,13 @@ fn attempt(head: &Parts) -> Attempt {
         Some(2..) => Attempt::Again,
         _ => Attempt::First,
     }
+}
+
+/// Where the client believes that it is: what it asked for, else its `Host`.
+fn address(head: &Parts) -> Option<Box<str>> {
+    let said = || head.headers.get(header::HOST)?.to_str().ok()?.parse().ok();
+    let authority: Authority = head.uri.authority().cloned().or_else(said)?;
+    Some(authority.as_str().into()).filter(|_| !authority.as_str().contains('@'))
 }
 
 fn is_json(body: &[u8]) -> bool {

@@ -46,6 +46,9 @@ impl Service for Fake {
             served.source = Source::Batch { hit: 7, miss: 3, stale: 0 };
             served.answer.headers.push(("x-amzn-requestid".into(), "UPSTREAM".into()));
         }
+        if let Some(address) = request.address {
+            served.answer.body = address.into_string().into();
+        }
         if &served.answer.body[..] == b"who" {
             let scope = caller.scope()?;
             served.answer.body = format!("{} in {}", scope.access_key, scope.region).into();
@@ -439,6 +442,18 @@ async fn a_large_body_of_a_stranger_does_not_keep_the_refusal_from_being_read() 
     let reply = wire.ask(request(&body).replace("host: h", "host: evil.example")).await;
     assert_eq!(reply.status(), 403);
     assert_eq!(wire.ask(request("{}")).await.status(), 200, "the connection goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_ask_for_endpoints_are_named_the_address_that_they_used() {
+    let mut wire = Wire::new();
+    let asked = request("{}").replace("GetItem", "DescribeEndpoints");
+    for (host, address) in [("h:9000", "h:9000"), ("localhost", "localhost"), ("[::1]:8000", "[::1]:8000")] {
+        assert_eq!(wire.ask(asked.replace("host: h", &format!("host: {host}"))).await.text(), address);
+    }
+    let whole = asked.replace("POST / ", "POST http://h:7000/ ");
+    assert_eq!(wire.ask(whole).await.text(), "h:7000");
+    assert_eq!(wire.ask(request("{}")).await.text(), "{}", "other operations do not need it");
 }
 
 #[tokio::test(start_paused = true)]

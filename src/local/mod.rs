@@ -93,7 +93,7 @@ pub struct Settings {
     pub region: String,
     /// Which regions an ARN in a request may name.
     pub arn_regions: ArnRegions,
-    /// `HOST:PORT` at which clients reach the process, for those that ask.
+    /// `HOST:PORT` at which clients reach the process, for those that ask and do not say how they have reached it.
     pub address: String,
     /// How often items are looked for whose time is over; zero never.
     pub expiry_sweep: Duration,
@@ -293,7 +293,7 @@ impl Local {
             Operation::PutResourcePolicy => self.put_resource_policy(&body).await,
             Operation::DeleteResourcePolicy => self.delete_resource_policy(&body).await,
             Operation::DescribeLimits => self.describe_limits(),
-            Operation::DescribeEndpoints => self.describe_endpoints(),
+            Operation::DescribeEndpoints => self.describe_endpoints(request.address.as_deref()),
             Operation::ListStreams => self.list_streams(&body),
             Operation::DescribeStream => self.describe_stream(&body),
             Operation::GetShardIterator => self.get_shard_iterator(&body),

@@ -186,10 +186,10 @@ impl Local {
         Ok(serde_json::to_vec(&limits).expect("limits are always JSON"))
     }
 
-    /// DescribeEndpoints: clients that ask for an endpoint are sent back to where they are.
-    pub(super) fn describe_endpoints(&self) -> Handled {
+    /// DescribeEndpoints: clients that ask for an endpoint are sent back to where they are, `asked` as they call it.
+    pub(super) fn describe_endpoints(&self, asked: Option<&str>) -> Handled {
         let endpoints = serde_json::json!({
-            "Endpoints": [{"Address": self.settings.address, "CachePeriodInMinutes": 1440}],
+            "Endpoints": [{"Address": asked.unwrap_or(&self.settings.address), "CachePeriodInMinutes": 1440}],
         });
         Ok(serde_json::to_vec(&endpoints).expect("endpoints are always JSON"))
     }

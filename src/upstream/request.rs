@@ -15,6 +15,8 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the client has tried before.
     pub attempt: Attempt,
+    /// The address under which the client reaches this node, `HOST` or `HOST:PORT`, where the operation's answer has it.
+    pub address: Option<Box<str>>,
 }
 
 /// How often a client has sent a request. Where not all can be served, those who come again wait behind the others: what
@@ -31,7 +33,7 @@ pub enum Attempt {
 impl Request {
     /// A request of a known operation, sent for the first time.
     pub fn new(operation: Operation, body: impl Into<Bytes>) -> Self {
-        Self { operation, unknown_target: None, body: body.into(), attempt: Attempt::First }
+        Self { operation, unknown_target: None, body: body.into(), attempt: Attempt::First, address: None }
     }
 
     /// The same request with another body.

@@ -99,7 +99,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Reads at one time, and other requests at one time, at most; how many there are is learnt from how the upstream fares.
     pub concurrency_max: usize,
-    /// This node's own address, the answer to DescribeEndpoints: a client must not be led past the cache.
+    /// This node's own address, the answer to DescribeEndpoints of a client that does not say how it has reached this
+    /// node: it must not be led past the cache.
     pub address: String,
 }
 
@@ -275,12 +276,12 @@ impl Remote {
         }
     }
 
-    /// The answer to DescribeEndpoints: here.
-    fn describe_endpoints(&self) -> Answer {
-        Answer::ok(format!(
-            r#"{{"Endpoints":[{{"Address":"{}","CachePeriodInMinutes":{ENDPOINT_PERIOD_MINUTES}}}]}}"#,
-            self.settings.address
-        ))
+    /// The answer to DescribeEndpoints: here, `asked` as the client calls it.
+    fn describe_endpoints(&self, asked: Option<&str>) -> Answer {
+        let address = asked.unwrap_or(&self.settings.address);
+        let endpoint =
+            serde_json::json!({"Address": address, "CachePeriodInMinutes": ENDPOINT_PERIOD_MINUTES});
+        Answer::ok(serde_json::json!({"Endpoints": [endpoint]}).to_string())
     }
 }
 
@@ -288,7 +289,7 @@ impl Upstream for Remote {
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
         Box::pin(async move {
             if request.operation == Operation::DescribeEndpoints {
-                return Ok(self.describe_endpoints());
+                return Ok(self.describe_endpoints(request.address.as_deref()));
             }
             let Some(turn) = self.gate.enter(request, &self.counts).await else {
                 return turned_away(request.operation);

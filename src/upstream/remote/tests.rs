@@ -461,5 +461,9 @@ async fn clients_are_told_that_the_endpoint_is_here() {
     let (endpoint, remote) = start();
     let answer = call(&remote, Operation::DescribeEndpoints).await.unwrap();
     assert!(String::from_utf8_lossy(&answer.body).contains(r#""Address":"127.0.0.1:8000""#));
+    let mut request = Request::new(Operation::DescribeEndpoints, "{}");
+    request.address = Some("cache.example:9000".into());
+    let answer = remote.call(&request).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer.body).contains(r#""Address":"cache.example:9000""#));
     assert_eq!(endpoint.requests(), 0);
 }
