@@ -9,18 +9,19 @@ RUN mkdir -p src tests/it tests/process && touch src/lib.rs tests/it/main.rs tes
     && echo 'fn main() {}' > src/main.rs && cargo build --release --locked --features aws-credentials && rm -rf src
 COPY src src
 COPY config config
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked --features aws-credentials && mkdir /data
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked --features aws-credentials \
+    && mkdir -m 0700 /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /source/target/release/nearside /nearside
-COPY --from=build --chown=nonroot:nonroot /data /data
-USER nonroot
+COPY --from=build --chown=65532:65532 /data /data
+# The base image's nonroot, as a number: Kubernetes' runAsNonRoot cannot look up a name.
+USER 65532:65532
 VOLUME /data
 EXPOSE 8000 9100
 STOPSIGNAL SIGTERM
-# A container's loopback cannot be reached from outside it; publish the ports on the host's loopback only
-# (-p 127.0.0.1:8000:8000), because callers are not verified.
-ENV NEARSIDE_LISTEN=0.0.0.0:8000 NEARSIDE_ADMIN_LISTEN=0.0.0.0:9100 NEARSIDE_DATA_DIR=/data \
-    NEARSIDE_I_ACCEPT_UNAUTHENTICATED=true
+# It listens on loopback, which is right for a sidecar: callers are not verified and have the rights of the container.
+# README, "Run in a container", says how a published port reaches it.
+ENV NEARSIDE_DATA_DIR=/data
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s CMD ["/nearside", "healthcheck"]
 ENTRYPOINT ["/nearside"]

@@ -285,6 +285,18 @@ fn the_map_names_every_module() {
 }
 
 #[test]
+fn the_image_opens_nothing_and_its_user_is_a_number() {
+    let text = fs::read_to_string(root().join("Dockerfile")).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    for word in ["0.0.0.0", "[::]", "ACCEPT_UNAUTHENTICATED", "i-accept", "LISTEN"] {
+        assert!(!lines.iter().any(|line| line.contains(word)), "the image decides about {word} for its user");
+    }
+    let user = lines.iter().rev().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    let is_number = |id: &str| id.parse::<u32>().is_ok_and(|id| id > 0);
+    assert!(user.split(':').all(is_number), "USER {user}");
+}
+
+#[test]
 fn the_documented_metrics_are_the_metrics() {
     let documented = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let rows = documented.lines().filter_map(|line| line.strip_prefix("| `nearside_"));
