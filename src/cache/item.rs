@@ -263,6 +263,19 @@ impl ItemCache {
         WriteGuard::begin(self.clone(), keys, now)
     }
 
+    /// Makes what is cached of a key unusable: the upstream has changed the item without a write that was begun here. For pages the
+    /// same must have been said before ([`super::PageCache::invalidate`]), or an item of an older page could be stored after it.
+    pub fn invalidate(&self, address: &Address<'_>, now: Instant) {
+        let stripe = self.stripe(address);
+        let _shard = self.slots.lock(stripe);
+        if self.obeys(Rule::TouchOnWrite) {
+            self.words.touch(stripe, self.seconds(now));
+        }
+        if self.obeys(Rule::BumpOnReport) {
+            self.bump(stripe, BumpReason::Reported);
+        }
+    }
+
     /// Makes everything of the table unusable. For DDL and for writes whose keys are not known: call it before the
     /// request is sent, again before the client hears the answer, and if the outcome is unknown once more when the change
     /// can no longer land.
@@ -513,6 +526,8 @@ pub(super) enum Rule {
     BumpOnSuccess,
     /// A refused write bumps all the same.
     BumpOnRefusal,
+    /// So does a change that the upstream reports.
+    BumpOnReport,
     /// An unknown outcome is followed by a hold.
     HoldUnknown,
     /// An unknown outcome is noted at all.

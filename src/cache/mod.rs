@@ -43,9 +43,9 @@ pub use guard::{FillPermit, WriteGuard};
 pub use image::Image;
 pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, Turn};
 pub use page::{
-    BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageHit, PageItem, PageLimits,
-    PagePermit, PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard, ScanAdmission,
-    ScopeStats,
+    BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageHit, PageItem,
+    PageLimits, PagePermit, PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard,
+    ScanAdmission, ScopeStats,
 };
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
 pub use table::{Address, CachedTable, Realm};

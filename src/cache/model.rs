@@ -93,6 +93,8 @@ struct Setup {
     has_pages: bool,
     page_fill: FillMode,
     broken_page_rule: Option<PageRule>,
+    /// Statements change items that no guard is of; the upstream reports what they change.
+    reports: bool,
 }
 
 const LOCAL: Setup = Setup {
@@ -106,7 +108,11 @@ const LOCAL: Setup = Setup {
     has_pages: false,
     page_fill: FillMode::Adaptive,
     broken_page_rule: None,
+    reports: false,
 };
+/// What reports does not lag, so every fill reads the latest version.
+const REPORTED: Setup =
+    Setup { fill: FillMode::Strong, page_fill: FillMode::Strong, has_pages: true, reports: true, ..LOCAL };
 const PAGED: Setup = Setup { has_pages: true, ..LOCAL };
 const PAGED_LATE: Setup = Setup { loses_writes: true, ..PAGED };
 const PAGED_EVENTUAL: Setup = Setup { page_fill: FillMode::Eventual, ..PAGED };
@@ -236,6 +242,16 @@ enum Step {
     Advance,
     Sweep,
     ForeignWrite,
+    StatementLands,
+    ReportToPages,
+    ReportToItems,
+}
+
+/// A statement that has landed, and has not been answered.
+struct Landed {
+    keys: Vec<usize>,
+    versions: Vec<usize>,
+    do_pages_know: bool,
 }
 
 struct World {
@@ -251,6 +267,8 @@ struct World {
     clients: Vec<Client>,
     operations_left: Vec<u32>,
     foreign_left: u32,
+    statements_left: u32,
+    statement: Option<Landed>,
     fills: Vec<Fill>,
     strong_reads: Vec<StrongRead>,
     page_fetches: Vec<PageFetch>,
@@ -302,6 +320,8 @@ impl schedules::World for World {
             clients: (0..CLIENTS).map(|_| Client::Idle).collect(),
             operations_left: vec![OPERATIONS; CLIENTS],
             foreign_left: setup.foreign_writes,
+            statements_left: if setup.reports { 5 } else { 0 },
+            statement: None,
             fills: Vec::new(),
             strong_reads: Vec::new(),
             page_fetches: Vec::new(),
@@ -359,6 +379,12 @@ impl schedules::World for World {
             } else if self.journal.random.u32(0..4) == 0 {
                 steps.push(Step::WriteLost(index));
             }
+        }
+        match &self.statement {
+            Some(Landed { do_pages_know: true, .. }) => steps.push(Step::ReportToItems),
+            Some(_) => steps.push(Step::ReportToPages),
+            None if self.statements_left > 0 => steps.push(Step::StatementLands),
+            None => {}
         }
         for index in 0..self.zombies.len() {
             steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
@@ -443,6 +469,9 @@ impl schedules::World for World {
                 let (key, value) = (self.journal.random.usize(0..KEYS), self.fresh_value());
                 self.commit(&[key], value);
             }
+            Step::StatementLands => self.land_statement(),
+            Step::ReportToPages => self.report_to_pages(),
+            Step::ReportToItems => self.report_to_items(),
         }
     }
 
@@ -482,6 +511,35 @@ impl World {
         if self.setup.has_pages && self.journal.random.u32(0..4) == 0 {
             // The two need not be swept together.
             self.pages.sweep(now);
+        }
+    }
+
+    fn land_statement(&mut self) {
+        self.statements_left -= 1;
+        let first = self.journal.random.usize(0..KEYS);
+        let keys = if self.journal.random.bool() { vec![first] } else { vec![first, (first + 1) % KEYS] };
+        let value = self.fresh_value();
+        self.commit(&keys, value);
+        let versions = keys.iter().map(|key| self.history[*key].len() - 1).collect();
+        self.statement = Some(Landed { keys, versions, do_pages_know: false });
+    }
+
+    fn report_to_pages(&mut self) {
+        if let Some(statement) = &mut self.statement {
+            statement.do_pages_know = true;
+            let change = PageChange { table: &self.table, partition: b"all", moves: Vec::new() };
+            self.pages.invalidate(&change, BumpReason::Reported, Instant::now());
+        }
+    }
+
+    fn report_to_items(&mut self) {
+        let Some(Landed { keys, versions, .. }) = self.statement.take() else { return };
+        self.note(format_args!("a change of keys {keys:?} is reported, and answered"));
+        for key in &keys {
+            self.cache.invalidate(&self.table.address(&key_bytes(*key)), Instant::now());
+        }
+        for (key, version) in keys.into_iter().zip(versions) {
+            self.floors[key] = self.floors[key].max(version);
         }
     }
 
@@ -817,6 +875,11 @@ fn no_schedule_that_stores_items_out_of_pages_shows_an_old_item() {
 }
 
 #[test]
+fn no_schedule_of_reported_changes_shows_an_old_item() {
+    assert_sound::<World>(REPORTED, 10_000);
+}
+
+#[test]
 fn no_schedule_takes_a_key_back_in_time_when_what_has_expired_is_served_while_the_upstream_fails() {
     assert_sound::<World>(STALE, 10_000);
 }
@@ -835,6 +898,7 @@ fn without_any_one_of_their_rules_items_of_pages_are_old() {
         (PageRule::ItemsHeedTouches, PAGED_EVENTUAL, 0),
         (PageRule::ItemsHeedReads, PAGED_FOREIGN, 0),
         (PageRule::ItemsHeedFlights, PAGED_FOREIGN, 4_200),
+        (PageRule::BumpOnReport, REPORTED, 0),
     ];
     let without =
         |(rule, setup, first)| (format!("{rule:?}"), Setup { broken_page_rule: Some(rule), ..setup }, first);
@@ -862,6 +926,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (Rule::ReadsKillWriteInstalls, FOREIGN_STRONG),
         (Rule::ExpireEntries, FOREIGN_STRONG),
         (Rule::UnstoredVoidsStale, STALE),
+        (Rule::BumpOnReport, REPORTED),
     ];
     let without = |(rule, setup)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, 0);
     assert_needed::<World>(rules.map(without), 20_000);

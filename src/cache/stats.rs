@@ -23,6 +23,8 @@ pub enum BumpReason {
     ReadDuringWrite,
     /// A table was voided, or all tables were.
     Void,
+    /// The upstream reported that a statement changed an item, or that an item expired.
+    Reported,
 }
 
 /// Why an image was not stored.
@@ -44,7 +46,7 @@ pub enum Refusal {
 
 impl BumpReason {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Write,
         Self::Refused,
         Self::Unknown,
@@ -53,6 +55,7 @@ impl BumpReason {
         Self::Observed,
         Self::ReadDuringWrite,
         Self::Void,
+        Self::Reported,
     ];
 
     /// The value of the label.
@@ -66,6 +69,7 @@ impl BumpReason {
             Self::Observed => "observed",
             Self::ReadDuringWrite => "read_during_write",
             Self::Void => "void",
+            Self::Reported => "reported",
         }
     }
 }

@@ -434,6 +434,12 @@ pub(in super::super) enum PageRule {
     HeedLateWrites,
     /// or while writes that are not known by their keys may be in flight.
     HeedVoids,
+    /// A change that the upstream reports bumps.
+    BumpOnReport,
+    /// A removal by the upstream itself bumps before it can be seen,
+    BumpBeforeRemovals,
+    /// and until it is seen by everybody no page of its table is stored.
+    HeedRemovals,
     /// What was lately written is read strongly.
     TouchOnWrite,
     /// A reader joins a flight only if no word moved since it was sent.

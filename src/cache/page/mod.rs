@@ -8,6 +8,10 @@
 //! before its client hears of it. Where a key was before is not known for sure while another write of it is in flight: that
 //! write may have moved it from a third place, which it has not voided yet. Then, too, the whole index is voided. Nothing is searched for, so a write costs the same however many pages there are.
 //!
+//! **An upstream that reports** its changes ([`PageCache::invalidate`]) leaves nothing to be guessed. It reports them in the order
+//! in which it makes them, and each before its writer is answered, so a later move of an item never overtakes an earlier one.
+//! Only the partitions that an item leaves and enters are invalidated, and rejected writes change nothing.
+//!
 //! **What lags.** Pages of tables and local indexes are fetched strongly if the partition (for a scan: the table) was
 //! written within the time that replicas lag. Global indexes cannot be read strongly, so a page of one is kept only if it
 //! was sent at least the *quarantine* after the last write to its scope; until then it is answered and forgotten. So a hit
@@ -54,4 +58,4 @@ pub use permit::{Completion, PagePermit};
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};
 pub use stats::{BumpedScope, PageRefusal, PageStats, ScopeStats};
-pub use write::{IndexTouch, PageWriteGuard};
+pub use write::{IndexTouch, PageChange, PageWriteGuard};

@@ -87,6 +87,8 @@ struct Setup {
     ttl: Option<Duration>,
     /// Readers whom the upstream fails are answered out of what has expired.
     serves_stale: bool,
+    /// The upstream lags nowhere, reports what it changes, and removes items by itself.
+    reports: bool,
     /// Which request is made and which item is written, if it is always the same.
     only: Option<(Request, usize)>,
     broken: Option<PageRule>,
@@ -97,9 +99,12 @@ const LOCAL: Setup = Setup {
     foreign_writes: 0,
     ttl: None,
     serves_stale: false,
+    reports: false,
     only: None,
     broken: None,
 };
+const REPORTED: Setup = Setup { fill: FillMode::Eventual, reports: true, ..LOCAL };
+const REPORTED_CROWDED: Setup = Setup { only: Some((Request::IndexPartition(0), 0)), ..REPORTED };
 /// One item is written by everybody, often past the cache, and one partition of the index is read.
 const CROWDED: Setup = Setup { only: Some((Request::IndexPartition(0), 0)), ..LOCAL };
 /// One item is written by everybody, and its partition is read, weakly and strongly.
@@ -200,6 +205,8 @@ struct Reading {
     request: Request,
     began: Instant,
     floors: Floors,
+    /// The same for hits: what the upstream has removed by itself stays removed.
+    removed: Floors,
     turns: u32,
 }
 
@@ -228,6 +235,23 @@ struct Writing {
     landed: Option<Vec<(Option<Value>, usize)>>,
 }
 
+/// A commit of an upstream that reports. They are made one after the other.
+struct Commit {
+    /// Items, and what they were.
+    changes: Vec<(usize, Option<Value>)>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A removal of the item, of which the cache has heard.
+    Removing,
+    /// The same, seen by every reader.
+    Removed,
+    /// Of a write, seen by every reader.
+    Written,
+}
+
 /// A write of unknown outcome that may still land.
 struct Zombie {
     changes: Vec<(usize, Option<Value>)>,
@@ -250,6 +274,9 @@ enum Step {
     Advance,
     Sweep,
     ForeignWrite,
+    RemovalBegins(usize),
+    RemovalLands,
+    Report,
 }
 
 struct World {
@@ -270,6 +297,10 @@ struct World {
     fetches: Vec<Fetch>,
     writes: Vec<Writing>,
     zombies: Vec<Zombie>,
+    /// What an upstream that reports is about to report.
+    commit: Option<Commit>,
+    removals_left: u32,
+    removed: Floors,
     /// When the table is to be voided again, because a write whose keys the cache does not know may land until then.
     voids_due: Vec<Instant>,
     next_number: u32,
@@ -303,7 +334,7 @@ impl schedules::World for World {
             policy: PagePolicy {
                 ttl: setup.ttl,
                 fill: setup.fill,
-                gsi_quarantine: QUARANTINE,
+                gsi_quarantine: if setup.reports { Duration::ZERO } else { QUARANTINE },
                 page_bytes_max: 1000,
                 stale_if_error: if setup.serves_stale { STALE_MAX } else { Duration::ZERO },
                 scan_admission: if journal.random.bool() {
@@ -322,6 +353,9 @@ impl schedules::World for World {
             fetches: Vec::new(),
             writes: Vec::new(),
             zombies: Vec::new(),
+            commit: None,
+            removals_left: if setup.reports { 3 } else { 0 },
+            removed: [0; ITEMS],
             voids_due: Vec::new(),
             next_number: 1,
             journal,
@@ -349,14 +383,27 @@ impl schedules::World for World {
             }
         }
         for (index, write) in self.writes.iter().enumerate() {
-            let has_landed = write.landed.is_some();
-            let next = if has_landed { Step::WriteAnswered(index) } else { Step::WriteLands(index) };
+            let next = match (&write.landed, &self.commit) {
+                // Nobody is answered before the report, and nothing is committed.
+                (_, Some(_)) => continue,
+                (Some(_), None) => Step::WriteAnswered(index),
+                (None, None) => Step::WriteLands(index),
+            };
             steps.extend([next; 2]);
             if self.journal.random.u32(0..3) == 0 {
                 steps.push(Step::WriteLost(index));
             }
         }
-        for index in 0..self.zombies.len() {
+        match &self.commit {
+            Some(Commit { stage: Stage::Removing, .. }) => steps.extend([Step::RemovalLands; 2]),
+            Some(_) => steps.extend([Step::Report; 2]),
+            None if self.removals_left > 0 && !steps.is_empty() => {
+                let any = self.journal.random.usize(0..ITEMS);
+                steps.push(Step::RemovalBegins(self.setup.only.map_or(any, |(_, item)| item)));
+            }
+            None => {}
+        }
+        for index in 0..if self.commit.is_none() { self.zombies.len() } else { 0 } {
             steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
         }
         if steps.is_empty() {
@@ -401,6 +448,7 @@ impl schedules::World for World {
                 let changes = self.writes[index].changes.clone();
                 let landed = changes.iter().map(|(item, _)| self.latest(*item)).collect::<Vec<_>>();
                 self.commit(&changes);
+                self.await_report(&changes, &landed);
                 let versions = changes.iter().map(|(item, _)| self.history[*item].len() - 1);
                 self.writes[index].landed = Some(landed.into_iter().zip(versions).collect());
             }
@@ -408,7 +456,9 @@ impl schedules::World for World {
             Step::WriteLost(index) => self.write_lost(index),
             Step::ZombieLands(index) => {
                 let zombie = self.zombies.swap_remove(index);
+                let landed = zombie.changes.iter().map(|(item, _)| self.latest(*item)).collect::<Vec<_>>();
                 self.commit(&zombie.changes);
+                self.await_report(&zombie.changes, &landed);
             }
             Step::ZombieDies(index) => drop(self.zombies.swap_remove(index)),
             Step::Evict(number) => {
@@ -422,6 +472,9 @@ impl schedules::World for World {
                 let change = (self.journal.random.usize(0..ITEMS), self.fresh_value());
                 self.commit(&[change]);
             }
+            Step::RemovalBegins(item) => self.begin_removal(item),
+            Step::RemovalLands => self.land_removal(),
+            Step::Report => self.report(),
         }
     }
 
@@ -475,6 +528,58 @@ impl World {
         self.note(format_args!("upstream: {changes:?}"));
     }
 
+    fn await_report(&mut self, changes: &[(usize, Option<Value>)], landed: &[Option<Value>]) {
+        if self.setup.reports {
+            let changes = changes.iter().zip(landed).map(|((item, _), old)| (*item, *old)).collect();
+            self.commit = Some(Commit { changes, stage: Stage::Written });
+        }
+    }
+
+    fn begin_removal(&mut self, item: usize) {
+        self.removals_left -= 1;
+        let old = self.latest(item);
+        if old.is_none() {
+            return;
+        }
+        self.note(format_args!("the upstream begins to remove item {item}"));
+        let commit = Commit { changes: vec![(item, old)], stage: Stage::Removing };
+        self.with_page_changes(&commit, |pages, change| pages.removing(change, Instant::now()));
+        self.commit = Some(commit);
+    }
+
+    fn land_removal(&mut self) {
+        let Some(commit) = &mut self.commit else { return };
+        commit.stage = Stage::Removed;
+        let (item, _) = commit.changes[0];
+        self.commit(&[(item, None)]);
+        self.removed[item] = self.history[item].len() - 1;
+    }
+
+    fn report(&mut self) {
+        let Some(commit) = self.commit.take() else { return };
+        self.note(format_args!("the upstream reports {:?}", commit.changes));
+        self.with_page_changes(&commit, |pages, change| match commit.stage {
+            Stage::Removed => pages.removed(change, Instant::now()),
+            Stage::Removing | Stage::Written => {
+                pages.invalidate(change, super::super::BumpReason::Write, Instant::now());
+            }
+        });
+    }
+
+    fn with_page_changes(&self, commit: &Commit, each: impl Fn(&PageCache, &PageChange<'_>)) {
+        for (item, old) in &commit.changes {
+            let now = if commit.stage == Stage::Written { self.latest(*item) } else { None };
+            let places = [*old, now].into_iter().flatten().filter_map(|value| value.place);
+            let partitions: Vec<_> = places.map(|place| vec![place as u8]).collect();
+            let moves = self.table.used_index("index").map(|index| (index, partitions.as_slice()));
+            let partition = [partition_of(*item) as u8];
+            each(
+                &self.pages,
+                &PageChange { table: &self.table, partition: &partition, moves: moves.into_iter().collect() },
+            );
+        }
+    }
+
     fn scope(&self, request: Request) -> PageScope {
         match request {
             Request::Partition(partition) => PageScope::partition(&self.table, &[partition as u8]),
@@ -495,7 +600,7 @@ impl World {
         let request = self.setup.only.map_or(any, |(request, _)| request);
         let seen = self.seen[request.number()];
         let floors = std::array::from_fn(|item| self.floors[item].max(seen[item]));
-        let reading = Reading { request, began: Instant::now(), floors, turns: 0 };
+        let reading = Reading { request, began: Instant::now(), floors, removed: self.removed, turns: 0 };
         if !request.is_of_index() && self.journal.random.u32(0..5) == 0 {
             self.read_through(client, reading);
         } else {
@@ -551,6 +656,7 @@ impl World {
         let request = fetch.reading.request;
         let consistency = fetch.permit.as_ref().map_or(Consistency::Strong, PagePermit::consistency);
         let lag = match consistency {
+            _ if self.setup.reports => Duration::ZERO,
             _ if request.is_of_index() => INDEX_LAG,
             Consistency::Strong => Duration::ZERO,
             Consistency::Eventual => LAG,
@@ -626,7 +732,9 @@ impl World {
         let changes: Vec<_> = items.map(|item| ((first + item) % ITEMS, self.fresh_value())).collect();
         let now = Instant::now();
         let guard = if self.journal.random.u32(0..if self.setup.only.is_some() { 3 } else { 6 }) == 0 {
-            self.items.void_table(&self.table, now);
+            if !self.setup.reports {
+                self.items.void_table(&self.table, now);
+            }
             None
         } else {
             let keys: Vec<_> =
@@ -661,10 +769,13 @@ impl World {
     /// The upstream says yes, or says no although the write happened: its router had tried twice.
     fn write_answered(&mut self, index: usize) {
         let Writing { client, guard, changes, landed } = self.writes.swap_remove(index);
-        let (now, is_refused) = (Instant::now(), self.journal.random.u32(0..6) == 0);
+        let (now, reports) = (Instant::now(), self.setup.reports);
+        let is_refused = !reports && self.journal.random.u32(0..6) == 0;
         let landed = landed.expect("only what landed is answered");
         self.note(format_args!("client {client}'s write of {changes:?} is answered, refused: {is_refused}"));
         match guard {
+            None if reports => {}
+            Some(guard) if reports => guard.reported(now),
             None => self.items.void_table(&self.table, now),
             Some(guard) if is_refused => guard.refused(now),
             Some(guard) => {
@@ -692,11 +803,12 @@ impl World {
         };
         self.note(format_args!("client {client}'s write of {changes:?} is {how}"));
         match guard {
+            None if is_refused && self.setup.reports => {}
             None => {
                 self.items.void_table(&self.table, now);
                 self.voids_due.extend((!is_refused).then_some(now + HOLD));
             }
-            Some(guard) if is_unsent => guard.spare(now),
+            Some(guard) if is_unsent || (is_refused && self.setup.reports) => guard.spare(now),
             Some(guard) if is_refused => guard.refused(now),
             Some(guard) if self.journal.random.bool() => drop(guard),
             Some(guard) => guard.unknown(now),
@@ -732,7 +844,10 @@ impl World {
     }
 
     fn check_item(&mut self, reading: Reading, item: usize, shown: Option<u32>, how: &str) {
-        let Reading { request, began, floors, .. } = reading;
+        let Reading { request, began, mut floors, removed, .. } = reading;
+        if how == HIT || how == STALE_HIT {
+            floors[item] = floors[item].max(removed[item]);
+        }
         let history = &self.history[item];
         let shows = |version: &usize| request.shown(item, history[*version].value) == shown;
         // A writer elsewhere may move an item without this node hearing of it. Then a known write voids where the item was
@@ -795,6 +910,12 @@ fn no_schedule_hides_a_known_write_when_what_has_expired_is_served_while_the_ups
     assert_sound::<World>(STALE_FOREIGN, 3_000);
 }
 
+#[test]
+fn no_schedule_of_reported_changes_shows_an_old_page_or_what_was_removed() {
+    assert_sound::<World>(REPORTED, 6_000);
+    assert_sound::<World>(REPORTED_CROWDED, 6_000);
+}
+
 /// Every rule is there because something goes wrong without it; the model test sees what.
 #[test]
 fn without_any_one_of_its_rules_the_protocol_fails() {
@@ -821,6 +942,12 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (PageRule::HeedWhatWasSeen, WATCHED, 1_600),
         (PageRule::LateReadersLookAgain, WATCHED, 3_500),
         (PageRule::ExpireEntries, FOREIGN_STRONG, 0),
+        (PageRule::BumpOnReport, REPORTED, 0),
+        (PageRule::BumpScans, REPORTED, 0),
+        (PageRule::BumpPositions, REPORTED, 0),
+        (PageRule::BumpIndexScans, REPORTED, 0),
+        (PageRule::BumpBeforeRemovals, REPORTED, 0),
+        (PageRule::HeedRemovals, REPORTED_CROWDED, 0),
     ];
     let without = |(rule, setup, first)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, first);
     assert_needed::<World>(rules.map(without), 40_000);

@@ -1,6 +1,7 @@
 //! The promise to tell the cache how the fetch of a page ended. Forgetting to is safe.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -157,6 +158,9 @@ impl PagePermit {
         let (cache, version) = (&self.cache, self.flight.version);
         // A page of an older version would never be a hit; it is not worth its place.
         if !(is_current && self.is_fresh()) {
+            return Err(PageRefusal::Word);
+        }
+        if self.table.pages.removals.load(Ordering::Acquire) > 0 && cache.obeys(PageRule::HeedRemovals) {
             return Err(PageRefusal::Word);
         }
         if contradicts_seen {

@@ -1,7 +1,7 @@
 //! What a page depends on, and the words that void it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
@@ -81,6 +81,8 @@ pub(in super::super) struct TablePages {
     /// Milliseconds since the cache was made, rounded up, when the table was last written: an index that is first used
     /// now may still lack that write.
     written_ms: AtomicU64,
+    /// How many removals by the upstream itself are in flight.
+    pub(super) removals: AtomicU32,
     indexes: RwLock<HashMap<Box<str>, Arc<CachedIndex>>>,
     pub(super) fills: Arc<Semaphore>,
     pub(super) counters: ScopeCounters,
@@ -92,6 +94,7 @@ impl Default for TablePages {
             scan: AtomicU64::new(0),
             written_seconds: AtomicU64::new(0),
             written_ms: AtomicU64::new(0),
+            removals: AtomicU32::new(0),
             indexes: RwLock::default(),
             fills: Arc::new(Semaphore::new(FILLS_PER_TABLE_MAX)),
             counters: ScopeCounters::default(),
@@ -150,6 +153,11 @@ impl CachedTable {
             };
             indexes.entry(name.into()).or_insert_with(new_index).clone()
         })
+    }
+
+    /// The global secondary index of that name, if it was used before. Of any other there is nothing to invalidate.
+    pub fn used_index(&self, name: &str) -> Option<Arc<CachedIndex>> {
+        self.pages.indexes.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// What happened to the pages of this table and of its local indexes so far; global indexes count their own.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -76,6 +77,11 @@ impl PageWriteGuard {
     pub fn refused(mut self, now: Instant) {
         let does_bump = self.cache.obeys(PageRule::BumpOnRefusal);
         self.settle(BumpReason::Refused, does_bump.then_some(&[]), now);
+    }
+
+    /// The write has ended, and whatever it changed was reported before ([`PageCache::invalidate`]).
+    pub fn reported(mut self, now: Instant) {
+        self.settle(BumpReason::Write, None, now);
     }
 
     /// Not a byte of the write was sent, so nothing has happened and nothing will: what is cached stays.
@@ -182,6 +188,50 @@ impl LateBumps {
 
     pub(super) fn is_expected(&self, stripe: Stripe) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).partitions.contains_key(&stripe)
+    }
+}
+
+/// A change that the upstream itself has reported, with all that it changes for readers of pages.
+#[derive(Clone, Debug)]
+pub struct PageChange<'a> {
+    /// The table.
+    pub table: &'a CachedTable,
+    /// The canonical bytes of the item's partition.
+    pub partition: &'a [u8],
+    /// For each global index that shows the item otherwise than before, the canonical bytes of the partitions that it was in
+    /// and is in. All other indexes show what they showed.
+    pub moves: Vec<(Arc<CachedIndex>, &'a [Vec<u8>])>,
+}
+
+/// Changes that the upstream reports: in the order in which it makes them, and each before anybody is told that it was made. So
+/// where an item was before is always exactly known, however many writes of it are in flight.
+impl PageCache {
+    /// Invalidates the pages that a change concerns, and no others.
+    pub fn invalidate(&self, change: &PageChange<'_>, reason: BumpReason, now: Instant) {
+        if !self.obeys(PageRule::BumpOnReport) {
+            return;
+        }
+        let PageChange { table, partition, moves } = change;
+        self.void_partition(self.words.stripe(table.hash(partition)), reason, now);
+        self.void_scans(table, reason, now);
+        for (index, partitions) in moves {
+            self.void_positions(index, partitions, reason, self.items.milliseconds(now));
+        }
+    }
+
+    /// The upstream is about to remove an item by itself. Invalidates its pages; and until [`PageCache::removed`] no page of the
+    /// table is stored, so that no hit shows an item that another reader may have found gone.
+    pub fn removing(&self, change: &PageChange<'_>, now: Instant) {
+        change.table.pages.removals.fetch_add(1, Ordering::AcqRel);
+        if self.obeys(PageRule::BumpBeforeRemovals) {
+            self.invalidate(change, BumpReason::Reported, now);
+        }
+    }
+
+    /// Every reader finds the item gone by now, or none ever will.
+    pub fn removed(&self, change: &PageChange<'_>, now: Instant) {
+        self.invalidate(change, BumpReason::Reported, now);
+        change.table.pages.removals.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
