@@ -37,7 +37,7 @@ impl TablePolicy {
         Self { items: Some(policy), pages: None, indexes: HashMap::new(), asks_images: true }
     }
 
-    /// The same for an upstream that never lags: what is adaptive need not adapt.
+    /// The same for an upstream that never lags: what is adaptive need not adapt, and pages of global indexes need not wait.
     pub(super) fn for_upstream_without_lag(mut self) -> Self {
         let relax = |fill: &mut FillMode| {
             if *fill == FillMode::Adaptive {
@@ -46,7 +46,10 @@ impl TablePolicy {
         };
         self.items.iter_mut().for_each(|items| relax(&mut items.fill));
         let pages = self.pages.iter_mut().chain(self.indexes.values_mut().flatten());
-        pages.for_each(|pages| relax(&mut pages.fill));
+        pages.for_each(|pages| {
+            relax(&mut pages.fill);
+            pages.gsi_quarantine = Duration::ZERO;
+        });
         self
     }
 }

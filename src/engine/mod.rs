@@ -10,6 +10,7 @@ mod read;
 mod write;
 
 mod asked;
+mod changes;
 mod images;
 mod known;
 mod recent;
@@ -17,17 +18,17 @@ mod tables;
 mod view;
 mod voids;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{ItemCache, PageCache, Realm};
+use crate::cache::{ItemCache, PageCache, Realm, WriteGuard};
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Answer, Request, Upstream, UpstreamError};
+use crate::upstream::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::wire::Json;
 
 pub use known::{PolicyChange, TablePolicy};
@@ -134,6 +135,10 @@ pub struct Engine {
     /// Whose tables these are.
     realm: Realm,
     upstream: Arc<dyn Upstream>,
+    /// Whether the upstream reports every change, so that nothing more than that is invalidated for writes.
+    hears_changes: bool,
+    /// Of items that the upstream is removing by itself.
+    removing: Mutex<Option<WriteGuard>>,
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,
@@ -167,8 +172,10 @@ impl Engine {
         policy_of: PolicyOf,
     ) -> Arc<Self> {
         let Memory { items, pages, recent } = memory.clone();
-        Arc::new(Self {
+        Arc::new_cyclic(|engine: &Weak<Self>| Self {
             realm,
+            hears_changes: upstream.report_changes(Weak::clone(engine) as Weak<dyn ChangeListener>),
+            removing: Mutex::default(),
             upstream,
             cache: items,
             pages,
@@ -251,7 +258,8 @@ impl Engine {
         Served::plain(answer, Source::Bypass(BypassReason::Consistent))
     }
 
-    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything.
+    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything; unless the
+    /// upstream reports what they change.
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
         // What is too deep is none of the statements' text.
         let scope = Json::parse_cut(&request.body)
@@ -287,7 +295,11 @@ impl Engine {
             }
             match outcome {
                 Ok(answer) if answer.status < 500 => {
-                    guard.settle();
+                    if engine.hears_changes && request.operation.class() == OperationClass::Statement {
+                        guard.spare();
+                    } else {
+                        guard.settle();
+                    }
                     answer
                 }
                 Ok(answer) => answer,

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::Key;
-
 use super::Engine;
 use super::tables::name_in;
 
@@ -93,23 +91,11 @@ impl Drop for VoidGuard {
 impl Engine {
     /// Begins a change of a whole scope.
     pub(super) fn begin_void(self: &Arc<Self>, scope: VoidScope) -> VoidGuard {
-        // Voided now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
-        self.void(&scope);
+        if !self.hears_changes {
+            // Voided now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
+            self.void(&scope);
+        }
         VoidGuard { engine: Arc::clone(self), scope }
-    }
-
-    /// Voids items that the upstream has removed by itself, when they are gone: a read that begins from here on finds none.
-    pub fn void_removed(&self, table: &str, keys: &[Key]) {
-        let cached = self.cache.table(self.realm, table);
-        let whole: Vec<Vec<u8>> = keys.iter().map(Key::canonical_bytes).collect();
-        let addresses: Vec<_> = whole.iter().map(|key| cached.address(key)).collect();
-        let mut partitions = vec![Vec::new(); keys.len()];
-        keys.iter().zip(&mut partitions).for_each(|(key, partition)| key.write_partition(partition));
-        let pages: Vec<_> = addresses.iter().copied().zip(partitions.iter().map(Vec::as_slice)).collect();
-        let now = Instant::now();
-        // As a write that nobody knows the image of: what is being read now is not kept either.
-        self.pages.begin_write(&pages, now).refused(now);
-        self.cache.begin_write(&addresses, now).refused(now);
     }
 
     /// Voids a scope now.

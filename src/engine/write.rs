@@ -112,7 +112,7 @@ impl Engine {
         };
         let wants = images::Wants {
             image: table.policy.is_some(),
-            positions: table.has_readers_of_indexes(Instant::now()),
+            positions: !self.hears_changes && table.has_readers_of_indexes(Instant::now()),
             may_ask: table.asks_images && is_whole,
         };
         let (request, images) = images::Plan::of(request, body, wants);
@@ -173,6 +173,7 @@ impl Engine {
             Ok(answer) if answer.status < 500 => {
                 match refusal(&answer) {
                     Refusal::BeforeExecution => wide.spare(),
+                    Refusal::Other if self.hears_changes => wide.spare(),
                     Refusal::Other => wide.settle(),
                 }
                 self.heed_refusal(&answer, plan.table.as_deref());
@@ -203,8 +204,11 @@ impl Engine {
         let items: Vec<_> = keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
         let partitions = keys.iter().map(|written| &*written.partition);
         let pages: Vec<_> = items.iter().copied().zip(partitions).collect();
-        let guards =
-            Guards { items: self.cache.begin_write(&items, now), pages: self.pages.begin_write(&pages, now) };
+        let guards = Guards {
+            items: self.cache.begin_write(&items, now),
+            pages: self.pages.begin_write(&pages, now),
+            are_changes_reported: self.hears_changes,
+        };
         keys.iter().for_each(|written| self.heed_policies(&written.table));
         guards
     }
@@ -219,20 +223,31 @@ pub(super) fn unreadable() -> ApiError {
 struct Guards {
     items: WriteGuard,
     pages: PageWriteGuard,
+    /// The upstream has reported what the write changed by the time it answers.
+    are_changes_reported: bool,
 }
 
 impl Guards {
     fn applied(self, keys: &[WrittenKey], outcome: &images::Outcome) {
         let now = Instant::now();
         let (policy, touches) = match keys {
+            [written] if self.are_changes_reported => (written.table.policy.as_ref(), Vec::new()),
             [written] => (written.table.policy.as_ref(), vec![outcome.touches(&written.table)]),
             _ => (None, Vec::new()),
         };
-        self.pages.applied(&touches, now);
+        if self.are_changes_reported {
+            self.pages.reported(now);
+        } else {
+            self.pages.applied(&touches, now);
+        }
         self.items.applied(outcome.image.as_ref(), policy.unwrap_or(&NOT_KEPT), now);
     }
 
     fn refused(self) {
+        if self.are_changes_reported {
+            // An upstream that reports has no earlier attempt of this write that anybody could have missed.
+            return self.spare();
+        }
         let now = Instant::now();
         self.pages.refused(now);
         self.items.refused(now);

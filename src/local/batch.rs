@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{ApiError, Item, Operation};
+use crate::model::{ApiError, Cause, Item, Operation};
 use crate::wire::attribute::{Reader, item_from_json, read_item, write_item};
 use crate::wire::expressions::refuse_mixture;
 use crate::wire::json::write_string;
@@ -291,7 +291,7 @@ fn write_all(
         judged.push((table_name, of_table));
     }
     for write in judged.iter().flat_map(|(_, of_table)| of_table) {
-        write.carry_out(writes)?;
+        write.carry_out(Cause::Keyed, writes)?;
     }
     Ok(judged)
 }

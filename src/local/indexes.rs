@@ -2,7 +2,9 @@
 //!
 //! An entry is a row like an item's, cut down to what the index projects, under the index's own order.
 
-use crate::model::{IndexSchema, Item, KeySchema};
+use crate::model::key::partition_bytes;
+use crate::model::schema::IndexKind;
+use crate::model::{IndexMove, IndexSchema, Item, KeySchema};
 
 use super::capacity::Units;
 use super::catalog::Table;
@@ -53,6 +55,29 @@ pub(crate) fn changes(table: &Table, old: Option<&Item>, new: Option<&Item>) -> 
             change(position, *space, entry(index, old), entry(index, new))
         })
         .collect()
+}
+
+/// What changes in a table's global indexes show, for those who remember what they have shown.
+pub(crate) fn moves(
+    table: &Table,
+    changes: &[EntryChange],
+    old: Option<&Item>,
+    new: Option<&Item>,
+) -> Vec<IndexMove> {
+    let indexes = changes.iter().map(|change| (change.position, &table.schema.indexes[change.position]));
+    let global = indexes.filter(|(_, index)| index.kind == IndexKind::Global);
+    let moved = global.map(|(position, index)| {
+        let keys = [old, new].into_iter().flatten().filter_map(|item| index.key.key_of(item).ok());
+        let partition = |key: crate::model::Key| {
+            let mut partition = Vec::with_capacity(32);
+            partition_bytes(key.partition(), &mut partition);
+            partition
+        };
+        let mut partitions: Vec<_> = keys.map(partition).collect();
+        partitions.dedup();
+        IndexMove { index: position, partitions }
+    });
+    moved.collect()
 }
 
 type Entry = (Vec<u8>, Vec<u8>);

@@ -7,7 +7,7 @@ mod returned;
 
 use std::sync::Arc;
 
-use crate::model::{ApiError, Operation};
+use crate::model::{ApiError, Cause, Operation};
 use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
 use crate::wire::keys::{self, KeySource};
@@ -108,7 +108,7 @@ impl Local {
         let mut done = self
             .write_judged(move |writes| {
                 let judged = write.judge(&catalog.table(&name)?, &*writes)?;
-                judged.carry_out(writes)?;
+                judged.carry_out(Cause::Keyed, writes)?;
                 Ok(judged)
             })
             .await?;

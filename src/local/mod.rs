@@ -47,13 +47,13 @@ pub(crate) mod write;
 pub(crate) mod testing;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ApiError, Operation};
-use crate::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::model::{ApiError, Change, Operation};
+use crate::upstream::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
 use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
@@ -63,14 +63,13 @@ use change_log::all_streams;
 use clock::Clock;
 use counting::Counting;
 use spaces::{Age, LoadError};
-use store::{DiskStore, MemoryStore, Snapshot, Store, StoreError, Writes};
+use store::{DiskStore, MemoryStore, Moment, Snapshot, Store, StoreError, Writes};
 
 pub use arn_regions::ArnRegions;
 pub use change_log::ShardRules;
 pub use directory::{has_store, store_below, stores_below};
 pub use expiry::Expiry;
 pub use store::{DirectoryLock, Durability, OpenError};
-pub use sweep::OnExpired;
 pub use verify::{Report, verify};
 
 /// How often streams are looked at for shards whose time is over. Both times are hours.
@@ -83,8 +82,12 @@ pub struct Local {
     settings: Settings,
     clock: Clock,
     counting: Counting,
-    on_expired: OnceLock<OnExpired>,
+    listener: Arc<Listener>,
 }
+
+/// Who hears of every change, while there is somebody.
+#[derive(Default)]
+struct Listener(Mutex<Option<Weak<dyn ChangeListener>>>);
 
 /// How the backend names itself and its tables, and how it does what it does by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,13 +189,10 @@ impl Local {
     ) -> Self {
         let restored = Arc::clone(&catalog);
         store.on_rollback(Box::new(move |reads| restored.restore(reads)));
-        Self { store, catalog, settings, clock, counting, on_expired: OnceLock::new() }
-    }
-
-    /// Has `on_expired` called with the items that a sweep has removed, when they are gone and before the next sweep. May be
-    /// set once, by who remembers what was read from here.
-    pub fn on_expired(&self, on_expired: OnExpired) {
-        let _ = self.on_expired.set(on_expired);
+        let listener = Arc::new(Listener::default());
+        let watching = Arc::clone(&listener);
+        store.on_commit(Box::new(move |moment, changes| watching.hears(moment, changes)));
+        Self { store, catalog, settings, clock, counting, listener }
     }
 
     /// Does what has to be done without a request, until `closing`: removes items whose time is over, closes shards of
@@ -317,11 +317,11 @@ impl Local {
         let slot = Arc::clone(&outcome);
         let job = Box::new(move |writes: &mut dyn Writes| {
             let result = work(writes)?;
-            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             Ok(())
         });
         self.store.submit(job).await?;
-        let result = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result =
             result.ok_or_else(|| StoreError("an acknowledged commit did not run its job".to_owned()))?;
         Ok(result?)
@@ -359,6 +359,31 @@ fn renew(store: &Arc<dyn Store>, catalog: &Arc<Catalog>) -> Result<(), StoreErro
     waiting.join().unwrap_or_else(|_| Err(StoreError("the store could not be renewed".to_owned())))
 }
 
+impl Listener {
+    /// True if there was nobody, or nobody any more.
+    fn takes_place(&self, listener: Weak<dyn ChangeListener>) -> bool {
+        let mut place = self.lock();
+        let is_free = place.as_ref().is_none_or(|listener| listener.strong_count() == 0);
+        if is_free {
+            *place = Some(listener);
+        }
+        is_free
+    }
+
+    fn hears(&self, moment: Moment, changes: &[Change]) {
+        let listener = self.lock().as_ref().and_then(Weak::upgrade);
+        match (listener, moment) {
+            (Some(listener), Moment::Before) => listener.changing(changes),
+            (Some(listener), Moment::After) => listener.changed(changes),
+            (None, _) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Weak<dyn ChangeListener>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Upstream for Local {
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
         Box::pin(async move {
@@ -373,6 +398,11 @@ impl Upstream for Local {
     /// Every read looks at the newest commit, and a commit changes the indexes with the items.
     fn never_lags(&self) -> bool {
         true
+    }
+
+    /// Every change is part of a commit, and commits are made one after the other.
+    fn report_changes(&self, listener: Weak<dyn ChangeListener>) -> bool {
+        self.listener.takes_place(listener)
     }
 }
 

@@ -2,12 +2,11 @@
 //!
 //! An item is removed as a client would remove it, but in the service's name, which its stream tells.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Item, Key, TableSchema};
+use crate::model::{Cause, Item};
 
 use super::catalog::{Catalog, Table};
-use super::change_log::Actor;
 use super::clock::Clock;
 use super::expiry::Expiry;
 use super::rows::Row;
@@ -17,9 +16,6 @@ use super::{Local, LocalError};
 
 /// How many items a commit removes at most, so that writes of clients never wait long behind a sweep.
 const SWEEP_ITEMS_MAX: usize = 256;
-
-/// Told of the items that a sweep has removed from a table, after their commit.
-pub type OnExpired = Box<dyn Fn(&TableSchema, &[Key]) + Send + Sync>;
 
 impl Local {
     /// Removes every item whose time is over, a few in each commit. Gives how many there were.
@@ -31,8 +27,7 @@ impl Local {
         let tables = self.catalog.tables();
         for table in tables.values().filter(|table| table.expiry.is_some()) {
             while self.is_anything_due(table)? {
-                let keys = self.remove_due(&table.schema.name).await?;
-                removed += keys.len();
+                removed += self.remove_due(&table.schema.name).await?;
                 // A store in memory answers at once, and other tasks want this thread too.
                 tokio::task::yield_now().await;
             }
@@ -46,36 +41,31 @@ impl Local {
         Ok(!expiry.due(&*self.snapshot()?, self.clock.now_ms(), 1)?.is_empty())
     }
 
-    async fn remove_due(&self, table: &str) -> Result<Vec<Key>, StoreError> {
+    async fn remove_due(&self, table: &str) -> Result<usize, StoreError> {
         let (catalog, clock, name) = (Arc::clone(&self.catalog), self.clock.clone(), table.to_owned());
-        let outcome = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let outcome = Arc::new(Mutex::new(0));
         let slot = Arc::clone(&outcome);
         let job = move |writes: &mut dyn Writes| {
             let removed = remove_due(&name, &catalog, &clock, writes)?;
-            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = removed;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = removed;
             Ok(())
         };
         self.store.submit(Box::new(job)).await?;
-        let keys = std::mem::take(&mut *outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        if let (Some(on_expired), Some(table)) = (self.on_expired.get(), self.catalog.find(table))
-            && !keys.is_empty()
-        {
-            on_expired(&table.schema, &keys);
-        }
-        Ok(keys)
+        let removed = *outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(removed)
     }
 }
 
-/// Removes some items of a table whose time is over, judged by what is in the store now.
+/// Removes some items of a table that have expired, judged by what is in the store now. Returns how many.
 fn remove_due(
     name: &str,
     catalog: &Catalog,
     clock: &Clock,
     writes: &mut dyn Writes,
-) -> Result<Vec<Key>, StoreError> {
-    let Some(table) = catalog.find(name) else { return Ok(Vec::new()) };
-    let Some(expiry) = &table.expiry else { return Ok(Vec::new()) };
-    let mut removed = Vec::new();
+) -> Result<usize, StoreError> {
+    let Some(table) = catalog.find(name) else { return Ok(0) };
+    let Some(expiry) = &table.expiry else { return Ok(0) };
+    let mut removed = 0;
     for entry in expiry.due(&*writes, clock.now_ms(), SWEEP_ITEMS_MAX)? {
         let store_key = Expiry::store_key(&entry);
         let row = writes.get(table.items, store_key)?.map(Row::new).transpose()?;
@@ -98,8 +88,8 @@ fn remove_due(
                 continue;
             }
         };
-        judged.carry_out_for(Actor::Expiry, writes)?;
-        removed.push(judged.key);
+        judged.carry_out(Cause::Expiry, writes)?;
+        removed += 1;
     }
     Ok(removed)
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::expr::Condition;
-use crate::model::{ApiError, ErrorCode, Item, Key};
+use crate::model::{ApiError, Cause, ErrorCode, IndexMove, Item, Key};
 use crate::wire::Json;
 use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 
@@ -91,6 +91,8 @@ pub(crate) struct Judged {
     /// The item that will be there.
     pub(crate) new: Option<NewItem>,
     index_changes: Vec<EntryChange>,
+    /// What they change for readers of global indexes.
+    index_moves: Vec<IndexMove>,
     expiry_change: ExpiryChange,
     /// True when the item is another afterwards, and not only written in another way.
     is_change: bool,
@@ -108,12 +110,7 @@ impl OnFailure {
 
 impl Judged {
     /// Carries the write out.
-    pub(crate) fn carry_out(&self, writes: &mut dyn Writes) -> Result<(), StoreError> {
-        self.carry_out_for(Actor::Client, writes)
-    }
-
-    /// Carries the write out, for whom the table's stream tells.
-    pub(crate) fn carry_out_for(&self, actor: Actor, writes: &mut dyn Writes) -> Result<(), StoreError> {
+    pub(crate) fn carry_out(&self, cause: Cause, writes: &mut dyn Writes) -> Result<(), StoreError> {
         match (&self.new, &self.old) {
             (Some(new), Some(old)) if new.is_stored_as(old) => return Ok(()),
             (Some(new), _) => writes.put(self.table.items, &self.store_key, new.row())?,
@@ -126,7 +123,7 @@ impl Judged {
                 keys: &self.table.schema.key.attributes_of(&self.key),
                 old_row: self.old.as_ref().map(|old| old.row.bytes()),
                 new_row: self.new.as_ref().map(|new| new.row()),
-                actor,
+                actor: if cause == Cause::Expiry { Actor::Expiry } else { Actor::Client },
             };
             log.append(&change, writes)?;
         }
@@ -143,6 +140,12 @@ impl Judged {
             self.table.add_index_bytes(change.position, change.bytes_delta);
         }
         self.table.add_bytes(self.new_bytes() as i64 - self.old_bytes() as i64);
+        writes.note(crate::model::Change {
+            table: Arc::clone(&self.table.schema),
+            key: self.key.clone(),
+            moves: self.index_moves.clone(),
+            cause,
+        });
         Ok(())
     }
 
@@ -166,6 +169,7 @@ impl Judged {
             self.expiry_change = expiry.change(&self.store_key, old, new);
         }
         self.index_changes = indexes::changes(table, old, new);
+        self.index_moves = indexes::moves(table, &self.index_changes, old, new);
         Ok(())
     }
 
@@ -263,6 +267,7 @@ impl ItemWrite {
             old,
             new,
             index_changes: Vec::new(),
+            index_moves: Vec::new(),
             expiry_change: ExpiryChange::default(),
             is_change: true,
         };

@@ -6,6 +6,7 @@ pub mod number;
 pub mod value;
 
 pub mod canonical;
+pub mod change;
 pub mod key;
 pub mod key_attribute;
 pub mod placement;
@@ -19,6 +20,7 @@ pub mod java_order;
 pub mod expr;
 pub mod partiql;
 
+pub use change::{Cause, Change, IndexMove};
 pub use error::{ApiError, ErrorCode};
 pub use key::{Key, KeyValue};
 pub use number::Number;

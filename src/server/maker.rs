@@ -30,19 +30,10 @@ impl EngineMaker {
         Engine::in_realm(realm, Arc::new(upstream), &self.memory, Box::new(policy_of))
     }
 
-    /// An engine of a realm over a backend that it is told of by nobody else. Nothing that a former engine of the realm has
-    /// left is used.
+    /// An engine of a realm over a backend of its own. Nothing that a former engine of the realm has left is used.
     pub(super) fn local_engine(&self, realm: Realm, local: &Arc<Local>) -> Arc<Engine> {
         // Another process may have had the store meanwhile.
         self.memory.items.void_all(realm, Instant::now());
-        let engine = self.engine(realm, Arc::clone(local) as _);
-        // The engine belongs to the server, not to the backend.
-        let voiding = Arc::downgrade(&engine);
-        local.on_expired(Box::new(move |schema, keys| {
-            if let Some(engine) = voiding.upgrade() {
-                engine.void_removed(&schema.name, keys);
-            }
-        }));
-        engine
+        self.engine(realm, Arc::clone(local) as _)
     }
 }

@@ -1,12 +1,12 @@
 //! An upstream whose calls are timed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
 use crate::telemetry::Metrics;
 
-use super::{CallFuture, Request, Upstream};
+use super::{CallFuture, ChangeListener, Request, Upstream};
 
 /// Passes every call to another upstream and tells the metrics how long it took.
 pub struct Measured {
@@ -30,7 +30,12 @@ impl Upstream for Measured {
             outcome
         })
     }
+
     fn never_lags(&self) -> bool {
         self.inner.never_lags()
+    }
+
+    fn report_changes(&self, listener: Weak<dyn ChangeListener>) -> bool {
+        self.inner.report_changes(listener)
     }
 }

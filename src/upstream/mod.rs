@@ -7,6 +7,9 @@ pub mod schemas;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Weak;
+
+use crate::model::Change;
 
 pub use request::{Answer, Attempt, Request};
 
@@ -28,6 +31,23 @@ pub trait Upstream: Send + Sync + 'static {
     fn never_lags(&self) -> bool {
         false
     }
+
+    /// Has every change of an item reported to `listener`, whoever made it: with the state before and after it exactly
+    /// known, in the order of the changes, and before anybody hears that it was made. False if the upstream cannot do so, or
+    /// reports to somebody else already; then it reports nothing to this one.
+    fn report_changes(&self, _listener: Weak<dyn ChangeListener>) -> bool {
+        false
+    }
+}
+
+/// Hears of the changes that an upstream makes. It is called on the upstream's way to every acknowledgement, so it must be quick,
+/// and must not call the upstream.
+pub trait ChangeListener: Send + Sync {
+    /// Readers of the upstream may see these changes from now on. [`ChangeListener::changed`] follows in any case.
+    fn changing(&self, changes: &[Change]);
+
+    /// Readers of the upstream see these changes, or never will: the upstream failed to make them.
+    fn changed(&self, changes: &[Change]);
 }
 
 /// Why there is no answer, as far as a cache must know.

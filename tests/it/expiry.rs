@@ -38,8 +38,6 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
         pages,
         Box::new(move |_| TablePolicy::items_only(policy)),
     );
-    let voiding = Arc::clone(&engine);
-    local.on_expired(Box::new(move |schema, keys| voiding.void_removed(&schema.name, keys)));
     let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
         "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
         "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;

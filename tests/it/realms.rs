@@ -7,8 +7,8 @@ use nearside::engine::{Engine, Memory, PolicyChange, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::key_attribute::{KeyAttribute, ScalarType};
 use nearside::model::schema::KeySchema;
-use nearside::model::{AttributeValue, Operation};
-use nearside::upstream::Request;
+use nearside::model::{AttributeValue, Cause, Change, Operation, TableSchema};
+use nearside::upstream::{ChangeListener, Request};
 
 use crate::harness;
 
@@ -99,9 +99,21 @@ async fn items_that_a_realm_removes_by_itself_are_voided_there_alone() {
     read(&first, "first").await;
     read(&second, "second").await;
     let id = KeyAttribute { name: "id".to_owned(), scalar_type: ScalarType::S };
-    let schema = KeySchema { partition: vec![id], sort: Vec::new() };
+    let key = KeySchema { partition: vec![id], sort: Vec::new() };
     let item = [("id".to_owned(), AttributeValue::S("1".to_owned()))].into();
-    first.void_removed("Orders", &[schema.key_of(&item).unwrap()]);
+    let removed = Change {
+        key: key.key_of(&item).unwrap(),
+        table: Arc::new(TableSchema {
+            name: "Orders".to_owned(),
+            id: String::new(),
+            key,
+            indexes: Vec::new(),
+        }),
+        moves: Vec::new(),
+        cause: Cause::Expiry,
+    };
+    first.changing(std::slice::from_ref(&removed));
+    first.changed(&[removed]);
     assert_eq!(call(&first, Operation::GetItem, GET).await.1, Source::Miss);
     assert_eq!(call(&second, Operation::GetItem, GET).await.1, Source::Hit);
     assert_eq!(call(&second, Operation::Query, QUERY).await.1, Source::Hit);

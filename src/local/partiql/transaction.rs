@@ -5,7 +5,7 @@
 
 use crate::model::expr::Condition;
 use crate::model::partiql::{Asks, Filter, Select, Statement};
-use crate::model::{ApiError, AttributeValue, Item, KeySchema};
+use crate::model::{ApiError, AttributeValue, Cause, Item, KeySchema};
 use crate::wire::Json;
 
 use crate::local::answer::ObjectWriter;
@@ -45,7 +45,7 @@ impl Local {
                 action_of(statement, table, OnFailure::requested(&members[position]))
             })?;
             let token = ClientToken::requested(body, MEMBER);
-            let done = self.transact(actions, token, EmptyKey::Cancels).await?;
+            let done = self.transact(actions, token, EmptyKey::Cancels, Cause::Statement).await?;
             answer.member("Responses").extend_from_slice(b"[]");
             done.write_members(body, &mut answer);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::expr::{Condition, Path, Paths};
 use crate::model::partiql::{Asks, Delete, Filter, Insert, Returning, Statement, UpdateItem};
-use crate::model::{ApiError, Item, KeySchema};
+use crate::model::{ApiError, Cause, Item, KeySchema};
 use crate::wire::attribute::write_item;
 use crate::wire::keys::KeySource;
 
@@ -102,7 +102,7 @@ impl StatementWrite {
         writes: &mut dyn Writes,
     ) -> Result<(Judged, Answers), LocalError> {
         let judged = self.write.judge(table, &*writes)?;
-        judged.carry_out(writes)?;
+        judged.carry_out(Cause::Statement, writes)?;
         Ok((judged, self.answers))
     }
 }

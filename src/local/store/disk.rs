@@ -45,10 +45,12 @@ use redb::{
 };
 use tokio::sync::oneshot;
 
+use crate::model::Change;
+
 use super::opening::{OpenError, lock};
 use super::{
-    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Visit, Writes,
-    panic_text, panicked,
+    Committed, Direction, Job, KeyRange, Moment, Reads, Restore, Snapshot, Space, Store, StoreError, Visit,
+    Watch, Writes, panic_text, panicked,
 };
 
 /// The file with all data.
@@ -90,6 +92,7 @@ struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
     restore: OnceLock<Restore>,
+    watch: OnceLock<Watch>,
     /// What the file behind redb has seen.
     file: Arc<FileState>,
     /// The state before the commit under way; the last acknowledged one once the store has failed.
@@ -162,6 +165,7 @@ impl DiskStore {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             restore: OnceLock::new(),
+            watch: OnceLock::new(),
             file,
             acknowledged: ArcSwapOption::empty(),
             late_sync,
@@ -232,6 +236,11 @@ impl Store for DiskStore {
     fn on_rollback(&self, restore: Restore) {
         // Set once, by the backend that owns the store; a second one would have no state of its own to restore.
         let _ = self.shared.restore.set(restore);
+    }
+
+    fn on_commit(&self, watch: Watch) {
+        // As above.
+        let _ = self.shared.watch.set(watch);
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -380,9 +389,14 @@ impl Shared {
         } else {
             Repair::Quick
         };
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| run(database, &self.file, repair, &mut waiting, &mut ran)));
+        let mut changes = Vec::new();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.run(database, repair, &mut waiting, &mut ran, &mut changes)
+        }));
         let mut outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        // Whoever did not hear of the changes may go on to show what was before them, so nobody may count on them.
+        let watched = catch_unwind(AssertUnwindSafe(|| self.report(Moment::After, &changes)));
+        outcome = outcome.and(watched.map_err(|panic| panicked(panic.as_ref())));
         let behind: Vec<Submitted> = waiting.collect();
         if let Some(failure) = self.file.failure.get() {
             // redb does not know of it, or made something else of what it could not read back.
@@ -408,6 +422,51 @@ impl Shared {
     }
 }
 
+/// What happens in a commit.
+impl Shared {
+    /// Runs the waiting jobs in one transaction. What has begun to run is in `ran` and what they have changed in `changes`,
+    /// whatever happens.
+    fn run(
+        &self,
+        database: &Database,
+        repair: Repair,
+        waiting: &mut dyn Iterator<Item = Submitted>,
+        ran: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), StoreError> {
+        let store_broke = |error: &dyn fmt::Display| {
+            self.file.fail(error);
+            broken(error)
+        };
+        let mut transaction = database.begin_write().map_err(|error| store_broke(&error))?;
+        transaction.set_quick_repair(repair == Repair::Quick);
+        let mut writes =
+            DiskWrites { transaction: &transaction, tables: RefCell::default(), changes: Vec::new() };
+        for submitted in waiting {
+            ran.push(submitted.done);
+            // A panic is caught here, not further out: redb takes a transaction that ends in one for damaged.
+            let outcome = catch_unwind(AssertUnwindSafe(|| (submitted.job)(&mut writes)));
+            if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) {
+                drop(writes);
+                transaction.abort().map_err(|error| store_broke(&error))?;
+                return Err(error);
+            }
+        }
+        *changes = std::mem::take(&mut writes.changes);
+        drop(writes);
+        self.report(Moment::Before, changes);
+        transaction.commit().map_err(|error| store_broke(&error))
+    }
+
+    fn report(&self, moment: Moment, changes: &[Change]) {
+        if let Some(watch) = self.watch.get()
+            && !changes.is_empty()
+        {
+            watch(moment, changes);
+        }
+    }
+}
+
 /// How a file is opened whose process was killed right after the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Repair {
@@ -415,35 +474,6 @@ enum Repair {
     Walk,
     /// By what the commit has saved.
     Quick,
-}
-
-/// Runs the waiting jobs in one transaction; what has begun to run is in `ran` whatever happens.
-fn run(
-    database: &Database,
-    file: &FileState,
-    repair: Repair,
-    waiting: &mut dyn Iterator<Item = Submitted>,
-    ran: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
-) -> Result<(), StoreError> {
-    let store_broke = |error: &dyn fmt::Display| {
-        file.fail(error);
-        broken(error)
-    };
-    let mut transaction = database.begin_write().map_err(|error| store_broke(&error))?;
-    transaction.set_quick_repair(repair == Repair::Quick);
-    let mut writes = DiskWrites { transaction: &transaction, tables: RefCell::default() };
-    for submitted in waiting {
-        ran.push(submitted.done);
-        // A panic is caught here, not further out: redb takes a transaction that ends in one for damaged.
-        let outcome = catch_unwind(AssertUnwindSafe(|| (submitted.job)(&mut writes)));
-        if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) {
-            drop(writes);
-            transaction.abort().map_err(|error| store_broke(&error))?;
-            return Err(error);
-        }
-    }
-    drop(writes);
-    transaction.commit().map_err(|error| store_broke(&error))
 }
 
 fn answer(
@@ -522,6 +552,7 @@ impl Reads for DiskSnapshot {
 struct DiskWrites<'a> {
     transaction: &'a WriteTransaction,
     tables: RefCell<HashMap<Space, Rc<RefCell<Entries<'a>>>>>,
+    changes: Vec<Change>,
 }
 
 impl<'a> DiskWrites<'a> {
@@ -572,6 +603,10 @@ impl Writes for DiskWrites<'_> {
         self.tables.borrow_mut().remove(&space);
         self.transaction.delete_table(definition(&table_name(space))).map_err(broken)?;
         Ok(())
+    }
+
+    fn note(&mut self, change: Change) {
+        self.changes.push(change);
     }
 }
 

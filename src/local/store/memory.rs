@@ -15,15 +15,19 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use imbl::OrdMap;
 
+use crate::model::Change;
+
 use super::{
-    Committed, Direction, Job, KeyRange, Reads, Restore, Snapshot, Space, Store, StoreError, Visit, Writes,
-    panicked,
+    Committed, Direction, Job, KeyRange, Moment, Reads, Restore, Snapshot, Space, Store, StoreError, Visit,
+    Watch, Writes, panicked,
 };
 
 /// All spaces at one moment.
 #[derive(Clone, Default)]
 struct State {
     spaces: OrdMap<Space, OrdMap<Arc<[u8]>, Bytes>>,
+    /// What the job has noted; nothing once the state is published.
+    changes: Vec<Change>,
 }
 
 /// A store that lives as long as the process.
@@ -32,6 +36,7 @@ pub struct MemoryStore {
     published: ArcSwap<State>,
     writer: Mutex<Writer>,
     restore: OnceLock<Restore>,
+    watch: OnceLock<Watch>,
 }
 
 /// What only the one who runs a job may touch.
@@ -55,7 +60,7 @@ impl MemoryStore {
         let outcome = catch_unwind(AssertUnwindSafe(|| job(&mut state)));
         let failure = match outcome {
             Ok(Ok(())) => {
-                self.published.store(Arc::new(state));
+                self.publish(state);
                 return Ok(());
             }
             Ok(Err(error)) => error,
@@ -65,6 +70,18 @@ impl MemoryStore {
             restore(&**self.published.load());
         }
         Err(failure)
+    }
+
+    fn publish(&self, mut state: State) {
+        let changes = std::mem::take(&mut state.changes);
+        let watch = self.watch.get().filter(|_| !changes.is_empty());
+        if let Some(watch) = watch {
+            watch(Moment::Before, &changes);
+        }
+        self.published.store(Arc::new(state));
+        if let Some(watch) = watch {
+            watch(Moment::After, &changes);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
@@ -94,6 +111,11 @@ impl Store for MemoryStore {
     fn on_rollback(&self, restore: Restore) {
         // Set once, by the backend that owns the store; a second one would have no state of its own to restore.
         let _ = self.restore.set(restore);
+    }
+
+    fn on_commit(&self, watch: Watch) {
+        // As above.
+        let _ = self.watch.set(watch);
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -154,5 +176,9 @@ impl Writes for State {
     fn clear(&mut self, space: Space) -> Result<(), StoreError> {
         self.spaces.remove(&space);
         Ok(())
+    }
+
+    fn note(&mut self, change: Change) {
+        self.changes.push(change);
     }
 }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::model::Change;
 pub use crate::model::key::Direction;
 
 /// One ordered space of keys: the catalog, a table's items, or an index's entries. Numbers are never used again.
@@ -96,6 +97,9 @@ pub trait Writes: Reads {
     /// # Errors
     /// [`StoreError`] when the store broke; the whole commit then fails.
     fn clear(&mut self, space: Space) -> Result<(), StoreError>;
+
+    /// Notes what the job changes, for those who watch the store's commits.
+    fn note(&mut self, change: Change);
 }
 
 /// A state of the store that later commits do not change. Cheap to take; may be sent to another thread.
@@ -110,6 +114,20 @@ pub type Committed = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>
 
 /// Brings whatever is kept in memory beside the store back in line with a state of the store.
 pub type Restore = Box<dyn Fn(&dyn Reads) + Send + Sync>;
+
+/// Watches commits: called with the changes that the jobs of a commit have noted, once right before readers may see them, and
+/// once right after, before any of the jobs is acknowledged; the second time also if the commit has failed. Commits without
+/// changes are passed over.
+pub type Watch = Box<dyn Fn(Moment, &[Change]) + Send + Sync>;
+
+/// A moment of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Right before the first reader may see it.
+    Before,
+    /// Right after every reader sees it, or when it has failed.
+    After,
+}
 
 /// A store. Jobs are run one after the other, in the order of submission; those that wait at the same time share a commit.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
@@ -128,6 +146,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Has `restore` called after every commit that failed, before the next job runs: jobs of that commit may have changed
     /// what is kept in memory beside the store. May be set once.
     fn on_rollback(&self, restore: Restore);
+
+    /// Has `watch` called at every commit. May be set once.
+    fn on_commit(&self, watch: Watch);
 
     /// Waits for every submitted job and closes the store. Later calls fail.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

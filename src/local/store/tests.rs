@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::key_attribute::{KeyAttribute, ScalarType};
+use crate::model::{AttributeValue, Cause, KeySchema, TableSchema};
 
 const SPACE: Space = Space(7);
 
@@ -68,6 +70,47 @@ fn a_job_that_fails_or_panics_writes_nothing_and_stops_nobody() {
         assert_eq!(read(store, b"b").unwrap(), "2");
         assert_eq!(rolled_back.load(Ordering::Relaxed), 2);
     });
+}
+
+fn change() -> Change {
+    let id = KeyAttribute { name: "id".to_owned(), scalar_type: ScalarType::S };
+    let key = KeySchema { partition: vec![id], sort: Vec::new() };
+    let item = [("id".to_owned(), AttributeValue::S("a".to_owned()))].into();
+    let table =
+        TableSchema { name: "t".to_owned(), id: String::new(), key: key.clone(), indexes: Vec::new() };
+    let key = key.key_of(&item).unwrap();
+    Change { table: Arc::new(table), key, moves: Vec::new(), cause: Cause::Keyed }
+}
+
+fn is_watched(store: Arc<dyn Store>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (watched, log) = (Arc::downgrade(&store), Arc::clone(&seen));
+    store.on_commit(Box::new(move |moment, changes| {
+        let store = watched.upgrade().unwrap();
+        log.lock().unwrap().push((moment, changes.len(), read(&*store, b"a").is_some()));
+    }));
+    let failing: Job = Box::new(|writes| {
+        writes.note(change());
+        Err(StoreError("refused".to_owned()))
+    });
+    wait(store.submit(failing)).unwrap_err();
+    wait(store.submit(put(b"b", b"1"))).unwrap();
+    assert!(seen.lock().unwrap().is_empty(), "nothing was changed that anybody noted");
+    let noting: Job = Box::new(|writes| {
+        writes.put(SPACE, b"a", b"1")?;
+        writes.note(change());
+        Ok(())
+    });
+    wait(store.submit(noting)).unwrap();
+    let expected = [(Moment::Before, 1, false), (Moment::After, 1, true)];
+    assert_eq!(*seen.lock().unwrap(), expected, "when the write is acknowledged");
+}
+
+#[test]
+fn a_commit_is_watched_before_readers_see_it_and_before_it_is_acknowledged() {
+    is_watched(Arc::new(MemoryStore::new()));
+    let directory = tempfile::tempdir().unwrap();
+    is_watched(Arc::new(disk(directory.path())));
 }
 
 #[test]

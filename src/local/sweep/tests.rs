@@ -14,6 +14,29 @@ use crate::model::Operation::{
     CreateTable, DescribeStream, DescribeTable, GetRecords, GetShardIterator, Scan, UpdateItem,
     UpdateTimeToLive,
 };
+use crate::model::{Cause, Change};
+use crate::upstream::{ChangeListener, Upstream};
+
+/// How many removals were reported, and when.
+#[derive(Default)]
+struct Heard(Mutex<Vec<(&'static str, usize)>>);
+
+impl Heard {
+    fn note(&self, moment: &'static str, changes: &[Change]) {
+        assert!(changes.iter().all(|change| change.cause == Cause::Expiry && change.table.name == "things"));
+        self.0.lock().unwrap().push((moment, changes.len()));
+    }
+}
+
+impl ChangeListener for Heard {
+    fn changing(&self, changes: &[Change]) {
+        self.note("before", changes);
+    }
+
+    fn changed(&self, changes: &[Change]) {
+        self.note("after", changes);
+    }
+}
 
 /// A backend with the table `things`, which has a stream and whose items expire by `ttl`.
 async fn with_expiry() -> Backend {
@@ -133,19 +156,17 @@ async fn items_that_were_there_before_expire_too_until_it_is_switched_off() {
 }
 
 #[tokio::test]
-async fn a_sweep_of_many_items_takes_several_commits_and_tells_of_all_of_them() {
+async fn a_sweep_of_many_items_takes_several_commits_and_reports_each_before_and_after() {
     let backend = with_expiry().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let listener = Arc::clone(&told);
-    backend.local.on_expired(Box::new(move |schema, keys| {
-        assert_eq!(schema.name, "things");
-        listener.lock().unwrap().push(keys.len());
-    }));
     for name in 0..600 {
         backend.put_expiring(&name.to_string(), -1).await;
     }
+    let heard = Arc::new(Heard::default());
+    let listener: Arc<dyn ChangeListener> = Arc::clone(&heard) as _;
+    assert!(backend.local.report_changes(Arc::downgrade(&listener)));
     assert_eq!(backend.sweep().await, 600);
-    assert_eq!(*told.lock().unwrap(), [256, 256, 88]);
+    let expected = [256, 256, 88].map(|count| [("before", count), ("after", count)]);
+    assert_eq!(*heard.0.lock().unwrap(), expected.concat());
     assert_eq!(backend.entries(), 0);
     let table = backend.ok(DescribeTable, json!({"TableName": "things"})).await;
     assert_eq!(table["Table"]["ItemCount"], 0);

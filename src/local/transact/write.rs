@@ -16,7 +16,7 @@ use crate::local::store::{Reads, Writes};
 use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
 use crate::local::{Handled, Local, LocalError};
 use crate::model::value::item_size_bytes;
-use crate::model::{ApiError, ErrorCode};
+use crate::model::{ApiError, Cause, ErrorCode};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, item_from_json, read_expression_value};
 use crate::wire::expressions::{refuse_idle_names, too_deep_value};
@@ -66,7 +66,7 @@ impl Local {
             refuse_too_large(parts, &actions)?;
         }
         let token = ClientToken::requested(body, "TransactItems");
-        let done = self.transact(actions, token, EmptyKey::RefusesRequest).await?;
+        let done = self.transact(actions, token, EmptyKey::RefusesRequest, Cause::Keyed).await?;
         let mut answer = ObjectWriter::with_capacity(256);
         done.write_members(body, &mut answer);
         Ok(answer.finish())
@@ -85,6 +85,7 @@ impl Local {
         actions: Vec<TransactionAction>,
         token: Option<ClientToken>,
         empty_key: EmptyKey,
+        cause: Cause,
     ) -> Result<Transacted, LocalError> {
         let catalog = Arc::clone(&self.catalog);
         self.write_judged(move |writes| {
@@ -95,7 +96,7 @@ impl Local {
                 Known::Same(sizes) => return Ok(repeat(&actions, &sizes, &catalog)?),
                 Known::Nothing => {}
             }
-            let (done, sizes) = carry_out(actions, empty_key, &catalog, writes)?;
+            let (done, sizes) = carry_out(actions, empty_key, cause, &catalog, writes)?;
             if let Some(token) = token {
                 token.remember(now_ms, &sizes, writes)?;
             }
@@ -236,6 +237,7 @@ fn targets(
 fn carry_out(
     actions: Vec<TransactionAction>,
     empty_key: EmptyKey,
+    cause: Cause,
     catalog: &Catalog,
     writes: &mut dyn Writes,
 ) -> Result<(Transacted, Vec<usize>), LocalError> {
@@ -255,7 +257,7 @@ fn carry_out(
     }
     let Judgement { written, consumed, sizes, .. } = judgement;
     for (_, judged) in &written {
-        judged.carry_out(writes)?;
+        judged.carry_out(cause, writes)?;
     }
     Ok((Transacted { written, consumed, units: UnitKind::Write }, sizes))
 }

@@ -1,0 +1,89 @@
+//! Changes that the upstream reports by itself: what they take out of the cache, and nothing more.
+//!
+//! An upstream that reports knows each change exactly, and says so before anybody hears that it was made. So nothing has to be
+//! guessed: what a write did not change stays cached, be it rejected, a statement, or one of several of the same item. Items that
+//! a request names by their keys are left to the guard of that request, which stores what it has written.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::cache::{BumpReason, CachedTable, PageChange};
+use crate::model::{Cause, Change};
+use crate::upstream::ChangeListener;
+
+use super::Engine;
+
+impl ChangeListener for Engine {
+    /// Nobody is told that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
+    /// before that, and nothing that does is stored until every reader misses it.
+    fn changing(&self, changes: &[Change]) {
+        let expired: Vec<_> = changes.iter().filter(|change| change.cause == Cause::Expiry).collect();
+        if expired.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let places: Vec<_> = expired.iter().map(|change| Place::of(change, self)).collect();
+        let addresses: Vec<_> = places.iter().map(|place| place.table.address(&place.key)).collect();
+        // While the write is in flight, no image that is read is stored.
+        let guard = self.cache.begin_write(&addresses, now);
+        *self.removing.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+        for ((change, place), address) in expired.into_iter().zip(&places).zip(&addresses) {
+            self.pages.removing(&place.pages(change), now);
+            self.cache.invalidate(address, now);
+        }
+    }
+
+    fn changed(&self, changes: &[Change]) {
+        let now = Instant::now();
+        for change in changes {
+            let place = Place::of(change, self);
+            let pages = place.pages(change);
+            // Pages first: an item out of a page is stored only while the page is good.
+            match change.cause {
+                Cause::Keyed => self.pages.invalidate(&pages, BumpReason::Write, now),
+                Cause::Statement => self.pages.invalidate(&pages, BumpReason::Reported, now),
+                Cause::Expiry => self.pages.removed(&pages, now),
+            }
+            if change.cause != Cause::Keyed {
+                self.cache.invalidate(&place.table.address(&place.key), now);
+            }
+        }
+        if let Some(guard) = self.removing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            guard.spare(now);
+        }
+    }
+}
+
+/// Where in the cache a changed item is.
+struct Place {
+    table: Arc<CachedTable>,
+    /// The canonical bytes of its key.
+    key: Vec<u8>,
+    /// Those of the partition values, with which the key begins.
+    partition_bytes: usize,
+}
+
+impl Place {
+    fn of(change: &Change, engine: &Engine) -> Self {
+        let mut partition = Vec::with_capacity(64);
+        change.key.write_partition(&mut partition);
+        Self {
+            table: engine.cache.table(engine.realm, &change.table.name),
+            key: change.key.canonical_bytes(),
+            partition_bytes: partition.len(),
+        }
+    }
+
+    fn pages<'a>(&'a self, change: &'a Change) -> PageChange<'a> {
+        let moves = change.moves.iter().filter_map(|moved| {
+            let index = self.table.used_index(&change.table.indexes[moved.index].name)?;
+            Some((index, moved.partitions.as_slice()))
+        });
+        PageChange {
+            table: &self.table,
+            partition: &self.key[..self.partition_bytes],
+            moves: moves.collect(),
+        }
+    }
+}
