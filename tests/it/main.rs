@@ -8,6 +8,7 @@ mod scripted;
 mod stale;
 
 mod batches;
+mod changes;
 mod coherence;
 mod exactness;
 mod expiry;

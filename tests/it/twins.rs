@@ -13,11 +13,12 @@ use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy,
 use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::Request;
+use nearside::upstream::{Request, Upstream};
 use serde_json::{Value, json};
 
 use crate::exactness::requests::{PageAsked, Write};
 use crate::exactness::schema::Schema;
+use crate::exactness::{Elsewhere, Reports};
 use crate::harness;
 
 /// Requests to one table before there is another one.
@@ -64,7 +65,9 @@ struct Twins {
 impl Twins {
     async fn new(mut random: Rng) -> Self {
         let schema = Schema::random(&mut random);
-        let caching = node(|| {
+        // What the backend reports, one elsewhere leaves to be found out.
+        let reports = if random.bool() { Reports::Changes } else { Reports::Nothing };
+        let caching = node(reports, || {
             let policy = harness::policy();
             let pages = policy.pages.map(|pages| PagePolicy {
                 scan_admission: ScanAdmission::First,
@@ -73,7 +76,7 @@ impl Twins {
             });
             TablePolicy { pages, ..policy }
         });
-        let plain = node(|| TablePolicy { items: None, pages: None, ..harness::policy() });
+        let plain = node(Reports::Nothing, || TablePolicy { items: None, pages: None, ..harness::policy() });
         let mut twins = Self { caching, plain, schema, reads: Vec::new(), random };
         twins.create().await;
         twins
@@ -184,9 +187,13 @@ fn told(served: &Served) -> (u16, Value) {
     (served.answer.status, serde_json::from_slice(&served.answer.body).unwrap())
 }
 
-fn node(policy: fn() -> TablePolicy) -> Arc<Engine> {
+fn node(reports: Reports, policy: fn() -> TablePolicy) -> Arc<Engine> {
     let local = Arc::new(Local::in_memory(Settings::default()));
+    let upstream: Arc<dyn Upstream> = match reports {
+        Reports::Changes => local,
+        Reports::Nothing => Arc::new(Elsewhere(local)),
+    };
     let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&items));
-    Engine::new(local, items, pages, Box::new(move |_| policy()))
+    Engine::new(upstream, items, pages, Box::new(move |_| policy()))
 }

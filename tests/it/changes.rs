@@ -1,0 +1,273 @@
+//! The bundled backend reports what it changes: a write takes out of the cache what it changed, and nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
+use nearside::engine::{Engine, Source, TablePolicy};
+use nearside::local::{Durability, Local, Settings};
+use nearside::model::Operation::{
+    self, BatchExecuteStatement, BatchWriteItem, CreateTable, DeleteItem, ExecuteStatement,
+    ExecuteTransaction, GetItem, PutItem, Query, Scan, TransactWriteItems, UpdateItem,
+};
+use nearside::upstream::Request;
+use serde_json::{Value, json};
+
+use crate::harness;
+
+const STATUSES: [&str; 6] = ["pending", "paid", "shipped", "delivered", "returned", "cancelled"];
+
+/// A shop's orders, with an index by their status, as a new process caches them by default.
+struct Shop {
+    engine: Arc<Engine>,
+}
+
+impl Shop {
+    async fn open(local: Local) -> Self {
+        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 12 }, 0);
+        let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&cache));
+        let policy = || {
+            let policy = harness::policy();
+            let pages =
+                policy.pages.map(|pages| PagePolicy { scan_admission: ScanAdmission::First, ..pages });
+            TablePolicy { pages, ..policy }
+        };
+        let engine = Engine::new(Arc::new(local), cache, pages, Box::new(move |_| policy()));
+        let shop = Self { engine };
+        let attribute = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+        let table = json!({"TableName": "Orders", "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [attribute("id"), attribute("status")],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "GlobalSecondaryIndexes": [{"IndexName": "byStatus", "Projection": {"ProjectionType": "ALL"},
+                "KeySchema": [{"AttributeName": "status", "KeyType": "HASH"}]}]});
+        shop.ok(CreateTable, table).await;
+        shop
+    }
+
+    async fn in_memory() -> Self {
+        Self::open(Local::in_memory(Settings::default())).await
+    }
+
+    async fn call(&self, operation: Operation, body: Value) -> (u16, Value, Source) {
+        let served = self.engine.execute(Request::new(operation, body.to_string())).await;
+        (served.answer.status, serde_json::from_slice(&served.answer.body).unwrap(), served.source)
+    }
+
+    async fn ok(&self, operation: Operation, body: Value) -> (Value, Source) {
+        let (status, answer, source) = self.call(operation, body.clone()).await;
+        assert_eq!(status, 200, "{operation} {body}: {answer}");
+        (answer, source)
+    }
+
+    async fn put(&self, id: &str, status: &str) {
+        let item = json!({"id": {"S": id}, "status": {"S": status}, "n": {"N": "0"}});
+        self.ok(PutItem, json!({"TableName": "Orders", "Item": item})).await;
+    }
+
+    /// The orders of a status, and where the answer came from.
+    async fn of_status(&self, status: &str) -> (Vec<String>, Source) {
+        let (answer, source) = self.ok(Query, by_status(status)).await;
+        let ids = answer["Items"].as_array().unwrap().iter();
+        (ids.map(|item| item["id"]["S"].as_str().unwrap().to_owned()).collect(), source)
+    }
+
+    /// Reads everything, so that it is cached.
+    async fn warm(&self) {
+        for status in STATUSES {
+            self.of_status(status).await;
+        }
+        self.ok(Scan, json!({"TableName": "Orders"})).await;
+        for id in ["a", "b"] {
+            self.ok(GetItem, json!({"TableName": "Orders", "Key": {"id": {"S": id}}})).await;
+        }
+    }
+
+    /// Where reads come from now: the statuses whose index partition is a hit, and whether the scan, `a` and `b` are.
+    async fn hits(&self) -> (Vec<&'static str>, [bool; 3]) {
+        let mut hits = Vec::new();
+        for status in STATUSES {
+            hits.extend((self.of_status(status).await.1 == Source::Hit).then_some(status));
+        }
+        let scan = self.ok(Scan, json!({"TableName": "Orders"})).await.1 == Source::Hit;
+        let mut items = [scan; 3];
+        for (place, id) in ["a", "b"].into_iter().enumerate() {
+            let got = self.ok(GetItem, json!({"TableName": "Orders", "Key": {"id": {"S": id}}})).await;
+            items[place + 1] = got.1 == Source::Hit;
+        }
+        (hits, items)
+    }
+}
+
+fn by_status(status: &str) -> Value {
+    json!({"TableName": "Orders", "IndexName": "byStatus", "KeyConditionExpression": "#s = :s",
+        "ExpressionAttributeNames": {"#s": "status"}, "ExpressionAttributeValues": {":s": {"S": status}}})
+}
+
+fn set_status(id: &str, status: &str) -> Value {
+    json!({"TableName": "Orders", "Key": {"id": {"S": id}},
+        "UpdateExpression": "SET #s = :s ADD n :one", "ExpressionAttributeNames": {"#s": "status"},
+        "ExpressionAttributeValues": {":s": {"S": status}, ":one": {"N": "1"}}})
+}
+
+fn statement(id: &str, status: &str) -> Value {
+    json!({"Statement": format!("UPDATE Orders SET status = '{status}' SET n = n + 1 WHERE id = '{id}'")})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_invalidates_the_partitions_that_it_moves_an_item_between_and_no_other() {
+    let shop = Shop::in_memory().await;
+    for (number, id) in ["a", "b"].into_iter().enumerate() {
+        shop.put(id, STATUSES[number]).await;
+    }
+    let update = set_status("a", "shipped");
+    let moves = [
+        (UpdateItem, set_status("a", "paid")),
+        (TransactWriteItems, json!({"TransactItems": [{"Update": update}]})),
+        (ExecuteStatement, statement("a", "delivered")),
+        (BatchExecuteStatement, json!({"Statements": [statement("a", "returned")]})),
+        (ExecuteTransaction, json!({"TransactStatements": [statement("a", "cancelled")]})),
+        (
+            BatchWriteItem,
+            json!({"RequestItems": {"Orders": [{"PutRequest": {"Item":
+            {"id": {"S": "a"}, "status": {"S": "pending"}}}}]}}),
+        ),
+        (DeleteItem, json!({"TableName": "Orders", "Key": {"id": {"S": "a"}}})),
+    ];
+    let mut place = "pending";
+    for (operation, body) in moves {
+        shop.warm().await;
+        shop.ok(operation, body).await;
+        let now = {
+            let (found, _) =
+                shop.ok(GetItem, json!({"TableName": "Orders", "Key": {"id": {"S": "a"}}})).await;
+            found["Item"]["status"]["S"].as_str().unwrap_or_default().to_owned()
+        };
+        let (hits, [scan, _, other]) = shop.hits().await;
+        let kept: Vec<_> = STATUSES.into_iter().filter(|status| *status != place && *status != now).collect();
+        assert_eq!(hits, kept, "{operation} moved it from {place} to {now}");
+        assert!(!scan && other, "{operation}");
+        for status in STATUSES {
+            let is_there = shop.of_status(status).await.0.contains(&"a".to_owned());
+            assert_eq!(is_there, status == now, "{operation}: {status}");
+        }
+        place = STATUSES.into_iter().find(|status| *status == now).unwrap_or_default();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_invalidates_nothing() {
+    let shop = Shop::in_memory().await;
+    shop.put("a", "pending").await;
+    shop.put("b", "paid").await;
+    shop.warm().await;
+    let conditional = json!({"TableName": "Orders", "Key": {"id": {"S": "a"}},
+        "ConditionExpression": "attribute_not_exists(id)"});
+    let missing = json!({"Statement": "UPDATE Orders SET status = 'paid' WHERE id = 'none'"});
+    for (operation, body) in [
+        (DeleteItem, conditional.clone()),
+        (
+            TransactWriteItems,
+            json!({"TransactItems": [{"Delete": conditional}, {"Update": set_status("b", "shipped")}]}),
+        ),
+        (ExecuteStatement, missing.clone()),
+        (ExecuteStatement, json!({"Statement": "MERGE INTO Orders"})),
+        (ExecuteTransaction, json!({"TransactStatements": [statement("b", "shipped"), missing]})),
+        (UpdateItem, json!({"TableName": "Orders", "Key": {"id": {"S": ""}}})),
+        (PutItem, json!({"TableName": "Orders", "Item": {"status": {"S": "paid"}}})),
+    ] {
+        let (status, answer, _) = shop.call(operation, body).await;
+        assert_eq!(status, 400, "{operation}: {answer}");
+        assert_eq!(shop.hits().await, (STATUSES.to_vec(), [true; 3]), "{operation}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_of_a_busy_shop_is_read_from_memory() {
+    let shop = Shop::in_memory().await;
+    let mut random = Rng::with_seed(7);
+    for id in 0..200 {
+        shop.put(&id.to_string(), "pending").await;
+    }
+    let (mut hits, queries) = (0, 2030);
+    for _ in 0..queries {
+        tokio::time::advance(Duration::from_millis(10)).await;
+        if random.u8(..5) == 0 {
+            let (id, status) = (random.u8(..200).to_string(), STATUSES[random.usize(1..3)]);
+            match random.u8(..3) {
+                0 => shop.ok(UpdateItem, set_status(&id, status)).await,
+                1 => {
+                    let update = set_status(&id, status);
+                    shop.ok(TransactWriteItems, json!({"TransactItems": [{"Update": update}]})).await
+                }
+                _ => shop.ok(ExecuteStatement, statement(&id, status)).await,
+            };
+        }
+        let (_, source) = shop.of_status(STATUSES[random.usize(..STATUSES.len())]).await;
+        hits += usize::from(source == Source::Hit);
+    }
+    println!("{hits} hits of {queries} queries");
+    assert!(hits > queries / 2, "{hits}");
+}
+
+/// Several writers of the same few items, by every kind of write, beside readers of the index: positions that overlap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_reader_of_an_index_sees_an_item_behind_an_acknowledged_write() {
+    let seed = std::env::var("NEARSIDE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("replay the choices with NEARSIDE_SEED={seed}");
+    let directory = tempfile::tempdir().unwrap();
+    let local = Local::open(directory.path(), Durability::Process, Settings::default()).unwrap();
+    let shop = Arc::new(Shop::open(local).await);
+    let ids = ["0", "1", "2"];
+    for id in ids {
+        shop.put(id, "pending").await;
+    }
+    let acknowledged: Arc<HashMap<&str, AtomicU64>> =
+        Arc::new(ids.into_iter().map(|id| (id, AtomicU64::new(0))).collect());
+    let tasks: Vec<_> = (0..4)
+        .map(|number| {
+            let (shop, acknowledged) = (Arc::clone(&shop), Arc::clone(&acknowledged));
+            let mut random = Rng::with_seed(seed ^ number);
+            tokio::spawn(async move {
+                for _ in 0..400 {
+                    let (id, status) = (random.choice(ids).unwrap(), random.choice(STATUSES).unwrap());
+                    let n = match random.u8(..2) {
+                        0 => {
+                            let mut update = set_status(id, status);
+                            update["ReturnValues"] = "ALL_NEW".into();
+                            shop.ok(UpdateItem, update).await.0["Attributes"]["n"].clone()
+                        }
+                        _ => {
+                            let text = statement(id, status)["Statement"].as_str().unwrap().to_owned();
+                            let body = json!({"Statement": text + " RETURNING ALL NEW *"});
+                            shop.ok(ExecuteStatement, body).await.0["Items"][0]["n"].clone()
+                        }
+                    };
+                    let n = n["N"].as_str().unwrap().parse().unwrap();
+                    acknowledged[id].fetch_max(n, Ordering::AcqRel);
+                }
+            })
+        })
+        .collect();
+    let mut random = Rng::with_seed(!seed);
+    let (mut hits, mut reads) = (0, 0);
+    while reads < 2_000 || tasks.iter().any(|task| !task.is_finished()) {
+        let floors: HashMap<_, _> = ids.map(|id| (id, acknowledged[id].load(Ordering::Acquire))).into();
+        let (answer, source) = shop.ok(Query, by_status(random.choice(STATUSES).unwrap())).await;
+        for item in answer["Items"].as_array().unwrap() {
+            let (id, n) = (item["id"]["S"].as_str().unwrap(), item["n"]["N"].as_str().unwrap());
+            let n: u64 = n.parse().unwrap();
+            assert!(n >= floors[id], "order {id} is shown at {n}, and {} was acknowledged", floors[id]);
+        }
+        hits += usize::from(source == Source::Hit);
+        reads += 1;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    println!("{hits} hits of {reads}");
+    assert!(hits > 50, "the cache had no part in this: {hits} of {reads}");
+}
