@@ -1,21 +1,23 @@
 //! The `nearside` program: `serve`, `check`, `healthcheck`, `local verify`.
 
+mod command_line;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use nearside::config::{Config, LogFormat, Overrides};
+use clap::ArgMatches;
+use nearside::config::{LogFormat, Resolved};
 use nearside::local::{self, OpenError};
 use nearside::server::{Reloader, Server};
-use nearside::telemetry::{LogLevel, LogSettings, announce_failure, flush_logs, init_logs};
+use nearside::telemetry::{LogLevel, LogSettings, announce_failure, flush_logs, init_logs, use_format};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use command_line::{ConfigArguments, command_line};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,241 +25,110 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The exit code of a program that cannot start, or cannot open what it is to look at.
 const CANNOT_START: u8 = 2;
 
-/// A DynamoDB endpoint that caches: point any AWS SDK at it.
-#[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
-struct CommandLine {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    serve: ServeFlags,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve DynamoDB; the default.
-    Serve(ServeFlags),
-    /// Say what is wrong with a config file, or print what it comes to.
-    Check {
-        /// The config file.
-        file: PathBuf,
-    },
-    /// Look after the data directories of the local backend.
-    Local {
-        #[command(subcommand)]
-        command: LocalCommand,
-    },
-    /// Exit with 0 when the server is ready: for containers without a shell.
-    Healthcheck {
-        /// The server's admin address.
-        #[arg(long, env = "NEARSIDE_ADMIN_LISTEN", default_value = "127.0.0.1:9100")]
-        admin: SocketAddr,
-    },
-}
-
-#[derive(Subcommand)]
-enum LocalCommand {
-    /// Say whether everything in a data directory agrees: items, indexes, expiry, streams; those of share = false store by store.
-    /// Changes nothing. Exits with 0 when it does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.
-    Verify {
-        /// The data directory.
-        directory: PathBuf,
-    },
-}
-
-#[derive(Args)]
-struct ServeFlags {
-    /// Config file (TOML); config/nearside.toml lists every key.
-    #[arg(long, env = "NEARSIDE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where DynamoDB clients connect [default: 127.0.0.1:8000].
-    #[arg(long, env = "NEARSIDE_LISTEN", value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where monitors connect [default: 127.0.0.1:9100].
-    #[arg(long, env = "NEARSIDE_ADMIN_LISTEN", value_name = "ADDRESS")]
-    admin_listen: Option<SocketAddr>,
-    /// What stands behind the cache: local, aws, or http(s)://HOST:PORT [default: local].
-    #[arg(long, env = "NEARSIDE_UPSTREAM")]
-    upstream: Option<String>,
-    /// Region in ARNs and of the upstream [default: AWS_REGION for a remote upstream, us-east-1 for the local one].
-    #[arg(long, env = "NEARSIDE_REGION")]
-    region: Option<String>,
-    /// Use the service's hosts with IPv6 addresses.
-    #[arg(long, env = "AWS_USE_DUALSTACK_ENDPOINT", value_parser = BoolishValueParser::new())]
-    dual_stack: bool,
-    /// Use the service's hosts with validated cryptography.
-    #[arg(long, env = "AWS_USE_FIPS_ENDPOINT", value_parser = BoolishValueParser::new())]
-    fips: bool,
-    /// Where the local backend keeps its tables [default: ./nearside-data].
-    #[arg(long, env = "NEARSIDE_DATA_DIR", value_name = "DIRECTORY")]
-    data_dir: Option<PathBuf>,
-    /// Keep the local backend's tables in memory and forget them at the end.
-    #[arg(long, env = "NEARSIDE_IN_MEMORY", value_parser = BoolishValueParser::new())]
-    in_memory: bool,
-    /// false: each region and access key has tables of its own in the local backend [default: true].
-    #[arg(long, env = "NEARSIDE_SHARE", value_name = "BOOL", value_parser = BoolishValueParser::new())]
-    share: Option<bool>,
-    /// Allow addresses off loopback, where anybody who reaches them can read and write.
-    #[arg(long, env = "NEARSIDE_I_ACCEPT_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
-    i_accept_unauthenticated: bool,
-    /// The flags that were given, and the variables that stand for others: `--listen`, `NEARSIDE_UPSTREAM`.
-    #[arg(skip)]
-    given: Vec<String>,
-}
-
-impl ServeFlags {
-    /// Takes from the matches what the fields do not say.
-    fn complete(&mut self, matches: &ArgMatches) {
-        self.choose_store(matches);
-        let command = ServeFlags::augment_args(clap::Command::new("serve"));
-        let given = command.get_arguments().filter_map(|argument| {
-            let id = argument.get_id().as_str();
-            match matches.value_source(id)? {
-                ValueSource::CommandLine => argument.get_long().map(|long| format!("--{long}")),
-                ValueSource::EnvVariable => {
-                    argument.get_env().map(|name| name.to_string_lossy().into_owned())
-                }
-                _ => None,
-            }
-        });
-        self.given = given.filter(|name| !["--config", "NEARSIDE_CONFIG"].contains(&name.as_str())).collect();
-    }
-
-    /// `--in-memory` and `--data-dir` exclude one another: a flag beats a variable, and memory beats a directory that was
-    /// named in the same place.
-    fn choose_store(&mut self, matches: &ArgMatches) {
-        let flagged = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-        if self.in_memory && flagged("data_dir") && !flagged("in_memory") {
-            self.in_memory = false;
-        }
-    }
-}
-
 fn main() -> ExitCode {
-    let matches = CommandLine::command().get_matches();
-    let mut command_line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match &mut command_line.command {
-        Some(Command::Serve(flags)) => {
-            let matches =
-                matches.subcommand_matches("serve").expect("the subcommand was parsed from its matches");
-            flags.complete(matches);
+    let matches = command_line().get_matches();
+    let code = match matches.subcommand() {
+        None => serve(ConfigArguments::of(&matches)),
+        Some(("serve", matches)) => serve(ConfigArguments::of(matches)),
+        Some(("check", matches)) => check(matches),
+        Some(("local", matches)) => {
+            let verify_matches = matches.subcommand_matches("verify");
+            let directory = verify_matches.and_then(|matches| matches.get_one::<PathBuf>("directory"));
+            verify(directory.expect("the directory is required"))
         }
-        _ => command_line.serve.complete(&matches),
-    }
-    let code = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
-        Command::Serve(flags) => serve(flags),
-        Command::Check { file } => check(&file),
-        Command::Local { command: LocalCommand::Verify { directory } } => verify(&directory),
-        Command::Healthcheck { admin } => healthcheck(admin),
+        Some((_, matches)) => healthcheck(matches),
     };
     flush_logs();
     code
 }
 
-fn serve(flags: ServeFlags) -> ExitCode {
-    match try_serve(flags) {
+fn serve(arguments: ConfigArguments) -> ExitCode {
+    match try_serve(arguments) {
         Ok(code) => code,
         Err(message) => {
-            announce_failure(&message);
+            announce_failures(&message);
             ExitCode::from(CANNOT_START)
         }
     }
 }
 
-fn try_serve(flags: ServeFlags) -> Result<ExitCode, String> {
+fn try_serve(arguments: ConfigArguments) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let outcome = runtime.block_on(serve_until_asked(Arc::new(flags)));
+    let outcome = runtime.block_on(serve_until_asked(Arc::new(arguments)));
     // A config that is a pipe without a writer is still being read, and must not keep the process from ending.
     runtime.shutdown_background();
     outcome
 }
 
 /// Serves until a signal asks for the end, which it may do before there is a config.
-async fn serve_until_asked(flags: Arc<ServeFlags>) -> Result<ExitCode, String> {
+async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, String> {
     let shutdown = CancellationToken::new();
     tokio::spawn(watch_signals(shutdown.clone()));
     let hangups = signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
-    let Some(config) = shutdown.run_until_cancelled(aside(&flags, resolve)).await else {
+    let resolved = shutdown.run_until_cancelled(aside(&arguments, ConfigArguments::resolve)).await;
+    let Some(resolved) = resolved else {
         return Ok(ExitCode::SUCCESS);
     };
-    let config = config?;
+    let resolved = resolved.map_err(|unresolved| {
+        use_format(unresolved.log_format == LogFormat::Json);
+        unresolved.message
+    })?;
+    let config = &resolved.config;
     let json = config.fixed.log_format == LogFormat::Json;
     let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
-    let server = Server::start(config).await.map_err(|error| error.to_string())?;
+    let server = Server::start(config.clone()).await.map_err(|error| error.to_string())?;
     server.announce();
-    log_config(&flags);
-    tokio::spawn(watch_config(flags, hangups, server.reloader(), log_level));
+    log_config(&arguments, &resolved);
+    tokio::spawn(watch_config(arguments, hangups, server.reloader(), log_level));
     server.run(shutdown).await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does with the flags what may wait for a file.
-async fn aside<T: Send + 'static>(flags: &Arc<ServeFlags>, work: fn(&ServeFlags) -> T) -> T {
-    let flags = Arc::clone(flags);
-    tokio::task::spawn_blocking(move || work(&flags)).await.expect("reading a config does not panic")
+/// Does with the arguments what may wait for a file.
+async fn aside<T: Send + 'static>(arguments: &Arc<ConfigArguments>, work: fn(&ConfigArguments) -> T) -> T {
+    let arguments = Arc::clone(arguments);
+    tokio::task::spawn_blocking(move || work(&arguments)).await.expect("reading a config does not panic")
 }
 
-/// Says which file is in force, and what the command line and the environment say instead.
-fn log_config(flags: &ServeFlags) {
-    let overridden = flags.given.join(", ");
-    match &flags.config {
+/// Logs which file is in force, and what the command line and the environment say instead.
+fn log_config(arguments: &ConfigArguments, resolved: &Resolved) {
+    for unknown in &resolved.unknown_variables {
+        tracing::warn!("{unknown}");
+    }
+    let overridden = resolved.overridden().join(", ");
+    match &arguments.file {
         Some(file) => tracing::info!(file = %file.display(), overridden, "Config in use."),
         None => tracing::info!(overridden, "Config in use: the defaults, without a file."),
     }
 }
 
-/// The file, with the variables and flags over it.
-fn resolve(flags: &ServeFlags) -> Result<Config, String> {
-    let config = flags.config.as_deref().map_or_else(|| Ok(Config::default()), read_config)?;
-    let config = config
-        .override_with(Overrides {
-            listen: flags.listen,
-            admin_listen: flags.admin_listen,
-            upstream: flags.upstream.clone(),
-            region: flags.region.clone(),
-            aws_region: ["AWS_REGION", "AWS_DEFAULT_REGION"]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty())),
-            dual_stack: flags.dual_stack,
-            fips: flags.fips,
-            data_dir: flags.data_dir.clone(),
-            in_memory: flags.in_memory,
-            share: flags.share,
-        })
-        .map_err(|error| error.to_string())?;
-    for address in [config.fixed.listen, config.fixed.admin_listen] {
-        if !is_loopback(address.ip()) && !flags.i_accept_unauthenticated {
-            return Err(format!(
-                "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated to listen there all the same"
-            ));
-        }
+/// Prints what is in force, or everything that is wrong.
+fn check(matches: &ArgMatches) -> ExitCode {
+    let mut arguments = ConfigArguments::of(matches);
+    if let Some(file) = matches.get_one::<PathBuf>("file") {
+        arguments.file = Some(file.clone());
     }
-    Ok(config)
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
-}
-
-fn read_config(file: &Path) -> Result<Config, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Config::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-fn check(file: &Path) -> ExitCode {
-    match read_config(file) {
-        Ok(config) => {
-            print!("{config}");
+    match arguments.resolve() {
+        Ok(resolved) => {
+            for unknown in &resolved.unknown_variables {
+                announce_failure(&format!("warning: {unknown}"));
+            }
+            print!("{resolved}");
             ExitCode::SUCCESS
         }
-        Err(message) => {
-            announce_failure(&message);
+        Err(unresolved) => {
+            announce_failures(&unresolved.message);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reports everything that is wrong, each fault in a line of its own.
+fn announce_failures(message: &str) {
+    message.lines().for_each(announce_failure);
 }
 
 /// What came of looking at a store, the worst last.
@@ -328,18 +199,17 @@ fn verify_store(directory: &Path, prefix: &str) -> Verdict {
 }
 
 /// Asks the admin listener whether the server is ready.
-fn healthcheck(admin: SocketAddr) -> ExitCode {
-    match ask_ready(admin) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            announce_failure(&format!("{admin} is not ready"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            announce_failure(&format!("{admin}: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn healthcheck(matches: &ArgMatches) -> ExitCode {
+    let named = matches.get_one::<SocketAddr>("admin");
+    let admin = named.map_or_else(|| ConfigArguments::of_environment().admin_listen(), |admin| Ok(*admin));
+    let failure = match admin.map(|admin| (admin, ask_ready(admin))) {
+        Ok((_, Ok(true))) => return ExitCode::SUCCESS,
+        Ok((admin, Ok(false))) => format!("{admin} is not ready"),
+        Ok((admin, Err(error))) => format!("{admin}: {error}"),
+        Err(message) => message,
+    };
+    announce_failure(&failure);
+    ExitCode::FAILURE
 }
 
 fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
@@ -360,8 +230,13 @@ fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
 const CONFIG_LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the config again at each SIGHUP and after each change of the file, links on the way to it included.
-async fn watch_config(flags: Arc<ServeFlags>, mut hangups: Signal, reloader: Reloader, log_level: LogLevel) {
-    let mut loaded = aside(&flags, look).await;
+async fn watch_config(
+    arguments: Arc<ConfigArguments>,
+    mut hangups: Signal,
+    reloader: Reloader,
+    log_level: LogLevel,
+) {
+    let mut loaded = aside(&arguments, look).await;
     let mut seen = loaded.clone();
     let mut ticks = tokio::time::interval(CONFIG_LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -372,21 +247,21 @@ async fn watch_config(flags: Arc<ServeFlags>, mut hangups: Signal, reloader: Rel
                 None => return,
             },
             _ = ticks.tick() => {
-                let before = std::mem::replace(&mut seen, aside(&flags, look).await);
+                let before = std::mem::replace(&mut seen, aside(&arguments, look).await);
                 before == seen && seen != loaded
             }
         };
         if is_due {
             // Looked at first: what changes while it is read is read again.
-            loaded = aside(&flags, look).await;
-            reload(aside(&flags, resolve_again).await, &reloader, &log_level);
+            loaded = aside(&arguments, look).await;
+            reload(aside(&arguments, resolve_again).await, &reloader, &log_level);
         }
     }
 }
 
 /// What a config file holds, as far as it can be looked at: what is read from a pipe is gone from it.
-fn look(flags: &ServeFlags) -> Option<Result<Vec<u8>, ErrorKind>> {
-    let file = flags.config.as_ref().filter(|file| !is_pipe(file))?;
+fn look(arguments: &ConfigArguments) -> Option<Result<Vec<u8>, ErrorKind>> {
+    let file = arguments.file.as_ref().filter(|file| !is_pipe(file))?;
     Some(std::fs::read(file).map_err(|error| error.kind()))
 }
 
@@ -395,18 +270,19 @@ fn is_pipe(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
-/// As [`resolve`], for a config that was read before.
-fn resolve_again(flags: &ServeFlags) -> Result<Config, String> {
-    match &flags.config {
+/// What is in force, of a config that was read before.
+fn resolve_again(arguments: &ConfigArguments) -> Result<Resolved, String> {
+    match &arguments.file {
         Some(file) if is_pipe(file) => {
             Err(format!("{} is a pipe, which is read only once, at the start", file.display()))
         }
-        _ => resolve(flags),
+        _ => arguments.resolve().map_err(|unresolved| unresolved.message),
     }
 }
 
-fn reload(resolved: Result<Config, String>, reloader: &Reloader, log_level: &LogLevel) {
-    let config = resolved.and_then(|config| log_level.set(&config.live.log_level).map(|()| config));
+fn reload(resolved: Result<Resolved, String>, reloader: &Reloader, log_level: &LogLevel) {
+    let config = resolved.map(|resolved| resolved.config);
+    let config = config.and_then(|config| log_level.set(&config.live.log_level).map(|()| config));
     match config {
         Ok(config) => {
             let needing_restart = reloader.apply(config);
@@ -417,7 +293,9 @@ fn reload(resolved: Result<Config, String>, reloader: &Reloader, log_level: &Log
         }
         Err(reason) => {
             reloader.refuse();
-            tracing::error!("The config was not reloaded, the old one stays: {reason}");
+            for fault in reason.lines() {
+                tracing::error!("The config was not reloaded, the old one stays: {fault}");
+            }
         }
     }
 }

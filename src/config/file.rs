@@ -1,333 +1,238 @@
-//! The config file: TOML, every key known by section, errors with their line.
+//! The config file: TOML, taken apart into keys and their values. What is wrong with one key does not hide what is wrong with another.
 
-mod entry;
+use std::borrow::Cow;
+use std::ops::Range;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use toml::de::DeTable;
+use super::error::{Fault, Origin};
+use super::key::{Key, Section};
+use super::nearest::unknown;
+use super::table::{SECTIONS, find, keys};
+use super::value::Given;
 
-use super::Config;
-use super::endpoint::Endpoint;
-use super::error::ConfigError;
-use super::fixed::{Durability, LocalStore, LogFormat, UpstreamKind};
-use super::keys::{KEYS, SECTIONS, unknown};
-use super::live::{CachePolicy, Fill, Images, IndexPolicy, ScanPages};
-
-use entry::{Entry, Name};
-
-/// A shorter idle timeout would cut off clients in the middle of their work.
-const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-
-/// The most shards of a stream that are open at a time.
-const STREAM_SHARDS_MAX: u32 = 16;
-
-/// What `upstream.kind` says.
-#[derive(Clone, Copy)]
-enum Kind {
-    Local,
-    Aws,
-    Endpoint,
+/// A config file that has been read.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// What errors call it; empty for "line 3" instead of "nearside.toml:3".
+    pub name: &'a str,
+    /// What it says.
+    pub text: &'a str,
 }
 
-/// A file being read.
-struct Reader<'a> {
-    text: &'a str,
-    config: Config,
+/// A key with a value that somebody wrote.
+#[derive(Clone, Debug)]
+pub(super) struct Setting<'v> {
+    pub(super) section: &'static Section,
+    pub(super) key: &'static Key,
+    pub(super) given: Given<'v>,
+    pub(super) origin: Origin,
 }
 
-impl Config {
-    /// Reads a config file's text.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for the first thing wrong, with its line.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let root = DeTable::parse(text).map_err(|error| {
-            let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
-            match error.span() {
-                Some(span) => ConfigError::at(text, span.start, message),
-                None => ConfigError::without_line(message),
-            }
-        })?;
-        let mut reader = Reader { text, config: Self::default() };
-        let (tables, others): (Vec<_>, Vec<_>) =
-            root.get_ref().iter().partition(|(name, _)| name.get_ref() == "tables");
-        for (name, value) in others {
-            reader.section(name, Entry { text, key: name.get_ref(), value })?;
-        }
-        // Tables inherit from [cache], so they come last wherever they stand in the file.
-        for (name, value) in tables {
-            reader.tables(Entry { text, key: name.get_ref(), value })?;
-        }
-        Ok(reader.config)
-    }
+/// A section `[tables.NAME]`.
+#[derive(Debug)]
+pub(super) struct TableSection<'v> {
+    pub(super) name: &'v str,
+    pub(super) settings: Vec<Setting<'v>>,
+    /// Its sections `[tables.NAME.indexes.INDEX]`.
+    pub(super) indexes: Vec<(&'v str, Vec<Setting<'v>>)>,
 }
 
-impl Reader<'_> {
-    fn section(&mut self, name: &Name<'_>, section: Entry<'_, '_>) -> Result<(), ConfigError> {
-        if !SECTIONS.contains(&section.key) {
-            return Err(self.at(name, unknown("section", section.key, SECTIONS)));
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Contents<'v> {
+    pub(super) settings: Vec<Setting<'v>>,
+    pub(super) tables: Vec<TableSection<'v>>,
+    /// What is wrong with it, apart from the values.
+    pub(super) faults: Vec<Fault>,
+}
+
+/// A name in the file and the value that it has there.
+type Entry<'v> = (&'v Spanned<Cow<'v, str>>, &'v Spanned<DeValue<'v>>);
+
+/// Takes a file apart that was parsed into `root`.
+pub(super) fn contents<'v>(file: File<'v>, root: &'v DeTable<'v>) -> Contents<'v> {
+    let mut reader = Reader { file, contents: Contents::default() };
+    for entry in root {
+        reader.top_level(entry);
+    }
+    reader.contents
+}
+
+/// What is wrong with the file's syntax.
+pub(super) fn syntax_faults(file: File<'_>, errors: &[toml::de::Error]) -> Vec<Fault> {
+    let fault = |error: &toml::de::Error| {
+        let position = error.span().map_or(0, |span| span.start);
+        let before = file.text.get(..position).unwrap_or_default();
+        let line = file.text.lines().nth(before.matches('\n').count()).unwrap_or_default().trim();
+        let reason = error.message().lines().next().unwrap_or("not TOML");
+        Fault {
+            origin: Origin::in_file(file.name, file.text, position),
+            message: format!("{reason}: {line}"),
         }
-        for (key, entry) in section.entries()? {
-            let nested = format!("{}.{}", section.key, entry.key);
-            if KEYS.iter().any(|(name, _)| *name == nested) {
-                let error = ConfigError::not_offered(&format!("[{nested}]"), "neither it nor its keys");
-                return Err(self.at(key, error.message));
+    };
+    errors.iter().map(fault).collect()
+}
+
+struct Reader<'v> {
+    file: File<'v>,
+    contents: Contents<'v>,
+}
+
+impl<'v> Reader<'v> {
+    fn top_level(&mut self, (name, value): Entry<'v>) {
+        match name.get_ref().as_ref() {
+            "tables" => {
+                for (name, value) in self.entries("tables", value) {
+                    self.table(name.get_ref(), value);
+                }
             }
-            self.check_known(section.key, key)?;
-            self.key(section.key, entry)?;
+            section => match SECTIONS.iter().find(|known| known.name == section && !section.is_empty()) {
+                Some(known) => self.section(known, value),
+                None => self.unknown_section(name),
+            },
         }
-        Ok(())
     }
 
-    /// The sections `[tables.NAME]`.
-    fn tables(&mut self, sections: Entry<'_, '_>) -> Result<(), ConfigError> {
-        for (_, section) in sections.entries()? {
-            let policy = self.table_policy(section)?;
-            self.config.live.tables.insert(section.key.to_owned(), policy);
+    fn section(&mut self, section: &'static Section, value: &'v Spanned<DeValue<'v>>) {
+        for (name, value) in self.entries(section.name, value) {
+            let nested = format!("{}.{}", section.name, name.get_ref());
+            match SECTIONS.iter().find(|known| known.name == nested) {
+                Some(nested) if nested.is_offered() => self.section(nested, value),
+                Some(_) => {
+                    let message = format!("[{nested}] is not offered by this version yet; leave it out");
+                    self.fault(name.span(), message);
+                }
+                None => match find(section.name, name.get_ref()) {
+                    Some((section, key)) => {
+                        let setting = self.setting(section, key, value);
+                        self.contents.settings.push(setting);
+                    }
+                    None => {
+                        let known: Vec<_> = section.keys.iter().map(|key| key.name).collect();
+                        self.unknown_key(name, section.name, &known);
+                    }
+                },
+            }
         }
-        Ok(())
     }
 
-    fn key(&mut self, section: &str, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
-        match (section, entry.key) {
-            ("server", "listen") => self.config.fixed.listen = entry.address()?,
-            ("server", "hosts") => self.config.fixed.hosts = entry.list()?,
-            ("server", "cors_origins") => self.config.fixed.cors_origins = entry.list()?,
-            ("server", "max_connections") => self.config.fixed.max_connections = entry.count()?,
-            ("server", "request_bytes_max") => {
-                self.config.fixed.request_bytes_max = entry.at_least("1KiB")?
-            }
-            ("server", "bodies_bytes_max") => self.config.fixed.bodies_bytes_max = entry.at_least("1KiB")?,
-            ("server", "idle_timeout") => {
-                let timeout = entry.duration()?;
-                if timeout < IDLE_TIMEOUT_MIN {
-                    return Err(entry.wrong("at least \"1s\""));
+    fn table(&mut self, name: &'v str, value: &'v Spanned<DeValue<'v>>) {
+        let mut table = TableSection { name, settings: Vec::new(), indexes: Vec::new() };
+        for (name, value) in self.entries(&format!("tables.{name}"), value) {
+            match name.get_ref().as_ref() {
+                "indexes" => {
+                    let section = format!("tables.{}.indexes", table.name);
+                    for (index, value) in self.entries(&section, value) {
+                        let section = format!("{section}.{}", index.get_ref());
+                        let settings = self.policy(&section, value, Key::is_for_indexes);
+                        table.indexes.push((index.get_ref(), settings));
+                    }
                 }
-                self.config.fixed.idle_timeout = timeout;
+                _ => table.settings.extend(self.policy_key(
+                    (name, value),
+                    &format!("tables.{}", table.name),
+                    Key::is_for_tables,
+                )),
             }
-            ("server", "drain_timeout") => self.config.fixed.drain_timeout = entry.duration()?,
-            ("admin", "listen") => self.config.fixed.admin_listen = entry.address()?,
-            ("auth", "mode") => entry.only("none")?,
-            ("upstream", _) => self.upstream_key(entry)?,
-            ("admin", _) => {
-                let error =
-                    ConfigError::not_offered(&format!("{section}.{}", entry.key), "the file without it");
-                return Err(entry.at(error.message));
+        }
+        self.contents.tables.push(table);
+    }
+
+    /// The keys of a section that holds part of a policy.
+    fn policy(
+        &mut self,
+        section: &str,
+        value: &'v Spanned<DeValue<'v>>,
+        is_known: fn(&Key) -> bool,
+    ) -> Vec<Setting<'v>> {
+        let mut settings = Vec::new();
+        for entry in self.entries(section, value) {
+            settings.extend(self.policy_key(entry, section, is_known));
+        }
+        settings
+    }
+
+    fn policy_key(
+        &mut self,
+        (name, value): Entry<'v>,
+        section: &str,
+        is_known: fn(&Key) -> bool,
+    ) -> Option<Setting<'v>> {
+        match find("cache", name.get_ref()).filter(|(_, key)| is_known(key)) {
+            Some((section, key)) => Some(self.setting(section, key, value)),
+            None => {
+                let known: Vec<_> =
+                    keys().filter(|(_, key)| is_known(key)).map(|(_, key)| key.name).collect();
+                self.unknown_key(name, section, &known);
+                None
             }
-            ("local", "data_dir") => {
-                if self.config.fixed.store != LocalStore::Memory {
-                    self.config.fixed.store = LocalStore::Directory(PathBuf::from(entry.string()?));
-                }
-            }
-            ("local", "in_memory") => {
-                if entry.boolean()? {
-                    self.config.fixed.store = LocalStore::Memory;
-                }
-            }
-            ("local", "share") => self.config.fixed.share = entry.boolean()?,
-            ("local", "durability") => {
-                let choices = [("fsync", Durability::Fsync), ("process", Durability::Process)];
-                self.config.fixed.durability = entry.choice(&choices)?;
-            }
-            ("local", "ttl_sweep") => self.config.fixed.ttl_sweep = entry.duration()?,
-            ("local", "status_delay") => self.config.fixed.status_delay = entry.duration()?,
-            ("local", "stream_shards") => {
-                let shards = u32::try_from(entry.count()?).ok();
-                let shards = shards.filter(|shards| *shards <= STREAM_SHARDS_MAX);
-                self.config.fixed.stream_shards =
-                    shards.ok_or_else(|| entry.wrong("a whole number from 1 to 16"))?;
-            }
-            ("local", "stream_shard_records_max") => {
-                self.config.fixed.stream_shard_records_max = entry.count()? as u64;
-            }
-            ("cache", "max_bytes") => self.config.live.cache_bytes_max = entry.at_least("1MiB")?,
-            ("cache", "query_share") => self.config.live.query_share = entry.parsed()?,
-            ("log", "level") => {
-                let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, level));
-                self.config.live.log_level = entry.choice(&levels)?.to_owned();
-            }
-            ("log", "format") => {
-                let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-                self.config.fixed.log_format = entry.choice(&choices)?;
-            }
+        }
+    }
+
+    /// What a section holds; nothing but a fault if it is none.
+    fn entries(&mut self, section: &str, value: &'v Spanned<DeValue<'v>>) -> Vec<Entry<'v>> {
+        match value.get_ref() {
+            DeValue::Table(table) => table.iter().collect(),
             _ => {
-                set_policy(&mut self.config.live.cache, entry)?;
+                self.fault(
+                    value.span(),
+                    format!("{section} is a section; write [{section}] and its keys below"),
+                );
+                Vec::new()
             }
         }
-        Ok(())
     }
 
-    fn upstream_key(&mut self, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
-        match entry.key {
-            "kind" => {
-                // An endpoint may have been read before, since keys come in the order of their names.
-                let named = [("local", Kind::Local), ("aws", Kind::Aws), ("endpoint", Kind::Endpoint)];
-                match (entry.choice(&named)?, &self.config.fixed.upstream) {
-                    (Kind::Local, UpstreamKind::Local) => {}
-                    (Kind::Aws, UpstreamKind::Local) => self.config.fixed.upstream = UpstreamKind::Aws,
-                    (Kind::Endpoint, UpstreamKind::Endpoint(_)) => {}
-                    (Kind::Endpoint, _) => {
-                        return Err(Entry { key: "endpoint", ..entry }.wrong("http(s)://HOST:PORT"));
-                    }
-                    (Kind::Local | Kind::Aws, _) => {
-                        return Err(entry.wrong("\"endpoint\" where there is an endpoint"));
-                    }
-                }
+    fn setting(
+        &self,
+        section: &'static Section,
+        key: &'static Key,
+        value: &'v Spanned<DeValue<'v>>,
+    ) -> Setting<'v> {
+        let written = self.file.text.get(value.span()).unwrap_or_default();
+        Setting {
+            section,
+            key,
+            given: Given::Toml(value.get_ref(), written),
+            origin: self.origin(value.span()),
+        }
+    }
+
+    fn unknown_section(&mut self, name: &Spanned<Cow<'_, str>>) {
+        let of_key: Vec<_> = keys()
+            .filter(|(section, key)| key.name == name.get_ref() && !section.name.is_empty())
+            .map(|(section, _)| format!("[{}]", section.name))
+            .collect();
+        let message = match of_key.is_empty() {
+            false => format!("{:?} stands outside of its section, {}", name.get_ref(), of_key.join(" or ")),
+            true => {
+                let sections = SECTIONS.iter().map(|section| section.name).chain(["tables"]);
+                let known = sections.filter(|name| !name.is_empty() && !name.contains('.'));
+                unknown("section", name.get_ref(), &known.collect::<Vec<_>>())
             }
-            "endpoint" => {
-                let endpoint: Endpoint = entry.parsed()?;
-                self.config.fixed.upstream = UpstreamKind::Endpoint(endpoint);
+        };
+        self.fault(name.span(), message);
+    }
+
+    fn unknown_key(&mut self, name: &Spanned<Cow<'_, str>>, section: &str, known: &[&str]) {
+        let elsewhere = keys().find(|(section, key)| key.name == name.get_ref() && !section.name.is_empty());
+        let message = match elsewhere {
+            Some((other, _)) => {
+                format!("[{section}] has no key {:?}; it is one of [{}]", name.get_ref(), other.name)
             }
-            "region" => self.config.fixed.region = Some(entry.string()?.to_owned()),
-            "connect_timeout" => self.config.fixed.remote.connect_timeout = entry.timeout()?,
-            "read_timeout" => self.config.fixed.remote.read_timeout = entry.timeout()?,
-            "write_timeout" => self.config.fixed.remote.write_timeout = entry.timeout()?,
-            "concurrency_max" => self.config.fixed.remote.concurrency_max = entry.count()?,
-            "dual_stack" => self.config.fixed.remote.dual_stack = entry.boolean()?,
-            _ => self.config.fixed.remote.fips = entry.boolean()?,
-        }
-        Ok(())
+            None => unknown("key", name.get_ref(), known),
+        };
+        self.fault(name.span(), message);
     }
 
-    /// A section `[tables.NAME]` with the sections of its indexes.
-    fn table_policy(&self, section: Entry<'_, '_>) -> Result<CachePolicy, ConfigError> {
-        let mut policy = self.config.live.cache.clone();
-        let mut indexes = None;
-        for (key, entry) in section.entries()? {
-            self.check_known("tables.", key)?;
-            match entry.key {
-                "indexes" => indexes = Some(entry),
-                _ => set_policy(&mut policy, entry)?,
-            }
-        }
-        // Indexes inherit from their table, so they come last wherever they stand in it.
-        if let Some(indexes) = indexes {
-            let key = format!("tables.{}.indexes", section.key);
-            for (_, index) in (Entry { key: &key, ..indexes }).entries()? {
-                let index_policy = self.index_policy(&policy, index)?;
-                policy.indexes.insert(index.key.to_owned(), index_policy);
-            }
-        }
-        Ok(policy)
+    fn origin(&self, span: Range<usize>) -> Origin {
+        Origin::in_file(self.file.name, self.file.text, span.start)
     }
 
-    /// A section `[tables.NAME.indexes.INDEX]`.
-    fn index_policy(&self, table: &CachePolicy, section: Entry<'_, '_>) -> Result<IndexPolicy, ConfigError> {
-        let mut policy = table.index(section.key);
-        for (key, entry) in section.entries()? {
-            self.check_known("indexes.", key)?;
-            match entry.key {
-                "query_ttl" => policy.query_ttl = entry.parsed()?,
-                _ => policy.gsi_quarantine = entry.duration()?,
-            }
-        }
-        Ok(policy)
-    }
-
-    fn check_known(&self, section: &str, key: &Name<'_>) -> Result<(), ConfigError> {
-        let keys = KEYS.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| keys);
-        match keys.contains(&key.get_ref().as_ref()) {
-            true => Ok(()),
-            false => Err(self.at(key, unknown("key", key.get_ref(), keys))),
-        }
-    }
-
-    /// What is wrong with a name.
-    fn at(&self, name: &Name<'_>, message: String) -> ConfigError {
-        ConfigError::at(self.text, name.span().start, message)
-    }
-}
-
-/// Sets a key that `[cache]` and `[tables.NAME]` share.
-fn set_policy(policy: &mut CachePolicy, entry: Entry<'_, '_>) -> Result<(), ConfigError> {
-    match entry.key {
-        "item_ttl" => policy.item_ttl = entry.parsed()?,
-        "query_ttl" => policy.query_ttl = entry.parsed()?,
-        "negative_ttl" => policy.negative_ttl = entry.parsed()?,
-        "gsi_quarantine" => policy.gsi_quarantine = entry.duration()?,
-        "item_bytes_max" => policy.item_bytes_max = entry.parsed()?,
-        "scan_pages" => {
-            let choices =
-                [("second", ScanPages::Second), ("first", ScanPages::First), ("never", ScanPages::Never)];
-            policy.scan_pages = entry.choice(&choices)?;
-        }
-        "images" => policy.images = entry.choice(&[("ask", Images::Ask), ("never", Images::Never)])?,
-        "stale_if_error" => policy.stale_if_error = entry.duration()?,
-        "fill_items_from_pages" => policy.fill_items_from_pages = entry.boolean()?,
-        _ => {
-            let choices =
-                [("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
-            policy.fill = entry.choice(&choices)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(text: &str) -> String {
-        Config::parse(text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
-        assert_eq!(
-            error("[cache]\nmax_bytes = \"1MiB\"\nitem_tll = \"5m\""),
-            "line 3: unknown key \"item_tll\"; the nearest known one is \"item_ttl\""
-        );
-        assert_eq!(error("[cach]"), "line 1: unknown section \"cach\"; the nearest known one is \"cache\"");
-        assert_eq!(
-            error("[tables.Orders]\n\nmax_bytes = \"1MiB\""),
-            "line 3: unknown key \"max_bytes\"; the nearest known one is \"scan_pages\""
-        );
-    }
-
-    #[test]
-    fn a_wrong_value_names_its_line_and_key() {
-        for (text, start) in [
-            ("[server]\nlisten = 8000", "line 2: listen takes"),
-            ("[server]\nlisten = \"localhost\"", "line 2: listen takes an address"),
-            ("[server]\nhosts = \"a\"", "line 2: hosts takes a list of texts"),
-            ("[server]\nhosts = [\"a\",\n5]", "line 2: hosts takes a list of texts"),
-            ("[server]\nhosts = [\"a:1\"]", "line 2: hosts: \"a:1\" is not a host"),
-            ("[server]\ncors_origins = [\"a\"]", "line 2: cors_origins: \"a\" is not an origin"),
-            ("[server]\nmax_connections = 0", "line 2: max_connections takes"),
-            ("[cache]\nitem_ttl = \"5\"", "line 2: item_ttl: \"5\" is not a duration"),
-            ("[cache]\nmax_bytes = \"many\"", "line 2: max_bytes: \"many\" is not a size"),
-            ("[cache]\nfill = \"fast\"", "line 2: fill takes one of"),
-            ("[cache]\nquery_share = \"100%\"", "line 2: query_share: \"100%\" is not a share"),
-            ("[cache]\nscan_pages = \"third\"", "line 2: scan_pages takes one of"),
-            ("[tables.a.indexes]\nb = 1", "line 2: b is a section"),
-            ("[tables.a.indexes.b]\nitem_ttl = \"1s\"", "line 2: unknown key \"item_ttl\""),
-            ("[cache]\nindexes = 1", "line 2: unknown key \"indexes\""),
-            ("[local]\nin_memory = \"yes\"", "line 2: in_memory takes true or false"),
-            ("cache = 5", "line 1: cache is a section"),
-            ("[cache", "line 1: "),
-            ("[cache]\nmax_bytes = \"1B\"", "line 2: max_bytes takes at least \"1MiB\""),
-            ("[server]\nidle_timeout = \"0s\"", "line 2: idle_timeout takes at least"),
-            ("[log]\nlevel = \"infoo\"", "line 2: level takes one of"),
-            ("[upstream]\nkind = \"remote\"", "line 2: kind takes one of"),
-            ("[upstream]\nkind = \"endpoint\"", "line 2: endpoint takes http(s)://HOST:PORT"),
-            ("[upstream]\nendpoint = \"here\"", "line 2: endpoint: \"here\" is not an endpoint"),
-            ("[upstream]\nendpoint = \"http://a\"\nkind = \"aws\"", "line 3: kind takes \"endpoint\""),
-            ("[upstream]\nread_timeout = \"0s\"", "line 2: read_timeout takes at least"),
-        ] {
-            assert!(error(text).starts_with(start), "{text:?}: {}", error(text));
-        }
-    }
-
-    #[test]
-    fn what_this_version_lacks_is_said_and_not_ignored() {
-        for text in [
-            "[auth]\nmode = \"sigv4\"",
-            "[server.tls]\ncert = \"a\"",
-            "[[auth.keys]]\naccess_key_id = \"a\"",
-            "[admin]\ntoken_file = \"a\"",
-        ] {
-            assert!(error(text).contains("not offered by this version yet"), "{text:?}: {}", error(text));
-        }
+    fn fault(&mut self, span: Range<usize>, message: String) {
+        let origin = self.origin(span);
+        self.contents.faults.push(Fault { origin, message });
     }
 }

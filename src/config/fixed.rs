@@ -29,6 +29,8 @@ pub struct Fixed {
     pub drain_timeout: Duration,
     /// Where monitors connect.
     pub admin_listen: SocketAddr,
+    /// Whether the operator accepts callers that nobody verifies, from beyond this machine.
+    pub accepts_unauthenticated: bool,
     /// The region, when one is named; see [`Fixed::region`].
     pub region: Option<String>,
     /// What stands behind the cache.
@@ -130,7 +132,8 @@ impl Default for Fixed {
             bodies_bytes_max: ByteSize(256 << 20),
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)),
+            accepts_unauthenticated: false,
             region: None,
             upstream: UpstreamKind::Local,
             remote: RemoteLimits {
@@ -149,23 +152,6 @@ impl Default for Fixed {
             stream_shards: 1,
             stream_shard_records_max: 100_000,
             log_format: LogFormat::Text,
-        }
-    }
-}
-
-impl std::str::FromStr for UpstreamKind {
-    type Err = String;
-
-    /// # Errors
-    /// Words that say what an upstream can be.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "local" => Ok(Self::Local),
-            "aws" => Ok(Self::Aws),
-            endpoint => endpoint
-                .parse()
-                .map(Self::Endpoint)
-                .map_err(|_| format!("{text:?} is no upstream; give local, aws, or http(s)://HOST:PORT")),
         }
     }
 }

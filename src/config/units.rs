@@ -71,7 +71,11 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a size; write a whole number and a unit, such as \"256MiB\"");
+        let wrong = || {
+            format!(
+                "{text:?} is not a size; write a whole number and a unit (B, KB, KiB, MB, MiB, GB, GiB), such as \"256MiB\""
+            )
+        };
         let (digits, unit) = split(text).ok_or_else(wrong)?;
         let (_, factor) = BYTE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
         digits.checked_mul(*factor).map(Self).ok_or_else(wrong)

@@ -128,6 +128,15 @@ fn a_start_that_fails_says_so_in_json_where_that_is_wanted() {
 }
 
 #[test]
+fn a_config_with_faults_is_reported_in_json_where_that_is_wanted() {
+    let (_directory, mut program) = with_config("[cache]\nitem_ttl = 5\nfill = \"fast\"\n");
+    let output = program.env("NEARSIDE_LOG_FORMAT", "json").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let lines = json_lines(&String::from_utf8(output.stderr).unwrap());
+    assert!(lines.len() == 2 && lines[0].0.contains("nearside.toml:2: cache.item_ttl"), "{lines:?}");
+}
+
+#[test]
 fn a_config_from_a_pipe_is_read_once_and_blocks_no_signal() {
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("nearside.toml");

@@ -56,6 +56,60 @@ fn a_broken_config_names_line_key_and_the_nearest_known_key() {
 }
 
 #[test]
+fn check_reports_every_fault_and_otherwise_what_is_in_force() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let check = |text: &str, variables: &[(&str, &str)], flags: &[&str]| {
+        std::fs::write(file.path(), text).unwrap();
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+        program.args(["check", path]).args(flags).envs(variables.iter().copied());
+        let Output { status, stdout, stderr } = program.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code(), text(stdout), text(stderr))
+    };
+    let variables = [("NEARSIDE_CACHE_ITEM_TTL", "90s"), ("NEARSIDE_CACHE_ITEM_TLL", "1s")];
+    let (code, in_force, warning) =
+        check("[cache]\nmax_bytes = \"1MiB\"", &variables, &["--in-memory", "--max-bytes=2MiB"]);
+    assert_eq!(code, Some(0), "{warning}");
+    for line in [
+        "max_bytes = \"2MiB\" # --max-bytes\n",
+        "item_ttl = \"90s\" # NEARSIDE_CACHE_ITEM_TTL\n",
+        "\nquery_ttl = \"5m\"\n",
+    ] {
+        assert!(in_force.contains(line), "{line:?} is not in {in_force}");
+    }
+    assert!(warning.contains("the nearest known one is NEARSIDE_CACHE_ITEM_TTL"), "{warning}");
+
+    let (code, in_force, faults) =
+        check("[cache]\nitem_ttl = 5m\nfill = \"fast\"", &[("NEARSIDE_LISTEN", "here")], &["--max-bytes=1"]);
+    assert_eq!((code, in_force.as_str()), (Some(1), ""));
+    let places =
+        [format!("{path}:2: "), format!("{path}:3: "), "NEARSIDE_LISTEN: ".into(), "--max-bytes: ".into()];
+    assert_eq!(faults.lines().count(), places.len(), "{faults}");
+    for (line, place) in faults.lines().zip(places) {
+        assert!(line.starts_with(&format!("nearside: {place}")), "{line:?} does not begin with {place:?}");
+    }
+}
+
+#[test]
+fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
+    let nearside = Nearside::start(&["--in-memory"]);
+    let ask = |variables: &[(&str, &str)]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+        program.arg("healthcheck").envs(variables.iter().copied()).output().unwrap().status.code()
+    };
+    let admin = nearside.admin.to_string();
+    assert_eq!(ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]), Some(0));
+    // The server was given its region by a flag, which the health check lacks.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("[upstream]\nkind = \"aws\"\n[admin]\nlisten = \"{admin}\"\n"))
+        .unwrap();
+    assert_eq!(ask(&[("NEARSIDE_CONFIG", file.path().to_str().unwrap())]), Some(0));
+    drop(nearside);
+    assert_eq!(ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]), Some(1));
+}
+
+#[test]
 fn sigterm_drains_and_ends_well() {
     let mut nearside = Nearside::start(&["--in-memory"]);
     let mut client = nearside.connect();

@@ -1,0 +1,148 @@
+//! The command line: its commands and flags, and what it says of the config together with the environment.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use nearside::config::{File, Flag, LogFormat, Resolved, SECTIONS, Sources};
+
+/// What stands below the help of everything that reads a config.
+const ABOUT_VARIABLES: &str = "\
+Every flag has a variable NEARSIDE_<FLAG> and every key of the config file a variable NEARSIDE_<SECTION>_<KEY>, such as
+NEARSIDE_LISTEN and NEARSIDE_CACHE_ITEM_TTL. A flag beats a variable, which beats the file. config/nearside.toml lists every key.";
+
+/// The command line. Its flags are those of the table of config keys.
+pub(crate) fn command_line() -> Command {
+    let serve = || with_config_flags(Command::new("serve").about("Serve DynamoDB; the default"));
+    let file =
+        Arg::new("file").value_name("FILE").value_parser(value_parser!(PathBuf)).help("The config file");
+    let check = Command::new("check")
+        .about("Report everything that is wrong with a config, or print what is in force with variables and flags")
+        .arg(file.conflicts_with("config"));
+    let verify = Command::new("verify")
+        .about("Say whether everything in a data directory agrees: items, indexes, expiry, streams; those of share = false store by store. Changes nothing. Exits with 0 when it does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.")
+        .arg(Arg::new("directory").value_name("DIRECTORY").required(true).value_parser(value_parser!(PathBuf)).help("The data directory"));
+    let local = Command::new("local")
+        .about("Look after the data directories of the local backend")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(verify);
+    let healthcheck = Command::new("healthcheck")
+        .about("Exit with 0 when the server is ready: for containers without a shell")
+        .arg(
+            Arg::new("admin")
+                .long("admin")
+                .value_name("ADDRESS")
+                .value_parser(value_parser!(SocketAddr))
+                .help("The server's admin address [default: admin.listen, with its variables]"),
+        );
+    let [of_serve, of_check] = [serve(), with_config_flags(check)];
+    with_config_flags(
+        Command::new("nearside").about("A DynamoDB endpoint that caches: point any AWS SDK at it"),
+    )
+    .version(env!("CARGO_PKG_VERSION"))
+    .args_conflicts_with_subcommands(true)
+    .subcommands([of_serve, of_check, local, healthcheck])
+}
+
+/// The flags of the config, each with its variable and its default.
+fn with_config_flags(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Config file (TOML) [env: NEARSIDE_CONFIG]");
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    let flags = keys.filter_map(|key| key.flag.map(|flag| config_flag(flag, key.default_text())));
+    command.arg(config).args(flags).after_help(ABOUT_VARIABLES)
+}
+
+fn config_flag(flag: Flag, default: Option<String>) -> Arg {
+    let argument = Arg::new(flag.name).long(flag.name).action(ArgAction::Set);
+    let Some(value) = flag.value else {
+        // A switch may go without a value, and must not take the next argument for one.
+        let switch =
+            argument.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true");
+        return switch.hide_possible_values(true).help(flag.help);
+    };
+    let help = match default {
+        Some(default) if !flag.help.contains("[default") => format!("{} [default: {default}]", flag.help),
+        _ => flag.help.to_owned(),
+    };
+    argument.value_name(value).help(help)
+}
+
+/// Why there is no config.
+pub(crate) struct Unresolved {
+    /// Everything that is wrong, a line for each.
+    pub(crate) message: String,
+    /// How it is to be reported, as far as that is known.
+    pub(crate) log_format: LogFormat,
+}
+
+/// What the command line says of the config.
+pub(crate) struct ConfigArguments {
+    /// The file, if one is named.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment.
+    variables: Vec<(String, String)>,
+    /// The flags that were given, with their values.
+    flags: Vec<(&'static str, String)>,
+}
+
+impl ConfigArguments {
+    /// What the arguments of a command say, and the environment.
+    pub(crate) fn of(matches: &ArgMatches) -> Self {
+        let flags = SECTIONS.iter().flat_map(|section| section.keys).filter_map(|key| key.flag);
+        let given = flags.filter_map(|flag| Some((flag.name, matches.get_one::<String>(flag.name)?.clone())));
+        let environment = Self::of_environment();
+        let file = matches.get_one::<PathBuf>("config").cloned().or(environment.file);
+        Self { file, flags: given.collect(), ..environment }
+    }
+
+    /// What the environment says. Values that are not Unicode are passed over: no key takes one.
+    pub(crate) fn of_environment() -> Self {
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let file = std::env::var_os("NEARSIDE_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags: Vec::new() }
+    }
+
+    /// The file, with the variables and flags over it.
+    ///
+    /// # Errors
+    /// [`Unresolved`] with one line for each thing that is wrong.
+    pub(crate) fn resolve(&self) -> Result<Resolved, Unresolved> {
+        let resolved = self.with_sources(|sources| {
+            Resolved::of(sources).map_err(|error| Unresolved {
+                message: error.to_string(),
+                log_format: Resolved::as_far_as_read(sources).log_format,
+            })
+        });
+        resolved.unwrap_or_else(|message| Err(Unresolved { message, log_format: LogFormat::Text }))
+    }
+
+    /// The address of the admin listener, whatever else is wrong: a health check may lack flags that the server has.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(crate) fn admin_listen(&self) -> Result<SocketAddr, String> {
+        self.with_sources(|sources| Resolved::as_far_as_read(sources).admin_listen)
+    }
+
+    fn with_sources<T>(&self, resolve: impl FnOnce(&Sources<'_>) -> T) -> Result<T, String> {
+        let text = self.file.as_deref().map(read_file).transpose()?;
+        let name = self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        let file = text.as_deref().map(|text| File { name: &name, text });
+        Ok(resolve(&Sources { file, variables: &self.variables, flags: &self.flags }))
+    }
+}
+
+fn read_file(file: &Path) -> Result<String, String> {
+    if file.starts_with("~") {
+        let file = file.display();
+        return Err(format!("{file}: \"~\" is not expanded as a shell would do it; write the whole path"));
+    }
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}

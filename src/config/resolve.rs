@@ -1,0 +1,171 @@
+//! File, variables and flags, put over one another and over the defaults.
+
+use std::collections::BTreeSet;
+
+use toml::de::DeTable;
+
+use super::Config;
+use super::draft::{Draft, KeyName, Origins};
+use super::environment::{UnknownVariable, settings_of_flags, settings_of_variables, unknown_variables};
+use super::error::{ConfigError, Fault, Origin};
+use super::file::{Contents, File, Setting, TableSection, contents, syntax_faults};
+use super::fixed::{Fixed, UpstreamKind};
+use super::key::{Access, Key};
+use super::live::CachePolicy;
+use super::rules;
+
+/// The variables that every AWS SDK reads for the region, the first one first.
+const AWS_REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// Everything that can say how a process is configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources<'a> {
+    /// The config file, if there is one.
+    pub file: Option<File<'a>>,
+    /// The environment.
+    pub variables: &'a [(String, String)],
+    /// The flags, by their names without dashes, each with its value.
+    pub flags: &'a [(&'static str, String)],
+}
+
+/// A configuration that holds, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// What is in force.
+    pub config: Config,
+    /// Variables with names like ours that mean nothing.
+    pub unknown_variables: Vec<UnknownVariable>,
+    /// Where each key was written that somebody wrote.
+    pub(super) origins: Origins,
+}
+
+impl Resolved {
+    /// Puts the sources over one another: a flag beats a variable, which beats the file, which beats the default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for everything that is wrong.
+    pub fn of(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        Resolver::read(sources).finish(sources)
+    }
+
+    /// What the sources say of the process, as far as they say it well, whatever is wrong with the rest.
+    pub fn as_far_as_read(sources: &Sources<'_>) -> Fixed {
+        Resolver::read(sources).draft.fixed
+    }
+}
+
+struct Resolver {
+    draft: Draft,
+    /// Keys with values that could not be read.
+    unread: BTreeSet<KeyName>,
+    faults: Vec<Fault>,
+}
+
+impl Resolver {
+    fn read(sources: &Sources<'_>) -> Self {
+        let file = sources.file.unwrap_or(File { name: "", text: "" });
+        let (root, errors) = DeTable::parse_recoverable(file.text);
+        let Contents { settings, tables, mut faults } = contents(file, root.get_ref());
+        faults.extend(syntax_faults(file, &errors));
+        let variables = settings_of_variables(sources.variables, &mut faults);
+        let flags = settings_of_flags(sources.flags, &mut faults);
+        let mut resolver = Self { draft: Draft::default(), unread: BTreeSet::new(), faults };
+        for setting in settings.into_iter().chain(variables).chain(flags) {
+            resolver.put(setting);
+        }
+        for table in tables {
+            resolver.put_table(table);
+        }
+        resolver
+    }
+
+    fn put(&mut self, setting: Setting<'_>) {
+        let Setting { section, key, given, origin } = setting;
+        let policy = &mut self.draft.live.cache;
+        let read = match &key.access {
+            Access::Fixed(read, _) => read(&mut self.draft, given),
+            Access::Live(read, _) => read(&mut self.draft.live, given),
+            Access::Policy(read, _) | Access::IndexPolicy { read, .. } => read(policy, given),
+            Access::NotOffered => Err("is not offered by this version yet; leave it out".to_owned()),
+            Access::Shorthand(_) => Ok(()),
+        };
+        match read {
+            Ok(()) => drop(self.draft.origins.insert((section.name, key.name), origin)),
+            Err(message) => {
+                self.unread.insert((section.name, key.name));
+                self.wrong(origin, &format!("{}.{}", section.name, key.name), &message);
+            }
+        }
+    }
+
+    /// A table's policy: what it does not say is as in `[cache]`, and an index's as in its table, wherever they stand in the file.
+    fn put_table(&mut self, table: TableSection<'_>) {
+        let mut policy = self.draft.live.cache.clone();
+        let section = format!("tables.{}", table.name);
+        for setting in table.settings {
+            let read = read_policy(setting.key, &mut policy, &setting);
+            self.check(read, setting, &section);
+        }
+        for (name, settings) in table.indexes {
+            let mut index = policy.index(name);
+            for setting in settings {
+                let read = match &setting.key.access {
+                    Access::IndexPolicy { read_index, .. } => read_index(&mut index, setting.given),
+                    _ => Ok(()),
+                };
+                self.check(read, setting, &format!("{section}.indexes.{name}"));
+            }
+            policy.indexes.insert(name.to_owned(), index);
+        }
+        self.draft.live.tables.insert(table.name.to_owned(), policy);
+    }
+
+    fn check(&mut self, read: Result<(), String>, setting: Setting<'_>, section: &str) {
+        if let Err(message) = read {
+            self.wrong(setting.origin, &format!("{section}.{}", setting.key.name), &message);
+        }
+    }
+
+    /// A value that its key does not take. A variable or a flag names its key itself.
+    fn wrong(&mut self, origin: Origin, key: &str, message: &str) {
+        let message = match origin {
+            Origin::File { .. } => format!("{key}: {message}"),
+            _ => message.to_owned(),
+        };
+        self.faults.push(Fault { origin, message });
+    }
+
+    fn finish(mut self, sources: &Sources<'_>) -> Result<Resolved, ConfigError> {
+        if let Err((origin, message)) = self.draft.resolve() {
+            self.wrong(origin, "upstream.kind", &message);
+        }
+        self.take_aws_region(sources.variables);
+        self.faults.extend(rules::broken(&self.draft, &self.unread));
+        ConfigError::of(self.faults)?;
+        let Draft { fixed, live, origins, .. } = self.draft;
+        let unknown_variables = unknown_variables(sources.variables);
+        Ok(Resolved { config: Config { fixed, live }, unknown_variables, origins })
+    }
+
+    /// The SDKs' region is that of a remote upstream, when nothing else names one.
+    fn take_aws_region(&mut self, variables: &[(String, String)]) {
+        let value =
+            |name: &str| variables.iter().find(|(candidate, value)| candidate == name && !value.is_empty());
+        let region = AWS_REGIONS.iter().find_map(|name| value(name));
+        let draft = &mut self.draft;
+        if let Some((name, region)) = region
+            && draft.fixed.region.is_none()
+            && draft.fixed.upstream != UpstreamKind::Local
+        {
+            draft.fixed.region = Some(region.clone());
+            draft.origins.insert(("upstream", "region"), Origin::Ambient(name.clone()));
+        }
+    }
+}
+
+fn read_policy(key: &Key, policy: &mut CachePolicy, setting: &Setting<'_>) -> Result<(), String> {
+    match &key.access {
+        Access::Policy(read, _) | Access::IndexPolicy { read, .. } => read(policy, setting.given),
+        Access::Fixed(..) | Access::Live(..) | Access::Shorthand(_) | Access::NotOffered => Ok(()),
+    }
+}

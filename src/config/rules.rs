@@ -1,0 +1,78 @@
+//! What must hold between keys, and of a key together with where it stands.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::draft::{Draft, KeyName};
+use super::error::{Fault, Origin};
+use super::fixed::UpstreamKind;
+use super::units::ByteSize;
+
+/// A rule: the keys that it is about, and what is wrong if it is broken.
+type Rule = (&'static [KeyName], fn(&Draft) -> Option<Fault>);
+
+const RULES: &[Rule] = &[
+    (&[("server", "request_bytes_max"), ("server", "bodies_bytes_max")], bodies_hold_two_requests),
+    (&[("server", "listen")], listen_needs_consent),
+    (&[("admin", "listen")], admin_needs_consent),
+    (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
+    (&[("upstream", "endpoint"), ("server", "listen")], upstream_is_another),
+];
+
+/// Every broken rule of a draft that is resolved, but for those about keys that could not be read: nothing can be said of them.
+pub(super) fn broken(draft: &Draft, unread: &BTreeSet<KeyName>) -> Vec<Fault> {
+    let applies = |(keys, _): &&Rule| !keys.iter().any(|key| unread.contains(key));
+    RULES.iter().filter(applies).filter_map(|(_, rule)| rule(draft)).collect()
+}
+
+/// A body is in memory compressed and not, so one of the largest must fit twice, or no such request is ever served.
+fn bodies_hold_two_requests(draft: &Draft) -> Option<Fault> {
+    let (request, bodies) = (draft.fixed.request_bytes_max, draft.fixed.bodies_bytes_max);
+    let least = ByteSize(request.0.saturating_mul(2));
+    if bodies >= least {
+        return None;
+    }
+    let message = format!(
+        "bodies_bytes_max = \"{bodies}\" must be at least twice request_bytes_max = \"{request}\"; write at least \"{least}\""
+    );
+    let own = draft.origin("server", "bodies_bytes_max");
+    let origin = if own == Origin::Default { draft.origin("server", "request_bytes_max") } else { own };
+    Some(Fault { origin, message })
+}
+
+fn listen_needs_consent(draft: &Draft) -> Option<Fault> {
+    needs_consent(draft, draft.fixed.listen, "server")
+}
+
+fn admin_needs_consent(draft: &Draft) -> Option<Fault> {
+    needs_consent(draft, draft.fixed.admin_listen, "admin")
+}
+
+/// Callers are not verified, so an address that others can reach is the operator's explicit choice.
+fn needs_consent(draft: &Draft, address: SocketAddr, section: &'static str) -> Option<Fault> {
+    let is_safe = address.ip().to_canonical().is_loopback() || draft.fixed.accepts_unauthenticated;
+    (!is_safe).then(|| Fault {
+        origin: draft.origin(section, "listen"),
+        message: format!(
+            "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated to listen there all the same"
+        ),
+    })
+}
+
+fn upstream_has_a_region(draft: &Draft) -> Option<Fault> {
+    let is_missing = draft.fixed.upstream == UpstreamKind::Aws && draft.fixed.region.is_none();
+    is_missing.then(|| Fault {
+        origin: draft.origin("upstream", "kind"),
+        message: "the upstream \"aws\" needs a region; give --region or AWS_REGION, such as eu-central-1"
+            .to_owned(),
+    })
+}
+
+fn upstream_is_another(draft: &Draft) -> Option<Fault> {
+    let UpstreamKind::Endpoint(endpoint) = &draft.fixed.upstream else { return None };
+    let is_itself = endpoint.is_loopback() && draft.fixed.listen.port() == endpoint.port;
+    is_itself.then(|| Fault {
+        origin: draft.origin("upstream", "endpoint"),
+        message: format!("the upstream {endpoint} is this node itself; listen on another port"),
+    })
+}
