@@ -18,7 +18,7 @@ COPY --from=build --chown=65532:65532 /data /data
 # The base image's nonroot, as a number: Kubernetes' runAsNonRoot cannot look up a name.
 USER 65532:65532
 VOLUME /data
-EXPOSE 8000 9100
+EXPOSE 8000 8100
 STOPSIGNAL SIGTERM
 # It listens on loopback, which is right for a sidecar: callers are not verified and have the rights of the container.
 # README, "Run in a container", says how a published port reaches it.
