@@ -140,7 +140,7 @@ impl Default for Fixed {
                 connect_timeout: Duration::from_secs(1),
                 read_timeout: Duration::from_secs(5),
                 write_timeout: Duration::from_secs(10),
-                concurrency_max: 512,
+                concurrency_max: 1024,
                 dual_stack: false,
                 fips: false,
             },

@@ -21,7 +21,7 @@ pub struct Request {
 
 /// How often a client has sent a request. Where not all can be served, those who come again wait behind the others: what
 /// keeps an overload alive when its cause is gone is that everyone comes again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attempt {
     /// Once, as far as it says.
     #[default]

@@ -1,6 +1,7 @@
 //! Bytes to the model's types and back: DynamoDB JSON 1.0.
 
 pub mod json;
+mod only_table;
 
 pub mod attribute;
 pub mod shape;
@@ -13,3 +14,4 @@ pub mod page;
 pub mod request;
 
 pub use json::Json;
+pub use only_table::only_table;

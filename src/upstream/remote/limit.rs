@@ -1,9 +1,10 @@
-//! How many requests an upstream does well with at one time, learnt from how they end.
+//! How many requests an upstream does well with at one time, learned from how they end.
 //!
-//! The limit grows while calls end well and somebody wants more of them, and is cut when they take much longer than usual for
-//! their operation, or many of them fail. A cut is a guess that fewer calls would fare better. Where half of the limit changes
-//! nothing, the guess was wrong: the upstream has become slower, or fails, for reasons of its own, and turning clients away
-//! would only add to that. The limit is then what it was, and what was seen is the new usual.
+//! The limit starts at its ceiling: without evidence, the upstream takes whatever comes. It is cut when calls take much longer
+//! than usual for their operation, or many of them fail. A cut is a guess that the upstream does as much with fewer calls at
+//! one time. If it does less with half of them, or as many fail, the guess was wrong: the upstream has become slower, or
+//! fails, for other reasons, and a lower limit would only add to that. The limit is then what it was, and what was seen is the
+//! new usual. A limit that was cut grows again by a quarter in each window while calls end well and somebody wants more.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,11 +13,11 @@ use tokio::time::Instant;
 
 use crate::model::Operation;
 
-/// Where a limit begins: an upstream that was never met gets no flood.
-const START: usize = 64;
-
 /// No limit is lower; so many calls tell whether the upstream fares better again.
 const FLOOR: usize = 4;
+
+/// A limit that was cut grows by this part of itself in each window.
+const GROWTH: usize = 4;
 
 /// Calls are judged together: those of this time, and at least so many.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -29,8 +30,15 @@ const SLOW_SLACK: Duration = Duration::from_millis(20);
 /// The part of the calls that may fail without a cut.
 const FAILING_SHARE: f64 = 0.1;
 
-/// A cut has helped if calls fare better by a quarter.
+/// A cut of slow calls has helped if so large a part of them still ends well in the same time.
+const KEPT: f64 = 0.85;
+
+/// A cut of failing calls has helped if no more than this part of the failing share is left.
 const HELPED: f64 = 0.75;
+
+/// A trial that showed that load is not why calls are slow makes the usual time so many times longer at most: it may have been
+/// wrong, and another will follow.
+const LEARNED_MAX: f64 = 2.0;
 
 /// By how much the usual time follows calls that take less, window by window. It follows those that take more only when a
 /// trial has shown that load is not why: else it would learn from an overload that lasts.
@@ -41,10 +49,22 @@ const FOLLOWED: f64 = 1.0 / 8.0;
 pub(super) enum Ended {
     /// With an answer.
     Well,
+    /// With a client that stopped waiting for it. If that was after a long time, it is a slow call like any other.
+    Abandoned,
     /// With a failure of the upstream's, or without an answer.
     Badly,
     /// With nothing that tells of the upstream's load: it was never sent, or one table is throttled.
     Untold,
+}
+
+/// One call that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// When it had its turn.
+    pub(super) begun: Instant,
+    /// How long the upstream took, without the setup of a connection.
+    pub(super) took: Duration,
+    pub(super) ended: Ended,
 }
 
 /// A limit that adapts.
@@ -63,111 +83,150 @@ pub(super) struct Limit {
 
 /// The calls since the last judgement.
 struct Window {
-    opened: Instant,
+    /// `None` until the first call ends that began after the last cut: those before it fared as under the limit before.
+    opened: Option<Instant>,
     failures: u32,
-    /// Calls that ended well, and the sum of their seconds.
+    /// Calls that ended well, and those that their clients abandoned.
+    good: u32,
+    abandoned: u32,
+    /// Calls that ended well or were abandoned, and the sum of their seconds.
     times: HashMap<Operation, (u32, f64)>,
-    /// At some time at least half of the limit was in use.
-    is_wanted: bool,
+    /// The most calls that were in flight or waited at one time.
+    wanted: usize,
 }
 
-/// Cuts that have not proved themselves.
+/// A cut that has not proved itself.
 struct Trial {
-    /// The limit before them.
+    /// The limit before it.
     from: usize,
-    /// How calls fared before them.
-    strain: f64,
+    /// How calls fared before it.
+    before: Fared,
+}
+
+/// How the calls of a window fared.
+#[derive(Clone, Copy)]
+struct Fared {
+    /// Their time against what is slow for their operations; above one they are slow.
+    slowness: f64,
+    failing_share: f64,
+    /// How many ended well in a second.
+    goodput: f64,
+    /// The clients of most of them have stopped waiting: with fewer calls at one time, nothing is lost.
+    are_abandoned: bool,
+}
+
+impl Fared {
+    /// True if half of the calls at one time were no loss.
+    fn is_better_than(&self, before: &Self) -> bool {
+        match before.slowness > 1.0 {
+            true => self.are_abandoned || self.goodput >= KEPT * before.goodput,
+            false => self.failing_share <= HELPED * before.failing_share,
+        }
+    }
 }
 
 impl Limit {
-    /// A limit that never exceeds `ceiling`.
+    /// A limit that starts at `ceiling` and never exceeds it.
     pub(super) fn new(ceiling: usize) -> Self {
         let (ceiling, now) = (ceiling.max(1), Instant::now());
         Self {
-            value: START.min(ceiling),
+            value: ceiling,
             floor: FLOOR.min(ceiling),
             ceiling,
             usual: HashMap::new(),
             failing_share: FAILING_SHARE,
-            window: Window::open(now),
+            window: Window::open(Some(now)),
             cut_at: now,
             trial: None,
         }
     }
 
-    /// Calls that may be under way now.
+    /// Calls that may be in flight now.
     pub(super) fn value(&self) -> usize {
         self.value
     }
 
-    /// Tells how many calls are under way or wait.
+    /// Notes how many calls are in flight or wait.
     pub(super) fn wanted(&mut self, calls: usize) {
-        self.window.is_wanted |= calls * 2 >= self.value;
+        self.window.wanted = self.window.wanted.max(calls);
     }
 
-    /// Tells how a call ended that began then.
-    pub(super) fn ended(&mut self, operation: Operation, begun: Instant, ended: Ended, now: Instant) {
-        if begun < self.cut_at || ended == Ended::Untold {
+    /// Learns from a call that has ended.
+    pub(super) fn ended(&mut self, operation: Operation, call: Call, now: Instant) {
+        if call.begun < self.cut_at {
             return;
         }
-        match ended {
+        let seconds = call.took.as_secs_f64();
+        match call.ended {
+            Ended::Untold => return,
+            Ended::Abandoned if seconds < self.slow_seconds(operation, seconds) => return,
             Ended::Badly => self.window.failures += 1,
-            _ => {
-                let (calls, seconds) = self.window.times.entry(operation).or_default();
-                *calls += 1;
-                *seconds += now.duration_since(begun).as_secs_f64();
+            Ended::Well => {
+                self.window.good += 1;
+                self.window.count(operation, seconds);
+            }
+            Ended::Abandoned => {
+                self.window.abandoned += 1;
+                self.window.count(operation, seconds);
             }
         }
-        if now.duration_since(self.window.opened) >= WINDOW && self.window.calls() >= CALLS_MIN {
-            let window = std::mem::replace(&mut self.window, Window::open(now));
+        let opened = *self.window.opened.get_or_insert(now);
+        if now.duration_since(opened) >= WINDOW && self.window.calls() >= CALLS_MIN {
+            let window = std::mem::replace(&mut self.window, Window::open(Some(now)));
             self.judge(&window, now);
         }
     }
 
     fn judge(&mut self, window: &Window, now: Instant) {
-        let strain = self.strain(window);
-        if strain <= 1.0 {
+        let fared = self.fared(window, now);
+        if fared.slowness <= 1.0 && fared.failing_share <= self.failing_share {
             self.trial = None;
             self.learn(window);
-            if window.failing_share() < FAILING_SHARE / 2.0 {
+            if fared.failing_share < FAILING_SHARE / 2.0 {
                 self.failing_share = FAILING_SHARE;
             }
-            if window.is_wanted {
-                self.value = (self.value + (self.value / 8).max(FLOOR)).min(self.ceiling);
+            if window.wanted * 2 >= self.value {
+                self.value = (self.value + (self.value / GROWTH).max(FLOOR)).min(self.ceiling);
             }
             return;
         }
-        let value = self.value;
-        let trial = self.trial.get_or_insert(Trial { from: value, strain });
-        if value > (trial.from / 2).max(self.floor) {
-            return self.cut(now);
+        let (from, used) = (self.value, self.value.min(window.wanted.max(self.floor)));
+        match self.trial.take() {
+            None => self.trial = Some(Trial { from, before: fared }),
+            Some(trial) if !fared.is_better_than(&trial.before) => {
+                self.value = trial.from;
+                for (operation, _, mean) in window.means() {
+                    let usual = self.usual.entry(operation).or_insert(mean);
+                    *usual = mean.min(*usual * LEARNED_MAX);
+                }
+                self.failing_share = self.failing_share.max(1.5 * fared.failing_share);
+                return;
+            }
+            Some(_) => {}
         }
-        let helped = strain <= HELPED * trial.strain;
-        let from = trial.from;
-        self.trial = None;
-        if helped {
-            return self.cut(now);
-        }
-        self.value = from;
-        self.usual.extend(window.means().map(|(operation, _, mean)| (operation, mean)));
-        self.failing_share = self.failing_share.max(1.5 * window.failing_share());
-    }
-
-    fn cut(&mut self, now: Instant) {
-        self.value = (self.value * 7 / 10).max(self.floor);
+        self.value = (used / 2).max(self.floor);
         self.cut_at = now;
+        self.window = Window::open(None);
     }
 
-    /// How calls fare: above one they are slow, or too many fail.
-    fn strain(&self, window: &Window) -> f64 {
+    fn fared(&self, window: &Window, now: Instant) -> Fared {
         let (calls, slowness) =
             window.means().fold((0.0, 0.0), |(calls, slowness), (operation, count, mean)| {
-                let usual = self.usual.get(&operation).copied().unwrap_or(mean);
-                let slow = SLOW_FACTOR * usual + SLOW_SLACK.as_secs_f64();
+                let slow = self.slow_seconds(operation, mean);
                 (calls + f64::from(count), slowness + f64::from(count) * mean / slow)
             });
-        let slowness = if calls > 0.0 { slowness / calls } else { 0.0 };
-        slowness.max(window.failing_share() / self.failing_share)
+        let seconds = window.opened.map_or(0.0, |opened| now.duration_since(opened).as_secs_f64());
+        Fared {
+            slowness: if calls > 0.0 { slowness / calls } else { 0.0 },
+            failing_share: f64::from(window.failures) / f64::from(window.calls().max(1)),
+            goodput: f64::from(window.good) / seconds.max(WINDOW.as_secs_f64()),
+            are_abandoned: window.abandoned * 2 > window.calls(),
+        }
+    }
+
+    /// From how many seconds on a call of the operation is slow, when nothing is known yet by what was seen now.
+    fn slow_seconds(&self, operation: Operation, seen: f64) -> f64 {
+        SLOW_FACTOR * self.usual.get(&operation).copied().unwrap_or(seen) + SLOW_SLACK.as_secs_f64()
     }
 
     fn learn(&mut self, window: &Window) {
@@ -179,16 +238,18 @@ impl Limit {
 }
 
 impl Window {
-    fn open(now: Instant) -> Self {
-        Self { opened: now, failures: 0, times: HashMap::new(), is_wanted: false }
+    fn open(opened: Option<Instant>) -> Self {
+        Self { opened, failures: 0, good: 0, abandoned: 0, times: HashMap::new(), wanted: 0 }
+    }
+
+    fn count(&mut self, operation: Operation, seconds: f64) {
+        let (calls, sum) = self.times.entry(operation).or_default();
+        *calls += 1;
+        *sum += seconds;
     }
 
     fn calls(&self) -> u32 {
         self.failures + self.times.values().map(|(calls, _)| calls).sum::<u32>()
-    }
-
-    fn failing_share(&self) -> f64 {
-        f64::from(self.failures) / f64::from(self.calls().max(1))
     }
 
     /// Operations with their calls and those calls' mean seconds.
@@ -203,6 +264,10 @@ impl Window {
 mod tests {
     use super::*;
 
+    fn call(begun: Instant, ended: Ended) -> Call {
+        Call { begun, took: begun.elapsed(), ended }
+    }
+
     /// Runs calls for a time, as many at once as may be; each takes as long as `latency` says of the limit.
     async fn run(limit: &mut Limit, seconds: f64, latency: impl Fn(usize) -> f64, ended: Ended) {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
@@ -211,43 +276,53 @@ mod tests {
             tokio::time::advance(Duration::from_secs_f64(latency(calls))).await;
             limit.wanted(calls);
             for _ in 0..calls {
-                limit.ended(Operation::GetItem, begun, ended, Instant::now());
+                limit.ended(Operation::GetItem, call(begun, ended), Instant::now());
             }
         }
     }
 
+    /// A thousand calls a second, whatever is asked of it.
+    fn saturated(calls: usize) -> f64 {
+        calls as f64 / 1000.0
+    }
+
+    /// Learns that a call takes 5 ms where few are in flight.
+    async fn learn(limit: &mut Limit) {
+        for _ in 0..40 {
+            let begun = Instant::now();
+            tokio::time::advance(Duration::from_millis(5)).await;
+            limit.ended(Operation::GetItem, call(begun, Ended::Well), Instant::now());
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn it_grows_to_its_ceiling_where_calls_are_as_quick_as_ever() {
-        let mut limit = Limit::new(512);
-        assert_eq!(limit.value(), 64);
+    async fn it_starts_at_its_ceiling_and_stays_there_while_calls_are_as_quick_as_ever() {
+        let mut limit = Limit::new(1024);
+        assert_eq!(limit.value(), 1024);
         run(&mut limit, 5.0, |_| 0.005, Ended::Well).await;
-        assert_eq!(limit.value(), 512);
+        assert_eq!(limit.value(), 1024);
         assert_eq!(Limit::new(2).value(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_does_not_grow_where_nobody_wants_more() {
-        let mut limit = Limit::new(512);
-        for _ in 0..1000 {
-            let begun = Instant::now();
-            tokio::time::advance(Duration::from_millis(5)).await;
-            limit.wanted(1);
-            limit.ended(Operation::GetItem, begun, Ended::Well, Instant::now());
-        }
-        assert_eq!(limit.value(), 64);
+    async fn it_stays_near_what_an_upstream_can_do_that_slows_down_with_every_call() {
+        let mut limit = Limit::new(1024);
+        learn(&mut limit).await;
+        run(&mut limit, 60.0, saturated, Ended::Well).await;
+        assert!((20..=80).contains(&limit.value()), "{}", limit.value());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_stays_near_what_an_upstream_can_do_that_slows_down_with_every_call() {
-        let mut limit = Limit::new(512);
-        // A thousand calls a second, whatever is asked of it: the usual time is learnt with few of them.
-        for _ in 0..40 {
-            let begun = Instant::now();
-            tokio::time::advance(Duration::from_millis(5)).await;
-            limit.ended(Operation::GetItem, begun, Ended::Well, Instant::now());
-        }
-        run(&mut limit, 60.0, |calls| calls as f64 / 1000.0, Ended::Well).await;
-        assert!((20..=80).contains(&limit.value()), "{}", limit.value());
+    async fn it_recovers_within_two_seconds_where_somebody_wants_more() {
+        let mut limit = Limit::new(1024);
+        learn(&mut limit).await;
+        run(&mut limit, 60.0, saturated, Ended::Well).await;
+        learn(&mut limit).await;
+        let cut = limit.value();
+        learn(&mut limit).await;
+        assert_eq!(limit.value(), cut, "nobody wants more");
+        run(&mut limit, 2.0, |_| 0.005, Ended::Well).await;
+        assert_eq!(limit.value(), 1024);
     }
 
     #[tokio::test(start_paused = true)]
@@ -263,7 +338,7 @@ mod tests {
         let mut limit = Limit::new(100);
         run(&mut limit, 2.0, |_| 0.01, Ended::Well).await;
         run(&mut limit, 0.11, |_| 0.01, Ended::Badly).await;
-        assert_eq!(limit.value(), 70);
+        assert_eq!(limit.value(), 50);
         run(&mut limit, 2.0, |_| 0.01, Ended::Badly).await;
         assert_eq!(limit.value(), 100);
     }
@@ -276,7 +351,7 @@ mod tests {
             let begun = Instant::now();
             tokio::time::advance(Duration::from_millis(400)).await;
             for _ in 0..20 {
-                limit.ended(Operation::Scan, begun, Ended::Well, Instant::now());
+                limit.ended(Operation::Scan, call(begun, Ended::Well), Instant::now());
             }
             assert_eq!(limit.value(), 128);
         }

@@ -20,6 +20,7 @@ mod stats;
 mod tests;
 mod tls;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// How long anything else may take.
     pub write_timeout: Duration,
-    /// Reads at one time, and other requests at one time, at most; how many there are is learnt from how the upstream fares.
+    /// Reads at one time, and other requests at one time, at most; fewer while the upstream does better with fewer.
     pub concurrency_max: usize,
     /// This node's own address, the answer to DescribeEndpoints of a client that does not say how it has reached this
     /// node: it must not be led past the cache.
@@ -195,7 +196,7 @@ impl Remote {
             endpoints,
             signer: Signer::new(&settings.region),
             keyring: Keyring::new(given),
-            gate: Gate::new(settings.concurrency_max),
+            gate: Gate::new(settings.concurrency_max, settings.read_timeout, settings.write_timeout),
             budget: RetryBudget::new(),
             counts: Counts::default(),
             clock: UpstreamClock::new(),
@@ -229,6 +230,7 @@ impl Remote {
         let (reads_limit, writes_limit) = self.gate.limits();
         self.counts.snapshot(Gauges {
             in_flight: self.gate.in_flight() as u64,
+            waiting: self.gate.waiting() as u64,
             reads_limit: reads_limit as u64,
             writes_limit: writes_limit as u64,
             idle_connections: idle as u64,
@@ -248,7 +250,8 @@ impl Remote {
     /// Asks for a table's name until an answer comes that is not a refusal of our credentials.
     async fn probe_until_reached(&self) {
         loop {
-            let outcome = self.send_or_read(&Request::new(Operation::ListTables, r#"{"Limit":1}"#)).await;
+            let request = Request::new(Operation::ListTables, r#"{"Limit":1}"#);
+            let outcome = self.send_or_read(&self.prepare(&request, Instant::now())).await;
             let reason = match outcome {
                 Ok(reply) if reply.answer.status < 500 => {
                     match reply.error_type().filter(|name| {
@@ -291,17 +294,20 @@ impl Upstream for Remote {
             if request.operation == Operation::DescribeEndpoints {
                 return Ok(self.describe_endpoints(request.address.as_deref()));
             }
+            let arrived = Instant::now();
             let Some(turn) = self.gate.enter(request, &self.counts).await else {
                 return turned_away(request.operation);
             };
-            let outcome = self.send_or_read(request).await;
-            turn.end(match &outcome {
-                Ok(reply) if reply.answer.status >= 500 => Ended::Badly,
+            let call = self.prepare(request, arrived);
+            let outcome = self.send_or_read(&call).await;
+            let ended = match &outcome {
+                Ok(reply) if reply.answer.status >= 500 || reply.is_throttled_as_a_whole() => Ended::Badly,
                 Ok(reply) if reply.is_throttled() => Ended::Untold,
                 Err(Failure::Refused | Failure::Unsigned(_)) => Ended::Untold,
                 Ok(_) => Ended::Well,
                 Err(_) => Ended::Badly,
-            });
+            };
+            turn.end(ended, call.took());
             outcome.map(|reply| reply.answer).map_err(Failure::into_error)
         })
     }
@@ -326,6 +332,18 @@ struct Call<'a> {
     target: String,
     /// When it must have ended.
     deadline: Instant,
+    /// How long its last exchange took, from a ready connection on.
+    took_us: AtomicU64,
+}
+
+impl Call<'_> {
+    fn took(&self) -> Duration {
+        Duration::from_micros(self.took_us.load(Ordering::Relaxed))
+    }
+
+    fn note_took(&self, took: Duration) {
+        self.took_us.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Why an attempt brought no answer.
@@ -380,17 +398,25 @@ impl Failure {
 }
 
 impl Remote {
-    /// Sends a request the way that it may be sent.
-    async fn send_or_read(&self, request: &Request) -> Result<Reply, Failure> {
-        let host = &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
-        let reads = request.operation.only_reads();
-        let timeout = if reads { self.settings.read_timeout } else { self.settings.write_timeout };
+    /// A call of a request that arrived then. What a read waited counts against its timeout. A write has all of its timeout
+    /// from now on: once it is sent, giving it up early would leave its outcome unknown.
+    fn prepare<'a>(&self, request: &'a Request, arrived: Instant) -> Call<'a> {
+        let deadline = match request.operation.only_reads() {
+            true => arrived + self.settings.read_timeout,
+            false => Instant::now() + self.settings.write_timeout,
+        };
         let target = match &request.unknown_target {
             Some(target) => target.to_string(),
             None => request.operation.target(),
         };
-        let call = Call { target, request, deadline: Instant::now() + timeout };
-        if reads { self.read(host, &call).await } else { self.send(host, &call).await }
+        Call { target, request, deadline, took_us: AtomicU64::new(0) }
+    }
+
+    /// Sends a request the way that it may be sent.
+    async fn send_or_read(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        let request = call.request;
+        let host = &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
+        if request.operation.only_reads() { self.read(host, call).await } else { self.send(host, call).await }
     }
 
     /// Sends a read, and once more if it met a fault that may be gone with the next try.
@@ -500,9 +526,15 @@ impl Remote {
         freshness: Freshness,
     ) -> Result<Reply, Failure> {
         let request = self.signed(host, call, credentials).map_err(Failure::Unsigned)?;
-        let connection = host.pool.take(freshness).await;
-        let mut connection = connection.map_err(|error| Failure::NotSent(error.to_string()))?;
-        let response = connection.exchange(request).await.map_err(|fault| match fault {
+        // Polled before the attempt's own deadline, which is the same: without a connection, nothing was sent.
+        let mut connection = match tokio::time::timeout_at(call.deadline, host.pool.take(freshness)).await {
+            Ok(connection) => connection.map_err(|error| Failure::NotSent(error.to_string()))?,
+            Err(_) => return Err(Failure::NotSent("no connection came free in time".to_owned())),
+        };
+        let sent = Instant::now();
+        let response = connection.exchange(request).await;
+        call.note_took(sent.elapsed());
+        let response = response.map_err(|fault| match fault {
             Fault::NotSent(reason) => Failure::Untouched(reason),
             Fault::Broken(reason) => Failure::Broken(reason),
             Fault::Strange(reason) => Failure::Strange(reason),

@@ -68,6 +68,11 @@ impl Reply {
         self.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str()))
     }
 
+    /// True when the upstream asks for fewer requests in all, not only of one table.
+    pub(super) fn is_throttled_as_a_whole(&self) -> bool {
+        self.error_type().is_some_and(|name| name == "RequestLimitExceeded")
+    }
+
     /// The part of an error's `__type` after the `#`.
     pub(super) fn error_type(&self) -> Option<String> {
         if !matches!(self.answer.status, 400 | 403) {

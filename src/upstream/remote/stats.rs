@@ -96,8 +96,10 @@ pub struct RemoteStats {
     pub queue_waits: u64,
     /// Requests whose turn did not come in time.
     pub queue_refusals: u64,
-    /// Requests under way now.
+    /// Requests in flight now.
     pub in_flight: u64,
+    /// Requests that wait for their turn now.
+    pub waiting: u64,
     /// Reads that may be under way now.
     pub reads_limit: u64,
     /// Other requests that may be under way now.
@@ -111,6 +113,7 @@ pub struct RemoteStats {
 /// The figures that others know; each is described at [`RemoteStats`].
 pub(super) struct Gauges {
     pub(super) in_flight: u64,
+    pub(super) waiting: u64,
     pub(super) reads_limit: u64,
     pub(super) writes_limit: u64,
     pub(super) idle_connections: u64,
@@ -120,7 +123,8 @@ pub(super) struct Gauges {
 impl Counts {
     /// The figures now.
     pub(super) fn snapshot(&self, gauges: Gauges) -> RemoteStats {
-        let Gauges { in_flight, reads_limit, writes_limit, idle_connections, open_breakers } = gauges;
+        let Gauges { in_flight, waiting, reads_limit, writes_limit, idle_connections, open_breakers } =
+            gauges;
         RemoteStats {
             outcomes: Outcome::ALL.map(|outcome| self.outcomes[outcome as usize].get()),
             retries: self.retries.get(),
@@ -130,6 +134,7 @@ impl Counts {
             queue_waits: self.queue_waits.get(),
             queue_refusals: self.queue_refusals.get(),
             in_flight,
+            waiting,
             reads_limit,
             writes_limit,
             idle_connections,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -34,6 +34,11 @@ struct Endpoint {
     connections: Mutex<usize>,
     /// Nobody listens.
     is_down: AtomicBool,
+    /// Connections being set up, and the most of them at one time.
+    setups: AtomicUsize,
+    setups_max: AtomicUsize,
+    /// Connections are never set up.
+    is_hanging: AtomicBool,
     /// Connections break before they take another byte, and nothing tells so before.
     are_broken: Arc<AtomicBool>,
 }
@@ -94,7 +99,14 @@ impl Connect for ToEndpoint {
             if self.0.is_down.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
+            if self.0.is_hanging.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             *self.0.connections.lock().unwrap() += 1;
+            let setups = self.0.setups.fetch_add(1, Ordering::Relaxed) + 1;
+            self.0.setups_max.fetch_max(setups, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.0.setups.fetch_sub(1, Ordering::Relaxed);
             let (near, far) = tokio::io::duplex(64 * 1024);
             tokio::spawn(Arc::clone(&self.0).serve(far));
             Ok(Box::new(Brittle { stream: near, is_broken: Arc::clone(&self.0.are_broken) })
@@ -264,7 +276,7 @@ async fn a_read_is_sent_once_more_after_a_fault_and_a_write_is_not() {
         let begun = Instant::now();
         assert_eq!(get(&remote).await.unwrap(), Answer::ok("{}"));
         let waited = begun.elapsed();
-        assert!(waited >= Duration::from_millis(25) && waited <= Duration::from_millis(101), "{waited:?}");
+        assert!(waited >= Duration::from_millis(25) && waited <= Duration::from_millis(106), "{waited:?}");
         assert_eq!((endpoint.requests(), remote.stats().retries), (2, 1));
         endpoint.will(fault());
         assert_ne!(put(&remote).await.ok().map(|answer| answer.status), Some(200));
@@ -396,7 +408,7 @@ async fn what_cannot_be_an_answer_is_a_clean_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_the_allowed_requests_wait_and_then_go_away() {
+async fn more_than_the_allowed_requests_wait_for_half_of_their_timeout() {
     let (endpoint, remote) = start_with(1);
     endpoint.will(Reaction::Silence);
     let first = tokio::spawn({
@@ -406,10 +418,54 @@ async fn more_than_the_allowed_requests_wait_and_then_go_away() {
     tokio::task::yield_now().await;
     let begun = Instant::now();
     assert!(matches!(put(&remote).await, Err(UpstreamError::NotSent(_))));
-    assert!(begun.elapsed() <= Duration::from_millis(101));
+    assert_eq!(begun.elapsed().as_secs(), 5);
     assert_eq!((endpoint.requests(), remote.stats().in_flight), (1, 1));
     assert!(first.await.unwrap().is_err());
     put(&remote).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_read_waits_counts_against_its_timeout_and_what_a_write_waits_does_not() {
+    for (operation, seconds) in [(Operation::GetItem, 5), (Operation::PutItem, 14)] {
+        let (endpoint, remote) = start_with(1);
+        *endpoint.always.lock().unwrap() = Some(|| Reaction::Silence);
+        let first = tokio::spawn({
+            let remote = Arc::clone(&remote);
+            async move { call(&remote, operation).await }
+        });
+        tokio::time::sleep(Duration::from_secs(if seconds == 5 { 3 } else { 6 })).await;
+        let begun = Instant::now();
+        assert!(matches!(call(&remote, operation).await, Err(UpstreamError::OutcomeUnknown(_))));
+        assert_eq!(begun.elapsed().as_secs(), seconds, "{operation}");
+        assert!(first.await.unwrap().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_sets_up_a_bounded_number_of_connections_at_a_time_and_uses_those_that_come_free() {
+    let (endpoint, remote) = start_with(1024);
+    let reads: Vec<_> = (0..1000)
+        .map(|_| {
+            let remote = Arc::clone(&remote);
+            tokio::spawn(async move { get(&remote).await.unwrap().status })
+        })
+        .collect();
+    for read in reads {
+        assert_eq!(read.await.unwrap(), 200);
+    }
+    assert_eq!(endpoint.setups_max.load(Ordering::Relaxed), 128);
+    let connections = *endpoint.connections.lock().unwrap();
+    assert!(connections <= 512, "{connections} connections for a thousand reads that take no time");
+    assert_eq!((remote.stats().queue_waits, remote.stats().reads_limit), (0, 1024));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_a_connection_in_time_is_not_sent() {
+    let (endpoint, remote) = start();
+    endpoint.is_hanging.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    assert!(matches!(put(&remote).await, Err(UpstreamError::NotSent(_))));
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
