@@ -65,6 +65,7 @@ impl Server {
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        descriptors::raise();
         let listener = bind(config.fixed.listen)?;
         let admin_listener = bind(config.fixed.admin_listen)?;
         let metrics = Metrics::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::{StartError, descriptors};
 use crate::config::{Durability, Endpoint, Fixed, LocalStore, Scheme, UpstreamKind};
 use crate::local::{self, Local};
 use crate::telemetry::CacheSample;
@@ -36,7 +36,7 @@ impl Backend {
             connect_timeout: fixed.remote.connect_timeout,
             read_timeout: fixed.remote.read_timeout,
             write_timeout: fixed.remote.write_timeout,
-            concurrency_max: fixed.remote.concurrency_max,
+            concurrency_max: descriptors::concurrency_max(fixed.remote.concurrency_max),
             address: address.to_string(),
         };
         Ok(Self::Remote(Arc::new(Remote::new(settings).map_err(StartError)?)))
@@ -89,6 +89,7 @@ impl Backend {
             ("nearside_upstream_queue_waits_total", stats.queue_waits),
             ("nearside_upstream_queue_refusals_total", stats.queue_refusals),
             ("nearside_upstream_in_flight", stats.in_flight),
+            ("nearside_upstream_waiting", stats.waiting),
             ("nearside_upstream_connections_idle", stats.idle_connections),
             ("nearside_upstream_breakers_open", stats.open_breakers),
         ]

@@ -108,6 +108,7 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
         "Requests that may be under way to the remote upstream at one time, by kind.",
     ),
     ("nearside_upstream_in_flight", "gauge", "Requests to the remote upstream under way."),
+    ("nearside_upstream_waiting", "gauge", "Requests to the remote upstream that wait for their turn."),
     ("nearside_upstream_connections_idle", "gauge", "Idle connections to the remote upstream."),
     ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),
 ];

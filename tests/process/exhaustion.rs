@@ -21,6 +21,21 @@ fn used_ticks(nearside: &Nearside) -> u64 {
 }
 
 #[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let nearside = Nearside::from_command(Command::new("sh").args([
+        "-c",
+        &format!(
+            "ulimit -Sn 64; ulimit -Hn 4096; exec {} --in-memory --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
+            env!("CARGO_BIN_EXE_nearside")
+        ),
+    ]));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", nearside.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let soft_and_hard: Vec<&str> = line["Max open files".len()..].split_whitespace().take(2).collect();
+    assert_eq!(soft_and_hard, ["4096", "4096"]);
+}
+
+#[test]
 fn without_descriptors_it_serves_who_is_there_and_does_not_spin() {
     let nearside = Nearside::from_command(Command::new("sh").args([
         "-c",
