@@ -1,11 +1,10 @@
 //! The command line: its commands and flags, and what it says of the config together with the environment.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use nearside::config::{File, Flag, LogFormat, Resolved, SECTIONS, Sources};
+use nearside::config::{File, Flag, ListenAddress, LogFormat, Resolved, SECTIONS, Sources};
 
 /// What stands below the help of everything that reads a config.
 const ABOUT_VARIABLES: &str = "\
@@ -34,7 +33,7 @@ pub(crate) fn command_line() -> Command {
             Arg::new("admin")
                 .long("admin")
                 .value_name("ADDRESS")
-                .value_parser(value_parser!(SocketAddr))
+                .value_parser(str::parse::<ListenAddress>)
                 .help("The server's admin address [default: admin.listen, with its variables]"),
         );
     let [of_serve, of_check] = [serve(), with_config_flags(check)];
@@ -127,7 +126,7 @@ impl ConfigArguments {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub(crate) fn admin_listen(&self) -> Result<SocketAddr, String> {
+    pub(crate) fn admin_listen(&self) -> Result<ListenAddress, String> {
         self.with_sources(|sources| Resolved::as_far_as_read(sources).admin_listen)
     }
 

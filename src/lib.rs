@@ -9,6 +9,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod access;
+pub mod listen;
 pub mod wire;
 
 pub mod cache;

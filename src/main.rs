@@ -1,16 +1,16 @@
 //! The `nearside` program: `serve`, `check`, `healthcheck`, `local verify`.
 
 mod command_line;
+mod healthcheck;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use nearside::config::{LogFormat, Resolved};
+use nearside::config::{ListenAddress, LogFormat, Resolved};
 use nearside::local::{self, OpenError};
 use nearside::server::{Reloader, Server};
 use nearside::telemetry::{LogLevel, LogSettings, announce_failure, flush_logs, init_logs, use_format};
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             let directory = verify_matches.and_then(|matches| matches.get_one::<PathBuf>("directory"));
             verify(directory.expect("the directory is required"))
         }
-        Some((_, matches)) => healthcheck(matches),
+        Some((_, matches)) => check_health(matches),
     };
     flush_logs();
     code
@@ -199,31 +199,16 @@ fn verify_store(directory: &Path, prefix: &str) -> Verdict {
 }
 
 /// Asks the admin listener whether the server is ready.
-fn healthcheck(matches: &ArgMatches) -> ExitCode {
-    let named = matches.get_one::<SocketAddr>("admin");
-    let admin = named.map_or_else(|| ConfigArguments::of_environment().admin_listen(), |admin| Ok(*admin));
-    let failure = match admin.map(|admin| (admin, ask_ready(admin))) {
-        Ok((_, Ok(true))) => return ExitCode::SUCCESS,
-        Ok((admin, Ok(false))) => format!("{admin} is not ready"),
-        Ok((admin, Err(error))) => format!("{admin}: {error}"),
-        Err(message) => message,
-    };
-    announce_failure(&failure);
-    ExitCode::FAILURE
-}
-
-fn ask_ready(admin: SocketAddr) -> std::io::Result<bool> {
-    let timeout = Duration::from_secs(2);
-    // A server that listens everywhere is asked on loopback.
-    let target =
-        if admin.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], admin.port())) } else { admin };
-    let mut stream = TcpStream::connect_timeout(&target, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
-    Ok(head.ends_with(b" 200"))
+fn check_health(matches: &ArgMatches) -> ExitCode {
+    let named = matches.get_one::<ListenAddress>("admin").cloned();
+    let admin = named.map_or_else(|| ConfigArguments::of_environment().admin_listen(), Ok);
+    match admin.and_then(|admin| healthcheck::ask(&admin)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            announce_failure(&reason);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// How often the config file is looked at. A change counts once it was seen twice, so that a file half written does not.

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::Admin;
-use crate::config::{Config, Fixed, UpstreamKind};
+use crate::config::{Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
 use crate::engine::{BypassReason, Source};
 use crate::frontend::{self, Exchange, Observer};
+use crate::listen::Listeners;
 use crate::model::Operation;
 use crate::telemetry::{self, Metrics};
 
@@ -29,14 +29,6 @@ use caches::Caches;
 use engines::Engines;
 use maker::EngineMaker;
 pub use reload::Reloader;
-
-/// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of
-/// clients connects at once, and those beyond it try again only after a second.
-const BACKLOG: u32 = 4096;
-
-/// How much of an answer the kernel takes for a client who does not read it, as it counts: twice this. Left to itself it takes
-/// megabytes for each such client, and when all of what it has for connections is taken, every connection suffers.
-const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
 /// How often the cache is tidied: holds that are over, entries past their time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -53,8 +45,8 @@ pub struct Server {
     caches: Caches,
     engines: Engines,
     metrics: Arc<Metrics>,
-    listener: TcpListener,
-    admin_listener: TcpListener,
+    listeners: Listeners,
+    admin_listeners: Listeners,
 }
 
 impl Server {
@@ -66,8 +58,8 @@ impl Server {
     /// credentials.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         descriptors::raise();
-        let listener = bind(config.fixed.listen)?;
-        let admin_listener = bind(config.fixed.admin_listen)?;
+        let listeners = Listeners::bind(&config.fixed.listen).await.map_err(StartError)?;
+        let admin_listeners = Listeners::bind(&config.fixed.admin_listen).await.map_err(StartError)?;
         let metrics = Metrics::new();
         let caches = Caches::new(&config);
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
@@ -76,14 +68,9 @@ impl Server {
             live: Arc::clone(&live),
             metrics: Arc::clone(&metrics),
         };
-        let address = listener.local_addr().unwrap_or(config.fixed.listen);
-        let engines = Engines::open(&config.fixed, address, maker)?;
-        Ok(Self { config, live, caches, engines, metrics, listener, admin_listener })
-    }
-
-    /// Where DynamoDB clients connect: the configured address, with the port that was free when it was 0.
-    pub fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap_or(self.config.fixed.listen)
+        let authority = authority(&config.fixed.listen, &listeners.addresses());
+        let engines = Engines::open(&config.fixed, &authority, maker)?;
+        Ok(Self { config, live, caches, engines, metrics, listeners, admin_listeners })
     }
 
     /// What changes the config of this server while it runs.
@@ -94,12 +81,14 @@ impl Server {
 
     /// Says where the server listens, and what stands behind it: the first line of the log.
     pub fn announce(&self) {
-        let admin = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
-        let address = self.address();
+        let (listen, admin_listen) = (&self.config.fixed.listen, &self.config.fixed.admin_listen);
+        let admin = authority(admin_listen, &self.admin_listeners.addresses());
+        let (address, authority) =
+            (bound(listen, &self.listeners), authority(listen, &self.listeners.addresses()));
         let upstream = self.engines.describe(&self.config.fixed);
         let words = format!(
             "nearside {} listens on http://{address}; upstream: {upstream}; metrics on http://{admin}/metrics; \
-             try: aws dynamodb list-tables --endpoint-url http://{address} --region {}",
+             try: aws dynamodb list-tables --endpoint-url http://{authority} --region {}",
             env!("CARGO_PKG_VERSION"),
             self.config.fixed.region()
         );
@@ -117,9 +106,8 @@ impl Server {
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
-        let admin_address = self.admin_listener.local_addr().unwrap_or(self.config.fixed.admin_listen);
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
-        let admin_hosts = Hosts::of_listener(&[admin_address.ip()], &self.config.fixed.hosts);
+        let admin_hosts = hosts(&self.admin_listeners, &self.config.fixed);
         let admin = Admin::new(
             Access::new(admin_hosts, Origins::Own),
             Box::new(move || {
@@ -129,15 +117,15 @@ impl Server {
             }),
             Box::new(move || failing.failure()),
         );
-        let settings = frontend_settings(&self.config.fixed, self.address());
+        let settings = frontend_settings(&self.config.fixed, hosts(&self.listeners, &self.config.fixed));
         let closing = CancellationToken::new();
-        let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listener, closing.clone()));
+        let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
         let sweeper = tokio::spawn(sweep(self.caches.clone(), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
         let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
-        let serving = tokio::spawn(engines.serve(edge, settings, self.listener, stop_accepting.clone()));
+        let serving = tokio::spawn(engines.serve(edge, settings, self.listeners, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
         let begun = Instant::now();
@@ -176,20 +164,34 @@ fn tell(given_up: frontend::GivenUp, tasks: usize) {
     );
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // As the library's own listeners do, so that a restart need not wait for the last connections to be forgotten.
-        socket.set_reuseaddr(true)?;
-        // Every accepted connection inherits it.
-        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bound().map_err(|error: std::io::Error| StartError(format!("cannot listen on {address}: {error}")))
+/// The host and port by which a client on this machine reaches a listener.
+fn authority(listen: &ListenAddress, addresses: &[SocketAddr]) -> String {
+    let port = addresses.first().map_or(listen.port(), SocketAddr::port);
+    match (listen.host(), addresses.first()) {
+        (ListenHost::Address(_), Some(address)) if !address.ip().is_unspecified() => address.to_string(),
+        (ListenHost::Name(name), _) => format!("{name}:{port}"),
+        (ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_), _) => {
+            format!("localhost:{port}")
+        }
+    }
 }
 
-fn frontend_settings(fixed: &Fixed, address: SocketAddr) -> frontend::Settings {
+/// What a listener listens on: as [`authority`], but every interface is said to be just that.
+fn bound(listen: &ListenAddress, listeners: &Listeners) -> String {
+    let addresses = listeners.addresses();
+    match addresses.first() {
+        Some(address) if address.ip().is_unspecified() => address.to_string(),
+        _ => authority(listen, &addresses),
+    }
+}
+
+/// The hosts that requests to a listener may name.
+fn hosts(listeners: &Listeners, fixed: &Fixed) -> Hosts {
+    let addresses: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
+    Hosts::of_listener(&addresses, &fixed.hosts)
+}
+
+fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
@@ -197,7 +199,7 @@ fn frontend_settings(fixed: &Fixed, address: SocketAddr) -> frontend::Settings {
     };
     frontend::Settings {
         region: fixed.region().to_owned(),
-        access: Access::new(Hosts::of_listener(&[address.ip()], &fixed.hosts), origins),
+        access: Access::new(hosts, origins),
         max_connections: descriptors::connections_max(fixed.max_connections),
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),

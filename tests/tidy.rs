@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 /// The layers, top first. A module imports only from rows below its own.
 const LAYERS: &[&[&str]] = &[
     &["main"],
-    &["command_line"],
+    &["command_line", "healthcheck"],
     &["server"],
     &["frontend", "admin"],
     &["engine"],
     &["local"],
     &["cache", "upstream"],
-    &["wire", "access"],
+    &["wire", "access", "listen"],
     &["config", "telemetry"],
     &["model"],
 ];

@@ -13,11 +13,12 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Admitted, Rejection};
+use crate::listen::Listeners;
 
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,13 +51,13 @@ impl Admin {
     }
 
     /// Accepts and answers until `shutdown`; returns at once then, since nobody's data is under way here.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+    pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                accepted = listeners.accept() => match accepted {
+                    Ok(stream) => {
                         let (admin, shutdown) = (Arc::clone(&self), shutdown.clone());
                         connections.spawn(async move {
                             tokio::select! {

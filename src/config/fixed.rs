@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::ListenAddress;
 use super::endpoint::Endpoint;
 use super::units::ByteSize;
 use super::web::{HostPattern, OriginPattern};
@@ -12,7 +13,7 @@ use super::web::{HostPattern, OriginPattern};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fixed {
     /// Where DynamoDB clients connect.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Names of this node that requests may use beside those of loopback.
     pub hosts: Vec<HostPattern>,
     /// Origins whose web pages may ask.
@@ -28,7 +29,7 @@ pub struct Fixed {
     /// How long requests under way may take after a signal to stop.
     pub drain_timeout: Duration,
     /// Where monitors connect.
-    pub admin_listen: SocketAddr,
+    pub admin_listen: ListenAddress,
     /// Whether the operator accepts callers that nobody verifies, from beyond this machine.
     pub accepts_unauthenticated: bool,
     /// The region, when one is named; see [`Fixed::region`].
@@ -124,7 +125,7 @@ pub enum LogFormat {
 impl Default for Fixed {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)).into(),
             hosts: Vec::new(),
             cors_origins: Vec::new(),
             max_connections: 10_000,
@@ -132,7 +133,7 @@ impl Default for Fixed {
             bodies_bytes_max: ByteSize(256 << 20),
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)).into(),
             accepts_unauthenticated: false,
             region: None,
             upstream: UpstreamKind::Local,

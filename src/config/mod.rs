@@ -9,6 +9,8 @@ mod endpoint;
 mod units;
 mod web;
 
+mod address;
+
 mod fixed;
 mod live;
 
@@ -27,6 +29,7 @@ mod rules;
 mod printed;
 mod resolve;
 
+pub use address::{ListenAddress, ListenHost};
 pub use endpoint::{Endpoint, Scheme};
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};

@@ -1,8 +1,8 @@
 //! What must hold between keys, and of a key together with where it stands.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
+use super::address::ListenAddress;
 use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
 use super::fixed::UpstreamKind;
@@ -15,6 +15,7 @@ const RULES: &[Rule] = &[
     (&[("server", "request_bytes_max"), ("server", "bodies_bytes_max")], bodies_hold_two_requests),
     (&[("server", "listen")], listen_needs_consent),
     (&[("admin", "listen")], admin_needs_consent),
+    (&[("server", "listen"), ("admin", "listen")], listeners_differ),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "endpoint"), ("server", "listen")], upstream_is_another),
 ];
@@ -41,20 +42,30 @@ fn bodies_hold_two_requests(draft: &Draft) -> Option<Fault> {
 }
 
 fn listen_needs_consent(draft: &Draft) -> Option<Fault> {
-    needs_consent(draft, draft.fixed.listen, "server")
+    needs_consent(draft, &draft.fixed.listen, "server")
 }
 
 fn admin_needs_consent(draft: &Draft) -> Option<Fault> {
-    needs_consent(draft, draft.fixed.admin_listen, "admin")
+    needs_consent(draft, &draft.fixed.admin_listen, "admin")
 }
 
 /// Callers are not verified, so an address that others can reach is the operator's explicit choice.
-fn needs_consent(draft: &Draft, address: SocketAddr, section: &'static str) -> Option<Fault> {
-    let is_safe = address.ip().to_canonical().is_loopback() || draft.fixed.accepts_unauthenticated;
+fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) -> Option<Fault> {
+    let is_safe = address.is_loopback() || draft.fixed.accepts_unauthenticated;
     (!is_safe).then(|| Fault {
         origin: draft.origin(section, "listen"),
         message: format!(
             "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated to listen there all the same"
+        ),
+    })
+}
+
+fn listeners_differ(draft: &Draft) -> Option<Fault> {
+    let (listen, admin) = (&draft.fixed.listen, &draft.fixed.admin_listen);
+    listen.collides_with(admin).then(|| Fault {
+        origin: draft.origin("server", "listen").max(draft.origin("admin", "listen")),
+        message: format!(
+            "server.listen = \"{listen}\" and admin.listen = \"{admin}\" need ports of their own"
         ),
     })
 }
@@ -70,8 +81,7 @@ fn upstream_has_a_region(draft: &Draft) -> Option<Fault> {
 
 fn upstream_is_another(draft: &Draft) -> Option<Fault> {
     let UpstreamKind::Endpoint(endpoint) = &draft.fixed.upstream else { return None };
-    let is_itself = endpoint.is_loopback() && draft.fixed.listen.port() == endpoint.port;
-    is_itself.then(|| Fault {
+    draft.fixed.listen.is_reached_by(endpoint).then(|| Fault {
         origin: draft.origin("upstream", "endpoint"),
         message: format!("the upstream {endpoint} is this node itself; listen on another port"),
     })

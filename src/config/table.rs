@@ -53,8 +53,8 @@ pub const SECTIONS: &[Section] = &[
 const SERVER: &[Key] = &[
     Key::fixed(
         "listen",
-        |draft, given| put(&mut draft.fixed.listen, given.address()),
-        |fixed| quoted(fixed.listen),
+        |draft, given| put(&mut draft.fixed.listen, given.parsed()),
+        |fixed| quoted(&fixed.listen),
     )
     .with_flag("listen", "ADDRESS", "Where DynamoDB clients connect"),
     Key::fixed(
@@ -97,8 +97,8 @@ const SERVER: &[Key] = &[
 const ADMIN: &[Key] = &[
     Key::fixed(
         "listen",
-        |draft, given| put(&mut draft.fixed.admin_listen, given.address()),
-        |fixed| quoted(fixed.admin_listen),
+        |draft, given| put(&mut draft.fixed.admin_listen, given.parsed()),
+        |fixed| quoted(&fixed.admin_listen),
     )
     .with_flag("admin-listen", "ADDRESS", "Where monitors connect"),
     Key::not_offered("token_file"),

@@ -218,7 +218,10 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
 #[test]
 fn a_wrong_value_names_its_line_and_key_and_what_to_write() {
     for (text, expected) in [
-        ("[server]\nlisten = 8000", "line 2: server.listen: 8000 is not an address"),
+        (
+            "[server]\nlisten = 8000",
+            "line 2: server.listen: \"8000\" is not an address to listen on; write HOST:PORT, such as",
+        ),
         ("[server]\nlisten = \"localhost\"", "such as \"127.0.0.1:8000\""),
         (
             "[server]\nhosts = \"a\"",
@@ -289,13 +292,24 @@ fn bodies_in_memory_hold_two_of_the_largest_request() {
 fn an_address_off_loopback_needs_a_word_of_consent() {
     let consent = [("NEARSIDE_I_ACCEPT_UNAUTHENTICATED", "true")];
     for flag in ["listen", "admin-listen"] {
-        for address in ["0.0.0.0:8000", "[::]:8000", "192.168.1.1:8000"] {
+        for address in ["0.0.0.0:8001", "[::]:8001", "192.168.1.1:8001", ":8001", "myhost:8001"] {
             let error = resolve("", &[], &[(flag, address)]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("--{flag}: {address} is off loopback")), "{error}");
             assert!(resolve("", &consent, &[(flag, address)]).is_ok());
         }
-        assert!(resolve("", &[], &[(flag, "[::ffff:127.0.0.1]:8001")]).is_ok());
+        for address in ["[::ffff:127.0.0.1]:8001", "localhost:8001"] {
+            assert!(resolve("", &[], &[(flag, address)]).is_ok());
+        }
     }
+}
+
+#[test]
+fn the_listeners_have_ports_of_their_own() {
+    let error = resolve("[server]\nlisten = \"localhost:8100\"", &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: server.listen = \"localhost:8100\" and admin.listen"), "{error}");
+    let flags = [("admin-listen", "127.0.0.1:8000")];
+    assert!(resolve("", &[], &flags).unwrap_err().to_string().starts_with("--admin-listen: "));
+    assert!(resolve("", &[], &[("listen", "127.0.0.1:0"), ("admin-listen", "127.0.0.1:0")]).is_ok());
 }
 
 #[test]

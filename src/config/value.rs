@@ -4,7 +4,6 @@
 //! there, and commas separate the members of a list. Every error shows what was written and an example of what to write.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -61,13 +60,6 @@ impl<'v> Given<'v> {
             }
             Self::Toml(..) | Self::Text(_) => self.string()?.parse(),
         }
-    }
-
-    /// An address to listen on.
-    pub(super) fn address(self) -> Result<SocketAddr, String> {
-        let text = self.string().unwrap_or_default();
-        text.parse()
-            .map_err(|_| format!("{self} is not an address and a port; write one such as \"127.0.0.1:8000\""))
     }
 
     /// A size that makes sense from some size on.

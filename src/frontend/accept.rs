@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::listen::Listeners;
 
 use super::{Frontend, Observer, Refusal, Service};
 
@@ -33,50 +35,51 @@ pub struct GivenUp {
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns what
     /// it had to give up.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> GivenUp {
+    pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) -> GivenUp {
         let connections = TaskTracker::new();
         let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = self.accept_forever(&listener, &permits, &connections) => {}
+            () = self.accept_forever(&listeners, &permits, &connections) => {}
         }
         self.is_draining.store(true, Ordering::Relaxed);
         // Closed before anything is waited for, so that a balancer sees a refusal rather than a connection that nobody reads.
-        self.accept_queued(listener, &permits, &connections);
+        self.accept_queued(listeners, &permits, &connections);
         connections.close();
         self.drain(&connections).await
     }
 
     async fn accept_forever(
         self: &Arc<Self>,
-        listener: &TcpListener,
+        listeners: &Listeners,
         permits: &Arc<Semaphore>,
         connections: &TaskTracker,
     ) {
         loop {
             let permit = self.permit(permits).await;
-            let stream = self.accept(listener).await;
+            let stream = self.accept(listeners).await;
             self.spawn(stream, permit, connections);
         }
     }
 
-    /// Accepts those who have connected already, as far as there is room, and closes the listener, which resets the others.
+    /// Accepts those who have connected already, as far as there is room, and closes the listeners, which resets the others.
     fn accept_queued(
         self: &Arc<Self>,
-        listener: TcpListener,
+        listeners: Listeners,
         permits: &Arc<Semaphore>,
         connections: &TaskTracker,
     ) {
-        // The system's own listener, which is asked whether or not the runtime has heard of a connection.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
-            && let Ok((stream, _)) = listener.accept()
-            && stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            self.spawn(stream, permit, connections);
+        // The system's own listeners, which are asked whether or not the runtime has heard of a connection.
+        for listener in listeners.into_std() {
+            while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
+                && let Ok((stream, _)) = listener.accept()
+                && stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.spawn(stream, permit, connections);
+            }
         }
     }
 
@@ -117,11 +120,11 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    async fn accept(&self, listener: &TcpListener) -> TcpStream {
+    async fn accept(&self, listeners: &Listeners) -> TcpStream {
         let mut has_warned = false;
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => return stream,
+            match listeners.accept().await {
+                Ok(stream) => return stream,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.observer.refused(Refusal::Exhausted);

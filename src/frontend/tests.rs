@@ -731,7 +731,7 @@ async fn listening(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(Arc::clone(&frontend).serve(listener, shutdown.clone()));
+    let serving = tokio::spawn(Arc::clone(&frontend).serve(listener.into(), shutdown.clone()));
     (frontend, address, serving, shutdown)
 }
 

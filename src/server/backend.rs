@@ -1,6 +1,5 @@
 //! What stands behind the cache: the bundled backend or a remote upstream, and the little that a server must know of which.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -23,9 +22,9 @@ impl Backend {
     ///
     /// # Errors
     /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
-    pub(super) fn open(fixed: &Fixed, address: SocketAddr) -> Result<Self, StartError> {
+    pub(super) fn open(fixed: &Fixed, authority: &str) -> Result<Self, StartError> {
         let hosts = match &fixed.upstream {
-            UpstreamKind::Local => return Ok(Self::Local(Arc::new(open_local(fixed, address)?))),
+            UpstreamKind::Local => return Ok(Self::Local(Arc::new(open_local(fixed, authority)?))),
             UpstreamKind::Aws => Hosts::Aws(aws_hosts(fixed)),
             UpstreamKind::Endpoint(endpoint) => Hosts::Single(endpoint.clone()),
         };
@@ -37,7 +36,7 @@ impl Backend {
             read_timeout: fixed.remote.read_timeout,
             write_timeout: fixed.remote.write_timeout,
             concurrency_max: descriptors::concurrency_max(fixed.remote.concurrency_max),
-            address: address.to_string(),
+            address: authority.to_owned(),
         };
         Ok(Self::Remote(Arc::new(Remote::new(settings).map_err(StartError)?)))
     }
@@ -106,11 +105,11 @@ impl Backend {
     }
 }
 
-/// How the local backend is set up for all callers, reached at `address`.
-pub(super) fn local_settings(fixed: &Fixed, address: SocketAddr) -> local::Settings {
+/// How the local backend is set up for all callers, reached at `authority`.
+pub(super) fn local_settings(fixed: &Fixed, authority: &str) -> local::Settings {
     local::Settings {
         region: fixed.region().to_owned(),
-        address: address.to_string(),
+        address: authority.to_owned(),
         expiry_sweep: fixed.ttl_sweep,
         status_delay: fixed.status_delay,
         shard_rules: local::ShardRules {
@@ -129,8 +128,8 @@ pub(super) fn durability(fixed: &Fixed) -> local::Durability {
     }
 }
 
-fn open_local(fixed: &Fixed, address: SocketAddr) -> Result<Local, StartError> {
-    let settings = local_settings(fixed, address);
+fn open_local(fixed: &Fixed, authority: &str) -> Result<Local, StartError> {
+    let settings = local_settings(fixed, authority);
     match &fixed.store {
         LocalStore::Memory => Ok(Local::in_memory(settings)),
         LocalStore::Directory(directory) => {

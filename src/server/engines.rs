@@ -1,9 +1,7 @@
 //! The engines that answer requests, and what stands behind them: one for all callers, or one for each realm.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +13,7 @@ use crate::cache::Realm;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
 use crate::frontend::{Frontend, GivenUp, Observer, Settings};
+use crate::listen::Listeners;
 use crate::local;
 use crate::telemetry::CacheSample;
 
@@ -33,7 +32,7 @@ impl Engines {
     ///
     /// # Errors
     /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
-    pub(super) fn open(fixed: &Fixed, address: SocketAddr, maker: EngineMaker) -> Result<Self, StartError> {
+    pub(super) fn open(fixed: &Fixed, authority: &str, maker: EngineMaker) -> Result<Self, StartError> {
         if fixed.upstream == UpstreamKind::Local && !fixed.share {
             let stores = match &fixed.store {
                 LocalStore::Memory => Stores::InMemory,
@@ -42,10 +41,10 @@ impl Engines {
                     stores.map_err(|error| StartError(error.to_string()))?
                 }
             };
-            let settings = backend::local_settings(fixed, address);
+            let settings = backend::local_settings(fixed, authority);
             return Ok(Self::Apart(Realms::new(maker, stores, settings)));
         }
-        let backend = Backend::open(fixed, address)?;
+        let backend = Backend::open(fixed, authority)?;
         let engine = match &backend {
             Backend::Local(local) => maker.local_engine(Realm::SOLE, local),
             Backend::Remote(remote) => maker.engine(Realm::SOLE, Arc::clone(remote) as _),
@@ -77,15 +76,15 @@ impl Engines {
         self,
         observer: Arc<O>,
         settings: Settings,
-        listener: TcpListener,
+        listeners: Listeners,
         shutdown: CancellationToken,
     ) -> GivenUp {
         // Two front ends, so that where all callers are one, nothing is looked up for a request.
         match self {
             Self::Sole(_, engine) => {
-                Frontend::new(engine, observer, settings).serve(listener, shutdown).await
+                Frontend::new(engine, observer, settings).serve(listeners, shutdown).await
             }
-            Self::Apart(realms) => Frontend::new(realms, observer, settings).serve(listener, shutdown).await,
+            Self::Apart(realms) => Frontend::new(realms, observer, settings).serve(listeners, shutdown).await,
         }
     }
 

@@ -28,6 +28,29 @@ fn an_address_off_loopback_needs_a_word_of_consent() {
 }
 
 #[test]
+fn localhost_is_served_on_both_families() {
+    use std::io::{BufRead, BufReader};
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+    program
+        .args(["--in-memory", "--listen", "localhost:0", "--admin-listen", "localhost:0"])
+        .stderr(std::process::Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut greeting = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
+    let port_after = |words: &str| -> u16 {
+        let rest = greeting.split(words).nth(1).unwrap_or_else(|| panic!("{greeting}"));
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    };
+    for port in ["listens on http://localhost:", "metrics on http://localhost:"].map(port_after) {
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+        assert_eq!(std::net::TcpStream::connect(("::1", port)).is_ok(), has_ipv6);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_data_directory_serves_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let _first = Nearside::on_disk(directory.path());
@@ -96,17 +119,24 @@ fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
     let nearside = Nearside::start(&["--in-memory"]);
     let ask = |variables: &[(&str, &str)]| {
         let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
-        program.arg("healthcheck").envs(variables.iter().copied()).output().unwrap().status.code()
+        let output = program.arg("healthcheck").envs(variables.iter().copied()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
+    let healthy = (Some(0), String::new());
     let admin = nearside.admin.to_string();
-    assert_eq!(ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]), Some(0));
+    assert_eq!(ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]), healthy);
     // The server was given its region by a flag, which the health check lacks.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("[upstream]\nkind = \"aws\"\n[admin]\nlisten = \"{admin}\"\n"))
         .unwrap();
-    assert_eq!(ask(&[("NEARSIDE_CONFIG", file.path().to_str().unwrap())]), Some(0));
+    assert_eq!(ask(&[("NEARSIDE_CONFIG", file.path().to_str().unwrap())]), healthy);
+    let (code, reason) = ask(&[("NEARSIDE_ADMIN_LISTEN", &nearside.address.to_string())]);
+    assert_eq!(code, Some(1));
+    assert!(reason.contains("is not an admin listener; it answers \"HTTP/1.1 404"), "{reason}");
     drop(nearside);
-    assert_eq!(ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]), Some(1));
+    let (code, reason) = ask(&[("NEARSIDE_ADMIN_LISTEN", &admin)]);
+    assert_eq!(code, Some(1));
+    assert!(reason.contains(&format!("no answer from the admin listener at {admin}: ")), "{reason}");
 }
 
 #[test]
