@@ -96,7 +96,7 @@ fn measure_in_own_process(mebibytes: u64) {
 
 fn measure(max_bytes: u64) {
     let cache = ItemCache::new(CacheLimits::for_budget(max_bytes));
-    let table = cache.table(Realm::SOLE, "Bench");
+    let table = cache.table(Realm::SOLE, "Bench", tokio::time::Instant::now());
     let idle_bytes = resident_bytes();
     println!("max_bytes {} MiB; resident before {} MiB", max_bytes >> 20, idle_bytes >> 20);
     println!("{:<26} {:>7} {:>7} {:>8} {:>9} {:>10}", "", "worst", "end", "counted", "entries", "stores/s");

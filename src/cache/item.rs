@@ -15,7 +15,7 @@ use super::page::CompletedReads;
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
-use super::table::{Address, CachedTable, Realm, Secret};
+use super::table::{Address, CachedTable, Realm, Secret, TableIdentity};
 use super::words::{Stripe, Version, Words};
 
 /// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
@@ -120,13 +120,33 @@ pub struct ItemCache {
 /// Every table that was ever asked for.
 #[derive(Default)]
 struct Tables {
-    realms: HashMap<Realm, HashMap<Box<str>, Arc<CachedTable>>>,
+    /// The tables of each name: one account's, and those of others.
+    realms: HashMap<Realm, HashMap<Box<str>, Vec<NamedTable>>>,
     count: u32,
 }
 
+/// A table under its name, with what else the service last said of its identity.
+struct NamedTable {
+    arn: Box<str>,
+    id: Box<str>,
+    table: Arc<CachedTable>,
+}
+
+impl NamedTable {
+    /// True for the place of that identity, whatever was created there meanwhile. An emulator may repeat any ARN that it is asked
+    /// about, but gives one table one id.
+    fn is_place_of(&self, identity: &TableIdentity<'_>) -> bool {
+        *self.arn == *identity.arn || (!self.id.is_empty() && *self.id == *identity.id)
+    }
+
+    fn is(&self, identity: &TableIdentity<'_>) -> bool {
+        self.is_place_of(identity) && *self.id == *identity.id
+    }
+}
+
 impl Tables {
-    fn get(&self, realm: Realm, name: &str) -> Option<Arc<CachedTable>> {
-        self.realms.get(&realm)?.get(name).cloned()
+    fn named(&self, realm: Realm, name: &str) -> &[NamedTable] {
+        self.realms.get(&realm).and_then(|tables| tables.get(name)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -160,21 +180,37 @@ impl ItemCache {
         }
     }
 
-    /// The table of that name in a realm, made on first use. Names must be canonical, and known to exist: a table is never
-    /// forgotten.
-    pub fn table(&self, realm: Realm, name: &str) -> Arc<CachedTable> {
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(realm, name);
-        known.unwrap_or_else(|| {
-            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(table) = tables.get(realm, name) {
-                return table;
+    /// The table of that identity in a realm, created on first use. Names must be canonical, and known to exist: a table is
+    /// never forgotten. If the id is another one than before, the table was deleted and created again, and everything that is
+    /// cached of the former one is invalidated.
+    pub fn table<'a>(
+        &self,
+        realm: Realm,
+        identity: impl Into<TableIdentity<'a>>,
+        now: Instant,
+    ) -> Arc<CachedTable> {
+        let identity = identity.into();
+        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.named(realm, identity.name).iter().find(|known| known.is(&identity)) {
+            return Arc::clone(&known.table);
+        }
+        drop(known);
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let count = tables.count;
+        let named = tables.realms.entry(realm).or_default().entry(identity.name.into()).or_default();
+        if let Some(known) = named.iter_mut().find(|known| known.is_place_of(&identity)) {
+            if *known.id != *identity.id {
+                known.id = identity.id.into();
+                self.void_table(&known.table, now);
             }
-            let voided = self.last_void.load(Ordering::Acquire);
-            let table = Arc::new(CachedTable::new(tables.count, name, self.secret, voided));
-            tables.count = tables.count.checked_add(1).expect("there are fewer than 2^32 tables");
-            tables.realms.entry(realm).or_default().insert(name.into(), Arc::clone(&table));
-            table
-        })
+            return Arc::clone(&known.table);
+        }
+        let voided = self.last_void.load(Ordering::Acquire);
+        let table = Arc::new(CachedTable::new(count, identity.name, self.secret, voided));
+        let (arn, id) = (identity.arn.into(), identity.id.into());
+        named.push(NamedTable { arn, id, table: Arc::clone(&table) });
+        tables.count = count.checked_add(1).expect("there are fewer than 2^32 tables");
+        table
     }
 
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
@@ -288,22 +324,26 @@ impl ItemCache {
         self.counters.bumped(BumpReason::Void);
     }
 
-    /// As [`ItemCache::void_table`], by name. The table need not have been used yet: what is read of it first will be read
-    /// strongly.
+    /// As [`ItemCache::void_table`], by name: the tables of that name of all accounts. A table need not have been used yet: what
+    /// is read of it first will be read strongly.
     pub fn void_named(&self, realm: Realm, name: &str, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        let table = self.tables.read().unwrap_or_else(PoisonError::into_inner).get(realm, name);
-        if let Some(table) = table {
-            self.void_table(&table, now);
-        }
+        self.tables_named(realm, name).iter().for_each(|table| self.void_table(table, now));
+    }
+
+    /// The tables of that name that were used in the realm, of all accounts.
+    pub fn tables_named(&self, realm: Realm, name: &str) -> Vec<Arc<CachedTable>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.named(realm, name).iter().map(|named| Arc::clone(&named.table)).collect()
     }
 
     /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
     pub fn void_all(&self, realm: Realm, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        let tables: Vec<_> = {
+        let tables: Vec<Arc<CachedTable>> = {
             let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-            tables.realms.get(&realm).into_iter().flat_map(|tables| tables.values().cloned()).collect()
+            let of_realm = tables.realms.get(&realm).into_iter().flat_map(HashMap::values).flatten();
+            of_realm.map(|named| Arc::clone(&named.table)).collect()
         };
         tables.iter().for_each(|table| self.void_table(table, now));
     }
@@ -363,7 +403,8 @@ impl ItemCache {
 
     pub(super) fn known_tables(&self) -> Vec<Arc<CachedTable>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.realms.values().flat_map(HashMap::values).cloned().collect()
+        let named = tables.realms.values().flat_map(HashMap::values).flatten();
+        named.map(|named| Arc::clone(&named.table)).collect()
     }
 
     /// The entry of the key, if nothing happened that could have made it old. It may have expired.

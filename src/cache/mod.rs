@@ -48,4 +48,4 @@ pub use page::{
     ScanAdmission, ScopeStats,
 };
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
-pub use table::{Address, CachedTable, Realm};
+pub use table::{Address, CachedTable, Realm, TableIdentity};

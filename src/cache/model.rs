@@ -305,7 +305,7 @@ impl schedules::World for World {
         let start = Change { value: Some(0), at: Instant::now() - Duration::from_secs(3600) };
         Self {
             setup,
-            table: cache.table(Realm::SOLE, "table"),
+            table: cache.table(Realm::SOLE, "table", Instant::now()),
             pages: PageCache::for_model(cache.clone(), setup.broken_page_rule),
             cache,
             policy: ReadPolicy {

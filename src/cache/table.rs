@@ -29,6 +29,24 @@ impl Realm {
     }
 }
 
+/// What the service identifies a table by. A bare name means another table for each account and region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableIdentity<'a> {
+    /// The table's name, without its account.
+    pub name: &'a str,
+    /// Its ARN as the upstream reports it; empty if the upstream reports none.
+    pub arn: &'a str,
+    /// Its `TableId`, which changes when the table is deleted and created again; empty if the upstream reports none.
+    pub id: &'a str,
+}
+
+impl<'a> From<&'a str> for TableIdentity<'a> {
+    /// The identity of a table of which the upstream reports nothing but its name.
+    fn from(name: &'a str) -> Self {
+        Self { name, arn: "", id: "" }
+    }
+}
+
 /// One table's part of the cache. Get it from [`super::ItemCache::table`], once, and keep it.
 #[derive(Debug)]
 pub struct CachedTable {

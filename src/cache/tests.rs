@@ -33,7 +33,7 @@ impl Fixture {
     /// With a single stripe, so that every two keys collide, if `stripes` is 1.
     fn with_stripes(stripes: usize) -> Self {
         let cache = ItemCache::new(CacheLimits { max_bytes: 16 << 20, stripes });
-        let table = cache.table(Realm::SOLE, "Orders");
+        let table = cache.table(Realm::SOLE, "Orders", Instant::now());
         // Past the first minute, in which everything counts as touched.
         Self { cache, table, now: Instant::now() + Duration::from_secs(120) }
     }
@@ -122,9 +122,9 @@ fn what_was_fetched_is_a_hit_with_its_age_and_checksum() {
 fn tables_do_not_see_one_another() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(1));
-    let other = fixture.cache.table(Realm::SOLE, "Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers", Instant::now());
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_none());
-    assert!(Arc::ptr_eq(&other, &fixture.cache.table(Realm::SOLE, "Customers")));
+    assert!(Arc::ptr_eq(&other, &fixture.cache.table(Realm::SOLE, "Customers", Instant::now())));
 }
 
 #[test]
@@ -522,7 +522,7 @@ fn a_refused_write_voids_its_key_all_the_same() {
 #[test]
 fn a_refused_write_of_many_keys_voids_every_one_in_every_table() {
     let fixture = Fixture::new();
-    let other = fixture.cache.table(Realm::SOLE, "Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers", Instant::now());
     let addresses = [fixture.table.address(b"a"), other.address(b"a")];
     for address in &addresses {
         let Turn::Lead(permit) = fixture.cache.read(address, &POLICY, fixture.now) else { panic!("a miss") };
@@ -558,7 +558,7 @@ fn a_write_may_have_its_effect_seen_before_it_is_acknowledged_and_never_after_it
 #[test]
 fn voiding_a_table_voids_its_entries_and_its_fetches_and_no_other_table() {
     let fixture = Fixture::new();
-    let other = fixture.cache.table(Realm::SOLE, "Customers");
+    let other = fixture.cache.table(Realm::SOLE, "Customers", Instant::now());
     let Turn::Lead(permit) = fixture.cache.read(&other.address(b"a"), &POLICY, fixture.now) else {
         panic!("a miss")
     };
@@ -593,7 +593,7 @@ fn a_table_voided_by_name_before_its_first_use_is_read_strongly_at_first() {
     ] {
         fixture.pass(Duration::from_secs(100));
         void(&fixture);
-        let table = fixture.cache.table(Realm::SOLE, &format!("Customers {:?}", fixture.now));
+        let table = fixture.cache.table(Realm::SOLE, &*format!("Customers {:?}", fixture.now), fixture.now);
         let turn = fixture.cache.read(&table.address(b"a"), &POLICY, fixture.now);
         assert!(matches!(turn, Turn::Lead(permit) if permit.consistency() == Consistency::Strong));
     }
@@ -700,7 +700,7 @@ fn an_entry_larger_than_the_store_is_refused_and_the_older_one_is_gone() {
 fn threads_that_read_and_write_at_once_never_see_an_acknowledged_write_undone() {
     const KEYS: usize = 8;
     let cache = ItemCache::new(CacheLimits { max_bytes: 1 << 20, stripes: 4 });
-    let table = cache.table(Realm::SOLE, "Orders");
+    let table = cache.table(Realm::SOLE, "Orders", Instant::now());
     let upstream: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let acknowledged: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let deadline = std::time::Instant::now() + Duration::from_millis(700);

@@ -59,6 +59,8 @@ enum State {
 struct Fetch {
     table: Arc<KnownTable>,
     spelling: String,
+    /// No other part of the request is spelled as this table's name: an answer under that name is this table's.
+    has_name: bool,
     strong: bool,
     keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
 }
@@ -152,7 +154,7 @@ impl Engine {
             if table.policy.is_none() {
                 return Err(BypassReason::Disabled);
             }
-            if parts.iter().any(|part| part.table.name == table.name) {
+            if parts.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
                 return Err(not_understood);
             }
             parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
@@ -167,10 +169,12 @@ impl Engine {
     fn begin(self: &Arc<Self>, parts: &mut [Part]) -> (Vec<Fetch>, Counts) {
         let now = Instant::now();
         let (mut fetches, mut counts) = (Vec::new(), Counts::default());
+        let spellings: Vec<_> = parts.iter().map(|part| part.spelling.clone()).collect();
         for part in parts {
             let mut fetch = Fetch {
                 table: Arc::clone(&part.table),
                 spelling: part.spelling.clone(),
+                has_name: has_name(&part.table, &part.spelling, spellings.iter()),
                 strong: part.strong,
                 keys: Vec::new(),
             };
@@ -377,6 +381,11 @@ impl Part {
     }
 }
 
+/// True unless another part of the request has the table's name for its spelling: tables of two accounts may share it.
+fn has_name<'s>(table: &KnownTable, spelling: &str, mut spellings: impl Iterator<Item = &'s String>) -> bool {
+    spelling == &*table.name || spellings.all(|other| **other != *table.name)
+}
+
 /// The upstream's request for whole items.
 fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
     let mut body = b"{\"RequestItems\":{".to_vec();
@@ -405,7 +414,7 @@ fn read_images(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Image
     let schema = &fetch.table.schema.key;
     let of_table = |member: &str| {
         let tables = body.get(member)?;
-        tables.get(&fetch.spelling).or_else(|| tables.get(&fetch.table.name))
+        tables.get(&fetch.spelling).or_else(|| tables.get(&fetch.table.name).filter(|_| fetch.has_name))
     };
     let mut images = BTreeMap::new();
     for item in of_table("Responses").and_then(Json::elements).unwrap_or_default() {
@@ -459,7 +468,9 @@ fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> B
     if kind != ReturnConsumedCapacity::None {
         let mut capacities = fetched.consumed.clone();
         for part in parts {
-            let paid = |name: &String| *name == part.spelling || **name == *part.table.name;
+            let spellings = parts.iter().map(|part| &part.spelling);
+            let has_name = has_name(&part.table, &part.spelling, spellings);
+            let paid = |name: &String| *name == part.spelling || (has_name && **name == *part.table.name);
             if !fetched.consumed_tables.iter().any(paid) {
                 let mut nothing = Vec::new();
                 write_nothing_consumed(&part.table.name, kind, &mut nothing);

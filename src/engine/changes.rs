@@ -23,12 +23,12 @@ impl ChangeListener for Engine {
             return;
         }
         let now = Instant::now();
-        let places: Vec<_> = expired.iter().map(|change| Place::of(change, self)).collect();
-        let addresses: Vec<_> = places.iter().map(|place| place.table.address(&place.key)).collect();
+        let places: Vec<_> = expired.iter().flat_map(|change| Place::all(change, self)).collect();
+        let addresses: Vec<_> = places.iter().map(|(_, place)| place.table.address(&place.key)).collect();
         // While the write is in flight, no image that is read is stored.
         let guard = self.cache.begin_write(&addresses, now);
         *self.removing.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
-        for ((change, place), address) in expired.into_iter().zip(&places).zip(&addresses) {
+        for ((change, place), address) in places.iter().zip(&addresses) {
             self.pages.removing(&place.pages(change), now);
             self.cache.invalidate(address, now);
         }
@@ -36,8 +36,7 @@ impl ChangeListener for Engine {
 
     fn changed(&self, changes: &[Change]) {
         let now = Instant::now();
-        for change in changes {
-            let place = Place::of(change, self);
+        for (change, place) in changes.iter().flat_map(|change| Place::all(change, self)) {
             let pages = place.pages(change);
             // Pages first: an item out of a page is stored only while the page is good.
             match change.cause {
@@ -65,14 +64,16 @@ struct Place {
 }
 
 impl Place {
-    fn of(change: &Change, engine: &Engine) -> Self {
+    /// The places of a change: one in each table of the name, and none if none was used yet.
+    fn all<'a>(change: &'a Change, engine: &Engine) -> Vec<(&'a Change, Self)> {
+        let tables = engine.cache.tables_named(engine.realm, &change.table.name);
+        tables.into_iter().map(|table| (change, Self::of(change, table))).collect()
+    }
+
+    fn of(change: &Change, table: Arc<CachedTable>) -> Self {
         let mut partition = Vec::with_capacity(64);
         change.key.write_partition(&mut partition);
-        Self {
-            table: engine.cache.table(engine.realm, &change.table.name),
-            key: change.key.canonical_bytes(),
-            partition_bytes: partition.len(),
-        }
+        Self { table, key: change.key.canonical_bytes(), partition_bytes: partition.len() }
     }
 
     fn pages<'a>(&'a self, change: &'a Change) -> PageChange<'a> {

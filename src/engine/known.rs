@@ -107,7 +107,7 @@ impl KnownTable {
         policies: u64,
         cached: Arc<CachedTable>,
     ) -> Self {
-        let TableDescription { schema, unsettled_indexes } = description;
+        let TableDescription { schema, arn: _, unsettled_indexes } = description;
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: (index.kind == IndexKind::Global).then(|| cached.index(&index.name)),

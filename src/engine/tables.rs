@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
-use crate::cache::{ItemCache, Realm};
+use crate::cache::{ItemCache, Realm, TableIdentity};
 use crate::upstream::Upstream;
-use crate::upstream::schemas::fetch_description;
+use crate::upstream::schemas::{TableDescription, fetch_description};
 
 use super::known::{KnownTable, PolicyChange, TablePolicy};
 use super::recent::{Generation, RecentRequests};
@@ -83,7 +84,9 @@ impl Tables {
         // Before the policy is asked for, or an old one could pass for a new one.
         let policies = self.policies.load(Ordering::Acquire);
         let policy = self.policy(&description.schema.name, upstream);
-        let cached = cache.table(realm, &description.schema.name);
+        let TableDescription { schema, arn, .. } = &description;
+        let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
+        let cached = cache.table(realm, identity, Instant::now());
         let table = Arc::new(KnownTable::new(description, policy, policies, cached));
         self.change(|known| {
             if self.forgotten.load(Ordering::Acquire) == forgotten {

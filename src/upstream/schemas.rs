@@ -13,6 +13,8 @@ use super::{Request, Upstream};
 pub struct TableDescription {
     /// Keys and indexes.
     pub schema: TableSchema,
+    /// The table's ARN, which tells tables of several accounts apart; empty if the upstream reports none.
+    pub arn: String,
     /// The global indexes that are being made or removed, by name: what they answer changes without a write.
     pub unsettled_indexes: Vec<String>,
 }
@@ -29,7 +31,11 @@ pub async fn fetch_description(upstream: &dyn Upstream, table_name: &str) -> Opt
     }
     let description = Json::parse(&answer.body).ok()?;
     let table = description.get("Table")?;
-    Some(TableDescription { schema: read_schema(table)?, unsettled_indexes: read_unsettled_indexes(table) })
+    Some(TableDescription {
+        schema: read_schema(table)?,
+        arn: table.get("TableArn").and_then(Json::text).unwrap_or_default().to_owned(),
+        unsettled_indexes: read_unsettled_indexes(table),
+    })
 }
 
 /// The global indexes that are neither ready nor, as far as readers see, ready with another throughput. One without a status

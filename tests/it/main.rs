@@ -13,6 +13,7 @@ mod coherence;
 mod exactness;
 mod expiry;
 mod history;
+mod identity;
 mod pages;
 mod passing;
 mod policies;

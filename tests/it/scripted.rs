@@ -1,7 +1,7 @@
 //! An upstream that does nothing by itself: every call waits until the test answers it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nearside::model::Operation;
@@ -13,6 +13,7 @@ pub(crate) struct Scripted {
     calls: mpsc::UnboundedSender<Call>,
     tables: Mutex<Vec<(String, String)>>,
     described: AtomicUsize,
+    describes_by_hand: AtomicBool,
 }
 
 /// A call that waits for its answer. Dropped without one, its outcome is unknown.
@@ -27,29 +28,25 @@ pub(crate) struct Calls(mpsc::UnboundedReceiver<Call>);
 impl Scripted {
     pub(crate) fn new() -> (std::sync::Arc<Self>, Calls) {
         let (calls, received) = mpsc::unbounded_channel();
-        let upstream = Self { calls, tables: Mutex::default(), described: AtomicUsize::new(0) };
+        let upstream = Self {
+            calls,
+            tables: Mutex::default(),
+            described: AtomicUsize::new(0),
+            describes_by_hand: AtomicBool::new(false),
+        };
         upstream.describe("Orders", &[("id", "S", "HASH")]);
         (std::sync::Arc::new(upstream), Calls(received))
     }
 
     /// From now on the table has this key.
     pub(crate) fn describe(&self, table: &str, key: &[(&str, &str, &str)]) {
-        let definitions: Vec<_> = key
-            .iter()
-            .map(|(name, scalar_type, _)| {
-                format!(r#"{{"AttributeName":"{name}","AttributeType":"{scalar_type}"}}"#)
-            })
-            .collect();
-        let schema: Vec<_> = key
-            .iter()
-            .map(|(name, _, role)| format!(r#"{{"AttributeName":"{name}","KeyType":"{role}"}}"#))
-            .collect();
-        let description = format!(
-            r#"{{"Table":{{"TableName":"{table}","TableId":"1","AttributeDefinitions":[{}],"KeySchema":[{}]}}}}"#,
-            definitions.join(","),
-            schema.join(",")
-        );
-        self.describe_as(table, description);
+        let name = table.rsplit('/').next().unwrap_or(table);
+        self.describe_as(table, description(name, "", "1", key));
+    }
+
+    /// From now on DescribeTable waits for the test like every other call.
+    pub(crate) fn describe_by_hand(&self) {
+        self.describes_by_hand.store(true, Ordering::Relaxed);
     }
 
     /// From now on DescribeTable of the table answers this.
@@ -68,7 +65,9 @@ impl Scripted {
         self.described.fetch_add(1, Ordering::Relaxed);
         let body = String::from_utf8_lossy(&request.body);
         let tables = self.tables.lock().unwrap();
-        match tables.iter().find(|(name, _)| body.contains(&format!("{name}\""))) {
+        let named = tables.iter().filter(|(name, _)| body.contains(&format!("{name}\"")));
+        // An ARN ends with a name, and may have a description of its own.
+        match named.max_by_key(|(name, _)| name.len()) {
             Some((_, description)) => Answer::ok(description.clone()),
             None => error(400, "ResourceNotFoundException"),
         }
@@ -78,7 +77,8 @@ impl Scripted {
 impl Upstream for Scripted {
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
         Box::pin(async move {
-            if request.operation == Operation::DescribeTable {
+            let by_hand = self.describes_by_hand.load(Ordering::Relaxed);
+            if request.operation == Operation::DescribeTable && !by_hand {
                 return Ok(self.description(request));
             }
             let (reply, answer) = oneshot::channel();
@@ -133,6 +133,26 @@ impl Call {
     pub(crate) fn lose(self) {
         self.reply.send(Err(UpstreamError::OutcomeUnknown("reset".to_owned()))).ok();
     }
+}
+
+/// The answer of DescribeTable for a table of that ARN, id and key.
+pub(crate) fn description(name: &str, arn: &str, id: &str, key: &[(&str, &str, &str)]) -> String {
+    let definitions: Vec<_> = key
+        .iter()
+        .map(|(name, scalar_type, _)| {
+            format!(r#"{{"AttributeName":"{name}","AttributeType":"{scalar_type}"}}"#)
+        })
+        .collect();
+    let schema: Vec<_> = key
+        .iter()
+        .map(|(name, _, role)| format!(r#"{{"AttributeName":"{name}","KeyType":"{role}"}}"#))
+        .collect();
+    let arn = if arn.is_empty() { String::new() } else { format!(r#""TableArn":"{arn}","#) };
+    format!(
+        r#"{{"Table":{{"TableName":"{name}",{arn}"TableId":"{id}","AttributeDefinitions":[{}],"KeySchema":[{}]}}}}"#,
+        definitions.join(","),
+        schema.join(",")
+    )
 }
 
 fn error(status: u16, code: &str) -> Answer {

@@ -328,7 +328,7 @@ impl schedules::World for World {
         let start = Change { value: Some(first), at: Instant::now() - Duration::from_secs(3600) };
         Self {
             setup,
-            table: items.table(Realm::SOLE, "table"),
+            table: items.table(Realm::SOLE, "table", Instant::now()),
             items,
             pages: Arc::new(pages),
             policy: PagePolicy {

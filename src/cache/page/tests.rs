@@ -40,7 +40,7 @@ impl Fixture {
     fn new() -> Self {
         let items = ItemCache::new(CacheLimits { max_bytes: 16 << 20, stripes: 1 << 10 });
         let pages = PageCache::new(PageLimits::for_budget(16 << 20), items.clone());
-        let table = items.table(Realm::SOLE, "Orders");
+        let table = items.table(Realm::SOLE, "Orders", Instant::now());
         // Past the first minute, in which everything counts as touched.
         Self { items, pages, table, policy: POLICY, now: Instant::now() + Duration::from_secs(120) }
     }
@@ -195,7 +195,7 @@ fn a_write_of_unknown_images_voids_every_index_of_its_table() {
     fixture.write("a");
     assert!(fixture.hit("open").is_none() && fixture.hit("monday").is_none());
     fixture.pass(10);
-    let elsewhere = fixture.items.table(Realm::SOLE, "Customers");
+    let elsewhere = fixture.items.table(Realm::SOLE, "Customers", Instant::now());
     fixture.fill("open", &fixture.index_partition("open"));
     fixture.pages.begin_write(&[(elsewhere.address(b"item"), b"a")], fixture.now).applied(&[], fixture.now);
     assert!(fixture.hit("open").is_some(), "another table has nothing to do with it");
@@ -469,7 +469,7 @@ fn only_so_many_pages_of_a_table_are_fetched_at_once() {
         under_way.pop();
         assert!(poll(waiting).is_some());
     }
-    let elsewhere = fixture.items.table(Realm::SOLE, "Customers");
+    let elsewhere = fixture.items.table(Realm::SOLE, "Customers", Instant::now());
     let address = elsewhere.address(b"q");
     let PageTurn::Lead(mut other) = fixture.pages.read(&address, &scope, &fixture.policy, fixture.now) else {
         panic!("expected to lead");
