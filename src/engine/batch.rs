@@ -101,7 +101,13 @@ impl Engine {
         };
         let (mut parts, kind) = match self.understand(&body).await {
             Ok(understood) => understood,
-            Err(reason) => return self.bypass(&request, reason).await,
+            Err(reason) => {
+                let served = self.bypass(&request, reason).await;
+                if served.answer.is_success() {
+                    self.doubt_tables_of(&body);
+                }
+                return served;
+            }
         };
         let (fetches, mut counts) = self.begin(&mut parts);
         let fetched = if fetches.is_empty() {
@@ -130,8 +136,23 @@ impl Engine {
         Served { table, ..Served::plain(Answer::ok(compose(&parts, kind, &fetched)), source) }
     }
 
+    /// The upstream has taken a request that is not understood: its tables may be other ones than those that are known, or exist
+    /// where none is known.
+    fn doubt_tables_of(self: &Arc<Self>, body: &Json<'_>) {
+        let requests = body.get("RequestItems").and_then(Json::members).unwrap_or_default();
+        for (spelling, _) in requests.iter().take(KEYS_MAX) {
+            match self.tables.get(spelling) {
+                Some(table) => self.doubt(&table),
+                None => self.tables.questions.table_exists(spelling),
+            }
+        }
+    }
+
     /// Reads the request; an error is the reason why the upstream must.
-    async fn understand(&self, body: &Json<'_>) -> Result<(Vec<Part>, ReturnConsumedCapacity), BypassReason> {
+    async fn understand(
+        self: &Arc<Self>,
+        body: &Json<'_>,
+    ) -> Result<(Vec<Part>, ReturnConsumedCapacity), BypassReason> {
         let not_understood = BypassReason::NotUnderstood;
         let known = |name: &str| matches!(name, "RequestItems" | "ReturnConsumedCapacity");
         let members = body.members().ok_or(not_understood)?;
@@ -194,7 +215,7 @@ impl Engine {
                                 continue;
                             }
                             Turn::Lead(permit) => {
-                                self.heed_policies(&part.table);
+                                self.check_current(&part.table);
                                 Some(permit)
                             }
                         }

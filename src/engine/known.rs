@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,8 +16,14 @@ use crate::upstream::schemas::TableDescription;
 /// While pages of global indexes were asked for within this time, writes are made to tell what they change.
 const INDEX_INTEREST: Duration = Duration::from_secs(60);
 
-/// How long an index that was being made or removed is taken to be that still.
+/// How long an index that was being created or removed is taken to be that still.
 const UNSETTLED: Duration = Duration::from_secs(5);
+
+/// How old the description of a table may be when a miss or a write builds on it.
+const DESCRIPTION_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// The longest time between two refreshes of a description that answers of the upstream contradict again and again.
+const DOUBT_INTERVAL_MAX: Duration = Duration::from_secs(32);
 
 /// How one table is cached.
 pub struct TablePolicy {
@@ -67,8 +73,14 @@ pub enum PolicyChange {
 pub(crate) struct KnownTable {
     /// The table's name, whatever spelling a request used.
     pub(crate) name: Arc<str>,
+    /// The name or ARN that the upstream was asked with.
+    pub(super) spelling: Box<str>,
     /// Its schema, as last described.
     pub(crate) schema: Arc<TableSchema>,
+    /// Its ARN; empty if the upstream reports none.
+    arn: Box<str>,
+    /// The global indexes that were being created or removed.
+    unsettled_indexes: Vec<String>,
     /// Its part of the item cache.
     pub(crate) cached: Arc<CachedTable>,
     /// How its items are cached; `None` when they are not.
@@ -81,12 +93,33 @@ pub(crate) struct KnownTable {
     pub(crate) asks_images: bool,
     /// Whose number the policies had before its own was asked for.
     pub(super) policies: u64,
-    /// When it was described.
+    /// When it was described first.
     learned: Instant,
+    /// Milliseconds after that, when the upstream last reported the same.
+    confirmed_ms: AtomicU64,
+    /// How often answers contradicted the description, and when they last did, in milliseconds as above.
+    doubts: AtomicU32,
+    doubted_ms: AtomicU64,
+    /// Set when the table may have another schema, before everything that is cached of it is invalidated. Requests that still
+    /// use this value then check it: see [`super::Engine::check_current`]. Values that differ by their policy share it.
+    is_retired: Arc<AtomicBool>,
+    /// Whether descriptions grow old: not where nobody else can change a table.
+    ages: bool,
     /// Whole seconds after that, from 1, when a page of a global index was last asked for; 0 never.
     index_pages_asked: AtomicU64,
     /// The name again, to be given out with every hit: each thread clones one of its own, whose count it alone changes.
     names: Spread<Arc<str>>,
+}
+
+/// How far a description may be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// As it is.
+    Fresh,
+    /// As it is, and another one should be asked for in the background.
+    Aging,
+    /// Only if the upstream does not report another one.
+    Old,
 }
 
 /// An index of a known table.
@@ -102,18 +135,22 @@ pub(crate) struct KnownIndex {
 impl KnownTable {
     /// A table as it was described just now.
     pub(super) fn new(
+        spelling: &str,
         description: TableDescription,
         policy: TablePolicy,
         policies: u64,
         cached: Arc<CachedTable>,
+        ages: bool,
     ) -> Self {
-        let TableDescription { schema, arn: _, unsettled_indexes } = description;
+        let TableDescription { schema, arn, unsettled_indexes } = description;
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: (index.kind == IndexKind::Global).then(|| cached.index(&index.name)),
             is_settled: !unsettled_indexes.contains(&index.name),
         });
         Self {
+            spelling: spelling.into(),
+            arn: arn.into(),
             name: schema.name.as_str().into(),
             names: Spread::from_fn(|| schema.name.as_str().into()),
             policy: policy.items,
@@ -122,10 +159,21 @@ impl KnownTable {
             asks_images: policy.asks_images,
             policies,
             learned: Instant::now(),
+            confirmed_ms: AtomicU64::new(0),
+            doubts: AtomicU32::new(0),
+            doubted_ms: AtomicU64::new(0),
+            is_retired: Arc::default(),
+            ages,
             index_pages_asked: AtomicU64::new(0),
             cached,
             schema: Arc::new(schema),
+            unsettled_indexes,
         }
+    }
+
+    /// The same table as described anew, with the same keys and indexes: what is in flight remains valid.
+    pub(super) fn succeeding(self, former: &Self) -> Self {
+        Self { is_retired: Arc::clone(&former.is_retired), ..self }
     }
 
     /// The same table under another policy.
@@ -138,8 +186,11 @@ impl KnownTable {
         });
         Self {
             name: Arc::clone(&self.name),
+            spelling: self.spelling.clone(),
             names: Spread::from_fn(|| (*self.name).into()),
             schema: Arc::clone(&self.schema),
+            arn: self.arn.clone(),
+            unsettled_indexes: self.unsettled_indexes.clone(),
             cached: Arc::clone(&self.cached),
             policy: policy.items,
             pages: policy.pages,
@@ -147,6 +198,11 @@ impl KnownTable {
             asks_images: policy.asks_images,
             policies,
             learned: self.learned,
+            confirmed_ms: AtomicU64::new(self.confirmed_ms.load(Ordering::Relaxed)),
+            doubts: AtomicU32::new(self.doubts.load(Ordering::Relaxed)),
+            doubted_ms: AtomicU64::new(self.doubted_ms.load(Ordering::Relaxed)),
+            is_retired: Arc::clone(&self.is_retired),
+            ages: self.ages,
             index_pages_asked: AtomicU64::new(self.index_pages_asked.load(Ordering::Relaxed)),
         }
     }
@@ -173,8 +229,74 @@ impl KnownTable {
     }
 
     /// True if what was described may have settled meanwhile.
-    pub(crate) fn is_outdated(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.learned) >= UNSETTLED
+    pub(crate) fn may_have_settled(&self, now: Instant) -> bool {
+        self.age(now) >= UNSETTLED
+    }
+
+    /// How far the description may be trusted.
+    pub(super) fn freshness(&self, now: Instant) -> Freshness {
+        match self.age(now) {
+            age if !self.ages || age < DESCRIPTION_AGE_MAX / 2 => Freshness::Fresh,
+            age if age < DESCRIPTION_AGE_MAX => Freshness::Aging,
+            _ => Freshness::Old,
+        }
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.learned + confirmed)
+    }
+
+    /// True if the upstream reported just this.
+    pub(super) fn is_described_by(&self, description: &TableDescription) -> bool {
+        self.has_schema_of(description)
+            && *self.arn == *description.arn
+            && self.unsettled_indexes == description.unsettled_indexes
+    }
+
+    /// True if the keys and indexes are those that the upstream reported.
+    pub(super) fn has_schema_of(&self, description: &TableDescription) -> bool {
+        *self.schema == description.schema
+    }
+
+    /// True if both are retired together.
+    pub(super) fn shares_fate_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.is_retired, &other.is_retired)
+    }
+
+    /// Takes note that the upstream reported the same again.
+    pub(super) fn confirm(&self, now: Instant) {
+        self.confirmed_ms.fetch_max(self.milliseconds(now), Ordering::Relaxed);
+    }
+
+    /// Takes note that an answer contradicts the description. True if the upstream should be asked for another one: at once
+    /// for the first such answer, and at growing intervals while the description stays the same.
+    pub(super) fn doubt(&self, now: Instant) -> bool {
+        let (now_ms, last_ms) = (self.milliseconds(now), self.doubted_ms.load(Ordering::Relaxed));
+        let doubts = self.doubts.load(Ordering::Relaxed);
+        let interval = Duration::from_secs(1 << doubts.min(16)).min(DOUBT_INTERVAL_MAX);
+        if !self.ages || doubts > 0 && now_ms < last_ms + interval.as_millis() as u64 {
+            return false;
+        }
+        self.doubted_ms.store(now_ms, Ordering::Relaxed);
+        // Of several requests that find it due, one asks.
+        self.doubts.compare_exchange(doubts, doubts + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The table may have another schema from now on. Must come before its part of the cache is invalidated.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    /// True if the table may have another schema by now. If it is read as false after a word of the table's was captured, the
+    /// invalidation that follows is still to come.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        // 2^64 milliseconds are 585 million years.
+        now.saturating_duration_since(self.learned).as_millis() as u64
     }
 
     /// The name, for an answer.

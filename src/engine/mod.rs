@@ -13,13 +13,16 @@ mod asked;
 mod changes;
 mod images;
 mod known;
+mod questions;
 mod recent;
 mod tables;
 mod view;
 mod voids;
 
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,9 +37,9 @@ use crate::wire::Json;
 pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
-use known::KnownTable;
+use known::{Freshness, KnownTable};
 use recent::RecentRequests;
-use tables::{Tables, name_in};
+use tables::{Surroundings, Tables, name_in};
 use voids::VoidScope;
 
 /// The longest ARN that the service takes for a table's name.
@@ -44,6 +47,9 @@ const SPELLING_BYTES_MAX: usize = 1024;
 
 /// The longest statement that is read: the service takes 8,192 characters. The tokens of megabytes would fill the memory.
 const STATEMENT_BYTES_MAX: usize = 8192 * 4;
+
+/// How long a request waits for another description of a table that it knows. Then it goes on with the one there is.
+const REFRESH_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -325,12 +331,53 @@ impl Engine {
         }
     }
 
-    async fn learn(&self, spelling: &str) -> Option<Arc<KnownTable>> {
+    /// The table that a spelling names, as described at most a minute ago, as far as the upstream says. `None` when the upstream
+    /// does not know it, or cannot say.
+    async fn learn(self: &Arc<Self>, spelling: &str) -> Option<Arc<KnownTable>> {
         // No table is spelled so: the upstream is not asked about megabytes of a name.
         if spelling.is_empty() || spelling.len() > SPELLING_BYTES_MAX {
             return None;
         }
-        self.tables.learn(spelling, &*self.upstream, &self.cache, self.realm).await
+        let Some(known) = self.tables.get(spelling) else {
+            return self.ask(spelling).await;
+        };
+        match known.freshness(Instant::now()) {
+            Freshness::Fresh => Some(known),
+            Freshness::Aging => {
+                self.refresh(spelling);
+                Some(known)
+            }
+            Freshness::Old => self.refreshed(spelling).await,
+        }
+    }
+
+    async fn ask(&self, spelling: &str) -> Option<Arc<KnownTable>> {
+        let around = Surroundings { upstream: &*self.upstream, cache: &self.cache, realm: self.realm };
+        self.tables.ask(spelling, around).await
+    }
+
+    /// Has the upstream describe a known table again, in the background.
+    fn refresh(self: &Arc<Self>, spelling: &str) -> JoinHandle<()> {
+        let (engine, spelling) = (Arc::clone(self), spelling.to_owned());
+        self.tasks.spawn(async move {
+            engine.ask(&spelling).await;
+        })
+    }
+
+    /// The table as the upstream describes it now. While it does not answer, what is known of the table stands; `None` if there is
+    /// no such table any more.
+    async fn refreshed(self: &Arc<Self>, spelling: &str) -> Option<Arc<KnownTable>> {
+        // A wait that ends early leaves the question in flight.
+        let _ = tokio::time::timeout(REFRESH_WAIT_MAX, self.refresh(spelling)).await;
+        self.tables.get(spelling)
+    }
+
+    /// An answer of the upstream contradicts what is known of the table: it may have been created again elsewhere, with another
+    /// key or other indexes. It is described again, at once, unless that was in vain a short while ago.
+    fn doubt(self: &Arc<Self>, table: &KnownTable) {
+        if table.doubt(Instant::now()) {
+            self.refresh(&table.spelling);
+        }
     }
 
     fn forget(&self, scope: &VoidScope) {
@@ -349,25 +396,30 @@ impl Engine {
         }
     }
 
-    /// To be called when the words of a table were captured for something that is to be kept by `table`'s policy.
+    /// To be called when the words of a table were captured for something that is to be kept by what `table` says, and again
+    /// before a write is acknowledged that was planned by it.
     ///
-    /// The request may know its table from before a change of the policies. [`Engine::renew_policies`] first moves their
-    /// number and then voids everything. If the number stands as it was when the table was looked up, that void is still to
-    /// come, and makes what was captured worthless. If it has moved, the void may have been before the capture, and the
-    /// table is voided once more. So nothing that is kept by an old policy can be used.
-    fn heed_policies(&self, table: &KnownTable) {
-        if self.tables.has_old_policy(table) {
+    /// The request may know its table from before a change of the policies or of the table itself. Whoever makes such a change
+    /// known first moves the policies' number or retires the table, and then invalidates everything. If neither has happened by
+    /// now, that invalidation is still to come, and makes what was captured worthless. If one has, the invalidation may have
+    /// been before the capture, and the table is invalidated once more. So nothing that is kept by an old policy or
+    /// under an old schema can be used, and a write that landed in a table with another key is seen.
+    fn check_current(&self, table: &KnownTable) {
+        if self.tables.has_old_policy(table) || table.is_retired() {
             self.cache.void_table(&table.cached, Instant::now());
         }
     }
 
-    /// A table that the upstream does not find any more was deleted by someone: what we know of it is void.
-    fn heed_refusal(&self, answer: &Answer, table: Option<&str>) {
-        if let Some(table) = table
-            && error_type(answer).as_deref() == Some("ResourceNotFoundException")
-        {
-            self.tables.forget(table);
-            self.cache.void_named(self.realm, table, Instant::now());
+    /// What a rejection says of a known table. One that the upstream does not find any more was deleted by someone: what is known
+    /// of it is invalid. A validation error about a request that fits the table's schema may mean that it has another one.
+    fn check_rejection(self: &Arc<Self>, answer: &Answer, table: &KnownTable) {
+        match answer.error_type().as_deref() {
+            Some("ResourceNotFoundException") => {
+                self.tables.forget(&table.name);
+                self.cache.void_named(self.realm, &table.name, Instant::now());
+            }
+            Some("ValidationException") => self.doubt(table),
+            _ => {}
         }
     }
 }
@@ -416,16 +468,6 @@ fn written_table(member: &Json<'_>) -> VoidScope {
 
 fn begins_with_select(text: &str) -> bool {
     text.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
-}
-
-/// The part of a refusal's `__type` after the `#`.
-fn error_type(answer: &Answer) -> Option<String> {
-    if answer.status != 400 {
-        return None;
-    }
-    let body = Json::parse(&answer.body).ok()?;
-    let name = body.get("__type")?.text()?;
-    Some(name.rsplit('#').next().unwrap_or(name).to_owned())
 }
 
 /// True for an answer that says nothing but that the upstream, or the way to it, is out of order. A refusal, throttling among

@@ -72,6 +72,10 @@ impl Engine {
     ) -> Option<Served> {
         asked.note(table, now);
         let hit = self.pages.lookup(address, now)?;
+        if table.is_retired() {
+            // The page may be of another table to which the same bytes mean something else.
+            return None;
+        }
         let age_seconds = Some(hit.age.as_secs());
         let found = FoundPage { page: hit.page, source: Source::Hit, age_seconds, consumed: None };
         Some(show(table, spelling, asked, found))
@@ -85,22 +89,18 @@ impl Engine {
         };
         let spelling = body.get("TableName").and_then(Json::text).unwrap_or_default();
         let Some(mut table) = self.learn(spelling).await else {
-            return self.bypass(&request, BypassReason::UnknownTable).await;
+            return self.bypass_unknown(&request, spelling).await;
         };
         let mut asked = AskedPage::read(kind, &body, &table);
-        if matches!(asked, Err(BypassReason::IndexNotReady)) && table.is_outdated(Instant::now()) {
-            self.tables.forget(&table.name);
-            if let Some(described) = self.learn(spelling).await {
+        if matches!(asked, Err(BypassReason::IndexNotReady)) && table.may_have_settled(Instant::now()) {
+            if let Some(described) = self.refreshed(spelling).await {
                 asked = AskedPage::read(kind, &body, &described);
                 table = described;
             }
         }
         let asked = match asked {
             Ok(asked) => asked,
-            Err(reason) => {
-                let served = self.bypass(&request, reason).await;
-                return Served { table: Some(Arc::clone(&table.name)), ..served };
-            }
+            Err(reason) => return self.bypass_misfit(&request, reason, &table).await,
         };
         let outcome = if asked.consistent {
             self.read_page_past_cache(&request, &table, &asked, BypassReason::Consistent).await
@@ -110,7 +110,7 @@ impl Engine {
         match outcome {
             Ok(found) => show(&table, spelling, &asked, found),
             Err((answer, source)) => {
-                self.heed_refusal(&answer, Some(&table.name));
+                self.check_rejection(&answer, &table);
                 Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, source) }
             }
         }
@@ -164,7 +164,7 @@ impl Engine {
                     JoinOutcome::LookAgain => {}
                 },
                 PageTurn::Lead(permit) => {
-                    self.heed_policies(table);
+                    self.check_current(table);
                     let request = match permit.consistency() {
                         Consistency::Strong => strongly(request, body),
                         Consistency::Eventual => request.clone(),

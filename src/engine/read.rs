@@ -64,6 +64,10 @@ impl Engine {
             let key = get.key.canonical_bytes(&table.schema.key)?;
             let attributes = wanted_attributes(&get, request, table)?;
             let hit = self.cache.lookup(&table.cached.address(&key), Instant::now())?;
+            if table.is_retired() {
+                // The entry may be an item of another table under the same key.
+                return None;
+            }
             let age_seconds = Some(hit.age.as_secs());
             let found = Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None };
             Some(show(table, &attributes, get.return_consumed_capacity.unwrap_or_default(), found))
@@ -75,14 +79,14 @@ impl Engine {
             return self.bypass(&request, BypassReason::NotUnderstood).await;
         };
         let Some(table) = self.learn(&get.table_name.0).await else {
-            return self.bypass(&request, BypassReason::UnknownTable).await;
+            return self.bypass_unknown(&request, &get.table_name.0).await;
         };
         let Some(policy) = &table.policy else {
             return self.bypass(&request, BypassReason::Disabled).await;
         };
         let attributes = wanted_attributes(&get, &request, &table);
         let (Some(key), Some(attributes)) = (get.key.canonical_bytes(&table.schema.key), attributes) else {
-            return self.bypass(&request, BypassReason::NotUnderstood).await;
+            return self.bypass_misfit(&request, BypassReason::NotUnderstood, &table).await;
         };
         let consumed_kind = get.return_consumed_capacity.unwrap_or_default();
         let strong = get.consistent_read == Some(true);
@@ -104,7 +108,7 @@ impl Engine {
         match outcome {
             Ok(found) => show(&table, &attributes, consumed_kind, found),
             Err(answer) => {
-                self.heed_refusal(&answer, Some(&table.name));
+                self.check_rejection(&answer, &table);
                 Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, Source::Miss) }
             }
         }
@@ -155,7 +159,7 @@ impl Engine {
                     JoinOutcome::LookAgain => {}
                 },
                 Turn::Lead(permit) => {
-                    self.heed_policies(&wanted.table);
+                    self.check_current(&wanted.table);
                     let strong = permit.consistency() == Consistency::Strong;
                     let fill = Arc::clone(self).fill(permit, wanted.request(strong));
                     // A task of its own: readers that joined must not lose their answer with this client.
@@ -208,6 +212,30 @@ impl Engine {
     /// Sends a read upstream as it came.
     pub(super) async fn bypass(&self, request: &Request, reason: BypassReason) -> Served {
         Served::plain(self.forward(request).await, Source::Bypass(reason))
+    }
+
+    /// Sends a read of a table that is not known upstream as it came.
+    pub(super) async fn bypass_unknown(&self, request: &Request, spelling: &str) -> Served {
+        let served = self.bypass(request, BypassReason::UnknownTable).await;
+        if served.answer.is_success() {
+            self.tables.questions.table_exists(spelling);
+        }
+        served
+    }
+
+    /// Sends a read upstream as it came that does not fit what is known of its table. If the upstream takes it all the same, the
+    /// table may have another schema.
+    pub(super) async fn bypass_misfit(
+        self: &Arc<Self>,
+        request: &Request,
+        reason: BypassReason,
+        table: &KnownTable,
+    ) -> Served {
+        let served = self.bypass(request, reason).await;
+        if served.answer.is_success() {
+            self.doubt(table);
+        }
+        Served { table: Some(Arc::clone(&table.name)), ..served }
     }
 
     /// A TransactGetItems has read its items strongly: whatever the cache holds of them must agree. Where a projection hides

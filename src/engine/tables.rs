@@ -1,4 +1,4 @@
-//! The tables that the engine knows, each learned with the first request that names it.
+//! The tables that the engine knows, each learned with the first request that names it, and refreshed while it is in use.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,16 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::cache::{ItemCache, Realm, TableIdentity};
+use crate::cache::{CachedTable, ItemCache, Realm, TableIdentity};
 use crate::upstream::Upstream;
-use crate::upstream::schemas::{TableDescription, fetch_description};
+use crate::upstream::schemas::{DescribeFailure, TableDescription, fetch_description};
 
 use super::known::{KnownTable, PolicyChange, TablePolicy};
+use super::questions::{Question, Questions};
 use super::recent::{Generation, RecentRequests};
 
 /// How many spellings of table names are remembered. A table has two or three (its name, its ARN); beyond this many, all are
 /// forgotten and learned again, so that a client cannot grow the map without bound.
 const SPELLINGS_MAX: usize = 20_000;
+
+/// How often a table is described again because it changed meanwhile. One that changes faster is not known.
+const DESCRIPTIONS_MAX: usize = 3;
 
 /// Gives the policy of a table.
 pub type PolicyOf = Box<dyn Fn(&str) -> TablePolicy + Send + Sync>;
@@ -29,15 +33,24 @@ pub(crate) struct Tables {
     known: ArcSwap<KnownTables>,
     /// Held to change `known`.
     changing: Mutex<()>,
-    /// Grows whenever something is forgotten: a description asked for before that is not remembered after it.
-    forgotten: AtomicU64,
-    /// Grows behind that, when what was forgotten cannot be found any more.
+    pub(super) questions: Questions,
+    /// Grows when what was forgotten cannot be found any more.
     generation: AtomicU64,
-    /// Grows when every table may have another policy.
+    /// Grows when every table may have another policy, and what is kept by the old one must not be used.
     policies: AtomicU64,
+    /// Grows whenever the policies were asked for again.
+    renewals: AtomicU64,
     /// Where generations come from.
     recent: Arc<RecentRequests>,
     policy_of: PolicyOf,
+}
+
+/// Where tables are described, and where they are cached.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) upstream: &'a dyn Upstream,
+    pub(super) cache: &'a ItemCache,
+    pub(super) realm: Realm,
 }
 
 impl Tables {
@@ -45,9 +58,10 @@ impl Tables {
         Self {
             known: ArcSwap::default(),
             changing: Mutex::default(),
-            forgotten: AtomicU64::new(0),
+            questions: Questions::default(),
             generation: AtomicU64::new(recent.new_generation()),
             policies: AtomicU64::new(0),
+            renewals: AtomicU64::new(0),
             recent,
             policy_of,
         }
@@ -67,43 +81,141 @@ impl Tables {
         look(self.known.load().get(spelling)?)
     }
 
-    /// The table that a spelling names, asking the upstream when it is not known. `None` when the upstream does not know it
-    /// either, or cannot say.
-    pub(crate) async fn learn(
-        &self,
-        spelling: &str,
-        upstream: &dyn Upstream,
-        cache: &ItemCache,
-        realm: Realm,
-    ) -> Option<Arc<KnownTable>> {
-        if let Some(known) = self.get(spelling) {
-            return Some(known);
-        }
-        let forgotten = self.forgotten.load(Ordering::Acquire);
-        let description = fetch_description(upstream, spelling).await?;
-        // Before the policy is asked for, or an old one could pass for a new one.
-        let policies = self.policies.load(Ordering::Acquire);
-        let policy = self.policy(&description.schema.name, upstream);
-        let TableDescription { schema, arn, .. } = &description;
-        let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
-        let cached = cache.table(realm, identity, Instant::now());
-        let table = Arc::new(KnownTable::new(description, policy, policies, cached));
-        self.change(|known| {
-            if self.forgotten.load(Ordering::Acquire) == forgotten {
-                if known.len() >= SPELLINGS_MAX {
-                    known.clear();
-                }
-                known.insert(spelling.into(), Arc::clone(&table));
-            }
-        });
-        Some(table)
+    /// Asks the upstream to describe the table that a spelling names, or waits for the answer to the same question in flight.
+    /// `None` when the upstream does not know the table, cannot say, or failed to a short while ago; what was known of the table
+    /// before stays known, unless the upstream has it no more.
+    pub(super) async fn ask(&self, spelling: &str, around: Surroundings<'_>) -> Option<Arc<KnownTable>> {
+        let question = self.questions.open(spelling, Instant::now())?;
+        let answer = question.answer(self.describe(spelling, &question, around)).await;
+        self.questions.close(spelling, &question);
+        answer
     }
 
-    /// Forgets a table under every spelling, because it may have another schema now.
+    async fn describe(
+        &self,
+        spelling: &str,
+        question: &Question,
+        around: Surroundings<'_>,
+    ) -> Option<Arc<KnownTable>> {
+        for _ in 0..DESCRIPTIONS_MAX {
+            let changes = question.changes();
+            let described = fetch_description(around.upstream, spelling).await;
+            match described {
+                Ok(description) => {
+                    if let Some(known) = self.remember(spelling, description, (question, changes), around) {
+                        self.questions.succeeded(spelling);
+                        return Some(known);
+                    }
+                }
+                Err(failure) if question.changes() == changes => {
+                    self.questions.failed(spelling, failure, Instant::now());
+                    if failure == DescribeFailure::Missing {
+                        self.lose(spelling, around);
+                    }
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Makes a description known under its spelling. If another one was known of the same table, it is replaced under every
+    /// spelling, and what is cached of the table is invalidated unless keys and indexes are the same. `None` if the
+    /// table may have changed since the description was asked for.
+    fn remember(
+        &self,
+        spelling: &str,
+        description: TableDescription,
+        (question, changes): (&Question, u64),
+        around: Surroundings<'_>,
+    ) -> Option<Arc<KnownTable>> {
+        let now = Instant::now();
+        // Before the policy is asked for, or an old one could pass for a new one.
+        let renewals = self.renewals.load(Ordering::Acquire);
+        let policies = self.policies.load(Ordering::Acquire);
+        let policy = self.policy(&description.schema.name, around.upstream);
+        let TableDescription { schema, arn, .. } = &description;
+        let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
+        let cached = around.cache.table(around.realm, identity, now);
+        let ages = !around.upstream.never_lags();
+        let (mut table, mut replaced) = (None, Vec::new());
+        self.change(|known| {
+            if question.changes() != changes {
+                return;
+            }
+            let is_it = |known: &KnownTable| Arc::ptr_eq(&known.cached, &cached);
+            let same =
+                known.values().find(|known| is_it(known) && known.is_described_by(&description)).cloned();
+            let learned = same.unwrap_or_else(|| {
+                let former = known.values().find(|known| is_it(known) && known.has_schema_of(&description));
+                let learned =
+                    KnownTable::new(spelling, description, policy, policies, Arc::clone(&cached), ages);
+                Arc::new(match former {
+                    Some(former) => learned.succeeding(former),
+                    None => learned,
+                })
+            });
+            learned.confirm(now);
+            table = Some(Arc::clone(&learned));
+            if self.renewals.load(Ordering::Acquire) != renewals {
+                // Its policy may be an old one: it ends with the requests that wait for it.
+                return;
+            }
+            if known.len() >= SPELLINGS_MAX {
+                known.drain().for_each(|(_, former)| former.retire());
+            }
+            for (of, former) in &mut *known {
+                if (is_it(former) || **of == *spelling) && !Arc::ptr_eq(former, &learned) {
+                    replaced.push(std::mem::replace(former, Arc::clone(&learned)));
+                }
+            }
+            known.insert(spelling.into(), learned);
+        });
+        if let Some(table) = &table {
+            replaced.retain(|former| !former.shares_fate_with(table));
+            self.retire(&replaced, around.cache);
+        }
+        table
+    }
+
+    /// The upstream has the table no more.
+    fn lose(&self, spelling: &str, around: Surroundings<'_>) {
+        let mut lost = None;
+        self.change(|known| {
+            lost = known.get(spelling).cloned();
+            if let Some(lost) = &lost {
+                known.retain(|_, table| !Arc::ptr_eq(&table.cached, &lost.cached));
+            }
+        });
+        self.retire(lost.as_slice(), around.cache);
+    }
+
+    /// Retires tables that are not known any more, and invalidates what is cached of them: in this order, see
+    /// [`KnownTable::is_retired`].
+    fn retire(&self, tables: &[Arc<KnownTable>], cache: &ItemCache) {
+        let now = Instant::now();
+        for table in tables {
+            table.retire();
+            cache.void_table(&table.cached, now);
+        }
+        if !tables.is_empty() {
+            self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets a table under every spelling, because it may have another schema now. What is cached of it must be invalidated
+    /// after that.
     pub(crate) fn forget(&self, name: &str) {
         self.change(|known| {
-            self.forgotten.fetch_add(1, Ordering::AcqRel);
-            known.retain(|_, table| &*table.name != name);
+            self.questions.table_changed(name);
+            known.retain(|_, table| {
+                let is_kept = *table.name != *name;
+                if !is_kept {
+                    table.retire();
+                }
+                is_kept
+            });
         });
         self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
     }
@@ -117,11 +229,11 @@ impl Tables {
         }
         self.change(|known| {
             // What is being learned by an older policy is not remembered.
-            self.forgotten.fetch_add(1, Ordering::AcqRel);
+            self.renewals.fetch_add(1, Ordering::AcqRel);
             let policies = self.policies.load(Ordering::Acquire);
-            let mut renewed: HashMap<Arc<str>, Arc<KnownTable>> = HashMap::new();
+            let mut renewed: HashMap<*const CachedTable, Arc<KnownTable>> = HashMap::new();
             for table in known.values_mut() {
-                let renewed = renewed.entry(Arc::clone(&table.name)).or_insert_with(|| {
+                let renewed = renewed.entry(Arc::as_ptr(&table.cached)).or_insert_with(|| {
                     Arc::new(table.with_policy(self.policy(&table.name, upstream), policies))
                 });
                 *table = Arc::clone(renewed);

@@ -39,7 +39,9 @@ pub(super) struct WritePlan {
     /// What will be known of the item before and after, for a write of a single key.
     images: images::Plan,
     /// The table, when it is exactly one.
-    table: Option<Arc<str>>,
+    table: Option<Arc<KnownTable>>,
+    /// The tables whose schema an item of the write does not fit, as far as it can be read.
+    misfits: Vec<Arc<KnownTable>>,
 }
 
 /// An item that a write may change.
@@ -55,7 +57,7 @@ impl WritePlan {
     /// A write of nothing that is known yet.
     fn new(request: Request) -> Self {
         let (keys, wide) = (Vec::new(), VoidScope::Nothing);
-        Self { request, keys, wide, images: images::Plan::nothing(), table: None }
+        Self { request, keys, wide, images: images::Plan::nothing(), table: None, misfits: Vec::new() }
     }
 }
 
@@ -74,7 +76,7 @@ impl Engine {
         }
     }
 
-    async fn plan_write(&self, request: Request) -> Result<WritePlan, ApiError> {
+    async fn plan_write(self: &Arc<Self>, request: Request) -> Result<WritePlan, ApiError> {
         let bytes = request.body.clone();
         // Both sides must read a write alike, so one that we cannot read strictly goes no further.
         let whole = Json::parse(&bytes);
@@ -91,7 +93,7 @@ impl Engine {
 
     /// PutItem, UpdateItem and DeleteItem. A body that is not whole is not sent in another form.
     async fn plan_single(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         body: &Json<'_>,
         is_whole: bool,
@@ -105,10 +107,9 @@ impl Engine {
             Operation::PutItem => body.get("Item").map(|item| (item, IsKey::Within)),
             _ => body.get("Key").map(|key| (key, IsKey::Exactly)),
         };
-        let label = Some(Arc::clone(&table.name));
         let Some(written) = (Touched { table_name: &table.name, attributes }).written_key(&table) else {
-            let wide = VoidScope::named(&table.name);
-            return Ok(WritePlan { wide, table: label, ..WritePlan::new(request) });
+            let (wide, misfits) = (VoidScope::named(&table.name), vec![Arc::clone(&table)]);
+            return Ok(WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) });
         };
         let wants = images::Wants {
             image: table.policy.is_some(),
@@ -116,11 +117,11 @@ impl Engine {
             may_ask: table.asks_images && is_whole,
         };
         let (request, images) = images::Plan::of(request, body, wants);
-        Ok(WritePlan { keys: vec![written], images, table: label, ..WritePlan::new(request) })
+        Ok(WritePlan { keys: vec![written], images, table: Some(table), ..WritePlan::new(request) })
     }
 
     /// BatchWriteItem and TransactWriteItems.
-    async fn plan_many(&self, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
+    async fn plan_many(self: &Arc<Self>, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
         let mut plan = WritePlan::new(request);
         let mut tables: HashMap<&str, Option<Arc<KnownTable>>> = HashMap::new();
         for touched in touched_items(body) {
@@ -139,12 +140,17 @@ impl Engine {
             };
             match touched.written_key(table) {
                 Some(written) => plan.keys.push(written),
-                None => plan.wide.widen(VoidScope::named(&table.name)),
+                None => {
+                    plan.wide.widen(VoidScope::named(&table.name));
+                    if !plan.misfits.iter().any(|misfit| Arc::ptr_eq(misfit, table)) {
+                        plan.misfits.push(Arc::clone(table));
+                    }
+                }
             }
         }
-        let mut names = plan.keys.iter().map(|written| &written.table.name);
-        if let Some(first) = names.next()
-            && names.all(|name| name == first)
+        let mut tables = plan.keys.iter().map(|written| &written.table);
+        if let Some(first) = tables.next()
+            && tables.all(|table| Arc::ptr_eq(&table.cached, &first.cached))
         {
             plan.table = Some(Arc::clone(first));
         }
@@ -156,9 +162,11 @@ impl Engine {
         let guard = self.begin_write(&plan.keys);
         let wide = self.begin_void(plan.wide);
         let outcome = self.upstream.call(&plan.request).await;
+        plan.keys.iter().for_each(|written| self.check_current(&written.table));
         let answer = match outcome {
             Ok(answer) if answer.is_success() => {
                 wide.settle();
+                plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
                     Ok((answer, outcome)) => {
                         guard.applied(&plan.keys, &outcome);
@@ -176,7 +184,9 @@ impl Engine {
                     Refusal::Other if self.hears_changes => wide.spare(),
                     Refusal::Other => wide.settle(),
                 }
-                self.heed_refusal(&answer, plan.table.as_deref());
+                if let Some(table) = &plan.table {
+                    self.check_rejection(&answer, table);
+                }
                 guard.refused();
                 answer
             }
@@ -196,7 +206,8 @@ impl Engine {
                 unwritten(error)
             }
         };
-        Served { table: plan.table, ..Served::plain(answer, Source::Write) }
+        let table = plan.table.map(|table| Arc::clone(&table.name));
+        Served { table, ..Served::plain(answer, Source::Write) }
     }
 
     fn begin_write(&self, keys: &[WrittenKey]) -> Guards {
@@ -209,7 +220,7 @@ impl Engine {
             pages: self.pages.begin_write(&pages, now),
             are_changes_reported: self.hears_changes,
         };
-        keys.iter().for_each(|written| self.heed_policies(&written.table));
+        keys.iter().for_each(|written| self.check_current(&written.table));
         guards
     }
 }
@@ -275,7 +286,7 @@ enum Refusal {
 }
 
 fn refusal(answer: &Answer) -> Refusal {
-    match super::error_type(answer).as_deref() {
+    match answer.error_type().as_deref() {
         Some("ValidationException" | "SerializationException") => Refusal::BeforeExecution,
         _ => Refusal::Other,
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::{ApiError, Operation};
+use crate::wire::Json;
 
 /// A request of the API: which operation, and its body's bytes as they came or as the engine rewrote them.
 #[derive(Clone, Debug)]
@@ -64,6 +65,16 @@ impl Answer {
     /// True for a 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The name of the error that a 400 reports: the part of its `__type` after the `#`.
+    pub fn error_type(&self) -> Option<String> {
+        if self.status != 400 {
+            return None;
+        }
+        let body = Json::parse(&self.body).ok()?;
+        let name = body.get("__type")?.text()?;
+        Some(name.rsplit('#').next().unwrap_or(name).to_owned())
     }
 }
 

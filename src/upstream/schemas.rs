@@ -8,29 +8,61 @@ use crate::wire::json::write_string;
 
 use super::{Request, Upstream};
 
-/// What an upstream says of a table.
+/// What an upstream reports of a table. Two descriptions of the same table are equal, in whatever order it lists indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableDescription {
-    /// Keys and indexes.
+    /// Keys and indexes; indexes of a kind in the order of their names.
     pub schema: TableSchema,
     /// The table's ARN, which tells tables of several accounts apart; empty if the upstream reports none.
     pub arn: String,
-    /// The global indexes that are being made or removed, by name: what they answer changes without a write.
+    /// The global indexes that are being created or removed, by name: what they answer changes without a write.
     pub unsettled_indexes: Vec<String>,
 }
 
-/// Asks the upstream for the description of a table, named or by ARN. `None` when it has no such table, does not say, or cannot
-/// be reached: the caller then goes without, and asks again with the next request.
-pub async fn fetch_description(upstream: &dyn Upstream, table_name: &str) -> Option<TableDescription> {
+/// Why there is no description of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeFailure {
+    /// The upstream has no such table.
+    Missing,
+    /// The table is being created or removed: a description would not last.
+    NotReady,
+    /// The upstream does not permit DescribeTable.
+    Denied,
+    /// The answer is no description that can be read.
+    Unreadable,
+    /// The upstream cannot be reached, fails, or throttles.
+    Unavailable,
+}
+
+/// Asks the upstream for the description of a table, by name or by ARN.
+///
+/// # Errors
+/// [`DescribeFailure`]: the caller then goes without.
+pub async fn fetch_description(
+    upstream: &dyn Upstream,
+    table_name: &str,
+) -> Result<TableDescription, DescribeFailure> {
     let mut body = b"{\"TableName\":".to_vec();
     write_string(table_name, &mut body);
     body.push(b'}');
-    let answer = upstream.call(&Request::new(Operation::DescribeTable, body)).await.ok()?;
+    let request = Request::new(Operation::DescribeTable, body);
+    let answer = upstream.call(&request).await.map_err(|_| DescribeFailure::Unavailable)?;
     if !answer.is_success() {
-        return None;
+        return Err(match answer.error_type().as_deref() {
+            Some("ResourceNotFoundException") => DescribeFailure::Missing,
+            Some("AccessDeniedException") => DescribeFailure::Denied,
+            _ => DescribeFailure::Unavailable,
+        });
     }
-    let description = Json::parse(&answer.body).ok()?;
-    let table = description.get("Table")?;
+    let description = Json::parse(&answer.body).map_err(|_| DescribeFailure::Unreadable)?;
+    let table = description.get("Table").ok_or(DescribeFailure::Unreadable)?;
+    if !matches!(table.get("TableStatus").and_then(Json::text), None | Some("ACTIVE" | "UPDATING")) {
+        return Err(DescribeFailure::NotReady);
+    }
+    read_description(table).ok_or(DescribeFailure::Unreadable)
+}
+
+fn read_description(table: &Json<'_>) -> Option<TableDescription> {
     Some(TableDescription {
         schema: read_schema(table)?,
         arn: table.get("TableArn").and_then(Json::text).unwrap_or_default().to_owned(),
@@ -48,15 +80,14 @@ fn read_unsettled_indexes(table: &Json<'_>) -> Vec<String> {
             && index.get("Backfilling").and_then(Json::boolean) != Some(true)
     };
     let unsettled = indexes.iter().filter(|index| !is_settled(index));
-    unsettled.filter_map(|index| index.get("IndexName")?.text().map(str::to_owned)).collect()
+    let mut names: Vec<_> =
+        unsettled.filter_map(|index| index.get("IndexName")?.text().map(str::to_owned)).collect();
+    names.sort_unstable();
+    names
 }
 
-/// The schema in a `TableDescription`; `None` when a part of it is missing or strange, or when the table is on its way into
-/// being or out of it: what is known then does not last.
+/// The schema in a `TableDescription`; `None` when a part of it is missing or unknown.
 fn read_schema(table: &Json<'_>) -> Option<TableSchema> {
-    if !matches!(table.get("TableStatus").and_then(Json::text), None | Some("ACTIVE" | "UPDATING")) {
-        return None;
-    }
     let types = read_types(table.get("AttributeDefinitions")?)?;
     let indexes_of = |member: &str, kind: IndexKind| match table.get(member) {
         None => Some(Vec::new()),
@@ -64,7 +95,11 @@ fn read_schema(table: &Json<'_>) -> Option<TableSchema> {
             // An index that is going away is none any more.
             let lasting =
                 |index: &&Json<'_>| index.get("IndexStatus").and_then(Json::text) != Some("DELETING");
-            indexes.elements()?.iter().filter(lasting).map(|index| read_index(index, kind, &types)).collect()
+            let read =
+                indexes.elements()?.iter().filter(lasting).map(|index| read_index(index, kind, &types));
+            let mut indexes = read.collect::<Option<Vec<_>>>()?;
+            indexes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            Some(indexes)
         }
     };
     let mut indexes: Vec<IndexSchema> = indexes_of("GlobalSecondaryIndexes", IndexKind::Global)?;
@@ -114,9 +149,10 @@ fn read_index(index: &Json<'_>, kind: IndexKind, types: &Types<'_>) -> Option<In
             "KEYS_ONLY" => Projection::KeysOnly,
             "INCLUDE" => {
                 let names = projection.get("NonKeyAttributes")?.elements()?;
-                Projection::Include(
-                    names.iter().map(|name| name.text().map(str::to_owned)).collect::<Option<_>>()?,
-                )
+                let mut names =
+                    names.iter().map(|name| name.text().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
+                names.sort_unstable();
+                Projection::Include(names)
             }
             _ => return None,
         },
@@ -145,6 +181,27 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_indexes_and_of_projected_names_makes_no_difference() {
+        let index = |name: &str, names: &str| {
+            format!(
+                r#"{{"IndexName":"{name}","KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}],
+                "Projection":{{"ProjectionType":"INCLUDE","NonKeyAttributes":[{names}]}}}}"#
+            )
+        };
+        let table = |indexes: [String; 2]| {
+            let text = format!(
+                r#"{{"TableName":"t","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}],
+                "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}],"GlobalSecondaryIndexes":[{}]}}"#,
+                indexes.join(",")
+            );
+            read_description(&Json::parse(text.as_bytes()).unwrap()).unwrap()
+        };
+        let one = table([index("a", r#""x","y""#), index("b", r#""z""#)]);
+        assert_eq!(one, table([index("b", r#""z""#), index("a", r#""y","x""#)]));
+        assert_ne!(one, table([index("b", r#""z""#), index("a", r#""y""#)]));
+    }
+
+    #[test]
     fn an_index_that_is_being_made_or_removed_is_not_settled() {
         let text = r#"{"GlobalSecondaryIndexes":[{"IndexName":"a","IndexStatus":"ACTIVE"},{"IndexName":"b","IndexStatus":"CREATING"},
             {"IndexName":"c","IndexStatus":"DELETING"},{"IndexName":"d"},{"IndexName":"e","IndexStatus":"UPDATING"},
@@ -159,8 +216,6 @@ mod tests {
             "{}",
             r#"{"TableName":"t","AttributeDefinitions":[],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
             r#"{"TableName":"t","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[]}"#,
-            r#"{"TableName":"t","TableStatus":"CREATING","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-                "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
         ] {
             assert_eq!(read_schema(&Json::parse(text.as_bytes()).unwrap()), None, "{text}");
         }

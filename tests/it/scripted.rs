@@ -23,7 +23,11 @@ pub(crate) struct Call {
 }
 
 /// The test's side: calls in the order in which they came.
-pub(crate) struct Calls(mpsc::UnboundedReceiver<Call>);
+pub(crate) struct Calls {
+    received: mpsc::UnboundedReceiver<Call>,
+    /// Received, and put back.
+    waiting: Option<Call>,
+}
 
 impl Scripted {
     pub(crate) fn new() -> (std::sync::Arc<Self>, Calls) {
@@ -35,7 +39,7 @@ impl Scripted {
             describes_by_hand: AtomicBool::new(false),
         };
         upstream.describe("Orders", &[("id", "S", "HASH")]);
-        (std::sync::Arc::new(upstream), Calls(received))
+        (std::sync::Arc::new(upstream), Calls { received, waiting: None })
     }
 
     /// From now on the table has this key.
@@ -93,17 +97,32 @@ impl Upstream for Scripted {
 impl Calls {
     /// The next call, which must be of this operation.
     pub(crate) async fn next(&mut self, operation: Operation) -> Call {
-        // Time stands still while anything can run, so this fires only when the call will never come.
-        let received = tokio::time::timeout(Duration::from_millis(1), self.0.recv()).await;
-        let call =
-            received.unwrap_or_else(|_| panic!("{operation} was not sent upstream")).expect("the node lives");
+        let call = match self.waiting.take() {
+            Some(call) => call,
+            None => {
+                // Time stands still while anything can run, so this fires only when the call will never come.
+                let received = tokio::time::timeout(Duration::from_millis(1), self.received.recv()).await;
+                let received = received.unwrap_or_else(|_| panic!("{operation} was not sent upstream"));
+                received.expect("the node lives")
+            }
+        };
         assert_eq!(call.request.operation, operation, "{:?}", call.request);
         call
     }
 
+    /// The next call, if one is waiting. It must be of this operation, or stays where it is.
+    pub(crate) fn try_next(&mut self, operation: Operation) -> Option<Call> {
+        let call = self.waiting.take().or_else(|| self.received.try_recv().ok())?;
+        if call.request.operation == operation {
+            return Some(call);
+        }
+        self.waiting = Some(call);
+        None
+    }
+
     /// Nothing has been sent upstream that was not taken.
     pub(crate) fn assert_none(&mut self) {
-        assert!(self.0.try_recv().is_err(), "an unexpected call");
+        assert!(self.waiting.is_none() && self.received.try_recv().is_err(), "an unexpected call");
     }
 }
 
