@@ -125,6 +125,10 @@ impl Engine {
             Err(answer) => return Served::plain(answer, counts.source()),
         };
         self.settle_keys(&mut parts, &fetched, &mut counts).await;
+        if parts.iter().any(|part| part.table.is_retired()) {
+            // A table's key may be another one: what memory or another reader gave may be of another item.
+            return self.bypass(&request, BypassReason::UnknownTable).await;
+        }
         let source = match parts.iter().all(|part| part.strong) {
             true => Source::Bypass(BypassReason::Consistent),
             false => counts.source(),

@@ -108,6 +108,10 @@ impl Engine {
             self.find_page(&request, &body, &table, &asked).await
         };
         match outcome {
+            // To another schema the same request may mean another page than memory or another reader gave.
+            Ok(found) if found.source != Source::Miss && table.is_retired() => {
+                self.bypass(&request, BypassReason::UnknownTable).await
+            }
             Ok(found) => show(&table, spelling, &asked, found),
             Err((answer, source)) => {
                 self.check_rejection(&answer, &table);

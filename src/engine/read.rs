@@ -106,6 +106,10 @@ impl Engine {
             self.find(&wanted, policy).await
         };
         match outcome {
+            // The table's key may be another one: what memory or another reader gave may be of another item.
+            Ok(found) if found.source != Source::Miss && table.is_retired() => {
+                self.bypass(&request, BypassReason::UnknownTable).await
+            }
             Ok(found) => show(&table, &attributes, consumed_kind, found),
             Err(answer) => {
                 self.check_rejection(&answer, &table);

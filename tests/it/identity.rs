@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use nearside::cache::ScanAdmission;
 use nearside::model::Operation::{self, BatchGetItem, GetItem, PutItem, Query};
 
-use crate::harness::{Node, get, item, put};
+use crate::harness::{Node, get, item, policy, put};
 use crate::scripted::description;
 
 const OWN: &str = "arn:aws:dynamodb:us-east-1:111111111111:table/Orders";
@@ -149,6 +150,47 @@ async fn what_was_planned_by_the_former_key_is_not_kept_under_it() {
         node.upstream.next(GetItem).await.refuse("ValidationException");
         assert_eq!(read.await.source, "bypass", "its key is not the table's any more");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_joined_before_a_table_was_created_again_is_not_answered_with_another_tables_item() {
+    let mut node = two_accounts().await;
+    let leader = node.begin("GetItem", &get("x")).await;
+    let fill = node.upstream.next(GetItem).await;
+    let joiner = node.begin("GetItem", &get("x")).await;
+    create_again(&mut node).await;
+    fill.answer(&item("x", 1));
+    leader.await;
+    node.settle().await;
+    node.upstream.next(GetItem).await.refuse("ValidationException");
+    let joiner = joiner.await;
+    assert_eq!((joiner.status, &*joiner.source), (400, "bypass"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_by_the_former_key_files_no_items_under_it() {
+    let mut node = Node::start_with(|| {
+        let mut policy = policy();
+        policy.pages.as_mut().unwrap().fill_items = true;
+        policy.pages.as_mut().unwrap().scan_admission = ScanAdmission::First;
+        policy
+    })
+    .await;
+    node.script.describe_by_hand();
+    let scan = node.begin("Scan", r#"{"TableName":"Orders"}"#).await;
+    let call = node.upstream.next(Operation::DescribeTable).await;
+    call.answer(&description("Orders", OWN, "1", ID_KEY));
+    node.settle().await;
+    let call = node.upstream.next(Operation::Scan).await;
+    create_again(&mut node).await;
+    call.answer(r#"{"Count":1,"Items":[{"id":{"S":"x"},"pk":{"S":"y"}}],"ScannedCount":1}"#);
+    scan.await;
+    let read = node.begin("GetItem", &get_pk("x")).await;
+    let call = node.upstream.next(Operation::DescribeTable).await;
+    call.answer(&description("Orders", OWN, "2", PK_KEY));
+    node.settle().await;
+    node.upstream.next(GetItem).await.answer("{}");
+    assert_eq!(read.await.body, "{}");
 }
 
 #[tokio::test(start_paused = true)]
