@@ -279,7 +279,10 @@ impl Engine {
 
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
     async fn change_table(self: &Arc<Self>, request: Request) -> Served {
+        let is_unknown = request.operation.class() == OperationClass::Unknown;
         let scope = match Json::parse_cut(&request.body) {
+            Ok(_) if is_unknown && Json::parse(&request.body).is_err() => VoidScope::Everything,
+            Ok(body) if is_unknown => named_anywhere(&body),
             Ok(body) => named_tables(&body),
             Err(_) if request.body.is_empty() => VoidScope::Nothing,
             // As with a write: nobody can tell which of two tables the upstream would change.
@@ -438,6 +441,33 @@ fn named_tables(body: &Json<'_>) -> VoidScope {
         scope.widen(VoidScope::named(name_in(name)));
     }
     scope
+}
+
+/// The tables that a request of an unknown operation names, wherever they stand; all, if it names none.
+fn named_anywhere(body: &Json<'_>) -> VoidScope {
+    let mut scope = VoidScope::Nothing;
+    gather_names(body, &mut scope);
+    if scope == VoidScope::Nothing { VoidScope::Everything } else { scope }
+}
+
+/// The bodies of known operations name tables in members whose names say so, as names of members of `RequestItems`, and in
+/// statements; new operations do alike.
+fn gather_names(json: &Json<'_>, scope: &mut VoidScope) {
+    json.elements().unwrap_or_default().iter().for_each(|element| gather_names(element, scope));
+    for (name, value) in json.members().unwrap_or_default() {
+        if name.contains("Table") || name == "ResourceArn" {
+            let names = value.elements().unwrap_or(std::slice::from_ref(value)).iter();
+            names.filter_map(Json::text).for_each(|table| scope.widen(VoidScope::named(table)));
+        }
+        if name == "RequestItems" {
+            let tables = value.members().unwrap_or_default().iter();
+            tables.for_each(|(table, _)| scope.widen(VoidScope::named(table)));
+        }
+        if name == "Statement" && value.text().is_some() {
+            scope.widen(written_table(json));
+        }
+        gather_names(value, scope);
+    }
 }
 
 /// The tables that the statements of a body write. Only the members of its own operation count: the upstream passes over

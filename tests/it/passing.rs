@@ -137,6 +137,50 @@ async fn an_unknown_operation_that_names_a_table_voids_it() {
     node.read_from_upstream("a", 2).await;
 }
 
+/// Where an unknown operation may name a table; the last two name none.
+const UNKNOWN_BODIES: &[&str] = &[
+    r#"{"RequestItems":{"Orders":[{"PutRequest":{"Item":{"id":{"S":"a"}}}}]}}"#,
+    r#"{"TransactItems":[{"Put":{"TableName":"Orders","Item":{"id":{"S":"a"}}}}]}"#,
+    r#"{"Statements":[{"Statement":"DELETE FROM \"Orders\" WHERE id='a'"}]}"#,
+    r#"{"A":{"B":[{"C":{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/Orders"}}]}}"#,
+    r#"{"TableNames":["Stock","Orders"]}"#,
+    r#"{"Batch":{"RequestItems":{"Orders":[]}}}"#,
+    r#"{"Id":"7"}"#,
+    "{}",
+];
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_operation_invalidates_the_tables_that_it_names_wherever_and_all_if_it_names_none() {
+    for body in UNKNOWN_BODIES {
+        let mut node = Node::start().await;
+        node.read_from_upstream("a", 1).await;
+        let call = node.begin("FrobnicateItems", body).await;
+        node.upstream.next(Unknown).await.answer("{}");
+        call.await;
+        node.read_from_upstream("a", 2).await;
+        let call = node.begin("FrobnicateItems", r#"{"TableNames":["Stock"],"Note":"Orders"}"#).await;
+        node.upstream.next(Unknown).await.answer("{}");
+        call.await;
+        assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_operation_that_is_too_deep_to_be_read_whole_invalidates_everything() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let depth = 1000;
+    let body = format!(
+        r#"{{"TableName":"Stock","Deep":{}{{"TableName":"Orders"}}{}}}"#,
+        "[".repeat(depth),
+        "]".repeat(depth)
+    );
+    let call = node.begin("FrobnicateItems", &body).await;
+    node.upstream.next(Unknown).await.answer("{}");
+    call.await;
+    node.read_from_upstream("a", 2).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn queries_pass_through() {
     let mut node = Node::start().await;
