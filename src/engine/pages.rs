@@ -92,11 +92,12 @@ impl Engine {
             return self.bypass_unknown(&request, spelling).await;
         };
         let mut asked = AskedPage::read(kind, &body, &table);
-        if matches!(asked, Err(BypassReason::IndexNotReady)) && table.may_have_settled(Instant::now()) {
-            if let Some(described) = self.refreshed(spelling).await {
-                asked = AskedPage::read(kind, &body, &described);
-                table = described;
-            }
+        if matches!(asked, Err(BypassReason::IndexNotReady))
+            && table.may_have_settled(Instant::now())
+            && let Some(described) = self.refreshed(spelling).await
+        {
+            asked = AskedPage::read(kind, &body, &described);
+            table = described;
         }
         let asked = match asked {
             Ok(asked) => asked,
