@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::{ItemCache, PageCache, Realm, WriteGuard};
+use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
@@ -39,7 +40,7 @@ pub use tables::PolicyOf;
 
 use known::{Freshness, KnownTable};
 use recent::RecentRequests;
-use tables::{Surroundings, Tables, name_in};
+use tables::{Surroundings, Tables};
 use voids::VoidScope;
 
 /// The longest ARN that the service takes for a table's name.
@@ -223,7 +224,7 @@ impl Engine {
             Some(table) => Some(Arc::clone(&table.name)),
             // What is known of a table is forgotten when it changes, and the upstream has just confirmed that it was there.
             None if operation.class() == OperationClass::Ddl && answer.is_success() => {
-                Some(name_in(name).into())
+                Some(table_name(name).into())
             }
             None => None,
         }
@@ -438,7 +439,7 @@ fn named_tables(body: &Json<'_>) -> VoidScope {
         }
     }
     if let Some(name) = body.get("TableCreationParameters").and_then(|table| table.get("TableName")?.text()) {
-        scope.widen(VoidScope::named(name_in(name)));
+        scope.widen(VoidScope::named(table_name(name)));
     }
     scope
 }

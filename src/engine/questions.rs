@@ -9,10 +9,10 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::model::arn::table_name;
 use crate::upstream::schemas::DescribeFailure;
 
 use super::known::KnownTable;
-use super::tables::name_in;
 
 /// How many spellings are remembered that the upstream could not describe. Beyond them, all are forgotten.
 const FAILURES_MAX: usize = 10_000;
@@ -79,11 +79,11 @@ impl Questions {
     /// The table of that name may have changed: descriptions on their way are worth nothing, and failures are forgotten.
     pub(super) fn table_changed(&self, name: &str) {
         let open = lock(&self.open);
-        let named = open.iter().filter(|(spelling, _)| name_in(spelling) == name);
+        let named = open.iter().filter(|(spelling, _)| table_name(spelling) == name);
         named.for_each(|(_, question)| {
             question.changes.fetch_add(1, Ordering::AcqRel);
         });
-        lock(&self.failures).retain(|spelling, _| name_in(spelling) != name);
+        lock(&self.failures).retain(|spelling, _| table_name(spelling) != name);
     }
 
     /// The upstream described the table.
@@ -129,7 +129,7 @@ fn delays(reason: DescribeFailure) -> (Duration, Duration) {
 
 /// Reports what an operator can mend, once for each table.
 fn log(spelling: &str, reason: DescribeFailure) {
-    let table = name_in(spelling);
+    let table = table_name(spelling);
     match reason {
         DescribeFailure::Denied => warn!(
             table,

@@ -264,23 +264,3 @@ impl Tables {
         self.known.store(Arc::new(known));
     }
 }
-
-/// The table's name in a name or an ARN, when the text has the form of either.
-pub(crate) fn name_in(spelling: &str) -> &str {
-    match spelling.strip_prefix("arn:").and_then(|arn| arn.split_once(":table/")) {
-        Some((_, resource)) => resource.split('/').next().unwrap_or(resource),
-        None => spelling,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_and_an_arn_name_the_same_table() {
-        assert_eq!(name_in("Orders"), "Orders");
-        assert_eq!(name_in("arn:aws:dynamodb:us-east-1:000000000000:table/Orders"), "Orders");
-        assert_eq!(name_in("arn:aws:dynamodb:us-east-1:000000000000:table/Orders/index/byTime"), "Orders");
-    }
-}

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::arn::table_name;
+
 use super::Engine;
-use super::tables::name_in;
 
 /// A write whose outcome is unknown may land this long after its connection was given up (A3 of the consistency notes).
 const LANDING_MAX: Duration = Duration::from_secs(30);
@@ -29,7 +30,7 @@ pub(super) enum VoidScope {
 impl VoidScope {
     /// The table that a name or an ARN names.
     pub(super) fn named(spelling: &str) -> Self {
-        Self::Tables(vec![name_in(spelling).into()])
+        Self::Tables(vec![table_name(spelling).into()])
     }
 
     /// Adds another scope to this one.

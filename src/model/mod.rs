@@ -5,6 +5,7 @@
 pub mod number;
 pub mod value;
 
+pub mod arn;
 pub mod canonical;
 pub mod change;
 pub mod key;
