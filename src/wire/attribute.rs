@@ -58,6 +58,28 @@ pub fn read_value(json: &Json<'_>, reader: Reader) -> Result<AttributeValue, Api
     decode_value(json, 1, reader)
 }
 
+/// Reads an item of an upstream's answer. `None` when any part of it is not plainly of a known type: what was left out of a
+/// value would be missing from the copy that the cache keeps.
+pub fn item_of_answer(json: &Json<'_>) -> Option<Item> {
+    is_plain_item(json).then(|| item_from_json(json).ok()).flatten()
+}
+
+/// True when every value of the item has one member, at any depth.
+fn is_plain_item(item: &Json<'_>) -> bool {
+    item.members().is_some_and(|members| members.iter().all(|(_, value)| is_plain_value(value)))
+}
+
+fn is_plain_value(value: &Json<'_>) -> bool {
+    match value.members() {
+        Some([(name, content)]) => match name.as_ref() {
+            "M" => is_plain_item(content),
+            "L" => content.elements().is_some_and(|elements| elements.iter().all(is_plain_value)),
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
 /// Decodes `{"S":"…"}` where one more level of nesting is let pass: a statement's parameter, a value of `ScanFilter`.
 ///
 /// # Errors

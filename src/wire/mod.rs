@@ -2,6 +2,7 @@
 
 pub mod json;
 mod only_table;
+pub mod raw;
 
 pub mod attribute;
 pub mod shape;

@@ -1,13 +1,10 @@
 //! The page in an answer of Query or Scan.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::wire::Json;
-use crate::wire::json::{write_json, write_string};
+use crate::wire::json::write_json;
+use crate::wire::raw::RawObject;
 
 /// An answer, parted into what it shows and what it cost.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,55 +19,15 @@ impl PageAnswer {
     /// Reads the body of a success; `None` when it is not one. Pages may be long, and most are read once, so nothing is taken
     /// apart that need not be.
     pub fn read(body: &Bytes) -> Option<Self> {
-        let members: RawMembers<'_> = serde_json::from_slice(body).ok()?;
-        members.get("Count")?;
-        let consumed = members.get("ConsumedCapacity").map(|consumed| consumed.get().as_bytes().to_vec());
+        let answer = RawObject::parse(body)?;
+        answer.get("Count")?;
+        let consumed = answer.get("ConsumedCapacity").map(|consumed| consumed.as_bytes().to_vec());
         // Whoever shows a page puts members before its first one.
         if consumed.is_none() && body.starts_with(b"{") {
             return Some(Self { body: body.clone(), consumed });
         }
-        let mut page = Vec::with_capacity(body.len());
-        page.push(b'{');
-        for (name, value) in members.0.iter().filter(|(name, _)| name != "ConsumedCapacity") {
-            write_string(name, &mut page);
-            page.push(b':');
-            page.extend_from_slice(value.get().as_bytes());
-            page.push(b',');
-        }
-        page.pop();
-        page.push(b'}');
+        let page = answer.without("ConsumedCapacity");
         Some(Self { body: page.into(), consumed })
-    }
-}
-
-/// The members of an object, each as it is written.
-struct RawMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> RawMembers<'a> {
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
-    }
-}
-
-impl<'de> Deserialize<'de> for RawMembers<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawMembers<'de>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(5);
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(RawMembers(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
     }
 }
 
