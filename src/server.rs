@@ -290,5 +290,6 @@ fn bypass_label(reason: BypassReason) -> &'static str {
         BypassReason::UnknownTable => "unknown_table",
         BypassReason::IndexNotReady => "index_not_ready",
         BypassReason::Contended => "contended",
+        BypassReason::OpaqueAnswer => "opaque_answer",
     }
 }

@@ -44,6 +44,8 @@ pub enum JoinOutcome<T = Image> {
     Failed(Arc<Failure>),
     /// What it brought is older than what a strong read returned before this wait began: read again.
     LookAgain,
+    /// It brought an answer that the cache does not understand: send the client's own request, past the cache.
+    Opaque,
 }
 
 /// A place among those who wait on a fetch. Dropping it gives the place up; the fetch goes on.
@@ -98,6 +100,7 @@ struct Landing<T> {
 pub(super) enum Outcome<T> {
     Landed { answer: T, contradicts_seen: bool },
     Failed(Arc<Failure>),
+    Opaque,
 }
 
 impl<T: Clone> Outcome<T> {
@@ -106,6 +109,7 @@ impl<T: Clone> Outcome<T> {
             Self::Landed { contradicts_seen: true, .. } if joiner.is_late => JoinOutcome::LookAgain,
             Self::Landed { answer, .. } => JoinOutcome::Landed(answer.clone()),
             Self::Failed(failure) => JoinOutcome::Failed(failure.clone()),
+            Self::Opaque => JoinOutcome::Opaque,
         }
     }
 }

@@ -97,6 +97,20 @@ impl FillPermit {
         }
     }
 
+    /// The fetch brought an answer that the cache does not understand. Nothing is stored, and what is cached of the key is
+    /// invalidated: it may be older than this answer. Those who wait send their own requests.
+    pub fn complete_opaque(mut self, now: Instant) {
+        self.is_used = true;
+        let (cache, flight) = (&self.cache, &self.flight);
+        let address = Address { table: &self.table, key: flight.key(), hash: self.hash };
+        {
+            let mut shard = cache.slots.lock(cache.stripe(&address));
+            shard.flights_mut().remove(self.hash, flight);
+            cache.observe_opaque_locked(&shard, &address, now);
+        }
+        flight.land(Outcome::Opaque);
+    }
+
     /// The fetch failed: tells those who wait.
     pub fn fail(mut self, failure: Failure) {
         self.abandon(failure);

@@ -293,6 +293,22 @@ impl ItemCache {
         self.read_completed(&shard, address);
     }
 
+    /// Takes note that a reader was shown an answer that the cache cannot compare: it is not understood, or shows only a part
+    /// of the item. What is cached of the key may be older, so it is invalidated. Must be called before the reader hears the
+    /// answer.
+    pub fn observe_opaque(&self, address: &Address<'_>, now: Instant) {
+        let shard = self.slots.lock(self.stripe(address));
+        self.observe_opaque_locked(&shard, address, now);
+    }
+
+    /// How a fetch of the key would have to be made now.
+    pub fn consistency_now(&self, address: &Address<'_>, fill: FillMode, now: Instant) -> Consistency {
+        let stripe = self.stripe(address);
+        let shard = self.slots.lock(stripe);
+        let version = self.version(address.table, stripe);
+        self.consistency(fill, self.is_changing(&shard, address, version, now))
+    }
+
     /// Begins a write of these keys, of one table or several. It must be called before the first byte of the write is
     /// sent, and the guard be told the verdict before the client is.
     pub fn begin_write(self: &Arc<Self>, keys: &[Address<'_>], now: Instant) -> WriteGuard {
@@ -473,6 +489,19 @@ impl ItemCache {
         }
     }
 
+    /// As [`ItemCache::observe_locked`], of an answer that cannot be compared.
+    pub(super) fn observe_opaque_locked(&self, shard: &Shard, address: &Address<'_>, now: Instant) {
+        let stripe = self.stripe(address);
+        // Before the bump, or a fill with the new word might still be read from a replica that lags.
+        self.words.touch(stripe, self.seconds(now));
+        let version = self.version(address.table, stripe);
+        let is_flying = shard.flights().current(address).is_some_and(|flight| flight.version == version);
+        if (is_flying || self.usable_entry(address).is_some()) && self.obeys(Rule::OpaqueReadsVoid) {
+            self.bump(stripe, BumpReason::Observed);
+        }
+        self.read_completed(shard, address);
+    }
+
     /// Every read that completes goes through here. True if a write of its stripe is in flight: what was read may be newer
     /// than the image that write wants to store, so neither is stored.
     pub(super) fn read_completed(&self, shard: &Shard, address: &Address<'_>) -> bool {
@@ -599,6 +628,8 @@ pub(super) enum Rule {
     ReadsKillWriteInstalls,
     /// What was read and cannot be stored voids an expired entry that it contradicts.
     UnstoredVoidsStale,
+    /// A read that cannot be compared invalidates what is cached of its key.
+    OpaqueReadsVoid,
 }
 
 impl ItemCache {

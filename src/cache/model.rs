@@ -86,6 +86,8 @@ struct Setup {
     serves_stale: bool,
     /// Most writes get no answer and land late, with little else going on.
     loses_writes: bool,
+    /// Some items are not understood.
+    has_opaque: bool,
     /// The store brings old entries back. Then no read is promised to be as new as another read.
     store_resurrects: bool,
     broken: Option<Rule>,
@@ -103,6 +105,7 @@ const LOCAL: Setup = Setup {
     ttl: None,
     serves_stale: false,
     loses_writes: false,
+    has_opaque: false,
     store_resurrects: false,
     broken: None,
     has_pages: false,
@@ -121,6 +124,7 @@ const FOREIGN_STRONG: Setup =
     Setup { fill: FillMode::Strong, foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
 const FOREIGN_ADAPTIVE: Setup = Setup { fill: FillMode::Adaptive, ..FOREIGN_STRONG };
 const STALE: Setup = Setup { serves_stale: true, ..FOREIGN_STRONG };
+const OPAQUE: Setup = Setup { has_opaque: true, ..FOREIGN_STRONG };
 const BAD_STORE: Setup = Setup { store_resurrects: true, ..LOCAL };
 
 impl Setup {
@@ -282,6 +286,13 @@ struct World {
 
 fn key_bytes(key: usize) -> [u8; 1] {
     [key as u8]
+}
+
+impl Setup {
+    /// True of what the cache is not given.
+    fn is_opaque(self, image: &Image) -> bool {
+        self.has_opaque && !image.is_absent() && image.crc32() % 3 == 2
+    }
 }
 
 fn image_of(value: Option<u32>) -> Image {
@@ -608,6 +619,7 @@ impl World {
             Poll::Ready(JoinOutcome::Landed(image)) => self.returned(client, reading, &image, "joined"),
             Poll::Ready(JoinOutcome::Failed(_)) => self.failed(client, reading),
             Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading, ReadKind::Cached),
+            Poll::Ready(JoinOutcome::Opaque) => self.read(client, reading, ReadKind::Strong),
         }
     }
 
@@ -678,7 +690,10 @@ impl World {
     fn fill_done(&mut self, index: usize) {
         let Fill { permit, client, reading, image } = self.fills.swap_remove(index);
         let image = image.expect("the fetch has read");
-        permit.complete(image.clone(), Instant::now());
+        match self.setup.is_opaque(&image) {
+            true => permit.complete_opaque(Instant::now()),
+            false => permit.complete(image.clone(), Instant::now()),
+        }
         self.returned(client, reading, &image, "fetched");
     }
 
@@ -707,7 +722,11 @@ impl World {
         let StrongRead { client, reading, image } = self.strong_reads.swap_remove(index);
         let image = image.expect("the read has read");
         let bytes = key_bytes(reading.key);
-        self.cache.observe(&self.table.address(&bytes), &image, Instant::now());
+        let address = self.table.address(&bytes);
+        match self.setup.is_opaque(&image) {
+            true => self.cache.observe_opaque(&address, Instant::now()),
+            false => self.cache.observe(&address, &image, Instant::now()),
+        }
         self.returned(client, reading, &image, "strongly read");
     }
 
@@ -736,6 +755,7 @@ impl World {
         let is_refused = self.journal.random.u32(0..10) == 0;
         self.note(format_args!("client {client}'s write of {value:?} is answered, refused: {is_refused}"));
         let image = (!is_refused && guard.is_some() && self.journal.random.bool()).then(|| image_of(value));
+        let image = image.filter(|image| !self.setup.is_opaque(image));
         let (cache, table, policy) = (self.cache.clone(), self.table.clone(), self.policy);
         let tell_items = move |now| match guard {
             None => cache.void_table(&table, now),
@@ -862,6 +882,11 @@ fn no_schedule_with_writes_elsewhere_takes_a_key_back_in_time_when_fills_are_str
 }
 
 #[test]
+fn no_schedule_takes_a_key_back_behind_an_answer_that_was_not_understood() {
+    assert_sound::<World>(OPAQUE, 5_000);
+}
+
+#[test]
 fn no_schedule_with_writes_elsewhere_hides_an_acknowledged_write_when_fills_are_adaptive() {
     assert_sound::<World>(FOREIGN_ADAPTIVE, 5_000);
 }
@@ -927,6 +952,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (Rule::ExpireEntries, FOREIGN_STRONG),
         (Rule::UnstoredVoidsStale, STALE),
         (Rule::BumpOnReport, REPORTED),
+        (Rule::OpaqueReadsVoid, OPAQUE),
     ];
     let without = |(rule, setup)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, 0);
     assert_needed::<World>(rules.map(without), 20_000);

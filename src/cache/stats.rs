@@ -111,6 +111,8 @@ pub struct TableStats {
     pub pages_installed: u64,
     /// Contradictions between the cache and a strong read that no write of this node explains.
     pub stale_observed: u64,
+    /// Items of answers whose key was not the one asked for.
+    pub foreign_keys: u64,
 }
 
 impl TableStats {
@@ -168,6 +170,7 @@ pub(super) struct TableCounters {
     pub(super) writes_installed: AtomicU64,
     pub(super) pages_installed: AtomicU64,
     pub(super) stale_observed: AtomicU64,
+    pub(super) foreign_keys: AtomicU64,
 }
 
 impl TableCounters {
@@ -182,6 +185,7 @@ impl TableCounters {
             writes_installed: read(&self.writes_installed),
             pages_installed: read(&self.pages_installed),
             stale_observed: read(&self.stale_observed),
+            foreign_keys: read(&self.foreign_keys),
         }
     }
 }
@@ -196,6 +200,7 @@ impl std::ops::AddAssign for TableStats {
         self.writes_installed += other.writes_installed;
         self.pages_installed += other.pages_installed;
         self.stale_observed += other.stale_observed;
+        self.foreign_keys += other.foreign_keys;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use siphasher::sip::SipHasher13;
 
 use super::page::TablePages;
-use super::stats::{TableCounters, TableStats};
+use super::stats::{TableCounters, TableStats, raise};
 use super::words::LAG_SECONDS_MAX;
 
 /// Tables that have nothing to do with those of other realms, whatever they are called: those of one region and access key,
@@ -126,6 +126,11 @@ impl CachedTable {
     /// What happened in this table so far.
     pub fn stats(&self) -> TableStats {
         self.counters.snapshot()
+    }
+
+    /// Counts an item of an answer whose key was not the one asked for.
+    pub fn note_foreign_key(&self) {
+        raise(&self.counters.foreign_keys);
     }
 
     pub(super) fn hash(&self, bytes: &[u8]) -> u64 {

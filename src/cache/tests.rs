@@ -749,7 +749,7 @@ fn read_number(cache: &Arc<ItemCache>, address: &Address<'_>, upstream: &AtomicU
             Turn::Join(joiner) => match block_on(joiner.wait()) {
                 JoinOutcome::Landed(found) => found,
                 JoinOutcome::Failed(_) => return None,
-                JoinOutcome::LookAgain => continue,
+                JoinOutcome::LookAgain | JoinOutcome::Opaque => continue,
             },
         };
         let json = found.item_json().expect("counters are never deleted");

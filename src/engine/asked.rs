@@ -3,9 +3,12 @@
 use tokio::time::Instant;
 
 use crate::cache::{PagePolicy, PageScope};
+use crate::model::TableSchema;
+
 use crate::wire::Json;
 use crate::wire::page::{Output, PageKind, PageRange, PageRequest};
-use crate::wire::request::ReturnConsumedCapacity;
+use crate::wire::raw::RawObject;
+use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
 use super::BypassReason;
 use super::known::{KnownIndex, KnownTable};
@@ -21,8 +24,20 @@ pub(super) struct AskedPage {
     pub(super) policy: PagePolicy,
     pub(super) consistent: bool,
     pub(super) consumed: ReturnConsumedCapacity,
-    /// The page shows whole items of the table, for which the cache of items has a use.
-    pub(super) shows_items: bool,
+    expected: ExpectedItems,
+}
+
+/// What must be true of the items of a page, or it is none of the page that was asked for.
+#[derive(Clone)]
+pub(super) struct ExpectedItems {
+    /// The position of the index that is read, if one is.
+    index: Option<usize>,
+    /// The partition that a Query reads.
+    partition: Option<Vec<u8>>,
+    /// Items are shown whole, as far as what is read has them.
+    are_whole: bool,
+    /// They are whole items of the table, for which the cache of items has a use.
+    pub(super) are_offered: bool,
 }
 
 impl AskedPage {
@@ -48,8 +63,18 @@ impl AskedPage {
             policy,
             consistent: request.consistent,
             consumed: request.consumed,
-            shows_items: policy.fill_items && index.is_none() && request.output == Output::Rows,
+            expected: ExpectedItems {
+                index: request.index,
+                partition: partition_of(&request.range),
+                are_whole: request.output == Output::Rows,
+                are_offered: policy.fill_items && index.is_none() && request.output == Output::Rows,
+            },
         })
+    }
+
+    /// What must be true of the page's items.
+    pub(super) fn expected(&self) -> ExpectedItems {
+        self.expected.clone()
     }
 
     /// Lets the table know which of its pages are asked for.
@@ -60,19 +85,42 @@ impl AskedPage {
     }
 }
 
+impl ExpectedItems {
+    /// True if the items of an answer, and the key that it ends with, fit the schema and the partition that was asked for.
+    pub(super) fn fit(&self, answer: &RawObject<'_>, schema: &TableSchema) -> bool {
+        let source = self.index.map_or(&schema.key, |index| &schema.indexes[index].key);
+        let names = || schema.key.attributes().chain(source.attributes()).map(|key| key.name.as_str());
+        let is_row = |item: &RawObject<'_>| {
+            let key = item.only(names());
+            let partition = item_partition_bytes(source, &key);
+            item_key_bytes(&schema.key, &key).is_some()
+                && partition
+                    .is_some_and(|partition| self.partition.as_ref().is_none_or(|own| *own == partition))
+        };
+        let last = answer.get("LastEvaluatedKey");
+        let last = last.and_then(|last| RawObject::parse(last.as_bytes()));
+        if last.is_some_and(|last| !is_row(&last)) {
+            return false;
+        }
+        let items = answer.get("Items").filter(|_| self.are_whole);
+        items.is_none_or(|items| RawObject::parse_list(items).is_some_and(|items| items.iter().all(is_row)))
+    }
+}
+
+fn partition_of(range: &PageRange) -> Option<Vec<u8>> {
+    let PageRange::Query(interval) = range else { return None };
+    let mut partition = Vec::with_capacity(32);
+    interval.write_partition(&mut partition);
+    Some(partition)
+}
+
 /// What the page depends on.
 fn scope_of(request: &PageRequest, table: &KnownTable, index: Option<&KnownIndex>) -> PageScope {
     let global = index.and_then(|index| index.global.as_ref());
-    match (&request.range, global) {
-        (PageRange::Query(interval), global) => {
-            let mut partition = Vec::with_capacity(32);
-            interval.write_partition(&mut partition);
-            match global {
-                Some(index) => PageScope::index_partition(index, &partition),
-                None => PageScope::partition(&table.cached, &partition),
-            }
-        }
-        (PageRange::Scan(_), Some(index)) => PageScope::index(index),
-        (PageRange::Scan(_), None) => PageScope::table(),
+    match (partition_of(&request.range), global) {
+        (Some(partition), Some(index)) => PageScope::index_partition(index, &partition),
+        (Some(partition), None) => PageScope::partition(&table.cached, &partition),
+        (None, Some(index)) => PageScope::index(index),
+        (None, None) => PageScope::table(),
     }
 }

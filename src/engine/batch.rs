@@ -3,6 +3,9 @@
 //! Every key is its own read for the cache. Keys that lead a fill, and all keys of strongly read tables, go upstream in one
 //! request for whole items; keys that another request is fetching are waited for. A key that the upstream leaves unprocessed
 //! is no answer, and neither is one whose fill failed: both come back to the client under `UnprocessedKeys`.
+//!
+//! An item that is not understood is shown as it came. Where it cannot be, because the client wants a part of it, and where an
+//! answer is not one to this request, the client's own request is sent instead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +18,11 @@ use crate::model::Operation;
 use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
+use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::known::KnownTable;
-use super::read::{Wanted, failure_of, image_of};
+use super::read::{Missed, Wanted, failure_of, image_of};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
@@ -28,11 +32,11 @@ const KEYS_MAX: usize = 100;
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One table's part of a batch.
-struct Part {
-    table: Arc<KnownTable>,
+pub(super) struct Part {
+    pub(super) table: Arc<KnownTable>,
     /// The table's name or ARN as the client wrote it.
-    spelling: String,
-    attributes: Attributes,
+    pub(super) spelling: String,
+    pub(super) attributes: Attributes,
     strong: bool,
     keys: Vec<WantedKey>,
     /// The part's members but `Keys`, as JSON members with a comma behind each, for `UnprocessedKeys`.
@@ -53,7 +57,19 @@ enum State {
     Joined(Joiner),
     /// Its image, ready to be shown.
     Found(Image),
+    /// Its item as JSON, which is not understood.
+    Opaque(Vec<u8>),
 }
+
+/// What an answer has of one key.
+enum Brought {
+    Image(Image),
+    /// An item that is not understood, as JSON.
+    Opaque(Vec<u8>),
+}
+
+/// Something of the answer cannot be shown: the client's own request must be sent.
+struct CannotShow;
 
 /// A table's share of the one upstream call, owned by the task that makes the call.
 struct Fetch {
@@ -88,9 +104,11 @@ impl Counts {
 /// What the upstream call gave: images by table (as spelled) and canonical key, and each table's consumed capacity.
 #[derive(Default)]
 struct Fetched {
-    images: BTreeMap<String, BTreeMap<Vec<u8>, Image>>,
+    brought: BTreeMap<String, BTreeMap<Vec<u8>, Brought>>,
     consumed: Vec<Vec<u8>>,
     consumed_tables: Vec<String>,
+    /// A part of the answer is not one to what was asked.
+    is_foreign: bool,
 }
 
 impl Engine {
@@ -124,7 +142,9 @@ impl Engine {
             }
             Err(answer) => return Served::plain(answer, counts.source()),
         };
-        self.settle_keys(&mut parts, &fetched, &mut counts).await;
+        if fetched.is_foreign || self.settle_keys(&mut parts, &fetched, &mut counts).await.is_err() {
+            return self.batch_as_asked(&request, &body, &parts, BypassReason::OpaqueAnswer).await;
+        }
         if parts.iter().any(|part| part.table.is_retired()) {
             // A table's key may be another one: what memory or another reader gave may be of another item.
             return self.bypass(&request, BypassReason::UnknownTable).await;
@@ -256,23 +276,18 @@ impl Engine {
             }
             return Err(answer);
         }
-        let unreadable = || failed("The upstream's answer to a BatchGetItem cannot be read.");
-        let body = Json::parse(&answer.body).map_err(|_| unreadable())?;
+        if RawObject::parse(&answer.body).is_none() {
+            return Err(failed("The upstream's answer to a BatchGetItem cannot be read."));
+        }
+        // What is not strict JSON is no answer to any key.
+        let body = Json::parse(&answer.body).unwrap_or(Json::Null);
         let mut fetched = Fetched::default();
         for fetch in fetches {
-            let images = read_images(&body, &fetch).ok_or_else(unreadable)?;
-            let now = Instant::now();
-            for (key, _, permit) in fetch.keys {
-                let Some(image) = images.get(&key) else { continue };
-                match permit {
-                    Some(permit) => permit.complete(image.clone(), now),
-                    None => {
-                        let cached = &fetch.table.cached;
-                        self.cache.observe(&cached.address(&key), image, now);
-                    }
-                }
-            }
-            fetched.images.insert(fetch.spelling, images);
+            let brought = if body == Json::Null { None } else { self.read_part(&body, &fetch) };
+            fetched.is_foreign |= brought.is_none();
+            let brought = brought.unwrap_or_default();
+            self.keep(fetch.keys, &fetch.table, &brought, fetched.is_foreign);
+            fetched.brought.insert(fetch.spelling, brought);
         }
         for capacity in body.get("ConsumedCapacity").and_then(Json::elements).unwrap_or_default() {
             let mut out = Vec::with_capacity(64);
@@ -281,6 +296,39 @@ impl Engine {
             fetched.consumed_tables.extend(capacity.get("TableName").and_then(Json::text).map(str::to_owned));
         }
         Ok(fetched)
+    }
+
+    /// Hands the cache what came for the keys of one table.
+    fn keep(
+        &self,
+        keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
+        table: &KnownTable,
+        brought: &BTreeMap<Vec<u8>, Brought>,
+        is_foreign: bool,
+    ) {
+        let now = Instant::now();
+        for (key, _, permit) in keys {
+            let address = table.cached.address(&key);
+            match (brought.get(&key), permit) {
+                (Some(Brought::Image(image)), Some(permit)) => permit.complete(image.clone(), now),
+                (Some(Brought::Image(image)), None) => self.cache.observe(&address, image, now),
+                (Some(Brought::Opaque(_)), Some(permit)) => permit.complete_opaque(now),
+                (Some(Brought::Opaque(_)), None) => self.cache.observe_opaque(&address, now),
+                (None, Some(permit)) if is_foreign => permit.complete_opaque(now),
+                // Unprocessed: a permit that is dropped abandons its fill.
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// What an answer has for one table's keys: one that is neither among its items nor unprocessed is absent. `None` when the
+    /// part has an item that was not asked for.
+    fn read_part(self: &Arc<Self>, body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought>> {
+        let brought = read_part(body, fetch);
+        if brought.is_none() {
+            self.note_foreign_key(&fetch.table);
+        }
+        brought
     }
 
     /// The upstream call has failed: brings every key that it was for to an image past its time. False if one has none.
@@ -302,15 +350,24 @@ impl Engine {
         Some(self.stale(table, key, policy)?.image)
     }
 
-    /// Brings every key to its image, or leaves it open.
-    async fn settle_keys(self: &Arc<Self>, parts: &mut [Part], fetched: &Fetched, counts: &mut Counts) {
+    /// Brings every key to what is shown of it, or leaves it open.
+    async fn settle_keys(
+        self: &Arc<Self>,
+        parts: &mut [Part],
+        fetched: &Fetched,
+        counts: &mut Counts,
+    ) -> Result<(), CannotShow> {
         for part in parts {
             for wanted in &mut part.keys {
                 wanted.state = match std::mem::replace(&mut wanted.state, State::Open) {
-                    State::Found(image) => State::Found(image),
                     State::Open => {
-                        match fetched.images.get(&part.spelling).and_then(|images| images.get(&wanted.key)) {
-                            Some(image) => State::Found(image.clone()),
+                        let brought = fetched.brought.get(&part.spelling);
+                        match brought.and_then(|brought| brought.get(&wanted.key)) {
+                            Some(Brought::Image(image)) => State::Found(image.clone()),
+                            Some(Brought::Opaque(item)) => match part.attributes {
+                                Attributes::All => State::Opaque(item.clone()),
+                                Attributes::Of(_) => return Err(CannotShow),
+                            },
                             None => State::Open,
                         }
                     }
@@ -325,13 +382,16 @@ impl Engine {
                                 State::Found(image)
                             })
                         }
+                        JoinOutcome::Opaque => return Err(CannotShow),
                         JoinOutcome::LookAgain => {
-                            self.look_again(&part.table, &part.spelling, wanted, counts).await
+                            self.look_again(&part.table, &part.spelling, wanted, counts).await?
                         }
                     },
+                    settled => settled,
                 };
             }
         }
+        Ok(())
     }
 
     async fn look_again(
@@ -340,8 +400,8 @@ impl Engine {
         spelling: &str,
         wanted: &WantedKey,
         counts: &mut Counts,
-    ) -> State {
-        let Some(policy) = &table.policy else { return State::Open };
+    ) -> Result<State, CannotShow> {
+        let Some(policy) = &table.policy else { return Ok(State::Open) };
         let single = Wanted {
             table: Arc::clone(table),
             spelling: spelling.to_owned(),
@@ -355,14 +415,20 @@ impl Engine {
                 if found.source == Source::Stale {
                     counts.note_stale();
                 }
-                State::Found(found.image)
+                Ok(State::Found(found.image))
             }
-            Err(_) => State::Open,
+            Err(Missed::Refused(_)) => Ok(State::Open),
+            Err(Missed::Opaque(_)) => Err(CannotShow),
         }
     }
 }
 
 impl Part {
+    /// The canonical bytes of its keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|wanted| &*wanted.key)
+    }
+
     /// Reads one table's part; `None` when it is not plainly of the known form.
     fn read(table: Arc<KnownTable>, spelling: &str, request: &Json<'_>) -> Option<Self> {
         let members = request.members()?;
@@ -434,27 +500,33 @@ fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
     Request::new(Operation::BatchGetItem, body)
 }
 
-/// The images that an answer gives for one table's keys: a key that is neither in the answer nor unprocessed is absent.
-fn read_images(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Image>> {
+fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought>> {
     let schema = &fetch.table.schema.key;
     let of_table = |member: &str| {
         let tables = body.get(member)?;
         tables.get(&fetch.spelling).or_else(|| tables.get(&fetch.table.name).filter(|_| fetch.has_name))
     };
-    let mut images = BTreeMap::new();
+    let was_asked = |key: &Vec<u8>| fetch.keys.iter().any(|(asked, _, _)| asked == key);
+    let mut brought = BTreeMap::new();
     for item in of_table("Responses").and_then(Json::elements).unwrap_or_default() {
-        images.insert(item_key_bytes(schema, item)?, image_of(Some(item))?);
+        let key = item_key_bytes(schema, item).filter(was_asked)?;
+        let opaque = || {
+            let mut json = Vec::with_capacity(512);
+            write_json(item, &mut json);
+            Brought::Opaque(json)
+        };
+        brought.insert(key, image_of(Some(item)).map_or_else(opaque, Brought::Image));
     }
     let mut unprocessed = Vec::new();
     for key in of_table("UnprocessedKeys").and_then(|part| part.get("Keys")?.elements()).unwrap_or_default() {
-        unprocessed.push(key_bytes(schema, key)?);
+        unprocessed.push(key_bytes(schema, key).filter(was_asked)?);
     }
     for (key, _, _) in &fetch.keys {
-        if !images.contains_key(key) && !unprocessed.contains(key) {
-            images.insert(key.clone(), Image::absent());
+        if !brought.contains_key(key) && !unprocessed.contains(key) {
+            brought.insert(key.clone(), Brought::Image(Image::absent()));
         }
     }
-    Some(images)
+    Some(brought)
 }
 
 fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
@@ -468,6 +540,10 @@ fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> B
                 State::Found(image) if items_bytes + image.body().len() <= ANSWER_BYTES_MAX => {
                     items_bytes += image.body().len();
                     items.extend(part.attributes.item_json(image));
+                }
+                State::Opaque(item) if items_bytes + item.len() <= ANSWER_BYTES_MAX => {
+                    items_bytes += item.len();
+                    items.push(Bytes::copy_from_slice(item));
                 }
                 _ => open.push(wanted),
             }

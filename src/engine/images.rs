@@ -5,16 +5,15 @@
 //! the cache has a use for it; it is taken out again before the client sees the answer. Whatever is not exactly known stays
 //! unknown, and voids more.
 
-use bytes::Bytes;
-
 use crate::cache::{Image, IndexTouch};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
-use crate::model::{IndexSchema, Item, Operation, TableSchema};
+use crate::model::{IndexSchema, Item, KeySchema, Operation, TableSchema};
 use crate::upstream::{Answer, Request};
-use crate::wire::attribute::{Reader, item_from_json, write_item};
+use crate::wire::attribute::{Reader, item_from_json, item_of_answer, write_item};
 use crate::wire::expressions::Placeholders;
-use crate::wire::json::{with_member, write_json};
+use crate::wire::json::with_member;
+use crate::wire::raw::RawObject;
 use crate::wire::{Json, legacy};
 
 use super::known::KnownTable;
@@ -162,10 +161,13 @@ impl Plan {
         let (answer, attributes) = match reads_answer {
             false => (answer, None),
             true => {
-                let body = Json::parse(&kept).map_err(|_| Undecodable)?;
-                let members = body.members().ok_or(Undecodable)?;
-                let attributes = body.get("Attributes").map(|attributes| item_from_json(attributes).ok());
-                (if self.is_hidden { without_attributes(answer, members) } else { answer }, attributes)
+                let body = RawObject::parse(&kept).ok_or(Undecodable)?;
+                let attributes = body.get("Attributes").map(read_attributes);
+                let answer = match self.is_hidden {
+                    true => Answer { body: body.without("Attributes").into(), ..answer },
+                    false => answer,
+                };
+                (answer, attributes)
             }
         };
         let told = |source: Source| match (source, &attributes) {
@@ -190,6 +192,21 @@ impl Plan {
 }
 
 impl Outcome {
+    /// True if what is known of the item, before and after, has the key that was written.
+    pub(super) fn is_of(&self, schema: &KeySchema, key: &[u8]) -> bool {
+        [&self.before, &self.after].into_iter().all(|known| match known {
+            Known::Exactly(Some(item)) => {
+                schema.key_of(item).is_ok_and(|found| found.canonical_bytes() == key)
+            }
+            Known::Exactly(None) | Known::Not => true,
+        })
+    }
+
+    /// Of a write that told nothing.
+    pub(super) fn unknown() -> Self {
+        Self { image: None, before: Known::Not, after: Known::Not, targets: None }
+    }
+
     /// Where in the table's global indexes the item was and is.
     pub(super) fn touches(&self, table: &KnownTable) -> IndexTouch {
         let indexes = table.schema.indexes.iter().zip(&table.indexes);
@@ -272,11 +289,9 @@ fn targets(body: &Json<'_>) -> Option<Vec<String>> {
     Some(update.roots().map(str::to_owned).collect())
 }
 
-fn without_attributes(answer: Answer, members: &[(std::borrow::Cow<'_, str>, Json<'_>)]) -> Answer {
-    let shown: Vec<_> = members.iter().filter(|(name, _)| name != "Attributes").cloned().collect();
-    let mut out = Vec::with_capacity(64);
-    write_json(&Json::Object(shown), &mut out);
-    Answer { body: Bytes::from(out), ..answer }
+/// The item in an answer's `Attributes`; `None` when it is not wholly understood.
+fn read_attributes(text: &str) -> Option<Item> {
+    item_of_answer(&Json::parse(text.as_bytes()).ok()?)
 }
 
 #[cfg(test)]

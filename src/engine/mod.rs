@@ -11,6 +11,7 @@ mod write;
 
 mod asked;
 mod changes;
+mod fallback;
 mod images;
 mod known;
 mod questions;
@@ -95,6 +96,8 @@ pub enum BypassReason {
     IndexNotReady,
     /// What was read changed again and again meanwhile; the read went through by itself.
     Contended,
+    /// The upstream's answer is not wholly understood, or has another key than the one asked for.
+    OpaqueAnswer,
 }
 
 /// An answer and what the edge needs to record of it.

@@ -13,9 +13,10 @@ use crate::upstream::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
+use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
-use super::asked::AskedPage;
+use super::asked::{AskedPage, ExpectedItems};
 use super::known::KnownTable;
 use super::read::{answer_of, failure_of, image_of};
 use super::recent::Understood;
@@ -148,6 +149,7 @@ impl Engine {
         asked: &AskedPage,
     ) -> Result<FoundPage, (Answer, Source)> {
         asked.note(table, Instant::now());
+        let mut reason = BypassReason::Contended;
         for _ in 0..TURNS_MAX {
             let address = table.cached.address(&asked.fingerprint);
             match self.pages.read(&address, &asked.scope, &asked.policy, Instant::now()) {
@@ -166,6 +168,10 @@ impl Engine {
                         return Ok(FoundPage { page, source, age_seconds: None, consumed: None });
                     }
                     JoinOutcome::Failed(failure) => return Err((answer_of(&failure), Source::Joined)),
+                    JoinOutcome::Opaque => {
+                        reason = BypassReason::OpaqueAnswer;
+                        break;
+                    }
                     JoinOutcome::LookAgain => {}
                 },
                 PageTurn::Lead(permit) => {
@@ -174,78 +180,117 @@ impl Engine {
                         Consistency::Strong => strongly(request, body),
                         Consistency::Eventual => request.clone(),
                     };
-                    let holder = asked.shows_items.then(|| Arc::clone(table));
-                    let fill = Arc::clone(self).fill_page(permit, request, holder);
+                    let fill =
+                        Arc::clone(self).fill_page(permit, request, Arc::clone(table), asked.expected());
                     // A task of its own: readers that joined must not lose their answer with this client.
                     let filled = self.tasks.spawn(fill).await;
                     let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
-                    let (page, consumed) = filled.map_err(|answer| (answer, Source::Miss))?;
-                    return Ok(FoundPage { page, source: Source::Miss, age_seconds: None, consumed });
+                    return filled.map_err(|answer| (answer, Source::Miss))?.found(Source::Miss);
                 }
             }
         }
         // A global index cannot be read strongly.
         let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
         let request = if is_global { request.clone() } else { strongly(request, body) };
-        self.read_page_past_cache(&request, table, asked, BypassReason::Contended).await
+        self.read_page_past_cache(&request, table, asked, reason).await
     }
 
     /// Sends a fill's read and gives what came to the cache and to everyone who waits for it. The items of the page are
-    /// offered too, to the table that they are items of.
+    /// offered too, if they are whole items of the table.
     async fn fill_page(
         self: Arc<Self>,
         mut permit: PagePermit,
         request: Request,
-        holder: Option<Arc<KnownTable>>,
-    ) -> Result<(Page, Option<Vec<u8>>), Answer> {
+        table: Arc<KnownTable>,
+        expected: ExpectedItems,
+    ) -> Result<Fetched, Answer> {
         permit.wait_for_room().await;
-        match self.fetch_page(&request).await {
-            Ok((page, consumed)) => {
-                let items = holder.as_ref().and_then(|table| Some((items_of(&page, table)?, table.policy?)));
+        let fetched = self.fetch_page(&request, &table, &expected).await;
+        let now = Instant::now();
+        match &fetched {
+            Ok(Fetched::Page { page, .. }) => {
+                let offered = table.policy.filter(|_| expected.are_offered);
+                let items = offered.and_then(|policy| Some((items_of(page, &table)?, policy)));
                 match items {
                     Some((items, policy)) => {
-                        permit.complete_with_items(page.clone(), &items, &policy, Instant::now())
+                        permit.complete_with_items(page.clone(), &items, &policy, now);
                     }
-                    None => permit.complete(page.clone(), Instant::now()),
-                };
-                Ok((page, consumed))
+                    None => {
+                        permit.complete(page.clone(), now);
+                    }
+                }
             }
-            Err(answer) => {
-                permit.fail(failure_of(&answer));
-                Err(answer)
-            }
+            Ok(Fetched::Opaque(_)) => permit.complete_opaque(now),
+            Err(answer) => permit.fail(failure_of(answer)),
         }
+        fetched
     }
 
     /// Reads a page from the upstream and, if it was read strongly, lets the cache compare.
     async fn read_page_past_cache(
-        &self,
+        self: &Arc<Self>,
         request: &Request,
         table: &KnownTable,
         asked: &AskedPage,
         reason: BypassReason,
     ) -> Result<FoundPage, (Answer, Source)> {
         let source = Source::Bypass(reason);
-        let (page, consumed) = self.fetch_page(request).await.map_err(|answer| (answer, source))?;
+        let fetched = self.fetch_page(request, table, &asked.expected()).await;
+        let (address, now) = (table.cached.address(&asked.fingerprint), Instant::now());
         let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
-        if !is_global {
-            let (address, now) = (table.cached.address(&asked.fingerprint), Instant::now());
-            // The cache compares bytes, and an upstream may write one page in several ways.
-            let cached = self.pages.peek(&address).filter(|cached| *cached != page);
-            let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
-            self.pages.observe(&address, &asked.scope, seen.as_ref().unwrap_or(&page), now);
+        match &fetched {
+            Ok(Fetched::Page { page, .. }) if !is_global => {
+                // The cache compares bytes, and an upstream may write one page in several ways.
+                let cached = self.pages.peek(&address).filter(|cached| cached != page);
+                let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
+                self.pages.observe(&address, &asked.scope, seen.as_ref().unwrap_or(page), now);
+            }
+            Ok(Fetched::Opaque(_)) => self.pages.observe_opaque(&address, &asked.scope, now),
+            Ok(Fetched::Page { .. }) | Err(_) => {}
         }
-        Ok(FoundPage { page, source, age_seconds: None, consumed })
+        fetched.map_err(|answer| (answer, source))?.found(source)
     }
 
-    async fn fetch_page(&self, request: &Request) -> Result<(Page, Option<Vec<u8>>), Answer> {
+    async fn fetch_page(
+        self: &Arc<Self>,
+        request: &Request,
+        table: &KnownTable,
+        expected: &ExpectedItems,
+    ) -> Result<Fetched, Answer> {
         let answer = self.forward(request).await;
         if !answer.is_success() {
             return Err(answer);
         }
-        match PageAnswer::read(&answer.body) {
-            Some(PageAnswer { body, consumed }) => Ok((Page::new(body), consumed)),
-            None => Err(failed("The upstream's answer to a Query or Scan cannot be read.")),
+        let Some(object) = RawObject::parse(&answer.body) else {
+            return Err(failed("The upstream's answer to a Query or Scan cannot be read."));
+        };
+        if !expected.fit(&object, &table.schema) {
+            self.note_foreign_key(table);
+            return Ok(Fetched::Opaque(answer));
+        }
+        Ok(match PageAnswer::read(&answer.body) {
+            Some(PageAnswer { body, consumed }) => Fetched::Page { page: Page::new(body), consumed },
+            None => Fetched::Opaque(answer),
+        })
+    }
+}
+
+/// What a Query or Scan brought.
+enum Fetched {
+    Page {
+        page: Page,
+        consumed: Option<Vec<u8>>,
+    },
+    /// An answer that is not understood, or of other items than those asked for.
+    Opaque(Answer),
+}
+
+impl Fetched {
+    /// The page, or the answer as it goes to the client.
+    fn found(self, source: Source) -> Result<FoundPage, (Answer, Source)> {
+        match self {
+            Self::Page { page, consumed } => Ok(FoundPage { page, source, age_seconds: None, consumed }),
+            Self::Opaque(answer) => Err((answer, Source::Bypass(BypassReason::OpaqueAnswer))),
         }
     }
 }

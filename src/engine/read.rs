@@ -9,12 +9,14 @@ use crate::cache::{Consistency, Failure, FillPermit, Hit, Image, JoinOutcome, Re
 use crate::model::Operation;
 use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
-use crate::wire::attribute::{item_from_json, write_item};
+use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
-use crate::wire::request::{GetItem, ReturnConsumedCapacity, key_bytes};
+use crate::wire::raw::RawObject;
+use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::known::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
+use super::voids::VoidScope;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure, unread};
 
 /// How often a read looks, joins or fills before it goes through by itself.
@@ -42,6 +44,25 @@ pub(super) struct Found {
     pub(super) age_seconds: Option<u64>,
     /// The upstream's `ConsumedCapacity` as JSON, when this read paid for it.
     pub(super) consumed: Option<Vec<u8>>,
+}
+
+/// Why a read brought no image.
+pub(super) enum Missed {
+    /// The upstream refused or failed.
+    Refused(Answer),
+    /// The upstream's answer is not wholly understood, or is of another item. It is there for the reader who asked, and not
+    /// for those who had joined.
+    Opaque(Option<Answer>),
+}
+
+/// What a GetItem for a whole item brought.
+enum Fetched {
+    Item {
+        image: Image,
+        consumed: Option<Vec<u8>>,
+    },
+    /// An answer that is not wholly understood, or of another item.
+    Opaque(Answer),
 }
 
 impl Engine {
@@ -111,9 +132,9 @@ impl Engine {
                 self.bypass(&request, BypassReason::UnknownTable).await
             }
             Ok(found) => show(&table, &attributes, consumed_kind, found),
-            Err(answer) => {
-                self.check_rejection(&answer, &table);
-                Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, Source::Miss) }
+            Err(missed) => {
+                let served = self.answer_missed(&request, &wanted, policy, &attributes, missed).await;
+                Served { table: Some(Arc::clone(&table.name)), ..served }
             }
         }
     }
@@ -122,17 +143,17 @@ impl Engine {
     /// through. Where the table allows it, what has expired answers for an upstream that fails.
     ///
     /// # Errors
-    /// The upstream's answer, when it is not a success.
+    /// [`Missed`]: the upstream's answer, when it is not a success, or when it is not understood.
     pub(super) async fn find(
         self: &Arc<Self>,
         wanted: &Wanted,
         policy: &ReadPolicy,
-    ) -> Result<Found, Answer> {
+    ) -> Result<Found, Missed> {
         let failure = match self.find_fresh(wanted, policy).await {
-            Err(answer) if is_failure(answer.status) => answer,
+            Err(Missed::Refused(answer)) if is_failure(answer.status) => answer,
             outcome => return outcome,
         };
-        let hit = self.stale(&wanted.table, &wanted.key, policy).ok_or(failure)?;
+        let hit = self.stale(&wanted.table, &wanted.key, policy).ok_or(Missed::Refused(failure))?;
         let age_seconds = Some(hit.age.as_secs());
         Ok(Found { image: hit.image, source: Source::Stale, age_seconds, consumed: None })
     }
@@ -142,7 +163,7 @@ impl Engine {
         self.cache.lookup_stale(&table.cached.address(key), policy, Instant::now())
     }
 
-    async fn find_fresh(self: &Arc<Self>, wanted: &Wanted, policy: &ReadPolicy) -> Result<Found, Answer> {
+    async fn find_fresh(self: &Arc<Self>, wanted: &Wanted, policy: &ReadPolicy) -> Result<Found, Missed> {
         for _ in 0..TURNS_MAX {
             let cached = &wanted.table.cached;
             match self.cache.read(&cached.address(&wanted.key), policy, Instant::now()) {
@@ -159,17 +180,19 @@ impl Engine {
                             consumed: None,
                         });
                     }
-                    JoinOutcome::Failed(failure) => return Err(answer_of(&failure)),
+                    JoinOutcome::Failed(failure) => return Err(Missed::Refused(answer_of(&failure))),
+                    JoinOutcome::Opaque => return Err(Missed::Opaque(None)),
                     JoinOutcome::LookAgain => {}
                 },
                 Turn::Lead(permit) => {
                     self.check_current(&wanted.table);
                     let strong = permit.consistency() == Consistency::Strong;
-                    let fill = Arc::clone(self).fill(permit, wanted.request(strong));
+                    let table = Arc::clone(&wanted.table);
+                    let fill = Arc::clone(self).fill(permit, table, wanted.request(strong));
                     // A task of its own: readers that joined must not lose their answer with this client.
                     let filled = self.tasks.spawn(fill).await;
-                    let (image, consumed) =
-                        filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")))?;
+                    let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
+                    let (image, consumed) = filled.map_err(Missed::Refused)?.understood()?;
                     return Ok(Found { image, source: Source::Miss, age_seconds: None, consumed });
                 }
             }
@@ -181,36 +204,59 @@ impl Engine {
     async fn fill(
         self: Arc<Self>,
         permit: FillPermit,
+        table: Arc<KnownTable>,
         request: Request,
-    ) -> Result<(Image, Option<Vec<u8>>), Answer> {
-        match self.fetch(&request).await {
-            Ok((image, consumed)) => {
-                permit.complete(image.clone(), Instant::now());
-                Ok((image, consumed))
-            }
-            Err(answer) => {
-                permit.fail(failure_of(&answer));
-                Err(answer)
-            }
+    ) -> Result<Fetched, Answer> {
+        let fetched = self.fetch(&table, permit.key_bytes(), &request).await;
+        match &fetched {
+            Ok(Fetched::Item { image, .. }) => permit.complete(image.clone(), Instant::now()),
+            Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
+            Err(answer) => permit.fail(failure_of(answer)),
         }
+        fetched
     }
 
     /// Reads an item strongly from the upstream and lets the cache compare.
-    async fn read_past_cache(&self, wanted: &Wanted, reason: BypassReason) -> Result<Found, Answer> {
-        let (image, consumed) = self.fetch(&wanted.request(true)).await?;
-        let cached = &wanted.table.cached;
-        self.cache.observe(&cached.address(&wanted.key), &image, Instant::now());
+    async fn read_past_cache(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        reason: BypassReason,
+    ) -> Result<Found, Missed> {
+        let table = &wanted.table;
+        let fetched = self.fetch(table, &wanted.key, &wanted.request(true)).await.map_err(Missed::Refused)?;
+        let address = table.cached.address(&wanted.key);
+        match &fetched {
+            Fetched::Item { image, .. } => self.cache.observe(&address, image, Instant::now()),
+            Fetched::Opaque(_) => self.cache.observe_opaque(&address, Instant::now()),
+        }
+        let (image, consumed) = fetched.understood()?;
         Ok(Found { image, source: Source::Bypass(reason), age_seconds: None, consumed })
     }
 
-    /// Sends a GetItem for a whole item.
-    async fn fetch(&self, request: &Request) -> Result<(Image, Option<Vec<u8>>), Answer> {
+    /// Sends a GetItem for a whole item, which must be the one of this key.
+    async fn fetch(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        request: &Request,
+    ) -> Result<Fetched, Answer> {
         let answer = self.upstream.call(request).await.map_err(unread)?;
         if !answer.is_success() {
             return Err(answer);
         }
-        read_get_answer(&answer.body)
-            .ok_or_else(|| failed("The upstream's answer to a GetItem cannot be read."))
+        if RawObject::parse(&answer.body).is_none() {
+            return Err(failed("The upstream's answer to a GetItem cannot be read."));
+        }
+        let Ok(body) = Json::parse(&answer.body) else { return Ok(Fetched::Opaque(answer)) };
+        let Some(image) = self.image_of_key(table, key, body.get("Item")) else {
+            return Ok(Fetched::Opaque(answer));
+        };
+        let consumed = body.get("ConsumedCapacity").map(|capacity| {
+            let mut out = Vec::with_capacity(64);
+            write_json(capacity, &mut out);
+            out
+        });
+        Ok(Fetched::Item { image, consumed })
     }
 
     /// Sends a read upstream as it came.
@@ -243,36 +289,53 @@ impl Engine {
     }
 
     /// A TransactGetItems has read its items strongly: whatever the cache holds of them must agree. Where a projection hides
-    /// the whole item, its entry is voided.
-    pub(super) async fn observe_transaction(&self, request: &Request, answer: &Answer) {
-        let (Ok(asked), Ok(answered)) = (Json::parse(&request.body), Json::parse(&answer.body)) else {
-            return;
-        };
+    /// the whole item, or it is not understood, its entry is invalidated.
+    pub(super) async fn observe_transaction(self: &Arc<Self>, request: &Request, answer: &Answer) {
+        let Ok(asked) = Json::parse(&request.body) else { return };
+        let answered = Json::parse(&answer.body).unwrap_or(Json::Null);
         let gets = asked.get("TransactItems").and_then(Json::elements).unwrap_or_default();
         let responses = answered.get("Responses").and_then(Json::elements).unwrap_or_default();
-        for (position, get) in gets.iter().filter_map(|action| action.get("Get")).enumerate() {
-            let Some(table) =
-                get.get("TableName").and_then(Json::text).and_then(|name| self.tables.get(name))
-            else {
+        for (position, get) in gets.iter().enumerate() {
+            let Some(get) = get.get("Get") else { continue };
+            let Some(spelling) = get.get("TableName").and_then(Json::text) else { continue };
+            let Some(table) = self.learn(spelling).await else {
+                self.void(&VoidScope::named(spelling));
                 continue;
             };
             let Some(key) = get.get("Key").and_then(|key| key_bytes(&table.schema.key, key)) else {
                 continue;
             };
-            let whole = get.get("ProjectionExpression").is_none();
-            match responses
-                .get(position)
-                .filter(|_| whole)
-                .and_then(|response| image_of(response.get("Item")))
-            {
-                Some(image) => {
-                    self.cache.observe(&table.cached.address(&key), &image, Instant::now());
-                }
-                None => {
-                    let now = Instant::now();
-                    self.cache.begin_write(&[table.cached.address(&key)], now).refused(now);
-                }
+            let is_whole = get.get("ProjectionExpression").is_none();
+            let response = responses.get(position).filter(|_| is_whole);
+            let image = response.and_then(|response| self.image_of_key(&table, &key, response.get("Item")));
+            let (address, now) = (table.cached.address(&key), Instant::now());
+            match image {
+                Some(image) => self.cache.observe(&address, &image, now),
+                None => self.cache.observe_opaque(&address, now),
             }
+        }
+    }
+
+    /// The image of an `Item` member; `None` when it is not wholly understood, or has another key than this.
+    fn image_of_key(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        item: Option<&Json<'_>>,
+    ) -> Option<Image> {
+        if item.is_some_and(|item| item_key_bytes(&table.schema.key, item).as_deref() != Some(key)) {
+            self.note_foreign_key(table);
+            return None;
+        }
+        image_of(item)
+    }
+}
+
+impl Fetched {
+    fn understood(self) -> Result<(Image, Option<Vec<u8>>), Missed> {
+        match self {
+            Self::Item { image, consumed } => Ok((image, consumed)),
+            Self::Opaque(answer) => Err(Missed::Opaque(Some(answer))),
         }
     }
 }
@@ -316,25 +379,13 @@ pub(super) fn answer_of(failure: &Failure) -> Answer {
     Answer { status: failure.status, body: failure.body.clone(), headers: failure.headers.clone() }
 }
 
-/// The image of an `Item` member, in canonical form; `None` when it is there but is no item.
+/// The image of an `Item` member, in canonical form; `None` when it is there but is not wholly understood.
 pub(super) fn image_of(item: Option<&Json<'_>>) -> Option<Image> {
     let Some(item) = item else { return Some(Image::absent()) };
-    let item = item_from_json(item).ok()?;
+    let item = item_of_answer(item)?;
     let mut json = Vec::with_capacity(512);
     write_item(&item, &mut json);
     Some(Image::present(&json))
-}
-
-/// The image and the consumed capacity in a GetItem's answer.
-fn read_get_answer(body: &[u8]) -> Option<(Image, Option<Vec<u8>>)> {
-    let body = Json::parse(body).ok()?;
-    body.members()?;
-    let consumed = body.get("ConsumedCapacity").map(|capacity| {
-        let mut out = Vec::with_capacity(64);
-        write_json(capacity, &mut out);
-        out
-    });
-    Some((image_of(body.get("Item"))?, consumed))
 }
 
 /// The answer that shows the client its part of the item.

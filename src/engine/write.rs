@@ -169,7 +169,7 @@ impl Engine {
                 plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
                     Ok((answer, outcome)) => {
-                        guard.applied(&plan.keys, &outcome);
+                        guard.applied(&plan.keys, &self.of_written_item(&plan.keys, outcome));
                         answer
                     }
                     Err(images::Undecodable) => {
@@ -208,6 +208,17 @@ impl Engine {
         };
         let table = plan.table.map(|table| Arc::clone(&table.name));
         Served { table, ..Served::plain(answer, Source::Write) }
+    }
+
+    /// What a write told, if that is of the item that was written.
+    fn of_written_item(self: &Arc<Self>, keys: &[WrittenKey], outcome: images::Outcome) -> images::Outcome {
+        match keys {
+            [written] if !outcome.is_of(&written.table.schema.key, &written.key) => {
+                self.note_foreign_key(&written.table);
+                images::Outcome::unknown()
+            }
+            _ => outcome,
+        }
     }
 
     fn begin_write(&self, keys: &[WrittenKey]) -> Guards {

@@ -154,6 +154,7 @@ fn item_samples(cache: &ItemCache) -> Vec<CacheSample> {
         ("nearside_cache_bytes_max", stats.bytes_max),
         ("nearside_cache_holds_active", stats.holds_active),
         ("nearside_stale_observed_total", total.stale_observed),
+        ("nearside_foreign_keys_total", total.foreign_keys),
     ]
     .into_iter()
     .map(|(name, value)| CacheSample::plain(name, value))

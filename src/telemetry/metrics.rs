@@ -54,6 +54,11 @@ pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
         "Stripes kept out of the cache after writes of unknown outcome.",
     ),
     (
+        "nearside_foreign_keys_total",
+        "counter",
+        "Items in upstream answers whose key was not the one asked for; they are passed on and not cached.",
+    ),
+    (
         "nearside_stale_observed_total",
         "counter",
         "Strong reads that contradicted the cache without a write of this node to explain it; 0 on a single writer.",

@@ -143,6 +143,11 @@ impl Node {
         assert_eq!(read.await.body, item(id, n));
     }
 
+    /// How many items of answers had a key that was not asked for.
+    pub(crate) fn foreign_keys(&self) -> u64 {
+        self.items.stats().total.foreign_keys
+    }
+
     /// Lets everything run that can run.
     pub(crate) async fn settle(&self) {
         for _ in 0..32 {

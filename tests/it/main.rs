@@ -14,6 +14,7 @@ mod exactness;
 mod expiry;
 mod history;
 mod identity;
+mod opaque;
 mod pages;
 mod passing;
 mod policies;

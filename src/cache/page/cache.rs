@@ -222,6 +222,11 @@ impl PageCache {
         }
     }
 
+    /// As [`PageCache::observe`], of an answer that the cache does not understand.
+    pub fn observe_opaque(&self, address: &Address<'_>, scope: &PageScope, now: Instant) {
+        self.observe_opaque_locked(&self.flights(address.hash), address, scope, now);
+    }
+
     /// Begins a write of keys, each named by the address of its item and the canonical bytes of its partition key. It must
     /// be called before the first byte of the write is sent, and the guard be told the verdict before the client is.
     pub fn begin_write(self: &Arc<Self>, keys: &[(Address<'_>, &[u8])], now: Instant) -> PageWriteGuard {
@@ -289,6 +294,23 @@ impl PageCache {
             && (kept.index == version.index || !self.obeys(PageRule::ValidateIndex))
             && entry.is_for(address);
         is_usable.then_some(entry)
+    }
+
+    /// Must be called with the lock of the flights.
+    pub(super) fn observe_opaque_locked(
+        &self,
+        flights: &PageFlights,
+        address: &Address<'_>,
+        scope: &PageScope,
+        now: Instant,
+    ) {
+        self.words.touch(address.table, scope, self.items.seconds(now));
+        let version = self.words.version(address.table, scope);
+        let is_flying = flights.current(address).is_some_and(|flight| flight.version == version);
+        let may_contradict = is_flying || self.usable_entry(address).is_some();
+        if may_contradict && self.obeys(PageRule::OpaqueReadsVoid) {
+            self.bump(address.table, scope, BumpReason::Observed);
+        }
     }
 
     /// What was read is not stored, so a page from before is still there. It is past its time, but somebody whom the
@@ -456,6 +478,8 @@ pub(in super::super) enum PageRule {
     QuarantineVoids,
     /// Strong reads past the cache are compared with it.
     ObserveReads,
+    /// An answer that is not understood invalidates the page that is cached.
+    OpaqueReadsVoid,
     /// A fetch that contradicts what was seen is not stored.
     HeedWhatWasSeen,
     /// Those who joined after that look again.

@@ -89,6 +89,8 @@ struct Setup {
     serves_stale: bool,
     /// The upstream lags nowhere, reports what it changes, and removes items by itself.
     reports: bool,
+    /// Half of the answers are not understood.
+    is_opaque: bool,
     /// Which request is made and which item is written, if it is always the same.
     only: Option<(Request, usize)>,
     broken: Option<PageRule>,
@@ -100,6 +102,7 @@ const LOCAL: Setup = Setup {
     ttl: None,
     serves_stale: false,
     reports: false,
+    is_opaque: false,
     only: None,
     broken: None,
 };
@@ -109,6 +112,7 @@ const REPORTED_CROWDED: Setup = Setup { only: Some((Request::IndexPartition(0), 
 const CROWDED: Setup = Setup { only: Some((Request::IndexPartition(0), 0)), ..LOCAL };
 /// One item is written by everybody, and its partition is read, weakly and strongly.
 const WATCHED: Setup = Setup { only: Some((Request::Partition(0), 0)), ..LOCAL };
+const OPAQUE: Setup = Setup { is_opaque: true, ..WATCHED };
 const FOREIGN: Setup = Setup { foreign_writes: 4, ttl: Some(Duration::from_secs(40)), ..LOCAL };
 const FOREIGN_STRONG: Setup = Setup { fill: FillMode::Strong, ..FOREIGN };
 /// Nobody writes elsewhere, so that pages of the index are bound too.
@@ -647,7 +651,7 @@ impl World {
             Poll::Pending => {}
             Poll::Ready(JoinOutcome::Landed(page)) => self.returned(client, reading, &page, "joined"),
             Poll::Ready(JoinOutcome::Failed(_)) => self.failed(client, reading),
-            Poll::Ready(JoinOutcome::LookAgain) => self.read(client, reading),
+            Poll::Ready(JoinOutcome::LookAgain | JoinOutcome::Opaque) => self.read(client, reading),
         }
     }
 
@@ -677,7 +681,12 @@ impl World {
         let Fetch { permit, client, reading, shown } = self.fetches.swap_remove(index);
         let page = page_of(&shown.expect("the fetch has read"));
         let (request, now) = (reading.request, Instant::now());
+        let is_opaque = self.setup.is_opaque && self.journal.random.bool();
         match permit {
+            Some(permit) if is_opaque => {
+                permit.complete_opaque(now);
+                self.returned(client, reading, &page, "fetched and not understood");
+            }
             Some(permit) => {
                 let completion = permit.complete(page.clone(), now);
                 self.note(format_args!("the fetch of {request:?} is {completion:?}"));
@@ -686,7 +695,11 @@ impl World {
             None => {
                 let fingerprint = [request.number() as u8];
                 let scope = self.scope(request);
-                self.pages.observe(&self.table.address(&fingerprint), &scope, &page, now);
+                let address = self.table.address(&fingerprint);
+                match is_opaque {
+                    true => self.pages.observe_opaque(&address, &scope, now),
+                    false => self.pages.observe(&address, &scope, &page, now),
+                }
                 self.returned(client, reading, &page, "strongly read");
                 self.bind_later_readers(request, &shown.expect("the fetch has read"));
             }
@@ -895,6 +908,11 @@ fn no_schedule_of_writes_to_one_item_shows_where_it_was() {
 }
 
 #[test]
+fn no_schedule_takes_a_reader_behind_an_answer_that_was_not_understood() {
+    assert_sound::<World>(OPAQUE, 3_000);
+}
+
+#[test]
 fn no_schedule_with_writes_elsewhere_hides_a_known_write_or_outlives_the_time_to_live() {
     assert_sound::<World>(FOREIGN, 3_000);
 }
@@ -939,6 +957,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (PageRule::Quarantine, LOCAL, 0),
         (PageRule::QuarantineVoids, LOCAL, 0),
         (PageRule::ObserveReads, WATCHED, 0),
+        (PageRule::OpaqueReadsVoid, OPAQUE, 0),
         (PageRule::HeedWhatWasSeen, WATCHED, 1_600),
         (PageRule::LateReadersLookAgain, WATCHED, 3_500),
         (PageRule::ExpireEntries, FOREIGN_STRONG, 0),

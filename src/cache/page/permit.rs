@@ -179,6 +179,18 @@ impl PagePermit {
         cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began)
     }
 
+    /// The fetch brought an answer that the cache does not understand, or must not keep. The page cached before may be older
+    /// than this answer, so it is invalidated. Those who wait send their own requests.
+    pub fn complete_opaque(mut self, now: Instant) {
+        self.is_used = true;
+        {
+            let mut flights = self.cache.flights(self.hash);
+            flights.remove(self.hash, &self.flight);
+            self.cache.observe_opaque_locked(&flights, &self.address(), &self.scope, now);
+        }
+        self.flight.land(Outcome::Opaque);
+    }
+
     /// The fetch failed: tells those who wait.
     pub fn fail(mut self, failure: Failure) {
         self.abandon(failure);

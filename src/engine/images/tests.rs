@@ -1,5 +1,7 @@
 //! Every kind of write, against every kind of index.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::model::AttributeValue;
 use crate::model::key_attribute::{KeyAttribute, ScalarType};

@@ -1,0 +1,120 @@
+//! Reads in the client's own words: where the cache asked for more than the client did, and that will not do.
+//!
+//! The cache asks for whole items. An answer that is not understood can be shown to a client who asked for the same, and to
+//! no other; and a role may be allowed to read some attributes only. Then the client's own request is sent, and nothing is
+//! kept of its answer. What is cached of its keys is invalidated, since the client may have seen something newer.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::cache::{Consistency, ReadPolicy};
+use crate::upstream::{Answer, Request};
+use crate::wire::Json;
+use crate::wire::json::{with_member, write_json};
+
+use super::batch::Part;
+use super::known::KnownTable;
+use super::read::{Missed, Wanted};
+use super::view::Attributes;
+use super::{BypassReason, Engine, Served, Source};
+
+impl Engine {
+    /// Answers a GetItem for which there is no image.
+    pub(super) async fn answer_missed(
+        self: &Arc<Self>,
+        request: &Request,
+        wanted: &Wanted,
+        policy: &ReadPolicy,
+        attributes: &Attributes,
+        missed: Missed,
+    ) -> Served {
+        let opaque = Source::Bypass(BypassReason::OpaqueAnswer);
+        match (missed, attributes) {
+            (Missed::Opaque(Some(answer)), Attributes::All) => Served::plain(answer, opaque),
+            (Missed::Opaque(_), _) => Served::plain(self.get_as_asked(request, wanted, policy).await, opaque),
+            (Missed::Refused(answer), _) => {
+                self.check_rejection(&answer, &wanted.table);
+                Served::plain(answer, Source::Miss)
+            }
+        }
+    }
+
+    /// Sends a client's own GetItem, strongly where a fill would have to be: a replica that lags must not take the client
+    /// back behind a write.
+    async fn get_as_asked(&self, request: &Request, wanted: &Wanted, policy: &ReadPolicy) -> Answer {
+        let address = wanted.table.cached.address(&wanted.key);
+        let consistency = self.cache.consistency_now(&address, policy.fill, Instant::now());
+        let answer = match (consistency, Json::parse(&request.body)) {
+            (Consistency::Strong, Ok(body)) => {
+                let body = with_member(&body, "ConsistentRead", Json::Bool(true));
+                self.forward(&request.with_body(body)).await
+            }
+            _ => self.forward(request).await,
+        };
+        if answer.is_success() {
+            self.cache.observe_opaque(&address, Instant::now());
+        }
+        answer
+    }
+
+    /// Sends a client's own BatchGetItem, with each table read strongly where a fill of one of its keys would have to be.
+    pub(super) async fn batch_as_asked(
+        &self,
+        request: &Request,
+        body: &Json<'_>,
+        parts: &[Part],
+        reason: BypassReason,
+    ) -> Served {
+        let strong: Vec<&str> =
+            parts.iter().filter(|part| self.is_changing(part)).map(|part| &*part.spelling).collect();
+        let answer = match strong.is_empty() {
+            true => self.forward(request).await,
+            false => self.forward(&request.with_body(strongly_of(body, &strong))).await,
+        };
+        if answer.is_success() {
+            let now = Instant::now();
+            for part in parts {
+                part.keys().for_each(|key| self.cache.observe_opaque(&part.table.cached.address(key), now));
+            }
+        }
+        let table = match parts {
+            [part] => Some(Arc::clone(&part.table.name)),
+            _ => None,
+        };
+        Served { table, ..Served::plain(answer, Source::Bypass(reason)) }
+    }
+
+    fn is_changing(&self, part: &Part) -> bool {
+        let (cached, now) = (&part.table.cached, Instant::now());
+        part.table.policy.is_some_and(|policy| {
+            let consistency = |key| self.cache.consistency_now(&cached.address(key), policy.fill, now);
+            part.keys().any(|key| consistency(key) == Consistency::Strong)
+        })
+    }
+
+    /// An answer had an item of another key than the one asked for, or without a key. It is counted, and the table is
+    /// described anew: its key schema may have changed.
+    pub(super) fn note_foreign_key(self: &Arc<Self>, table: &KnownTable) {
+        table.cached.note_foreign_key();
+        self.doubt(table);
+    }
+}
+
+/// A BatchGetItem with `ConsistentRead` for the tables that are so spelled.
+fn strongly_of(body: &Json<'_>, spellings: &[&str]) -> Vec<u8> {
+    let mut body = body.clone();
+    if let Json::Object(members) = &mut body
+        && let Some((_, Json::Object(tables))) = members.iter_mut().find(|(name, _)| name == "RequestItems")
+    {
+        for (_, table) in tables.iter_mut().filter(|(name, _)| spellings.contains(&name.as_ref())) {
+            if let Json::Object(table) = table {
+                table.retain(|(name, _)| name != "ConsistentRead");
+                table.push(("ConsistentRead".into(), Json::Bool(true)));
+            }
+        }
+    }
+    let mut out = Vec::with_capacity(1024);
+    write_json(&body, &mut out);
+    out
+}
