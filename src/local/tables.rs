@@ -9,6 +9,7 @@ mod definition;
 mod description;
 mod limits;
 mod policies;
+mod tag_rules;
 mod tags;
 mod time_to_live;
 mod update;

@@ -2,7 +2,7 @@
 //!
 //! Rules are tried in the order in which the service tries them, so that a request with two faults hears of the same one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::local::clock;
 use crate::local::members::text;
@@ -15,7 +15,7 @@ use crate::model::java_order::{Buckets, sort_as_java};
 use crate::wire::Json;
 
 use super::limits::Limits;
-use super::{Names, invalid, policies};
+use super::{Names, invalid, policies, tag_rules};
 
 /// The most local indexes of a table.
 const LOCAL_INDEXES_MAX: usize = 5;
@@ -26,7 +26,6 @@ const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
 /// The most indexes of a request that are looked at one by one, each beside the others: many more than a table may have, few
 /// enough to cost no time.
 pub(super) const INDEXES_JUDGED_MAX: usize = 100;
-const TAGS_MAX: usize = 50;
 const UNDEFINED_KEY: &str = "Invalid KeySchema: Some index key attribute have no definition";
 const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 
@@ -67,7 +66,7 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
             .get("DeletionProtectionEnabled")
             .and_then(Json::boolean)
             .unwrap_or(false),
-        tags: tags(body)?,
+        tags: tag_rules::tags(body)?,
         time_to_live_attribute: None,
         policies: policies::new_policies(body, names, now)?,
         point_in_time_recovery: None,
@@ -226,41 +225,6 @@ pub(super) fn encryption(body: &Json<'_>, names: &Names) -> Result<Option<Option
     }
     let is_on = enabled == Some(true) || kind == Some("KMS");
     Ok(Some(is_on.then(|| names.kms_key_arn(key))))
-}
-
-/// The tags of a request.
-///
-/// # Errors
-/// `ValidationException` for keys that are reserved or repeated, and for too many.
-pub(super) fn tags(body: &Json<'_>) -> Result<BTreeMap<String, String>, ApiError> {
-    let elements = body.get("Tags").and_then(Json::elements).unwrap_or_default();
-    let mut tags = BTreeMap::new();
-    for element in elements {
-        let (key, value) = (text(element, "Key"), text(element, "Value"));
-        if key.starts_with("aws:") {
-            return Err(ApiError::validation(format!("Tag Key cannot be prefixed with aws:, Key: {key}")));
-        }
-        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(ApiError::validation(format!(
-                "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
-            )));
-        }
-    }
-    check_tag_count(&tags)?;
-    Ok(tags)
-}
-
-/// Refuses more tags than a table may have.
-///
-/// # Errors
-/// `ValidationException`.
-pub(super) fn check_tag_count(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
-    if tags.len() > TAGS_MAX {
-        return Err(ApiError::validation(
-            "Number of Tags exceed the current limit for the provided ResourceArn",
-        ));
-    }
-    Ok(())
 }
 
 fn table_throughput(body: &Json<'_>, billing_mode: BillingMode) -> Result<Throughput, ApiError> {

@@ -588,11 +588,108 @@ async fn tags_are_set_listed_and_taken_off() {
         "ResourceNotFoundException: Requested resource not found: ResourcArn: \
          arn:aws:dynamodb:us-east-1:000000000000:table/xyz not found"
     );
-    assert_eq!(
-        refused("a:b:c:d:e:f/g").await,
-        "ValidationException: Invalid TableArn: Invalid ResourceArn provided as input a:b:c:d:e:f/g"
-    );
-    assert!(refused("abc").await.starts_with("AccessDeniedException"));
+}
+
+#[tokio::test]
+async fn text_that_is_no_table_s_arn_is_rejected_by_every_operation_on_tags() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let invalid = "ValidationException: One or more parameter values were invalid:";
+    let input = "ValidationException: Invalid TableArn: Invalid ResourceArn provided as input";
+    let index = "arn:aws:dynamodb:us-east-1:000000000000:table/abc/index/i";
+    let cases = [
+        ("", format!("{invalid} ARNs must start with 'arn:': ")),
+        ("abc", format!("{invalid} ARNs must start with 'arn:': abc")),
+        ("a:b:c:d:e:f/g", format!("{invalid} ARNs must start with 'arn:': a:b:c:d:e:f/g")),
+        ("arn:x/y", format!("{invalid} Second colon partition not found: arn:x/y")),
+        ("arn:aws:dynamodb", format!("{invalid} Third colon vendor not found: arn:aws:dynamodb")),
+        (
+            "arn:aws:s3:::bucket",
+            format!("{invalid} Provided Arn is not a DynamoDB resource arn: arn:aws:s3:::bucket"),
+        ),
+        (
+            index,
+            format!(
+                "{invalid} Invalid resource arn provided, only table or stream is accepted. Provided resource arn: {index}"
+            ),
+        ),
+        ("arn:aws:dynamodb:us-east-1:1:table/ab", format!("{input} arn:aws:dynamodb:us-east-1:1:table/ab")),
+        ("arn:aws-cn:dynamodb:cn:1:table/abc", format!("{input} arn:aws-cn:dynamodb:cn:1:table/abc")),
+    ];
+    for (arn, words) in cases {
+        for (operation, mut body) in [
+            (Operation::TagResource, json!({"Tags": [{"Key": "a", "Value": "b"}]})),
+            (Operation::UntagResource, json!({"TagKeys": ["a"]})),
+            (Operation::ListTagsOfResource, json!({})),
+        ] {
+            body["ResourceArn"] = arn.into();
+            assert_eq!(refused(&local, operation, body).await, words, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_tag_that_may_not_be_fails_the_whole_request() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc";
+    let (long_key, long_value) = ("k".repeat(129), "v".repeat(257));
+    let mut cases = vec![
+        (json!({"Value": "b"}), "The Tag Key provided is invalid, Key: null".to_owned()),
+        (json!({"Key": "", "Value": "b"}), "The Tag Key provided is invalid, Key: ".to_owned()),
+        (json!({"Key": long_key, "Value": "b"}), format!("The Tag Key provided is invalid, Key: {long_key}")),
+        (json!({"Key": "a"}), "The Tag Value provided is invalid, Value: null".to_owned()),
+        (
+            json!({"Key": "a", "Value": long_value}),
+            format!("The Tag Value provided is invalid, Value: {long_value}"),
+        ),
+        (
+            json!({"Key": "aws:x", "Value": "b"}),
+            "Tag Key cannot be prefixed with aws:, Key: aws:x".to_owned(),
+        ),
+    ];
+    for text in ["100%", "a,b", "it's", "(x)", "a&b", "<a>", "~a", "a\tb", "#", "\u{1f511}"] {
+        cases.push((
+            json!({"Key": text, "Value": "b"}),
+            format!("The Tag Key provided is invalid, Key: {text}"),
+        ));
+        cases.push((
+            json!({"Key": "a", "Value": text}),
+            format!("The Tag Value provided is invalid, Value: {text}"),
+        ));
+    }
+    for (tag, words) in cases {
+        let words = format!("ValidationException: {words}");
+        let tags = json!([{"Key": "good", "Value": "tag"}, tag]);
+        let body = json!({"ResourceArn": arn, "Tags": tags});
+        assert_eq!(refused(&local, Operation::TagResource, body).await, words);
+        let mut table = plain_table("xyz");
+        table["Tags"] = tags;
+        assert_eq!(refused(&local, Operation::CreateTable, table).await, words);
+    }
+    let keys: Vec<String> = (0..51).map(|number| number.to_string()).collect();
+    for (keys, words) in [
+        (json!([""]), "The Tag Key provided is invalid, Key: "),
+        (json!(["a!"]), "The Tag Key provided is invalid, Key: a!"),
+        (json!(keys), "Number of Tags exceed the current limit for the provided ResourceArn"),
+    ] {
+        let body = json!({"ResourceArn": arn, "TagKeys": keys});
+        assert_eq!(
+            refused(&local, Operation::UntagResource, body).await,
+            format!("ValidationException: {words}")
+        );
+    }
+    let listed = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(listed, json!({"Tags": []}));
+    let good = json!([
+        {"Key": "x".repeat(128), "Value": ""},
+        {"Key": "ключ \u{3000}表", "Value": "a+b-c=d.e_f:g/h@i"},
+        {"Key": " ", "Value": "é".repeat(256)},
+    ]);
+    let request = Request::new(Operation::TagResource, json!({"ResourceArn": arn, "Tags": good}).to_string());
+    assert!(local.call(&request).await.unwrap().is_success());
+    let listed = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(listed["Tags"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
