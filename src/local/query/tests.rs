@@ -389,6 +389,26 @@ async fn a_select_is_asked_for_behind_what_else_the_request_alone_says() {
             with(&with(&scan(), json!({"Select": "ALL_PROJECTED_ATTRIBUTES"})), segments),
             "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
         ),
+        // An operator that is none goes before it, where a Query has conditions to join.
+        (
+            Query,
+            with(
+                &legacy_query,
+                json!({
+                    "QueryFilter": {"c": {"ComparisonOperator": "NULL"}, "d": {"ComparisonOperator": "NULL"}},
+                    "ConditionalOperator": "XOR",
+                }),
+            ),
+            "Failed to satisfy constraint: Member must satisfy enum value set: [ALL, OR]",
+        ),
+        (
+            Query,
+            with(
+                &legacy_query,
+                json!({"QueryFilter": {"c": {"ComparisonOperator": "NULL"}}, "ConditionalOperator": "XOR"}),
+            ),
+            select,
+        ),
     ];
     for (operation, body, words) in cases {
         assert_eq!(backend.invalid(operation, body.clone()).await, words, "{body}");

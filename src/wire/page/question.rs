@@ -54,6 +54,7 @@ fn read_query<'b>(body: &'b Json<'b>, reader: Reader) -> Result<PageQuestion<'b>
     // Old key conditions may stand beside new expressions, so long as the key has one kind of condition only.
     let doubled = body.get("KeyConditionExpression").is_some();
     refuse_mixture(body, &expressions, &outdated[..if doubled { 4 } else { 3 }])?;
+    legacy::check_query_operator(body)?;
     shape::check_later(Operation::Query, "Select", body)?;
     let legacy_filter = legacy::query_filter(body, reader)?;
     let legacy_projection = legacy::attributes_to_get(body)?;

@@ -458,6 +458,33 @@ fn reads_of_pages_tell_of_numbers_first_and_of_a_wrong_select_last() {
 }
 
 #[test]
+fn a_conditional_operator_that_is_none_comes_in_older_words_where_the_older_front_reads() {
+    let operator = "Value 'XOR' at 'conditionalOperator' failed to satisfy constraint: \
+         Member must satisfy enum value set: [OR, AND]";
+    let no_key = "Value null at 'key' failed to satisfy constraint: Member must not be null";
+    let two = r#""ConditionalOperator":"XOR","Expected":{"a":{"Exists":false},"b":{"Exists":false}}"#;
+    let body = format!(r#"{{"TableName":"abc",{two}}}"#);
+    assert_violations(Operation::UpdateItem, &body, &[operator, no_key]);
+    let empty = "Value '' at 'tableName' failed to satisfy constraint: \
+         Member must have length greater than or equal to 1";
+    assert_violations(
+        Operation::UpdateItem,
+        r#"{"TableName":"","UpdateExpression":"SET a = :a"}"#,
+        &[empty, no_key],
+    );
+    // The newer front leaves it to the operation.
+    let whole = format!(r#"{{"TableName":"abc","Key":{{}},"Item":{{}},{two}}}"#);
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let told = format!("1 validation error detected: {operator}");
+    for operation in [Operation::PutItem, Operation::UpdateItem, Operation::DeleteItem] {
+        assert_eq!(answer(operation, &whole), None);
+        let deep = whole.replacen('{', &format!(r#"{{"Unknown":{deep},"#), 1);
+        let error = check(operation, &Json::parse_cut(deep.as_bytes()).unwrap()).unwrap_err();
+        assert_eq!(error.message.unwrap(), told, "{operation}");
+    }
+}
+
+#[test]
 fn numbers_are_cut_to_their_types() {
     let beyond = "Value '2147483647' at 'limit' failed to satisfy constraint: \
          Member must have value less than or equal to 100";
