@@ -12,7 +12,9 @@ mod policies;
 mod tag_rules;
 mod tags;
 mod time_to_live;
+mod unsupported;
 mod update;
+mod warmth;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
