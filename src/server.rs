@@ -290,6 +290,7 @@ fn bypass_label(reason: BypassReason) -> &'static str {
         BypassReason::UnknownTable => "unknown_table",
         BypassReason::IndexNotReady => "index_not_ready",
         BypassReason::Contended => "contended",
+        BypassReason::NotPermitted => "not_permitted",
         BypassReason::OpaqueAnswer => "opaque_answer",
     }
 }

@@ -130,6 +130,9 @@ impl Engine {
                 return served;
             }
         };
+        if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes)) {
+            return self.batch_as_asked(&request, &body, &parts, BypassReason::NotPermitted).await;
+        }
         let (fetches, mut counts) = self.begin(&mut parts);
         let fetched = if fetches.is_empty() {
             Ok(Fetched::default())
@@ -143,7 +146,10 @@ impl Engine {
             Err(answer) if is_failure(answer.status) && self.settle_stale(&mut parts, &mut counts) => {
                 Fetched::default()
             }
-            Err(answer) => return Served::plain(answer, counts.source()),
+            Err(answer) => {
+                let served = self.batch_denied(&request, &body, &parts, &answer).await;
+                return served.unwrap_or_else(|| Served::plain(answer, counts.source()));
+            }
         };
         if fetched.is_foreign || self.settle_keys(&mut parts, &fetched, &mut counts).await.is_err() {
             return self.batch_as_asked(&request, &body, &parts, BypassReason::OpaqueAnswer).await;

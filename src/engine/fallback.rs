@@ -15,6 +15,7 @@ use crate::wire::json::{with_member, write_json};
 
 use super::batch::Part;
 use super::known::KnownTable;
+use super::permissions::{Addition, is_denied};
 use super::read::{Missed, Wanted};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source};
@@ -33,6 +34,14 @@ impl Engine {
         match (missed, attributes) {
             (Missed::Opaque(Some(answer)), Attributes::All) => Served::plain(answer, opaque),
             (Missed::Opaque(_), _) => Served::plain(self.get_as_asked(request, wanted, policy).await, opaque),
+            (Missed::Refused(answer), Attributes::Of(_)) if is_denied(&answer) => {
+                let own = self.get_as_asked(request, wanted, policy).await;
+                if !is_denied(&own) {
+                    let name = &wanted.table.name;
+                    self.permissions.note_denied(name, Addition::WholeItems, Instant::now());
+                }
+                Served::plain(own, Source::Bypass(BypassReason::NotPermitted))
+            }
             (Missed::Refused(answer), _) => {
                 self.check_rejection(&answer, &wanted.table);
                 Served::plain(answer, Source::Miss)
@@ -40,9 +49,20 @@ impl Engine {
         }
     }
 
+    /// True if the client wants a part of an item of the table, and the role was not allowed to read whole ones.
+    pub(super) fn may_not_read_whole(&self, table: &KnownTable, attributes: &Attributes) -> bool {
+        matches!(attributes, Attributes::Of(_))
+            && self.permissions.is_denied(&table.name, Addition::WholeItems, Instant::now())
+    }
+
     /// Sends a client's own GetItem, strongly where a fill would have to be: a replica that lags must not take the client
     /// back behind a write.
-    async fn get_as_asked(&self, request: &Request, wanted: &Wanted, policy: &ReadPolicy) -> Answer {
+    pub(super) async fn get_as_asked(
+        &self,
+        request: &Request,
+        wanted: &Wanted,
+        policy: &ReadPolicy,
+    ) -> Answer {
         let address = wanted.table.cached.address(&wanted.key);
         let consistency = self.cache.consistency_now(&address, policy.fill, Instant::now());
         let answer = match (consistency, Json::parse(&request.body)) {
@@ -83,6 +103,27 @@ impl Engine {
             _ => None,
         };
         Served { table, ..Served::plain(answer, Source::Bypass(reason)) }
+    }
+
+    /// Answers a BatchGetItem whose whole items the role may not read; `None` when that is not why it was refused.
+    pub(super) async fn batch_denied(
+        &self,
+        request: &Request,
+        body: &Json<'_>,
+        parts: &[Part],
+        refusal: &Answer,
+    ) -> Option<Served> {
+        let wants_part = |part: &&Part| matches!(part.attributes, Attributes::Of(_));
+        if !is_denied(refusal) || !parts.iter().any(|part| wants_part(&part)) {
+            return None;
+        }
+        let served = self.batch_as_asked(request, body, parts, BypassReason::NotPermitted).await;
+        if !is_denied(&served.answer) {
+            for part in parts.iter().filter(wants_part) {
+                self.permissions.note_denied(&part.table.name, Addition::WholeItems, Instant::now());
+            }
+        }
+        Some(served)
     }
 
     fn is_changing(&self, part: &Part) -> bool {

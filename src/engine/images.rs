@@ -151,6 +151,21 @@ impl Plan {
         None
     }
 
+    /// True if more is asked of the upstream than the client asks for.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.is_hidden
+    }
+
+    /// The client's own request is sent after all: nothing is told but by the request.
+    pub(super) fn forgo_answer(&mut self) {
+        self.is_hidden = false;
+        for source in [&mut self.before, &mut self.after] {
+            if matches!(source, Source::Answer) {
+                *source = Source::Nowhere;
+            }
+        }
+    }
+
     /// The client's answer to a successful write, and what it tells.
     ///
     /// # Errors

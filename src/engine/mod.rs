@@ -14,6 +14,7 @@ mod changes;
 mod fallback;
 mod images;
 mod known;
+mod permissions;
 mod questions;
 mod recent;
 mod tables;
@@ -40,6 +41,7 @@ pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
 use known::{Freshness, KnownTable};
+use permissions::Permissions;
 use recent::RecentRequests;
 use tables::{Surroundings, Tables};
 use voids::VoidScope;
@@ -96,6 +98,8 @@ pub enum BypassReason {
     IndexNotReady,
     /// What was read changed again and again meanwhile; the read went through by itself.
     Contended,
+    /// The role may not read whole items, and the client wants a part of one.
+    NotPermitted,
     /// The upstream's answer is not wholly understood, or has another key than the one asked for.
     OpaqueAnswer,
 }
@@ -153,6 +157,7 @@ pub struct Engine {
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,
     tables: Tables,
+    permissions: Permissions,
     /// Fills and writes under way, and voids still due; each outlives the request that began it.
     tasks: TaskTracker,
     /// Ends what only waits for a time.
@@ -191,6 +196,7 @@ impl Engine {
             pages,
             tables: Tables::new(policy_of, Arc::clone(&recent)),
             recent,
+            permissions: Permissions::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })

@@ -121,6 +121,11 @@ impl Engine {
             consumed: consumed_kind,
             attempt: request.attempt,
         };
+        if self.may_not_read_whole(&table, &attributes) {
+            let answer = self.get_as_asked(&request, &wanted, policy).await;
+            let source = Source::Bypass(BypassReason::NotPermitted);
+            return Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, source) };
+        }
         let outcome = if strong {
             self.read_past_cache(&wanted, BypassReason::Consistent).await
         } else {

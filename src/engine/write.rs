@@ -17,6 +17,7 @@ use crate::wire::Json;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::known::KnownTable;
+use super::permissions::{Addition, is_denied};
 use super::voids::{TABLES_MAX, VoidScope};
 use super::{Engine, Served, Source, failed, images, unwritten};
 
@@ -38,6 +39,8 @@ pub(super) struct WritePlan {
     wide: VoidScope,
     /// What will be known of the item before and after, for a write of a single key.
     images: images::Plan,
+    /// What the client sent, if `request` asks for more.
+    own: Option<Request>,
     /// The table, when it is exactly one.
     table: Option<Arc<KnownTable>>,
     /// The tables whose schema an item of the write does not fit, as far as it can be read.
@@ -57,7 +60,8 @@ impl WritePlan {
     /// A write of nothing that is known yet.
     fn new(request: Request) -> Self {
         let (keys, wide) = (Vec::new(), VoidScope::Nothing);
-        Self { request, keys, wide, images: images::Plan::nothing(), table: None, misfits: Vec::new() }
+        let images = images::Plan::nothing();
+        Self { request, keys, wide, images, own: None, table: None, misfits: Vec::new() }
     }
 }
 
@@ -111,13 +115,18 @@ impl Engine {
             let (wide, misfits) = (VoidScope::named(&table.name), vec![Arc::clone(&table)]);
             return Ok(WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) });
         };
+        let now = Instant::now();
+        let is_denied = |addition| self.permissions.is_denied(&table.name, addition, now);
         let wants = images::Wants {
-            image: table.policy.is_some(),
-            positions: !self.hears_changes && table.has_readers_of_indexes(Instant::now()),
-            may_ask: table.asks_images && is_whole,
+            // Nobody is shown an item that the role may not read.
+            image: table.policy.is_some() && !is_denied(Addition::WholeItems),
+            positions: !self.hears_changes && table.has_readers_of_indexes(now),
+            may_ask: table.asks_images && is_whole && !is_denied(Addition::ReturnValues),
         };
+        let own = request.clone();
         let (request, images) = images::Plan::of(request, body, wants);
-        Ok(WritePlan { keys: vec![written], images, table: Some(table), ..WritePlan::new(request) })
+        let own = images.is_hidden().then_some(own);
+        Ok(WritePlan { keys: vec![written], images, own, table: Some(table), ..WritePlan::new(request) })
     }
 
     /// BatchWriteItem and TransactWriteItems.
@@ -158,10 +167,10 @@ impl Engine {
     }
 
     /// Sends the write once and brings the cache to rights, whatever comes back.
-    async fn perform(self: Arc<Self>, plan: WritePlan) -> Served {
+    async fn perform(self: Arc<Self>, mut plan: WritePlan) -> Served {
         let guard = self.begin_write(&plan.keys);
-        let wide = self.begin_void(plan.wide);
-        let outcome = self.upstream.call(&plan.request).await;
+        let wide = self.begin_void(std::mem::replace(&mut plan.wide, VoidScope::Nothing));
+        let outcome = self.send(&mut plan).await;
         plan.keys.iter().for_each(|written| self.check_current(&written.table));
         let answer = match outcome {
             Ok(answer) if answer.is_success() => {
@@ -208,6 +217,20 @@ impl Engine {
         };
         let table = plan.table.map(|table| Arc::clone(&table.name));
         Served { table, ..Served::plain(answer, Source::Write) }
+    }
+
+    /// Sends a write. If the role may not ask for what the cache wants to know, the client's own request is sent. That is
+    /// still a write sent once: DynamoDB authorizes a request before it executes any of it, and this one was denied for what
+    /// it says, so no attempt of it was executed.
+    async fn send(&self, plan: &mut WritePlan) -> Result<Answer, UpstreamError> {
+        let answer = self.upstream.call(&plan.request).await?;
+        let Some(own) = plan.own.take().filter(|_| is_denied(&answer)) else { return Ok(answer) };
+        plan.images.forgo_answer();
+        let answer = self.upstream.call(&own).await?;
+        if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
+            self.permissions.note_denied(&table.name, Addition::ReturnValues, Instant::now());
+        }
+        Ok(answer)
     }
 
     /// What a write told, if that is of the item that was written.

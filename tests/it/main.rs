@@ -17,6 +17,7 @@ mod identity;
 mod opaque;
 mod pages;
 mod passing;
+mod permissions;
 mod policies;
 mod reads;
 mod realms;
