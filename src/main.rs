@@ -3,7 +3,7 @@
 mod command_line;
 mod healthcheck;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -116,7 +116,8 @@ fn check(matches: &ArgMatches) -> ExitCode {
             for unknown in &resolved.unknown_variables {
                 announce_failure(&format!("warning: {unknown}"));
             }
-            print!("{resolved}");
+            // Whoever reads it may have read enough.
+            std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();
             ExitCode::SUCCESS
         }
         Err(unresolved) => {

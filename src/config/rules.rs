@@ -55,7 +55,7 @@ fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) 
     (!is_safe).then(|| Fault {
         origin: draft.origin(section, "listen"),
         message: format!(
-            "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated to listen there all the same"
+            "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated (or set NEARSIDE_I_ACCEPT_UNAUTHENTICATED=true) to listen there all the same"
         ),
     })
 }

@@ -252,7 +252,7 @@ fn a_wrong_value_names_its_line_and_key_and_what_to_write() {
         ("[tables.a.indexes.b]\nitem_ttl = \"1s\"", "[tables.a.indexes.b] has no key \"item_ttl\""),
         ("[tables.a.indexes.b]\nquery_ttl = \"1\"", "tables.a.indexes.b.query_ttl: \"1\" is not a duration"),
         ("[cache]\nindexes = 1", "unknown key \"indexes\""),
-        ("[local]\nin_memory = \"yes\"", "\"yes\" is not a truth value; write true or false"),
+        ("[local]\nin_memory = \"yes\"", "\"yes\" is not a truth value; write true or false without quotes"),
         ("[local]\nstream_shards = 17", "17 is not a whole number from 1 to 16"),
         ("[local]\ndata_dir = \"~/data\"", "\"~/data\" is not expanded as a shell would do it"),
         ("[local]\ndata_dir = \"$HOME/data\"", "is not expanded as a shell would do it"),

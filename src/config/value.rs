@@ -44,11 +44,7 @@ impl<'v> Given<'v> {
             Self::Toml(..) => return Err(format!("{self} is not text; write it in quotes")),
             Self::Text(text) => text,
         };
-        if text.is_empty() {
-            Err("\"\" is empty; leave the key out for its default".to_owned())
-        } else {
-            Ok(text)
-        }
+        if text.is_empty() { Err("\"\" is empty; leave it out for its default".to_owned()) } else { Ok(text) }
     }
 
     /// What a type makes of the text. Its errors say how to write one.
@@ -103,7 +99,7 @@ impl<'v> Given<'v> {
                 BOOLEANS.iter().find(is_meant).map(|(_, meant)| *meant)
             }
         };
-        meant.ok_or_else(|| format!("{self} is not a truth value; write true or false, without quotes"))
+        meant.ok_or_else(|| format!("{self} is not a truth value; write true or false{}", self.in_words()))
     }
 
     /// A whole number above zero.
@@ -122,12 +118,18 @@ impl<'v> Given<'v> {
         };
         count.filter(|count| (1..=most).contains(count)).ok_or_else(|| match most {
             usize::MAX => {
-                format!("{self} is not a whole number above zero; write one without quotes, such as 64")
+                format!("{self} is not a whole number above zero; write one{}, such as 64", self.in_words())
             }
-            _ => {
-                format!("{self} is not a whole number from 1 to {most}; write one without quotes, such as 1")
-            }
+            _ => format!("{self} is not a whole number from 1 to {most}; write one{}", self.in_words()),
         })
+    }
+
+    /// How to write what is no text, where that needs words.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Toml(DeValue::String(_), _) => " without quotes",
+            Self::Toml(..) | Self::Text(_) => "",
+        }
     }
 
     /// A list of texts, each read as what the key takes; in variables and flags with commas between them.

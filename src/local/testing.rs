@@ -86,7 +86,7 @@ impl Backend {
     }
 }
 
-pub(crate) fn hash_table(name: &str) -> Value {
+fn hash_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],

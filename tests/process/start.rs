@@ -115,6 +115,15 @@ fn check_reports_every_fault_and_otherwise_what_is_in_force() {
 }
 
 #[test]
+fn check_ends_well_if_nobody_reads_what_is_in_force() {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = program.arg("check").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
     let nearside = Nearside::start(&["--in-memory"]);
     let ask = |variables: &[(&str, &str)]| {

@@ -49,14 +49,12 @@ pub(super) const TOGETHER: Front = Front {
         together_with_rest(&[]),
     ],
     later: &[],
-    later_unless_left: &[],
     is_newer: false,
 };
 
 const GET_ITEM: Front = Front {
     stages: &[together(&[EMPTY_TABLE]), together_with_rest(&[WRONG_TABLE, CAPACITY])],
     later: &[],
-    later_unless_left: &[],
     is_newer: true,
 };
 
@@ -66,7 +64,6 @@ const PUT_OR_DELETE_ITEM: Front = Front {
         together_with_rest(&[WRONG_TABLE, CAPACITY, VALUES, METRICS, VALUES_ON_FAILURE, UNHONOURED_VALUES]),
     ],
     later: &[CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
-    later_unless_left: &[CONDITIONAL_OPERATOR],
     is_newer: true,
 };
 
@@ -80,7 +77,6 @@ const UPDATE_ITEM: Front = Front {
         together_with_rest(&[]),
     ],
     later: &[CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
-    later_unless_left: &[CONDITIONAL_OPERATOR],
     is_newer: true,
 };
 
@@ -90,16 +86,20 @@ const QUERY: Front = Front {
         together_with_rest(&[WRONG_TABLE, CAPACITY]),
     ],
     later: &[SELECT, CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
-    later_unless_left: &[],
     is_newer: true,
 };
 
-/// Scan still words its numbers as the older front does, and reports them beside everything else (recorded of 29 of 33
-/// regions, us-east-1 among them, 2026-10).
 const SCAN: Front = Front {
-    stages: &[together(&[EMPTY_TABLE]), together_with_rest(&[WRONG_TABLE, CAPACITY])],
+    stages: &[
+        together(&[
+            ("Limit", Fault::Range),
+            ("Segment", Fault::Range),
+            ("TotalSegments", Fault::Range),
+            EMPTY_TABLE,
+        ]),
+        together_with_rest(&[WRONG_TABLE, CAPACITY]),
+    ],
     later: &[SELECT, CONDITIONAL_OPERATOR, COMPARISON_OPERATOR],
-    later_unless_left: &[],
     is_newer: true,
 };
 
@@ -110,7 +110,6 @@ const BATCH_GET_ITEM: Front = Front {
         together(&[("Keys", Fault::TooLong)]),
     ],
     later: &[],
-    later_unless_left: &[],
     is_newer: true,
 };
 
@@ -120,7 +119,6 @@ const BATCH_WRITE_ITEM: Front = Front {
         together(&[("RequestItems", Fault::Keys)]),
     ],
     later: &[],
-    later_unless_left: &[],
     is_newer: false,
 };
 
@@ -132,6 +130,5 @@ const TRANSACTION: Front = Front {
         together(&[EMPTY_TABLE, WRONG_TABLE]),
     ],
     later: &[],
-    later_unless_left: &[],
     is_newer: false,
 };
