@@ -3,13 +3,14 @@
 mod backend;
 mod caches;
 mod descriptors;
+mod edge;
 mod engines;
 mod maker;
 mod realms;
 mod reload;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,18 +20,17 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::Admin;
 use crate::config::{Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
-use crate::engine::{BypassReason, Source};
-use crate::frontend::{self, Exchange, Observer};
+use crate::frontend;
 use crate::listen::Listeners;
-use crate::model::Operation;
 use crate::telemetry::{self, Metrics};
 
 use caches::Caches;
+use edge::{Edge, SlowFrom};
 use engines::Engines;
 use maker::EngineMaker;
 pub use reload::Reloader;
 
-/// How often the cache is tidied: holds that are over, entries past their time.
+/// How often the cache is tidied (holds that are over, entries past their time), and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why the program cannot start, in one line.
@@ -45,6 +45,7 @@ pub struct Server {
     caches: Caches,
     engines: Engines,
     metrics: Arc<Metrics>,
+    slow: Arc<SlowFrom>,
     listeners: Listeners,
     admin_listeners: Listeners,
 }
@@ -69,14 +70,21 @@ impl Server {
             metrics: Arc::clone(&metrics),
         };
         let authority = authority(&config.fixed.listen, &listeners.addresses());
-        let engines = Engines::open(&config.fixed, &authority, maker)?;
-        Ok(Self { config, live, caches, engines, metrics, listeners, admin_listeners })
+        let engines = Engines::open(&config.fixed, &authority, maker).await?;
+        let slow = SlowFrom::new(config.live.log_slow);
+        Ok(Self { config, live, caches, engines, metrics, slow, listeners, admin_listeners })
     }
 
     /// What changes the config of this server while it runs.
     pub fn reloader(&self) -> Reloader {
-        let (live, engines) = (Arc::clone(&self.live), self.engines.clone());
-        Reloader::new(self.config.clone(), live, self.caches.clone(), engines, Arc::clone(&self.metrics))
+        Reloader {
+            config: Mutex::new(self.config.clone()),
+            live: Arc::clone(&self.live),
+            caches: self.caches.clone(),
+            engines: self.engines.clone(),
+            metrics: Arc::clone(&self.metrics),
+            slow: Arc::clone(&self.slow),
+        }
     }
 
     /// Says where the server listens, and what stands behind it: the first line of the log.
@@ -120,10 +128,10 @@ impl Server {
         let settings = frontend_settings(&self.config.fixed, hosts(&self.listeners, &self.config.fixed));
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
-        let sweeper = tokio::spawn(sweep(self.caches.clone(), closing.clone()));
+        let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
+        let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
-        let edge = Arc::new(Edge { metrics: Arc::clone(&self.metrics) });
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
         let serving = tokio::spawn(engines.serve(edge, settings, self.listeners, stop_accepting.clone()));
         admin.set_ready(true);
@@ -208,89 +216,16 @@ fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
     }
 }
 
-async fn sweep(caches: Caches, closing: CancellationToken) {
+async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = closing.cancelled() => return,
-            now = ticks.tick() => caches.sweep(now),
-        }
-    }
-}
-
-/// Records each exchange of the front end: one metric, one line.
-struct Edge {
-    metrics: Arc<Metrics>,
-}
-
-impl Edge {
-    /// The table that figures are counted for: one that is not there gets no label of its own.
-    fn table_of<'a>(&self, exchange: &Exchange<'a>) -> &'a str {
-        let table = exchange.table.unwrap_or_default();
-        let is_missing = exchange.error_type == Some("ResourceNotFoundException");
-        if is_missing && !self.metrics.shows_table(table) { "" } else { table }
-    }
-}
-
-impl Observer for Edge {
-    fn answered(&self, exchange: &Exchange<'_>) {
-        let source = match exchange.source {
-            None => "refused",
-            Some(Source::Hit) => "hit",
-            Some(Source::Miss) => "miss",
-            Some(Source::Joined) => "joined",
-            Some(Source::Bypass(reason)) => {
-                self.metrics.bypassed(bypass_label(reason));
-                "bypass"
+            now = ticks.tick() => {
+                caches.sweep(now);
+                edge.report_overdue(now);
             }
-            Some(Source::Write) => "write",
-            Some(Source::Stale) => "stale",
-            Some(Source::Batch { .. }) => "batch",
-        };
-        let table = self.table_of(exchange);
-        self.metrics.answered(exchange.operation, table, source, exchange.latency);
-        if exchange.status >= 400 {
-            self.metrics.failed(exchange.operation, table, exchange.error_type.unwrap_or("Unknown"));
-        } else if exchange.operation == Operation::DeleteTable {
-            self.metrics.table_deleted(table);
         }
-        tracing::debug!(
-            op = exchange.operation.name(),
-            table,
-            source,
-            code = exchange.error_type.unwrap_or_default(),
-            status = exchange.status,
-            latency_us = u64::try_from(exchange.latency.as_micros()).unwrap_or(u64::MAX),
-            bytes = exchange.answer_bytes,
-            request_id = exchange.request_id,
-            "Answered."
-        );
-    }
-
-    fn connection_opened(&self) {
-        self.metrics.connection_opened();
-    }
-
-    fn connection_closed(&self) {
-        self.metrics.connection_closed();
-    }
-
-    fn refused(&self, reason: frontend::Refusal) {
-        self.metrics.refused(reason.name());
-    }
-}
-
-fn bypass_label(reason: BypassReason) -> &'static str {
-    match reason {
-        BypassReason::Consistent => "consistent",
-        BypassReason::Disabled => "disabled",
-        BypassReason::Operation => "operation",
-        BypassReason::NotUnderstood => "not_understood",
-        BypassReason::UnknownTable => "unknown_table",
-        BypassReason::IndexNotReady => "index_not_ready",
-        BypassReason::Contended => "contended",
-        BypassReason::NotPermitted => "not_permitted",
-        BypassReason::OpaqueAnswer => "opaque_answer",
     }
 }

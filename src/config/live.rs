@@ -14,6 +14,8 @@ pub struct Live {
     pub query_share: Share,
     /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
     pub log_level: String,
+    /// Requests that take as long as this or longer have a line in the log; zero for none.
+    pub log_slow: Duration,
     /// How tables are cached that have no section of their own.
     pub cache: CachePolicy,
     /// The sections `[tables.NAME]`, each filled up from `[cache]`.
@@ -125,6 +127,7 @@ impl Default for Live {
             cache_bytes_max: ByteSize(256 << 20),
             query_share: Share::default(),
             log_level: "info".to_owned(),
+            log_slow: Duration::from_secs(1),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),
         }

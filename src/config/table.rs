@@ -322,6 +322,11 @@ const LOG: &[Key] = &[
         "LEVEL",
         "The least severe log lines: error, warn, info, debug, trace or off",
     ),
+    Key::live(
+        "slow",
+        |live, given| put(&mut live.log_slow, given.duration()),
+        |live| duration(live.log_slow),
+    ),
     Key::fixed(
         "format",
         |draft, given| put(&mut draft.fixed.log_format, given.choice(LOG_FORMAT)),

@@ -32,7 +32,7 @@ impl Engines {
     ///
     /// # Errors
     /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
-    pub(super) fn open(fixed: &Fixed, authority: &str, maker: EngineMaker) -> Result<Self, StartError> {
+    pub(super) async fn open(fixed: &Fixed, authority: &str, maker: EngineMaker) -> Result<Self, StartError> {
         if fixed.upstream == UpstreamKind::Local && !fixed.share {
             let stores = match &fixed.store {
                 LocalStore::Memory => Stores::InMemory,
@@ -45,6 +45,7 @@ impl Engines {
             return Ok(Self::Apart(Realms::new(maker, stores, settings)));
         }
         let backend = Backend::open(fixed, authority)?;
+        backend.load_credentials().await?;
         let engine = match &backend {
             Backend::Local(local) => maker.local_engine(Realm::SOLE, local),
             Backend::Remote(remote) => maker.engine(Realm::SOLE, Arc::clone(remote) as _),

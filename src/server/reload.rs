@@ -9,29 +9,21 @@ use crate::engine::PolicyChange;
 use crate::telemetry::Metrics;
 
 use super::caches::Caches;
+use super::edge::SlowFrom;
 use super::engines::Engines;
 
 /// Changes what is live of a running server's config.
 pub struct Reloader {
     /// What is in force.
-    config: Mutex<Config>,
-    live: Arc<ArcSwap<Live>>,
-    caches: Caches,
-    engines: Engines,
-    metrics: Arc<Metrics>,
+    pub(super) config: Mutex<Config>,
+    pub(super) live: Arc<ArcSwap<Live>>,
+    pub(super) caches: Caches,
+    pub(super) engines: Engines,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) slow: Arc<SlowFrom>,
 }
 
 impl Reloader {
-    pub(super) fn new(
-        config: Config,
-        live: Arc<ArcSwap<Live>>,
-        caches: Caches,
-        engines: Engines,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { config: Mutex::new(config), live, caches, engines, metrics }
-    }
-
     /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
     /// changed policy voids everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
@@ -47,6 +39,7 @@ impl Reloader {
             self.engines.renew_policies(if keeps { PolicyChange::Keeps } else { PolicyChange::Voids });
         }
         self.caches.fit(&before, after);
+        self.slow.set(after.log_slow);
         self.metrics.reloaded(true);
         needing_restart
     }

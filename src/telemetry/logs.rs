@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
@@ -165,6 +166,9 @@ fn is_read_by_a_person() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// A level is that of this program's own lines. What libraries write beside them is of no use to who runs it, and that of the
+/// SDK shows requests to the sources of credentials.
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
+    let own = level.parse::<LevelFilter>().map(|level| format!("off,nearside={level}"));
+    EnvFilter::try_new(own.as_deref().unwrap_or(level)).map_err(|error| format!("log.level: {error}"))
 }

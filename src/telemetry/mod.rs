@@ -7,6 +7,7 @@ mod latencies;
 mod lines;
 mod logs;
 mod metrics;
+mod repeats;
 mod requests;
 mod spread;
 
@@ -14,4 +15,5 @@ pub use logs::{LogLevel, LogSettings, announce, announce_failure, flush_logs, in
 pub use metrics::{
     CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS, metric_names,
 };
+pub use repeats::Repeats;
 pub(crate) use spread::Spread;

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::client::{Nearside, command, run};
+use crate::client::{Nearside, command, request, run};
+use crate::fake::Fake;
 
 /// Requests until lines are dropped. At level `debug` each has a line of some 200 bytes, and 2 MiB of them may wait.
 const REQUESTS_MAX: usize = 100_000;
@@ -134,6 +136,50 @@ fn a_config_with_faults_is_reported_in_json_where_that_is_wanted() {
     assert_eq!(output.status.code(), Some(2));
     let lines = json_lines(&String::from_utf8(output.stderr).unwrap());
     assert!(lines.len() == 2 && lines[0].0.contains("nearside.toml:2: cache.item_ttl"), "{lines:?}");
+}
+
+#[test]
+fn a_slow_request_has_a_line_and_more_of_them_are_counted() {
+    let fake = Fake::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = config(directory.path(), "[log]\nslow = \"20ms\"\n");
+    let mut nearside = Nearside::start(&["--upstream", &fake.url(), "--config", file.to_str().unwrap()]);
+    let put = request("PutItem", r#"{"TableName":"Slow","Item":{"id":{"S":"a"}}}"#);
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let (mut client, put) = (nearside.connect(), put.clone());
+            std::thread::spawn(move || assert_eq!(client.send(&put).unwrap().0, 200))
+        })
+        .collect();
+    fake.wait_for("PutItem", 5);
+    let held = Instant::now();
+    while held.elapsed() < Duration::from_millis(40) {
+        std::thread::yield_now();
+    }
+    fake.let_go();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    nearside.terminate();
+    nearside.child.wait().unwrap();
+    let log = nearside.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("op=\"PutItem\" table=\"Slow\"")).collect();
+    assert!((1..5).contains(&lines.len()), "{log}");
+    assert!(lines[0].contains("Slow request.") && lines[0].contains("request_id="), "{log}");
+}
+
+#[test]
+fn what_is_rejected_has_a_line_with_the_reason_and_no_more_than_one_in_ten_seconds() {
+    let (_directory, mut program) = with_config("[server]\nrequest_bytes_max = \"1KiB\"\n");
+    let mut nearside = Nearside::from_command(&mut program);
+    for _ in 0..5 {
+        let body = format!("{{\"TableName\":\"{}\"}}", "x".repeat(100_000));
+        assert_eq!(nearside.connect().call("Scan", &body).unwrap().0, 413);
+    }
+    nearside.terminate();
+    nearside.child.wait().unwrap();
+    let log = nearside.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("Rejected before reading.")).collect();
+    assert!(!lines.is_empty() && lines.len() < 5, "{log}");
+    assert!(lines[0].contains("reason=\"body_too_large\" count=1"), "{log}");
 }
 
 #[test]

@@ -149,6 +149,24 @@ fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
 }
 
 #[test]
+fn a_health_check_says_why() {
+    let check = |admin: &str| {
+        let output = run(&["healthcheck", "--admin", admin]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let nearside = Nearside::start(&["--in-memory"]);
+    assert_eq!(check(&nearside.admin.to_string()), (Some(0), String::new()));
+    let (code, said) = check(&nearside.address.to_string());
+    assert!(code == Some(1) && said.contains("is not an admin listener"), "{said}");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, said) = check(&free);
+    assert!(code == Some(1) && said.contains("no answer from the admin listener"), "{said}");
+    let waiting = Nearside::start(&["--upstream", &format!("http://{free}")]);
+    let (code, said) = check(&waiting.admin.to_string());
+    assert!(code == Some(1) && said.contains("is not ready: the upstream"), "{said}");
+}
+
+#[test]
 fn sigterm_drains_and_ends_well() {
     let mut nearside = Nearside::start(&["--in-memory"]);
     let mut client = nearside.connect();

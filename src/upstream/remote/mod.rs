@@ -12,6 +12,7 @@ mod credentials;
 mod endpoints;
 mod gate;
 mod limit;
+mod outage;
 mod pool;
 mod reply;
 mod sign;
@@ -31,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Endpoint;
 use crate::model::{ApiError, ErrorCode, Operation};
+use crate::telemetry::Repeats;
+use crate::wire::Json;
 
 use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use breaker::{Breaker, Turned, Verdict};
@@ -41,6 +44,7 @@ use credentials::Keyring;
 use endpoints::Endpoints;
 use gate::Gate;
 use limit::Ended;
+use outage::Outage;
 use pool::{Freshness, Pool};
 use reply::Reply;
 use sign::CONTENT_TYPE;
@@ -57,11 +61,20 @@ const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
 /// A read that was turned away may come back after a random time between these, in milliseconds.
 const RETURN_MS: std::ops::RangeInclusive<u64> = 100..=300;
 
-/// How often idle connections are looked after.
+/// How often idle connections are looked after, and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long to wait before asking once more whether the upstream is there.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest name of a table; a client may write anything.
+const TABLE_NAME_MAX: usize = 255;
+
+/// At most one line of the log in this time for each operation and table of which requests are turned away.
+const TURNED_AWAY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// After so many probes in vain, about a minute, the log says once more that the upstream cannot be used.
+const UNREACHED_PROBES: u64 = 60;
 
 /// How long clients may keep what DescribeEndpoints told them.
 const ENDPOINT_PERIOD_MINUTES: u32 = 1440;
@@ -136,6 +149,8 @@ pub struct Remote {
     counts: Counts,
     clock: UpstreamClock,
     unreached: Mutex<Option<String>>,
+    /// Requests turned away, by operation and table.
+    turned_away: Repeats<(Operation, String)>,
     settings: Settings,
 }
 
@@ -147,6 +162,7 @@ struct Host {
     authority_header: HeaderValue,
     pool: Pool,
     breaker: Breaker,
+    outage: Outage,
 }
 
 impl Remote {
@@ -184,6 +200,7 @@ impl Remote {
                 authority_header,
                 pool: Pool::new(connector),
                 breaker: Breaker::new(),
+                outage: Outage::default(),
             })
         });
         let given = match &settings.credentials {
@@ -201,6 +218,7 @@ impl Remote {
             counts: Counts::default(),
             clock: UpstreamClock::new(),
             unreached: Mutex::new(Some("the upstream has not answered yet".to_owned())),
+            turned_away: Repeats::new(TURNED_AWAY_INTERVAL),
             settings,
         })
     }
@@ -243,13 +261,19 @@ impl Remote {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             for host in &self.hosts {
                 host.pool.sweep().await;
+                if let Some(line) = host.outage.due(Instant::now()) {
+                    line.log(&host.endpoint, "");
+                }
+            }
+            for ((operation, table), count) in self.turned_away.overdue(Instant::now()) {
+                log_turned_away(operation, &table, count);
             }
         }
     }
 
     /// Asks for a table's name until an answer comes that is not a refusal of our credentials.
     async fn probe_until_reached(&self) {
-        loop {
+        for probes in 1.. {
             let request = Request::new(Operation::ListTables, r#"{"Limit":1}"#);
             let outcome = self.send_or_read(&self.prepare(&request, Instant::now())).await;
             let reason = match outcome {
@@ -264,17 +288,19 @@ impl Remote {
                 Ok(reply) => format!("the upstream answers {}", reply.answer.status),
                 Err(failure) => failure.into_error().to_string(),
             };
-            self.note_unreached(reason);
+            self.note_unreached(reason, probes);
             tokio::time::sleep(PROBE_PAUSE).await;
         }
         *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = None;
         tracing::info!("The upstream answers.");
     }
 
-    fn note_unreached(&self, reason: String) {
+    /// Notes why the upstream cannot be used, and says so when that is new, and each minute. `probes` is how often it was
+    /// asked so far.
+    fn note_unreached(&self, reason: String, probes: u64) {
         let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
-        if unreached.as_ref() != Some(&reason) {
-            tracing::warn!(error = reason, "The upstream cannot be used yet.");
+        if unreached.as_ref() != Some(&reason) || probes.is_multiple_of(UNREACHED_PROBES) {
+            tracing::warn!(error = reason, probes, "The upstream cannot be used yet.");
             *unreached = Some(reason);
         }
     }
@@ -296,6 +322,10 @@ impl Upstream for Remote {
             }
             let arrived = Instant::now();
             let Some(turn) = self.gate.enter(request, &self.counts).await else {
+                let kind = (request.operation, table_of(&request.body));
+                if let Some(count) = self.turned_away.note(kind.clone(), Instant::now()) {
+                    log_turned_away(kind.0, &kind.1, count);
+                }
                 return turned_away(request.operation);
             };
             let call = self.prepare(request, arrived);
@@ -311,6 +341,30 @@ impl Upstream for Remote {
             outcome.map(|reply| reply.answer).map_err(Failure::into_error)
         })
     }
+}
+
+fn log_turned_away(operation: Operation, table: &str, count: u64) {
+    tracing::warn!(
+        op = operation.name(),
+        table,
+        count,
+        "Turned away: too many requests wait for the upstream."
+    );
+}
+
+/// The one table that a request names, for the log; empty when it is not one.
+fn table_of(body: &[u8]) -> String {
+    let name = Json::parse(body).ok().and_then(|body| {
+        let name = match body.get("TableName") {
+            Some(name) => name.text()?,
+            None => match body.get("RequestItems")?.members()? {
+                [only] => &only.0,
+                _ => return None,
+            },
+        };
+        Some(name.rsplit('/').next().unwrap_or(name).chars().take(TABLE_NAME_MAX).collect())
+    });
+    name.unwrap_or_default()
 }
 
 /// What a request hears for which there is no turn. A reader may hear it as the service's own word for it; for a write it
@@ -384,6 +438,16 @@ impl Failure {
                 UpstreamError::OutcomeUnknown(format!("The upstream's answer is broken: {reason}"))
             }
             Self::TimedOut => UpstreamError::OutcomeUnknown("The upstream did not answer in time".to_owned()),
+        }
+    }
+
+    /// What happened, for the log.
+    fn words(&self) -> String {
+        match self {
+            Self::Refused => "the circuit breaker is open".to_owned(),
+            Self::Unsigned(reason) | Self::NotSent(reason) | Self::Untouched(reason) => reason.clone(),
+            Self::Broken(reason) | Self::Strange(reason) => reason.clone(),
+            Self::TimedOut => "no answer in time".to_owned(),
         }
     }
 
@@ -490,6 +554,7 @@ impl Remote {
             Err(failure) => (failure.outcome(), Verdict::Failed),
         };
         self.counts.ended(ended);
+        self.watch(host, &outcome);
         let url = &host.endpoint;
         match admission.settle(verdict, Instant::now()) {
             Turned::No => {}
@@ -497,9 +562,23 @@ impl Remote {
                 host.pool.clear();
                 tracing::warn!(endpoint = %url, "Half of the last calls failed; one call a second goes through from now on.");
             }
-            Turned::Closed => tracing::info!(endpoint = %url, "The upstream is back."),
+            Turned::Closed => tracing::info!(endpoint = %url, "Calls go through again."),
         }
         outcome
+    }
+
+    /// Notes for the log whether the upstream fails. Until it has been reached for the first time, the probe has its own lines.
+    fn watch(&self, host: &Host, outcome: &Result<Reply, Failure>) {
+        let error = match outcome {
+            Ok(reply) if reply.answer.status >= 500 => format!("status {}", reply.answer.status),
+            Ok(_) => return host.outage.answered(),
+            Err(failure) => failure.words(),
+        };
+        if self.unready().is_none()
+            && let Some(line) = host.outage.failed(Instant::now())
+        {
+            line.log(&host.endpoint, &error);
+        }
     }
 
     /// Sends a request over a connection, and over another if the first turns out to be closed and takes no byte of it.

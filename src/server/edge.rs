@@ -1,0 +1,211 @@
+//! What is recorded of each exchange of the front end: metrics always, a line of the log where it is of interest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::{BypassReason, Source};
+use crate::frontend::{Exchange, Observer, Refusal};
+use crate::model::Operation;
+use crate::telemetry::{Metrics, Repeats};
+
+/// At most one line in this time for each reason and table of what is rejected.
+const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
+
+/// At most one line in this time for each operation and table of what is slow.
+const SLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Records each exchange.
+pub(super) struct Edge {
+    metrics: Arc<Metrics>,
+    slow: Arc<SlowFrom>,
+    slow_lines: Repeats<(Operation, Box<str>)>,
+    rejected_lines: Repeats<Rejected>,
+}
+
+/// From which duration on a request is slow. It may change while requests run.
+#[derive(Debug)]
+pub(super) struct SlowFrom(AtomicU64);
+
+impl SlowFrom {
+    /// `log.slow`; zero for never.
+    pub(super) fn new(slow: Duration) -> Arc<Self> {
+        let slow_from = Self(AtomicU64::new(0));
+        slow_from.set(slow);
+        Arc::new(slow_from)
+    }
+
+    pub(super) fn set(&self, slow: Duration) {
+        let nanoseconds = match slow {
+            Duration::ZERO => u64::MAX,
+            slow => u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX),
+        };
+        self.0.store(nanoseconds, Ordering::Relaxed);
+    }
+
+    fn is_slow(&self, latency: Duration) -> bool {
+        latency.as_nanos() >= u128::from(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A kind of request that this node does not serve.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Rejected {
+    /// Before it was read.
+    Unread(Refusal),
+    /// In the service's stead, with this error.
+    Answered(Operation, Box<str>),
+}
+
+impl Edge {
+    pub(super) fn new(metrics: Arc<Metrics>, slow: Arc<SlowFrom>) -> Self {
+        let (slow_lines, rejected_lines) = (Repeats::new(SLOW_INTERVAL), Repeats::new(REJECTED_INTERVAL));
+        Self { metrics, slow, slow_lines, rejected_lines }
+    }
+
+    /// Writes the lines of what was counted and is not reported yet.
+    pub(super) fn report_overdue(&self, now: Instant) {
+        for (rejected, count) in self.rejected_lines.overdue(now) {
+            rejected.log(count);
+        }
+        for ((operation, table), count) in self.slow_lines.overdue(now) {
+            tracing::warn!(op = operation.name(), table = &*table, count, "More slow requests.");
+        }
+    }
+
+    /// The table that figures are counted for: one that is not there gets no label of its own.
+    fn table_of<'a>(&self, exchange: &Exchange<'a>) -> &'a str {
+        let table = exchange.table.unwrap_or_default();
+        let is_missing = exchange.error_type == Some("ResourceNotFoundException");
+        if is_missing && !self.metrics.shows_table(table) { "" } else { table }
+    }
+
+    fn log_slow(&self, exchange: &Exchange<'_>, source: &str) {
+        let table = exchange.table.unwrap_or_default();
+        let Some(count) = self.slow_lines.note((exchange.operation, table.into()), Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            op = exchange.operation.name(),
+            table,
+            source,
+            code = exchange.error_type.unwrap_or_default(),
+            latency_us = microseconds(exchange.latency),
+            request_id = exchange.request_id,
+            count,
+            "Slow request."
+        );
+    }
+
+    fn log_rejected(&self, rejected: Rejected) {
+        if let Some(count) = self.rejected_lines.note(rejected.clone(), Instant::now()) {
+            rejected.log(count);
+        }
+    }
+}
+
+impl Rejected {
+    fn log(&self, count: u64) {
+        match self {
+            Self::Unread(reason) => {
+                tracing::warn!(reason = reason.name(), count, "Rejected before reading.");
+            }
+            Self::Answered(operation, code) => {
+                tracing::warn!(op = operation.name(), code = &**code, count, "Rejected by this node.");
+            }
+        }
+    }
+}
+
+impl Observer for Edge {
+    fn answered(&self, exchange: &Exchange<'_>) {
+        let source = match exchange.source {
+            None => "refused",
+            Some(Source::Hit) => "hit",
+            Some(Source::Miss) => "miss",
+            Some(Source::Joined) => "joined",
+            Some(Source::Bypass(reason)) => {
+                self.metrics.bypassed(bypass_label(reason));
+                "bypass"
+            }
+            Some(Source::Write) => "write",
+            Some(Source::Stale) => "stale",
+            Some(Source::Batch { .. }) => "batch",
+        };
+        let table = self.table_of(exchange);
+        self.metrics.answered(exchange.operation, table, source, exchange.latency);
+        if exchange.status >= 400 {
+            self.metrics.failed(exchange.operation, table, exchange.error_type.unwrap_or("Unknown"));
+        } else if exchange.operation == Operation::DeleteTable {
+            self.metrics.table_deleted(table);
+        }
+        if self.slow.is_slow(exchange.latency) {
+            self.log_slow(exchange, source);
+        }
+        if let (None, Some(code)) = (exchange.source, exchange.error_type)
+            && is_for_want_of_room(code)
+        {
+            self.log_rejected(Rejected::Answered(exchange.operation, code.into()));
+        }
+        tracing::debug!(
+            op = exchange.operation.name(),
+            table,
+            source,
+            code = exchange.error_type.unwrap_or_default(),
+            status = exchange.status,
+            latency_us = microseconds(exchange.latency),
+            bytes = exchange.answer_bytes,
+            request_id = exchange.request_id,
+            "Answered."
+        );
+    }
+
+    fn connection_opened(&self) {
+        self.metrics.connection_opened();
+    }
+
+    fn connection_closed(&self) {
+        self.metrics.connection_closed();
+    }
+
+    fn refused(&self, reason: Refusal) {
+        self.metrics.refused(reason.name());
+        // Clients that break off or are idle are no event, and a want of descriptors has a line of its own.
+        let is_of_interest = match reason {
+            Refusal::Malformed | Refusal::TimedOut | Refusal::Exhausted => false,
+            Refusal::ConnectionLimit
+            | Refusal::BodyTooLarge
+            | Refusal::Overloaded
+            | Refusal::ForeignHost
+            | Refusal::ForeignOrigin => true,
+        };
+        if is_of_interest {
+            self.log_rejected(Rejected::Unread(reason));
+        }
+    }
+}
+
+/// True for an error by which this node says that it cannot take the request now, or has no room for what it asks.
+fn is_for_want_of_room(code: &str) -> bool {
+    ["ThrottlingException", "LimitExceededException", "ServiceUnavailableException"].contains(&code)
+}
+
+fn microseconds(latency: Duration) -> u64 {
+    u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn bypass_label(reason: BypassReason) -> &'static str {
+    match reason {
+        BypassReason::Consistent => "consistent",
+        BypassReason::Disabled => "disabled",
+        BypassReason::Operation => "operation",
+        BypassReason::NotUnderstood => "not_understood",
+        BypassReason::UnknownTable => "unknown_table",
+        BypassReason::IndexNotReady => "index_not_ready",
+        BypassReason::Contended => "contended",
+        BypassReason::NotPermitted => "not_permitted",
+        BypassReason::OpaqueAnswer => "opaque_answer",
+    }
+}
