@@ -6,10 +6,10 @@ WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 RUN mkdir -p src tests/it tests/process && touch src/lib.rs tests/it/main.rs tests/process/main.rs \
-    && echo 'fn main() {}' > src/main.rs && cargo build --release --locked --features aws-credentials && rm -rf src
+    && echo 'fn main() {}' > src/main.rs && cargo build --release --locked && rm -rf src
 COPY src src
 COPY config config
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked --features aws-credentials \
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked \
     && mkdir -m 0700 /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot

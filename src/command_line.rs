@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use nearside::config::{File, Flag, ListenAddress, LogFormat, Resolved, SECTIONS, Sources};
+use nearside::config::{File, Flag, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources};
+use nearside::upstream::remote::Profile;
 
 /// What stands below the help of everything that reads a config.
 const ABOUT_VARIABLES: &str = "\
@@ -105,7 +106,14 @@ impl ConfigArguments {
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let file = std::env::var_os("NEARSIDE_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
-        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags: Vec::new() }
+        let mut variables: Vec<_> = std::env::vars_os().filter_map(text).collect();
+        // Where no variable names a region, it is that of the profile, as for the tools of AWS. Whether the profile exists
+        // matters when its credentials are wanted.
+        let profile = Profile::selected(|name| std::env::var(name).ok()).unwrap_or_default();
+        if let Some(region) = profile.region {
+            variables.push((PROFILE_REGION.to_owned(), region));
+        }
+        Self { file, variables, flags: Vec::new() }
     }
 
     /// The file, with the variables and flags over it.

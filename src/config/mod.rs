@@ -37,7 +37,7 @@ pub use file::File;
 pub use fixed::{Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
 pub use key::{Flag, Key, Section};
 pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
-pub use resolve::{Resolved, Sources};
+pub use resolve::{PROFILE_REGION, Resolved, Sources};
 pub use table::SECTIONS;
 pub use units::{ByteSize, Share, TimeToLive};
 pub use web::{HostPattern, OriginPattern};

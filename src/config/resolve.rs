@@ -14,8 +14,11 @@ use super::key::{Access, Key};
 use super::live::CachePolicy;
 use super::rules;
 
-/// The variables that every AWS SDK reads for the region, the first one first.
-const AWS_REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+/// What stands among the variables for the region of the profile in use.
+pub const PROFILE_REGION: &str = "the region of the profile";
+
+/// The variables that every AWS SDK reads for the region, the first one first, and behind them the profile.
+const AWS_REGIONS: [&str; 3] = ["AWS_REGION", "AWS_DEFAULT_REGION", PROFILE_REGION];
 
 /// Everything that can say how a process is configured.
 #[derive(Clone, Copy, Debug, Default)]

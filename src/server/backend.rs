@@ -41,6 +41,16 @@ impl Backend {
         Ok(Self::Remote(Arc::new(Remote::new(settings).map_err(StartError)?)))
     }
 
+    /// Finds what a remote upstream's requests are signed with.
+    ///
+    /// # Errors
+    /// [`StartError`] when there are no credentials.
+    pub(super) async fn load_credentials(&self) -> Result<(), StartError> {
+        let Self::Remote(remote) = self else { return Ok(()) };
+        let loaded = remote.load_credentials().await;
+        loaded.map_err(|reason| StartError(format!("no credentials for the upstream: {reason}")))
+    }
+
     /// What it is, for the line that a person reads at the start.
     pub(super) fn describe(&self, fixed: &Fixed) -> String {
         match (&fixed.upstream, &fixed.store) {
@@ -166,6 +176,8 @@ fn credentials(hosts: &Hosts) -> Result<CredentialsSource, StartError> {
 
 #[cfg(feature = "aws-credentials")]
 fn chain() -> Result<CredentialsSource, StartError> {
+    // The library would pass over a profile that does not exist, and find the credentials of somebody else perhaps.
+    crate::upstream::remote::Profile::selected(variable).map_err(StartError)?;
     Ok(CredentialsSource::Chain)
 }
 

@@ -1,6 +1,7 @@
 //! A nearside in front of another one, as a remote upstream that comes, goes and comes back.
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::client::{Nearside, command};
@@ -23,7 +24,7 @@ fn free_address() -> SocketAddr {
 
 /// A nearside that listens there.
 fn start_at(address: SocketAddr) -> Nearside {
-    Nearside::from_command(std::process::Command::new(env!("CARGO_BIN_EXE_nearside")).args([
+    Nearside::from_command(Command::new(env!("CARGO_BIN_EXE_nearside")).args([
         "--in-memory",
         "--listen",
         &address.to_string(),
@@ -44,7 +45,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn it_is_ready_when_its_upstream_is_and_serves_hits_without_it() {
     let address = free_address();
-    let near = Nearside::start(&["--upstream", &format!("http://{address}")]);
+    let mut near = Nearside::start(&["--upstream", &format!("http://{address}")]);
     assert!(!near.is_ready());
     let mut client = near.connect();
     let (status, answer) = client.call("GetItem", &get("a")).unwrap();
@@ -69,6 +70,14 @@ fn it_is_ready_when_its_upstream_is_and_serves_hits_without_it() {
 
     let _far = start_at(address);
     wait_until("recovering", || client.call("ListTables", "{}").unwrap().0 == 200);
+    near.terminate();
+    assert_eq!(near.child.wait().unwrap().code(), Some(0));
+    let log = near.log();
+    assert_eq!(log.matches("WARN The upstream fails.").count(), 1, "{log}");
+    assert!(
+        log.contains("The upstream cannot be used yet.") && log.contains("The upstream answers."),
+        "{log}"
+    );
 }
 
 #[test]
@@ -106,24 +115,61 @@ fn operations_of_every_kind_go_through() {
     }
 }
 
+/// A program for the service itself that finds neither keys nor a region in its environment.
+fn without_keys(arguments: &[&str]) -> Command {
+    let mut program = command(&["--upstream", "aws"]);
+    program.args(arguments).env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    program
+}
+
+/// The one line with which the program must refuse to start.
+fn refusal(program: &mut Command) -> String {
+    let output = program.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    said
+}
+
 #[test]
 fn the_service_needs_a_region_and_credentials() {
-    let output = command(&["--upstream", "aws"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("AWS_REGION"));
-    if cfg!(not(feature = "aws-credentials")) {
-        let mut program = command(&["--upstream", "aws", "--region", "eu-west-1"]);
-        let output = program.env_remove("AWS_ACCESS_KEY_ID").output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("AWS_ACCESS_KEY_ID") && said.contains("aws-credentials"), "{said}");
-    }
+    assert!(refusal(&mut without_keys(&[])).contains("AWS_REGION"));
+    let said = refusal(&mut without_keys(&["--region", "eu-west-1"]));
+    assert!(said.contains("no credentials") && said.contains("AWS_ACCESS_KEY_ID"), "{said}");
+}
+
+#[cfg(feature = "aws-credentials")]
+#[test]
+fn a_profile_gives_region_and_credentials_and_one_that_is_unknown_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let config = file(
+        "config",
+        "[profile north]\nregion = eu-north-1\n[profile broken]\nregion = eu-west-1\ncredential_process = /bin/false\n",
+    );
+    let keys = file("credentials", "[north]\naws_access_key_id = a\naws_secret_access_key = b\n");
+    let with_profile = |name: &str| {
+        let mut program = without_keys(&[]);
+        program.env("AWS_CONFIG_FILE", &config).env("AWS_SHARED_CREDENTIALS_FILE", &keys);
+        program.env("AWS_PROFILE", name);
+        program
+    };
+    let nearside = Nearside::from_command(&mut with_profile("north"));
+    assert!(nearside.greeting.contains("DynamoDB in eu-north-1"), "{}", nearside.greeting);
+    let said = refusal(with_profile("nroth").args(["--region", "eu-west-1"]));
+    assert!(said.contains("\"nroth\"") && said.contains(config.to_str().unwrap()), "{said}");
+    // The reason, and nothing of how the library is built.
+    let said = refusal(&mut with_profile("broken"));
+    assert!(said.contains("no credentials") && said.contains("exit status: 1"), "{said}");
+    assert!(!said.contains("ProviderError"), "{said}");
 }
 
 #[test]
 fn what_is_no_upstream_is_refused_in_a_line() {
-    for (upstream, word) in [("dynamodb.local", "http(s)://HOST:PORT"), ("http://a/b", "http(s)://HOST:PORT")]
-    {
+    for (upstream, word) in [("dynamodb.local", "http(s)://HOST:PORT"), ("http://a/b", "http://HOST:PORT")] {
         let output = command(&["--upstream", upstream]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), said.trim().lines().count()), (Some(2), 1), "{said}");

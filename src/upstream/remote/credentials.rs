@@ -1,7 +1,7 @@
 //! Credentials for the upstream: where they come from, and the last good ones for whoever signs.
 //!
-//! A task of its own renews them ahead of their end, so no request waits for that; when renewing fails, the old ones stay
-//! in use until the upstream refuses them.
+//! They are asked for once before the start, which fails where there are none. A task of its own renews them ahead of their
+//! end, so no request waits for that; when renewing fails, the old ones stay in use until the upstream rejects them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +68,9 @@ pub(super) struct Keyring {
     /// Asks for a renewal ahead of time.
     #[cfg(feature = "aws-credentials")]
     stale: Notify,
+    /// How long those that were found at the start are good for.
+    #[cfg(feature = "aws-credentials")]
+    first_good_for: Mutex<Option<std::time::Duration>>,
 }
 
 impl Keyring {
@@ -79,6 +82,8 @@ impl Keyring {
             failure: Mutex::new(failure),
             #[cfg(feature = "aws-credentials")]
             stale: Notify::new(),
+            #[cfg(feature = "aws-credentials")]
+            first_good_for: Mutex::default(),
         }
     }
 
@@ -108,6 +113,7 @@ mod chain {
     use aws_config::Region;
     use aws_config::default_provider::credentials::DefaultCredentialsChain;
     use aws_credential_types::provider::ProvideCredentials;
+    use aws_credential_types::provider::error::CredentialsError;
 
     use super::*;
 
@@ -120,41 +126,78 @@ mod chain {
     /// A source that has not answered by then is asked again.
     const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// What is said where no source has any.
+    const NOWHERE: &str = "there are none in the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile, \
+        by web identity, of a container or of an instance";
+
+    /// What the library puts before every reason.
+    const EMPTY_WORDS: &str = "an error occurred while loading credentials: ";
+
+    /// An answer of a source may be anything.
+    const WORDS_MAX: usize = 500;
+
     const PAUSE_MIN: Duration = Duration::from_secs(1);
     const PAUSE_MAX: Duration = Duration::from_secs(30);
 
     impl Keyring {
-        /// Takes credentials from the standard chain of sources and renews them, without end.
-        pub(in super::super) async fn keep_from_chain(&self, region: &str) {
-            let region = Region::new(region.to_owned());
-            let source = DefaultCredentialsChain::builder().region(region).build().await;
-            self.keep_from(&source).await;
+        /// Asks the standard chain of sources for the first time.
+        ///
+        /// # Errors
+        /// Words, when no source has credentials, or the first that should have some fails.
+        pub(in super::super) async fn load_from_chain(&self, region: &str) -> Result<(), String> {
+            let good_for = self.ask(&chain(region).await).await?;
+            *self.first_good_for() = Some(good_for);
+            Ok(())
         }
 
-        async fn keep_from(&self, source: &impl ProvideCredentials) {
+        /// Takes credentials from the standard chain of sources and renews them, without end.
+        pub(in super::super) async fn keep_from_chain(&self, region: &str) {
+            let first_good_for = self.first_good_for().take();
+            if let Some(good_for) = first_good_for {
+                self.pause(good_for).await;
+            }
+            self.keep_from(|| chain(region)).await;
+        }
+
+        /// Keeps a source that works, and makes another where one fails: the library's own remember what went wrong.
+        async fn keep_from<S: ProvideCredentials, F: Future<Output = S>>(&self, make: impl Fn() -> F) {
             let mut pause = PAUSE_MIN;
             loop {
-                let asked = tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials());
-                let wait = match asked.await {
-                    Ok(Ok(found)) => {
-                        pause = PAUSE_MIN;
-                        self.renewed(&found)
-                    }
-                    Ok(Err(error)) => {
-                        self.failed(&aws_error_words(&error));
-                        backed_off(&mut pause)
-                    }
-                    Err(_) => {
-                        self.failed("the sources of credentials do not answer");
-                        backed_off(&mut pause)
+                let source = make().await;
+                let reason = loop {
+                    match self.ask(&source).await {
+                        Ok(good_for) => {
+                            pause = PAUSE_MIN;
+                            self.pause(good_for).await;
+                        }
+                        Err(reason) => break reason,
                     }
                 };
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    // Asking more often than this would only load the source.
-                    () = async { self.stale.notified().await; tokio::time::sleep(PAUSE_MIN).await } => {}
-                }
+                self.failed(&reason);
+                self.pause(backed_off(&mut pause)).await;
             }
+        }
+
+        async fn pause(&self, wait: Duration) {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Asking more often than this would only load the source.
+                () = async { self.stale.notified().await; tokio::time::sleep(PAUSE_MIN).await } => {}
+            }
+        }
+
+        /// Puts in force what a source gives, and says how long it is good for.
+        async fn ask(&self, source: &impl ProvideCredentials) -> Result<Duration, String> {
+            match tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials()).await {
+                Ok(Ok(found)) => Ok(self.renewed(&found)),
+                Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(NOWHERE.to_owned()),
+                Ok(Err(error)) => Err(format!("a source of credentials fails: {}", words(&error))),
+                Err(_) => Err("the sources of credentials do not answer".to_owned()),
+            }
+        }
+
+        fn first_good_for(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+            self.first_good_for.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         /// Puts new credentials in force and says how long they are good for.
@@ -191,15 +234,23 @@ mod chain {
         wait
     }
 
-    /// An error with its causes, which in this library hold what one needs to know.
-    fn aws_error_words(error: &dyn std::error::Error) -> String {
-        let mut words = error.to_string();
-        let mut cause = error.source();
+    async fn chain(region: &str) -> DefaultCredentialsChain {
+        DefaultCredentialsChain::builder().region(Region::new(region.to_owned())).build().await
+    }
+
+    /// The causes of an error, each once, in one line. The error itself says only that there is one.
+    fn words(error: &CredentialsError) -> String {
+        let mut causes: Vec<String> = Vec::new();
+        let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
-            words.push_str(&format!(": {error}"));
+            let said = error.to_string().replace(EMPTY_WORDS, "");
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            if !causes.iter().any(|earlier| earlier.contains(&said)) {
+                causes.push(said);
+            }
             cause = error.source();
         }
-        words
+        causes.join(": ").chars().take(WORDS_MAX).collect()
     }
 
     #[cfg(test)]
@@ -211,10 +262,10 @@ mod chain {
         use super::*;
 
         /// A source that gives, in turn, what each number says: a key of that many seconds, or for 0 a failure.
-        #[derive(Debug)]
+        #[derive(Clone, Debug)]
         struct Scripted {
             lives: &'static [u64],
-            asked: Mutex<Vec<Instant>>,
+            asked: Arc<Mutex<Vec<Instant>>>,
         }
 
         impl ProvideCredentials for Scripted {
@@ -243,9 +294,14 @@ mod chain {
 
         /// Runs the keyring over a source for some seconds; the key's id then, and the seconds at which it asked.
         async fn keep(lives: &'static [u64], seconds: u64) -> (Option<String>, Vec<u64>) {
-            let (keyring, source) = (Keyring::new(None), Scripted { lives, asked: Mutex::default() });
+            let (keyring, source) = (Keyring::new(None), Scripted { lives, asked: Arc::default() });
             let begun = Instant::now();
-            tokio::time::timeout(Duration::from_secs(seconds), keyring.keep_from(&source)).await.unwrap_err();
+            tokio::time::timeout(
+                Duration::from_secs(seconds),
+                keyring.keep_from(|| std::future::ready(source.clone())),
+            )
+            .await
+            .unwrap_err();
             let asked =
                 source.asked.lock().unwrap().iter().map(|at| rounded(at.duration_since(begun))).collect();
             (keyring.current().ok().map(|key| key.access_key_id.clone()), asked)
@@ -268,14 +324,14 @@ mod chain {
         #[tokio::test(start_paused = true)]
         async fn a_key_that_is_refused_is_asked_for_again_ahead_of_time() {
             let (keyring, source) =
-                (Keyring::new(None), Scripted { lives: &[3600, 3600], asked: Mutex::default() });
+                (Keyring::new(None), Scripted { lives: &[3600, 3600], asked: Arc::default() });
             let refusing = async {
                 tokio::time::sleep(Duration::from_secs(10)).await;
                 keyring.refused();
                 tokio::time::sleep(Duration::from_secs(10)).await;
             };
             tokio::select! {
-                () = keyring.keep_from(&source) => {}
+                () = keyring.keep_from(|| std::future::ready(source.clone())) => {}
                 () = refusing => {}
             }
             assert_eq!(keyring.current().unwrap().access_key_id, "key 1");

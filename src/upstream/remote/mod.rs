@@ -14,6 +14,7 @@ mod gate;
 mod limit;
 mod outage;
 mod pool;
+mod profile;
 mod reply;
 mod sign;
 mod stats;
@@ -52,6 +53,7 @@ use stats::{Counts, Gauges};
 
 pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
+pub use profile::Profile;
 pub use sign::{Signable, Signature, Signer};
 pub use stats::{Outcome, RemoteStats};
 
@@ -221,6 +223,18 @@ impl Remote {
             turned_away: Repeats::new(TURNED_AWAY_INTERVAL),
             settings,
         })
+    }
+
+    /// Finds the credentials that requests are signed with.
+    ///
+    /// # Errors
+    /// Words, when there are none.
+    pub async fn load_credentials(&self) -> Result<(), String> {
+        match &self.settings.credentials {
+            CredentialsSource::Given(_) => Ok(()),
+            #[cfg(feature = "aws-credentials")]
+            CredentialsSource::Chain => self.keyring.load_from_chain(&self.settings.region).await,
+        }
     }
 
     /// Does what must be done beside requests until `closing`: finds out whether the upstream is there, renews credentials,
