@@ -16,7 +16,7 @@ use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable, Realm, Secret, TableIdentity};
-use super::words::{Stripe, Version, Words};
+use super::words::{LAG_SECONDS_MAX, Stripe, Version, Words};
 
 /// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
 /// closed. Until then its keys are not cached.
@@ -345,6 +345,12 @@ impl ItemCache {
     pub fn void_named(&self, realm: Realm, name: &str, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
         self.tables_named(realm, name).iter().for_each(|table| self.void_table(table, now));
+    }
+
+    /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the
+    /// start, since the process before this one may have acknowledged a write.
+    pub fn has_voided_lately(&self, now: Instant) -> bool {
+        self.seconds(now) <= self.last_void.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
     }
 
     /// The tables of that name that were used in the realm, of all accounts.

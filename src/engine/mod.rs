@@ -5,6 +5,7 @@
 //! records them.
 
 mod batch;
+mod bypass;
 mod pages;
 mod read;
 mod write;
@@ -281,8 +282,7 @@ impl Engine {
         let scope = Json::parse_cut(&request.body)
             .map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
         if scope == VoidScope::Nothing {
-            let answer = self.forward(&request).await;
-            return Served::plain(answer, Source::Bypass(BypassReason::Operation));
+            return self.bypass(&request, BypassReason::Operation).await;
         }
         self.change(request, scope).await
     }

@@ -264,35 +264,6 @@ impl Engine {
         Ok(Fetched::Item { image, consumed })
     }
 
-    /// Sends a read upstream as it came.
-    pub(super) async fn bypass(&self, request: &Request, reason: BypassReason) -> Served {
-        Served::plain(self.forward(request).await, Source::Bypass(reason))
-    }
-
-    /// Sends a read of a table that is not known upstream as it came.
-    pub(super) async fn bypass_unknown(&self, request: &Request, spelling: &str) -> Served {
-        let served = self.bypass(request, BypassReason::UnknownTable).await;
-        if served.answer.is_success() {
-            self.tables.questions.table_exists(spelling);
-        }
-        served
-    }
-
-    /// Sends a read upstream as it came that does not fit what is known of its table. If the upstream takes it all the same, the
-    /// table may have another schema.
-    pub(super) async fn bypass_misfit(
-        self: &Arc<Self>,
-        request: &Request,
-        reason: BypassReason,
-        table: &KnownTable,
-    ) -> Served {
-        let served = self.bypass(request, reason).await;
-        if served.answer.is_success() {
-            self.doubt(table);
-        }
-        Served { table: Some(Arc::clone(&table.name)), ..served }
-    }
-
     /// A TransactGetItems has read its items strongly: whatever the cache holds of them must agree. Where a projection hides
     /// the whole item, or it is not understood, its entry is invalidated.
     pub(super) async fn observe_transaction(self: &Arc<Self>, request: &Request, answer: &Answer) {

@@ -62,6 +62,7 @@ async fn a_batch_joins_a_read_that_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_mixes_two_kinds_of_projection_over_its_tables_is_the_upstreams_to_refuse() {
     let mut node = Node::start().await;
+    node.settle_writes().await;
     node.read_from_upstream("a", 1).await;
     let part = |table: &str, wish: &str| format!(r#""{table}":{{"Keys":[{{"id":{{"S":"a"}}}}],{wish}}}"#);
     let orders = part("Orders", r#""ProjectionExpression":"n""#);
@@ -76,6 +77,7 @@ async fn a_batch_that_mixes_two_kinds_of_projection_over_its_tables_is_the_upstr
 #[tokio::test(start_paused = true)]
 async fn a_batch_with_a_key_twice_is_the_upstreams_to_refuse() {
     let mut node = Node::start().await;
+    node.settle_writes().await;
     node.read_from_upstream("a", 1).await;
     let read = node.begin("BatchGetItem", &batch(&["a", "a"])).await;
     let call = node.upstream.next(BatchGetItem).await;

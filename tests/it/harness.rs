@@ -155,6 +155,12 @@ impl Node {
         }
     }
 
+    /// Waits until no replica may lack what this node, or the process before it, has written: reads past the cache then go in
+    /// the client's own words.
+    pub(crate) async fn settle_writes(&self) {
+        self.wait(Duration::from_secs(63)).await;
+    }
+
     /// Moves the clock.
     pub(crate) async fn wait(&self, time: Duration) {
         tokio::time::advance(time).await;

@@ -8,6 +8,7 @@ mod scripted;
 mod stale;
 
 mod batches;
+mod bypass;
 mod changes;
 mod coherence;
 mod exactness;

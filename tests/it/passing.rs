@@ -11,6 +11,7 @@ use crate::harness::{Node, get, item, put, strong};
 #[tokio::test(start_paused = true)]
 async fn what_is_not_understood_goes_through_word_for_word_and_is_not_cached() {
     let mut node = Node::start().await;
+    node.settle_writes().await;
     node.read_from_upstream("a", 1).await;
     for body in [
         r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"Surprise":true}"#,

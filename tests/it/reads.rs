@@ -66,6 +66,7 @@ async fn any_projection_is_served_from_the_whole_item() {
 #[tokio::test(start_paused = true)]
 async fn a_projection_into_a_key_is_left_to_the_upstream_though_the_item_is_cached() {
     let mut node = Node::start().await;
+    node.settle_writes().await;
     node.read_from_upstream("a", 1).await;
     let into_key = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"ProjectionExpression":"n, id.n"}"#;
     let refused = node.begin("GetItem", into_key).await;

@@ -245,6 +245,12 @@ impl PageCache {
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
     }
 
+    /// True if an eventually consistent read of the table sent now might miss a write through this node.
+    pub fn is_written_lately(&self, table: &CachedTable, now: Instant) -> bool {
+        let seconds = self.items.seconds(now);
+        table.pages.is_touched(seconds) || table.is_touched(seconds)
+    }
+
     /// Changes the budget. All pages are forgotten if it is another one.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);

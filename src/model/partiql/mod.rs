@@ -187,11 +187,15 @@ pub fn exists_misplaced() -> ApiError {
 
 /// The table and index that a `SELECT` reads, whatever is wrong with the rest of it; `None` for what reads no index.
 pub fn read_index(text: &str) -> Option<(String, String)> {
+    let (table, index) = read_source(text)?;
+    Some((table, index?))
+}
+
+/// The table that a `SELECT` reads, and the index if it reads one, whatever is wrong with the rest of it; `None` for other
+/// statements.
+pub fn read_source(text: &str) -> Option<(String, Option<String>)> {
     match parser::parse(text).ok()?.node.kind {
-        NodeKind::Select(select) => match bind::source(&select.source).ok()? {
-            (table, Some(index)) => Some((table, index)),
-            (_, None) => None,
-        },
+        NodeKind::Select(select) => bind::source(&select.source).ok(),
         _ => None,
     }
 }
