@@ -69,7 +69,8 @@ impl FillPermit {
             if contradicts_seen && is_current && is_fresh {
                 cache.bump(stripe, BumpReason::Conflict);
             }
-            match self.objection(is_current && is_fresh, contradicts_seen, during_write) {
+            let is_held = flight.version.is_held() || self.table.is_held(cache.milliseconds(now));
+            match self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write) {
                 Some(refusal) => cache.counters.refused(refusal),
                 None if cache.install(&address, &image, flight.version, &self.policy, self.began) => {
                     raise(&self.table.counters.fills_installed);
@@ -83,8 +84,14 @@ impl FillPermit {
     }
 
     /// Why the image must not be stored, if there is a reason.
-    fn objection(&self, is_current: bool, contradicts_seen: bool, during_write: bool) -> Option<Refusal> {
-        if self.flight.version.is_held() {
+    fn objection(
+        &self,
+        is_held: bool,
+        is_current: bool,
+        contradicts_seen: bool,
+        during_write: bool,
+    ) -> Option<Refusal> {
+        if is_held {
             Some(Refusal::Hold)
         } else if !is_current {
             Some(Refusal::Word)
@@ -206,7 +213,7 @@ impl WriteGuard {
         self.settle(&Verdict::Refused, now);
     }
 
-    /// Nobody knows whether the write happened, or whether it will. Its keys are not cached for the next half minute.
+    /// Nobody knows whether the write happened, or whether it will. Its keys are not cached while it may still land.
     pub fn unknown(mut self, now: Instant) {
         self.settle(&Verdict::Unknown, now);
     }
@@ -230,7 +237,7 @@ impl WriteGuard {
             cache.words.touch(stripe, cache.seconds(now));
         }
         match verdict {
-            Verdict::Applied(Some((image, policy))) => self.bump_and_install(written, image, policy),
+            Verdict::Applied(Some((image, policy))) => self.bump_and_install(written, image, policy, now),
             Verdict::Applied(None) if cache.obeys(Rule::BumpOnSuccess) => {
                 cache.bump(stripe, BumpReason::Write)
             }
@@ -243,12 +250,12 @@ impl WriteGuard {
 
     /// Stores the after-image if the word stood still since the write began. Reads that completed meanwhile and other
     /// writes have moved it, so then nobody has seen anything that the image could contradict.
-    fn bump_and_install(&self, written: &WrittenKey, image: &Image, policy: &ReadPolicy) {
+    fn bump_and_install(&self, written: &WrittenKey, image: &Image, policy: &ReadPolicy, now: Instant) {
         let cache = &self.cache;
         let undisturbed = cache.words.bump_from(written.stripe, written.before.stripe)
             || !cache.obeys(Rule::WriteInstallsByCompareAndSwap);
         cache.counters.bumped(BumpReason::Write);
-        if written.before.is_held() {
+        if written.before.is_held() || written.table.is_held(cache.milliseconds(now)) {
             return cache.counters.refused(Refusal::Hold);
         }
         if !undisturbed {

@@ -18,9 +18,11 @@ use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable, Realm, Secret, TableIdentity};
 use super::words::{LAG_SECONDS_MAX, Stripe, Version, Words};
 
-/// How long a write of unknown outcome may still land: an upstream forgets a request this long after its connection was
-/// closed. Until then its keys are not cached.
-pub(super) const HOLD: Duration = Duration::from_secs(30);
+/// How long a write of unknown outcome may still land, unless [`ItemCache::set_unknown_write_window`] says otherwise.
+pub(super) const UNKNOWN_WRITE_WINDOW: Duration = Duration::from_secs(30);
+
+/// The most names of tables that are held apart. Beyond them the whole realm is held.
+const HELD_NAMES_MAX: usize = 100;
 
 /// The size of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,8 @@ pub struct ItemCache {
     pub(super) counters: CacheCounters,
     pub(super) reads: CompletedReads,
     tables: RwLock<Tables>,
+    /// Milliseconds that a write of unknown outcome may still land; see [`ItemCache::set_unknown_write_window`].
+    unknown_write_window_ms: AtomicU64,
     /// Milliseconds that entries are kept after their time; see [`ItemCache::keep_expired`].
     expired_kept_ms: AtomicU64,
     /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
@@ -123,6 +127,16 @@ struct Tables {
     /// The tables of each name: one account's, and those of others.
     realms: HashMap<Realm, HashMap<Box<str>, Vec<NamedTable>>>,
     count: u32,
+    /// Writes of unknown outcome to whole tables; those that are used for the first time may be among them.
+    held: Vec<HeldName>,
+}
+
+/// A table, or a whole realm, that a write of unknown outcome may still change.
+struct HeldName {
+    realm: Realm,
+    /// `None` for all tables of the realm.
+    name: Option<Box<str>>,
+    until_ms: u64,
 }
 
 /// A table under its name, with what else the service last said of its identity.
@@ -145,6 +159,22 @@ impl NamedTable {
 }
 
 impl Tables {
+    /// Until when a table that is used for the first time is held; 0 if it is not.
+    fn held_until_ms(&self, realm: Realm, name: &str) -> u64 {
+        let is_it = |held: &&HeldName| {
+            held.realm == realm && held.name.as_ref().is_none_or(|held_name| **held_name == *name)
+        };
+        self.held.iter().filter(is_it).map(|held| held.until_ms).max().unwrap_or(0)
+    }
+
+    fn hold(&mut self, held: HeldName, now_ms: u64) {
+        self.held.retain(|other| {
+            other.until_ms > now_ms && !(other.realm == held.realm && other.name == held.name)
+        });
+        let name = if self.held.len() < HELD_NAMES_MAX { held.name } else { None };
+        self.held.push(HeldName { name, ..held });
+    }
+
     fn named(&self, realm: Realm, name: &str) -> &[NamedTable] {
         self.realms.get(&realm).and_then(|tables| tables.get(name)).map_or(&[], Vec::as_slice)
     }
@@ -171,6 +201,7 @@ impl ItemCache {
             counters: CacheCounters::default(),
             reads: CompletedReads::default(),
             tables: RwLock::default(),
+            unknown_write_window_ms: AtomicU64::new(whole_ms(UNKNOWN_WRITE_WINDOW)),
             expired_kept_ms: AtomicU64::new(0),
             last_void: AtomicU64::new(0),
             secret,
@@ -196,7 +227,7 @@ impl ItemCache {
         }
         drop(known);
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let count = tables.count;
+        let (count, held_until_ms) = (tables.count, tables.held_until_ms(realm, identity.name));
         let named = tables.realms.entry(realm).or_default().entry(identity.name.into()).or_default();
         if let Some(known) = named.iter_mut().find(|known| known.is_place_of(&identity)) {
             if *known.id != *identity.id {
@@ -207,6 +238,7 @@ impl ItemCache {
         }
         let voided = self.last_void.load(Ordering::Acquire);
         let table = Arc::new(CachedTable::new(count, identity.name, self.secret, voided));
+        table.hold_until(held_until_ms);
         let (arn, id) = (identity.arn.into(), identity.id.into());
         named.push(NamedTable { arn, id, table: Arc::clone(&table) });
         tables.count = count.checked_add(1).expect("there are fewer than 2^32 tables");
@@ -244,6 +276,16 @@ impl ItemCache {
     /// policies.
     pub fn keep_expired(&self, longest: Duration) {
         self.expired_kept_ms.store(whole_ms(longest), Ordering::Relaxed);
+    }
+
+    /// How long after its connection was given up a write may still land. Until then what it may change is not cached.
+    pub fn set_unknown_write_window(&self, window: Duration) {
+        self.unknown_write_window_ms.store(whole_ms(window), Ordering::Relaxed);
+    }
+
+    /// The time that [`ItemCache::set_unknown_write_window`] has set; 30 seconds at first.
+    pub fn unknown_write_window(&self) -> Duration {
+        Duration::from_millis(self.unknown_write_window_ms.load(Ordering::Relaxed))
     }
 
     /// The moment, in milliseconds since the cache was made, until when what expired is of no use to anybody any more.
@@ -347,6 +389,25 @@ impl ItemCache {
         self.tables_named(realm, name).iter().for_each(|table| self.void_table(table, now));
     }
 
+    /// A write of unknown outcome may change the tables of that name, or all tables of the realm: invalidates them, and keeps
+    /// nothing of them until the write can land no longer. They must be invalidated once more then.
+    pub fn hold_tables(&self, realm: Realm, name: Option<&str>, now: Instant) {
+        let (now_ms, until_ms) =
+            (self.milliseconds(now), self.milliseconds(now + self.unknown_write_window()));
+        let held = HeldName { realm, name: name.map(Into::into), until_ms };
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
+        let tables = match name {
+            Some(name) => self.tables_named(realm, name),
+            None => self.tables_of(realm),
+        };
+        // Held before the word moves, or a fill with the new word might still be stored.
+        tables.iter().for_each(|table| table.hold_until(until_ms));
+        match name {
+            Some(name) => self.void_named(realm, name, now),
+            None => self.void_all(realm, now),
+        }
+    }
+
     /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the
     /// start, since the process before this one may have acknowledged a write.
     pub fn has_voided_lately(&self, now: Instant) -> bool {
@@ -362,12 +423,14 @@ impl ItemCache {
     /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
     pub fn void_all(&self, realm: Realm, now: Instant) {
         self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        let tables: Vec<Arc<CachedTable>> = {
-            let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-            let of_realm = tables.realms.get(&realm).into_iter().flat_map(HashMap::values).flatten();
-            of_realm.map(|named| Arc::clone(&named.table)).collect()
-        };
-        tables.iter().for_each(|table| self.void_table(table, now));
+        self.tables_of(realm).iter().for_each(|table| self.void_table(table, now));
+    }
+
+    /// All tables that were used in the realm.
+    pub fn tables_of(&self, realm: Realm) -> Vec<Arc<CachedTable>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let of_realm = tables.realms.get(&realm).into_iter().flat_map(HashMap::values).flatten();
+        of_realm.map(|named| Arc::clone(&named.table)).collect()
     }
 
     /// Ends the holds whose time has come, and reclaims a slice of what is dead or expired. To be called a few times a
@@ -560,12 +623,12 @@ impl ItemCache {
         self.counters.bumped(reason);
     }
 
-    /// Nothing of the stripe is cached from now until [`HOLD`] has passed.
+    /// Nothing of the stripe is cached from now until the window of unknown writes has passed.
     pub(super) fn hold(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {
         if !self.obeys(Rule::HoldUnknown) {
             return self.bump(stripe, BumpReason::Unknown);
         }
-        if shard.hold_until(stripe, now + HOLD) {
+        if shard.hold_until(stripe, now + self.unknown_write_window()) {
             self.words.hold(stripe);
             self.counters.bumped(BumpReason::Unknown);
             self.counters.holds_active.fetch_add(1, Ordering::Relaxed);

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::item::{HOLD, Rule};
+use super::item::{Rule, UNKNOWN_WRITE_WINDOW};
 use super::page::PageRule;
 use super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
 use super::store::{Store, Usage};
@@ -787,10 +787,10 @@ impl World {
         };
         self.note(format_args!("client {client}'s write of {value:?} is {how}"));
         if guard.is_none() && !is_refused {
-            self.voids_due.push(now + HOLD);
+            self.voids_due.push(now + UNKNOWN_WRITE_WINDOW);
         }
         if landed.is_none() && !is_refused {
-            self.zombies.push(Zombie { keys: keys.clone(), value, until: now + HOLD });
+            self.zombies.push(Zombie { keys: keys.clone(), value, until: now + UNKNOWN_WRITE_WINDOW });
         }
         let (cache, table) = (self.cache.clone(), self.table.clone());
         let tell_items = move |now| match guard {

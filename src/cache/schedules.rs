@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::item::HOLD;
+use super::item::UNKNOWN_WRITE_WINDOW;
 
 /// Which rules of a protocol are obeyed: all of them, unless a test switches one off.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,7 @@ async fn play<W: World>(setup: W::Setup, seed: u64) -> Result<(), String> {
         world.take(step);
     }
     if world.journal().violation.is_none() {
-        tokio::time::advance(HOLD + Duration::from_secs(2)).await;
+        tokio::time::advance(UNKNOWN_WRITE_WINDOW + Duration::from_secs(2)).await;
         world.check_at_rest();
     }
     let journal = world.journal();

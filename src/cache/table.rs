@@ -1,7 +1,7 @@
 //! A table as the cache sees it: a word that voids everything of it, and a secret to hash its keys with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use siphasher::sip::SipHasher13;
 
@@ -56,6 +56,10 @@ pub struct CachedTable {
     word: AtomicU64,
     /// Seconds since the cache was made, when the table was last voided: replicas may lag behind what voided it.
     voided: AtomicU64,
+    /// Milliseconds since the cache was made, until when a write of unknown outcome may still change anything of the table.
+    held_until_ms: AtomicU64,
+    /// Changes in flight of which nobody can say which items they touch.
+    wide_changes: AtomicUsize,
     /// Random for each process: a client who could choose colliding keys could aim its writes at the stripe of another
     /// client's key, and keep that key out of the cache.
     secret: Secret,
@@ -100,6 +104,8 @@ impl CachedTable {
             name: name.into(),
             word: AtomicU64::new(0),
             voided: AtomicU64::new(voided),
+            held_until_ms: AtomicU64::new(0),
+            wide_changes: AtomicUsize::new(0),
             // Another secret for each table, so that one hash names table and key together.
             secret: Secret(secret.0 ^ u64::from(id), secret.1),
             counters: TableCounters::default(),
@@ -155,6 +161,31 @@ impl CachedTable {
 
     pub(super) fn touch(&self, seconds: u64) {
         self.voided.fetch_max(seconds, Ordering::AcqRel);
+    }
+
+    pub(super) fn hold_until(&self, until_ms: u64) {
+        self.held_until_ms.fetch_max(until_ms, Ordering::AcqRel);
+    }
+
+    /// True while nothing of the table may be stored, because a write of unknown outcome may still land anywhere in it.
+    pub(super) fn is_held(&self, now_ms: u64) -> bool {
+        now_ms < self.held_until_ms.load(Ordering::Acquire)
+    }
+
+    /// A change begins of which nobody can say which items it touches. Must be followed by [`CachedTable::end_wide_change`], when
+    /// everything it may have changed is invalidated.
+    pub fn begin_wide_change(&self) {
+        self.wide_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// See [`CachedTable::begin_wide_change`].
+    pub fn end_wide_change(&self) {
+        self.wide_changes.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// True while a change may be moving items in indexes that nobody can name.
+    pub(super) fn has_wide_changes(&self, now_ms: u64) -> bool {
+        self.wide_changes.load(Ordering::Acquire) > 0 || self.is_held(now_ms)
     }
 
     /// When the table was last voided: milliseconds since the cache was made, rounded up.

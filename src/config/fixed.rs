@@ -87,6 +87,9 @@ pub struct RemoteLimits {
     pub read_timeout: Duration,
     /// How long anything else may take.
     pub write_timeout: Duration,
+    /// How long after its connection was given up a write may still take effect at the upstream. What it may change is not
+    /// cached until then.
+    pub unknown_write_window: Duration,
     /// Requests at one time.
     pub concurrency_max: usize,
     /// Whether the service's hosts with IPv6 addresses are used.
@@ -141,6 +144,7 @@ impl Default for Fixed {
                 connect_timeout: Duration::from_secs(1),
                 read_timeout: Duration::from_secs(5),
                 write_timeout: Duration::from_secs(10),
+                unknown_write_window: Duration::from_secs(30),
                 concurrency_max: 1024,
                 dual_stack: false,
                 fips: false,

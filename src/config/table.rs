@@ -158,6 +158,11 @@ const UPSTREAM: &[Key] = &[
         |fixed| duration(fixed.remote.write_timeout),
     ),
     Key::fixed(
+        "unknown_write_window",
+        |draft, given| put(&mut draft.fixed.remote.unknown_write_window, given.timeout()),
+        |fixed| duration(fixed.remote.unknown_write_window),
+    ),
+    Key::fixed(
         "concurrency_max",
         |draft, given| put(&mut draft.fixed.remote.concurrency_max, given.count()),
         |fixed| bare(fixed.remote.concurrency_max),

@@ -321,8 +321,14 @@ impl Engine {
                     }
                     answer
                 }
+                // Dropping the guard without a word is its unknown outcome.
                 Ok(answer) => answer,
-                Err(error) => unwritten(error),
+                Err(error) => {
+                    if matches!(error, UpstreamError::NotSent(_)) {
+                        guard.spare();
+                    }
+                    unwritten(error)
+                }
             }
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));

@@ -1,16 +1,13 @@
 //! Voids wider than a key: what DDL, statements and writes that we cannot read take out of the cache.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cache::CachedTable;
 use crate::model::arn::table_name;
 
 use super::Engine;
-
-/// A write whose outcome is unknown may land this long after its connection was given up (A3 of the consistency notes).
-const LANDING_MAX: Duration = Duration::from_secs(30);
 
 /// The most tables of one request that are told apart. No request that the service takes writes to more; one that names more
 /// has all voided, rather than costing time, memory and a question to the upstream for each.
@@ -52,11 +49,13 @@ impl VoidScope {
     }
 }
 
-/// A change of a whole scope under way. Settled, it voids the scope; dropped without a word, the outcome is unknown: it voids
-/// now, and again when the change can no more land.
+/// A change of a whole scope in flight. Settled, it invalidates the scope; dropped without a word, the outcome is unknown: then
+/// nothing of the scope is kept until the change can land no longer.
 pub(super) struct VoidGuard {
     engine: Arc<Engine>,
     scope: VoidScope,
+    /// The tables of the scope that were used before.
+    tables: Vec<Arc<CachedTable>>,
 }
 
 impl VoidGuard {
@@ -74,29 +73,54 @@ impl VoidGuard {
 
 impl Drop for VoidGuard {
     fn drop(&mut self) {
-        if self.scope == VoidScope::Nothing {
-            return;
+        if self.scope != VoidScope::Nothing {
+            self.engine.hold(&self.scope);
         }
-        self.engine.void(&self.scope);
-        let (engine, scope) = (Arc::clone(&self.engine), self.scope.clone());
-        let closing = self.engine.closing.clone();
-        self.engine.tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(LANDING_MAX) => engine.void(&scope),
-                () = closing.cancelled() => {}
-            }
-        });
+        // After everything is invalidated or held: whoever finds the change gone finds that too.
+        self.tables.iter().for_each(|table| table.end_wide_change());
     }
 }
 
 impl Engine {
     /// Begins a change of a whole scope.
     pub(super) fn begin_void(self: &Arc<Self>, scope: VoidScope) -> VoidGuard {
+        let tables = self.tables_of(&scope);
+        tables.iter().for_each(|table| table.begin_wide_change());
         if !self.hears_changes {
-            // Voided now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
+            // Invalidated now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
             self.void(&scope);
         }
-        VoidGuard { engine: Arc::clone(self), scope }
+        VoidGuard { engine: Arc::clone(self), scope, tables }
+    }
+
+    fn tables_of(&self, scope: &VoidScope) -> Vec<Arc<CachedTable>> {
+        match scope {
+            VoidScope::Nothing => Vec::new(),
+            VoidScope::Tables(names) => {
+                names.iter().flat_map(|name| self.cache.tables_named(self.realm, name)).collect()
+            }
+            VoidScope::Everything => self.cache.tables_of(self.realm),
+        }
+    }
+
+    /// Keeps nothing of a scope while a change of unknown outcome may still land in it, and invalidates it at the end.
+    fn hold(self: &Arc<Self>, scope: &VoidScope) {
+        let now = Instant::now();
+        match scope {
+            VoidScope::Nothing => return,
+            VoidScope::Tables(names) => {
+                names.iter().for_each(|name| self.cache.hold_tables(self.realm, Some(name), now));
+            }
+            VoidScope::Everything => self.cache.hold_tables(self.realm, None, now),
+        }
+        let (engine, scope) = (Arc::clone(self), scope.clone());
+        let (window, closing) = (self.cache.unknown_write_window(), self.closing.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(window) => engine.void(&scope),
+                () = closing.cancelled() => {}
+            }
+        });
     }
 
     /// Voids a scope now.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::cache::{FillMode, PageWriteGuard, ReadPolicy, WriteGuard};
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Answer, Request, UpstreamError};
+use crate::upstream::{Answer, Attempt, Request, UpstreamError};
 use crate::wire::Json;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
@@ -178,7 +178,8 @@ impl Engine {
                 plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
                     Ok((answer, outcome)) => {
-                        guard.applied(&plan.keys, &self.of_written_item(&plan.keys, outcome));
+                        let outcome = self.of_written_item(&plan.keys, outcome);
+                        guard.applied(&plan.keys, &outcome, plan.request.attempt);
                         answer
                     }
                     Err(images::Undecodable) => {
@@ -273,10 +274,13 @@ struct Guards {
 }
 
 impl Guards {
-    fn applied(self, keys: &[WrittenKey], outcome: &images::Outcome) {
+    fn applied(self, keys: &[WrittenKey], outcome: &images::Outcome, attempt: Attempt) {
         let now = Instant::now();
         let (policy, touches) = match keys {
             [written] if self.are_changes_reported => (written.table.policy.as_ref(), Vec::new()),
+            // The upstream may have performed an earlier attempt, and then reports what that one left as the item before this
+            // one: where the item was before both, nobody says.
+            [written] if attempt == Attempt::Again => (written.table.policy.as_ref(), Vec::new()),
             [written] => (written.table.policy.as_ref(), vec![outcome.touches(&written.table)]),
             _ => (None, Vec::new()),
         };

@@ -29,6 +29,7 @@ impl Caches {
         let (items, pages) = budgets(&config.live);
         let items = ItemCache::new(items);
         items.keep_expired(longest_stale(&config.live));
+        items.set_unknown_write_window(config.fixed.remote.unknown_write_window);
         let pages = PageCache::new(pages, Arc::clone(&items));
         Self { memory: Memory::new(items, pages) }
     }

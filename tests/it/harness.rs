@@ -155,6 +155,11 @@ impl Node {
         }
     }
 
+    /// How long a write of unknown outcome may still land.
+    pub(crate) fn set_unknown_write_window(&self, window: Duration) {
+        self.items.set_unknown_write_window(window);
+    }
+
     /// Waits until no replica may lack what this node, or the process before it, has written: reads past the cache then go in
     /// the client's own words.
     pub(crate) async fn settle_writes(&self) {

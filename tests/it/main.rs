@@ -14,6 +14,7 @@ mod coherence;
 mod exactness;
 mod expiry;
 mod history;
+mod holds;
 mod identity;
 mod opaque;
 mod pages;

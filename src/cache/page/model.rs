@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::flights::abandoned;
-use super::super::item::HOLD;
+use super::super::item::UNKNOWN_WRITE_WINDOW;
 use super::super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
 use super::super::store::BudgetedStore;
 use super::super::table::{Realm, Secret};
@@ -819,7 +819,7 @@ impl World {
             None if is_refused && self.setup.reports => {}
             None => {
                 self.items.void_table(&self.table, now);
-                self.voids_due.extend((!is_refused).then_some(now + HOLD));
+                self.voids_due.extend((!is_refused).then_some(now + UNKNOWN_WRITE_WINDOW));
             }
             Some(guard) if is_unsent || (is_refused && self.setup.reports) => guard.spare(now),
             Some(guard) if is_refused => guard.refused(now),
@@ -829,7 +829,7 @@ impl World {
         match landed {
             Some(landed) => self.raise_floors(&changes, &landed),
             None if is_refused => {}
-            None => self.zombies.push(Zombie { changes, until: now + HOLD }),
+            None => self.zombies.push(Zombie { changes, until: now + UNKNOWN_WRITE_WINDOW }),
         }
         self.clients[client] = Client::Idle;
     }

@@ -170,6 +170,9 @@ impl PagePermit {
         if self.policy.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(PageRefusal::Policy);
         }
+        if self.table.is_held(cache.items.milliseconds(now)) {
+            return Err(PageRefusal::Hold);
+        }
         if cache.is_quarantined(&self.table, &self.scope, &self.policy, self.began) {
             return Err(PageRefusal::Quarantine);
         }

@@ -45,6 +45,8 @@ pub enum PageRefusal {
     Word,
     /// A strong read had seen something else.
     Conflict,
+    /// A write of unknown outcome may still land anywhere in its table.
+    Hold,
     /// Its global index was written to so lately that it may not show it yet.
     Quarantine,
     /// A scan that was not asked for twice, or whose pages are not to be stored.
@@ -59,9 +61,10 @@ pub enum PageRefusal {
 
 impl PageRefusal {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Word,
         Self::Conflict,
+        Self::Hold,
         Self::Quarantine,
         Self::ScanAdmission,
         Self::Size,
@@ -74,6 +77,7 @@ impl PageRefusal {
         match self {
             Self::Word => "word",
             Self::Conflict => "conflict",
+            Self::Hold => "hold",
             Self::Quarantine => "quarantine",
             Self::ScanAdmission => "scan_admission",
             Self::Size => "size",

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::super::item::HOLD;
 use super::super::stats::BumpReason;
 use super::super::table::{Address, CachedTable};
 use super::super::words::Stripe;
@@ -98,7 +97,7 @@ impl PageWriteGuard {
     fn settle_unknown(&mut self, now: Instant) {
         let cache = self.cache.clone();
         if cache.obeys(PageRule::BumpLate) {
-            cache.late_bumps.expect(&self.keys, now + HOLD);
+            cache.late_bumps.expect(&self.keys, now + cache.items.unknown_write_window());
         }
         let does_bump = cache.obeys(PageRule::BumpOnUnknown);
         self.settle(BumpReason::Unknown, does_bump.then_some(&[]), now);
@@ -160,7 +159,7 @@ impl Writers {
 }
 
 /// What is to be voided once more, and when. A scope that is to be voided several times is voided once, at the latest of
-/// them: each write of unknown outcome has voided it by itself, so what landed late is never hidden for longer than [`HOLD`].
+/// them: each write of unknown outcome has voided it by itself, so what landed late is never hidden for longer than the window.
 #[derive(Debug, Default)]
 pub(super) struct LateBumps(Mutex<DueBumps>);
 
@@ -256,7 +255,9 @@ impl PageCache {
         let is_overlapping = self.writers.count(key.hash) > own && self.obeys(PageRule::HeedOverlaps);
         let may_land_late = self.late_bumps.is_expected(key.stripe) && self.obeys(PageRule::HeedLateWrites);
         let is_voided = key.table.is_touched(self.items.seconds(now)) && self.obeys(PageRule::HeedVoids);
-        !(is_overlapping || may_land_late || is_voided)
+        // For as long as it is in flight, whatever the clock says.
+        let may_be_moved = key.table.has_wide_changes(self.items.milliseconds(now));
+        !(is_overlapping || may_land_late || is_voided || may_be_moved)
     }
 
     fn void_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
