@@ -132,7 +132,7 @@ impl Default for Fixed {
             hosts: Vec::new(),
             cors_origins: Vec::new(),
             max_connections: 10_000,
-            request_bytes_max: ByteSize(25 << 20),
+            request_bytes_max: ByteSize(16 << 20),
             bodies_bytes_max: ByteSize(256 << 20),
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),

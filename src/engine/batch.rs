@@ -15,8 +15,10 @@ use tokio::time::Instant;
 
 use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, Turn};
 use crate::model::Operation;
+use crate::model::value::item_size_bytes;
 use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
+use crate::wire::attribute::item_from_json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
@@ -28,8 +30,9 @@ use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
-/// The most bytes of items in one answer; what is over is left unprocessed.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most bytes of items in one answer, as the upstream counts them; what is over is left unprocessed. The service's "16 MB"
+/// are decimal, as in the local backend.
+const ANSWER_BYTES_MAX: usize = 16_000_000;
 
 /// One table's part of a batch.
 pub(super) struct Part {
@@ -538,17 +541,15 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
 fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
     let mut body = b"{\"Responses\":{".to_vec();
     let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
-    let mut items_bytes = 0;
+    let mut room = Room::of(parts);
     write_list(&mut body, parts, |part, body| {
         let (mut items, mut open) = (Vec::new(), Vec::new());
         for wanted in &part.keys {
             match &wanted.state {
-                State::Found(image) if items_bytes + image.body().len() <= ANSWER_BYTES_MAX => {
-                    items_bytes += image.body().len();
+                State::Found(image) if room.takes(&image.item_json().unwrap_or_default()) => {
                     items.extend(part.attributes.item_json(image));
                 }
-                State::Opaque(item) if items_bytes + item.len() <= ANSWER_BYTES_MAX => {
-                    items_bytes += item.len();
+                State::Opaque(item) if room.takes(item) => {
                     items.push(Bytes::copy_from_slice(item));
                 }
                 _ => open.push(wanted),
@@ -590,6 +591,47 @@ fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> B
     }
     body.push(b'}');
     body.into()
+}
+
+/// How much of an answer is left for items.
+enum Room {
+    /// All of them fit.
+    Enough,
+    /// So many bytes; nothing once an item was left out.
+    Bytes(Option<usize>),
+}
+
+impl Room {
+    /// JSON never says an item in fewer bytes than it counts, so sizes are of interest only when that is too long.
+    fn of(parts: &[Part]) -> Self {
+        let images = parts.iter().flat_map(|part| &part.keys).filter_map(|wanted| match &wanted.state {
+            State::Found(image) => Some(image.body().len()),
+            State::Opaque(item) => Some(item.len()),
+            State::Open | State::Joined(_) => None,
+        });
+        if images.sum::<usize>() <= ANSWER_BYTES_MAX {
+            Self::Enough
+        } else {
+            Self::Bytes(Some(ANSWER_BYTES_MAX))
+        }
+    }
+
+    /// True when an item still fits; it takes its room then. Where there is no item, its JSON is empty.
+    fn takes(&mut self, item: &[u8]) -> bool {
+        match self {
+            Self::Enough => true,
+            Self::Bytes(left) => {
+                *left = left.and_then(|left| left.checked_sub(counted_bytes(item)));
+                left.is_some()
+            }
+        }
+    }
+}
+
+/// An item's bytes as the upstream counts them; of JSON that is not understood, its length.
+fn counted_bytes(json: &[u8]) -> usize {
+    let item = Json::parse(json).ok().and_then(|json| item_from_json(&json).ok());
+    item.map_or(json.len(), |item| item_size_bytes(&item))
 }
 
 /// Writes each element with commas between.

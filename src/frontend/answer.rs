@@ -1,17 +1,15 @@
 //! Answers: their bodies, headers and sums.
 
 use std::convert::Infallible;
-use std::io::Write;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::encoding::Coding;
 use crate::engine::{Served, Source};
 use crate::model::ApiError;
 
@@ -19,8 +17,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 const CACHE: HeaderName = HeaderName::from_static("x-nearside-cache");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 
-/// Smaller bodies are not worth compressing.
-const COMPRESSED_MIN: usize = 1024;
+/// The service compresses no smaller bodies.
+const COMPRESSED_MIN: usize = 4096;
 
 /// Larger ones are compressed on a thread that may block.
 const COMPRESSED_INLINE_MAX: usize = 32 * 1024;
@@ -203,9 +201,9 @@ pub(super) fn too_large() -> Response<AnswerBody> {
     response(StatusCode::PAYLOAD_TOO_LARGE, AnswerBody::empty_chunks())
 }
 
-/// True when the answer to a request with these headers is to be compressed.
-pub(super) fn is_to_be_compressed(served: &Served, asked: &HeaderMap) -> bool {
-    served.answer.body.len() > COMPRESSED_MIN && accepts_gzip(asked)
+/// How the answer to a request with these headers is to be compressed.
+pub(super) fn coding(served: &Served, asked: &HeaderMap) -> Option<Coding> {
+    if served.answer.body.len() < COMPRESSED_MIN { None } else { Coding::accepted(asked) }
 }
 
 /// An answer of the API.
@@ -237,11 +235,15 @@ pub(super) fn api(served: Served, protocol: Protocol) -> Response<AnswerBody> {
 }
 
 /// A compressed answer of the API.
-pub(super) async fn compressed_api(mut served: Served, protocol: Protocol) -> Response<AnswerBody> {
-    served.answer.body = compress(served.answer.body).await;
+pub(super) async fn compressed_api(
+    mut served: Served,
+    protocol: Protocol,
+    coding: Coding,
+) -> Response<AnswerBody> {
+    served.answer.body = compress(served.answer.body, coding).await;
     served.crc32 = None;
     let mut response = api(served, protocol);
-    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers_mut().insert(header::CONTENT_ENCODING, coding.header());
     response
 }
 
@@ -297,30 +299,11 @@ fn source_header(source: Source) -> HeaderValue {
     })
 }
 
-/// True when the client names gzip, and does not name it only to rule it out. A `*` is no request for it: clients that
-/// send one do not all decompress.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING);
-    values.into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
-        |coding| {
-            let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-            let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
-            name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
-        },
-    )
-}
-
-async fn compress(bytes: Bytes) -> Bytes {
+async fn compress(bytes: Bytes, coding: Coding) -> Bytes {
     if bytes.len() <= COMPRESSED_INLINE_MAX {
-        return deflate(&bytes);
+        return coding.compress(&bytes);
     }
-    tokio::task::spawn_blocking(move || deflate(&bytes)).await.expect("compressing does not panic")
-}
-
-fn deflate(bytes: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    encoder.write_all(bytes).expect("writing to memory does not fail");
-    encoder.finish().expect("writing to memory does not fail").into()
+    tokio::task::spawn_blocking(move || coding.compress(&bytes)).await.expect("compressing does not panic")
 }
 
 /// The short name of an error's type: `X` of `"__type":"name.space#X"`.
@@ -343,19 +326,6 @@ mod tests {
         assert_eq!(one.len(), 52);
         assert!(one.as_bytes().iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()));
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn gzip_is_sent_only_to_those_who_name_it() {
-        let accepts = |value: &'static str| {
-            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
-        };
-        for value in ["gzip", "deflate, gzip;q=0.5", "GZIP ; q=1"] {
-            assert!(accepts(value), "{value}");
-        }
-        for value in ["identity", "*", "gzip;q=0", "gzip; q=0.000", "x-gzip", "gzip;q=x", ""] {
-            assert!(!accepts(value), "{value}");
-        }
     }
 
     #[test]

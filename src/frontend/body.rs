@@ -1,6 +1,5 @@
 //! Request bodies: read whole within limits of size, time and memory, and decompressed.
 
-use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,16 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use super::connection::HEAD_BYTES_MAX;
+use super::connection::READ_BYTES;
+use super::encoding::Coding;
+use super::fault::Fault;
 use super::{Frontend, Observer, Service};
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
-const SMALL: usize = HEAD_BYTES_MAX;
+const SMALL: usize = READ_BYTES;
 
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,16 +28,6 @@ const DISCARDED_MAX: u64 = 64 * 1024 * 1024;
 
 /// How much is allocated on the word of a `Content-Length` alone.
 const TRUSTED_CAPACITY: usize = 256 * 1024;
-
-/// Why a body cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    TooLarge,
-    Overloaded,
-    TimedOut,
-    /// Cut off, or not encoded as its headers say.
-    Broken,
-}
 
 /// A body that arrived whole.
 #[derive(Debug)]
@@ -64,11 +54,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
                 first => Box::pin(self.receive_slowly(headers, first, body)).await?,
             }
         };
-        match headers.get(header::CONTENT_ENCODING) {
-            Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"gzip") => {
-                Box::pin(self.decompress(received)).await
-            }
-            _ => Ok(received),
+        match Coding::of_body(headers)? {
+            Some(coding) => Box::pin(self.decompress(coding, received)).await,
+            None => Ok(received),
         }
     }
 
@@ -104,11 +92,16 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         collected
     }
 
-    async fn decompress(&self, received: Received) -> Result<Received, Fault> {
+    /// Reads a body that is not wanted, for as long as any may take to arrive.
+    pub(super) async fn discard(&self, mut body: Incoming) {
+        tokio::time::timeout(DEADLINE, discard(&mut body)).await.ok();
+    }
+
+    async fn decompress(&self, coding: Coding, received: Received) -> Result<Received, Fault> {
         let maximum = self.settings.request_bytes_max;
         let reservation = Reservation::of(&self.bodies);
         // Off the connections' threads: a few kilobytes may become many megabytes.
-        let inflating = tokio::task::spawn_blocking(move || inflate(received, maximum, reservation));
+        let inflating = tokio::task::spawn_blocking(move || inflate(coding, &received, maximum, reservation));
         inflating.await.unwrap_or(Err(Fault::Broken))
     }
 }
@@ -186,23 +179,20 @@ async fn discard(body: &mut Incoming) {
 }
 
 /// Decompresses a body, counting every piece before it is kept: a small body may hold gigabytes.
-fn inflate(received: Received, maximum: usize, mut reservation: Reservation) -> Result<Received, Fault> {
-    let mut decoder = MultiGzDecoder::new(&received.bytes[..]);
+fn inflate(
+    coding: Coding,
+    received: &Received,
+    maximum: usize,
+    mut reservation: Reservation,
+) -> Result<Received, Fault> {
     let mut plain = Vec::new();
-    let mut piece = vec![0; 32 * 1024];
-    loop {
-        let length = decoder.read(&mut piece).map_err(|_| Fault::Broken)?;
-        if length == 0 {
-            break;
-        }
-        if plain.len() + length > maximum {
+    coding.decompress(&received.bytes, &mut |piece| {
+        if plain.len() + piece.len() > maximum {
             return Err(Fault::TooLarge);
         }
-        plain.extend_from_slice(&piece[..length]);
-        if plain.len() > SMALL {
-            reservation.grow_to(plain.len())?;
-        }
-    }
+        plain.extend_from_slice(piece);
+        if plain.len() > SMALL { reservation.grow_to(plain.len()) } else { Ok(()) }
+    })?;
     Ok(Received { bytes: plain.into(), sent: received.sent, _reservation: Some(reservation) })
 }
 

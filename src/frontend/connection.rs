@@ -16,10 +16,9 @@ use super::stall::Watched;
 use super::timer::ConnectionTimer;
 use super::{Frontend, Observer, Refusal, Service};
 
-/// The largest head of a request. hyper compares only when it has to read on, so a head may be one read larger. It is
-/// also how much of a body is read at a time, so that one small body is one piece. More than a hundred headers are
-/// refused by hyper's own default.
-pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
+/// may pass, and no more than a hundred headers; the front end takes less than either.
+pub(super) const READ_BYTES: usize = 32 * 1024;
 
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Serves one connection until it ends, idles for too long, or the front end drains.
@@ -39,7 +38,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             // A client that says no more may still listen; and one that is gone has sent a request all the same, which
             // would else be dropped if its end came together with it.
             .half_close(true)
-            .max_buf_size(HEAD_BYTES_MAX);
+            .max_buf_size(READ_BYTES);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io)), service));
         let draining = Rarely::new(self.draining.cancelled());
         let ended = tokio::select! {

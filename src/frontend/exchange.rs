@@ -13,7 +13,8 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
-use super::body::{Fault, Received};
+use super::body::Received;
+use super::fault::Fault;
 use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials};
 use crate::access::{Admitted, Rejection};
 use crate::engine::{Served, Source};
@@ -28,6 +29,9 @@ const SDK_REQUEST: HeaderName = HeaderName::from_static("amz-sdk-request");
 /// What the service answers to anything that is not a call of its API, and its sum.
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
 const UNKNOWN_CRC32: u32 = 3_552_371_480;
+
+/// The largest head of a request: its method, target and headers.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// When a client may try again that was refused for want of memory.
 const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
@@ -45,7 +49,12 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         async move {
             let unanswered = Unanswered(self);
             // The body is taken in any case, or a client that still sends it would not read the answer.
-            let body = self.receive(&head.headers, body).await;
+            let body = if head_bytes(&head) > HEAD_BYTES_MAX {
+                Box::pin(self.discard(body)).await;
+                Err(Fault::HeadTooLarge)
+            } else {
+                self.receive(&head.headers, body).await
+            };
             let mut response = match (self.settings.access.admit(&head), body) {
                 (Err(rejection), _) => self.reject(&head, &rejection),
                 (Ok(Admitted::Program), body) => self.route(&head, body, begun).await,
@@ -137,10 +146,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let table = served.table.take();
         // The error's type is read from the body before compression, and only errors pay for keeping that.
         let failure = if served.answer.is_success() { Bytes::new() } else { served.answer.body.clone() };
-        let mut response = if answer::is_to_be_compressed(&served, &head.headers) {
-            Box::pin(answer::compressed_api(served, protocol)).await
-        } else {
-            answer::api(served, protocol)
+        let mut response = match answer::coding(&served, &head.headers) {
+            Some(coding) => Box::pin(answer::compressed_api(served, protocol, coding)).await,
+            None => answer::api(served, protocol),
         };
         let error_type = answer::error_type(&failure);
         let known = Known { operation, source, table: table.as_deref(), error_type, request_bytes };
@@ -244,7 +252,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Fault::TooLarge => Refusal::BodyTooLarge,
             Fault::Overloaded => Refusal::Overloaded,
             Fault::TimedOut => Refusal::TimedOut,
-            Fault::Broken => Refusal::Malformed,
+            Fault::Broken | Fault::Undecodable | Fault::HeadTooLarge => Refusal::Malformed,
         };
         self.observer.refused(reason);
         let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
@@ -252,7 +260,13 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         match fault {
             Fault::TooLarge => answer::too_large(),
             Fault::TimedOut => answer::empty(StatusCode::REQUEST_TIMEOUT),
+            Fault::HeadTooLarge => {
+                let mut response = answer::empty(StatusCode::BAD_REQUEST);
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
             Fault::Broken => self.answer_alone(malformed(), operation, protocol, 0, begun),
+            Fault::Undecodable => self.answer_alone(undecodable(head), operation, protocol, 0, begun),
             Fault::Overloaded => {
                 let error =
                     ApiError::new(ErrorCode::ServiceUnavailable, "Too many large requests are in flight");
@@ -271,10 +285,23 @@ fn admit(head: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
     let verdict = identify(head);
     match verdict {
         // The service parses the body first of all. Here it is parsed once more only when that shows.
-        Err(_) if !body.is_empty() && !is_json(body) => Err(malformed()),
-        Ok(operation) if body.is_empty() && operation != Operation::Unknown => Err(malformed()),
+        Err(error) if !body.is_empty() && !is_json(body) => Err(match error.code {
+            // A target that is not known is the least of it.
+            ErrorCode::UnknownOperation => malformed(),
+            _ => told(&format!(
+                "its body is not JSON. Its credentials are not as they should be, too: {error}"
+            )),
+        }),
+        Ok(operation) if body.is_empty() && operation != Operation::Unknown => {
+            Err(told("it has no body; the least that an operation takes is {}."))
+        }
         verdict => verdict,
     }
+}
+
+/// The service says nothing here, and who has made a mistake in signing a request by hand looks for it in vain.
+fn told(what: &str) -> ApiError {
+    ApiError::new(ErrorCode::Serialization, format!("The request cannot be read: {what}"))
 }
 
 fn identify(head: &Parts) -> Result<Operation, ApiError> {
@@ -318,6 +345,27 @@ fn unknown_operation() -> ApiError {
 
 fn malformed() -> ApiError {
     ApiError { code: ErrorCode::Serialization, message: None, members: None }
+}
+
+/// The service answers so, and its clients try again; the words are ours.
+fn undecodable(head: &Parts) -> ApiError {
+    let values = head.headers.get_all(header::CONTENT_ENCODING).into_iter();
+    let codings: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    ApiError::new(
+        ErrorCode::InternalServerError,
+        format!(
+            "The request's body could not be decoded as its Content-Encoding says: {}",
+            codings.join(", ")
+        ),
+    )
+}
+
+/// The length of a request's head as it was sent, give or take a space.
+fn head_bytes(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = head.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + headers.sum::<usize>() + "\r\n".len()
 }
 
 fn unknown() -> Response<AnswerBody> {

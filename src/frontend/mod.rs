@@ -21,7 +21,9 @@ mod body;
 mod connection;
 mod cors;
 mod credentials;
+mod encoding;
 mod exchange;
+mod fault;
 mod rarely;
 mod stall;
 #[cfg(test)]
@@ -161,7 +163,7 @@ impl Default for Settings {
             region: "us-east-1".to_owned(),
             access: Access::default(),
             max_connections: 10_000,
-            request_bytes_max: 25 * 1024 * 1024,
+            request_bytes_max: 16 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),

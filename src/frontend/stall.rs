@@ -2,6 +2,8 @@
 //!
 //! Without it a client that asks and does not read would hold its connection and its answer for ever: the idle timeout
 //! only counts while a request is awaited.
+//!
+//! It also sees what hyper answers by itself, and gives the status of a head that is too large as the service does.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -37,6 +39,15 @@ impl<IO> Watched<IO> {
     }
 }
 
+/// hyper's answer to a head or a target that is too large, with the status that the service gives it: 400. Answers of the
+/// front end's own name the server and stay as they are.
+fn of_large_head(answer: &[u8]) -> Option<Vec<u8>> {
+    let start =
+        ["HTTP/1.1 431 ", "HTTP/1.1 414 "].iter().find(|start| answer.starts_with(start.as_bytes()))?;
+    let is_ours = memchr::memmem::find(answer, b"server: ").is_some();
+    (!is_ours).then(|| [&b"HTTP/1.1 400 "[..], &answer[start.len()..]].concat())
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -53,6 +64,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let changed = of_large_head(bytes);
+        let bytes = changed.as_deref().unwrap_or(bytes);
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, polled)
     }
@@ -62,6 +75,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(changed) = slices.first().and_then(|first| of_large_head(first)) {
+            let polled = Pin::new(&mut self.stream).poll_write(context, &changed);
+            return self.judge(context, polled);
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.judge(context, polled)
     }

@@ -218,6 +218,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_has_its_body_its_sum_and_where_it_came_from() {
     let mut wire = Wire::new();
@@ -287,15 +293,21 @@ async fn checks_come_in_the_service_s_order() {
     let unknown = "{\"__type\":\"com.amazon.coral.service#UnknownOperationException\"}";
     let unsigned = "{\"__type\":\"com.amazon.coral.service#MissingAuthenticationTokenException\",\
         \"message\":\"Request is missing Authentication Token\"}";
+    let no_body = "{\"__type\":\"com.amazon.coral.service#SerializationException\",\
+        \"Message\":\"The request cannot be read: it has no body; the least that an operation takes is {}.\"}";
+    let unsigned_nonsense = "{\"__type\":\"com.amazon.coral.service#SerializationException\",\
+        \"Message\":\"The request cannot be read: its body is not JSON. Its credentials are not as they should be, too: \
+        MissingAuthenticationTokenException: Request is missing Authentication Token\"}";
     for (case, answer) in [
-        (request_without("authorization", "{"), malformed),
+        (request_without("authorization", "{"), unsigned_nonsense),
         (request_without("authorization", "{}"), unsigned),
         (request_without("authorization", ""), unsigned),
         (request_without("x-amz-target", "{}"), unknown),
         (request_without("x-amz-target", "{"), malformed),
         (request("{}").replace("DynamoDB_2012", "Kinesis_2013"), unknown),
         (request_without("authorization", "{}").replace("GetItem", "Nothing"), unknown),
-        (request(""), malformed),
+        (request_without("authorization", "{").replace("GetItem", "Nothing"), malformed),
+        (request(""), no_body),
     ] {
         let reply = wire.ask(&case).await;
         assert_eq!((reply.status(), reply.summed()), (400, answer), "{case}");
@@ -458,14 +470,36 @@ async fn clients_that_ask_for_endpoints_are_named_the_address_that_they_used() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_large_is_refused() {
-    for large in [format!("x: {}\r\n", "x".repeat(128 * 1024)), "x: y\r\n".repeat(100)] {
+    let target = |length: usize| head("").replace("POST /", &format!("POST /?{}", "x".repeat(length)));
+    for large in [
+        head(&format!("x: {}\r\n", "x".repeat(128 * 1024))),
+        head(&"x: y\r\n".repeat(100)),
+        head(&format!("x: {}\r\n", "x".repeat(16 * 1024))),
+        target(16 * 1024),
+        target(70 * 1024),
+    ] {
         let mut wire = Wire::new();
         // The rest of the head finds the connection closed.
-        let _ = wire.client.write_all((head(&large) + "\r\n").as_bytes()).await;
+        let _ = wire.client.write_all((large + "content-length: 2\r\n\r\n{}").as_bytes()).await;
         let rest = wire.rest().await;
-        assert!(rest.starts_with("HTTP/1.1 431"), "{rest}");
+        assert!(rest.starts_with("HTTP/1.1 400"), "{rest}");
+        assert!(rest.contains("connection: close\r\n") && rest.ends_with("\r\n\r\n"), "{rest}");
         assert_eq!(wire.told(), ["opened", "refused malformed", "closed"]);
+        assert_eq!(wire.calls(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_16_kib_is_taken_and_not_a_byte_more() {
+    let mut wire = Wire::new();
+    let of_length = |length: usize| {
+        let bare = request("{}").replacen("\r\n\r\n", "\r\nx: \r\n\r\n", 1);
+        let missing = length - (bare.len() - "{}".len());
+        bare.replacen("\r\nx: ", &format!("\r\nx: {}", "x".repeat(missing)), 1)
+    };
+    assert_eq!(wire.ask(of_length(16 * 1024)).await.text(), "{}");
+    assert_eq!(wire.ask(of_length(16 * 1024 + 1)).await.status(), 400);
+    assert_eq!(wire.rest().await, "");
 }
 
 #[tokio::test(start_paused = true)]
@@ -487,7 +521,7 @@ async fn a_body_that_is_too_large_is_refused_once_it_was_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_large_body_in_pieces_arrives_whole() {
     let body: String = (0..9000).map(|number| format!("{number},")).collect();
-    assert!(body.len() > connection::HEAD_BYTES_MAX);
+    assert!(body.len() > connection::READ_BYTES);
     let mut wire = Wire::new();
     let (first, second) = body.split_at(20_001);
     wire.send(format!("{}content-length: {}\r\n\r\n{first}", head(""), body.len())).await;
@@ -529,25 +563,64 @@ async fn requests_sent_together_are_answered_in_order() {
     assert_eq!(wire.reply().await.text(), "{\"b\":2}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_compressed_request_is_served_decompressed() {
-    let mut wire = Wire::new();
-    let body = gzip(b"{\"a\":1}");
-    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len())).await;
-    assert_eq!(wire.ask(&body).await.summed(), "{\"a\":1}");
-    assert_eq!(wire.told()[1], format!("GetItem 200 Some(\"t\") None {}→7", body.len()));
+/// The head of a request with a body that is compressed in that way.
+fn compressed_head(coding: &str, body: &[u8]) -> String {
+    format!("{}content-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", head(""), body.len())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compressed_request_over_the_limit_or_broken_is_refused() {
+async fn a_compressed_request_is_served_decompressed() {
     let mut wire = Wire::new();
-    let body = gzip(&vec![b'x'; 100_001]);
-    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len())).await;
-    assert_eq!(wire.ask(&body).await.status(), 413);
-    assert_eq!(wire.rest_of_empty_chunks().await, "0\r\n\r\n");
-    wire.send(format!("{}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", head(""), body.len() / 2))
-        .await;
-    assert_eq!(wire.ask(&body[..body.len() / 2]).await.status(), 400);
+    for (coding, body) in [
+        ("gzip", gzip(b"{\"a\":1}")),
+        ("GZip", gzip(b"{\"a\":1}")),
+        ("deflate", zlib(b"{\"a\":1}")),
+        ("identity", b"{\"a\":1}".to_vec()),
+        ("", b"{\"a\":1}".to_vec()),
+    ] {
+        wire.send(compressed_head(coding, &body)).await;
+        assert_eq!(wire.ask(&body).await.summed(), "{\"a\":1}");
+        let told = wire.told();
+        assert_eq!(told.last().unwrap(), &format!("GetItem 200 Some(\"t\") None {}→7", body.len()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_request_over_the_limit_is_refused() {
+    for (coding, body) in [("gzip", gzip(&vec![b'x'; 100_001])), ("deflate", zlib(&vec![b'x'; 100_001]))] {
+        let mut wire = Wire::new();
+        wire.send(compressed_head(coding, &body)).await;
+        assert_eq!(wire.ask(&body).await.status(), 413);
+        assert_eq!(wire.rest_of_empty_chunks().await, "0\r\n\r\n");
+        assert_eq!(wire.calls(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_decoded_fails_and_nothing_is_done() {
+    let mut wire = Wire::new();
+    let (zipped, deflated) = (gzip(b"{\"a\":1}"), zlib(b"{\"a\":1}"));
+    let cases: [(&str, &[u8]); 10] = [
+        ("br", b"{}"),
+        ("zstd", b"{}"),
+        ("gzip, gzip", &zipped),
+        ("gzip\r\ncontent-encoding: gzip", &zipped),
+        ("gzip", b"{}"),
+        ("gzip", &zipped[..zipped.len() / 2]),
+        ("gzip", &deflated),
+        ("deflate", b"{}"),
+        ("deflate", &deflated[..deflated.len() - 1]),
+        ("deflate", &zipped),
+    ];
+    for (coding, body) in cases {
+        wire.send(compressed_head(coding, body)).await;
+        let reply = wire.ask(body).await;
+        assert_eq!(reply.status(), 500, "{coding}");
+        assert!(reply.summed().contains("#InternalServerError\""), "{}", reply.text());
+        assert!(reply.text().contains("Content-Encoding says: "), "{}", reply.text());
+    }
+    assert_eq!(wire.calls(), 0);
+    assert_eq!(wire.ask(request("{}")).await.text(), "{}");
 }
 
 impl Wire {
@@ -563,18 +636,24 @@ impl Wire {
 #[tokio::test(start_paused = true)]
 async fn a_large_answer_is_compressed_for_those_who_ask() {
     let mut wire = Wire::new();
-    for size in [1025, 50_000] {
+    for (size, coding) in [(4096, "gzip"), (50_000, "gzip"), (4096, "deflate"), (50_000, "deflate")] {
         let body = "x".repeat(size);
-        let asked = head("accept-encoding: gzip\r\n");
+        let asked = head(&format!("accept-encoding: {coding}\r\naccept-encoding: br\r\n"));
         let reply = wire.ask(format!("{asked}content-length: {size}\r\n\r\n{body}")).await;
-        assert_eq!(reply.header("content-encoding"), Some("gzip"));
+        assert_eq!(reply.header("content-encoding"), Some(coding));
         assert_eq!(reply.header("x-amz-crc32"), Some(&*crc32fast::hash(&reply.body).to_string()));
         let mut plain = String::new();
-        flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut plain).unwrap();
+        match coding {
+            "gzip" => flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut plain).unwrap(),
+            _ => flate2::read::ZlibDecoder::new(&reply.body[..]).read_to_string(&mut plain).unwrap(),
+        };
         assert_eq!(plain, body);
     }
-    let small = head("accept-encoding: gzip\r\n") + "content-length: 2\r\n\r\n{}";
-    assert_eq!(wire.ask(small).await.header("content-encoding"), None);
+    for (size, accepted) in [(4095, "gzip"), (5000, "br")] {
+        let asked = head(&format!("accept-encoding: {accepted}\r\n"));
+        let reply = wire.ask(format!("{asked}content-length: {size}\r\n\r\n{}", "x".repeat(size))).await;
+        assert_eq!((reply.header("content-encoding"), reply.body.len()), (None, size));
+    }
 }
 
 #[tokio::test(start_paused = true)]

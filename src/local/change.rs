@@ -53,9 +53,28 @@ impl ItemChange {
         keys::check_nested_roots(schema, self.update().nested_roots())
     }
 
-    /// Makes the change in an item, and refuses what then fits no table or not this one.
+    /// Makes the change in an item, and rejects what then fits no table or not this one.
     pub(super) fn apply(&self, table: &Table, item: &mut Item) -> Result<(), Refusal> {
         self.update().apply(item)?;
+        self.check_changed(table, item)
+    }
+
+    /// Makes the change in an item that the table does not have yet. `None` when it makes none: DynamoDB creates no item for
+    /// removals of whole attributes alone, but one of its key for the removal of a path that leads into an attribute.
+    pub(super) fn apply_to_missing(&self, table: &Table, mut item: Item) -> Result<Option<Item>, Refusal> {
+        let key_attributes = item.len();
+        let update = self.update();
+        update.apply_to_missing(&mut item)?;
+        let adds_nothing = item.len() == key_attributes && !update.is_empty();
+        if adds_nothing && !update.paths().iter().any(|path| path.is_nested()) {
+            return Ok(None);
+        }
+        self.check_changed(table, &item)?;
+        Ok(Some(item))
+    }
+
+    /// Rejects a changed item that fits no table or not this one.
+    fn check_changed(&self, table: &Table, item: &Item) -> Result<(), Refusal> {
         if is_too_deep(item) {
             return Err(too_deep().into());
         }

@@ -9,9 +9,12 @@ mod definition;
 mod description;
 mod limits;
 mod policies;
+mod tag_rules;
 mod tags;
 mod time_to_live;
+mod unsupported;
 mod update;
+mod warmth;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

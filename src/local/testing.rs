@@ -86,7 +86,7 @@ impl Backend {
     }
 }
 
-fn hash_table(name: &str) -> Value {
+pub(crate) fn hash_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],

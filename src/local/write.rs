@@ -351,22 +351,19 @@ impl Action {
             Self::Put { item, .. } => Ok(Some(item)),
             Self::Delete { .. } => Ok(None),
             Self::Update { key, change } => {
-                let is_new = old.is_none();
-                let mut item = match old {
-                    Some(old) if table.schema.indexes.is_empty() && table.expiry.is_none() => {
-                        old.take_item()?
+                let item = match (old, change) {
+                    (None, None) => key,
+                    (None, Some(change)) => match change.apply_to_missing(table, key)? {
+                        Some(item) => item,
+                        None => return Ok(None),
+                    },
+                    (Some(old), change) => {
+                        let is_plain = table.schema.indexes.is_empty() && table.expiry.is_none();
+                        let mut item = if is_plain { old.take_item()? } else { old.item()?.clone() };
+                        change.map_or(Ok(()), |change| change.apply(table, &mut item))?;
+                        item
                     }
-                    Some(old) => old.item()?.clone(),
-                    None => key,
                 };
-                let key_attributes = item.len();
-                if let Some(change) = change {
-                    change.apply(table, &mut item)?;
-                    // A removal from an item that is not there makes none.
-                    if is_new && item.len() == key_attributes && !change.update().is_empty() {
-                        return Ok(None);
-                    }
-                }
                 Ok(Some(NewItem::encoded(item, UPDATE_TOO_LARGE)?))
             }
         }

@@ -103,6 +103,19 @@ fn filter(body: &Json<'_>, member: &str, read: impl ReadValue) -> Result<Option<
     Ok(legacy::filter(comparisons(members, read)?, operator))
 }
 
+/// Rejects a `ConditionalOperator` of a Query that is none, if there is something to join. DynamoDB reports it before an
+/// unknown `Select` (recorded 2026-10).
+///
+/// # Errors
+/// A validation error in the service's words.
+pub fn check_query_operator(body: &Json<'_>) -> Result<(), ApiError> {
+    let conditions = body.get("QueryFilter").and_then(Json::members).map_or(0, <[_]>::len);
+    if conditions < 2 {
+        return Ok(());
+    }
+    conditional_operator(body, conditions).map(|_| ())
+}
+
 fn conditional_operator(body: &Json<'_>, conditions: usize) -> Result<Option<ConditionalOperator>, ApiError> {
     let operator = body.get("ConditionalOperator").and_then(Json::text);
     operator.map(|name| ConditionalOperator::read(name, conditions)).transpose()

@@ -46,6 +46,28 @@ async fn an_unprocessed_key_is_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_ends_at_16_mb_as_the_upstream_counts_them() {
+    let mut node = Node::start().await;
+    let ids: Vec<String> = (10..51).map(|number| format!("k{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // 40 of these are 15,999,840 bytes, and more as JSON.
+    let long = "x".repeat(399_990);
+    let items: Vec<_> =
+        ids.iter().map(|id| format!(r#"{{"id":{{"S":"{id}"}},"v":{{"S":"{long}"}}}}"#)).collect();
+    let answer = |items: &[String]| {
+        format!(r#"{{"Responses":{{"Orders":[{}]}},"UnprocessedKeys":{{}}}}"#, items.join(","))
+    };
+    let read = node.begin("BatchGetItem", &batch(&ids)).await;
+    node.upstream.next(BatchGetItem).await.answer(&answer(&items));
+    let told = read.await.body;
+    assert_eq!(told.matches(&long).count(), 40);
+    assert!(told.ends_with(r#""UnprocessedKeys":{"Orders":{"Keys":[{"id":{"S":"k50"}}]}}}"#));
+    let read = node.begin("BatchGetItem", &batch(&ids[..40])).await;
+    node.upstream.next(BatchGetItem).await.answer(&answer(&items[..40]));
+    assert!(read.await.body.ends_with(r#""UnprocessedKeys":{}}"#));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_joins_a_read_that_is_under_way() {
     let mut node = Node::start().await;
     let single = node.begin("GetItem", &get("a")).await;

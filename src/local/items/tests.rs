@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::local::testing::Backend;
-use crate::model::Operation::{DeleteItem, GetItem, PutItem, UpdateItem};
+use crate::model::Operation::{DeleteItem, GetItem, PutItem, TransactWriteItems, UpdateItem};
 
 /// An item of `hash` with key `k` and these attributes.
 fn item(attributes: Value) -> Value {
@@ -388,6 +388,33 @@ async fn an_update_makes_a_missing_item_unless_it_only_removes() {
     backend.ok(DeleteItem, on_key(json!({}))).await;
     let add = update("ADD n :n", json!({":n": {"N": "5"}}), json!({"ReturnValues": "UPDATED_NEW"}));
     assert_eq!(backend.ok(UpdateItem, add).await, json!({"Attributes": {"n": {"N": "5"}}}));
+}
+
+#[tokio::test]
+async fn a_removal_of_a_path_makes_a_missing_item_of_its_key() {
+    let backend = Backend::with_tables().await;
+    for removal in ["REMOVE x.y", "REMOVE x[0]", "REMOVE x.y.z, b"] {
+        let removal = update(removal, json!({}), json!({"ReturnValues": "ALL_NEW"}));
+        assert_eq!(backend.ok(UpdateItem, removal).await, json!({"Attributes": key()}));
+        assert_eq!(backend.get("hash", key()).await, key());
+        backend.ok(DeleteItem, on_key(json!({}))).await;
+    }
+    let part = json!({"TableName": "hash", "Key": key(), "UpdateExpression": "REMOVE x.y"});
+    backend.ok(TransactWriteItems, json!({"TransactItems": [{"Update": part}]})).await;
+    assert_eq!(backend.get("hash", key()).await, key());
+    // Of an item that is there, the path must lead somewhere; and a value never goes nowhere.
+    let path = "The document path provided in the update expression is invalid for update";
+    let removal = update("REMOVE x.y", json!({}), json!({}));
+    assert_eq!(backend.invalid(UpdateItem, removal).await, path);
+    backend.ok(DeleteItem, on_key(json!({}))).await;
+    for (change, value) in [
+        ("SET x.y = :v", json!({"S": "v"})),
+        ("ADD x.y :v", json!({"N": "1"})),
+        ("REMOVE q.r SET x.y = :v", json!({"S": "v"})),
+    ] {
+        let change = update(change, json!({":v": value}), json!({}));
+        assert_eq!(backend.invalid(UpdateItem, change).await, path);
+    }
 }
 
 #[tokio::test]

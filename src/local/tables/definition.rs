@@ -2,20 +2,21 @@
 //!
 //! Rules are tried in the order in which the service tries them, so that a request with two faults hears of the same one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::local::clock;
 use crate::local::members::text;
 use crate::local::stored::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
-    ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput, WarmThroughput,
+    ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput,
 };
 use crate::model::ApiError;
 use crate::model::java_order::{Buckets, sort_as_java};
 use crate::wire::Json;
 
 use super::limits::Limits;
-use super::{Names, invalid, policies};
+use super::unsupported::{CREATE_TABLE, reject_unsupported};
+use super::{Names, invalid, policies, tag_rules, warmth};
 
 /// The most local indexes of a table.
 const LOCAL_INDEXES_MAX: usize = 5;
@@ -26,7 +27,6 @@ const KEY_ROLE_ATTRIBUTES_MAX: usize = 4;
 /// The most indexes of a request that are looked at one by one, each beside the others: many more than a table may have, few
 /// enough to cost no time.
 pub(super) const INDEXES_JUDGED_MAX: usize = 100;
-const TAGS_MAX: usize = 50;
 const UNDEFINED_KEY: &str = "Invalid KeySchema: Some index key attribute have no definition";
 const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 
@@ -35,6 +35,7 @@ const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// # Errors
 /// `ValidationException` for the first rule that is broken.
 pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Definition, ApiError> {
+    reject_unsupported(body, CREATE_TABLE)?;
     let billing_mode = billing_mode(body).unwrap_or(BillingMode::Provisioned);
     let throughput = table_throughput(body, billing_mode)?;
     let mut attributes = attribute_definitions(body);
@@ -46,6 +47,8 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
     check_attributes_used(&attributes, &key_schema, local, global)?;
     let mut indexes = local_indexes(local, &key_schema, &attributes)?;
     global_indexes(global, &attributes, billing_mode, &mut indexes)?;
+    let warm_throughput = warmth::asked(body);
+    warmth::check_new(warm_throughput.as_ref(), billing_mode, &throughput, None)?;
     attributes.sort_by(|a, b| a.attribute_name.cmp(&b.attribute_name));
     Ok(Definition {
         table_name: names.table_name(body).to_owned(),
@@ -59,7 +62,7 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
         on_demand_since: (billing_mode == BillingMode::PayPerRequest).then_some(now),
         throughput,
         on_demand_throughput: on_demand_throughput(body, billing_mode, None)?,
-        warm_throughput: warm_throughput(body),
+        warm_throughput,
         stream: new_stream(body, now)?,
         kms_master_key_arn: encryption(body, names)?.unwrap_or_default(),
         table_class: new_table_class(body),
@@ -67,7 +70,7 @@ pub(super) fn read_table(body: &Json<'_>, names: &Names, now: f64) -> Result<Def
             .get("DeletionProtectionEnabled")
             .and_then(Json::boolean)
             .unwrap_or(false),
-        tags: tags(body)?,
+        tags: tag_rules::tags(body)?,
         time_to_live_attribute: None,
         policies: policies::new_policies(body, names, now)?,
         point_in_time_recovery: None,
@@ -104,7 +107,7 @@ impl NewIndex {
             projection: projection(index)?,
             throughput: Throughput::default(),
             on_demand_throughput: None,
-            warm_throughput: warm_throughput(index),
+            warm_throughput: warmth::asked(index),
         };
         Ok(Self { index: index_definition, throughput: throughput(index), limits: Limits::read(index) })
     }
@@ -126,6 +129,7 @@ impl NewIndex {
             (_, throughput) => Ok(throughput.unwrap_or_default()),
         }?;
         let limits = self.limits.map(|limits| limits.of_new(billing_mode, Some(name))).transpose()?;
+        warmth::check_new(self.index.warm_throughput.as_ref(), billing_mode, &throughput, Some(name))?;
         Ok(IndexDefinition { throughput, on_demand_throughput: limits, ..self.index })
     }
 }
@@ -193,16 +197,6 @@ fn on_demand_throughput(
     Limits::read(object).map(|limits| limits.of_new(billing_mode, index)).transpose()
 }
 
-/// The warmth that a table or an index is to have.
-pub(super) fn warm_throughput(object: &Json<'_>) -> Option<WarmThroughput> {
-    let warm = object.get("WarmThroughput")?;
-    let units = |member| warm.get(member).and_then(Json::integer);
-    Some(WarmThroughput {
-        read_units_per_second: units("ReadUnitsPerSecond"),
-        write_units_per_second: units("WriteUnitsPerSecond"),
-    })
-}
-
 /// What a request says of encryption: nothing, the key that belongs to the service (`Some(None)`), or another key's ARN.
 ///
 /// # Errors
@@ -226,41 +220,6 @@ pub(super) fn encryption(body: &Json<'_>, names: &Names) -> Result<Option<Option
     }
     let is_on = enabled == Some(true) || kind == Some("KMS");
     Ok(Some(is_on.then(|| names.kms_key_arn(key))))
-}
-
-/// The tags of a request.
-///
-/// # Errors
-/// `ValidationException` for keys that are reserved or repeated, and for too many.
-pub(super) fn tags(body: &Json<'_>) -> Result<BTreeMap<String, String>, ApiError> {
-    let elements = body.get("Tags").and_then(Json::elements).unwrap_or_default();
-    let mut tags = BTreeMap::new();
-    for element in elements {
-        let (key, value) = (text(element, "Key"), text(element, "Value"));
-        if key.starts_with("aws:") {
-            return Err(ApiError::validation(format!("Tag Key cannot be prefixed with aws:, Key: {key}")));
-        }
-        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(ApiError::validation(format!(
-                "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
-            )));
-        }
-    }
-    check_tag_count(&tags)?;
-    Ok(tags)
-}
-
-/// Refuses more tags than a table may have.
-///
-/// # Errors
-/// `ValidationException`.
-pub(super) fn check_tag_count(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
-    if tags.len() > TAGS_MAX {
-        return Err(ApiError::validation(
-            "Number of Tags exceed the current limit for the provided ResourceArn",
-        ));
-    }
-    Ok(())
 }
 
 fn table_throughput(body: &Json<'_>, billing_mode: BillingMode) -> Result<Throughput, ApiError> {
@@ -336,14 +295,9 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 
 /// The shape of a table's or a local index's key: one partition attribute, perhaps one sort attribute.
 fn check_simple_key(key: &[KeyElement]) -> Result<(), ApiError> {
-    let second = key.get(1);
-    if second.is_some_and(|second| second.attribute_name == key[0].attribute_name) {
-        return Err(ApiError::validation(
-            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
-        ));
-    }
+    reject_same_names(key)?;
     check_first_is_hash(key)?;
-    if second.is_some_and(|second| second.key_type != KeyType::Range) {
+    if key.get(1).is_some_and(|second| second.key_type != KeyType::Range) {
         return Err(ApiError::validation(
             "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
         ));
@@ -351,21 +305,36 @@ fn check_simple_key(key: &[KeyElement]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The shape of a global index's key: up to four attributes of each role, partition first.
-fn check_global_key(key: &[KeyElement]) -> Result<(), ApiError> {
-    if let [first, second] = key
-        && first.attribute_name == second.attribute_name
+fn reject_same_names(key: &[KeyElement]) -> Result<(), ApiError> {
+    match key {
+        [first, second, ..] if first.attribute_name == second.attribute_name => Err(ApiError::validation(
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// As [`reject_same_names`], for the key of a global index, which may have more than two attributes.
+fn reject_repeated_names(key: &[KeyElement]) -> Result<(), ApiError> {
+    if let [_, second] = key
         && second.key_type == KeyType::Range
     {
-        return check_simple_key(key);
+        return reject_same_names(key);
+    }
+    let mut names = BTreeSet::new();
+    if key.iter().all(|element| names.insert(&element.attribute_name)) {
+        return Ok(());
+    }
+    Err(ApiError::validation("The KeySchema contains multiple key attributes with the same name"))
+}
+
+/// The shape of a global index's key: up to four attributes of each role, partition first.
+fn check_global_key(key: &[KeyElement]) -> Result<(), ApiError> {
+    if matches!(key, [_, second] if second.key_type == KeyType::Range) {
+        reject_same_names(key)?;
     }
     check_first_is_hash(key)?;
-    let mut names = BTreeSet::new();
-    if !key.iter().all(|element| names.insert(&element.attribute_name)) {
-        return Err(ApiError::validation(
-            "The KeySchema contains multiple key attributes with the same name",
-        ));
-    }
+    reject_repeated_names(key)?;
     let partition_attributes = key.iter().take_while(|element| element.key_type == KeyType::Hash).count();
     let sort_attributes = key.len() - partition_attributes;
     if key[partition_attributes..].iter().any(|element| element.key_type == KeyType::Hash) {
@@ -414,6 +383,12 @@ fn check_attributes_used(
     let used = distinct(key.iter().chain(&index_keys).map(|element| element.attribute_name.as_str()));
     if attributes.len() <= used.len() {
         return Ok(());
+    }
+    for index in local.unwrap_or_default().iter().take(INDEXES_JUDGED_MAX) {
+        reject_same_names(&key_elements(index))?;
+    }
+    for index in global.unwrap_or_default().iter().take(INDEXES_JUDGED_MAX) {
+        reject_repeated_names(&key_elements(index))?;
     }
     let defined = attributes.iter().map(|attribute| attribute.attribute_name.as_str()).collect();
     Err(invalid(format!(
@@ -491,6 +466,9 @@ fn global_indexes(
         let projection = projection(index)?;
         let throughput = index_throughput(index, name, billing_mode)?;
         refuse_repeated_name(name, indexes)?;
+        let on_demand_throughput = on_demand_throughput(index, billing_mode, Some(name))?;
+        let warm_throughput = warmth::asked(index);
+        warmth::check_new(warm_throughput.as_ref(), billing_mode, &throughput, Some(name))?;
         indexes.push(IndexDefinition {
             index_name: name.to_owned(),
             global: true,
@@ -498,8 +476,8 @@ fn global_indexes(
             key_schema,
             projection,
             throughput,
-            on_demand_throughput: on_demand_throughput(index, billing_mode, Some(name))?,
-            warm_throughput: warm_throughput(index),
+            on_demand_throughput,
+            warm_throughput,
         });
     }
     if requested.len() > GLOBAL_INDEXES_MAX {

@@ -10,6 +10,7 @@ use crate::local::stored::{
 };
 
 use super::Names;
+use super::warmth::Warmth;
 
 /// What a description says of states that pass in the service and are over at once here.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +73,7 @@ pub(super) fn describe(
             kms_master_key_arn: key,
         }),
         table_class_summary: definition.table_class.as_ref(),
-        // A table on its way says so only when it is protected; a finished one says it in any case.
-        deletion_protection_enabled: (definition.deletion_protection_enabled || statuses.table != "CREATING")
-            .then_some(definition.deletion_protection_enabled),
+        deletion_protection_enabled: definition.deletion_protection_enabled,
         on_demand_throughput: definition.on_demand_throughput.as_ref().filter(|_| is_on_demand),
         warm_throughput: (statuses.table != "CREATING" || definition.warm_throughput.is_some())
             .then(|| warm(definition, definition.warm_throughput.as_ref(), &definition.throughput)),
@@ -106,19 +105,16 @@ pub(super) fn describe_deleted(
     Ok(serde_json::to_vec(&description).expect("a description is always JSON"))
 }
 
-/// What a table or an index takes at once without warming up: what was asked for, else what the billing mode gives.
+/// What a table or an index takes at once without warming up.
 fn warm(
     definition: &Definition,
-    asked: Option<&super::WarmThroughput>,
+    kept: Option<&super::WarmThroughput>,
     throughput: &Throughput,
 ) -> WarmDescription {
-    let (read, write) = match definition.billing_mode {
-        BillingMode::PayPerRequest => (12_000, 4_000),
-        BillingMode::Provisioned => (throughput.read_capacity_units, throughput.write_capacity_units),
-    };
+    let warmth = Warmth::of(definition.billing_mode, throughput, kept);
     WarmDescription {
-        read_units_per_second: asked.and_then(|asked| asked.read_units_per_second).unwrap_or(read),
-        write_units_per_second: asked.and_then(|asked| asked.write_units_per_second).unwrap_or(write),
+        read_units_per_second: warmth.read,
+        write_units_per_second: warmth.write,
         status: "ACTIVE",
     }
 }
@@ -214,8 +210,7 @@ struct TableDescription<'a> {
     sse_description: Option<SseDescription<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     table_class_summary: Option<&'a super::TableClass>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion_protection_enabled: Option<bool>,
+    deletion_protection_enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     on_demand_throughput: Option<&'a OnDemandThroughput>,
     #[serde(skip_serializing_if = "Option::is_none")]

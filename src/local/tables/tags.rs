@@ -2,7 +2,6 @@
 //!
 //! These operations check their resource's ARN in their own way and order, unlike all others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::local::catalog::Catalog;
@@ -11,7 +10,7 @@ use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
-use super::{ACCOUNT, definition};
+use super::{invalid, tag_rules};
 
 /// How long a table's name may be in an ARN at least.
 const NAME_CHARACTERS_MIN: usize = 3;
@@ -19,18 +18,18 @@ const NAME_CHARACTERS_MIN: usize = 3;
 impl Local {
     /// TagResource. A success has no body.
     pub(in crate::local) async fn tag_resource(&self, body: &Json<'_>) -> Handled {
-        let arn = resource_arn(body, "TagResource")?;
+        let arn = resource_arn(body)?;
         let given = body.get("Tags").and_then(Json::elements).ok_or_else(|| missing("tags"))?;
         let table = table_of(arn, &self.catalog)?;
         if given.is_empty() {
             return Err(ApiError::validation("Atleast one Tag needs to be provided as Input.").into());
         }
-        let tags = definition::tags(body)?;
+        let tags = tag_rules::tags(body)?;
         let unknown = unknown_resource(arn);
         self.change_settings(table, unknown, move |settings| {
             let mut merged = settings.tags.clone();
             merged.extend(tags);
-            definition::check_tag_count(&merged)?;
+            tag_rules::check_count(merged.len())?;
             settings.tags = merged;
             Ok(())
         })
@@ -40,13 +39,13 @@ impl Local {
 
     /// UntagResource. A success has no body.
     pub(in crate::local) async fn untag_resource(&self, body: &Json<'_>) -> Handled {
-        let arn = resource_arn(body, "UntagResource")?;
+        let arn = resource_arn(body)?;
         let given = body.get("TagKeys").and_then(Json::elements).ok_or_else(|| missing("tagKeys"))?;
         let table = table_of(arn, &self.catalog)?;
         if given.is_empty() {
             return Err(ApiError::validation("Atleast one Tag Key needs to be provided as Input.").into());
         }
-        let keys: BTreeSet<String> = given.iter().filter_map(Json::text).map(str::to_owned).collect();
+        let keys = tag_rules::keys(given)?;
         let unknown = ApiError::new(ErrorCode::ResourceNotFound, "Requested resource not found");
         self.change_settings(table, unknown, move |settings| {
             settings.tags.retain(|key, _| !keys.contains(key));
@@ -58,7 +57,7 @@ impl Local {
 
     /// ListTagsOfResource. There are never so many that they would need a second page.
     pub(in crate::local) fn list_tags_of_resource(&self, body: &Json<'_>) -> Handled {
-        let arn = resource_arn(body, "ListTagsOfResource")?;
+        let arn = resource_arn(body)?;
         let table = self.catalog.find(table_of(arn, &self.catalog)?).ok_or_else(|| unknown_resource(arn))?;
         let tags = table.definition.tags.iter();
         let tags = tags.map(|(key, value)| serde_json::json!({"Key": key, "Value": value}));
@@ -91,33 +90,44 @@ impl Local {
     }
 }
 
-/// The ARN that a request names. What does not look like one of anything is nothing that a caller may touch.
-fn resource_arn<'a>(body: &'a Json<'_>, operation: &str) -> Result<&'a str, ApiError> {
+/// The ARN that a request names.
+///
+/// # Errors
+/// `ValidationException` for text that is no ARN, in the service's words (recorded 2026-10).
+fn resource_arn<'a>(body: &'a Json<'_>) -> Result<&'a str, ApiError> {
     let arn = body.get("ResourceArn").and_then(Json::text);
     let arn = arn.ok_or_else(|| ApiError::validation("Invalid TableArn"))?;
-    if looks_like_arn(arn) {
-        return Ok(arn);
-    }
-    let resource = if arn.is_empty() { "*" } else { arn };
-    Err(ApiError::new(
-        ErrorCode::AccessDenied,
-        format!(
-            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: dynamodb:{operation} on resource: \
-             {resource}"
-        ),
-    ))
-}
-
-/// Six parts between colons, none of them empty, with a slash inside the last.
-fn looks_like_arn(arn: &str) -> bool {
-    let mut parts = arn.splitn(6, ':');
-    let has_leading_parts = parts.by_ref().take(5).filter(|part| !part.is_empty()).count() == 5;
-    let resource = parts.next().and_then(|resource| resource.split_once('/'));
-    has_leading_parts && resource.is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
+    // `arn`, partition, service, region, account, resource: the first part that lacks its colon is reported.
+    let fault = match (arn.starts_with("arn:"), arn.matches(':').count()) {
+        (false, _) => "ARNs must start with 'arn:'",
+        (true, 1) => "Second colon partition not found",
+        (true, 2) => "Third colon vendor not found",
+        (true, 3) => "Fourth colon (region/namespace delimiter) not found",
+        (true, 4) => "Fifth colon (namespace/relative-id delimiter) not found",
+        (true, _) => return Ok(arn),
+    };
+    Err(invalid(format!("{fault}: {arn}")))
 }
 
 /// The table in a resource's ARN.
+///
+/// # Errors
+/// `ValidationException` for an ARN of anything but a table of these regions.
 fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
+    let is_of_service = arn.split(':').nth(2) == Some("dynamodb");
+    let kind = arn.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("table/"));
+    let kind = kind.and_then(|resource| resource.split('/').nth(1));
+    match kind {
+        _ if !is_of_service => {
+            return Err(invalid(format!("Provided Arn is not a DynamoDB resource arn: {arn}")));
+        }
+        Some("index") => {
+            return Err(invalid(format!(
+                "Invalid resource arn provided, only table or stream is accepted. Provided resource arn: {arn}"
+            )));
+        }
+        Some(_) | None => {}
+    }
     let table = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| {
         let mut parts = rest.splitn(3, ':');
         let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);

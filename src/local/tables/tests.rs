@@ -75,6 +75,7 @@ async fn a_table_is_creating_in_the_answer_and_active_afterwards() {
     assert_eq!(description["AttributeDefinitions"][0]["AttributeName"], "a");
     assert_eq!(description["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0);
     assert_eq!(description["TableId"].as_str().unwrap().len(), 36);
+    assert_eq!(description["DeletionProtectionEnabled"], false);
 
     let described = call(&local, Operation::DescribeTable, json!({"TableName": "abc"})).await;
     let table = &described["Table"];
@@ -562,6 +563,199 @@ async fn changes_that_may_not_be_made_are_refused_whole() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_twice_in_a_key_is_reported_before_unused_definitions() {
+    let local = backend();
+    let same = "ValidationException: Both the Hash Key and the Range Key element in the KeySchema have the same name";
+    let repeated = "ValidationException: The KeySchema contains multiple key attributes with the same name";
+    let key = |names: &[(&str, &str)]| -> Value {
+        names.iter().map(|(name, role)| json!({"AttributeName": name, "KeyType": role})).collect()
+    };
+    let index = |names: &[(&str, &str)]| json!([{"IndexName": "index", "KeySchema": key(names), "Projection": {"ProjectionType": "ALL"}}]);
+    let table_key = [("a", "HASH"), ("b", "RANGE")];
+    let attributes =
+        ["a", "b", "unused"].map(|name| json!({"AttributeName": name, "AttributeType": "S"})).to_vec();
+    for (table, local_index, global_index, words) in [
+        (&[("a", "HASH"), ("a", "RANGE")], None, None, same),
+        (&table_key, Some(index(&[("a", "HASH"), ("a", "RANGE")])), None, same),
+        (&table_key, None, Some(index(&[("b", "HASH"), ("b", "RANGE")])), same),
+        (&table_key, None, Some(index(&[("b", "HASH"), ("b", "HASH")])), repeated),
+        (&table_key, None, Some(index(&[("b", "HASH"), ("a", "RANGE"), ("a", "RANGE")])), repeated),
+    ] {
+        let mut request = json!({
+            "TableName": "abc",
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": attributes,
+            "KeySchema": key(table),
+        });
+        request["LocalSecondaryIndexes"] = local_index.into();
+        request["GlobalSecondaryIndexes"] = global_index.into();
+        assert_eq!(refused(&local, Operation::CreateTable, request).await, words);
+    }
+}
+
+fn warm(read: u64, write: u64) -> Value {
+    json!({"ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write})
+}
+
+fn told_warm(table: &Value) -> [u64; 2] {
+    ["ReadUnitsPerSecond", "WriteUnitsPerSecond"].map(|unit| table["WarmThroughput"][unit].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn nothing_begins_colder_than_its_billing_mode_makes_it() {
+    let local = backend();
+    let begin = "ValidationException: One or more parameter values were invalid: Requested";
+    let guide = "initial throughput for OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/latest/\
+                 developerguide/on-demand-capacity-mode.html#on-demand-capacity-mode-initial";
+    let with = |mut table: Value, whose: Option<&str>, units: Value| {
+        match whose {
+            Some(list) => table[list][0]["WarmThroughput"] = units,
+            None => table["WarmThroughput"] = units,
+        }
+        table
+    };
+    let mut on_demand = indexed_table("abc");
+    on_demand["BillingMode"] = json!("PAY_PER_REQUEST");
+    on_demand.as_object_mut().unwrap().remove("ProvisionedThroughput");
+    on_demand["GlobalSecondaryIndexes"][0].as_object_mut().unwrap().remove("ProvisionedThroughput");
+    let index = Some("GlobalSecondaryIndexes");
+    let name = on_demand["GlobalSecondaryIndexes"][0]["IndexName"].as_str().unwrap().to_owned();
+    for (request, words) in [
+        (
+            with(plain_table("abc"), None, warm(11_999, 4000)),
+            format!("ReadUnitsPerSecond for WarmThroughput for table is lower than {guide}"),
+        ),
+        (
+            with(plain_table("abc"), None, json!({"WriteUnitsPerSecond": 3999})),
+            format!("WriteUnitsPerSecond for WarmThroughput for table is lower than {guide}"),
+        ),
+        (
+            with(on_demand.clone(), index, warm(12_000, 1)),
+            format!("WriteUnitsPerSecond for WarmThroughput for index {name} is lower than {guide}"),
+        ),
+        (
+            with(indexed_table("abc"), None, warm(4, 3)),
+            "ReadUnitsPerSecond for WarmThroughput for table is lower than ReadCapacityUnits of \
+             ProvisionedThroughput"
+                .to_owned(),
+        ),
+        (
+            with(indexed_table("abc"), index, warm(1, 1)),
+            format!(
+                "WriteUnitsPerSecond for WarmThroughput for index {name} is lower than WriteCapacityUnits of \
+                 ProvisionedThroughput"
+            ),
+        ),
+    ] {
+        assert_eq!(refused(&local, Operation::CreateTable, request).await, format!("{begin} {words}"));
+    }
+    let request = with(with(on_demand, None, json!({"ReadUnitsPerSecond": 15_000})), index, json!({}));
+    call(&local, Operation::CreateTable, request).await;
+    let table = described(&local).await;
+    assert_eq!(told_warm(&table), [15_000, 4000]);
+    assert_eq!(told_warm(&table["GlobalSecondaryIndexes"][0]), [12_000, 4000]);
+}
+
+#[tokio::test]
+async fn what_is_warm_never_becomes_colder() {
+    let local = backend();
+    let no_less = |unit: &str, whose: &str| {
+        format!(
+            "ValidationException: One or more parameter values were invalid: Requested {unit}UnitsPerSecond for \
+             WarmThroughput for {whose} is lower than current WarmThroughput, decreasing WarmThroughput is not supported"
+        )
+    };
+    call(&local, Operation::CreateTable, indexed_table("abc")).await;
+    let name = described(&local).await["GlobalSecondaryIndexes"][0]["IndexName"].as_str().unwrap().to_owned();
+    let of_index = |mut change: Value| {
+        change["IndexName"] = name.as_str().into();
+        json!({"GlobalSecondaryIndexUpdates": [{"Update": change}]})
+    };
+    let index_warm = |table: &Value| told_warm(&table["GlobalSecondaryIndexes"][0]);
+
+    update(&local, json!({"WarmThroughput": {"ReadUnitsPerSecond": 20}})).await;
+    assert_eq!(told_warm(&described(&local).await), [20, 3]);
+    assert_eq!(
+        update_refused(&local, json!({"WarmThroughput": warm(19, 9)})).await,
+        no_less("Read", "table")
+    );
+    assert_eq!(
+        update_refused(&local, json!({"WarmThroughput": warm(20, 2)})).await,
+        no_less("Write", "table")
+    );
+    update(&local, json!({"WarmThroughput": warm(20, 3)})).await;
+    // The most that was ever provisioned counts, not what is.
+    update(&local, json!({"ProvisionedThroughput": units(30, 30)})).await;
+    update(&local, json!({"ProvisionedThroughput": units(1, 1)})).await;
+    assert_eq!(told_warm(&described(&local).await), [30, 30]);
+
+    update(&local, of_index(json!({"WarmThroughput": {"WriteUnitsPerSecond": 8}}))).await;
+    update(&local, of_index(json!({"WarmThroughput": {"ReadUnitsPerSecond": 9}}))).await;
+    assert_eq!(index_warm(&described(&local).await), [9, 8]);
+    let lower = of_index(json!({"WarmThroughput": {"WriteUnitsPerSecond": 7}}));
+    assert_eq!(update_refused(&local, lower).await, no_less("Write", &format!("index {name}")));
+    let mut nothing =
+        json!({"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "xyz", "WarmThroughput": {}}}]});
+    nothing["TableName"] = "other".into();
+    assert_eq!(
+        update_refused(&local, nothing).await,
+        "ValidationException: One or more parameter values were invalid: WarmThroughput must have at least one of \
+         ReadUnitsPerSecond or WriteUnitsPerSecond specified for index: xyz"
+    );
+
+    update(&local, json!({"BillingMode": "PAY_PER_REQUEST"})).await;
+    assert_eq!(told_warm(&described(&local).await), [12_000, 4000]);
+    let provisioned = json!({
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": units(2, 5000),
+        "GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": name, "ProvisionedThroughput": units(1, 1)}}],
+    });
+    assert_eq!(told_warm(&update(&local, provisioned).await), [12_000, 5000]);
+    let table = described(&local).await;
+    assert_eq!((told_warm(&table), index_warm(&table)), ([12_000, 5000], [12_000, 4000]));
+}
+
+#[tokio::test]
+async fn members_that_would_have_no_effect_are_rejected_by_their_names() {
+    let local = backend();
+    let replica = json!([{"Create": {"RegionName": "eu-west-1"}}]);
+    let rejected = |member: &str, what: &str| {
+        format!(
+            "ValidationException: The local backend does not support {member}: it has no {what}; use an upstream that \
+             has them."
+        )
+    };
+    for (member, value, what) in [
+        ("VectorIndexes", json!([{"IndexName": "v"}]), "vector indexes"),
+        (
+            "GlobalTableSourceArn",
+            json!("arn:aws:dynamodb:us-east-1:000000000000:table/other"),
+            "global tables",
+        ),
+        ("GlobalTableSettingsReplicationMode", json!("ENABLED"), "global tables"),
+    ] {
+        let mut table = plain_table("abc");
+        table[member] = value;
+        assert_eq!(refused(&local, Operation::CreateTable, table).await, rejected(member, what));
+    }
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    for (member, value, what) in [
+        ("VectorIndexUpdates", json!([{"Delete": {"IndexName": "v"}}]), "vector indexes"),
+        ("ReplicaUpdates", replica, "global tables"),
+        ("GlobalTableWitnessUpdates", json!([{"Create": {"RegionName": "eu-west-1"}}]), "global tables"),
+        ("MultiRegionConsistency", json!("EVENTUAL"), "global tables"),
+        ("GlobalTableSettingsReplicationMode", json!("DISABLED"), "global tables"),
+        ("DisassociationProtectionEnabled", json!(true), "global tables"),
+    ] {
+        let mut change = json!({member: value});
+        assert_eq!(update_refused(&local, change.clone()).await, rejected(member, what));
+        change["DeletionProtectionEnabled"] = true.into();
+        assert_eq!(update_refused(&local, change).await, rejected(member, what));
+    }
+    assert_eq!(described(&local).await["DeletionProtectionEnabled"], false);
+}
+
+#[tokio::test]
 async fn tags_are_set_listed_and_taken_off() {
     let local = backend();
     let mut table = plain_table("abc");
@@ -588,11 +782,108 @@ async fn tags_are_set_listed_and_taken_off() {
         "ResourceNotFoundException: Requested resource not found: ResourcArn: \
          arn:aws:dynamodb:us-east-1:000000000000:table/xyz not found"
     );
-    assert_eq!(
-        refused("a:b:c:d:e:f/g").await,
-        "ValidationException: Invalid TableArn: Invalid ResourceArn provided as input a:b:c:d:e:f/g"
-    );
-    assert!(refused("abc").await.starts_with("AccessDeniedException"));
+}
+
+#[tokio::test]
+async fn text_that_is_no_table_s_arn_is_rejected_by_every_operation_on_tags() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let invalid = "ValidationException: One or more parameter values were invalid:";
+    let input = "ValidationException: Invalid TableArn: Invalid ResourceArn provided as input";
+    let index = "arn:aws:dynamodb:us-east-1:000000000000:table/abc/index/i";
+    let cases = [
+        ("", format!("{invalid} ARNs must start with 'arn:': ")),
+        ("abc", format!("{invalid} ARNs must start with 'arn:': abc")),
+        ("a:b:c:d:e:f/g", format!("{invalid} ARNs must start with 'arn:': a:b:c:d:e:f/g")),
+        ("arn:x/y", format!("{invalid} Second colon partition not found: arn:x/y")),
+        ("arn:aws:dynamodb", format!("{invalid} Third colon vendor not found: arn:aws:dynamodb")),
+        (
+            "arn:aws:s3:::bucket",
+            format!("{invalid} Provided Arn is not a DynamoDB resource arn: arn:aws:s3:::bucket"),
+        ),
+        (
+            index,
+            format!(
+                "{invalid} Invalid resource arn provided, only table or stream is accepted. Provided resource arn: {index}"
+            ),
+        ),
+        ("arn:aws:dynamodb:us-east-1:1:table/ab", format!("{input} arn:aws:dynamodb:us-east-1:1:table/ab")),
+        ("arn:aws-cn:dynamodb:cn:1:table/abc", format!("{input} arn:aws-cn:dynamodb:cn:1:table/abc")),
+    ];
+    for (arn, words) in cases {
+        for (operation, mut body) in [
+            (Operation::TagResource, json!({"Tags": [{"Key": "a", "Value": "b"}]})),
+            (Operation::UntagResource, json!({"TagKeys": ["a"]})),
+            (Operation::ListTagsOfResource, json!({})),
+        ] {
+            body["ResourceArn"] = arn.into();
+            assert_eq!(refused(&local, operation, body).await, words, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_tag_that_may_not_be_fails_the_whole_request() {
+    let local = backend();
+    call(&local, Operation::CreateTable, plain_table("abc")).await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc";
+    let (long_key, long_value) = ("k".repeat(129), "v".repeat(257));
+    let mut cases = vec![
+        (json!({"Value": "b"}), "The Tag Key provided is invalid, Key: null".to_owned()),
+        (json!({"Key": "", "Value": "b"}), "The Tag Key provided is invalid, Key: ".to_owned()),
+        (json!({"Key": long_key, "Value": "b"}), format!("The Tag Key provided is invalid, Key: {long_key}")),
+        (json!({"Key": "a"}), "The Tag Value provided is invalid, Value: null".to_owned()),
+        (
+            json!({"Key": "a", "Value": long_value}),
+            format!("The Tag Value provided is invalid, Value: {long_value}"),
+        ),
+        (
+            json!({"Key": "aws:x", "Value": "b"}),
+            "Tag Key cannot be prefixed with aws:, Key: aws:x".to_owned(),
+        ),
+    ];
+    for text in ["100%", "a,b", "it's", "(x)", "a&b", "<a>", "~a", "a\tb", "#", "\u{1f511}"] {
+        cases.push((
+            json!({"Key": text, "Value": "b"}),
+            format!("The Tag Key provided is invalid, Key: {text}"),
+        ));
+        cases.push((
+            json!({"Key": "a", "Value": text}),
+            format!("The Tag Value provided is invalid, Value: {text}"),
+        ));
+    }
+    for (tag, words) in cases {
+        let words = format!("ValidationException: {words}");
+        let tags = json!([{"Key": "good", "Value": "tag"}, tag]);
+        let body = json!({"ResourceArn": arn, "Tags": tags});
+        assert_eq!(refused(&local, Operation::TagResource, body).await, words);
+        let mut table = plain_table("xyz");
+        table["Tags"] = tags;
+        assert_eq!(refused(&local, Operation::CreateTable, table).await, words);
+    }
+    let keys: Vec<String> = (0..51).map(|number| number.to_string()).collect();
+    for (keys, words) in [
+        (json!([""]), "The Tag Key provided is invalid, Key: "),
+        (json!(["a!"]), "The Tag Key provided is invalid, Key: a!"),
+        (json!(keys), "Number of Tags exceed the current limit for the provided ResourceArn"),
+    ] {
+        let body = json!({"ResourceArn": arn, "TagKeys": keys});
+        assert_eq!(
+            refused(&local, Operation::UntagResource, body).await,
+            format!("ValidationException: {words}")
+        );
+    }
+    let listed = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(listed, json!({"Tags": []}));
+    let good = json!([
+        {"Key": "x".repeat(128), "Value": ""},
+        {"Key": "ключ \u{3000}表", "Value": "a+b-c=d.e_f:g/h@i"},
+        {"Key": " ", "Value": "é".repeat(256)},
+    ]);
+    let request = Request::new(Operation::TagResource, json!({"ResourceArn": arn, "Tags": good}).to_string());
+    assert!(local.call(&request).await.unwrap().is_success());
+    let listed = call(&local, Operation::ListTagsOfResource, json!({"ResourceArn": arn})).await;
+    assert_eq!(listed["Tags"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use crate::wire::Json;
 use super::definition::{self, GLOBAL_INDEXES_MAX, INDEXES_JUDGED_MAX, NewIndex};
 use super::description::{Statuses, describe};
 use super::limits::Limits;
+use super::unsupported::{UPDATE_TABLE, reject_unsupported};
+use super::warmth::{self, Warmth};
 use super::{Names, invalid};
 use crate::local::progress::{IndexWay, Way};
 
@@ -79,6 +81,7 @@ impl Change {
     /// # Errors
     /// `ValidationException` for the first rule that the request breaks by itself.
     pub(super) fn read(body: &Json<'_>, names: &Names) -> Result<Self, ApiError> {
+        reject_unsupported(body, UPDATE_TABLE)?;
         let attributes = definition::attribute_definitions(body);
         let updates = body.get("GlobalSecondaryIndexUpdates").and_then(Json::elements);
         let stream = body.get("StreamSpecification").map(|specification| StreamChange {
@@ -95,7 +98,7 @@ impl Change {
             table_class: body.get("TableClass").and_then(Json::text).map(str::to_owned),
             deletion_protection: body.get("DeletionProtectionEnabled").and_then(Json::boolean),
             limits: Limits::read(body),
-            warm_throughput: definition::warm_throughput(body),
+            warm_throughput: warmth::asked(body),
             attributes,
         };
         let asks_encryption = body.get("SSESpecification").is_some();
@@ -287,7 +290,13 @@ impl Plan {
             plan.shown.on_demand_throughput = Some(limits.told);
         }
         if let Some(warm) = change.warm_throughput {
+            let now = Warmth::of(before.billing_mode, &before.throughput, before.warm_throughput.as_ref());
+            warmth::check_change(Some(&warm), now, None)?;
             plan.after.warm_throughput = Some(warm);
+        }
+        warmth::keep(before, &mut plan.after);
+        if plan.is_switched {
+            plan.shown.warm_throughput.clone_from(&plan.after.warm_throughput);
         }
         Ok(plan)
     }
@@ -419,6 +428,8 @@ impl Plan {
                         limits.of_changed(billing_mode, Some(&change.name), before)?.kept;
                 }
                 if let Some(warm) = warm_throughput {
+                    let now = Warmth::of(billing_mode, &index.throughput, index.warm_throughput.as_ref());
+                    warmth::check_change(Some(&warm), now, Some(&change.name))?;
                     index.warm_throughput = Some(warm);
                 }
                 self.index_statuses.push((change.name, "UPDATING"));
@@ -595,7 +606,7 @@ fn index_change(update: &Json<'_>, attributes: &[AttributeDefinition]) -> Result
             let action = Action::Update {
                 throughput: definition::throughput(index),
                 limits: Limits::read(index),
-                warm_throughput: definition::warm_throughput(index),
+                warm_throughput: warmth::asked_of_index(index, text(index, "IndexName"))?,
             };
             (index, action)
         }

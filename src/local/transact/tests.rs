@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::local::testing::{Backend, Refusal};
-use crate::model::Operation::{GetItem, TransactGetItems, TransactWriteItems};
+use crate::local::testing::{Backend, Refusal, hash_table};
+use crate::model::Operation::{CreateTable, DeleteTable, GetItem, TransactGetItems, TransactWriteItems};
 
 fn key(name: &str) -> Value {
     json!({"a": {"S": name}})
@@ -432,6 +432,38 @@ async fn a_read_that_does_not_fit_its_table_cancels_the_others() {
 }
 
 #[tokio::test]
+async fn of_several_keys_that_fit_no_item_the_first_is_reported_alone() {
+    let backend = Backend::with_tables().await;
+    let of_type_n = json!({"a": {"N": "1"}});
+    let mismatch = json!({
+        "Code": "ValidationError",
+        "Message": "One or more parameter values were invalid: Type mismatch for key a expected: S actual: N",
+    });
+    let none = json!({"Code": "None"});
+    let transaction = items(json!([
+        check("hash", key("nobody"), "attribute_exists(a)"),
+        put("hash", of_type_n.clone()),
+        put("hash", of_type_n.clone()),
+        delete("hash", of_type_n),
+    ]));
+    assert_eq!(reasons(&backend, transaction).await, json!([none, mismatch, none, none]));
+}
+
+#[tokio::test]
+async fn the_first_action_that_is_wrong_by_itself_is_reported_whatever_is_wrong_with_it() {
+    let backend = Backend::with_tables().await;
+    let deep = (0..40).fold(json!({"S": "leaf"}), |inner, _| json!({"M": {"n": inner}}));
+    let (deep, nameless) = (
+        put("hash", json!({"a": {"S": "x"}, "d": deep})),
+        put("hash", json!({"a": {"S": "y"}, "": {"S": "z"}})),
+    );
+    let words = async |actions: Value| backend.invalid(TransactWriteItems, items(actions)).await;
+    assert!(words(json!([deep, nameless])).await.contains("Nesting Levels have exceeded supported limits"));
+    let empty = words(json!([nameless, deep])).await;
+    assert!(empty.contains("Empty attribute name") || empty.contains("empty attribute name"), "{empty}");
+}
+
+#[tokio::test]
 async fn a_transaction_compares_a_value_one_level_deeper_than_it_stores() {
     let backend = Backend::with_tables().await;
     backend.put("hash", key("x")).await;
@@ -489,4 +521,16 @@ async fn index_entries_follow_a_transaction() {
     assert_eq!((count("old").await, count("new").await), (json!(0), json!(1)));
     let read = backend.ok(GetItem, json!({"TableName": "range", "Key": ranged})).await;
     assert_eq!(read["Item"]["c"], json!({"S": "new"}));
+}
+
+#[tokio::test]
+async fn a_token_outlives_a_table_that_is_made_again() {
+    let backend = Backend::with_tables().await;
+    let mut transaction = items(json!([put("hash", key("x"))]));
+    transaction["ClientRequestToken"] = "once".into();
+    backend.ok(TransactWriteItems, transaction.clone()).await;
+    backend.ok(DeleteTable, json!({"TableName": "hash"})).await;
+    backend.ok(CreateTable, hash_table("hash")).await;
+    backend.ok(TransactWriteItems, transaction).await;
+    assert_eq!(backend.get("hash", key("x")).await, Value::Null);
 }

@@ -4,6 +4,9 @@
 //! turns: all new ones go to the younger, and when that has grown old, the other, whose tokens have all expired, is emptied
 //! and becomes the younger. So nothing has to be looked for in order to expire, and a transaction pays for two rows read and
 //! one written.
+//!
+//! A token outlives the tables that its transaction named. When one was deleted and made again meanwhile, the same
+//! transaction succeeds once more and writes nothing. DynamoDB Local does the same; nothing is known of the service.
 
 use md5::{Digest, Md5};
 

@@ -252,7 +252,7 @@ fn carry_out(
         };
         judgement.reasons.push(reason);
     }
-    if let Some(cancellation) = judgement.cancellation() {
+    if let Some(cancellation) = judgement.cancellation(empty_key) {
         return Err(cancellation.into());
     }
     let Judgement { written, consumed, sizes, .. } = judgement;
@@ -312,7 +312,7 @@ impl Judgement {
     }
 
     /// The error that tells every action's reason, if any has one.
-    fn cancellation(&mut self) -> Option<ApiError> {
+    fn cancellation(&mut self, empty_key: EmptyKey) -> Option<ApiError> {
         if self.reasons.iter().all(Option::is_none) {
             return None;
         }
@@ -320,9 +320,11 @@ impl Judgement {
             self.reasons[*position] = Some(condition_failed());
         }
         if !self.unfit.is_empty() {
-            // Keys that fit no item are told alone, for the service then looks at none.
+            // Keys that fit no item are reported alone, for the service then looks at none; and of actions only the first.
+            let count = if empty_key == EmptyKey::RefusesRequest { 1 } else { self.unfit.len() };
+            let unfit = &self.unfit[..count];
             let others = self.reasons.iter_mut().enumerate();
-            let others = others.filter(|(position, _)| !self.unfit.contains(position));
+            let others = others.filter(|(position, _)| !unfit.contains(position));
             others.for_each(|(_, reason)| *reason = None);
         }
         Some(cancelled(&self.reasons))

@@ -103,7 +103,20 @@ impl Update {
     /// # Errors
     /// A validation error when the item does not have what the update needs.
     pub fn apply(&self, item: &mut Item) -> Result<(), ApiError> {
-        let mut outcomes = self.outcomes(item)?;
+        self.carry_out(item, Standing::Existing)
+    }
+
+    /// Changes an item that its table does not have yet; `item` is its key. The same as [`Update::apply`], but `REMOVE` of
+    /// any path succeeds (recorded of DynamoDB in 2026-10).
+    ///
+    /// # Errors
+    /// As [`Update::apply`].
+    pub fn apply_to_missing(&self, item: &mut Item) -> Result<(), ApiError> {
+        self.carry_out(item, Standing::Missing)
+    }
+
+    fn carry_out(&self, item: &mut Item, standing: Standing) -> Result<(), ApiError> {
+        let mut outcomes = self.outcomes(item, standing)?;
         outcomes.sort_by_key(|(path, _)| *path);
         let (removals, values): (Vec<_>, Vec<_>) =
             outcomes.into_iter().partition(|(_, outcome)| matches!(outcome, Outcome::Removed));
@@ -146,11 +159,13 @@ impl Update {
     }
 
     /// What shall stand at each path, or the fault that the service tells of: the gravest, and of two such the first.
-    fn outcomes(&self, item: &Item) -> Result<Vec<(&Path, Outcome)>, ApiError> {
+    fn outcomes(&self, item: &Item, standing: Standing) -> Result<Vec<(&Path, Outcome)>, ApiError> {
         let mut outcomes = Vec::with_capacity(self.actions.len());
         let mut gravest: Option<Fault> = None;
         for action in &self.actions {
-            let can_hold = if can_hold(item, &action.path) { Ok(()) } else { Err(Fault::Path) };
+            let leads_anywhere = standing == Standing::Missing && action.change == Change::Remove;
+            let can_hold =
+                if leads_anywhere || can_hold(item, &action.path) { Ok(()) } else { Err(Fault::Path) };
             let fault = match (self.outcome(action, item), can_hold) {
                 (Ok(outcome), Ok(())) => {
                     outcomes.push((&action.path, outcome));
@@ -188,6 +203,13 @@ const INVALID_PATH: &str = "The document path provided in the update expression 
 const MISSING_ATTRIBUTE: &str =
     "The provided expression refers to an attribute that does not exist in the item";
 const WRONG_TYPE: &str = "An operand in the update expression has an incorrect data type";
+
+/// Whether the item that is changed is in its table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Existing,
+    Missing,
+}
 
 /// What an action comes to.
 enum Outcome {

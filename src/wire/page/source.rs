@@ -14,6 +14,8 @@ use crate::wire::request::ReturnConsumedCapacity;
 use super::question::missing_condition;
 use super::{Output, PageKind, PageQuestion, PageRange, PageRequest, RowSource, StartKey, source_key};
 
+const INVALID_START: &str = "The provided starting key is invalid";
+
 /// What a page reads: the table, or one of its indexes.
 #[derive(Clone, Copy)]
 struct Source<'s> {
@@ -66,7 +68,7 @@ impl PageQuestion<'_> {
     fn resolve_query(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
         let condition = self.condition.as_ref().ok_or_else(missing_condition)?;
         let interval = condition.resolve(source.key())?;
-        let start = self.start.as_ref().map(|start| source.start_key(start, self.kind)).transpose()?;
+        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
         if let Some(start) = &start {
             source.check_start_within(&interval, start.source())?;
         }
@@ -80,7 +82,7 @@ impl PageQuestion<'_> {
     }
 
     fn resolve_scan(&self, source: Source<'_>) -> Result<(PageRange, Option<StartKey>), ApiError> {
-        let start = self.start.as_ref().map(|start| source.start_key(start, self.kind)).transpose()?;
+        let start = self.start.as_ref().map(|start| source.start_key(start)).transpose()?;
         if let (Some(start), Some(segment)) = (&start, self.segment) {
             check_start_in_segment(segment, start.source())?;
         }
@@ -124,45 +126,23 @@ impl<'s> Source<'s> {
         source_key(self.schema, self.index())
     }
 
-    /// Refuses a starting key that has not exactly the attributes that it must have, each of its type.
+    /// Rejects a starting key that has not exactly the attributes that it must have, each of its type.
+    ///
+    /// DynamoDB looks at the names first, then at the types of what is read. What is wrong with the rest of the key is
+    /// reported later, as of a key. A Scan of a table itself counts the names only (recorded of 29 of 33 regions, 2026-10).
     fn check_start_shape(&self, start: &Item, kind: PageKind) -> Result<(), ApiError> {
-        if kind == PageKind::Scan {
-            self.check_scan_start_types(start)?;
+        let has_all = start.len() == self.start_names();
+        if kind == PageKind::Scan && self.index.is_none() {
+            return if has_all { Ok(()) } else { Err(invalid_start(&schema_mismatch())) };
+        }
+        let is_named = |attribute: &KeyAttribute| start.contains_key(&attribute.name);
+        if !has_all || !self.key().attributes().all(is_named) {
+            return Err(ApiError::validation(INVALID_START));
         }
         let fits = |attribute: &KeyAttribute| {
             start.get(&attribute.name).is_some_and(|value| attribute.scalar_type.admits(value))
         };
-        let table = self.schema.key.attributes();
-        let is_whole = start.len() == self.start_names();
-        if is_whole && table.chain(self.key().attributes()).all(fits) {
-            return Ok(());
-        }
-        Err(ApiError::validation("The provided starting key is invalid"))
-    }
-
-    /// A Scan of a table with indexes looks first at all attributes that are in any key, and blames the index that it reads,
-    /// or else the first that the table has.
-    fn check_scan_start_types(&self, start: &Item) -> Result<(), ApiError> {
-        let mut indexes: Vec<&IndexSchema> = self.schema.indexes.iter().collect();
-        indexes.sort_by_key(|index| index.kind == IndexKind::Local);
-        let Some(blamed) = self.index().or(indexes.first().copied()) else { return Ok(()) };
-        let keyed = indexes.iter().flat_map(|index| index.key.attributes());
-        for attribute in self.schema.key.attributes().chain(keyed) {
-            match start.get(&attribute.name) {
-                Some(value) if !attribute.scalar_type.admits(value) => {
-                    return Err(ApiError::validation(format!(
-                        "One or more parameter values were invalid: \
-                         Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
-                        attribute.name,
-                        attribute.scalar_type.name(),
-                        value.type_name(),
-                        blamed.name
-                    )));
-                }
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
+        if self.key().attributes().all(fits) { Ok(()) } else { Err(schema_mismatch()) }
     }
 
     /// How many attributes a starting key must have.
@@ -172,22 +152,14 @@ impl<'s> Source<'s> {
         table.attributes().count() + own.filter(|attribute| !table.contains(&attribute.name)).count()
     }
 
-    fn start_key(&self, start: &Item, kind: PageKind) -> Result<StartKey, ApiError> {
+    fn start_key(&self, start: &Item) -> Result<StartKey, ApiError> {
         let key_in = |schema: &KeySchema| -> Result<Key, ApiError> {
             let attributes = schema.attributes();
             let own: Item = attributes
                 .filter_map(|attribute| Some((attribute.name.clone(), start.get(&attribute.name)?.clone())))
                 .collect();
-            keys::key_from(schema, &own, KeySource::KeyMember).map_err(|refusal| {
-                let error = ApiError::from(refusal);
-                let words = error.message.as_deref().unwrap_or_default();
-                match kind {
-                    PageKind::Query => error,
-                    PageKind::Scan => {
-                        ApiError::validation(format!("The provided starting key is invalid: {words}"))
-                    }
-                }
-            })
+            keys::key_from(schema, &own, KeySource::KeyMember)
+                .map_err(|refusal| invalid_start(&ApiError::from(refusal)))
         };
         let table = key_in(&self.schema.key)?;
         let index = self.index().map(|index| key_in(&index.key)).transpose()?;
@@ -208,8 +180,6 @@ impl<'s> Source<'s> {
             return Ok(());
         } else if !interval.is_whole_partition() {
             at_most_one
-        } else if self.index().is_none() && self.schema.key.sort.is_empty() {
-            "The provided exclusive start key is invalid"
         } else {
             "The provided starting key is outside query boundaries based on provided conditions"
         };
@@ -272,6 +242,16 @@ impl<'s> Source<'s> {
             }
         }
     }
+}
+
+/// The error of a starting key whose attributes are not of the key's types, or are others.
+fn schema_mismatch() -> ApiError {
+    ApiError::validation("The provided key element does not match the schema")
+}
+
+/// The error of a key, as the starting key's.
+fn invalid_start(error: &ApiError) -> ApiError {
+    ApiError::validation(format!("{INVALID_START}: {}", error.message.as_deref().unwrap_or_default()))
 }
 
 fn refuse_key_filter(schema: &KeySchema, filter: &Condition, name: &str) -> Result<(), ApiError> {

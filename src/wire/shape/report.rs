@@ -81,8 +81,10 @@ pub(super) enum Manner {
 pub(super) struct Front {
     /// One after the other.
     pub(super) stages: &'static [Stage],
-    /// Faults that the operation tells itself, behind others of its own.
+    /// Faults that the operation reports itself, behind others of its own.
     pub(super) later: &'static [Place],
+    /// Those of them that come with the rest when their choices are left to the older front.
+    pub(super) later_unless_left: &'static [Place],
     /// True for a newer front, with the older one behind it.
     pub(super) is_newer: bool,
 }
@@ -128,25 +130,27 @@ impl Front {
             _ => violation.words,
         };
         for stage in self.stages {
-            let told = self.take_told(stage, &mut violations);
+            let told = self.take_told(stage, left, &mut violations);
             stage.manner.answer(told, words)?;
         }
         Ok(())
     }
 
-    fn take_told(&self, stage: &Stage, violations: &mut Vec<Violation>) -> Vec<Violation> {
+    fn take_told(&self, stage: &Stage, left: Left, violations: &mut Vec<Violation>) -> Vec<Violation> {
         let mut told = Vec::new();
         for place in stage.places {
             told.extend(violations.extract_if(.., |violation| violation.place() == *place));
         }
         if stage.rest {
-            told.extend(violations.extract_if(.., |violation| !self.names(violation.place())));
+            told.extend(violations.extract_if(.., |violation| !self.names(violation.place(), left)));
         }
         told
     }
 
-    fn names(&self, place: Place) -> bool {
-        self.later.contains(&place) || self.stages.iter().any(|stage| stage.places.contains(&place))
+    fn names(&self, place: Place, left: Left) -> bool {
+        let is_left = left == Left::Choices && self.later_unless_left.contains(&place);
+        (self.later.contains(&place) && !is_left)
+            || self.stages.iter().any(|stage| stage.places.contains(&place))
     }
 }
 

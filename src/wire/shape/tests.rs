@@ -421,7 +421,7 @@ fn values_that_the_newer_reader_does_not_take_leave_the_newer_front_its_stages()
     }
     let body = r#"{"TableName":"abc","Limit":0,"Unknown":@}"#;
     let limit = format!("1 validation error detected: {}", below("Limit", 1));
-    assert_eq!(answer(Operation::Scan, body).unwrap_err(), limit);
+    assert_eq!(answer(Operation::Query, body).unwrap_err(), limit);
     // What an operation does not take is told behind its values, in a sentence of its own.
     let body = r#"{"TableName":"abc","Key":{"a":{"S":"x"}},"ReturnValues":"ALL_NEW","Unknown":@}"#;
     assert_eq!(answer(Operation::DeleteItem, body), Ok(()));
@@ -431,9 +431,19 @@ fn values_that_the_newer_reader_does_not_take_leave_the_newer_front_its_stages()
 fn reads_of_pages_tell_of_numbers_first_and_of_a_wrong_select_last() {
     let body = r#"{"Limit":0,"Segment":-1,"TotalSegments":0,"TableName":"","Select":"hi","ReturnConsumedCapacity":"hi"}"#;
     let empty = "Value at 'TableName' failed to satisfy constraint: Member must have length greater than or equal to 1";
-    let (limit, segment, total) = (below("Limit", 1), below("Segment", 0), below("TotalSegments", 1));
-    assert_violations(Operation::Query, body, &[&limit, empty]);
-    assert_violations(Operation::Scan, body, &[&limit, &segment, &total, empty]);
+    assert_violations(Operation::Query, body, &[&below("Limit", 1), empty]);
+    // A Scan reports its numbers beside the rest, and shows them.
+    assert_violations(Operation::Scan, body, &[empty]);
+    let shown = |value: &str, member: &str, least: usize| {
+        format!(
+            "Value '{value}' at '{member}' failed to satisfy constraint: \
+             Member must have value greater than or equal to {least}"
+        )
+    };
+    let (total, segment, limit) =
+        (shown("0", "totalSegments", 1), shown("-1", "segment", 0), shown("0", "limit", 1));
+    let body = body.replace(r#""TableName":"""#, r#""TableName":"ab""#);
+    assert_violations(Operation::Scan, &body, &[SHORT_NAME, CAPACITY, &total, &segment, &limit]);
     let later =
         r#"{"TableName":"ab","Select":"hi","ReturnConsumedCapacity":"hi","ConditionalOperator":"hi"}"#;
     for operation in [Operation::Query, Operation::Scan] {
@@ -444,6 +454,33 @@ fn reads_of_pages_tell_of_numbers_first_and_of_a_wrong_select_last() {
         let told = check_later(operation, "Select", &json).unwrap_err();
         assert_eq!(told.message.unwrap(), format!("1 validation error detected: {SELECT}"));
         check_later(operation, "TableName", &json).unwrap();
+    }
+}
+
+#[test]
+fn a_conditional_operator_that_is_none_comes_in_older_words_where_the_older_front_reads() {
+    let operator = "Value 'XOR' at 'conditionalOperator' failed to satisfy constraint: \
+         Member must satisfy enum value set: [OR, AND]";
+    let no_key = "Value null at 'key' failed to satisfy constraint: Member must not be null";
+    let two = r#""ConditionalOperator":"XOR","Expected":{"a":{"Exists":false},"b":{"Exists":false}}"#;
+    let body = format!(r#"{{"TableName":"abc",{two}}}"#);
+    assert_violations(Operation::UpdateItem, &body, &[operator, no_key]);
+    let empty = "Value '' at 'tableName' failed to satisfy constraint: \
+         Member must have length greater than or equal to 1";
+    assert_violations(
+        Operation::UpdateItem,
+        r#"{"TableName":"","UpdateExpression":"SET a = :a"}"#,
+        &[empty, no_key],
+    );
+    // The newer front leaves it to the operation.
+    let whole = format!(r#"{{"TableName":"abc","Key":{{}},"Item":{{}},{two}}}"#);
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let told = format!("1 validation error detected: {operator}");
+    for operation in [Operation::PutItem, Operation::UpdateItem, Operation::DeleteItem] {
+        assert_eq!(answer(operation, &whole), None);
+        let deep = whole.replacen('{', &format!(r#"{{"Unknown":{deep},"#), 1);
+        let error = check(operation, &Json::parse_cut(deep.as_bytes()).unwrap()).unwrap_err();
+        assert_eq!(error.message.unwrap(), told, "{operation}");
     }
 }
 

@@ -67,8 +67,8 @@ pub(super) const SSE_SPECIFICATION: Kind = structure(
         optional("KMSMasterKeyId", sized(1, usize::MAX)),
     ],
 );
-pub(super) const TAGS: Kind =
-    list(&structure("Tag", &[optional("Key", sized(0, 128)), optional("Value", sized(0, 256))]));
+/// What a tag may hold, the operations check in sentences of their own.
+pub(super) const TAGS: Kind = list(&structure("Tag", &[optional("Key", TEXT), optional("Value", TEXT)]));
 pub(super) const SETTINGS_REPLICATION_MODE: Kind = one_of(&["ENABLED", "DISABLED", "ENABLED_WITH_OVERRIDES"]);
 
 pub(super) const CREATE_TABLE: &[Member] = &[
@@ -218,7 +218,7 @@ pub(super) const UPDATE_TIME_TO_LIVE: &[Member] = &[
 
 pub(super) const TAG_RESOURCE: &[Member] = &[optional("ResourceArn", TEXT), optional("Tags", TAGS)];
 pub(super) const UNTAG_RESOURCE: &[Member] =
-    &[optional("ResourceArn", TEXT), optional("TagKeys", list(&sized(0, 128)))];
+    &[optional("ResourceArn", TEXT), optional("TagKeys", list(&TEXT))];
 pub(super) const LIST_TAGS_OF_RESOURCE: &[Member] =
     &[optional("ResourceArn", TEXT), optional("NextToken", TEXT)];
 
