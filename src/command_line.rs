@@ -147,9 +147,9 @@ impl ConfigArguments {
 }
 
 fn read_file(file: &Path) -> Result<String, String> {
-    if file.starts_with("~") {
-        let file = file.display();
-        return Err(format!("{file}: \"~\" is not expanded as a shell would do it; write the whole path"));
+    let wrong = |reason: &str| format!("cannot read the config file {}: {reason}", file.display());
+    if file.to_string_lossy().starts_with(['~', '$']) {
+        return Err(wrong("it is not expanded as a shell would do it; write the whole path"));
     }
-    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+    std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
 }

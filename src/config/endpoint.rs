@@ -64,7 +64,11 @@ impl FromStr for Endpoint {
     /// # Errors
     /// Words that say how to write one.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not an endpoint; write http://HOST:PORT or https://HOST:PORT");
+        let wrong = || {
+            format!(
+                "{text:?} is not an endpoint; write http(s)://HOST:PORT, such as \"http://127.0.0.1:8001\""
+            )
+        };
         let uri: http::Uri = text.parse().map_err(|_| wrong())?;
         let (scheme, port) = match uri.scheme_str() {
             Some("http") => (Scheme::Http, 80),

@@ -12,6 +12,9 @@ use super::value::Given;
 /// Variables that mean something to the program but are no keys.
 const OTHERS: &[&str] = &["NEARSIDE_CONFIG"];
 
+/// What the names of our variables begin with.
+const PREFIX: &str = "NEARSIDE_";
+
 /// A variable with a name like ours that means nothing here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownVariable {
@@ -24,6 +27,10 @@ pub struct UnknownVariable {
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "unknown variable {}", self.name)?;
+        if self.name.starts_with("NEARSIDE_TABLES_") {
+            return formatter
+                .write_str("; keys of a single table have no variables, only the file has [tables.NAME]");
+        }
         match &self.nearest {
             Some(nearest) => write!(formatter, "; the nearest known one is {nearest}"),
             None => formatter.write_str("; known are NEARSIDE_<SECTION>_<KEY> and NEARSIDE_<FLAG>"),
@@ -89,13 +96,20 @@ pub(super) fn unknown_variables(variables: &[(String, String)]) -> Vec<UnknownVa
     let mut known: Vec<String> = keys().flat_map(|(section, key)| key.variables(section.name)).collect();
     known.extend(OTHERS.iter().map(|name| (*name).to_owned()));
     let is_unknown =
-        |name: &&String| name.starts_with("NEARSIDE_") && !known.contains(name) && !is_of_kubernetes(name);
+        |name: &&String| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name);
     let names = variables.iter().map(|(name, _)| name).filter(is_unknown);
-    let unknown = names.map(|name| UnknownVariable {
-        name: name.clone(),
-        nearest: nearest(name, known.iter().map(String::as_str)).map(str::to_owned),
-    });
+    let unknown =
+        names.map(|name| UnknownVariable { name: name.clone(), nearest: nearest_variable(name, &known) });
     unknown.collect()
+}
+
+/// The nearest known variable by what stands behind the common prefix, if it may have been meant.
+fn nearest_variable(name: &str, known: &[String]) -> Option<String> {
+    let ending = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+    let endings: Vec<String> =
+        known.iter().filter(|name| name.starts_with(PREFIX)).map(|name| ending(name)).collect();
+    let nearest = nearest(&ending(name), endings.iter().map(String::as_str))?;
+    Some(format!("{PREFIX}{nearest}"))
 }
 
 /// True for names such as `NEARSIDE_SERVICE_HOST`, `NEARSIDE_SERVICE_PORT_HTTP`, `NEARSIDE_PORT` and `NEARSIDE_PORT_8000_TCP_ADDR`.

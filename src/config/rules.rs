@@ -17,6 +17,7 @@ const RULES: &[Rule] = &[
     (&[("admin", "listen")], admin_needs_consent),
     (&[("server", "listen"), ("admin", "listen")], listeners_differ),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
+    (&[("upstream", "region")], region_fits_a_host),
     (&[("upstream", "endpoint"), ("server", "listen")], upstream_is_another),
 ];
 
@@ -76,6 +77,16 @@ fn upstream_has_a_region(draft: &Draft) -> Option<Fault> {
         origin: draft.origin("upstream", "kind"),
         message: "the upstream \"aws\" needs a region; give --region or AWS_REGION, such as eu-central-1"
             .to_owned(),
+    })
+}
+
+/// The region becomes part of a host's name, of ARNs, and of directories of the local backend.
+fn region_fits_a_host(draft: &Draft) -> Option<Fault> {
+    let region = draft.fixed.region.as_deref()?;
+    let fits = region.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    (!fits).then(|| Fault {
+        origin: draft.origin("upstream", "region"),
+        message: format!("{region:?} is not a region; write one such as \"eu-central-1\""),
     })
 }
 

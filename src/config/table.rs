@@ -36,18 +36,19 @@ const LOG_LEVEL: &[(&str, &str)] = &[
 const KIND: &[(&str, KindName)] =
     &[("local", KindName::Local), ("aws", KindName::Aws), ("endpoint", KindName::Endpoint)];
 
-/// Every section in the order of the file; the last one has no place in it.
+/// Every section in the order of the file; the one without a name has no place in it. The shorthand of a key stands before the key,
+/// whose own variable beats it.
 pub const SECTIONS: &[Section] = &[
     Section { name: "server", keys: SERVER },
     Section { name: "server.tls", keys: &[Key::not_offered("cert"), Key::not_offered("key")] },
     Section { name: "admin", keys: ADMIN },
     Section { name: "auth", keys: AUTH },
     Section { name: "auth.keys", keys: AUTH_KEYS },
+    Section { name: "", keys: COMMAND_LINE },
     Section { name: "upstream", keys: UPSTREAM },
     Section { name: "local", keys: LOCAL },
     Section { name: "cache", keys: CACHE },
     Section { name: "log", keys: LOG },
-    Section { name: "", keys: COMMAND_LINE },
 ];
 
 const SERVER: &[Key] = &[
@@ -362,7 +363,9 @@ fn upstream_key(text: &str) -> Result<(&'static str, &'static str), String> {
     match text {
         "local" | "aws" => Ok(("upstream", "kind")),
         endpoint if endpoint.contains("://") => Ok(("upstream", "endpoint")),
-        other => Err(format!("{other:?} is not an upstream; write local, aws, or http(s)://HOST:PORT")),
+        other => Err(format!(
+            "{other:?} is not an upstream; write local, aws, or http(s)://HOST:PORT, such as http://127.0.0.1:8001"
+        )),
     }
 }
 

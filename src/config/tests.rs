@@ -77,10 +77,6 @@ fn commas_separate_the_members_of_a_list_in_a_variable() {
 fn a_variable_with_a_wrong_value_is_named() {
     for section in SECTIONS.iter().filter(|section| !section.name.is_empty()) {
         for key in section.keys {
-            // Any text is a region, as far as is known here.
-            if key.name == "region" {
-                continue;
-            }
             let variable = key.variables(section.name).pop().unwrap();
             let error = resolve("", &[(&variable, "~")], &[]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{variable}: ")), "{error}");
@@ -140,6 +136,10 @@ fn an_upstream_that_is_named_later_beats_an_earlier_one() {
     let both = [("NEARSIDE_UPSTREAM", "local"), ("NEARSIDE_UPSTREAM_ENDPOINT", "http://127.0.0.1:2")];
     let contradiction = upstream(&both, &[]).unwrap_err().to_string();
     assert!(contradiction.starts_with("NEARSIDE_UPSTREAM: contradicts upstream.endpoint"), "{contradiction}");
+    let both =
+        [("NEARSIDE_UPSTREAM", "http://127.0.0.1:2"), ("NEARSIDE_UPSTREAM_ENDPOINT", "http://127.0.0.1:3")];
+    let exact = UpstreamKind::Endpoint("http://127.0.0.1:3".parse().unwrap());
+    assert_eq!(upstream(&both, &[]), Ok(exact), "the name of section and key is the exact one");
 }
 
 #[test]
@@ -155,6 +155,11 @@ fn a_remote_upstream_has_a_region_and_is_not_the_node_itself() {
     assert!(message(with("http://localhost:8000", &[])).contains("this node itself"));
     assert!(message(with("dynamodb.local", &[])).contains("write local, aws, or http(s)://HOST:PORT"));
     assert!(with("http://127.0.0.1:8001", &[]).is_ok());
+    let bad_region = message(with("aws", &[("AWS_REGION", "eu central")]));
+    assert!(
+        bad_region.starts_with("AWS_REGION: \"eu central\" is not a region; write one such as"),
+        "{bad_region}"
+    );
 }
 
 #[test]
@@ -166,6 +171,9 @@ fn unknown_variables_are_named_with_the_nearest_known_one() {
         "unknown variable NEARSIDE_CACHE_MAX_BYTE; the nearest known one is NEARSIDE_CACHE_MAX_BYTES"
     );
     assert_eq!(unknown("NEARSIDE_UPSTEAM")[0].nearest.as_deref(), Some("NEARSIDE_UPSTREAM"));
+    assert_eq!(unknown("NEARSIDE_URL")[0].nearest, None);
+    let of_table = unknown("NEARSIDE_TABLES_ORDERS_ITEM_TTL")[0].to_string();
+    assert!(of_table.contains("keys of a single table have no variables"), "{of_table}");
     // Kubernetes puts these into containers beside services called nearside and nearside-admin.
     for name in [
         "NEARSIDE_SERVICE_HOST",
