@@ -4,6 +4,7 @@ mod command_line;
 mod healthcheck;
 
 use std::io::{ErrorKind, Write};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -183,7 +184,11 @@ fn verify_all(directory: &Path, below: &[PathBuf]) -> Verdict {
 
 /// Looks at one store; every line that is said of it begins with `prefix`.
 fn verify_store(directory: &Path, prefix: &str) -> Verdict {
-    match local::verify(directory) {
+    let verified = catch_unwind(|| local::verify(directory)).unwrap_or_else(|_| {
+        let (path, reason) = (directory.to_owned(), "reading it breaks the checks".to_owned());
+        Err(OpenError::Damaged { path, reason })
+    });
+    match verified {
         Ok(report) => {
             report.to_string().lines().for_each(|line| println!("{prefix}{line}"));
             if report.is_clean() { Verdict::Agrees } else { Verdict::Damaged }

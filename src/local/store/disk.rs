@@ -19,6 +19,9 @@
 //! and writers are refused. Nothing is tried a second time, since after a failed sync the kernel may have dropped pages.
 //! redb itself would refuse readers too, so it is not told: from the failure on, the file behind it quietly swallows what it
 //! writes, and what it then takes for committed is shown to nobody.
+//!
+//! redb compares pages with their checksums when it repairs a file, and not when it reads. So a file that was closed is looked
+//! at before it is opened, up to [`CHECKED_BYTES_MAX`]; a damaged one is not opened.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -47,7 +50,8 @@ use tokio::sync::oneshot;
 
 use crate::model::Change;
 
-use super::opening::{OpenError, lock};
+use super::inspection::fault_of_closed;
+use super::opening::{OpenError, create_private, lock, private};
 use super::{
     Committed, Direction, Job, KeyRange, Moment, Reads, Restore, Snapshot, Space, Store, StoreError, Visit,
     Watch, Writes, panic_text, panicked,
@@ -70,6 +74,9 @@ pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The size of the data file from which on commits save what makes the opening after a kill fast.
 pub const QUICK_REPAIR_FROM_BYTES: u64 = 256 << 20;
+
+/// The size up to which a data file that was closed is read whole before it is opened, to see whether it is damaged.
+pub const CHECKED_BYTES_MAX: u64 = QUICK_REPAIR_FROM_BYTES;
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,12 +142,13 @@ impl DiskStore {
         cache_bytes_max: usize,
     ) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(unusable)?;
+        create_private(directory).map_err(unusable)?;
         let lock = lock(directory)?;
         let path = directory.join(DATA_FILE);
         if !path.try_exists().map_err(unusable)? {
             create(directory, &path)?;
         }
+        check_pages(&path)?;
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(unusable)?;
         let late_sync = match durability {
             Durability::Fsync => None,
@@ -257,8 +265,7 @@ impl Store for DiskStore {
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
     let unfinished = directory.join(UNFINISHED_FILE);
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(true).open(&unfinished);
+    let file = private().create(true).truncate(true).open(&unfinished);
     let backend = file.and_then(|file| Backend::new(file, Durability::Fsync)).map_err(unusable)?;
     let state = Arc::clone(&backend.state);
     drop(open_database(directory, &unfinished, backend, CACHE_BYTES_MAX)?);
@@ -266,6 +273,19 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     std::fs::rename(&unfinished, path).map_err(unusable)?;
     // The new name must be on the disk before anything under it is promised to be.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)
+}
+
+/// Looks at the pages of a data file that was closed, unless it is large.
+fn check_pages(path: &Path) -> Result<(), OpenError> {
+    let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unusable)?;
+    if file.metadata().map_err(unusable)?.len() > CHECKED_BYTES_MAX {
+        return Ok(());
+    }
+    match fault_of_closed(file).map_err(unusable)? {
+        None => Ok(()),
+        Some(reason) => Err(OpenError::Damaged { path: path.to_owned(), reason }),
+    }
 }
 
 fn open_database(
@@ -530,7 +550,7 @@ impl DiskSnapshot {
 
 impl Reads for DiskSnapshot {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.entries(space)?.map_or(Ok(None), |entries| get(&entries, key))
+        unpanicked(|| self.entries(space)?.map_or(Ok(None), |entries| get(&entries, key)))
     }
 
     fn range(
@@ -540,12 +560,21 @@ impl Reads for DiskSnapshot {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.entries(space)?.map_or(Ok(()), |entries| visit_range(&entries, range, direction, visit))
+        unpanicked(|| {
+            self.entries(space)?.map_or(Ok(()), |entries| visit_range(&entries, range, direction, visit))
+        })
     }
 
     fn len(&self, space: Space) -> Result<u64, StoreError> {
-        self.entries(space)?.map_or(Ok(0), |entries| entries.len().map_err(broken))
+        unpanicked(|| self.entries(space)?.map_or(Ok(0), |entries| entries.len().map_err(broken)))
     }
+}
+
+/// Reads; where redb trips over a damaged page, that is an error of this read and of nothing else.
+fn unpanicked<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        Err(StoreError(format!("the data file cannot be read: {}", panic_text(panic.as_ref()))))
+    })
 }
 
 /// A redb transaction that writes, with the tables that were used in it: opening one costs as much as a read.
@@ -834,5 +863,46 @@ mod tests {
         assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());
         assert!(snapshot.get(Space(7), b"later").unwrap().is_none());
         wait(store.submit(put(b"again"))).unwrap();
+    }
+
+    #[test]
+    fn what_is_made_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("new/data");
+        let _store = DiskStore::open(&directory, Durability::Process).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&root.path().join("new")), mode(&directory)], [0o700, 0o700]);
+        for entry in directory.read_dir().unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+    }
+
+    #[test]
+    fn an_empty_or_a_damaged_file_is_not_opened_and_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(DATA_FILE);
+        let store = DiskStore::open(directory.path(), Durability::Process).unwrap();
+        for key in 0..2000_u32 {
+            let job: Job = Box::new(move |writes| writes.put(Space(7), &key.to_be_bytes(), &[7; 100]));
+            wait(store.submit(job)).unwrap();
+        }
+        wait(store.close());
+        drop(store);
+        let whole = std::fs::read(&path).unwrap();
+        // A run of values can only be in a page of them.
+        let at = whole.windows(90).rposition(|window| window == [7; 90]).unwrap();
+        let flipped: Vec<u8> =
+            whole.iter().enumerate().map(|(i, b)| if i == at { b ^ 1 } else { *b }).collect();
+        for damaged in [Vec::new(), flipped, whole[..whole.len() / 2].to_vec()] {
+            std::fs::write(&path, &damaged).unwrap();
+            let error = DiskStore::open(directory.path(), Durability::Process).unwrap_err();
+            assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+            assert!(std::fs::read(&path).unwrap() == damaged, "the file was changed");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        let store = DiskStore::open(directory.path(), Durability::Process).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        assert!(snapshot.get(Space(7), &1999_u32.to_be_bytes()).unwrap().is_some());
     }
 }

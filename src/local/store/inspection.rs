@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
+use redb::{Database, DatabaseError, ReadableDatabase, RepairSession, StorageBackend, TableHandle};
 
 use super::disk::{DATA_FILE, DiskSnapshot, broken, space_of};
 use super::opening::{OpenError, lock_existing};
@@ -23,8 +23,34 @@ const BLOCK_BYTES: usize = 4096;
 /// A data directory that is looked at. No other process may open it as long as this lives.
 #[derive(Debug)]
 pub struct Inspection {
-    database: Database,
+    database: Guarded,
     _lock: Option<File>,
+}
+
+/// A database whose end cannot end the process: redb may trip over what is damaged when it closes a file, too.
+#[derive(Debug)]
+struct Guarded(Option<Database>);
+
+impl Guarded {
+    fn database(&mut self) -> &mut Database {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        // Nothing was written, so nothing is lost when it is not closed well.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+}
+
+/// Why a data file cannot be looked at.
+enum Fault {
+    /// It was not closed, and the opening was not to repair it.
+    Unclosed,
+    /// What it holds is damaged.
+    Damaged(String),
 }
 
 impl Inspection {
@@ -37,29 +63,19 @@ impl Inspection {
         let lock = lock_existing(directory)?;
         let path = directory.join(DATA_FILE);
         let backend = File::open(&path).and_then(Unchanged::over).map_err(unusable)?;
-        let damaged = |reason: String| OpenError::Damaged { path: path.clone(), reason };
-        if backend.changes().bytes == 0 {
-            // redb would begin a new file in it.
-            return Err(damaged("it is empty".to_owned()));
-        }
-        // redb checks what it reads, but a damaged file may still break one of its own assumptions.
-        let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().create_with_backend(backend)));
-        let database = match opened {
-            Ok(opened) => opened.map_err(|error| damaged(error.to_string()))?,
-            Err(panic) => return Err(damaged(panic_text(panic.as_ref()).to_owned())),
-        };
+        let database = open(backend, |_| {}).map_err(|fault| {
+            let reason = match fault {
+                Fault::Unclosed => "it was not closed".to_owned(),
+                Fault::Damaged(reason) => reason,
+            };
+            OpenError::Damaged { path: path.clone(), reason }
+        })?;
         Ok(Self { database, _lock: lock })
     }
 
-    /// Reads every page of the file and compares it with its checksum. Gives what is wrong.
+    /// Reads every page of the file and compares it with its checksum. Returns what is wrong.
     pub fn check_pages(&mut self) -> Option<String> {
-        let checked = catch_unwind(AssertUnwindSafe(|| self.database.check_integrity()));
-        match checked {
-            Ok(Ok(true)) => None,
-            Ok(Ok(false)) => Some("pages do not match their checksums".to_owned()),
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(panic) => Some(panic_text(panic.as_ref()).to_owned()),
-        }
+        check_pages(&mut self.database)
     }
 
     /// The state of the last commit.
@@ -67,7 +83,8 @@ impl Inspection {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(Arc::new(DiskSnapshot::new(self.database.begin_read().map_err(broken)?)))
+        let database = self.database.0.as_ref().expect("it is there until it is dropped");
+        Ok(Arc::new(DiskSnapshot::new(database.begin_read().map_err(broken)?)))
     }
 
     /// Every space that something was ever written to and that was not cleared.
@@ -75,7 +92,8 @@ impl Inspection {
     /// # Errors
     /// [`StoreError`] when the file has a table that is no space.
     pub fn spaces(&self) -> Result<Vec<Space>, StoreError> {
-        let transaction = self.database.begin_read().map_err(broken)?;
+        let database = self.database.0.as_ref().expect("it is there until it is dropped");
+        let transaction = database.begin_read().map_err(broken)?;
         let tables = transaction.list_tables().map_err(broken)?;
         let spaces = tables.map(|table| {
             let name = table.name();
@@ -83,6 +101,47 @@ impl Inspection {
                 .ok_or_else(|| StoreError(format!("the data file has a table {name} that is no space")))
         });
         spaces.collect()
+    }
+}
+
+/// What is wrong with the pages of a data file that was closed, if anything. One that was not is left to whoever opens it
+/// next: redb then looks at every page by itself.
+///
+/// # Errors
+/// [`io::Error`] when the file cannot be read.
+pub(super) fn fault_of_closed(file: File) -> io::Result<Option<String>> {
+    let opened = open(Unchanged::over(file)?, RepairSession::abort);
+    Ok(match opened {
+        Ok(mut database) => check_pages(&mut database),
+        Err(Fault::Unclosed) => None,
+        Err(Fault::Damaged(reason)) => Some(reason),
+    })
+}
+
+fn open(backend: Unchanged, on_repair: fn(&mut RepairSession)) -> Result<Guarded, Fault> {
+    if backend.changes().bytes == 0 {
+        // redb would begin a new file in it.
+        return Err(Fault::Damaged("it is empty".to_owned()));
+    }
+    // redb checks what it reads, but a damaged file may still break one of its own assumptions.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Database::builder().set_repair_callback(on_repair).create_with_backend(backend)
+    }));
+    match opened {
+        Ok(Ok(database)) => Ok(Guarded(Some(database))),
+        Ok(Err(DatabaseError::RepairAborted)) => Err(Fault::Unclosed),
+        Ok(Err(error)) => Err(Fault::Damaged(error.to_string())),
+        Err(panic) => Err(Fault::Damaged(panic_text(panic.as_ref()).to_owned())),
+    }
+}
+
+fn check_pages(database: &mut Guarded) -> Option<String> {
+    let checked = catch_unwind(AssertUnwindSafe(|| database.database().check_integrity()));
+    match checked {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) => Some("pages do not match their checksums".to_owned()),
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(panic) => Some(panic_text(panic.as_ref()).to_owned()),
     }
 }
 

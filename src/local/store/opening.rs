@@ -1,7 +1,8 @@
 //! What may stand in the way of opening a data directory, and the lock that keeps other processes out of it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file that is locked as long as a process uses the directory.
@@ -60,8 +61,8 @@ impl DirectoryLock {
     /// # Errors
     /// [`OpenError`] when it cannot be used, or another process does.
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(unusable)?;
+        create_private(directory)
+            .map_err(|source| OpenError::Unusable { path: directory.to_owned(), source })?;
         Ok(Self { _file: lock(directory)? })
     }
 
@@ -74,11 +75,23 @@ impl DirectoryLock {
     }
 }
 
+/// Creates a directory, and those above it, for the user of the process alone. One that exists stays as it is.
+pub(super) fn create_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// What opens files for reading and writing, and creates them for the user of the process alone.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
 /// Takes the directory for this process.
 pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK_FILE);
     let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+    let file = private().create(true).truncate(false).open(path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
