@@ -196,7 +196,7 @@ impl Local {
     }
 
     /// Does what has to be done without a request, until `closing`: removes items whose time is over, closes shards of
-    /// streams and drops old ones. What fails is tried again at the next turn, unless the store has failed for good.
+    /// streams and drops old ones. What fails is tried again at the next turn.
     pub async fn keep_house(&self, closing: CancellationToken) {
         let is_sweeping = !self.settings.expiry_sweep.is_zero();
         let ticks = |interval: Duration| {
@@ -221,17 +221,15 @@ impl Local {
             };
             match outcome {
                 Ok(()) => {}
-                Err(error) if self.store.failure().is_some() => {
-                    tracing::error!(%error, "Housekeeping ends: the store has failed.");
-                    return;
-                }
+                // The store reports it by itself, and may get over it.
+                Err(_) if self.store.failure().is_some() => {}
                 Err(error) => tracing::warn!(%error, "Housekeeping failed; it is tried again."),
             }
         }
     }
 
-    /// Why the backend takes no more writes until the process is started again, when its store has broken: the disk is full,
-    /// or failed.
+    /// Why the backend takes no writes: the disk is full, which ends when there is room, or has failed, which ends with a new
+    /// start of the process.
     pub fn failure(&self) -> Option<String> {
         self.store.failure().map(|failure| failure.to_string())
     }

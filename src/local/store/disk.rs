@@ -15,9 +15,10 @@
 //! whatever the size (26 and 46 ms) but every commit slower (from 0.10 to 0.20 ms, and to 0.95 ms) and syncs it twice. So
 //! commits save it once the file has [`QUICK_REPAIR_FROM_BYTES`].
 //!
-//! A write or a sync that fails is final: until the process is started again, readers are shown the last acknowledged state
-//! and writers are refused. Nothing is tried a second time, since after a failed sync the kernel may have dropped pages.
-//! redb itself would refuse readers too, so it is not told: from the failure on, the file behind it quietly swallows what it
+//! After a write or a sync that fails, readers are shown the last acknowledged state and writers are rejected. No sync is tried
+//! a second time, since the kernel may have dropped pages: such a failure ends with the process. A write for which there was
+//! no room is another matter: no commit has begun to count, so the file is opened again when there is room, as after a kill.
+//! redb itself would reject readers too, so it is not told: from the failure on, the file behind it quietly swallows what it
 //! writes, and what it then takes for committed is shown to nobody.
 //!
 //! redb compares pages with their checksums when it repairs a file, and not when it reads. So a file that was closed is looked
@@ -36,7 +37,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -52,6 +53,7 @@ use crate::model::Change;
 
 use super::inspection::fault_of_closed;
 use super::opening::{OpenError, create_private, lock, private};
+use super::trouble::{self, Failure, Remedy, Trouble};
 use super::{
     Committed, Direction, Job, KeyRange, Moment, Reads, Restore, Snapshot, Space, Store, StoreError, Visit,
     Watch, Writes, panic_text, panicked,
@@ -78,6 +80,9 @@ pub const QUICK_REPAIR_FROM_BYTES: u64 = 256 << 20;
 /// The size up to which a data file that was closed is read whole before it is opened, to see whether it is damaged.
 pub const CHECKED_BYTES_MAX: u64 = QUICK_REPAIR_FROM_BYTES;
 
+/// How long readers may hold up the file's being opened again; after that it is tried later.
+const READERS_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -94,21 +99,38 @@ pub struct DiskStore {
 
 /// What the callers and the writer's thread share.
 struct Shared {
-    /// Empty once the store is closed.
-    database: ArcSwapOption<Database>,
+    directory: Box<Path>,
+    opening: Opening,
+    /// Empty once the store is closed, and while the file is opened again.
+    opened: ArcSwapOption<Opened>,
+    /// Locked while the file is opened again.
+    reopening: Mutex<()>,
     queue: Mutex<Queue>,
     arrived: Condvar,
     restore: OnceLock<Restore>,
     watch: OnceLock<Watch>,
-    /// What the file behind redb has seen.
-    file: Arc<FileState>,
-    /// The state before the commit under way; the last acknowledged one once the store has failed.
+    /// The state before the commit in flight; the last acknowledged one once the store has failed.
     acknowledged: ArcSwapOption<DiskSnapshot>,
-    /// The data file, for the syncs that no commit waits for.
-    late_sync: Option<File>,
+    /// Writes that were rejected because the store had failed.
+    rejected: AtomicU64,
     /// Locked while the store is open; the lock goes with the file.
     lock: Mutex<Option<File>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A data file that is open.
+struct Opened {
+    database: Database,
+    /// What the file behind redb has seen.
+    file: Arc<FileState>,
+}
+
+/// How the data file is opened, the first time and again.
+struct Opening {
+    backend: Box<dyn Fn() -> io::Result<Backend> + Send + Sync>,
+    cache_bytes_max: usize,
+    /// How soon it is tried again after there was no room.
+    retry: Duration,
 }
 
 /// The jobs that wait for the writer.
@@ -149,34 +171,26 @@ impl DiskStore {
             create(directory, &path)?;
         }
         check_pages(&path)?;
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(unusable)?;
-        let late_sync = match durability {
-            Durability::Fsync => None,
-            Durability::Process => Some(file.try_clone().map_err(unusable)?),
-        };
-        let backend = Backend::new(file, durability).map_err(unusable)?;
-        Self::start(directory, lock, late_sync, backend, cache_bytes_max)
+        let backend =
+            move || Backend::new(OpenOptions::new().read(true).write(true).open(&path)?, durability);
+        let opening = Opening { backend: Box::new(backend), cache_bytes_max, retry: trouble::RETRY };
+        Self::start(directory, lock, opening)
     }
 
-    fn start(
-        directory: &Path,
-        lock: File,
-        late_sync: Option<File>,
-        backend: Backend,
-        cache_bytes_max: usize,
-    ) -> Result<Self, OpenError> {
+    fn start(directory: &Path, lock: File, opening: Opening) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
-        let file = Arc::clone(&backend.state);
-        let database = open_database(directory, &directory.join(DATA_FILE), backend, cache_bytes_max)?;
+        let opened = opening.open(directory)?;
         let shared = Arc::new(Shared {
-            database: ArcSwapOption::from_pointee(database),
+            directory: directory.into(),
+            opening,
+            opened: ArcSwapOption::from_pointee(opened),
+            reopening: Mutex::default(),
             queue: Mutex::default(),
             arrived: Condvar::new(),
             restore: OnceLock::new(),
             watch: OnceLock::new(),
-            file,
             acknowledged: ArcSwapOption::empty(),
-            late_sync,
+            rejected: AtomicU64::new(0),
             lock: Mutex::new(Some(lock)),
             writer: Mutex::default(),
         });
@@ -204,15 +218,8 @@ impl Drop for DiskStore {
 
 impl Store for DiskStore {
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let database = self.shared.database.load();
-        let database = database.as_ref().ok_or_else(StoreError::closed)?;
-        let transaction = database.begin_read().map_err(broken)?;
-        // Looked at after the transaction began: redb shows a commit only when its writes are over, well or badly.
-        if self.shared.file.failure.get().is_some() {
-            let acknowledged = self.shared.acknowledged.load_full();
-            return acknowledged.map(|snapshot| -> Snapshot { snapshot }).ok_or_else(StoreError::closed);
-        }
-        Ok(Arc::new(DiskSnapshot { transaction }))
+        // Once more, if the file was just being opened again.
+        self.shared.snapshot().or_else(|| self.shared.snapshot()).ok_or_else(|| self.shared.unavailable())
     }
 
     fn submit(&self, job: Job) -> Committed {
@@ -221,8 +228,9 @@ impl Store for DiskStore {
             let mut queue = self.shared.queue();
             if queue.closed {
                 Some(StoreError::closed())
-            } else if let Some(failure) = self.shared.file.failure.get() {
-                Some(failure.clone())
+            } else if let Some(failure) = self.shared.failure() {
+                self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+                Some(failure.error)
             } else if queue.jobs.len() >= QUEUE_JOBS_MAX {
                 Some(StoreError("too many writes are waiting".to_owned()))
             } else {
@@ -238,7 +246,7 @@ impl Store for DiskStore {
     }
 
     fn failure(&self) -> Option<StoreError> {
-        self.shared.file.failure.get().cloned()
+        self.shared.failure().map(|failure| failure.error)
     }
 
     fn on_rollback(&self, restore: Restore) {
@@ -288,6 +296,16 @@ fn check_pages(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+impl Opening {
+    fn open(&self, directory: &Path) -> Result<Opened, OpenError> {
+        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+        let backend = (self.backend)().map_err(unusable)?;
+        let file = Arc::clone(&backend.state);
+        let path = directory.join(DATA_FILE);
+        Ok(Opened { database: open_database(directory, &path, backend, self.cache_bytes_max)?, file })
+    }
+}
+
 fn open_database(
     directory: &Path,
     path: &Path,
@@ -331,22 +349,114 @@ impl Shared {
             // A writer that panicked has nothing left to finish.
             let _ = writer.join();
         }
-        self.acknowledged.store(None);
-        let database = self.database.swap(None);
-        // After a failure redb trips over what it believes to have written; the file is left for the next start to judge.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let pinned = self.acknowledged.swap(None);
+        let opened = self.opened.swap(None);
+        close_file((pinned, opened));
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// The writer's whole life.
     fn write_until_closed(&self) {
         let mut unsynced = false;
+        let mut trouble = Trouble::new(self.opening.retry);
         while let Some(batch) = self.next_batch(&mut unsynced) {
-            let database = self.database.load_full();
-            let database = database.expect("the database stays until the writer has ended");
-            self.commit(&database, batch);
-            unsynced = true;
+            unsynced |= !batch.is_empty();
+            match self.opened.load_full() {
+                Some(opened) => self.commit(&opened, batch),
+                None => answer(batch.into_iter().map(|submitted| submitted.done), &Err(StoreError::closed())),
+            }
+            if let Some(failure) = self.failure() {
+                self.attend(&failure, &mut trouble);
+            }
         }
+    }
+
+    /// Why nothing is written, if so.
+    fn failure(&self) -> Option<Failure> {
+        match &*self.opened.load() {
+            Some(opened) => opened.file.failure.get().cloned(),
+            // It is being opened again, or could not be.
+            None => Some(Failure::unopened()),
+        }
+    }
+
+    /// The open file; `None` once the store is closed. Waits while it is opened again.
+    fn opened(&self) -> Option<Arc<Opened>> {
+        self.opened.load_full().or_else(|| {
+            let _reopened = self.reopening.lock().unwrap_or_else(PoisonError::into_inner);
+            self.opened.load_full()
+        })
+    }
+
+    /// The last acknowledged state, or a later one; `None` when the file is closed, or is just being opened again.
+    fn snapshot(&self) -> Option<Snapshot> {
+        let opened = self.opened()?;
+        let transaction = opened.database.begin_read().ok()?;
+        // Looked at after the transaction began: redb shows a commit only when its writes are over, well or badly.
+        if opened.file.failure.get().is_some() {
+            return self.acknowledged.load_full().map(|snapshot| -> Snapshot { snapshot });
+        }
+        Some(Arc::new(DiskSnapshot { transaction, _opened: Some(opened) }))
+    }
+
+    /// Why there is no state to be read.
+    fn unavailable(&self) -> StoreError {
+        match self.queue().closed {
+            true => StoreError::closed(),
+            false => self.failure().map_or_else(StoreError::closed, |failure| failure.error),
+        }
+    }
+
+    /// Reports a failure, and gets over it if that may be.
+    fn attend(&self, failure: &Failure, trouble: &mut Trouble) {
+        let path = self.directory.display();
+        if trouble.is_report_due(Instant::now()) {
+            let rejected = self.rejected.swap(0, Ordering::Relaxed);
+            tracing::error!(error = %failure.error, %path, rejected, "The store takes no writes.");
+        }
+        if failure.remedy == Remedy::Room
+            && trouble.is_retry_due(Instant::now())
+            && trouble::has_room(&self.directory)
+        {
+            match self.reopen() {
+                Ok(false) => {}
+                Ok(true) if trouble.recovered(Instant::now()) => {
+                    tracing::info!(%path, "There is room again; the store takes writes.");
+                }
+                Ok(true) => {}
+                Err(error) => tracing::debug!(%error, "The store could not be opened again yet."),
+            }
+        }
+    }
+
+    /// Opens the file again as after a kill. Returns false when readers are in the way, which are shown what they were.
+    fn reopen(&self) -> Result<bool, OpenError> {
+        let _reopening = self.reopening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = self.opened.swap(None) {
+            // Pages that its readers look at would be written anew.
+            let acknowledged = self.acknowledged.swap(None);
+            let own = 1 + acknowledged.iter().count();
+            let deadline = Instant::now() + READERS_WAIT_MAX;
+            let is_read = || {
+                let pins = acknowledged.as_ref().map_or(1, Arc::strong_count);
+                pins > 1 || Arc::strong_count(&opened) > own
+            };
+            while is_read() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if is_read() {
+                self.acknowledged.store(acknowledged);
+                self.opened.store(Some(opened));
+                return Ok(false);
+            }
+            close_file((acknowledged, opened));
+        }
+        let opened = Arc::new(self.opening.open(&self.directory)?);
+        if let (Some(restore), Ok(transaction)) = (self.restore.get(), opened.database.begin_read()) {
+            restore(&DiskSnapshot { transaction, _opened: None });
+        }
+        self.opened.store(Some(opened));
+        Ok(true)
     }
 
     /// Waits for jobs and takes them; `None` when the store is closed and nothing waits any more. While it waits, the disk
@@ -363,13 +473,18 @@ impl Shared {
                 self.sync_late(unsynced);
                 return None;
             }
-            if *unsynced && self.late_sync.is_some() {
+            let is_failing = self.failure().is_some();
+            if is_failing || *unsynced {
+                let pause = if is_failing { self.opening.retry } else { SYNC_INTERVAL };
                 let (waited, timeout) =
-                    self.arrived.wait_timeout(queue, SYNC_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+                    self.arrived.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner);
                 queue = waited;
                 if timeout.timed_out() && queue.jobs.is_empty() {
                     drop(queue);
                     self.sync_late(unsynced);
+                    if self.failure().is_some() {
+                        return Some(Vec::new());
+                    }
                     queue = self.queue();
                 }
             } else {
@@ -379,55 +494,64 @@ impl Shared {
     }
 
     fn sync_late(&self, unsynced: &mut bool) {
-        *unsynced = false;
-        if let Some(file) = &self.late_sync
+        if !std::mem::take(unsynced) {
+            return;
+        }
+        if let Some(opened) = self.opened.load_full()
+            && let Some(file) = &opened.file.late_sync
             && let Err(error) = file.sync_data()
         {
-            self.pin();
-            self.file.fail(&error);
+            self.pin(&opened);
+            opened.file.fail(Failure::of(&error));
         }
     }
 
     /// Keeps the state of now for readers.
-    fn pin(&self) {
-        let database = self.database.load_full();
-        let transaction = database.and_then(|database| database.begin_read().ok());
-        self.acknowledged.store(transaction.map(|transaction| Arc::new(DiskSnapshot { transaction })));
+    fn pin(&self, opened: &Arc<Opened>) {
+        let transaction = opened.database.begin_read().ok();
+        let pinned = |transaction| {
+            let _opened = Some(Arc::clone(opened));
+            Arc::new(DiskSnapshot { transaction, _opened })
+        };
+        self.acknowledged.store(transaction.map(pinned));
     }
 
     /// Runs jobs in one transaction, commits it and tells each of them the outcome. When one breaks, those that ran with it
     /// have failed too, and those behind it go back to the head of the queue as if nothing had been.
-    fn commit(&self, database: &Database, mut batch: Vec<Submitted>) {
-        if let Some(failure) = self.file.failure.get() {
-            return answer(batch.into_iter().map(|submitted| submitted.done), &Err(failure.clone()));
+    fn commit(&self, opened: &Arc<Opened>, mut batch: Vec<Submitted>) {
+        let file = &opened.file;
+        if batch.is_empty() {
+            return;
         }
-        self.pin();
+        if let Some(failure) = file.failure.get() {
+            return answer(batch.into_iter().map(|submitted| submitted.done), &Err(failure.error.clone()));
+        }
+        self.pin(opened);
         let mut ran = Vec::with_capacity(batch.len());
         let mut waiting = batch.drain(..);
-        let repair = if self.file.bytes.load(Ordering::Relaxed) < QUICK_REPAIR_FROM_BYTES {
+        let repair = if file.bytes.load(Ordering::Relaxed) < QUICK_REPAIR_FROM_BYTES {
             Repair::Walk
         } else {
             Repair::Quick
         };
         let mut changes = Vec::new();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.run(database, repair, &mut waiting, &mut ran, &mut changes)
-        }));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| self.run(opened, repair, &mut waiting, &mut ran, &mut changes)));
         let mut outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         // Whoever did not hear of the changes may go on to show what was before them, so nobody may count on them.
         let watched = catch_unwind(AssertUnwindSafe(|| self.report(Moment::After, &changes)));
         outcome = outcome.and(watched.map_err(|panic| panicked(panic.as_ref())));
         let behind: Vec<Submitted> = waiting.collect();
-        if let Some(failure) = self.file.failure.get() {
+        if let Some(failure) = file.failure.get() {
             // redb does not know of it, or made something else of what it could not read back.
-            outcome = Err(failure.clone());
+            outcome = Err(failure.error.clone());
         }
         if outcome.is_err() {
             self.roll_back();
             let mut queue = self.queue();
             behind.into_iter().rev().for_each(|submitted| queue.jobs.push_front(submitted));
         }
-        if self.file.failure.get().is_none() {
+        if file.failure.get().is_none() {
             self.acknowledged.store(None);
         }
         answer(ran.into_iter(), &outcome);
@@ -448,17 +572,17 @@ impl Shared {
     /// whatever happens.
     fn run(
         &self,
-        database: &Database,
+        opened: &Opened,
         repair: Repair,
         waiting: &mut dyn Iterator<Item = Submitted>,
         ran: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
         let store_broke = |error: &dyn fmt::Display| {
-            self.file.fail(error);
+            opened.file.fail(Failure::of(error));
             broken(error)
         };
-        let mut transaction = database.begin_write().map_err(|error| store_broke(&error))?;
+        let mut transaction = opened.database.begin_write().map_err(|error| store_broke(&error))?;
         transaction.set_quick_repair(repair == Repair::Quick);
         let mut writes =
             DiskWrites { transaction: &transaction, tables: RefCell::default(), changes: Vec::new() };
@@ -496,6 +620,12 @@ enum Repair {
     Quick,
 }
 
+/// Closes a data file, and whatever else of it is given. After a failure redb trips over what it believes to have written;
+/// the file is left for the next opening to repair.
+fn close_file<T>(file: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+}
+
 fn answer(
     waiting: impl Iterator<Item = oneshot::Sender<Result<(), StoreError>>>,
     outcome: &Result<(), StoreError>,
@@ -530,12 +660,14 @@ fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
 /// A redb transaction that reads one state.
 pub(super) struct DiskSnapshot {
     transaction: ReadTransaction,
+    /// Keeps the file open, and says that it is read.
+    _opened: Option<Arc<Opened>>,
 }
 
 impl DiskSnapshot {
     /// The state that a transaction reads.
     pub(super) fn new(transaction: ReadTransaction) -> Self {
-        Self { transaction }
+        Self { transaction, _opened: None }
     }
 
     /// The space's table; `None` when nothing was ever written to it.
@@ -685,36 +817,46 @@ struct Backend {
 struct FileState {
     bytes: AtomicU64,
     /// Why nothing is written any more.
-    failure: OnceLock<StoreError>,
+    failure: OnceLock<Failure>,
+    /// The file, for the syncs that no commit waits for.
+    late_sync: Option<File>,
 }
 
 impl FileState {
-    fn fail(&self, error: &dyn fmt::Display) {
-        // The first failure is the one to be told.
-        let _ = self.failure.set(StoreError(format!("the store failed and takes no more writes: {error}")));
+    fn fail(&self, failure: Failure) {
+        // The first failure is the one to be reported.
+        let _ = self.failure.set(failure);
     }
 
     fn check(&self) -> io::Result<()> {
-        self.failure.get().map_or(Ok(()), |failure| Err(io::Error::other(failure.0.clone())))
+        self.failure.get().map_or(Ok(()), |failure| Err(io::Error::other(failure.error.0.clone())))
     }
 }
 
 impl Backend {
     fn new(file: File, durability: Durability) -> io::Result<Self> {
         let bytes = AtomicU64::new(file.metadata()?.len());
+        let late_sync = match durability {
+            Durability::Fsync => None,
+            Durability::Process => Some(file.try_clone()?),
+        };
         // redb's own constructor cannot fail on the systems that we build for.
         let file = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-        let state = Arc::new(FileState { bytes, failure: OnceLock::new() });
+        let state = Arc::new(FileState { bytes, failure: OnceLock::new(), late_sync });
         Ok(Self { file: Box::new(file), state, durability })
     }
 
     /// Does something to the file, unless something failed before.
-    fn change(&self, change: impl FnOnce(&dyn StorageBackend) -> io::Result<()>) {
+    fn change(
+        &self,
+        change: impl FnOnce(&dyn StorageBackend) -> io::Result<()>,
+        failure: impl FnOnce(&io::Error) -> Failure,
+    ) {
         if self.state.failure.get().is_some() {
             return;
         }
         if let Err(error) = change(&*self.file) {
-            self.state.fail(&error);
+            self.state.fail(failure(&error));
         }
     }
 }
@@ -736,24 +878,25 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|file| {
+        let grow = |file: &dyn StorageBackend| {
             file.set_len(len)?;
             self.state.bytes.store(len, Ordering::Relaxed);
             Ok(())
-        });
+        };
+        self.change(grow, Failure::of_write);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         match self.durability {
-            Durability::Fsync => self.change(|file| file.sync_data()),
+            Durability::Fsync => self.change(|file| file.sync_data(), |error| Failure::of(error)),
             Durability::Process => {}
         }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.change(|file| file.write(offset, data));
+        self.change(|file| file.write(offset, data), Failure::of_write);
         Ok(())
     }
 
@@ -792,17 +935,21 @@ mod tests {
 
     use super::*;
 
-    /// A file whose writes and syncs fail once it is told so.
+    /// A file whose writes or syncs fail as long as it is told so.
     #[derive(Debug)]
     struct FailingFile {
         file: FileBackend,
-        fails: Arc<AtomicBool>,
+        faults: Arc<Faults>,
     }
 
-    impl FailingFile {
-        fn check(&self) -> io::Result<()> {
-            if self.fails.load(Ordering::Relaxed) { Err(io::Error::other("no space left")) } else { Ok(()) }
-        }
+    #[derive(Debug, Default)]
+    struct Faults {
+        syncs: AtomicBool,
+        writes: AtomicBool,
+    }
+
+    fn check(fails: &AtomicBool) -> io::Result<()> {
+        if fails.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     impl StorageBackend for FailingFile {
@@ -819,13 +966,34 @@ mod tests {
         }
 
         fn sync_data(&self) -> io::Result<()> {
-            self.check()?;
+            check(&self.faults.syncs)?;
             self.file.sync_data()
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            check(&self.faults.writes)?;
             self.file.write(offset, data)
         }
+    }
+
+    /// A store on a file with faults to be turned on.
+    fn failing(directory: &Path) -> (DiskStore, Arc<Faults>) {
+        drop(DiskStore::open(directory, Durability::Fsync).unwrap());
+        let (faults, path) = (Arc::<Faults>::default(), directory.join(DATA_FILE));
+        let given = Arc::clone(&faults);
+        let backend = move || {
+            let file = FileBackend::new(OpenOptions::new().read(true).write(true).open(&path)?).unwrap();
+            let file = FailingFile { file, faults: Arc::clone(&given) };
+            Ok(Backend { file: Box::new(file), state: Arc::default(), durability: Durability::Fsync })
+        };
+        let retry = Duration::from_millis(1);
+        let opening = Opening { backend: Box::new(backend), cache_bytes_max: CACHE_BYTES_MAX, retry };
+        let store = DiskStore::start(directory, lock(directory).unwrap(), opening).unwrap();
+        (store, faults)
+    }
+
+    fn has(store: &DiskStore, key: &[u8]) -> bool {
+        store.snapshot().unwrap().get(Space(7), key).unwrap().is_some()
     }
 
     fn put(key: &'static [u8]) -> Job {
@@ -839,30 +1007,71 @@ mod tests {
     #[test]
     fn after_a_failed_sync_nothing_is_written_and_what_was_acknowledged_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        drop(DiskStore::open(directory.path(), Durability::Fsync).unwrap());
-        let file = OpenOptions::new().read(true).write(true).open(directory.path().join(DATA_FILE)).unwrap();
-        let fails = Arc::new(AtomicBool::new(false));
-        let failing = FailingFile { file: FileBackend::new(file).unwrap(), fails: Arc::clone(&fails) };
-        let backend =
-            Backend { file: Box::new(failing), state: Arc::default(), durability: Durability::Fsync };
-        let lock = lock(directory.path()).unwrap();
-        let store = DiskStore::start(directory.path(), lock, None, backend, CACHE_BYTES_MAX).unwrap();
+        let (store, faults) = failing(directory.path());
         wait(store.submit(put(b"acknowledged"))).unwrap();
         assert!(store.failure().is_none());
-        fails.store(true, Ordering::Relaxed);
+        faults.syncs.store(true, Ordering::Relaxed);
         assert!(wait(store.submit(put(b"lost"))).is_err());
-        fails.store(false, Ordering::Relaxed);
+        faults.syncs.store(false, Ordering::Relaxed);
         assert!(wait(store.submit(put(b"later"))).is_err());
         assert!(store.failure().is_some());
-        let snapshot = store.snapshot().unwrap();
-        assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());
-        assert!(snapshot.get(Space(7), b"lost").unwrap().is_none());
-        drop((snapshot, store));
+        assert!(has(&store, b"acknowledged") && !has(&store, b"lost"));
+        drop(store);
         let store = DiskStore::open(directory.path(), Durability::Fsync).unwrap();
-        let snapshot = store.snapshot().unwrap();
-        assert!(snapshot.get(Space(7), b"acknowledged").unwrap().is_some());
-        assert!(snapshot.get(Space(7), b"later").unwrap().is_none());
+        assert!(has(&store, b"acknowledged") && !has(&store, b"later"));
         wait(store.submit(put(b"again"))).unwrap();
+    }
+
+    #[test]
+    fn after_a_write_without_room_the_store_goes_on_by_itself_when_there_is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, faults) = failing(directory.path());
+        wait(store.submit(put(b"acknowledged"))).unwrap();
+        let (restores, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
+        let (counted, all) = (Arc::clone(&restores), Arc::clone(&seen));
+        store.on_rollback(Box::new(move |reads| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            all.fetch_and(reads.get(Space(7), b"acknowledged").unwrap().is_some(), Ordering::Relaxed);
+        }));
+        faults.writes.store(true, Ordering::Relaxed);
+        let error = wait(store.submit(put(b"lost"))).unwrap_err();
+        assert!(error.0.contains("there is no room"), "{error}");
+        // As long as there is none, it is tried again and again, and readers are shown what was acknowledged.
+        let before = store.snapshot().unwrap();
+        for _ in 0..20 {
+            assert!(wait(store.submit(put(b"lost"))).is_err());
+            assert!(has(&store, b"acknowledged") && !has(&store, b"lost"));
+        }
+        drop(before);
+        faults.writes.store(false, Ordering::Relaxed);
+        let begun = Instant::now();
+        while wait(store.submit(put(b"later"))).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it takes no writes: {:?}", store.failure());
+            std::thread::yield_now();
+        }
+        assert!(store.failure().is_none());
+        assert!(has(&store, b"acknowledged") && has(&store, b"later") && !has(&store, b"lost"));
+        assert!(restores.load(Ordering::Relaxed) >= 2 && seen.load(Ordering::Relaxed));
+        drop(store);
+        let store = DiskStore::open(directory.path(), Durability::Fsync).unwrap();
+        assert!(has(&store, b"acknowledged") && has(&store, b"later") && !has(&store, b"lost"));
+    }
+
+    #[test]
+    fn a_reader_keeps_its_state_while_the_store_would_open_its_file_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, faults) = failing(directory.path());
+        wait(store.submit(put(b"acknowledged"))).unwrap();
+        let (old, opened) = (store.snapshot().unwrap(), store.shared.opened.load_full());
+        faults.writes.store(true, Ordering::Relaxed);
+        assert!(wait(store.submit(put(b"lost"))).is_err());
+        let pinned = store.snapshot().unwrap();
+        faults.writes.store(false, Ordering::Relaxed);
+        // The writer's thread, which tries the same, stands behind this.
+        assert!(!store.shared.reopen().unwrap());
+        assert!(Arc::ptr_eq(&opened.unwrap(), &store.shared.opened.load_full().unwrap()));
+        assert!(pinned.get(Space(7), b"acknowledged").unwrap().is_some());
+        assert!(old.get(Space(7), b"acknowledged").unwrap().is_some());
     }
 
     #[test]
@@ -902,7 +1111,6 @@ mod tests {
         }
         std::fs::write(&path, &whole).unwrap();
         let store = DiskStore::open(directory.path(), Durability::Process).unwrap();
-        let snapshot = store.snapshot().unwrap();
-        assert!(snapshot.get(Space(7), &1999_u32.to_be_bytes()).unwrap().is_some());
+        assert!(has(&store, &1999_u32.to_be_bytes()));
     }
 }

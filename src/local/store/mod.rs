@@ -6,6 +6,7 @@ pub mod disk;
 pub mod inspection;
 pub mod memory;
 mod opening;
+mod trouble;
 
 pub(in crate::local) use disk::DATA_FILE;
 pub use disk::{CACHE_BYTES_MAX, DiskStore, Durability};
@@ -140,11 +141,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Runs a job in a commit. The job runs even when the future is dropped.
     fn submit(&self, job: Job) -> Committed;
 
-    /// Why the store takes no more writes, when it has broken for good.
+    /// Why the store takes no writes, as long as it does not.
     fn failure(&self) -> Option<StoreError>;
 
     /// Has `restore` called after every commit that failed, before the next job runs: jobs of that commit may have changed
-    /// what is kept in memory beside the store. May be set once.
+    /// what is kept in memory beside the store. It is called as well when the store has got over a failure. May be set once.
     fn on_rollback(&self, restore: Restore);
 
     /// Has `watch` called at every commit. May be set once.
