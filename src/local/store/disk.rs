@@ -51,9 +51,9 @@ use tokio::sync::oneshot;
 
 use crate::model::Change;
 
-use super::inspection::fault_of_closed;
 use super::opening::{OpenError, create_private, lock, private};
 use super::trouble::{self, Failure, Remedy, Trouble};
+use super::untouched::fault_of_closed;
 use super::{
     Committed, Direction, Job, KeyRange, Moment, Reads, Restore, Snapshot, Space, Store, StoreError, Visit,
     Watch, Writes, panic_text, panicked,

@@ -7,6 +7,7 @@ pub mod inspection;
 pub mod memory;
 mod opening;
 mod trouble;
+mod untouched;
 
 pub(in crate::local) use disk::DATA_FILE;
 pub use disk::{CACHE_BYTES_MAX, DiskStore, Durability};
