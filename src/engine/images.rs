@@ -8,6 +8,7 @@
 use crate::cache::{Image, IndexTouch};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
+use crate::model::schema::IndexKind;
 use crate::model::{IndexSchema, Item, KeySchema, Operation, TableSchema};
 use crate::upstream::{Answer, Request};
 use crate::wire::attribute::{Reader, item_from_json, item_of_answer, write_item};
@@ -37,8 +38,19 @@ pub(super) struct Plan {
     before: Source,
     /// The attributes that an update may change; `None` when it may be any.
     targets: Option<Vec<String>>,
+    /// What an update does to the item, if it can be read.
+    change: Option<Change>,
     /// The answer's `Attributes` were not asked for by the client.
     is_hidden: bool,
+}
+
+/// What an update does.
+#[derive(Debug)]
+struct Change {
+    /// The item that it creates if there is none, before the update.
+    key: Item,
+    /// `None` if it creates the item and does no more.
+    update: Option<Update>,
 }
 
 /// Where the item at one end of a write is told.
@@ -66,6 +78,8 @@ pub(super) struct Outcome {
     pub(super) image: Option<Image>,
     before: Known,
     after: Known,
+    /// The item as our own evaluator makes it of the one before. It is good for its place in an index, and never stored.
+    computed: Option<Item>,
     targets: Option<Vec<String>>,
 }
 
@@ -81,12 +95,26 @@ impl Plan {
             after: Source::Nowhere,
             before: Source::Nowhere,
             targets: None,
+            change: None,
             is_hidden: false,
         }
     }
 
+    /// Of a statement that puts an item where there must be none. The item is good for its place in an index; it is not stored,
+    /// for the service reads the text itself.
+    pub(super) fn of_insert(item: Item) -> Self {
+        let wants = Wants { image: false, positions: true, may_ask: false };
+        let (before, after) = (Source::Request(None), Source::Request(Some(item)));
+        Self { wants, before, after, ..Self::nothing() }
+    }
+
     /// Decides what will be known after a write of one key, and makes the request ask for more where that is of use.
-    pub(super) fn of(request: Request, body: &Json<'_>, wants: Wants) -> (Request, Self) {
+    pub(super) fn of(
+        request: Request,
+        body: &Json<'_>,
+        wants: Wants,
+        table: &TableSchema,
+    ) -> (Request, Self) {
         if !(wants.image || wants.positions) {
             return (request, Self::nothing());
         }
@@ -97,8 +125,9 @@ impl Plan {
         };
         let missing = match request.operation {
             Operation::UpdateItem => {
-                plan.targets = if wants.positions { targets(body) } else { None };
-                plan.plan_update(asked)
+                plan.change = if wants.positions { Change::read(body) } else { None };
+                plan.targets = plan.change.as_ref().map(Change::targets);
+                plan.plan_update(asked, table)
             }
             operation => plan.plan_replacement(operation, body, asked),
         };
@@ -112,11 +141,17 @@ impl Plan {
         }
     }
 
-    /// Returns what should be asked of the upstream.
-    fn plan_update(&mut self, asked: Option<&str>) -> Option<&'static str> {
+    /// Returns what should be asked of the upstream. One answer tells one end of the write. The new item can be stored; the
+    /// old one says where it was, which matters more when the update may move it in an index: the alternative is to
+    /// invalidate the index whole.
+    fn plan_update(&mut self, asked: Option<&str>, table: &TableSchema) -> Option<&'static str> {
         match asked {
             Some("ALL_NEW") => self.after = Source::Answer,
             Some("ALL_OLD") if self.wants.positions => self.before = Source::Answer,
+            Some("NONE") if self.wants.may_ask && self.moves_in_an_index(table) => {
+                self.before = Source::Answer;
+                return Some("ALL_OLD");
+            }
             Some("NONE") if self.wants.may_ask => {
                 self.after = Source::Answer;
                 return Some("ALL_NEW");
@@ -124,6 +159,12 @@ impl Plan {
             _ => {}
         }
         None
+    }
+
+    fn moves_in_an_index(&self, table: &TableSchema) -> bool {
+        let mut global = table.indexes.iter().filter(|index| index.kind == IndexKind::Global);
+        let targets = self.targets.as_deref().unwrap_or_default();
+        global.any(|index| targets.iter().any(|target| index.key.contains(target)))
     }
 
     /// PutItem and DeleteItem. Returns what should be asked of the upstream.
@@ -202,7 +243,11 @@ impl Plan {
             Known::Exactly(item) if self.wants.image => Some(image_of(item.as_ref())),
             _ => None,
         };
-        Ok((answer, Outcome { image, before, after, targets: self.targets }))
+        let computed = match (&before, self.change) {
+            (Known::Exactly(before), Some(change)) => change.of(before.as_ref()),
+            _ => None,
+        };
+        Ok((answer, Outcome { image, before, after, computed, targets: self.targets }))
     }
 }
 
@@ -219,7 +264,7 @@ impl Outcome {
 
     /// Of a write that told nothing.
     pub(super) fn unknown() -> Self {
-        Self { image: None, before: Known::Not, after: Known::Not, targets: None }
+        Self { image: None, before: Known::Not, after: Known::Not, computed: None, targets: None }
     }
 
     /// Where in the table's global indexes the item was and is.
@@ -247,8 +292,14 @@ impl Outcome {
             return Some(partitions);
         }
         let targets = self.targets.as_ref()?;
-        if targets.iter().any(|target| index.key.contains(target)) {
-            return None;
+        if targets.iter().any(|target| index.key.contains(target)) || self.before == Known::Exactly(None) {
+            let Known::Exactly(before) = &self.before else { return None };
+            let mut partitions = Vec::with_capacity(2);
+            for item in before.iter().chain([self.computed.as_ref()?]) {
+                partitions.extend(partition_in(index, item)?);
+            }
+            partitions.dedup();
+            return Some(partitions);
         }
         // An update that makes its item gives it the table's key and its targets, and no more than that.
         let may_enter = index.key.attributes().all(|attribute| table.key.contains(&attribute.name));
@@ -290,18 +341,34 @@ fn image_of(item: Option<&Item>) -> Image {
     }
 }
 
-/// The attributes that an UpdateItem may change besides making the item; `None` when that cannot be read.
-fn targets(body: &Json<'_>) -> Option<Vec<String>> {
-    let update = match (body.get("UpdateExpression"), legacy::attribute_updates(body, Reader::Newer).ok()?) {
-        (Some(expression), None) => {
-            let placeholders = Placeholders::parse(body, Reader::Newer).ok()?;
-            Update::parse(expression.text()?, &mut placeholders.bindings()).ok()?
+impl Change {
+    /// What an UpdateItem does; `None` when that cannot be read.
+    fn read(body: &Json<'_>) -> Option<Self> {
+        let legacy = legacy::attribute_updates(body, Reader::Newer).ok()?;
+        let update = match (body.get("UpdateExpression"), legacy) {
+            (Some(expression), None) => {
+                let placeholders = Placeholders::parse(body, Reader::Newer).ok()?;
+                Some(Update::parse(expression.text()?, &mut placeholders.bindings()).ok()?)
+            }
+            (None, update) => update,
+            (Some(_), Some(_)) => return None,
+        };
+        Some(Self { key: item_from_json(body.get("Key")?).ok()?, update })
+    }
+
+    /// The attributes that it may change besides creating the item.
+    fn targets(&self) -> Vec<String> {
+        self.update.iter().flat_map(Update::roots).map(str::to_owned).collect()
+    }
+
+    /// What becomes of an item; `None` when our evaluator cannot tell.
+    fn of(self, before: Option<&Item>) -> Option<Item> {
+        let mut item = before.cloned().unwrap_or(self.key);
+        if let Some(update) = self.update {
+            update.apply(&mut item).ok()?;
         }
-        (None, Some(update)) => update,
-        (None, None) => return Some(Vec::new()),
-        (Some(_), Some(_)) => return None,
-    };
-    Some(update.roots().map(str::to_owned).collect())
+        Some(item)
+    }
 }
 
 /// The item in an answer's `Attributes`; `None` when it is not wholly understood.

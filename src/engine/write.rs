@@ -34,11 +34,11 @@ const NOT_KEPT: ReadPolicy = ReadPolicy {
 pub(super) struct WritePlan {
     request: Request,
     /// The keys that it may change.
-    keys: Vec<WrittenKey>,
+    pub(super) keys: Vec<WrittenKey>,
     /// What it may change besides, because a key could not be read.
-    wide: VoidScope,
+    pub(super) wide: VoidScope,
     /// What will be known of the item before and after, for a write of a single key.
-    images: images::Plan,
+    pub(super) images: images::Plan,
     /// What the client sent, if `request` asks for more.
     own: Option<Request>,
     /// The table, when it is exactly one.
@@ -48,20 +48,30 @@ pub(super) struct WritePlan {
 }
 
 /// An item that a write may change.
-struct WrittenKey {
-    table: Arc<KnownTable>,
+pub(super) struct WrittenKey {
+    pub(super) table: Arc<KnownTable>,
     /// The canonical bytes of its key.
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     /// Those of the partition values alone.
-    partition: Vec<u8>,
+    pub(super) partition: Vec<u8>,
 }
 
 impl WritePlan {
     /// A write of nothing that is known yet.
-    fn new(request: Request) -> Self {
+    pub(super) fn new(request: Request) -> Self {
         let (keys, wide) = (Vec::new(), VoidScope::Nothing);
         let images = images::Plan::nothing();
         Self { request, keys, wide, images, own: None, table: None, misfits: Vec::new() }
+    }
+
+    /// Names the table of all keys, if it is one.
+    pub(super) fn name_table(&mut self) {
+        let mut tables = self.keys.iter().map(|written| &written.table);
+        if let Some(first) = tables.next()
+            && tables.all(|table| Arc::ptr_eq(&table.cached, &first.cached))
+        {
+            self.table = Some(Arc::clone(first));
+        }
     }
 }
 
@@ -72,6 +82,11 @@ impl Engine {
             Ok(plan) => plan,
             Err(error) => return Served::plain(error.into(), Source::Write),
         };
+        self.carry_out(plan).await
+    }
+
+    /// Carries out a write that is planned.
+    pub(super) async fn carry_out(self: &Arc<Self>, plan: WritePlan) -> Served {
         let engine = Arc::clone(self);
         // A task of its own: a client that leaves must not stop a write between upstream and cache.
         match self.tasks.spawn(engine.perform(plan)).await {
@@ -120,11 +135,11 @@ impl Engine {
         let wants = images::Wants {
             // Nobody is shown an item that the role may not read.
             image: table.policy.is_some() && !is_denied(Addition::WholeItems),
-            positions: !self.hears_changes && table.has_readers_of_indexes(now),
+            positions: !self.hears_changes && table.asks_images && table.has_readers_of_indexes(now),
             may_ask: table.asks_images && is_whole && !is_denied(Addition::ReturnValues),
         };
         let own = request.clone();
-        let (request, images) = images::Plan::of(request, body, wants);
+        let (request, images) = images::Plan::of(request, body, wants, &table.schema);
         let own = images.is_hidden().then_some(own);
         Ok(WritePlan { keys: vec![written], images, own, table: Some(table), ..WritePlan::new(request) })
     }
@@ -157,12 +172,7 @@ impl Engine {
                 }
             }
         }
-        let mut tables = plan.keys.iter().map(|written| &written.table);
-        if let Some(first) = tables.next()
-            && tables.all(|table| Arc::ptr_eq(&table.cached, &first.cached))
-        {
-            plan.table = Some(Arc::clone(first));
-        }
+        plan.name_table();
         Ok(plan)
     }
 

@@ -36,13 +36,20 @@ fn touched(
     answer: &str,
     index: &IndexSchema,
 ) -> (String, Option<Vec<Vec<u8>>>) {
-    let (sent, outcome) = perform(operation, body, answer, POSITIONS);
-    (sent, outcome.touched_partitions(&table(), index))
+    let table = TableSchema { indexes: vec![index.clone()], ..table() };
+    let (sent, outcome) = perform(operation, body, answer, POSITIONS, &table);
+    (sent, outcome.touched_partitions(&table, index))
 }
 
-fn perform(operation: Operation, body: &str, answer: &str, wants: Wants) -> (String, Outcome) {
+fn perform(
+    operation: Operation,
+    body: &str,
+    answer: &str,
+    wants: Wants,
+    table: &TableSchema,
+) -> (String, Outcome) {
     let json = Json::parse(body.as_bytes()).unwrap();
-    let (request, plan) = Plan::of(Request::new(operation, body.to_owned()), &json, wants);
+    let (request, plan) = Plan::of(Request::new(operation, body.to_owned()), &json, wants, table);
     let (_, outcome) = plan.finish(Answer::ok(answer.to_owned())).unwrap();
     (String::from_utf8(request.body.to_vec()).unwrap(), outcome)
 }
@@ -110,16 +117,49 @@ fn an_update_of_other_attributes_leaves_the_item_in_its_partition() {
 }
 
 #[test]
-fn an_update_of_the_indexs_key_may_have_come_from_anywhere() {
+fn an_update_of_the_indexs_key_touches_where_the_item_was_and_where_the_update_moves_it() {
     let index = index("g", Some("s"), Projection::All);
-    for expression in ["SET g = :v", "SET s = :v", "REMOVE s", "SET x = :v, g = :v"] {
-        let touched = touched(Operation::UpdateItem, &update(expression), UPDATED, &index);
-        assert_eq!(touched.1, None, "{expression}");
-    }
+    let old =
+        r#"{"Attributes":{"p":{"S":"1"},"r":{"S":"2"},"g":{"S":"old"},"s":{"S":"1"},"k":{"S":"kept"}}}"#;
     let legacy = r#"{"TableName":"t","Key":{"p":{"S":"1"},"r":{"S":"2"}},"AttributeUpdates":{"s":{"Action":"DELETE"}}}"#;
-    assert_eq!(touched(Operation::UpdateItem, legacy, UPDATED, &index).1, None);
-    let unreadable = update("SET x = :w");
-    assert_eq!(touched(Operation::UpdateItem, &unreadable, UPDATED, &index).1, None);
+    for (body, expected) in [
+        (update("SET g = :v"), vec!["old", "z"]),
+        (update("SET g = if_not_exists(g, :v), s = :v"), vec!["old"]),
+        (update("SET g = k"), vec!["old", "kept"]),
+        (update("SET s = :v"), vec!["old"]),
+        (update("REMOVE s"), vec!["old"]),
+        (update("SET x = :v, g = :v"), vec!["old", "z"]),
+        (legacy.to_owned(), vec!["old"]),
+    ] {
+        let (sent, touched) = touched(Operation::UpdateItem, &body, old, &index);
+        assert!(sent.contains(r#""ReturnValues":"ALL_OLD""#), "{sent}");
+        assert_eq!(touched, Some(expected.into_iter().map(partition).collect()), "{body}");
+    }
+    let created = touched(Operation::UpdateItem, &update("SET g = :v, s = :v"), "{}", &index);
+    assert_eq!(created.1, Some(vec![partition("z")]));
+    let made = touched(Operation::UpdateItem, &update("SET g = :v"), "{}", &index);
+    assert_eq!(made.1, Some(vec![]), "without the sort key it is in no partition");
+}
+
+#[test]
+fn an_update_of_the_indexs_key_that_does_not_tell_the_old_item_may_have_moved_it_from_anywhere() {
+    let index = index("g", Some("s"), Projection::All);
+    for asked in ["ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"] {
+        let asked = format!("\"ReturnValues\":\"{asked}\",\"TableName\"");
+        let body = update("SET g = :v").replace("\"TableName\"", &asked);
+        assert_eq!(touched(Operation::UpdateItem, &body, UPDATED, &index).1, None, "{body}");
+    }
+    for expression in ["SET x = :w", "SET g = x + :v"] {
+        let touched = touched(Operation::UpdateItem, &update(expression), UPDATED, &index);
+        assert_eq!(touched.1, None, "{expression} cannot be read, or not computed");
+    }
+}
+
+#[test]
+fn a_computed_item_is_not_stored() {
+    let table = TableSchema { indexes: vec![index("g", None, Projection::All)], ..table() };
+    let (_, outcome) = perform(Operation::UpdateItem, &update("SET g = :v"), UPDATED, ALL, &table);
+    assert!(outcome.image.is_none() && outcome.computed.is_some());
 }
 
 #[test]
@@ -141,7 +181,7 @@ fn what_the_client_asks_for_is_read_and_stays_in_its_answer() {
     let (sent, partitions) = touched(Operation::UpdateItem, &body, UPDATED, &index);
     assert_eq!((sent, partitions), (body.clone(), Some(vec![partition("here")])));
     let json = Json::parse(body.as_bytes()).unwrap();
-    let (_, plan) = Plan::of(Request::new(Operation::UpdateItem, body.clone()), &json, ALL);
+    let (_, plan) = Plan::of(Request::new(Operation::UpdateItem, body.clone()), &json, ALL, &table());
     let (shown, outcome) = plan.finish(Answer::ok(UPDATED)).unwrap();
     assert_eq!((shown.body, outcome.image), (Bytes::from_static(UPDATED.as_bytes()), None));
 }
@@ -153,7 +193,7 @@ fn attributes_that_only_the_cache_asked_for_are_taken_out() {
         [(Operation::UpdateItem, update("SET x = :v")), (Operation::PutItem, PUT.to_owned())]
     {
         let json = Json::parse(body.as_bytes()).unwrap();
-        let (_, plan) = Plan::of(Request::new(operation, body.clone()), &json, ALL);
+        let (_, plan) = Plan::of(Request::new(operation, body.clone()), &json, ALL, &table());
         let (shown, outcome) = plan.finish(Answer::ok(answer)).unwrap();
         assert_eq!(shown.body, r#"{"ConsumedCapacity":{"CapacityUnits":1.0}}"#);
         assert!(outcome.image.is_some());
@@ -166,7 +206,7 @@ fn a_request_that_must_not_ask_goes_as_it_came() {
     for (operation, body) in
         [(Operation::UpdateItem, update("SET x = :v")), (Operation::PutItem, PUT.to_owned())]
     {
-        let (sent, outcome) = perform(operation, &body, "{}", quiet);
+        let (sent, outcome) = perform(operation, &body, "{}", quiet, &table());
         assert_eq!(sent, body);
         assert_eq!(
             outcome.image.is_some(),
@@ -180,7 +220,7 @@ fn a_request_that_must_not_ask_goes_as_it_came() {
 #[test]
 fn an_answer_that_cannot_be_read_tells_nothing() {
     let json = Json::parse(PUT.as_bytes()).unwrap();
-    let plan = || Plan::of(Request::new(Operation::PutItem, PUT), &json, ALL).1;
+    let plan = || Plan::of(Request::new(Operation::PutItem, PUT), &json, ALL, &table()).1;
     assert!(plan().finish(Answer::ok("{\"Attributes\":")).is_err());
     let (_, outcome) = plan().finish(Answer::ok(r#"{"Attributes":{"g":{"S":7}}}"#)).unwrap();
     assert_eq!(outcome.touched_partitions(&table(), &index("g", None, Projection::All)), None);
