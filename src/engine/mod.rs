@@ -18,6 +18,7 @@ mod known;
 mod permissions;
 mod questions;
 mod recent;
+mod statements;
 mod tables;
 mod view;
 mod voids;
@@ -284,7 +285,17 @@ impl Engine {
         if scope == VoidScope::Nothing {
             return self.bypass(&request, BypassReason::Operation).await;
         }
-        self.change(request, scope).await
+        if self.hears_changes {
+            return self.change(request, scope).await;
+        }
+        // Only what two parsers cannot read in two ways names a key.
+        match Json::parse(&request.body) {
+            Ok(body) => {
+                let plan = self.plan_statements(request.clone(), &body).await;
+                self.carry_out(plan).await
+            }
+            Err(_) => self.change(request, scope).await,
+        }
     }
 
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
@@ -489,15 +500,19 @@ fn gather_names(json: &Json<'_>, scope: &mut VoidScope) {
 /// The tables that the statements of a body write. Only the members of its own operation count: the upstream passes over
 /// others.
 fn written_tables(operation: Operation, body: &Json<'_>) -> VoidScope {
-    let list = match operation {
-        Operation::BatchExecuteStatement => body.get("Statements"),
-        Operation::ExecuteTransaction => body.get("TransactStatements"),
-        _ => return written_table(body),
-    };
-    let Some(members) = list.and_then(Json::elements) else { return VoidScope::Everything };
+    let Some(members) = statement_members(operation, body) else { return VoidScope::Everything };
     let mut scope = VoidScope::Nothing;
     members.iter().for_each(|member| scope.widen(written_table(member)));
     scope
+}
+
+/// What holds a statement each; `None` if that cannot be said.
+fn statement_members<'b, 'a>(operation: Operation, body: &'b Json<'a>) -> Option<&'b [Json<'a>]> {
+    match operation {
+        Operation::BatchExecuteStatement => body.get("Statements")?.elements(),
+        Operation::ExecuteTransaction => body.get("TransactStatements")?.elements(),
+        _ => Some(std::slice::from_ref(body)),
+    }
 }
 
 fn written_table(member: &Json<'_>) -> VoidScope {

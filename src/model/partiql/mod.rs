@@ -19,7 +19,7 @@ mod literal;
 mod paths;
 
 use crate::model::expr::{Path, Update};
-use crate::model::{ApiError, AttributeValue, Item};
+use crate::model::{ApiError, AttributeValue, Item, Key, KeySchema};
 
 pub use decimal::{DecimalFault, check_decimal};
 pub use filter::{Asks, AttributeTest, Filter, FilterTest};
@@ -143,6 +143,27 @@ impl Statement {
             Self::Update(update) => &update.table,
             Self::Delete(delete) => &delete.table,
         }
+    }
+
+    /// The key of the one item that it can write in a table of that schema; `None` for reads, and if it names no item or more
+    /// than one.
+    pub fn written_key(&self, schema: &KeySchema) -> Option<Key> {
+        let filter = match self {
+            Self::Select(_) | Self::Exists(_) => return None,
+            Self::Insert(insert) => return schema.key_of(&insert.item).ok(),
+            Self::Update(update) => update.filter.as_ref()?,
+            Self::Delete(delete) => delete.filter.as_ref()?,
+        };
+        let mut key = Item::new();
+        for test in filter.conjuncts().into_iter().filter_map(Filter::attribute) {
+            let Asks::Equal(value) = &test.asks else { continue };
+            if schema.contains(&test.name)
+                && key.insert(test.name.clone(), value.clone()).is_some_and(|earlier| earlier != *value)
+            {
+                return None;
+            }
+        }
+        schema.key_exactly(&key).ok()
     }
 
     /// True for what changes nothing and is asked on its own; a check belongs to the writes.

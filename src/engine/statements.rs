@@ -1,0 +1,86 @@
+//! Writes by PartiQL statements, planned by the keys that they name: to an upstream that reports nothing.
+//!
+//! A statement that is wholly understood and names its item by its whole key is a write of that key like any other. Any other
+//! invalidates the tables that it names, or everything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::partiql::Statement;
+use crate::model::{AttributeValue, Operation};
+use crate::upstream::Request;
+use crate::wire::Json;
+use crate::wire::attribute::{Reader, read_value};
+
+use super::known::KnownTable;
+use super::voids::{TABLES_MAX, VoidScope};
+use super::write::{WritePlan, WrittenKey};
+use super::{Engine, images, statement_members, written_table};
+
+impl Engine {
+    /// What the statements of a body may change.
+    pub(super) async fn plan_statements(self: &Arc<Self>, request: Request, body: &Json<'_>) -> WritePlan {
+        let operation = request.operation;
+        let mut plan = WritePlan::new(request);
+        let Some(members) = statement_members(operation, body) else {
+            plan.wide = VoidScope::Everything;
+            return plan;
+        };
+        let mut alone = None;
+        let mut tables: HashMap<String, Option<Arc<KnownTable>>> = HashMap::new();
+        for member in members {
+            let scope = written_table(member);
+            let VoidScope::Tables(names) = &scope else {
+                plan.wide.widen(scope);
+                continue;
+            };
+            let Some(statement) = understood(member).filter(|_| names.len() == 1) else {
+                plan.wide.widen(scope);
+                continue;
+            };
+            let name = statement.table();
+            if !tables.contains_key(name) {
+                if tables.len() == TABLES_MAX {
+                    plan.wide = VoidScope::Everything;
+                    break;
+                }
+                tables.insert(name.to_owned(), self.learn(name).await);
+            }
+            let table = tables.get(name).and_then(Option::as_ref);
+            match table.and_then(|table| written_key(&statement, table)) {
+                Some(key) => plan.keys.push(key),
+                None => plan.wide.widen(scope),
+            }
+            // In a batch it may have been rejected while others succeed.
+            alone = (operation == Operation::ExecuteStatement).then_some(statement);
+        }
+        plan.name_table();
+        if let (Some(Statement::Insert(insert)), [written]) = (alone, plan.keys.as_slice())
+            && written.table.asks_images
+            && plan.wide == VoidScope::Nothing
+        {
+            plan.images = images::Plan::of_insert(insert.item);
+        }
+        plan
+    }
+}
+
+/// A statement with its parameters, if all of it is understood.
+fn understood(member: &Json<'_>) -> Option<Statement> {
+    let text = member.get("Statement")?.text()?;
+    let parameters = match member.get("Parameters") {
+        None => Vec::new(),
+        Some(parameters) => {
+            let values = parameters.elements()?.iter().map(|value| read_value(value, Reader::Older).ok());
+            values.collect::<Option<Vec<AttributeValue>>>()?
+        }
+    };
+    Statement::parse(text, &parameters).ok()
+}
+
+fn written_key(statement: &Statement, table: &Arc<KnownTable>) -> Option<WrittenKey> {
+    let key = statement.written_key(&table.schema.key)?;
+    let mut partition = Vec::with_capacity(32);
+    key.write_partition(&mut partition);
+    Some(WrittenKey { table: Arc::clone(table), key: key.canonical_bytes(), partition })
+}
