@@ -210,10 +210,7 @@ impl World {
         if self.reports == Reports::Changes {
             return self.change_pages().await;
         }
-        if kind.voids_a_table() {
-            // Until then no position in an index counts as known.
-            tokio::time::advance(CALM).await;
-        } else if !self.quarantine.is_zero() && self.random.u8(..3) == 0 {
+        if !self.quarantine.is_zero() && self.random.u8(..3) == 0 {
             tokio::time::advance(self.quarantine + Duration::from_millis(1)).await;
         }
         self.change_pages().await;

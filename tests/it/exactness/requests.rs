@@ -113,11 +113,6 @@ impl WriteKind {
         Self::TransactionCancelled,
         Self::Statement,
     ];
-
-    /// True if the table may count as lately voided after it.
-    pub(crate) fn voids_a_table(self) -> bool {
-        matches!(self, Self::Statement | Self::Overlapping)
-    }
 }
 
 /// A write.
