@@ -45,7 +45,7 @@ pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, T
 pub use page::{
     BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageHit, PageItem,
     PageLimits, PagePermit, PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard,
-    ScanAdmission, ScopeStats,
+    RemovalGuard, ScanAdmission, ScopeStats,
 };
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
 pub use table::{Address, CachedTable, Realm, TableIdentity};

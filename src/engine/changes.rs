@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::cache::{BumpReason, CachedTable, PageChange};
+use crate::cache::{BumpReason, CachedTable, PageChange, RemovalGuard, WriteGuard};
 use crate::model::{Cause, Change};
 use crate::upstream::ChangeListener;
 
@@ -27,31 +27,34 @@ impl ChangeListener for Engine {
         let addresses: Vec<_> = places.iter().map(|(_, place)| place.table.address(&place.key)).collect();
         // While the write is in flight, no image that is read is stored.
         let guard = self.cache.begin_write(&addresses, now);
-        *self.removing.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
-        for ((change, place), address) in places.iter().zip(&addresses) {
-            self.pages.removing(&place.pages(change), now);
-            self.cache.invalidate(address, now);
-        }
+        let remove = |(change, place): &(&Change, Place)| self.pages.begin_removal(&place.pages(change), now);
+        let pages = places.iter().map(remove).collect();
+        addresses.iter().for_each(|address| self.cache.invalidate(address, now));
+        *self.removing.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Removal { items: guard, _pages: pages });
     }
 
     fn changed(&self, changes: &[Change]) {
         let now = Instant::now();
         for (change, place) in changes.iter().flat_map(|change| Place::all(change, self)) {
             let pages = place.pages(change);
+            let reason = if change.cause == Cause::Keyed { BumpReason::Write } else { BumpReason::Reported };
             // Pages first: an item out of a page is stored only while the page is good.
-            match change.cause {
-                Cause::Keyed => self.pages.invalidate(&pages, BumpReason::Write, now),
-                Cause::Statement => self.pages.invalidate(&pages, BumpReason::Reported, now),
-                Cause::Expiry => self.pages.removed(&pages, now),
-            }
+            self.pages.invalidate(&pages, reason, now);
             if change.cause != Cause::Keyed {
                 self.cache.invalidate(&place.table.address(&place.key), now);
             }
         }
-        if let Some(guard) = self.removing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            guard.spare(now);
+        if let Some(removal) = self.removing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            removal.items.spare(now);
         }
     }
+}
+
+/// Items that the upstream is removing by itself, from before the first reader misses them until every reader does.
+pub(super) struct Removal {
+    items: WriteGuard,
+    _pages: Vec<RemovalGuard>,
 }
 
 /// Where in the cache a changed item is.

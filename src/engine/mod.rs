@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{ItemCache, PageCache, Realm, WriteGuard};
+use crate::cache::{ItemCache, PageCache, Realm};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
@@ -154,7 +154,7 @@ pub struct Engine {
     /// Whether the upstream reports every change, so that nothing more than that is invalidated for writes.
     hears_changes: bool,
     /// Of items that the upstream is removing by itself.
-    removing: Mutex<Option<WriteGuard>>,
+    removing: Mutex<Option<changes::Removal>>,
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,

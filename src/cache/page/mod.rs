@@ -58,4 +58,4 @@ pub use permit::{Completion, PagePermit};
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};
 pub use stats::{BumpedScope, PageRefusal, PageStats, ScopeStats};
-pub use write::{IndexTouch, PageChange, PageWriteGuard};
+pub use write::{IndexTouch, PageChange, PageWriteGuard, RemovalGuard};

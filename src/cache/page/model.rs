@@ -244,6 +244,8 @@ struct Commit {
     /// Items, and what they were.
     changes: Vec<(usize, Option<Value>)>,
     stage: Stage,
+    /// Held until the removal is reported.
+    _removal: Option<RemovalGuard>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -535,7 +537,7 @@ impl World {
     fn await_report(&mut self, changes: &[(usize, Option<Value>)], landed: &[Option<Value>]) {
         if self.setup.reports {
             let changes = changes.iter().zip(landed).map(|((item, _), old)| (*item, *old)).collect();
-            self.commit = Some(Commit { changes, stage: Stage::Written });
+            self.commit = Some(Commit { changes, stage: Stage::Written, _removal: None });
         }
     }
 
@@ -546,8 +548,12 @@ impl World {
             return;
         }
         self.note(format_args!("the upstream begins to remove item {item}"));
-        let commit = Commit { changes: vec![(item, old)], stage: Stage::Removing };
-        self.with_page_changes(&commit, |pages, change| pages.removing(change, Instant::now()));
+        let mut commit = Commit { changes: vec![(item, old)], stage: Stage::Removing, _removal: None };
+        let mut removal = None;
+        self.with_page_changes(&commit, |pages, change| {
+            removal = Some(pages.begin_removal(change, Instant::now()));
+        });
+        commit._removal = removal;
         self.commit = Some(commit);
     }
 
@@ -562,15 +568,12 @@ impl World {
     fn report(&mut self) {
         let Some(commit) = self.commit.take() else { return };
         self.note(format_args!("the upstream reports {:?}", commit.changes));
-        self.with_page_changes(&commit, |pages, change| match commit.stage {
-            Stage::Removed => pages.removed(change, Instant::now()),
-            Stage::Removing | Stage::Written => {
-                pages.invalidate(change, super::super::BumpReason::Write, Instant::now());
-            }
+        self.with_page_changes(&commit, |pages, change| {
+            pages.invalidate(change, super::super::BumpReason::Write, Instant::now());
         });
     }
 
-    fn with_page_changes(&self, commit: &Commit, each: impl Fn(&PageCache, &PageChange<'_>)) {
+    fn with_page_changes(&self, commit: &Commit, mut each: impl FnMut(&PageCache, &PageChange<'_>)) {
         for (item, old) in &commit.changes {
             let now = if commit.stage == Stage::Written { self.latest(*item) } else { None };
             let places = [*old, now].into_iter().flatten().filter_map(|value| value.place);

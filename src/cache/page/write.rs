@@ -194,7 +194,7 @@ impl LateBumps {
 #[derive(Clone, Debug)]
 pub struct PageChange<'a> {
     /// The table.
-    pub table: &'a CachedTable,
+    pub table: &'a Arc<CachedTable>,
     /// The canonical bytes of the item's partition.
     pub partition: &'a [u8],
     /// For each global index that shows the item otherwise than before, the canonical bytes of the partitions that it was in
@@ -218,19 +218,27 @@ impl PageCache {
         }
     }
 
-    /// The upstream is about to remove an item by itself. Invalidates its pages; and until [`PageCache::removed`] no page of the
-    /// table is stored, so that no hit shows an item that another reader may have found gone.
-    pub fn removing(&self, change: &PageChange<'_>, now: Instant) {
+    /// The upstream is about to remove an item by itself. Invalidates its pages; and until the guard is dropped no page of the table
+    /// is stored, so that no hit shows an item that another reader may have found gone. When every reader finds it gone, its
+    /// pages must be invalidated once more, and the guard be dropped after that.
+    pub fn begin_removal(&self, change: &PageChange<'_>, now: Instant) -> RemovalGuard {
         change.table.pages.removals.fetch_add(1, Ordering::AcqRel);
+        let guard = RemovalGuard(Arc::clone(change.table));
         if self.obeys(PageRule::BumpBeforeRemovals) {
             self.invalidate(change, BumpReason::Reported, now);
         }
+        guard
     }
+}
 
-    /// Every reader finds the item gone by now, or none ever will.
-    pub fn removed(&self, change: &PageChange<'_>, now: Instant) {
-        self.invalidate(change, BumpReason::Reported, now);
-        change.table.pages.removals.fetch_sub(1, Ordering::AcqRel);
+/// A removal by the upstream itself that not all readers may see yet.
+#[derive(Debug)]
+#[must_use = "pages are stored again when it is dropped"]
+pub struct RemovalGuard(Arc<CachedTable>);
+
+impl Drop for RemovalGuard {
+    fn drop(&mut self) {
+        self.0.pages.removals.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
