@@ -216,7 +216,8 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
         error("[tables.Orders]\n\nmax_bytes = \"1MiB\""),
         "line 3: [tables.Orders] has no key \"max_bytes\"; it is one of [cache]"
     );
-    assert_eq!(error("[log]\ncolour = true"), "line 2: unknown key \"colour\"; known are level, format");
+    let far = error("[log]\ncolour = true");
+    assert!(far.starts_with("line 2: unknown key \"colour\"; known are level, "), "{far}");
     assert_eq!(
         error("listen = \"127.0.0.1:1\""),
         "line 1: \"listen\" stands outside of its section, [server] or [admin]"
