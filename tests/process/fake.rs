@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+
+use crate::client::PATIENCE;
 
 const DESCRIPTION: &str = r#"{"Table":{"TableName":"Slow","TableId":"1","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#;
@@ -61,7 +62,7 @@ impl Fake {
     fn wait(&self, is_so: impl Fn(&Gate) -> bool) {
         let gate = self.gate.0.lock().unwrap();
         let waiting = |gate: &mut Gate| !is_so(gate);
-        let (_gate, waited) = self.gate.1.wait_timeout_while(gate, Duration::from_secs(30), waiting).unwrap();
+        let (_gate, waited) = self.gate.1.wait_timeout_while(gate, PATIENCE, waiting).unwrap();
         assert!(!waited.timed_out(), "the calls do not come");
     }
 

