@@ -371,10 +371,14 @@ impl Engine {
         let Some(known) = self.tables.get(spelling) else {
             return self.ask(spelling).await;
         };
-        match known.freshness(Instant::now()) {
+        let now = Instant::now();
+        match known.freshness(now) {
             Freshness::Fresh => Some(known),
+            _ if self.tables.questions.has_failed_lately(spelling, now) => Some(known),
             Freshness::Aging => {
-                self.refresh(spelling);
+                if !self.tables.questions.is_open(spelling) {
+                    self.refresh(spelling);
+                }
                 Some(known)
             }
             Freshness::Old => self.refreshed(spelling).await,

@@ -62,10 +62,20 @@ impl Questions {
         if let Some(question) = open.get(spelling) {
             return Some(Arc::clone(question));
         }
-        if lock(&self.failures).get(spelling).is_some_and(|failed| now < failed.until) {
+        if self.has_failed_lately(spelling, now) {
             return None;
         }
         Some(Arc::clone(open.entry(spelling.into()).or_default()))
+    }
+
+    /// True while the question about a spelling is in flight.
+    pub(super) fn is_open(&self, spelling: &str) -> bool {
+        lock(&self.open).contains_key(spelling)
+    }
+
+    /// True while the question about a spelling must not be put again.
+    pub(super) fn has_failed_lately(&self, spelling: &str, now: Instant) -> bool {
+        lock(&self.failures).get(spelling).is_some_and(|failed| now < failed.until)
     }
 
     /// Takes a question out that has its answer.
