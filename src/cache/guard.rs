@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::flights::{Failure, Flight, Outcome, abandoned};
 use super::image::Image;
-use super::item::{Consistency, ItemCache, ReadPolicy, Rule};
+use super::item::{Consistency, ItemCache, ReadPolicy, Rule, SentRead};
 use super::stats::{BumpReason, Refusal, raise};
 use super::table::{Address, CachedTable};
 use super::words::{Stripe, Version};
@@ -63,7 +63,12 @@ impl FillPermit {
             let contradicts_seen =
                 flight.is_contradicted_by_what_was_seen(&image) && cache.obeys(Rule::HeedWhatWasSeen);
             if !(is_current && is_fresh) && cache.obeys(Rule::ObserveSuperseded) {
-                cache.observe_locked(&mut shard, &address, &image, now);
+                let sent = SentRead {
+                    version: flight.version,
+                    consistency: self.consistency,
+                    fill: self.policy.fill,
+                };
+                cache.observe_locked(&mut shard, &address, &image, sent, now);
             }
             let during_write = cache.read_completed(&shard, &address);
             if contradicts_seen && is_current && is_fresh {

@@ -79,6 +79,15 @@ pub enum Consistency {
     Eventual,
 }
 
+/// A read on its way to the upstream, as the cache knew the key when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SentRead {
+    pub(super) version: Version,
+    pub(super) consistency: Consistency,
+    /// How the table is filled: strongly, where writers elsewhere are reckoned with.
+    pub(super) fill: FillMode,
+}
+
 /// An answer from memory.
 #[derive(Clone, Debug)]
 pub struct Hit {
@@ -324,13 +333,22 @@ impl ItemCache {
         Turn::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
     }
 
-    /// Takes note of what a read past the cache returned: a client's own consistent read, a transaction's, or one after
-    /// three turns. It must be called before the reader hears the answer, and can only make the cache fresher.
-    pub fn observe(&self, address: &Address<'_>, image: &Image, now: Instant) {
+    /// What the cache knows of a key when a strong read past it is about to be sent, for [`ItemCache::observe`].
+    pub fn sending(&self, address: &Address<'_>, fill: FillMode) -> SentRead {
+        SentRead {
+            version: self.version(address.table, self.stripe(address)),
+            consistency: Consistency::Strong,
+            fill,
+        }
+    }
+
+    /// Takes note of what a strong read past the cache returned: a client's own, a transaction's, or one after three turns.
+    /// It must be called before the reader hears the answer, and can only make the cache fresher.
+    pub fn observe(&self, address: &Address<'_>, image: &Image, sent: SentRead, now: Instant) {
         let stripe = self.stripe(address);
         let mut shard = self.slots.lock(stripe);
         if self.obeys(Rule::ObserveReads) {
-            self.observe_locked(&mut shard, address, image, now);
+            self.observe_locked(&mut shard, address, image, sent, now);
         }
         self.read_completed(&shard, address);
     }
@@ -537,13 +555,23 @@ impl ItemCache {
         shard: &mut Shard,
         address: &Address<'_>,
         image: &Image,
+        sent: SentRead,
         now: Instant,
     ) {
-        let stripe = self.stripe(address);
-        self.words.touch(stripe, self.seconds(now));
+        let (stripe, seconds) = (self.stripe(address), self.seconds(now));
+        self.words.touch(stripe, seconds);
+        let version = self.version(address.table, stripe);
+        // A write in flight may have happened already, and one that nobody knows by its key has voided the table.
+        let may_be_newer =
+            shard.has_writers(stripe) || version.is_held() || address.table.is_touched(seconds);
+        let was_overtaken = sent.version != version && self.obeys(Rule::DateReadsBySending);
+        // Something was written since the read was sent, and what is cached now is from after that. Nobody but this node
+        // writes, as far as the policy must know, so the cache is the newer one.
+        if was_overtaken && !may_be_newer && sent.fill == FillMode::Adaptive {
+            return;
+        }
         // Expired entries count: another thread's clock reading may be a little older.
         let stale = self.usable_entry(address).filter(|(entry, _)| !entry.holds(image));
-        let version = self.version(address.table, stripe);
         let agrees = match shard.flights().current(address) {
             Some(flight) if flight.version == version => flight.note_seen(image),
             _ => true,
@@ -551,9 +579,8 @@ impl ItemCache {
         if stale.is_some() || !agrees {
             self.bump(stripe, BumpReason::Observed);
         }
-        if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms)
-            && !shard.has_writers(stripe)
-        {
+        let is_explained = was_overtaken || may_be_newer || sent.consistency == Consistency::Eventual;
+        if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms) && !is_explained {
             raise(&address.table.counters.stale_observed);
         }
     }
@@ -677,6 +704,8 @@ pub(super) enum Rule {
     TouchOnWrite,
     /// Reads past the cache are compared with it.
     ObserveReads,
+    /// A read does not contradict what was written since it was sent.
+    DateReadsBySending,
     /// So are fetches that another one superseded.
     ObserveSuperseded,
     /// A fetch that contradicts what was seen is not stored.

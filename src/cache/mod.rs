@@ -41,11 +41,11 @@ mod tests;
 pub use flights::{Failure, JoinOutcome, Joiner};
 pub use guard::{FillPermit, WriteGuard};
 pub use image::Image;
-pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, Turn};
+pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, SentRead, Turn};
 pub use page::{
     BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageHit, PageItem,
     PageLimits, PagePermit, PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard,
-    RemovalGuard, ScanAdmission, ScopeStats,
+    RemovalGuard, ScanAdmission, ScopeStats, SentPage,
 };
 pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
 pub use table::{Address, CachedTable, Realm, TableIdentity};

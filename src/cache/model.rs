@@ -128,6 +128,16 @@ const OPAQUE: Setup = Setup { has_opaque: true, ..FOREIGN_STRONG };
 const BAD_STORE: Setup = Setup { store_resurrects: true, ..LOCAL };
 
 impl Setup {
+    /// True if nothing happens that a strong read could find to be stale.
+    fn has_no_fault(self) -> bool {
+        self.foreign_writes == 0
+            && !self.store_resurrects
+            && !self.reports
+            && self.page_fill != FillMode::Eventual
+            && matches!(self.broken, None | Some(Rule::DateReadsBySending))
+            && self.broken_page_rule.is_none()
+    }
+
     /// True if no read may return less than an earlier read of the key did.
     fn is_monotone(self) -> bool {
         !self.store_resurrects && (self.fill == FillMode::Strong || self.foreign_writes == 0)
@@ -187,6 +197,7 @@ struct Fill {
 
 struct StrongRead {
     client: usize,
+    sent: SentRead,
     reading: Reading,
     image: Option<Image>,
 }
@@ -216,6 +227,8 @@ struct Writing {
     value: Option<u32>,
     /// The versions it became, once it has landed.
     landed: Option<Vec<usize>>,
+    /// A write without a guard ends until then: what voided the table before it counts for so long.
+    until: Option<Instant>,
 }
 
 /// A write of unknown outcome that may still land.
@@ -427,7 +440,9 @@ impl schedules::World for World {
         // A late write has landed or died before its time is over.
         let pause = Duration::from_millis(self.journal.random.u64(1..=longest));
         let now = Instant::now();
-        let bound = self.zombies.iter().map(|zombie| zombie.until - now).min();
+        let writes = self.writes.iter().filter_map(|write| write.until);
+        let bound = self.zombies.iter().map(|zombie| zombie.until).chain(writes).min();
+        let bound = bound.map(|until| until.saturating_duration_since(now));
         Some(bound.map_or(pause, |bound| pause.min(bound.saturating_sub(Duration::from_millis(1)))))
     }
 
@@ -487,6 +502,10 @@ impl schedules::World for World {
     }
 
     fn check_at_rest(&mut self) {
+        let stale = self.table.stats().stale_observed;
+        if stale > 0 && self.setup.has_no_fault() {
+            self.journal.violated(format!("{stale} reads count as stale without a fault"));
+        }
         // Changes made elsewhere may stay unseen until the TTL ends.
         if self.setup.foreign_writes > 0 {
             return;
@@ -590,7 +609,8 @@ impl World {
         self.clients[client] = Client::Waiting;
         if matches!(kind, ReadKind::Strong) || reading.turns == TURNS_MAX {
             self.note(format_args!("client {client} reads key {key} strongly"));
-            self.strong_reads.push(StrongRead { client, reading, image: None });
+            let sent = self.cache.sending(&self.table.address(&key_bytes(key)), self.setup.fill);
+            self.strong_reads.push(StrongRead { client, sent, reading, image: None });
             return;
         }
         let reading = Reading { turns: reading.turns + 1, ..reading };
@@ -719,13 +739,13 @@ impl World {
     }
 
     fn strong_done(&mut self, index: usize) {
-        let StrongRead { client, reading, image } = self.strong_reads.swap_remove(index);
+        let StrongRead { client, sent, reading, image } = self.strong_reads.swap_remove(index);
         let image = image.expect("the read has read");
         let bytes = key_bytes(reading.key);
         let address = self.table.address(&bytes);
         match self.setup.is_opaque(&image) {
             true => self.cache.observe_opaque(&address, Instant::now()),
-            false => self.cache.observe(&address, &image, Instant::now()),
+            false => self.cache.observe(&address, &image, sent, Instant::now()),
         }
         self.returned(client, reading, &image, "strongly read");
     }
@@ -746,12 +766,13 @@ impl World {
         let known = if guard.is_some() { "" } else { ", which the cache is not told" };
         self.note(format_args!("client {client} begins to write {value:?} to keys {keys:?}{known}"));
         self.clients[client] = Client::Waiting;
-        self.writes.push(Writing { client, guard, page_guard, keys, value, landed: None });
+        let until = guard.is_none().then_some(now + LAG);
+        self.writes.push(Writing { client, guard, page_guard, keys, value, landed: None, until });
     }
 
     /// The upstream says yes, or says no although the write happened: its router had tried twice.
     fn write_answered(&mut self, index: usize) {
-        let Writing { client, guard, page_guard, keys, value, landed } = self.writes.swap_remove(index);
+        let Writing { client, guard, page_guard, keys, value, landed, .. } = self.writes.swap_remove(index);
         let is_refused = self.journal.random.u32(0..10) == 0;
         self.note(format_args!("client {client}'s write of {value:?} is answered, refused: {is_refused}"));
         let image = (!is_refused && guard.is_some() && self.journal.random.bool()).then(|| image_of(value));
@@ -772,7 +793,7 @@ impl World {
 
     /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
     fn write_lost(&mut self, index: usize) {
-        let Writing { client, guard, page_guard, keys, value, landed } = self.writes.swap_remove(index);
+        let Writing { client, guard, page_guard, keys, value, landed, .. } = self.writes.swap_remove(index);
         let now = Instant::now();
         let is_refused = landed.is_none() && self.journal.random.bool();
         // A write that the cache does not know has voided the table before it was sent.
@@ -953,6 +974,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (Rule::UnstoredVoidsStale, STALE),
         (Rule::BumpOnReport, REPORTED),
         (Rule::OpaqueReadsVoid, OPAQUE),
+        (Rule::DateReadsBySending, LOCAL),
     ];
     let without = |(rule, setup)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, 0);
     assert_needed::<World>(rules.map(without), 20_000);

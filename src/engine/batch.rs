@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, Turn};
+use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, SentRead, Turn};
 use crate::model::Operation;
 use crate::model::value::item_size_bytes;
 use crate::upstream::{Answer, Attempt, Request};
@@ -24,7 +24,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::known::KnownTable;
-use super::read::{Missed, Wanted, failure_of, image_of};
+use super::read::{Missed, Wanted, failure_of, fill_of, image_of};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
@@ -81,7 +81,14 @@ struct Fetch {
     /// No other part of the request is spelled as this table's name: an answer under that name is this table's.
     has_name: bool,
     strong: bool,
-    keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
+    keys: Vec<(Vec<u8>, Vec<u8>, KeyRead)>,
+}
+
+/// How a key is read.
+enum KeyRead {
+    Fill(FillPermit),
+    /// Strongly, because the client wants it so.
+    Strong(SentRead),
 }
 
 /// Where how many keys came from.
@@ -258,7 +265,10 @@ impl Engine {
                 counts.miss += 1;
                 fetch.strong |=
                     permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
-                fetch.keys.push((wanted.key.clone(), wanted.json.clone(), permit));
+                let address = part.table.cached.address(&wanted.key);
+                let strong = || KeyRead::Strong(self.cache.sending(&address, fill_of(&part.table)));
+                let read = permit.map_or_else(strong, KeyRead::Fill);
+                fetch.keys.push((wanted.key.clone(), wanted.json.clone(), read));
             }
             if !fetch.keys.is_empty() {
                 fetches.push(fetch);
@@ -278,8 +288,8 @@ impl Engine {
         let request = Request { attempt, ..batch_request(&fetches, kind) };
         let answer = self.forward(&request).await;
         if !answer.is_success() {
-            for (_, _, permit) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
-                if let Some(permit) = permit {
+            for (_, _, read) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
+                if let KeyRead::Fill(permit) = read {
                     permit.fail(failure_of(&answer));
                 }
             }
@@ -310,20 +320,22 @@ impl Engine {
     /// Hands the cache what came for the keys of one table.
     fn keep(
         &self,
-        keys: Vec<(Vec<u8>, Vec<u8>, Option<FillPermit>)>,
+        keys: Vec<(Vec<u8>, Vec<u8>, KeyRead)>,
         table: &KnownTable,
         brought: &BTreeMap<Vec<u8>, Brought>,
         is_foreign: bool,
     ) {
         let now = Instant::now();
-        for (key, _, permit) in keys {
+        for (key, _, read) in keys {
             let address = table.cached.address(&key);
-            match (brought.get(&key), permit) {
-                (Some(Brought::Image(image)), Some(permit)) => permit.complete(image.clone(), now),
-                (Some(Brought::Image(image)), None) => self.cache.observe(&address, image, now),
-                (Some(Brought::Opaque(_)), Some(permit)) => permit.complete_opaque(now),
-                (Some(Brought::Opaque(_)), None) => self.cache.observe_opaque(&address, now),
-                (None, Some(permit)) if is_foreign => permit.complete_opaque(now),
+            match (brought.get(&key), read) {
+                (Some(Brought::Image(image)), KeyRead::Fill(permit)) => permit.complete(image.clone(), now),
+                (Some(Brought::Image(image)), KeyRead::Strong(sent)) => {
+                    self.cache.observe(&address, image, sent, now);
+                }
+                (Some(Brought::Opaque(_)), KeyRead::Fill(permit)) => permit.complete_opaque(now),
+                (Some(Brought::Opaque(_)), KeyRead::Strong(_)) => self.cache.observe_opaque(&address, now),
+                (None, KeyRead::Fill(permit)) if is_foreign => permit.complete_opaque(now),
                 // Unprocessed: a permit that is dropped abandons its fill.
                 (None, _) => {}
             }

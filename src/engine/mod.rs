@@ -20,6 +20,7 @@ mod questions;
 mod recent;
 mod statements;
 mod tables;
+mod transacted;
 mod view;
 mod voids;
 
@@ -265,15 +266,6 @@ impl Engine {
             Ok(()) => 0,
             Err(_) => self.tasks.len(),
         }
-    }
-
-    /// A transaction of reads, which is never cached; its items are newer than any entry that differs.
-    async fn read_through(self: &Arc<Self>, request: Request) -> Served {
-        let answer = self.forward(&request).await;
-        if answer.is_success() {
-            self.observe_transaction(&request, &answer).await;
-        }
-        Served::plain(answer, Source::Bypass(BypassReason::Consistent))
     }
 
     /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything; unless the

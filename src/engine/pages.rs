@@ -235,15 +235,17 @@ impl Engine {
         reason: BypassReason,
     ) -> Result<FoundPage, (Answer, Source)> {
         let source = Source::Bypass(reason);
+        let address = table.cached.address(&asked.fingerprint);
+        let sent = self.pages.sending(&address, &asked.scope);
         let fetched = self.fetch_page(request, table, &asked.expected()).await;
-        let (address, now) = (table.cached.address(&asked.fingerprint), Instant::now());
+        let now = Instant::now();
         let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
         match &fetched {
             Ok(Fetched::Page { page, .. }) if !is_global => {
                 // The cache compares bytes, and an upstream may write one page in several ways.
                 let cached = self.pages.peek(&address).filter(|cached| cached != page);
                 let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
-                self.pages.observe(&address, &asked.scope, seen.as_ref().unwrap_or(page), now);
+                self.pages.observe(&address, &asked.scope, seen.as_ref().unwrap_or(page), sent, now);
             }
             Ok(Fetched::Opaque(_)) => self.pages.observe_opaque(&address, &asked.scope, now),
             Ok(Fetched::Page { .. }) | Err(_) => {}

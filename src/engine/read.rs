@@ -5,18 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, Failure, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
+use crate::cache::{Consistency, Failure, FillMode, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
 use crate::model::Operation;
 use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
-use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, key_bytes};
+use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes};
 
 use super::known::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
-use super::voids::VoidScope;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure, unread};
 
 /// How often a read looks, joins or fills before it goes through by itself.
@@ -228,10 +227,11 @@ impl Engine {
         reason: BypassReason,
     ) -> Result<Found, Missed> {
         let table = &wanted.table;
-        let fetched = self.fetch(table, &wanted.key, &wanted.request(true)).await.map_err(Missed::Refused)?;
         let address = table.cached.address(&wanted.key);
+        let sent = self.cache.sending(&address, fill_of(table));
+        let fetched = self.fetch(table, &wanted.key, &wanted.request(true)).await.map_err(Missed::Refused)?;
         match &fetched {
-            Fetched::Item { image, .. } => self.cache.observe(&address, image, Instant::now()),
+            Fetched::Item { image, .. } => self.cache.observe(&address, image, sent, Instant::now()),
             Fetched::Opaque(_) => self.cache.observe_opaque(&address, Instant::now()),
         }
         let (image, consumed) = fetched.understood()?;
@@ -264,36 +264,8 @@ impl Engine {
         Ok(Fetched::Item { image, consumed })
     }
 
-    /// A TransactGetItems has read its items strongly: whatever the cache holds of them must agree. Where a projection hides
-    /// the whole item, or it is not understood, its entry is invalidated.
-    pub(super) async fn observe_transaction(self: &Arc<Self>, request: &Request, answer: &Answer) {
-        let Ok(asked) = Json::parse(&request.body) else { return };
-        let answered = Json::parse(&answer.body).unwrap_or(Json::Null);
-        let gets = asked.get("TransactItems").and_then(Json::elements).unwrap_or_default();
-        let responses = answered.get("Responses").and_then(Json::elements).unwrap_or_default();
-        for (position, get) in gets.iter().enumerate() {
-            let Some(get) = get.get("Get") else { continue };
-            let Some(spelling) = get.get("TableName").and_then(Json::text) else { continue };
-            let Some(table) = self.learn(spelling).await else {
-                self.void(&VoidScope::named(spelling));
-                continue;
-            };
-            let Some(key) = get.get("Key").and_then(|key| key_bytes(&table.schema.key, key)) else {
-                continue;
-            };
-            let is_whole = get.get("ProjectionExpression").is_none();
-            let response = responses.get(position).filter(|_| is_whole);
-            let image = response.and_then(|response| self.image_of_key(&table, &key, response.get("Item")));
-            let (address, now) = (table.cached.address(&key), Instant::now());
-            match image {
-                Some(image) => self.cache.observe(&address, &image, now),
-                None => self.cache.observe_opaque(&address, now),
-            }
-        }
-    }
-
     /// The image of an `Item` member; `None` when it is not wholly understood, or has another key than this.
-    fn image_of_key(
+    pub(super) fn image_of_key(
         self: &Arc<Self>,
         table: &KnownTable,
         key: &[u8],
@@ -353,6 +325,11 @@ pub(super) fn failure_of(answer: &Answer) -> Failure {
 
 pub(super) fn answer_of(failure: &Failure) -> Answer {
     Answer { status: failure.status, body: failure.body.clone(), headers: failure.headers.clone() }
+}
+
+/// How items of the table are fetched. Where they are not cached it makes no difference.
+pub(super) fn fill_of(table: &KnownTable) -> FillMode {
+    table.policy.map_or(FillMode::Strong, |policy| policy.fill)
 }
 
 /// The image of an `Item` member, in canonical form; `None` when it is there but is not wholly understood.

@@ -74,7 +74,7 @@ pub const PAGE_METRICS: &[(&str, &str, &str)] = &[
     (
         "nearside_page_contradictions_total",
         "counter",
-        "Consistent queries and scans that returned another page than the one cached; each voids it.",
+        "Consistent queries and scans that returned another page than the one cached, unexplained by writes of this node.",
     ),
     ("nearside_page_installs_refused_total", "counter", "Pages answered and not stored, by reason."),
     ("nearside_page_bumps_total", "counter", "Times that pages were voided, by what of and why."),

@@ -74,6 +74,10 @@ pub enum ScanAdmission {
     Never,
 }
 
+/// A strong read of a page on its way to the upstream, as the cache knew the page's scope when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SentPage(PageVersion);
+
 /// An answer from memory.
 #[derive(Clone, Debug)]
 pub struct PageHit {
@@ -200,9 +204,21 @@ impl PageCache {
         PageTurn::Lead(PagePermit::new(self.clone(), address, scope, flight, consistency, *policy, now))
     }
 
+    /// What the cache knows of a page when a strong read of it is about to be sent, for [`PageCache::observe`].
+    pub fn sending(&self, address: &Address<'_>, scope: &PageScope) -> SentPage {
+        SentPage(self.words.version(address.table, scope))
+    }
+
     /// Takes note of what a client's own consistent Query or Scan returned. It must be called before the client hears the
     /// answer; no page of this fingerprint that is answered after it is older than this one.
-    pub fn observe(&self, address: &Address<'_>, scope: &PageScope, page: &Page, now: Instant) {
+    pub fn observe(
+        &self,
+        address: &Address<'_>,
+        scope: &PageScope,
+        page: &Page,
+        sent: SentPage,
+        now: Instant,
+    ) {
         if !self.obeys(PageRule::ObserveReads) {
             return;
         }
@@ -217,7 +233,9 @@ impl PageCache {
         if stale.is_some() || !agrees {
             self.bump(address.table, scope, BumpReason::Observed);
         }
-        if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) {
+        let was_overtaken = sent.0 != version && self.obeys(PageRule::DateReadsBySending);
+        let is_explained = was_overtaken || self.may_be_changing(address.table, scope, now);
+        if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) && !is_explained {
             raise(&scope.counters(address.table).stale_observed);
         }
     }
@@ -300,6 +318,18 @@ impl PageCache {
             && (kept.index == version.index || !self.obeys(PageRule::ValidateIndex))
             && entry.is_for(address);
         is_usable.then_some(entry)
+    }
+
+    /// True if a write of the table may have happened whose verdict is not told, or may happen late.
+    fn may_be_changing(&self, table: &CachedTable, scope: &PageScope, now: Instant) -> bool {
+        let may_land_late = match &scope.0 {
+            Extent::Partition(hash) => self.late_bumps.is_expected(self.words.stripe(*hash)),
+            _ => self.late_bumps.is_expected_of_table(table),
+        };
+        may_land_late
+            || table.pages.writes.load(Ordering::Acquire) > 0
+            || table.pages.removals.load(Ordering::Acquire) > 0
+            || table.is_touched(self.items.seconds(now))
     }
 
     /// Must be called with the lock of the flights.
@@ -484,6 +514,8 @@ pub(in super::super) enum PageRule {
     QuarantineVoids,
     /// Strong reads past the cache are compared with it.
     ObserveReads,
+    /// A write since a strong read was sent explains what differs.
+    DateReadsBySending,
     /// An answer that is not understood invalidates the page that is cached.
     OpaqueReadsVoid,
     /// A fetch that contradicts what was seen is not stored.

@@ -51,7 +51,7 @@ mod tests;
 pub use body::Page;
 #[cfg(test)]
 pub(super) use cache::PageRule;
-pub use cache::{PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission};
+pub use cache::{PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission, SentPage};
 pub(super) use items::CompletedReads;
 pub use items::PageItem;
 pub use permit::{Completion, PagePermit};

@@ -96,6 +96,14 @@ struct Setup {
     broken: Option<PageRule>,
 }
 
+impl Setup {
+    /// True if nothing happens that a strong read could find to be stale.
+    fn has_no_fault(self) -> bool {
+        let is_whole = matches!(self.broken, None | Some(PageRule::DateReadsBySending));
+        is_whole && self.foreign_writes == 0 && !self.reports
+    }
+}
+
 const LOCAL: Setup = Setup {
     fill: FillMode::Adaptive,
     foreign_writes: 0,
@@ -225,6 +233,7 @@ enum Client {
 struct Fetch {
     /// `None` if it is past the cache.
     permit: Option<PagePermit>,
+    sent: SentPage,
     client: usize,
     reading: Reading,
     shown: Option<Shown>,
@@ -237,6 +246,8 @@ struct Writing {
     changes: Vec<(usize, Option<Value>)>,
     /// What was overwritten, and the versions it became, once it has landed.
     landed: Option<Vec<(Option<Value>, usize)>>,
+    /// A write without a guard ends until then: what voided the table before it counts for so long.
+    until: Option<Instant>,
 }
 
 /// A commit of an upstream that reports. They are made one after the other.
@@ -439,7 +450,9 @@ impl schedules::World for World {
         // A late write has landed or died before its time is over.
         let pause = Duration::from_millis(self.journal.random.u64(1..=longest));
         let now = Instant::now();
-        let bound = self.zombies.iter().map(|zombie| zombie.until - now).min();
+        let writes = self.writes.iter().filter_map(|write| write.until);
+        let bound = self.zombies.iter().map(|zombie| zombie.until).chain(writes).min();
+        let bound = bound.map(|until| until.saturating_duration_since(now));
         Some(bound.map_or(pause, |bound| pause.min(bound.saturating_sub(Duration::from_millis(1)))))
     }
 
@@ -485,6 +498,10 @@ impl schedules::World for World {
     }
 
     fn check_at_rest(&mut self) {
+        let stale = self.table.page_stats().stale_observed;
+        if stale > 0 && self.setup.has_no_fault() {
+            self.journal.violated(format!("{stale} pages count as stale without a fault"));
+        }
         // Changes made elsewhere may stay unseen until the TTL ends.
         if self.setup.foreign_writes > 0 {
             return;
@@ -619,7 +636,10 @@ impl World {
     fn read_through(&mut self, client: usize, reading: Reading) {
         self.note(format_args!("client {client} reads {:?} strongly", reading.request));
         self.clients[client] = Client::Waiting;
-        self.fetches.push(Fetch { permit: None, client, reading, shown: None });
+        let fingerprint = [reading.request.number() as u8];
+        let (address, scope) = (self.table.address(&fingerprint), self.scope(reading.request));
+        let sent = self.pages.sending(&address, &scope);
+        self.fetches.push(Fetch { permit: None, sent, client, reading, shown: None });
     }
 
     fn read(&mut self, client: usize, reading: Reading) {
@@ -641,8 +661,9 @@ impl World {
             }
             PageTurn::Lead(permit) => {
                 let consistency = permit.consistency();
+                let sent = self.pages.sending(&address, &scope);
                 self.note(format_args!("client {client} leads a fetch of {request:?}, {consistency:?}"));
-                self.fetches.push(Fetch { permit: Some(permit), client, reading, shown: None });
+                self.fetches.push(Fetch { permit: Some(permit), sent, client, reading, shown: None });
             }
         }
     }
@@ -681,7 +702,7 @@ impl World {
     }
 
     fn fetch_done(&mut self, index: usize) {
-        let Fetch { permit, client, reading, shown } = self.fetches.swap_remove(index);
+        let Fetch { permit, sent, client, reading, shown } = self.fetches.swap_remove(index);
         let page = page_of(&shown.expect("the fetch has read"));
         let (request, now) = (reading.request, Instant::now());
         let is_opaque = self.setup.is_opaque && self.journal.random.bool();
@@ -701,7 +722,7 @@ impl World {
                 let address = self.table.address(&fingerprint);
                 match is_opaque {
                     true => self.pages.observe_opaque(&address, &scope, now),
-                    false => self.pages.observe(&address, &scope, &page, now),
+                    false => self.pages.observe(&address, &scope, &page, sent, now),
                 }
                 self.returned(client, reading, &page, "strongly read");
                 self.bind_later_readers(request, &shown.expect("the fetch has read"));
@@ -762,7 +783,8 @@ impl World {
         let known = if guard.is_some() { "" } else { ", which the cache is not told" };
         self.note(format_args!("client {client} begins to write {changes:?}{known}"));
         self.clients[client] = Client::Waiting;
-        self.writes.push(Writing { client, guard, changes, landed: None });
+        let until = guard.is_none().then_some(now + LAG);
+        self.writes.push(Writing { client, guard, changes, landed: None, until });
     }
 
     /// What the writer knows of the index: everything, if it has both images, or less.
@@ -784,7 +806,7 @@ impl World {
 
     /// The upstream says yes, or says no although the write happened: its router had tried twice.
     fn write_answered(&mut self, index: usize) {
-        let Writing { client, guard, changes, landed } = self.writes.swap_remove(index);
+        let Writing { client, guard, changes, landed, .. } = self.writes.swap_remove(index);
         let (now, reports) = (Instant::now(), self.setup.reports);
         let is_refused = !reports && self.journal.random.u32(0..6) == 0;
         let landed = landed.expect("only what landed is answered");
@@ -806,7 +828,7 @@ impl World {
 
     /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
     fn write_lost(&mut self, index: usize) {
-        let Writing { client, guard, changes, landed } = self.writes.swap_remove(index);
+        let Writing { client, guard, changes, landed, .. } = self.writes.swap_remove(index);
         let now = Instant::now();
         let is_refused = landed.is_none() && self.journal.random.bool();
         let is_unsent = is_refused && guard.is_some() && self.journal.random.bool();
@@ -961,6 +983,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (PageRule::QuarantineVoids, LOCAL, 0),
         (PageRule::ObserveReads, WATCHED, 0),
         (PageRule::OpaqueReadsVoid, OPAQUE, 0),
+        (PageRule::DateReadsBySending, WATCHED, 0),
         (PageRule::HeedWhatWasSeen, WATCHED, 1_600),
         (PageRule::LateReadersLookAgain, WATCHED, 3_500),
         (PageRule::ExpireEntries, FOREIGN_STRONG, 0),

@@ -81,6 +81,8 @@ pub(in super::super) struct TablePages {
     /// Milliseconds since the cache was made, rounded up, when the table was last written: an index that is first used
     /// now may still lack that write.
     written_ms: AtomicU64,
+    /// How many writes of single items are in flight, each counted once for every item.
+    pub(super) writes: AtomicU64,
     /// How many removals by the upstream itself are in flight.
     pub(super) removals: AtomicU32,
     indexes: RwLock<HashMap<Box<str>, Arc<CachedIndex>>>,
@@ -94,6 +96,7 @@ impl Default for TablePages {
             scan: AtomicU64::new(0),
             written_seconds: AtomicU64::new(0),
             written_ms: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             removals: AtomicU32::new(0),
             indexes: RwLock::default(),
             fills: Arc::new(Semaphore::new(FILLS_PER_TABLE_MAX)),

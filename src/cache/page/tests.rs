@@ -87,6 +87,11 @@ impl Fixture {
         self.lead(fingerprint, scope).complete(page(fingerprint), self.now)
     }
 
+    fn observe(&self, fingerprint: &str, scope: &PageScope, page: &Page) {
+        let address = self.table.address(fingerprint.as_bytes());
+        self.pages.observe(&address, scope, page, self.pages.sending(&address, scope), self.now);
+    }
+
     fn begin_write(&self, partition: &str) -> PageWriteGuard {
         self.begin_write_of("item", partition)
     }
@@ -484,12 +489,33 @@ fn a_strong_read_that_contradicts_a_page_voids_it() {
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.fill("q", &scope);
-    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("q"), fixture.now);
+    fixture.observe("q", &scope, &page("q"));
     assert!(fixture.hit("q").is_some());
-    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("newer"), fixture.now);
+    fixture.observe("q", &scope, &page("newer"));
     assert!(fixture.hit("q").is_none());
     assert_eq!(fixture.table.page_stats().stale_observed, 1);
     assert_eq!(fixture.lead("q", &scope).consistency(), Consistency::Strong);
+}
+
+#[test]
+fn what_a_write_explains_is_no_contradiction() {
+    let fixture = Fixture::new();
+    let (scope, address) = (fixture.partition("a"), fixture.table.address(b"q"));
+    // Sent before the write, answered after it.
+    let sent = fixture.pages.sending(&address, &scope);
+    fixture.write("a");
+    fixture.fill("q", &scope);
+    fixture.pages.observe(&address, &scope, &page("older"), sent, fixture.now);
+    // Sent and answered while one is in flight.
+    fixture.fill("q", &scope);
+    let write = fixture.begin_write("a");
+    fixture.observe("q", &scope, &page("newer"));
+    write.unknown(fixture.now);
+    // Sent and answered while one may land late.
+    fixture.fill("q", &scope);
+    fixture.observe("q", &scope, &page("late"));
+    assert_eq!(fixture.table.page_stats().stale_observed, 0);
+    assert!(fixture.hit("q").is_none());
 }
 
 #[test]
@@ -498,7 +524,7 @@ fn a_fetch_that_contradicts_what_a_strong_read_saw_is_not_stored_nor_given_to_la
     let scope = fixture.partition("a");
     let permit = fixture.lead("q", &scope);
     let early = fixture.join("q", &scope);
-    fixture.pages.observe(&fixture.table.address(b"q"), &scope, &page("newer"), fixture.now);
+    fixture.observe("q", &scope, &page("newer"));
     let late = fixture.join("q", &scope);
     let completion = permit.complete(page("older"), fixture.now);
     assert_eq!(completion, Completion::NotStored(PageRefusal::Conflict));
@@ -663,7 +689,8 @@ fn an_item_of_a_page_is_not_stored_when_it_was_read_meanwhile_or_is_being_read()
     let fixture = Fixture::new();
     let (scope, address) = (fixture.partition("a"), fixture.table.address(b"item"));
     let permit = fixture.lead("q", &scope);
-    fixture.items.observe(&address, &Image::absent(), fixture.now);
+    let sent = fixture.items.sending(&address, FillMode::Adaptive);
+    fixture.items.observe(&address, &Image::absent(), sent, fixture.now);
     fixture.complete_with_item(permit);
     assert_eq!(fixture.item(), None);
     let Turn::Lead(reading) = fixture.items.read(&address, &ITEM_POLICY, fixture.now) else {

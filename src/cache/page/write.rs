@@ -56,6 +56,7 @@ impl PageWriteGuard {
         let keys: Vec<_> = keys.iter().map(written).collect();
         for key in &keys {
             cache.writers.enter(key.hash);
+            key.table.pages.writes.fetch_add(1, Ordering::AcqRel);
             if cache.obeys(PageRule::TouchOnWrite) {
                 cache.words.touch_partition(key.stripe, seconds);
                 key.table.pages.touch(seconds);
@@ -113,7 +114,10 @@ impl PageWriteGuard {
             self.cache.void_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
         }
         // After the bumps: whoever finds this write gone also finds what it voided.
-        keys.iter().for_each(|key| self.cache.writers.leave(key.hash));
+        for key in &keys {
+            self.cache.writers.leave(key.hash);
+            key.table.pages.writes.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
