@@ -2,6 +2,7 @@
 //!
 //! It never shows a user's data, and changes nothing.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +15,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Admitted, Rejection};
 use crate::listen::Listeners;
+
+/// The connections that are open at a time. They are none of those that clients may have.
+pub const CONNECTIONS_MAX: usize = 16;
 
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,21 +54,16 @@ impl Admin {
         self.ready.store(ready, Ordering::Release);
     }
 
-    /// Accepts and answers until `shutdown`; returns at once then, since nobody's data is under way here.
+    /// Accepts and answers until `shutdown`; returns at once then, since nobody's data is in flight here.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
-        let connections = TaskTracker::new();
+        let mut connections = Connections::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 accepted = listeners.accept() => match accepted {
                     Ok(stream) => {
-                        let (admin, shutdown) = (Arc::clone(&self), shutdown.clone());
-                        connections.spawn(async move {
-                            tokio::select! {
-                                () = shutdown.cancelled() => {}
-                                () = admin.serve_connection(stream) => {}
-                            }
-                        });
+                        let admin = Arc::clone(&self);
+                        connections.add(move || admin.serve_connection(stream)).await;
                     }
                     // Out of file descriptors, most likely: wait for some to come free instead of spinning.
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -118,6 +117,32 @@ impl Admin {
     }
 }
 
+/// The open connections, oldest first. All of them end when this does.
+#[derive(Default)]
+struct Connections(VecDeque<JoinHandle<()>>);
+
+impl Connections {
+    /// Serves one more, for which the oldest makes room if there is none: a probe must be answered however many monitors
+    /// hold on to connections that they do not use.
+    async fn add<F: Future<Output = ()> + Send + 'static>(&mut self, serve: impl FnOnce() -> F) {
+        self.0.retain(|connection| !connection.is_finished());
+        if self.0.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+            // Its descriptor is free only once it has ended.
+            oldest.await.ok();
+        }
+        self.0.push_back(tokio::spawn(serve()));
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
 /// The answer to a request that names another host, or comes from a page of another origin.
 fn reject(rejection: &Rejection) -> Response<Full<Bytes>> {
     let status = match rejection {
@@ -137,6 +162,31 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn of_too_many_connections_the_oldest_gives_way_to_the_newest() {
+        let (mut connections, mut clients) = (Connections::default(), VecDeque::new());
+        let mut add = async || {
+            let (client, end) = tokio::sync::oneshot::channel::<()>();
+            // It is open until its client has ended, or it is cut off, which the client sees.
+            connections.add(move || async move { drop(end.await) }).await;
+            client
+        };
+        for _ in 0..CONNECTIONS_MAX {
+            clients.push_back(add().await);
+        }
+        for _ in 0..3 {
+            clients.push_back(add().await);
+            assert!(clients.pop_front().unwrap().is_closed());
+            assert!(clients.iter().all(|client| !client.is_closed()));
+        }
+        // One that has ended leaves its place.
+        clients.pop_back();
+        tokio::task::yield_now().await;
+        clients.push_back(add().await);
+        assert!(clients.iter().all(|client| !client.is_closed()));
+        drop(connections);
+    }
 
     #[test]
     fn a_broken_store_is_not_ready() {

@@ -2,11 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admin;
+
 /// Descriptors for the store, the listeners, and connections to the upstream, beside a fifth of all.
 const RESERVED: usize = 64;
 
-/// Descriptors for the listeners and the runtime.
-const LISTENERS: usize = 16;
+/// Descriptors for the listeners, the runtime and the connections of monitors.
+const LISTENERS: usize = 16 + admin::CONNECTIONS_MAX;
 
 /// Descriptors of a store: its lock, its data, and its data once more for late syncs.
 const STORE: usize = 3;
@@ -100,11 +102,11 @@ mod tests {
 
     #[test]
     fn stores_take_what_clients_leave() {
-        assert_eq!([16, 64, 256, 1024, 20_000].map(for_stores), [0, 5, 33, 85, 1349]);
+        assert_eq!([16, 64, 256, 1024, 20_000].map(for_stores), [0, 0, 28, 80, 1344]);
     }
 
     #[test]
     fn so_do_connections_to_a_remote_upstream() {
-        assert_eq!([16, 64, 256, 1024, 20_000].map(for_each_lane), [1, 8, 50, 128, 2024]);
+        assert_eq!([16, 64, 256, 1024, 20_000].map(for_each_lane), [1, 1, 42, 120, 2016]);
     }
 }
