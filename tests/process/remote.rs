@@ -168,7 +168,8 @@ fn a_profile_gives_region_and_credentials_and_one_that_is_unknown_is_named() {
 
 #[test]
 fn what_is_no_upstream_is_refused_in_a_line() {
-    for (upstream, word) in [("dynamodb.local", "http(s)://HOST:PORT"), ("http://a/b", "http://HOST:PORT")] {
+    for (upstream, word) in [("dynamodb.local", "http(s)://HOST:PORT"), ("http://a/b", "http(s)://HOST:PORT")]
+    {
         let output = command(&["--upstream", upstream]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), said.trim().lines().count()), (Some(2), 1), "{said}");
