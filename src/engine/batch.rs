@@ -124,7 +124,7 @@ struct Fetched {
 impl Engine {
     pub(super) async fn batch_get_item(self: &Arc<Self>, request: Request) -> Served {
         let bytes = request.body.clone();
-        let Ok(body) = Json::parse(&bytes) else {
+        let Ok(body) = Json::parse_request(&bytes) else {
             return self.bypass(&request, BypassReason::NotUnderstood).await;
         };
         let (mut parts, kind) = match self.understand(&body).await {

@@ -150,8 +150,10 @@ fn strongly_of(body: &Json<'_>, spellings: &[&str]) -> Vec<u8> {
     {
         for (_, table) in tables.iter_mut().filter(|(name, _)| spellings.contains(&name.as_ref())) {
             if let Json::Object(table) = table {
-                table.retain(|(name, _)| name != "ConsistentRead");
-                table.push(("ConsistentRead".into(), Json::Bool(true)));
+                let mut members = std::mem::take(table).into_vec();
+                members.retain(|(name, _)| name != "ConsistentRead");
+                members.push(("ConsistentRead".into(), Json::Bool(true)));
+                *table = members.into();
             }
         }
     }

@@ -38,7 +38,8 @@ use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, ChangeListener, Request, Upstream, UpstreamError};
-use crate::wire::Json;
+use crate::wire::json::LISTED_MAX;
+use crate::wire::{Json, only_table};
 
 pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
@@ -230,13 +231,12 @@ impl Engine {
 
     /// The one table that a request names, if it exists.
     fn table_named(&self, operation: Operation, body: &[u8], answer: &Answer) -> Option<Arc<str>> {
-        let body = Json::parse(body).ok()?;
-        let name = body.get("TableName")?.text()?;
-        match self.tables.get(name) {
+        let name = only_table(body)?;
+        match self.tables.get(&name) {
             Some(table) => Some(Arc::clone(&table.name)),
             // What is known of a table is forgotten when it changes, and the upstream has just confirmed that it was there.
             None if operation.class() == OperationClass::Ddl && answer.is_success() => {
-                Some(table_name(name).into())
+                Some(table_name(&name).into())
             }
             None => None,
         }
@@ -271,8 +271,8 @@ impl Engine {
     /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything; unless the
     /// upstream reports what they change.
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
-        // What is too deep is none of the statements' text.
-        let scope = Json::parse_cut(&request.body)
+        // What is too deep is none of the statements' text. A list that is too long is not read to its end.
+        let scope = Json::parse_short(&request.body)
             .map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
         if scope == VoidScope::Nothing {
             return self.bypass(&request, BypassReason::Operation).await;
@@ -281,7 +281,7 @@ impl Engine {
             return self.change(request, scope).await;
         }
         // Only what two parsers cannot read in two ways names a key.
-        match Json::parse(&request.body) {
+        match Json::parse_request(&request.body) {
             Ok(body) => {
                 let plan = self.plan_statements(request.clone(), &body).await;
                 self.carry_out(plan).await
@@ -502,13 +502,14 @@ fn written_tables(operation: Operation, body: &Json<'_>) -> VoidScope {
     scope
 }
 
-/// What holds a statement each; `None` if that cannot be said.
+/// What holds a statement each; `None` if that cannot be said, or a list was too long to be read whole.
 fn statement_members<'b, 'a>(operation: Operation, body: &'b Json<'a>) -> Option<&'b [Json<'a>]> {
-    match operation {
+    let members = match operation {
         Operation::BatchExecuteStatement => body.get("Statements")?.elements(),
         Operation::ExecuteTransaction => body.get("TransactStatements")?.elements(),
         _ => Some(std::slice::from_ref(body)),
-    }
+    };
+    members.filter(|members| members.len() <= LISTED_MAX)
 }
 
 fn written_table(member: &Json<'_>) -> VoidScope {
@@ -584,6 +585,22 @@ mod tests {
             format!(r#"{{"Statement":"DELETE FROM t WHERE a = {}"}}"#, "1".repeat(STATEMENT_BYTES_MAX));
         assert_eq!(scope(ExecuteStatement, &long), VoidScope::Everything);
         assert_eq!(scope(ExecuteStatement, "{}"), VoidScope::Everything);
+    }
+
+    #[test]
+    fn a_list_of_statements_that_is_not_read_to_its_end_voids_everything() {
+        let select = r#"{"Statement":"SELECT * FROM t"}"#;
+        for (operation, list) in [
+            (Operation::BatchExecuteStatement, "Statements"),
+            (Operation::ExecuteTransaction, "TransactStatements"),
+        ] {
+            let scope = |length: usize| {
+                let body = format!(r#"{{"{list}":[{}]}}"#, vec![select; length].join(","));
+                written_tables(operation, &Json::parse_short(body.as_bytes()).unwrap())
+            };
+            assert_eq!(scope(LISTED_MAX), VoidScope::Nothing);
+            assert_eq!(scope(LISTED_MAX + 1), VoidScope::Everything);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::cache::{FillMode, PageWriteGuard, ReadPolicy, WriteGuard};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::upstream::{Answer, Attempt, Request, UpstreamError};
 use crate::wire::Json;
+use crate::wire::json::LISTED_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::known::KnownTable;
@@ -98,10 +99,10 @@ impl Engine {
     async fn plan_write(self: &Arc<Self>, request: Request) -> Result<WritePlan, ApiError> {
         let bytes = request.body.clone();
         // Both sides must read a write alike, so one that we cannot read strictly goes no further.
-        let whole = Json::parse(&bytes);
+        let whole = Json::parse_request(&bytes);
         let is_whole = whole.is_ok();
-        // Of one that is too deep for any item only the upstream can say so in its own words.
-        let body = whole.or_else(|_| Json::parse_cut(&bytes)).map_err(|_| unreadable())?;
+        // Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
+        let body = whole.or_else(|_| Json::parse_short(&bytes)).map_err(|_| unreadable())?;
         match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
                 self.plan_single(request, &body, is_whole).await
@@ -147,8 +148,12 @@ impl Engine {
     /// BatchWriteItem and TransactWriteItems.
     async fn plan_many(self: &Arc<Self>, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
         let mut plan = WritePlan::new(request);
+        let Some(all_touched) = touched_items(body) else {
+            plan.wide = VoidScope::Everything;
+            return Ok(plan);
+        };
         let mut tables: HashMap<&str, Option<Arc<KnownTable>>> = HashMap::new();
-        for touched in touched_items(body) {
+        for touched in all_touched {
             let name = touched.table_name;
             if !tables.contains_key(name) {
                 if tables.len() == TABLES_MAX {
@@ -366,11 +371,12 @@ impl Touched<'_> {
     }
 }
 
-/// Every item that a BatchWriteItem or TransactWriteItems names; one that is not of the known form has no attributes.
-fn touched_items<'a>(body: &'a Json<'a>) -> Vec<Touched<'a>> {
+/// Every item that a BatchWriteItem or TransactWriteItems names; one that is not of the known form has no attributes. `None`
+/// when a list was too long to be read whole.
+fn touched_items<'a>(body: &'a Json<'a>) -> Option<Vec<Touched<'a>>> {
     let mut touched = Vec::new();
     for (table_name, requests) in body.get("RequestItems").and_then(Json::members).unwrap_or_default() {
-        for request in requests.elements().unwrap_or_default() {
+        for request in read_whole(requests.elements().unwrap_or_default())? {
             let item =
                 request.get("PutRequest").and_then(|put| put.get("Item")).map(|item| (item, IsKey::Within));
             let key = request
@@ -380,7 +386,7 @@ fn touched_items<'a>(body: &'a Json<'a>) -> Vec<Touched<'a>> {
             touched.push(Touched { table_name, attributes: item.xor(key) });
         }
     }
-    for action in body.get("TransactItems").and_then(Json::elements).unwrap_or_default() {
+    for action in read_whole(body.get("TransactItems").and_then(Json::elements).unwrap_or_default())? {
         for (kind, request) in action.members().unwrap_or_default() {
             let Some(table_name) = request.get("TableName").and_then(Json::text) else { continue };
             let attributes = match &**kind {
@@ -390,7 +396,12 @@ fn touched_items<'a>(body: &'a Json<'a>) -> Vec<Touched<'a>> {
             touched.push(Touched { table_name, attributes });
         }
     }
-    touched
+    Some(touched)
+}
+
+/// A list of a request, unless [`Json::parse_short`] has cut it.
+fn read_whole<'a, 'b>(list: &'b [Json<'a>]) -> Option<&'b [Json<'a>]> {
+    Some(list).filter(|list| list.len() <= LISTED_MAX)
 }
 
 #[cfg(test)]
@@ -398,11 +409,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_batch_that_is_not_read_to_its_end_touches_everything() {
+        for (body, ends) in [(r#"{"RequestItems":{"t":["#, "]}}"), (r#"{"TransactItems":["#, "]}")] {
+            let of = |length: usize| format!("{body}{}{ends}", vec!["{}"; length].join(","));
+            let (fits, long) = (of(LISTED_MAX), of(LISTED_MAX + 100));
+            assert!(touched_items(&Json::parse_short(fits.as_bytes()).unwrap()).is_some());
+            assert!(touched_items(&Json::parse_short(long.as_bytes()).unwrap()).is_none());
+        }
+    }
+
+    #[test]
     fn every_item_of_a_batch_and_of_a_transaction_is_touched() {
         let text = r#"{"RequestItems":{"t":[{"PutRequest":{"Item":{"id":{"S":"a"}}}},{"DeleteRequest":{"Key":{"id":{"S":"b"}}}},{"x":1}]},
             "TransactItems":[{"Put":{"TableName":"u","Item":{}}},{"ConditionCheck":{"TableName":"v","Key":{}}}]}"#;
         let body = Json::parse(text.as_bytes()).unwrap();
-        let touched = touched_items(&body);
+        let touched = touched_items(&body).unwrap();
         let names: Vec<_> = touched.iter().map(|item| item.table_name).collect();
         assert_eq!(names, ["t", "t", "t", "u", "v"]);
         let readable: Vec<_> = touched.iter().map(|item| item.attributes.is_some()).collect();

@@ -203,7 +203,7 @@ fn decode_value(json: &Json<'_>, level: usize, reader: Reader) -> Result<Attribu
         return Err(too_deep());
     }
     if let Json::Object(members) = json
-        && let [(name, content)] = members.as_slice()
+        && let [(name, content)] = &**members
         && !matches!(content, Json::Null)
         && TYPES.contains(&name.as_ref())
     {

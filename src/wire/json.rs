@@ -16,6 +16,13 @@ pub const DEPTH_MAX: usize = 128;
 /// The deepest nesting that is JSON to anybody: the service gives up a little beyond a value of 2,000 levels.
 const CUT_DEPTH_MAX: usize = 4004;
 
+/// The most elements that are read of a list in a request. No list of the API may be nearly as long, but for lists of
+/// attribute values, which are read whole.
+pub const LISTED_MAX: usize = 5000;
+
+/// The types of attribute values that are lists.
+const LISTS_OF_VALUES: [&str; 4] = ["L", "SS", "NS", "BS"];
+
 /// A JSON value that borrows from its text where no escape stands in the way.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
@@ -30,9 +37,9 @@ pub enum Json<'a> {
     /// A string, escapes resolved.
     String(Cow<'a, str>),
     /// `[…]`
-    Array(Vec<Json<'a>>),
+    Array(Box<[Json<'a>]>),
     /// `{…}` with its members in order, no name twice.
-    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    Object(Box<[(Cow<'a, str>, Json<'a>)]>),
 }
 
 /// Why bytes are not acceptable JSON.
@@ -53,7 +60,17 @@ impl<'a> Json<'a> {
     /// [`JsonError`] for anything that is not exactly one acceptable value.
     pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
-        Self::parse_text::<false>(text)
+        Self::parse_text::<false>(text, Lists::All)
+    }
+
+    /// Parses the whole body of a request: as [`Json::parse`], and a list of more than [`LISTED_MAX`] elements is rejected
+    /// before memory is spent on the rest of it.
+    ///
+    /// # Errors
+    /// [`JsonError`] for anything that is not exactly one acceptable value.
+    pub fn parse_request(body: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
+        Self::parse_text::<false>(text, Lists::Short)
     }
 
     /// Parses a whole body that may be nested deeper than [`DEPTH_MAX`]: what stands there is read as `null`, costs no stack,
@@ -65,18 +82,32 @@ impl<'a> Json<'a> {
     /// # Errors
     /// [`JsonError`] for anything that is not one value, or that is nested deeper than the service itself follows.
     pub fn parse_cut(body: &'a [u8]) -> Result<Self, JsonError> {
+        Self::parse_cut_with(body, Lists::All)
+    }
+
+    /// As [`Json::parse_cut`], for who must tell what is wrong with a body that [`Json::parse_request`] rejected: a list ends
+    /// with its element [`LISTED_MAX`] + 1, and what follows is not looked through. It is too long for any list of the API then,
+    /// too.
+    ///
+    /// # Errors
+    /// As [`Json::parse_cut`].
+    pub fn parse_short(body: &'a [u8]) -> Result<Self, JsonError> {
+        Self::parse_cut_with(body, Lists::Short)
+    }
+
+    fn parse_cut_with(body: &'a [u8], lists: Lists) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
         match depth(text) {
-            ..=CUT_DEPTH_MAX => Self::parse_text::<true>(text),
+            ..=CUT_DEPTH_MAX => Self::parse_text::<true>(text, lists),
             _ => Err(JsonError::Malformed(serde::de::Error::custom(TOO_DEEP))),
         }
     }
 
-    fn parse_text<const CUTS: bool>(text: &'a str) -> Result<Self, JsonError> {
+    fn parse_text<const CUTS: bool>(text: &'a str, lists: Lists) -> Result<Self, JsonError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         // The limit is ours, in `Node`: serde_json's own cannot be chosen.
         deserializer.disable_recursion_limit();
-        let value = Node::<CUTS> { depth: 0 }.deserialize(&mut deserializer)?;
+        let value = Node::<CUTS> { depth: 0, lists, is_of_values: false }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
     }
@@ -135,6 +166,14 @@ impl<'a> Json<'a> {
 }
 
 const TOO_DEEP: &str = "nested too deeply";
+
+/// How much of a list is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    All,
+    /// [`LISTED_MAX`] elements, but for lists of attribute values.
+    Short,
+}
 
 /// How deep a text's brackets go. Of what is no JSON any answer will do.
 fn depth(text: &str) -> usize {
@@ -197,13 +236,26 @@ pub fn with_plain_numbers(text: &str) -> String {
 #[derive(Clone, Copy)]
 struct Node<const CUTS: bool> {
     depth: usize,
+    lists: Lists,
+    /// Its name is that of a type of lists of attribute values.
+    is_of_values: bool,
 }
 
 impl<const CUTS: bool> Node<CUTS> {
+    /// The most elements that are read if this is a list.
+    fn elements_max(self) -> usize {
+        if self.lists == Lists::All || self.is_of_values { usize::MAX } else { LISTED_MAX }
+    }
+
+    /// The node under that name in this one's place.
+    fn named(self, name: &str) -> Self {
+        Self { is_of_values: LISTS_OF_VALUES.contains(&name), ..self }
+    }
+
     /// The nodes inside of this one; `None` when they are cut off.
     fn below<E: serde::de::Error>(self) -> Result<Option<Self>, E> {
         match self.depth < DEPTH_MAX {
-            true => Ok(Some(Self { depth: self.depth + 1 })),
+            true => Ok(Some(Self { depth: self.depth + 1, is_of_values: false, ..self })),
             false if CUTS => Ok(None),
             false => Err(E::custom(TOO_DEEP)),
         }
@@ -258,11 +310,19 @@ impl<'de, const CUTS: bool> Visitor<'de> for Node<CUTS> {
             while elements.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Json::Null);
         };
+        let elements_max = self.elements_max();
         let mut array = Vec::new();
         while let Some(element) = elements.next_element_seed(node)? {
-            array.push(element);
+            push(&mut array, element);
+            if array.len() > elements_max {
+                if !CUTS {
+                    return Err(serde::de::Error::custom("a list is too long"));
+                }
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
         }
-        Ok(Json::Array(array))
+        Ok(Json::Array(array.into()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
@@ -272,12 +332,20 @@ impl<'de, const CUTS: bool> Visitor<'de> for Node<CUTS> {
         };
         let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
         while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
-            let value = members.next_value_seed(node)?;
-            object.push((name, value));
+            let value = members.next_value_seed(node.named(&name))?;
+            push(&mut object, (name, value));
         }
         refuse_duplicates(&object)?;
-        Ok(Json::Object(object))
+        Ok(Json::Object(object.into()))
     }
+}
+
+/// Appends. A vector by itself begins with room for four: most objects are attribute values, which have one member.
+fn push<T>(all: &mut Vec<T>, one: T) {
+    if all.len() == all.capacity() {
+        all.reserve_exact(all.len().max(1));
+    }
+    all.push(one);
 }
 
 /// A string, borrowed where it has no escape: serde's own `Cow` copies always when it stands inside another type.
@@ -326,10 +394,9 @@ fn refuse_duplicates<E: serde::de::Error>(members: &[(Cow<'_, str>, Json<'_>)]) 
 /// The object as JSON, with one member set and all others as they are.
 pub fn with_member(object: &Json<'_>, name: &str, value: Json<'_>) -> Vec<u8> {
     let others = object.members().unwrap_or_default().iter().filter(|(member, _)| member != name);
-    let mut members: Vec<_> = others.cloned().collect();
-    members.push((name.to_owned().into(), value));
+    let others = others.map(|(member, value)| (member.as_ref(), value));
     let mut out = Vec::with_capacity(1024);
-    write_json(&Json::Object(members), &mut out);
+    write_map(others.chain([(name, &value)]), &mut out, write_json);
     out
 }
 
@@ -439,6 +506,29 @@ mod tests {
         }
         let bottomless = within(&format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000)));
         assert!(Json::parse_cut(bottomless.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_long_list_is_rejected_or_cut_unless_it_is_of_attribute_values() {
+        let list = |length: usize| vec!["{}"; length].join(",");
+        let within = |name: &str, length: usize| format!(r#"{{"a":{{"{name}":[{}],"b":1}}}}"#, list(length));
+        let length = |json: Json<'_>| {
+            let member = json.get("a").unwrap();
+            assert!(member.get("b").is_some());
+            member.members().unwrap()[0].1.elements().unwrap().len()
+        };
+        for (name, is_of_values) in [("Keys", false), ("l", false), ("L", true), ("NS", true)] {
+            let (fits, long) = (within(name, LISTED_MAX), within(name, LISTED_MAX + 7));
+            assert_eq!(length(Json::parse_request(fits.as_bytes()).unwrap()), LISTED_MAX);
+            assert_eq!(Json::parse_request(long.as_bytes()).is_ok(), is_of_values, "{name}");
+            let cut = if is_of_values { LISTED_MAX + 7 } else { LISTED_MAX + 1 };
+            assert_eq!(length(Json::parse_short(long.as_bytes()).unwrap()), cut, "{name}");
+            // An answer has as many items as it has.
+            assert_eq!(length(Json::parse(long.as_bytes()).unwrap()), LISTED_MAX + 7);
+            assert!(Json::parse_short(&long.as_bytes()[..long.len() - 2]).is_err());
+        }
+        // A list in a list of values is none of values.
+        assert!(Json::parse_request(format!(r#"{{"L":[[{}]]}}"#, list(LISTED_MAX + 1)).as_bytes()).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod json;
 mod only_table;
 pub mod raw;
+mod weight;
 
 pub mod attribute;
 pub mod shape;
@@ -16,3 +17,4 @@ pub mod request;
 
 pub use json::Json;
 pub use only_table::only_table;
+pub use weight::tree_bytes;

@@ -66,7 +66,7 @@ pub fn check_sent(operation: Operation, body: &Json<'_>, sent: &[u8]) -> Result<
             return error;
         }
         let plain = str::from_utf8(sent).map(with_plain_numbers).unwrap_or_default();
-        let again = Json::parse_cut(plain.as_bytes()).ok().and_then(|body| check(operation, &body).err());
+        let again = Json::parse_short(plain.as_bytes()).ok().and_then(|body| check(operation, &body).err());
         again.unwrap_or(error)
     })
 }

@@ -137,7 +137,7 @@ fn in_order<'a>(json: &Json<'a>) -> Json<'a> {
             let told = members.iter().filter(|(name, value)| !is_default_mode(name, value));
             let mut members: Vec<_> = told.map(|(name, value)| (name.clone(), in_order(value))).collect();
             members.sort_by(|(left, _), (right, _)| left.cmp(right));
-            Json::Object(members)
+            Json::Object(members.into())
         }
         Json::Array(elements) => Json::Array(elements.iter().map(in_order).collect()),
         Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Float(_) | Json::String(_) => json.clone(),
