@@ -40,6 +40,14 @@ pub(super) struct Received {
     _reservation: Option<Reservation>,
 }
 
+#[cfg(test)]
+impl Received {
+    /// A body that took no part of the budget.
+    pub(super) fn plain(bytes: Bytes) -> Self {
+        Self { sent: bytes.len(), bytes, _reservation: None }
+    }
+}
+
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Reads a body whole.
     pub(super) async fn receive(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Received, Fault> {

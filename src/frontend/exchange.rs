@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::Received;
 use super::fault::Fault;
-use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials};
+use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials, large};
 use crate::access::{Admitted, Rejection};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
@@ -132,13 +132,21 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Operation::Unknown => target(head).map(Box::from),
             _ => None,
         };
-        let (body, attempt) = (std::mem::take(&mut body.bytes), attempt(head));
+        let attempt = attempt(head);
         let address = match operation {
             Operation::DescribeEndpoints => address(head),
             _ => None,
         };
-        let request = Request { operation, unknown_target, body, attempt, address };
-        let mut served = match self.execute(Caller::of(head), request).await {
+        let caller = Caller::of(head);
+        let request = Request { operation, unknown_target, body: Bytes::new(), attempt, address };
+        let executed = if large::is_large(&body) {
+            // Boxed, so that the future of a small request stays small.
+            Box::pin(self.execute_large(caller, request, body)).await
+        } else {
+            let request = Request { body: std::mem::take(&mut body.bytes), ..request };
+            self.execute(caller, request).await
+        };
+        let mut served = match executed {
             Ok(served) => served,
             Err(error) => return self.answer_alone(error, operation, protocol, request_bytes, begun),
         };
@@ -157,7 +165,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     }
 
     /// Has the service answer. A panic of it is one request's misfortune, not the connection's.
-    async fn execute(&self, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+    pub(super) async fn execute(&self, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         let mut execution = pin!(self.service.execute(caller, request));
         std::future::poll_fn(|context| {
             // What a panic may have left half done is behind the service's own locks, which it must mind anyway.

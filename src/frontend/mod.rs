@@ -24,6 +24,7 @@ mod credentials;
 mod encoding;
 mod exchange;
 mod fault;
+mod large;
 mod rarely;
 mod stall;
 #[cfg(test)]
@@ -179,6 +180,8 @@ pub struct Frontend<S, O> {
     settings: Settings,
     /// Bytes of large request bodies in memory.
     bodies: Arc<body::Budget>,
+    /// Bytes of what is made of them.
+    trees: large::TreeBudget,
     /// The answer to `GET /`, and its sum.
     health: (Bytes, u32),
     /// From when the process is asked to end: every answer is its connection's last.
@@ -203,6 +206,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             observer,
             settings,
             bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
+            trees: large::TreeBudget::beside(bodies_bytes_max),
             health: (health, sum),
             is_draining: AtomicBool::new(false),
             draining: CancellationToken::new(),

@@ -53,6 +53,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{ApiError, Change, Operation};
+use crate::upstream::offload::{LARGE_BODY_BYTES, offload};
 use crate::upstream::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
 use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
@@ -252,8 +253,9 @@ impl Local {
         if request.operation == Operation::Unknown && request.body.is_empty() {
             return Err(unsupported(request.operation).into());
         }
-        let body =
-            Json::parse(&request.body).or_else(|_| Json::parse_cut(&request.body)).map_err(malformed)?;
+        let body = Json::parse_request(&request.body)
+            .or_else(|_| Json::parse_short(&request.body))
+            .map_err(malformed)?;
         if request.operation != Operation::Unknown {
             shape::check_sent(request.operation, &body, &request.body)?;
             self.settings.arn_regions.check(&body)?;
@@ -385,7 +387,12 @@ impl Listener {
 impl Upstream for Local {
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
         Box::pin(async move {
-            match self.handle(request).await {
+            // Boxed, so that the future of a small request stays small.
+            let handled = match request.body.len() {
+                ..=LARGE_BODY_BYTES => self.handle(request).await,
+                _ => offload(self.handle(request)).await,
+            };
+            match handled {
                 Ok(body) => Ok(Answer::ok(body)),
                 Err(LocalError::Api(error)) => Ok(error.into()),
                 Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),

@@ -1,6 +1,7 @@
 //! Whatever stands behind the cache: one trait, and what a cache must know of a failed call.
 
 pub mod measured;
+pub mod offload;
 pub mod remote;
 pub mod request;
 pub mod schemas;
