@@ -100,6 +100,15 @@ impl Hosts {
         }
     }
 
+    /// The same with one more name, where names matter.
+    #[must_use]
+    pub fn with(mut self, name: HostPattern) -> Self {
+        if let Self::Listed(_, names) = &mut self {
+            names.push(name);
+        }
+        self
+    }
+
     fn admit(&self, value: &str) -> bool {
         let Self::Listed(addresses, names) = self else { return true };
         let Some(host) = host_of(value) else { return false };
@@ -284,6 +293,15 @@ mod tests {
         ] {
             assert!(!admits_host(&hosts, host), "{host}");
         }
+    }
+
+    #[test]
+    fn one_more_name_never_closes_what_was_open() {
+        let name = || "devbox".parse().unwrap();
+        let on_loopback = hosts(LOOPBACK, &[]);
+        assert!(!admits_host(&on_loopback, "devbox:8000"));
+        assert!(admits_host(&on_loopback.with(name()), "devbox:8000"));
+        assert!(admits_host(&hosts(EVERYWHERE, &[]).with(name()), "another"));
     }
 
     #[test]

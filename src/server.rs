@@ -115,7 +115,7 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
-        let admin_hosts = hosts(&self.admin_listeners, &self.config.fixed);
+        let admin_hosts = hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed);
         let admin = Admin::new(
             Access::new(admin_hosts, Origins::Own),
             Box::new(move || {
@@ -125,7 +125,10 @@ impl Server {
             }),
             Box::new(move || failing.failure()),
         );
-        let settings = frontend_settings(&self.config.fixed, hosts(&self.listeners, &self.config.fixed));
+        let settings = frontend_settings(
+            &self.config.fixed,
+            hosts(&self.listeners, &self.config.fixed.listen, &self.config.fixed),
+        );
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
         let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
@@ -194,9 +197,14 @@ fn bound(listen: &ListenAddress, listeners: &Listeners) -> String {
 }
 
 /// The hosts that requests to a listener may name.
-fn hosts(listeners: &Listeners, fixed: &Fixed) -> Hosts {
+fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts {
     let addresses: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
-    Hosts::of_listener(&addresses, &fixed.hosts)
+    let hosts = Hosts::of_listener(&addresses, &fixed.hosts);
+    match listen.host() {
+        // What was configured as its address is a name of it.
+        ListenHost::Name(name) => name.parse().map_or(hosts.clone(), |name| hosts.with(name)),
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) => hosts,
+    }
 }
 
 fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
