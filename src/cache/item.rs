@@ -625,7 +625,12 @@ impl ItemCache {
             return false;
         }
         let read_ms = self.milliseconds(read_at);
-        let expires_ms = expiry_ms(read_ms, ttl);
+        let own_end_ms = self.own_end_ms(address.table, image.body());
+        if own_end_ms == Some(0) {
+            self.counters.refused(Refusal::Policy);
+            return false;
+        }
+        let expires_ms = expiry_ms(read_ms, ttl).min(own_end_ms.unwrap_or(NEVER_MS));
         let facts = Facts { version, table: address.table.id(), read_ms, expires_ms };
         let is_stored = image.body().len() <= policy.item_bytes_max
             && Entry::pack(facts, address.key, image)
@@ -634,6 +639,15 @@ impl ItemCache {
             self.counters.refused(Refusal::Size);
         }
         is_stored
+    }
+
+    /// When the first item of an answer expires by the upstream's own time to live, in milliseconds since the cache was made: 0 if
+    /// one has, `None` if none will.
+    pub(super) fn own_end_ms(&self, table: &CachedTable, body: &[u8]) -> Option<u64> {
+        match table.ms_until_expiry(body)? {
+            0 => Some(0),
+            left_ms => Some(self.milliseconds(Instant::now()).saturating_add(left_ms).min(NEVER_MS)),
+        }
     }
 
     /// What was read could not be stored, so an entry from before is still there. It is past its time, but somebody whom

@@ -20,6 +20,7 @@ mod slots;
 mod words;
 
 mod entry;
+mod expiry;
 mod hashed;
 mod held;
 mod slices;

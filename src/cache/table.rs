@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use siphasher::sip::SipHasher13;
 
+use super::expiry::earliest_expiry;
 use super::page::TablePages;
 use super::stats::{TableCounters, TableStats, raise};
 use super::words::LAG_SECONDS_MAX;
@@ -65,6 +68,8 @@ pub struct CachedTable {
     secret: Secret,
     pub(super) counters: TableCounters,
     pub(super) pages: TablePages,
+    /// The attribute by which the upstream removes expired items.
+    time_to_live: ArcSwapOption<String>,
 }
 
 /// What keys are hashed with.
@@ -110,6 +115,7 @@ impl CachedTable {
             secret: Secret(secret.0 ^ u64::from(id), secret.1),
             counters: TableCounters::default(),
             pages: TablePages::default(),
+            time_to_live: ArcSwapOption::empty(),
         }
     }
 
@@ -127,6 +133,25 @@ impl CachedTable {
     /// nothing, and harms no more than that.
     pub fn address_with_hash<'a>(self: &'a Arc<Self>, key_bytes: &'a [u8], hash: u64) -> Address<'a> {
         Address { table: self, key: key_bytes, hash }
+    }
+
+    /// Has what is stored from now on end when the first of its items expires, by the second since 1970 in that attribute. What
+    /// was stored by another attribute is invalidated.
+    pub fn set_time_to_live(&self, attribute: Option<&str>) {
+        let former = self.time_to_live.swap(attribute.map(|name| Arc::new(name.to_owned())));
+        if former.as_ref().map(|name| name.as_str()) != attribute {
+            // After the change: whatever was stored by the former attribute has the former word.
+            self.bump();
+        }
+    }
+
+    /// The milliseconds from now until the first item in the body of an answer expires: zero if one has expired, `None` if none
+    /// will, or if the table's items do not expire.
+    pub(super) fn ms_until_expiry(&self, body: &[u8]) -> Option<u64> {
+        let attribute = self.time_to_live.load_full()?;
+        let first = earliest_expiry(body, &attribute)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(first.saturating_mul(1000).saturating_sub(now.as_millis() as u64))
     }
 
     /// What happened in this table so far.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::cache::{CachedTable, ItemCache, Realm, TableIdentity};
 use crate::upstream::Upstream;
-use crate::upstream::schemas::{DescribeFailure, TableDescription, fetch_description};
+use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fetch_description};
 
 use super::known::{KnownTable, PolicyChange, TablePolicy};
 use super::questions::{Question, Questions};
@@ -139,6 +139,7 @@ impl Tables {
         let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
         let cached = around.cache.table(around.realm, identity, now);
         let ages = !around.upstream.never_lags();
+        let time_to_live = description.time_to_live.clone();
         let (mut table, mut replaced) = (None, Vec::new());
         self.change(|known| {
             if question.changes() != changes {
@@ -172,6 +173,13 @@ impl Tables {
             }
             known.insert(spelling.into(), learned);
         });
+        if table.is_some() {
+            match &time_to_live {
+                TimeToLive::By(attribute) => cached.set_time_to_live(Some(attribute)),
+                TimeToLive::Off => cached.set_time_to_live(None),
+                TimeToLive::Unknown => {}
+            }
+        }
         if let Some(table) = &table {
             replaced.retain(|former| !former.shares_fate_with(table));
             self.retire(&replaced, around.cache);

@@ -17,6 +17,19 @@ pub struct TableDescription {
     pub arn: String,
     /// The global indexes that are being created or removed, by name: what they answer changes without a write.
     pub unsettled_indexes: Vec<String>,
+    /// Whether items expire.
+    pub time_to_live: TimeToLive,
+}
+
+/// Whether the upstream removes items by itself when they have expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeToLive {
+    /// By the second since 1970 in this attribute.
+    By(String),
+    /// It does not.
+    Off,
+    /// It does not say: DescribeTimeToLive failed, or is not permitted.
+    Unknown,
 }
 
 /// Why there is no description of a table.
@@ -59,7 +72,23 @@ pub async fn fetch_description(
     if !matches!(table.get("TableStatus").and_then(Json::text), None | Some("ACTIVE" | "UPDATING")) {
         return Err(DescribeFailure::NotReady);
     }
-    read_description(table).ok_or(DescribeFailure::Unreadable)
+    let described = read_description(table).ok_or(DescribeFailure::Unreadable)?;
+    let time_to_live = fetch_time_to_live(upstream, &request).await;
+    Ok(TableDescription { time_to_live, ..described })
+}
+
+async fn fetch_time_to_live(upstream: &dyn Upstream, described: &Request) -> TimeToLive {
+    let request = Request::new(Operation::DescribeTimeToLive, described.body.clone());
+    let Ok(answer) = upstream.call(&request).await else { return TimeToLive::Unknown };
+    let body = if answer.is_success() { Json::parse(&answer.body).ok() } else { None };
+    body.and_then(|body| read_time_to_live(body.get("TimeToLiveDescription")?)).unwrap_or(TimeToLive::Unknown)
+}
+
+fn read_time_to_live(description: &Json<'_>) -> Option<TimeToLive> {
+    Some(match description.get("TimeToLiveStatus")?.text()? {
+        "ENABLED" | "ENABLING" => TimeToLive::By(description.get("AttributeName")?.text()?.to_owned()),
+        _ => TimeToLive::Off,
+    })
 }
 
 fn read_description(table: &Json<'_>) -> Option<TableDescription> {
@@ -67,6 +96,7 @@ fn read_description(table: &Json<'_>) -> Option<TableDescription> {
         schema: read_schema(table)?,
         arn: table.get("TableArn").and_then(Json::text).unwrap_or_default().to_owned(),
         unsettled_indexes: read_unsettled_indexes(table),
+        time_to_live: TimeToLive::Unknown,
     })
 }
 

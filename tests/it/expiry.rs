@@ -7,8 +7,11 @@ use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, R
 use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::Request;
+use nearside::upstream::{Request, Upstream};
 use tokio_util::sync::CancellationToken;
+
+use crate::exactness::Elsewhere;
+use crate::harness;
 
 const GET: &str = r#"{"TableName":"Sessions","Key":{"id":{"S":"1"}}}"#;
 
@@ -61,4 +64,44 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
     assert_eq!((found.as_str(), source), ("{}", Source::Miss));
     closing.cancel();
     house.await.unwrap();
+}
+
+/// DynamoDB removes expired items by and by. Until it has, it shows them; the cache does not once they have expired.
+#[tokio::test(start_paused = true)]
+async fn what_is_cached_ends_when_its_first_item_expires_by_the_upstreams_time_to_live() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for elsewhere in [false, true] {
+        let local = Arc::new(Local::in_memory(Settings::default()));
+        let upstream: Arc<dyn Upstream> =
+            if elsewhere { Arc::new(Elsewhere(Arc::clone(&local))) } else { Arc::clone(&local) as _ };
+        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
+        let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+        let engine = Engine::new(upstream, cache, pages, Box::new(|_| harness::policy()));
+        let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
+        call(&engine, Operation::CreateTable, table).await;
+        let setting =
+            r#"{"TableName":"Sessions","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}"#;
+        call(&engine, Operation::UpdateTimeToLive, setting).await;
+        let query = r#"{"TableName":"Sessions","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"1"}}}"#;
+        let put = |until: u64| {
+            format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{until}"}}}}}}"#)
+        };
+        call(&engine, Operation::PutItem, &put(now + 60)).await;
+        call(&engine, Operation::Query, query).await;
+        for seconds in [30, 31] {
+            let expected = if seconds == 30 { Source::Hit } else { Source::Miss };
+            assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Hit);
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(call(&engine, Operation::GetItem, GET).await.1, expected, "a written image");
+            assert_eq!(call(&engine, Operation::Query, query).await.1, expected);
+        }
+        // Read by now, it ends again; and what has expired is not kept at all.
+        call(&engine, Operation::PutItem, &put(now - 60)).await;
+        for _ in 0..2 {
+            assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Miss);
+            assert_eq!(call(&engine, Operation::Query, query).await.1, Source::Miss);
+        }
+    }
 }

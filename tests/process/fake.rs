@@ -72,6 +72,7 @@ impl Fake {
         while let Some(operation) = read_call(&mut reader) {
             let body = match &*operation {
                 "DescribeTable" => DESCRIPTION,
+                "DescribeTimeToLive" => "{}",
                 "ListTables" => r#"{"TableNames":["Slow"]}"#,
                 _ => {
                     self.hold(&operation);

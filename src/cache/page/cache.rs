@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::entry::NEVER_MS;
 use super::super::flights::{Flights, Joiner};
 use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
 use super::super::stats::{BumpReason, raise};
@@ -440,13 +441,17 @@ impl PageCache {
         if page.body().len() > policy.page_bytes_max {
             return Err(PageRefusal::Size);
         }
+        let own_end_ms = self.items.own_end_ms(address.table, page.body());
+        if own_end_ms == Some(0) {
+            return Err(PageRefusal::Policy);
+        }
         let sent_ms = self.items.milliseconds(sent);
         let facts = PageFacts {
             table: address.table.clone(),
             scope: scope.clone(),
             version,
             sent_ms,
-            expires_ms: expiry_ms(sent_ms, policy.ttl),
+            expires_ms: expiry_ms(sent_ms, policy.ttl).min(own_end_ms.unwrap_or(NEVER_MS)),
         };
         self.store.insert(address.hash, PageEntry::new(facts, address.key, page))
     }
