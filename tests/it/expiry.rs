@@ -23,7 +23,7 @@ async fn call(engine: &Arc<Engine>, operation: Operation, body: &str) -> (String
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
+async fn a_cached_page_is_gone_with_the_sweep_that_removes_its_item() {
     let settings = Settings { expiry_sweep: Duration::from_secs(10), ..Settings::default() };
     let local = Arc::new(Local::in_memory(settings));
     let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
@@ -39,7 +39,7 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
         Arc::clone(&local) as _,
         cache,
         pages,
-        Box::new(move |_| TablePolicy::items_only(policy)),
+        Box::new(move |_| TablePolicy { items: Some(policy), ..harness::policy() }),
     );
     let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
         "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
@@ -57,9 +57,15 @@ async fn a_cached_item_is_gone_with_the_sweep_that_removes_it() {
     let item =
         format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{yesterday}"}}}}}}"#);
     call(&engine, Operation::PutItem, &item).await;
-    let (found, source) = call(&engine, Operation::GetItem, GET).await;
-    assert!(found.contains("until") && source == Source::Hit, "{source:?} {found}");
+    // A page that does not show when its item expires is kept.
+    let page = r#"{"TableName":"Sessions","KeyConditionExpression":"id = :id","ProjectionExpression":"id","ExpressionAttributeValues":{":id":{"S":"1"}}}"#;
+    for expected in [Source::Miss, Source::Hit] {
+        let (found, source) = call(&engine, Operation::Query, page).await;
+        assert!(found.contains(r#""Count":1"#) && source == expected, "{source:?} {found}");
+    }
     tokio::time::sleep(Duration::from_secs(10)).await;
+    let (found, source) = call(&engine, Operation::Query, page).await;
+    assert!(found.contains(r#""Count":0"#) && source == Source::Miss, "{source:?} {found}");
     let (found, source) = call(&engine, Operation::GetItem, GET).await;
     assert_eq!((found.as_str(), source), ("{}", Source::Miss));
     closing.cancel();

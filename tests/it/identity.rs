@@ -84,7 +84,7 @@ async fn what_changes_a_table_by_its_name_invalidates_it_in_every_account() {
         read_of(&mut node, spelling, 1).await;
     }
     let statement =
-        node.begin("ExecuteStatement", r#"{"Statement":"DELETE FROM Orders WHERE id='a'"}"#).await;
+        node.begin("ExecuteStatement", r#"{"Statement":"DELETE FROM Orders WHERE other='a'"}"#).await;
     node.upstream.next(Operation::ExecuteStatement).await.answer("{}");
     statement.await;
     for spelling in ["Orders", FOREIGN] {
