@@ -12,6 +12,7 @@ use super::flights::Joiner;
 use super::guard::{FillPermit, WriteGuard};
 use super::image::Image;
 use super::page::CompletedReads;
+use super::shown::ShownBy;
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
 use super::store::{BudgetedStore, Store};
@@ -272,13 +273,39 @@ impl ItemCache {
 
     /// The answer for a key whose time may be over, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
     /// the policy's `stale_if_error` later. It is no older than any write that was acknowledged and than what any reader
-    /// was answered, because it is void like every other entry when something happens to its key.
-    pub fn lookup_stale(&self, address: &Address<'_>, policy: &ReadPolicy, now: Instant) -> Option<Hit> {
+    /// was answered, because it is void like every other entry when something happens to its key; nor older than a page that
+    /// was shown of its partition ([`ItemCache::note_shown`]), which is given by its canonical bytes.
+    pub fn lookup_stale(
+        &self,
+        address: &Address<'_>,
+        partition: &[u8],
+        policy: &ReadPolicy,
+        now: Instant,
+    ) -> Option<Hit> {
         let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
-        let is_kept = now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let partition = Some(address.table.hash(partition));
+        let is_newer = facts.read_ms >= address.table.shown.last_ms(partition, ShownBy::Came);
+        let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.read_ms));
         is_kept.then(|| Hit { image: entry.into_image(), age })
+    }
+
+    /// Takes note that a page is shown which was sent for then and is here now: of one partition of the table, given by its
+    /// canonical bytes, or of any. It must be called before the reader hears the answer.
+    pub fn note_shown(&self, table: &CachedTable, partition: Option<&[u8]>, sent: Instant, now: Instant) {
+        if self.expired_kept_ms.load(Ordering::Relaxed) > 0 {
+            let partition = partition.map(|partition| table.hash(partition));
+            // Times in entries are rounded down.
+            table.shown.note(partition, self.milliseconds(sent), self.milliseconds(now) + 1);
+        }
+    }
+
+    /// The same of a read that may show items of any table of a realm.
+    pub fn note_all_shown(&self, realm: Realm, sent: Instant, now: Instant) {
+        if self.expired_kept_ms.load(Ordering::Relaxed) > 0 {
+            self.tables_of(realm).iter().for_each(|table| self.note_shown(table, None, sent, now));
+        }
     }
 
     /// Keeps entries so long after their time, for those who ask for stale ones: the longest `stale_if_error` of all

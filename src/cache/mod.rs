@@ -29,6 +29,7 @@ mod store;
 mod page;
 
 mod image;
+mod shown;
 mod stats;
 mod table;
 

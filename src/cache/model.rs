@@ -732,7 +732,8 @@ impl World {
     fn failed(&mut self, client: usize, reading: Reading) {
         self.clients[client] = Client::Idle;
         let bytes = key_bytes(reading.key);
-        let stale = self.cache.lookup_stale(&self.table.address(&bytes), &self.policy, Instant::now());
+        let stale =
+            self.cache.lookup_stale(&self.table.address(&bytes), b"all", &self.policy, Instant::now());
         if let Some(hit) = stale.filter(|_| self.setup.serves_stale) {
             self.returned(client, reading, &hit.image, STALE_HIT);
         }

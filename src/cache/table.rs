@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use super::expiry::earliest_expiry;
 use super::page::TablePages;
+use super::shown::Shown;
 use super::stats::{TableCounters, TableStats, raise};
 use super::words::LAG_SECONDS_MAX;
 
@@ -70,6 +71,7 @@ pub struct CachedTable {
     pub(super) pages: TablePages,
     /// The attribute by which the upstream removes expired items.
     time_to_live: ArcSwapOption<String>,
+    pub(super) shown: Shown,
 }
 
 /// What keys are hashed with.
@@ -116,6 +118,7 @@ impl CachedTable {
             counters: TableCounters::default(),
             pages: TablePages::default(),
             time_to_live: ArcSwapOption::empty(),
+            shown: Shown::default(),
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct ExpectedItems {
     index: Option<usize>,
     /// The partition that a Query reads.
     partition: Option<Vec<u8>>,
+    /// A global index is read.
+    is_global: bool,
     /// Items are shown whole, as far as what is read has them.
     are_whole: bool,
     /// They are whole items of the table, for which the cache of items has a use.
@@ -66,6 +68,7 @@ impl AskedPage {
             expected: ExpectedItems {
                 index: request.index,
                 partition: partition_of(&request.range),
+                is_global: index.is_some_and(|index| index.global.is_some()),
                 are_whole: request.output == Output::Rows,
                 are_offered: policy.fill_items && index.is_none() && request.output == Output::Rows,
             },
@@ -86,6 +89,11 @@ impl AskedPage {
 }
 
 impl ExpectedItems {
+    /// The partition of the table that the page is of; `None` if its items may be of any.
+    pub(super) fn partition_of_table(&self) -> Option<&[u8]> {
+        self.partition.as_deref().filter(|_| !self.is_global)
+    }
+
     /// True if the items of an answer, and the key that it ends with, fit the schema and the partition that was asked for.
     pub(super) fn fit(&self, answer: &RawObject<'_>, schema: &TableSchema) -> bool {
         let source = self.index.map_or(&schema.key, |index| &schema.indexes[index].key);

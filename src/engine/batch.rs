@@ -356,7 +356,7 @@ impl Engine {
     fn settle_stale(&self, parts: &mut [Part], counts: &mut Counts) -> bool {
         for part in parts {
             for wanted in part.keys.iter_mut().filter(|wanted| matches!(wanted.state, State::Open)) {
-                match self.stale_key(&part.table, part.strong, &wanted.key) {
+                match self.stale_key(&part.table, part.strong, wanted) {
                     Some(image) => wanted.state = State::Found(image),
                     None => return false,
                 }
@@ -366,9 +366,9 @@ impl Engine {
         true
     }
 
-    fn stale_key(&self, table: &KnownTable, strong: bool, key: &[u8]) -> Option<Image> {
+    fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<Image> {
         let policy = table.policy.as_ref().filter(|_| !strong)?;
-        Some(self.stale(table, key, policy)?.image)
+        Some(self.stale(table, &wanted.key, &wanted.json, policy)?.image)
     }
 
     /// Brings every key to what is shown of it, or leaves it open.
@@ -396,7 +396,7 @@ impl Engine {
                         JoinOutcome::Landed(image) => State::Found(image),
                         JoinOutcome::Failed(failure) => {
                             let stale = is_failure(failure.status)
-                                .then(|| self.stale_key(&part.table, part.strong, &wanted.key))
+                                .then(|| self.stale_key(&part.table, part.strong, wanted))
                                 .flatten();
                             stale.map_or(State::Open, |image| {
                                 counts.note_stale();

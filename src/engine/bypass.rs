@@ -26,8 +26,11 @@ impl Engine {
 
     /// Sends a read of a table that is not known upstream.
     pub(super) async fn bypass_unknown(&self, request: &Request, spelling: &str) -> Served {
+        let sent = Instant::now();
         let served = self.bypass(request, BypassReason::UnknownTable).await;
         if served.answer.is_success() {
+            // The table may be known by another name.
+            self.cache.note_all_shown(self.realm, sent, Instant::now());
             self.tables.questions.table_exists(spelling);
         }
         served
@@ -41,8 +44,10 @@ impl Engine {
         reason: BypassReason,
         table: &KnownTable,
     ) -> Served {
+        let sent = Instant::now();
         let served = self.bypass(request, reason).await;
         if served.answer.is_success() {
+            self.cache.note_shown(&table.cached, None, sent, Instant::now());
             self.doubt(table);
         }
         Served { table: Some(Arc::clone(&table.name)), ..served }

@@ -275,7 +275,12 @@ impl Engine {
         let scope = Json::parse_short(&request.body)
             .map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
         if scope == VoidScope::Nothing {
-            return self.bypass(&request, BypassReason::Operation).await;
+            let sent = Instant::now();
+            let served = self.bypass(&request, BypassReason::Operation).await;
+            if served.answer.is_success() {
+                self.cache.note_all_shown(self.realm, sent, Instant::now());
+            }
+            return served;
         }
         if self.hears_changes {
             return self.change(request, scope).await;

@@ -259,10 +259,12 @@ impl Engine {
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched, Answer> {
+        let sent = Instant::now();
         let answer = self.forward(request).await;
         if !answer.is_success() {
             return Err(answer);
         }
+        self.cache.note_shown(&table.cached, expected.partition_of_table(), sent, Instant::now());
         let Some(object) = RawObject::parse(&answer.body) else {
             return Err(failed("The upstream's answer to a Query or Scan cannot be read."));
         };

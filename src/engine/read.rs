@@ -12,7 +12,7 @@ use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
-use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes};
+use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
 use super::known::KnownTable;
 use super::view::{Attributes, write_nothing_consumed};
@@ -157,14 +157,23 @@ impl Engine {
             Err(Missed::Refused(answer)) if is_failure(answer.status) => answer,
             outcome => return outcome,
         };
-        let hit = self.stale(&wanted.table, &wanted.key, policy).ok_or(Missed::Refused(failure))?;
+        let hit = self
+            .stale(&wanted.table, &wanted.key, &wanted.key_json, policy)
+            .ok_or(Missed::Refused(failure))?;
         let age_seconds = Some(hit.age.as_secs());
         Ok(Found { image: hit.image, source: Source::Stale, age_seconds, consumed: None })
     }
 
     /// What the cache has of an item, be it past its time.
-    pub(super) fn stale(&self, table: &KnownTable, key: &[u8], policy: &ReadPolicy) -> Option<Hit> {
-        self.cache.lookup_stale(&table.cached.address(key), policy, Instant::now())
+    pub(super) fn stale(
+        &self,
+        table: &KnownTable,
+        key: &[u8],
+        key_json: &[u8],
+        policy: &ReadPolicy,
+    ) -> Option<Hit> {
+        let partition = item_partition_bytes(&table.schema.key, &Json::parse(key_json).ok()?)?;
+        self.cache.lookup_stale(&table.cached.address(key), &partition, policy, Instant::now())
     }
 
     async fn find_fresh(self: &Arc<Self>, wanted: &Wanted, policy: &ReadPolicy) -> Result<Found, Missed> {

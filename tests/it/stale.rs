@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nearside::engine::{PolicyChange, TablePolicy};
-use nearside::model::Operation::{BatchGetItem, GetItem, PutItem, Query};
+use nearside::model::Operation::{BatchGetItem, ExecuteStatement, GetItem, PutItem, Query, Scan};
 
 use crate::harness::{Begun, Node, get, item, policy, put};
 
@@ -197,4 +197,43 @@ async fn a_change_that_voids_leaves_nothing_stale_to_be_served() {
     let read = node.begin("GetItem", &get("a")).await;
     node.upstream.next(GetItem).await.fail(500);
     expect_failure(read).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_page_may_have_shown_since_is_not_served_past_its_time() {
+    let scan = r#"{"TableName":"Orders"}"#;
+    let other = QUERY.replace(r#":{"S":"a"}"#, r#":{"S":"b"}"#);
+    let backward = QUERY.replace(r#""TableName""#, r#""ScanIndexForward":false,"TableName""#);
+    let select = r#"{"Statement":"SELECT * FROM Orders"}"#;
+    let empty = r#"{"Count":0,"Items":[],"ScannedCount":0}"#;
+    for (operation, body, item_source, page_source) in [
+        (Query, QUERY, "", "stale"),
+        (Query, &backward, "", ""),
+        (Query, &other, "stale", "stale"),
+        (Scan, scan, "", ""),
+        (ExecuteStatement, select, "", ""),
+    ] {
+        let mut node = Node::start_with(forgiving).await;
+        let read = node.begin("Query", QUERY).await;
+        node.upstream.next(Query).await.answer(PAGE);
+        read.await;
+        node.wait(Duration::from_secs(1)).await;
+        node.read_from_upstream("a", 1).await;
+        // The item and the page expire, and somebody is shown a page that may have something newer.
+        node.wait(Duration::from_secs(400)).await;
+        let read = node.begin(operation.name(), body).await;
+        node.upstream.next(operation).await.answer(empty);
+        assert_eq!(read.await.status, 200);
+        node.wait(Duration::from_secs(1)).await;
+        let read = node.begin("GetItem", &get("a")).await;
+        node.upstream.next(GetItem).await.fail(500);
+        let source = read.await;
+        assert_eq!(source.status == 200, item_source == "stale", "{body}: {source:?}");
+        if body != QUERY {
+            let read = node.begin("Query", QUERY).await;
+            node.upstream.next(Query).await.fail(500);
+            let source = read.await;
+            assert_eq!(source.status == 200, page_source == "stale", "{body}: {source:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::super::entry::NEVER_MS;
 use super::super::flights::{Flights, Joiner};
 use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
+use super::super::shown::ShownBy;
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;
@@ -153,11 +154,17 @@ impl PageCache {
     }
 
     /// The page of a fingerprint whose time may be over, for a reader whom the upstream failed: as [`PageCache::lookup`],
-    /// but by the policy's `stale_if_error` later. Writes void it like every other page.
+    /// but by the policy's `stale_if_error` later. Writes void it like every other page, and so does a later page that may show
+    /// one of its items ([`ItemCache::note_shown`]).
     pub fn lookup_stale(&self, address: &Address<'_>, policy: &PagePolicy, now: Instant) -> Option<PageHit> {
         let entry = self.usable_entry(address)?;
         let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
-        let is_kept = now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let partition = match facts.scope.0 {
+            Extent::Partition(hash) => Some(hash),
+            Extent::Table | Extent::IndexPartition(..) | Extent::Index(_) => None,
+        };
+        let is_newer = facts.sent_ms >= address.table.shown.last_ms(partition, ShownBy::Sent);
+        let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.sent_ms));
         is_kept.then(|| PageHit { page: entry.page(), age })
     }
