@@ -96,10 +96,17 @@ mod tests {
     fn other_tasks_run_while_such_work_blocks_its_thread() {
         let met = Arc::new(Barrier::new(2));
         let other = Arc::clone(&met);
+        let (begun, blocks) = tokio::sync::oneshot::channel();
         on_threads(async {
             // The only worker would wait here for ever if nobody took its other task over.
-            let blocking = tokio::spawn(offload(async move { met.wait().is_leader() }));
-            let free = tokio::spawn(async move { other.wait().is_leader() });
+            let blocking = tokio::spawn(offload(async move {
+                begun.send(()).unwrap();
+                met.wait().is_leader()
+            }));
+            let free = tokio::spawn(async move {
+                blocks.await.unwrap();
+                other.wait().is_leader()
+            });
             assert_ne!(blocking.await.unwrap(), free.await.unwrap());
         });
     }
