@@ -17,12 +17,13 @@ async fn lose(node: &mut Node, operation: Operation, body: &str) {
 }
 
 /// Reads an item twice, and finds it in memory the second time or not.
-async fn assert_kept(node: &mut Node, read: &str, is_kept: bool) {
+async fn assert_kept(node: &mut Node, body: &str, is_kept: bool) {
+    let id = body.split(r#"{"S":""#).nth(1).unwrap().split('"').next().unwrap();
     for is_second in [false, true] {
-        let read = node.begin("GetItem", read).await;
+        let read = node.begin("GetItem", body).await;
         let is_hit = is_second && is_kept;
         if !is_hit {
-            node.upstream.next(GetItem).await.answer(&item("a", 1));
+            node.upstream.next(GetItem).await.answer(&item(id, 1));
         }
         assert_eq!(read.await.source, if is_hit { "hit" } else { "miss" });
     }

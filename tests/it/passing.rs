@@ -1,8 +1,8 @@
 //! What goes through: requests that are not understood, tables that change, and operations that are not cached.
 
 use nearside::model::Operation::{
-    BatchGetItem, BatchWriteItem, DeleteTable, DescribeTimeToLive, ExecuteStatement, ExecuteTransaction,
-    GetItem, PutItem, Query, TagResource, TransactGetItems, Unknown, UpdateItem,
+    BatchGetItem, BatchWriteItem, DeleteTable, ExecuteStatement, ExecuteTransaction, GetItem,
+    ListTagsOfResource, PutItem, Query, TagResource, TransactGetItems, Unknown, UpdateItem,
 };
 use nearside::upstream::Attempt;
 
@@ -258,7 +258,7 @@ async fn what_is_not_answered_is_unavailable_to_readers_and_of_unknown_outcome_t
         (Query, query.to_owned()),
         (BatchGetItem, batch.to_owned()),
         (TransactGetItems, r#"{"TransactItems":[]}"#.to_owned()),
-        (DescribeTimeToLive, key.to_owned()),
+        (ListTagsOfResource, key.to_owned()),
         (ExecuteStatement, r#"{"Statement":"SELECT * FROM Orders"}"#.to_owned()),
     ];
     for (operation, body) in reads {

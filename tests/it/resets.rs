@@ -107,6 +107,9 @@ impl Server {
                 "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#
                 .to_owned();
         }
+        if request.contains("DynamoDB_20120810.DescribeTimeToLive") {
+            return r#"{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}"#.to_owned();
+        }
         let mut value = self.value.lock().unwrap();
         if request.contains("DynamoDB_20120810.GetItem") {
             return item("a", *value);
