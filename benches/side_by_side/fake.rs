@@ -122,7 +122,7 @@ impl State {
         match (target("DescribeTable"), target("ListTables")) {
             (true, _) => answer(200, DESCRIPTION),
             (_, true) => answer(200, r#"{"TableNames":["Far"]}"#),
-            _ => answer(200, &format!(r#"{{"Item":{}}}"#, load::item(0))),
+            _ => answer(200, &format!(r#"{{"Item":{}}}"#, load::item(load::number_in(&head)))),
         }
     }
 }

@@ -148,6 +148,12 @@ fn key(number: usize) -> String {
     format!("customer#{number:011}")
 }
 
+/// The number of the first key in a request; 0 without one. An item of another key than the one asked for is not kept.
+pub(crate) fn number_in(request: &str) -> usize {
+    let digits = request.split("customer#").nth(1).map(|rest| &rest[..rest.len().min(11)]);
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
 /// An item of 300 bytes in DynamoDB's count.
 pub(crate) fn item(number: usize) -> String {
     let filler = "x".repeat(300 - 20 - 2 - 4 - 8 - 6 - 5 - 4);
