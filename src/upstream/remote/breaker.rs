@@ -7,6 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What is looked back at.
@@ -25,6 +26,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The breaker of an endpoint.
 pub(super) struct Breaker {
     state: Mutex<State>,
+    /// Notified when it opens.
+    opened: Notify,
 }
 
 struct State {
@@ -79,7 +82,7 @@ impl Breaker {
     /// A closed one.
     pub(super) fn new() -> Self {
         let state = State { slots: [Slot::default(); SLOTS], born: Instant::now(), open: None };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), opened: Notify::new() }
     }
 
     /// Asks to call. `None` while the breaker is open and it is not time for a probe.
@@ -94,6 +97,16 @@ impl Breaker {
             Some(_) => return None,
         };
         Some(Admission { breaker: self, is_probe })
+    }
+
+    /// True when [`Breaker::admit`] would give `None`.
+    pub(super) fn rejects(&self, now: Instant) -> bool {
+        self.state().open.as_ref().is_some_and(|open| now.duration_since(open.probed) < PROBE_INTERVAL)
+    }
+
+    /// Waits until it opens, from when this is first polled on.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
     }
 
     /// True while calls fail at once.
@@ -118,7 +131,13 @@ impl Admission<'_> {
                 Turned::Closed
             }
             (Some(_), _) => Turned::No,
-            (None, _) => state.count(verdict, now),
+            (None, _) => {
+                let turned = state.count(verdict, now);
+                if turned == Turned::Opened {
+                    self.breaker.opened.notify_waiters();
+                }
+                turned
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ use clock::UpstreamClock;
 use connection::{Connect, Dialer, Fault};
 use credentials::Keyring;
 use endpoints::Endpoints;
-use gate::Gate;
+use gate::{Gate, Turn};
 use limit::Ended;
 use outage::Outage;
 use pool::{Freshness, Pool};
@@ -335,7 +335,11 @@ impl Upstream for Remote {
                 return Ok(self.describe_endpoints(request.address.as_deref()));
             }
             let arrived = Instant::now();
-            let Some(turn) = self.gate.enter(request, &self.counts).await else {
+            let Ok(turn) = self.enter(request).await else {
+                self.counts.ended(Outcome::Refused);
+                return Err(Failure::Refused.into_error());
+            };
+            let Some(turn) = turn else {
                 let kind = (request.operation, table_of(&request.body));
                 if let Some(count) = self.turned_away.note(kind.clone(), Instant::now()) {
                     log_turned_away(kind.0, &kind.1, count);
@@ -414,6 +418,9 @@ impl Call<'_> {
     }
 }
 
+/// The breaker opened before a request had its turn.
+struct BreakerOpen;
+
 /// Why an attempt brought no answer.
 #[derive(Debug)]
 enum Failure {
@@ -490,10 +497,27 @@ impl Remote {
         Call { target, request, deadline, took_us: AtomicU64::new(0) }
     }
 
+    /// Waits for a turn, or until the breaker opens: what waits behind calls that get no answer would only wait in vain.
+    async fn enter(&self, request: &Request) -> Result<Option<Turn<'_>>, BreakerOpen> {
+        let breaker = &self.host_of(request).breaker;
+        if breaker.rejects(Instant::now()) {
+            return Err(BreakerOpen);
+        }
+        tokio::select! {
+            biased;
+            turn = self.gate.enter(request, &self.counts) => Ok(turn),
+            () = breaker.opened() => Err(BreakerOpen),
+        }
+    }
+
+    fn host_of(&self, request: &Request) -> &Host {
+        &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())]
+    }
+
     /// Sends a request the way that it may be sent.
     async fn send_or_read(&self, call: &Call<'_>) -> Result<Reply, Failure> {
         let request = call.request;
-        let host = &self.hosts[self.endpoints.serving(request.operation, request.unknown_target.as_deref())];
+        let host = self.host_of(request);
         if request.operation.only_reads() { self.read(host, call).await } else { self.send(host, call).await }
     }
 

@@ -276,7 +276,7 @@ async fn a_read_is_sent_once_more_after_a_fault_and_a_write_is_not() {
         let begun = Instant::now();
         assert_eq!(get(&remote).await.unwrap(), Answer::ok("{}"));
         let waited = begun.elapsed();
-        assert!(waited >= Duration::from_millis(25) && waited <= Duration::from_millis(106), "{waited:?}");
+        assert!(waited >= Duration::from_millis(25) && waited <= Duration::from_millis(112), "{waited:?}");
         assert_eq!((endpoint.requests(), remote.stats().retries), (2, 1));
         endpoint.will(fault());
         assert_ne!(put(&remote).await.ok().map(|answer| answer.status), Some(200));
@@ -439,6 +439,31 @@ async fn what_a_read_waits_counts_against_its_timeout_and_what_a_write_waits_doe
         assert_eq!(begun.elapsed().as_secs(), seconds, "{operation}");
         assert!(first.await.unwrap().is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_turn_while_the_breaker_is_open() {
+    let (endpoint, remote) = start_with(20);
+    *endpoint.always.lock().unwrap() = Some(|| Reaction::Silence);
+    let read_after = |wait_ms: u64| {
+        let remote = Arc::clone(&remote);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let begun = Instant::now();
+            (get(&remote).await, begun.elapsed().as_millis())
+        })
+    };
+    let stuck: Vec<_> = (0..20).map(|_| read_after(0)).collect();
+    // It waits when the breaker opens, after five seconds.
+    let waiting = read_after(4000);
+    for read in stuck {
+        assert!(matches!(read.await.unwrap().0, Err(UpstreamError::OutcomeUnknown(_))));
+    }
+    let (outcome, waited_ms) = waiting.await.unwrap();
+    assert!(matches!(outcome, Err(UpstreamError::NotSent(_))), "{outcome:?}");
+    assert!((900..1100).contains(&waited_ms), "{waited_ms} ms");
+    let (outcome, waited_ms) = read_after(0).await.unwrap();
+    assert!(matches!(outcome, Err(UpstreamError::NotSent(_))) && waited_ms < 2, "{waited_ms} ms");
 }
 
 #[tokio::test(start_paused = true)]
