@@ -18,10 +18,17 @@ use super::known::KnownTable;
 use super::{BypassReason, Engine, STATEMENT_BYTES_MAX, Served, Source};
 
 impl Engine {
-    /// Sends a read upstream.
+    /// Sends a read upstream. One that is rejected with `ConsistentRead` is sent as it came: its client must hear what is wrong with
+    /// its own words, and these may be fit to be read eventually only.
     pub(super) async fn bypass(&self, request: &Request, reason: BypassReason) -> Served {
-        let request = self.with_fresh_reads(request);
-        Served::plain(self.forward(&request).await, Source::Bypass(reason))
+        let sent = self.with_fresh_reads(request);
+        let mut answer = self.forward(&sent).await;
+        let is_changed = matches!(sent, Cow::Owned(_));
+        let rejections = ["ValidationException", "SerializationException"];
+        if is_changed && answer.error_type().is_some_and(|error| rejections.contains(&&*error)) {
+            answer = self.forward(request).await;
+        }
+        Served::plain(answer, Source::Bypass(reason))
     }
 
     /// Sends a read of a table that is not known upstream.

@@ -110,3 +110,22 @@ async fn reads_of_a_table_that_cannot_be_described_are_strong_after_a_write() {
     write(&mut node, "Secrets").await;
     assert!(is_strong(&sent(&mut node, GetItem, &read).await));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_hears_what_is_wrong_with_its_own_words() {
+    let mut node = Node::start_with(off).await;
+    let read = node.begin("GetItem", &get("a")).await;
+    let first = node.upstream.next(GetItem).await;
+    assert!(is_strong(&first.body()));
+    first.refuse("ValidationException");
+    node.settle().await;
+    let second = node.upstream.next(GetItem).await;
+    assert_eq!(second.body(), get("a"));
+    second.refuse("ValidationException");
+    assert_eq!(read.await.status, 400);
+    // Throttling says nothing about the words.
+    let read = node.begin("GetItem", &get("a")).await;
+    node.upstream.next(GetItem).await.refuse("ThrottlingException");
+    assert_eq!(read.await.status, 400);
+    node.upstream.assert_none();
+}
