@@ -180,6 +180,10 @@ impl Tables {
                 TimeToLive::Unknown => {}
             }
         }
+        if !replaced.is_empty() {
+            // Requests that were understood by the former description would go on reporting to it what is asked for.
+            self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
+        }
         if let Some(table) = &table {
             replaced.retain(|former| !former.shares_fate_with(table));
             self.retire(&replaced, around.cache);
