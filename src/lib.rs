@@ -10,7 +10,10 @@ pub mod telemetry;
 
 pub mod access;
 pub mod listen;
+pub mod offload;
 pub mod wire;
+
+pub mod call;
 
 pub mod cache;
 pub mod upstream;

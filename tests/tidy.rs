@@ -15,7 +15,8 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["local"],
     &["cache", "upstream"],
-    &["wire", "access", "listen"],
+    &["call"],
+    &["wire", "access", "listen", "offload"],
     &["config", "telemetry"],
     &["model"],
 ];
@@ -264,6 +265,14 @@ fn no_file_is_a_drawer() {
     for path in rust_files(&root().join("src")) {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         assert!(!DRAWERS.contains(&stem), "{} needs a name that says what it is", path.display());
+    }
+}
+
+#[test]
+fn a_folder_of_modules_opens_with_its_own_file() {
+    for path in rust_files(&root().join("src")) {
+        let folder = path.with_extension("");
+        assert!(!folder.is_dir(), "{} belongs to {}/mod.rs", path.display(), folder.display());
     }
 }
 

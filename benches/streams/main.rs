@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use nearside::call::{Request, Upstream};
 use nearside::local::{Durability, Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::{Request, Upstream};
 
 const ROUNDS: usize = 15;
 const WINDOW: usize = 1000;

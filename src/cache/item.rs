@@ -128,7 +128,7 @@ pub struct ItemCache {
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
     #[cfg(test)]
-    pub(super) rules: super::schedules::Rules<Rule>,
+    pub(super) rules: crate::cache::tests::schedules::Rules<Rule>,
 }
 
 /// Every table that was ever asked for.
@@ -217,7 +217,7 @@ impl ItemCache {
             secret,
             origin: Instant::now(),
             #[cfg(test)]
-            rules: super::schedules::Rules::default(),
+            rules: crate::cache::tests::schedules::Rules::default(),
         }
     }
 

@@ -34,10 +34,6 @@ mod stats;
 mod table;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
-mod schedules;
-#[cfg(test)]
 mod tests;
 
 pub use flights::{Failure, JoinOutcome, Joiner};

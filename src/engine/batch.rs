@@ -14,9 +14,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, SentRead, Turn};
+use crate::call::{Answer, Attempt, Request};
 use crate::model::Operation;
 use crate::model::value::item_size_bytes;
-use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
 use crate::wire::json::{write_json, write_string};

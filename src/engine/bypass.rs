@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::call::Request;
 use crate::model::schema::IndexKind;
 use crate::model::{Operation, partiql};
-use crate::upstream::Request;
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json, write_map};
 

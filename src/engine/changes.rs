@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use crate::cache::{BumpReason, CachedTable, PageChange, RemovalGuard, WriteGuard};
+use crate::call::ChangeListener;
 use crate::model::{Cause, Change};
-use crate::upstream::ChangeListener;
 
 use super::Engine;
 

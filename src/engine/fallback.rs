@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::cache::{Consistency, ReadPolicy};
-use crate::upstream::{Answer, Request};
+use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json};
 

@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::{ItemCache, PageCache, Realm};
+use crate::call::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::wire::json::LISTED_MAX;
 use crate::wire::{Json, only_table};
 

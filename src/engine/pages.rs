@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cache::{Address, Consistency, JoinOutcome, Page, PageItem, PagePermit, PageTurn};
-use crate::upstream::{Answer, Request};
+use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::upstream::Answer;
+use crate::call::Answer;
 
 /// How long what was denied is taken to be denied still.
 const DENIED_FOR: Duration = Duration::from_secs(10 * 60);

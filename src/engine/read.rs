@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cache::{Consistency, Failure, FillMode, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
+use crate::call::{Answer, Attempt, Request};
 use crate::model::Operation;
-use crate::upstream::{Answer, Attempt, Request};
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use crate::cache::Realm;
-use crate::upstream::Request;
+use crate::call::Request;
 
 use super::asked::AskedPage;
 use super::known::KnownTable;

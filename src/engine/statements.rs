@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::call::Request;
 use crate::model::partiql::Statement;
 use crate::model::{AttributeValue, Operation};
-use crate::upstream::Request;
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_value};
 

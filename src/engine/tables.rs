@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::cache::{CachedTable, ItemCache, Realm, TableIdentity};
-use crate::upstream::Upstream;
+use crate::call::Upstream;
 use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fetch_description};
 
 use super::known::{KnownTable, PolicyChange, TablePolicy};

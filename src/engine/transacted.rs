@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::cache::SentRead;
-use crate::upstream::{Answer, Request};
+use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::request::key_bytes;
 

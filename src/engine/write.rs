@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::{FillMode, PageWriteGuard, ReadPolicy, WriteGuard};
+use crate::call::{Answer, Attempt, Request, UpstreamError};
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Answer, Attempt, Request, UpstreamError};
 use crate::wire::Json;
 use crate::wire::json::LISTED_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};

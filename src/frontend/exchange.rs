@@ -17,9 +17,9 @@ use super::body::Received;
 use super::fault::Fault;
 use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials, large};
 use crate::access::{Admitted, Rejection};
+use crate::call::{Attempt, Request};
 use crate::engine::{Served, Source};
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::upstream::{Attempt, Request};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 

@@ -8,10 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Received;
 use super::{Caller, Frontend, Observer, Refusal, Service};
+use crate::call::Request;
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode};
-use crate::upstream::Request;
-use crate::upstream::offload::{LARGE_BODY_BYTES, offload};
+use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::tree_bytes;
 
 /// Trees may take so many times what the bodies themselves may.

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::call::Request;
 use crate::engine::{Engine, Served, Source};
 use crate::model::{ApiError, Operation};
-use crate::upstream::Request;
 
 mod accept;
 mod answer;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::access::{Addresses, Hosts, Origins};
-use crate::upstream::Answer;
+use crate::call::Answer;
 
 /// A service that answers with what it was asked, or misbehaves when the body says so.
 #[derive(Default)]

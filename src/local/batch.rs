@@ -309,7 +309,7 @@ pub(super) fn one_of_each_collection<'a>(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::local::testing::Backend;
+    use crate::local::tests::backend::Backend;
     use crate::model::Operation::{BatchGetItem, BatchWriteItem};
 
     fn put(item: Value) -> Value {

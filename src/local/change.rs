@@ -183,7 +183,7 @@ fn levels(value: &AttributeValue) -> usize {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::local::testing::Backend;
+    use crate::local::tests::backend::Backend;
     use crate::model::Operation::UpdateItem;
 
     /// A leaf within that many maps.

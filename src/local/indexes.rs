@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::local::rows::Row;
     use crate::local::store::{Direction, KeyRange, Snapshot};
-    use crate::local::testing::{Backend, seed};
+    use crate::local::tests::backend::{Backend, seed};
     use crate::model::Operation::{BatchWriteItem, DeleteItem, PutItem, UpdateItem};
 
     /// A few values, so that keys meet often; a number where `e` is concerned, which no index has as its key.

@@ -44,7 +44,7 @@ mod selection;
 pub(crate) mod write;
 
 #[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,9 +52,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::call::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::{ApiError, Change, Operation};
-use crate::upstream::offload::{LARGE_BODY_BYTES, offload};
-use crate::upstream::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
+use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
@@ -426,20 +426,4 @@ fn unsupported(operation: Operation) -> ApiError {
         crate::model::ErrorCode::UnknownOperation,
         format!("The local backend does not support {operation}; use an upstream that does."),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_unknown_operation_is_told_so_and_no_more_whatever_json_it_brings() {
-        let local = Local::in_memory(Settings::default());
-        for body in ["", "{}", "[]", "null", "7"] {
-            let answer = local.call(&Request::new(Operation::Unknown, body)).await.unwrap();
-            assert_eq!(answer.body, r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#);
-        }
-        let answer = local.call(&Request::new(Operation::Unknown, "{")).await.unwrap();
-        assert_eq!(answer.body, r#"{"__type":"com.amazon.coral.service#SerializationException"}"#);
-    }
 }

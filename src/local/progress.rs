@@ -185,7 +185,7 @@ impl Progress {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::local::testing::Backend;
+    use crate::local::tests::backend::Backend;
     use crate::local::{Local, Settings};
     use crate::model::Operation::{
         CreateTable, DeleteTable, DescribeTable, ExecuteStatement, GetItem, ListTables, PutItem, Query,

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::caches;
 use crate::cache::Realm;
+use crate::call::Upstream;
 use crate::config::Live;
 use crate::engine::{Engine, Memory};
 use crate::local::Local;
 use crate::telemetry::Metrics;
-use crate::upstream::Upstream;
 use crate::upstream::measured::Measured;
 
 /// Makes engines that share caches, policies and metrics.

@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 use super::descriptors;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
+use crate::call::Request;
 use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, CredentialScope, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode};
 use crate::telemetry::CacheSample;
-use crate::upstream::Request;
 
 /// How many stores on disk are open at a time, if there are descriptors for so many. Each has a thread, and memory for pages of
 /// its file.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::telemetry::Metrics;
 
-use super::{CallFuture, ChangeListener, Request, Upstream};
+use crate::call::{CallFuture, ChangeListener, Request, Upstream};
 
 /// Passes every call to another upstream and tells the metrics how long it took.
 pub struct Measured {

@@ -6,7 +6,7 @@ use crate::model::schema::{IndexKind, IndexSchema, KeySchema, Projection, TableS
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
-use super::{Request, Upstream};
+use crate::call::{Request, Upstream};
 
 /// What an upstream reports of a table. Two descriptions of the same table are equal, in whatever order it lists indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]

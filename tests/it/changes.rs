@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
+use nearside::call::{Request, Upstream};
 use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Durability, Local, Settings};
 use nearside::model::Operation::{
     self, BatchExecuteStatement, BatchWriteItem, CreateTable, DeleteItem, ExecuteStatement,
     ExecuteTransaction, GetItem, PutItem, Query, Scan, TransactWriteItems, UpdateItem,
 };
-use nearside::upstream::{Request, Upstream};
 use serde_json::{Value, json};
 
 use crate::exactness::Elsewhere;

@@ -15,10 +15,10 @@ use fastrand::Rng;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
+use nearside::call::{CallFuture, Request, Upstream};
 use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::{CallFuture, Request, Upstream};
 
 use requests::{PageAsked, Write, WriteKind};
 use schema::Schema;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::call::{Request, Upstream};
 use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::{Request, Upstream};
 use tokio_util::sync::CancellationToken;
 
 use crate::exactness::Elsewhere;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
+use nearside::call::{Attempt, Request};
 use nearside::engine::{Engine, PolicyChange, PolicyOf, Served, Source, TablePolicy};
 use nearside::model::Operation;
-use nearside::upstream::{Attempt, Request};
 use tokio::task::JoinHandle;
 
 use crate::scripted::{Calls, Scripted};

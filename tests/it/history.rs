@@ -9,10 +9,10 @@ use fastrand::Rng;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
+use nearside::call::Request;
 use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::Request;
 
 const KEYS: usize = 6;
 const READERS: usize = 12;

@@ -1,10 +1,10 @@
 //! What goes through: requests that are not understood, tables that change, and operations that are not cached.
 
+use nearside::call::Attempt;
 use nearside::model::Operation::{
     BatchGetItem, BatchWriteItem, DeleteTable, ExecuteStatement, ExecuteTransaction, GetItem,
     ListTagsOfResource, PutItem, Query, TagResource, TransactGetItems, Unknown, UpdateItem,
 };
-use nearside::upstream::Attempt;
 
 use crate::harness::{Node, get, item, put, strong};
 

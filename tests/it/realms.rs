@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, Realm, ScanAdmission};
+use nearside::call::{ChangeListener, Request};
 use nearside::engine::{Engine, Memory, PolicyChange, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::key_attribute::{KeyAttribute, ScalarType};
 use nearside::model::schema::KeySchema;
 use nearside::model::{AttributeValue, Cause, Change, Operation, TableSchema};
-use nearside::upstream::{ChangeListener, Request};
 
 use crate::harness;
 

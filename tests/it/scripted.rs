@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use nearside::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use nearside::model::Operation;
-use nearside::upstream::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use tokio::sync::{mpsc, oneshot};
 
 /// The upstream's side: hands calls to the test. DescribeTable it answers by itself, for the tables it was given.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+use nearside::call::Request;
 use nearside::engine::{Engine, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::Request;
 
 const WRITERS: u64 = 3;
 const READERS: u64 = 6;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
+use nearside::call::{CallFuture, Request, Upstream};
 use nearside::engine::{Engine, Served, Source, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
-use nearside::upstream::{CallFuture, Request, Upstream};
 use serde_json::{Value, json};
 
 use crate::exactness::Reports;

@@ -115,7 +115,7 @@ pub struct PageCache {
     pub(super) scans: RecentScans,
     flights: Box<[Mutex<PageFlights>]>,
     #[cfg(test)]
-    pub(super) rules: super::super::schedules::Rules<PageRule>,
+    pub(super) rules: crate::cache::tests::schedules::Rules<PageRule>,
 }
 
 pub(super) type PageFlights = Flights<PageVersion, Page>;
@@ -137,7 +137,7 @@ impl PageCache {
             scans: RecentScans::new(),
             flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
             #[cfg(test)]
-            rules: super::super::schedules::Rules::default(),
+            rules: crate::cache::tests::schedules::Rules::default(),
         }
     }
 

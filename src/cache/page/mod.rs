@@ -44,8 +44,6 @@ mod stats;
 mod store;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 pub use body::Page;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::local::testing::Backend;
+use crate::local::tests::backend::Backend;
 use crate::model::Operation::{DeleteItem, GetItem, PutItem, TransactWriteItems, UpdateItem};
 
 /// An item of `hash` with key `k` and these attributes.

@@ -210,7 +210,7 @@ fn check_of(select: Select, key: &KeySchema, on_failure: OnFailure) -> Result<It
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::local::testing::{Backend, Refusal};
+    use crate::local::tests::backend::{Backend, Refusal};
     use crate::model::Operation::ExecuteTransaction;
 
     fn transaction(statements: &[&str]) -> Value {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::local::testing::{Backend, Refusal};
+use crate::local::tests::backend::{Backend, Refusal};
 use crate::local::{Durability, Local, Settings, ShardRules};
 use crate::model::Operation::{
     self, BatchWriteItem, CreateTable, DeleteItem, DeleteTable, DescribeStream, DescribeTable, GetRecords,

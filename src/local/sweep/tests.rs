@@ -6,16 +6,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::call::{ChangeListener, Upstream};
 use crate::local::spaces::{CATALOG, FORMAT};
 use crate::local::store::{Direction, KeyRange};
-use crate::local::testing::Backend;
+use crate::local::tests::backend::Backend;
 use crate::local::{Durability, Local, Settings};
 use crate::model::Operation::{
     CreateTable, DescribeStream, DescribeTable, GetRecords, GetShardIterator, Scan, UpdateItem,
     UpdateTimeToLive,
 };
 use crate::model::{Cause, Change};
-use crate::upstream::{ChangeListener, Upstream};
 
 /// How many removals were reported, and when.
 #[derive(Default)]

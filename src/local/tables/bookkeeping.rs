@@ -118,7 +118,7 @@ fn json_body(answer: &Value) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::local::testing::Backend;
+    use crate::local::tests::backend::Backend;
     use crate::model::Operation::*;
 
     use super::*;

@@ -176,7 +176,7 @@ fn json_body(answer: &serde_json::Value) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::local::testing::Backend;
+    use crate::local::tests::backend::Backend;
     use crate::model::Operation::{DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy};
 
     use super::*;

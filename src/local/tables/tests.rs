@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::call::{Request, Upstream};
 use crate::local::store::{Durability, OpenError, StoreError};
 use crate::local::{Local, Settings, spaces};
 use crate::model::Operation;
-use crate::upstream::{Request, Upstream};
 
 fn backend() -> Local {
     Local::in_memory(Settings::default())

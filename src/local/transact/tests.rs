@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::local::testing::{Backend, Refusal, hash_table};
+use crate::local::tests::backend::{Backend, Refusal, hash_table};
 use crate::model::Operation::{CreateTable, DeleteTable, GetItem, TransactGetItems, TransactWriteItems};
 
 fn key(name: &str) -> Value {

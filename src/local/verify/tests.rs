@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::*;
+use crate::call::{Request, Upstream};
 use crate::local::store::{Durability, Writes};
-use crate::local::testing::Backend;
+use crate::local::tests::backend::Backend;
 use crate::local::{Local, Settings};
 use crate::model::Operation::{CreateTable, DeleteItem, PutItem, UpdateTable, UpdateTimeToLive};
-use crate::upstream::{Request, Upstream};
 
 /// Tables with items in indexes, in a stream and in an order of expiry.
 async fn filled() -> Backend {

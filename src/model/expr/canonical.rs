@@ -168,8 +168,8 @@ fn write_path(path: &Path, out: &mut Vec<u8>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{item, list, n, s, ss, with_bindings};
     use super::*;
+    use crate::model::expr::tests::values::{item, list, n, s, ss, with_bindings};
     use crate::model::expr::{Context, KeyCondition};
     use crate::model::key_attribute::{KeyAttribute, ScalarType};
     use crate::model::schema::KeySchema;

@@ -78,7 +78,7 @@ fn step_bytes(step: &Step) -> usize {
 #[cfg(test)]
 mod tests {
     use crate::model::expr::Update;
-    use crate::model::expr::testing::with_bindings;
+    use crate::model::expr::tests::values::with_bindings;
 
     #[test]
     fn a_statement_is_charged_by_its_clauses_and_what_they_write() {

@@ -579,8 +579,8 @@ fn size(value: &AttributeValue) -> Option<usize> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::*;
     use super::*;
+    use crate::model::expr::tests::values::*;
 
     fn parse(text: &str) -> Result<Condition, ApiError> {
         with_bindings(|bindings| Condition::parse(text, Context::Condition, bindings))

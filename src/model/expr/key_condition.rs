@@ -449,8 +449,8 @@ pub(super) fn is_reversed(low: &AttributeValue, high: &AttributeValue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::*;
     use super::*;
+    use crate::model::expr::tests::values::*;
     use crate::model::key_attribute::ScalarType;
 
     fn schema(partition: &[&str], sort: &[&str]) -> KeySchema {

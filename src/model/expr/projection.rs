@@ -107,8 +107,8 @@ fn part_of(value: &AttributeValue, ways: &[&[Step]]) -> Option<AttributeValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::*;
     use super::*;
+    use crate::model::expr::tests::values::*;
 
     fn parse(text: &str) -> Result<Paths, ApiError> {
         with_bindings(|bindings| Paths::parse_projection(text, bindings))

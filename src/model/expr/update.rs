@@ -663,8 +663,8 @@ fn remove(item: &mut Item, path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::*;
     use super::*;
+    use crate::model::expr::tests::values::*;
 
     fn parse(text: &str) -> Result<Update, ApiError> {
         with_bindings(|bindings| Update::parse(text, bindings))

@@ -36,7 +36,7 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::telemetry::Repeats;
 use crate::wire::Json;
 
-use super::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use breaker::{Breaker, Turned, Verdict};
 use budget::RetryBudget;
 use clock::UpstreamClock;

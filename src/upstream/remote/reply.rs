@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
 
-use super::super::Answer;
+use crate::call::Answer;
 use crate::model::Operation;
 use crate::wire::Json;
 

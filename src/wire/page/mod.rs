@@ -12,9 +12,7 @@ mod answer;
 mod fingerprint;
 
 #[cfg(test)]
-pub(crate) mod meaning;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use answer::{PageAnswer, is_same_page};
 pub use question::{PageKind, PageQuestion};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::super::Attempt;
+use crate::call::Attempt;
 
 /// After a client has stopped waiting, the newest request goes first for this long.
 const IMPATIENT_FOR: Duration = Duration::from_secs(1);

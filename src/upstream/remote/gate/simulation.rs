@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use super::super::super::Attempt;
 use super::*;
+use crate::call::Attempt;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 

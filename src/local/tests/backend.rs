@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::call::{Request, Upstream};
 use crate::model::Operation;
-use crate::upstream::{Request, Upstream};
 
-use super::{Local, Settings};
+use crate::local::{Local, Settings};
 
 /// A backend in memory.
 pub(crate) struct Backend {

@@ -14,7 +14,7 @@
 //! - a change made elsewhere is seen when the TTL ends.
 //!
 //! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
-//! cache::page::model -- --nocapture` plays that schedule alone.
+//! cache::page::tests::model -- --nocapture` plays that schedule alone.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,16 +25,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::flights::abandoned;
-use super::super::item::UNKNOWN_WRITE_WINDOW;
-use super::super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
-use super::super::store::BudgetedStore;
-use super::super::table::{Realm, Secret};
-use super::super::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome};
-use super::cache::PageRule;
-use super::entry::PageEntry;
-use super::store::{PageStore, PageUsage};
-use super::*;
+use crate::cache::flights::abandoned;
+use crate::cache::item::UNKNOWN_WRITE_WINDOW;
+use crate::cache::page::cache::PageRule;
+use crate::cache::page::entry::PageEntry;
+use crate::cache::page::store::{PageStore, PageUsage};
+use crate::cache::page::*;
+use crate::cache::store::BudgetedStore;
+use crate::cache::table::{Realm, Secret};
+use crate::cache::tests::schedules::{self, Journal, Rules, assert_needed, assert_sound};
+use crate::cache::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome};
 
 /// A store without a budget, whose evictions the test decides on.
 #[derive(Default)]
@@ -70,7 +70,7 @@ impl PageStore for PlainStore {
 
 impl PageCache {
     /// A cache for the model test of items, which stores no pages but their items.
-    pub(in super::super) fn for_model(items: Arc<ItemCache>, broken: Option<PageRule>) -> Arc<Self> {
+    pub(in crate::cache) fn for_model(items: Arc<ItemCache>, broken: Option<PageRule>) -> Arc<Self> {
         let limits = PageLimits { max_bytes: 0, partition_stripes: 1, index_partition_stripes: 1 };
         let mut pages = Self::with_store(limits, items, Box::new(PlainStore::default()));
         pages.rules = Rules::without(broken);
@@ -586,7 +586,7 @@ impl World {
         let Some(commit) = self.commit.take() else { return };
         self.note(format_args!("the upstream reports {:?}", commit.changes));
         self.with_page_changes(&commit, |pages, change| {
-            pages.invalidate(change, super::super::BumpReason::Write, Instant::now());
+            pages.invalidate(change, crate::cache::BumpReason::Write, Instant::now());
         });
     }
 

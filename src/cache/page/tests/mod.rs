@@ -1,5 +1,7 @@
 //! What the page cache promises, one sentence at a time. The model test next door looks for what nobody thought of.
 
+mod model;
+
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;

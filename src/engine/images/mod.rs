@@ -6,11 +6,11 @@
 //! unknown, and voids more.
 
 use crate::cache::{Image, IndexTouch};
+use crate::call::{Answer, Request};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
 use crate::model::schema::IndexKind;
 use crate::model::{IndexSchema, Item, KeySchema, Operation, TableSchema};
-use crate::upstream::{Answer, Request};
 use crate::wire::attribute::{Reader, item_from_json, item_of_answer, write_item};
 use crate::wire::expressions::Placeholders;
 use crate::wire::json::with_member;

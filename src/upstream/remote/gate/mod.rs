@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::Request;
 use super::limit::{Call, Ended, Limit};
 use super::stats::Counts;
+use crate::call::Request;
 use crate::model::Operation;
 use crate::wire::only_table;
 use queue::{Caller, Queue, Table};
@@ -250,8 +250,8 @@ mod tests {
     use std::pin::Pin;
     use std::task::Poll;
 
-    use super::super::super::Attempt;
     use super::*;
+    use crate::call::Attempt;
 
     const WAIT_MAX: Duration = Duration::from_secs(2);
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use fastrand::Rng;
 
-use crate::local::testing::{Backend, seed};
+use crate::local::tests::backend::{Backend, seed};
 use crate::model::Operation;
 use crate::wire::Json;
 use crate::wire::page::PageRequest;
-use crate::wire::page::meaning::{CREATE_TABLE, Meaning, item, schema};
+use crate::wire::page::tests::meaning::{CREATE_TABLE, Meaning, item, schema};
 
 const CASES: &str = "NEARSIDE_CASES";
 

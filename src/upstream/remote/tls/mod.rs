@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     /// For `localhost`, signed by itself; nobody else trusts it.
-    const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
-    const KEY: &[u8] = include_bytes!("tls/key.pem");
+    const CERTIFICATE: &[u8] = include_bytes!("certificate.pem");
+    const KEY: &[u8] = include_bytes!("key.pem");
 
     fn certificate() -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(CERTIFICATE).unwrap()

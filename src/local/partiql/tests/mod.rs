@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::local::testing::{Backend, Refusal};
+use crate::local::tests::backend::{Backend, Refusal};
 use crate::model::Operation::{
     BatchExecuteStatement, CreateTable, ExecuteStatement, ExecuteTransaction, GetItem,
 };

@@ -121,6 +121,4 @@ fn segment_range(segment: Segment) -> KeyRange {
 }
 
 #[cfg(test)]
-mod fingerprints;
-#[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use crate::model::key_attribute::{KeyAttribute, ScalarType};
 use crate::model::schema::{IndexKind, KeySchema, Projection};
 use crate::model::{IndexSchema, TableSchema};
 
-use super::PageKind;
+use crate::wire::page::PageKind;
 
 /// The indexes of [`schema`]: name, kind, partition attribute, sort attribute.
 const INDEXES: [(&str, IndexKind, &str, Option<&str>); 4] = [

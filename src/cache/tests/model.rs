@@ -13,7 +13,7 @@
 //! Some setups also query the partition of all keys, and store the items of the pages; see `src/cache/page/items.rs`.
 //!
 //! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
-//! cache::model -- --nocapture` plays that schedule alone.
+//! cache::tests::model -- --nocapture` plays that schedule alone.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,12 +25,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::entry::Entry;
-use super::item::{Rule, UNKNOWN_WRITE_WINDOW};
-use super::page::PageRule;
 use super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
-use super::store::{Store, Usage};
-use super::*;
+use crate::cache::entry::Entry;
+use crate::cache::item::{Rule, UNKNOWN_WRITE_WINDOW};
+use crate::cache::page::PageRule;
+use crate::cache::store::{Store, Usage};
+use crate::cache::*;
 
 /// A store without a budget, whose evictions the test decides on. It keeps every entry it was ever given; the last of a
 /// hash is the one there is.
@@ -322,7 +322,8 @@ impl schedules::World for World {
         let mut journal = Journal::new(seed);
         let limits = CacheLimits { max_bytes: 0, stripes: 1 << journal.random.u32(0..3) };
         let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
-        let mut cache = ItemCache::with_store(limits, Box::new(store), super::table::Secret(seed, seed));
+        let mut cache =
+            ItemCache::with_store(limits, Box::new(store), crate::cache::table::Secret(seed, seed));
         cache.rules = Rules::without(setup.broken);
         cache.keep_expired(STALE_MAX);
         let cache = Arc::new(cache);
@@ -723,7 +724,7 @@ impl World {
         if self.journal.random.bool() {
             drop(permit);
         } else {
-            permit.fail(super::flights::abandoned());
+            permit.fail(crate::cache::flights::abandoned());
         }
         self.failed(client, reading);
     }

@@ -1,47 +1,47 @@
 //! Short ways to spell values, items and bindings in tests.
 
-use super::{Bindings, Names, Values};
+use crate::model::expr::{Bindings, Names, Values};
 use crate::model::{ApiError, AttributeValue, Item, Number};
 
-pub(super) fn s(text: &str) -> AttributeValue {
+pub(in crate::model::expr) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-pub(super) fn n(text: &str) -> AttributeValue {
+pub(in crate::model::expr) fn n(text: &str) -> AttributeValue {
     AttributeValue::N(Number::parse(text).unwrap())
 }
 
-pub(super) fn b(bytes: &'static [u8]) -> AttributeValue {
+pub(in crate::model::expr) fn b(bytes: &'static [u8]) -> AttributeValue {
     AttributeValue::B(bytes::Bytes::from_static(bytes))
 }
 
-pub(super) fn ss(members: &[&str]) -> AttributeValue {
+pub(in crate::model::expr) fn ss(members: &[&str]) -> AttributeValue {
     AttributeValue::Ss(members.iter().map(|member| (*member).to_owned()).collect())
 }
 
-pub(super) fn ns(members: &[&str]) -> AttributeValue {
+pub(in crate::model::expr) fn ns(members: &[&str]) -> AttributeValue {
     AttributeValue::Ns(members.iter().map(|member| Number::parse(member).unwrap()).collect())
 }
 
-pub(super) fn list<const N: usize>(elements: [AttributeValue; N]) -> AttributeValue {
+pub(in crate::model::expr) fn list<const N: usize>(elements: [AttributeValue; N]) -> AttributeValue {
     AttributeValue::L(elements.into())
 }
 
-pub(super) fn map<const N: usize>(members: [(&str, AttributeValue); N]) -> AttributeValue {
+pub(in crate::model::expr) fn map<const N: usize>(members: [(&str, AttributeValue); N]) -> AttributeValue {
     AttributeValue::M(item(members))
 }
 
-pub(super) fn item<const N: usize>(members: [(&str, AttributeValue); N]) -> Item {
+pub(in crate::model::expr) fn item<const N: usize>(members: [(&str, AttributeValue); N]) -> Item {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The names that every test expression may use: `#a`, `#b` and `#name` stand for what follows the sign.
-pub(super) fn names() -> Names<'static> {
+pub(in crate::model::expr) fn names() -> Names<'static> {
     Names::from([("#a", "a"), ("#b", "b"), ("#name", "name")])
 }
 
 /// The values that every test expression may use.
-pub(super) fn values() -> Values<'static> {
+pub(in crate::model::expr) fn values() -> Values<'static> {
     Values::from([
         (":s", s("x")),
         (":h", s("he")),
@@ -61,12 +61,12 @@ pub(super) fn values() -> Values<'static> {
 }
 
 /// Runs a parser with those names and values, whether it uses them or not.
-pub(super) fn with_bindings<T>(parse: impl FnOnce(&mut Bindings<'_>) -> T) -> T {
+pub(in crate::model::expr) fn with_bindings<T>(parse: impl FnOnce(&mut Bindings<'_>) -> T) -> T {
     let (names, values) = (names(), values());
     parse(&mut Bindings::new(Some(&names), Some(&values)))
 }
 
 /// The words of a refusal; empty when there was none.
-pub(super) fn words<T>(result: Result<T, ApiError>) -> String {
+pub(in crate::model::expr) fn words<T>(result: Result<T, ApiError>) -> String {
     result.err().and_then(|error| error.message).unwrap_or_default().into_owned()
 }

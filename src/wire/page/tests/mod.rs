@@ -1,11 +1,13 @@
 //! What requests mean, and that fingerprints say it.
 
+pub(crate) mod meaning;
+
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::meaning::{Meaning, schema};
 use super::*;
+use meaning::{Meaning, schema};
 
 const REPLAY: &str = "NEARSIDE_TEST_SEED";
 const CASES: &str = "NEARSIDE_CASES";

@@ -1,11 +1,13 @@
 //! Query and Scan as clients see them.
 
+mod fingerprints;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::local::testing::{Backend, seed};
+use crate::local::tests::backend::{Backend, seed};
 use crate::model::Operation::{self, BatchWriteItem, CreateTable, DeleteItem, Query, Scan};
 
 fn s(text: impl Into<String>) -> Value {

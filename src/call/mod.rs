@@ -1,0 +1,59 @@
+//! A call of the API, as the parts of the program pass it on: the request, the answer, and whoever answers.
+
+mod message;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+
+use crate::model::Change;
+
+pub use message::{Answer, Attempt, Request};
+
+/// A future of an upstream's answer.
+pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, UpstreamError>> + Send + 'a>>;
+
+/// A DynamoDB: the bundled local backend, a remote endpoint, or a script in a test.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends one request, once, and waits for its answer. An error of the API (a 4xx, a throttling) is an answer.
+    ///
+    /// Dropping the future may or may not stop the request: a dropped write has an unknown outcome.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], which says whether a write could have happened.
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a>;
+
+    /// True if every read, with `ConsistentRead` or without, of a table or of an index, shows all writes that were
+    /// acknowledged before it was sent. A cache then need not ask for strong reads, which cost more.
+    fn never_lags(&self) -> bool {
+        false
+    }
+
+    /// Has every change of an item reported to `listener`, whoever made it: with the state before and after it exactly
+    /// known, in the order of the changes, and before anybody hears that it was made. False if the upstream cannot do so, or
+    /// reports to somebody else already; then it reports nothing to this one.
+    fn report_changes(&self, _listener: Weak<dyn ChangeListener>) -> bool {
+        false
+    }
+}
+
+/// Hears of the changes that an upstream makes. It is called on the upstream's way to every acknowledgement, so it must be quick,
+/// and must not call the upstream.
+pub trait ChangeListener: Send + Sync {
+    /// Readers of the upstream may see these changes from now on. [`ChangeListener::changed`] follows in any case.
+    fn changing(&self, changes: &[Change]);
+
+    /// Readers of the upstream see these changes, or never will: the upstream failed to make them.
+    fn changed(&self, changes: &[Change]);
+}
+
+/// Why there is no answer, as far as a cache must know.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No byte of the request left: it cannot have happened.
+    #[error("the request was not sent: {0}")]
+    NotSent(String),
+    /// It may have happened, or may happen still.
+    #[error("the outcome is unknown: {0}")]
+    OutcomeUnknown(String),
+}
