@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nearside::cache::{CacheLimits, CachedTable, FillMode, Image, ItemCache, ReadPolicy, Realm, Turn};
+use nearside::cache::{
+    CacheLimits, CachedItem, CachedTable, FillMode, ItemCache, ItemLookup, ReadPolicy, Realm,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -170,9 +172,9 @@ fn store(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, policy: &ReadPolicy, 
     let address = table.address(&key);
     let now = tokio::time::Instant::now();
     match cache.read(&address, policy, now) {
-        Turn::Lead(permit) => permit.complete(Image::present(item), now),
-        Turn::Hit(_) | Turn::Join(_) => {
-            cache.begin_write(&[address], now).applied(Some(&Image::present(item)), policy, now);
+        ItemLookup::Lead(permit) => permit.complete(CachedItem::present(item), now),
+        ItemLookup::Hit(_) | ItemLookup::Join(_) => {
+            cache.begin_write(&[address], now).applied(Some(&CachedItem::present(item)), policy, now);
         }
     }
 }

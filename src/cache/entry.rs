@@ -4,8 +4,8 @@
 //! buffer takes three allocations. Here a common entry is one allocation ([`Held`]), so a hit raises one counter, and the
 //! body it sends is a slice of the entry itself. A long entry is cut into blocks, and its body copied at a hit.
 
+use super::cached_item::CachedItem;
 use super::held::{HEAD_BYTES_MAX, Held};
-use super::image::Image;
 use super::words::Version;
 
 /// What is kept beside key and body.
@@ -32,7 +32,7 @@ pub(super) struct Entry(Held);
 
 impl Entry {
     /// Packs an entry. `None` if the key is longer than any DynamoDB key.
-    pub(super) fn pack(facts: Facts, key: &[u8], image: &Image) -> Option<Self> {
+    pub(super) fn pack(facts: Facts, key: &[u8], image: &CachedItem) -> Option<Self> {
         let key_bytes = u16::try_from(key.len()).ok()?;
         let body_bytes = u32::try_from(image.body().len()).ok()?;
         if FACTS_BYTES + key.len() > HEAD_BYTES_MAX {
@@ -67,14 +67,14 @@ impl Entry {
 
     /// The image. Of a common entry it is a slice, which keeps the entry alive as long as the slice does; of one that is
     /// cut it is a copy.
-    pub(super) fn into_image(self) -> Image {
+    pub(super) fn into_image(self) -> CachedItem {
         let (crc32, body_bytes) = (self.u32(28), self.u32(32) as usize);
         let start = FACTS_BYTES + self.key_bytes();
-        Image::from_parts(self.0.into_bytes(start, start + body_bytes), crc32)
+        CachedItem::from_parts(self.0.into_bytes(start, start + body_bytes), crc32)
     }
 
     /// True if it holds exactly this image.
-    pub(super) fn holds(&self, image: &Image) -> bool {
+    pub(super) fn holds(&self, image: &CachedItem) -> bool {
         let start = FACTS_BYTES + self.key_bytes();
         self.u32(28) == image.crc32()
             && self.u32(32) as usize == image.body().len()
@@ -137,18 +137,18 @@ mod tests {
     #[test]
     fn an_entry_gives_back_what_was_packed_at_every_size() {
         for item_bytes in (2..6_000).step_by(7).chain([100_000, 400 * 1024]) {
-            let image = Image::present(&vec![b'x'; item_bytes]);
+            let image = CachedItem::present(&vec![b'x'; item_bytes]);
             let key = vec![b'k'; 1 + item_bytes % 3_000];
             let entry = Entry::pack(FACTS, &key, &image).expect("the key is short enough");
             assert_eq!(entry.facts(), FACTS);
             assert!(entry.key() == key && entry.holds(&image));
-            assert!(!entry.holds(&Image::absent()));
+            assert!(!entry.holds(&CachedItem::absent()));
             assert_eq!(entry.into_image(), image);
         }
     }
 
     #[test]
     fn a_key_longer_than_any_key_is_not_packed() {
-        assert!(Entry::pack(FACTS, &[0; 70_000], &Image::absent()).is_none());
+        assert!(Entry::pack(FACTS, &[0; 70_000], &CachedItem::absent()).is_none());
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::model::{ApiError, ErrorCode};
 
-use super::image::Image;
+use super::cached_item::CachedItem;
 use super::table::Address;
 
 /// How many may wait on one fetch. The next one fetches anew, and later ones wait on that.
@@ -37,7 +37,7 @@ impl From<ApiError> for Failure {
 
 /// What came of waiting on another read's fetch.
 #[derive(Clone, Debug)]
-pub enum JoinOutcome<T = Image> {
+pub enum JoinOutcome<T = CachedItem> {
     /// What the fetch brought.
     Landed(T),
     /// The fetch failed, or was given up.
@@ -50,7 +50,7 @@ pub enum JoinOutcome<T = Image> {
 
 /// A place among those who wait on a fetch. Dropping it gives the place up; the fetch goes on.
 #[derive(Debug)]
-pub struct Joiner<T = Image> {
+pub struct Joiner<T = CachedItem> {
     landing: Arc<Landing<T>>,
     /// A strong read had completed when the wait began, and what it returned binds this reader.
     is_late: bool,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::cached_item::CachedItem;
 use super::flights::{Failure, Flight, Outcome, abandoned};
-use super::image::Image;
 use super::item::{Consistency, ItemCache, ReadPolicy, Rule, SentRead};
-use super::stats::{BumpReason, Refusal, raise};
+use super::stats::{BumpReason, NotStored, raise};
 use super::table::{Address, CachedTable};
 use super::words::{Stripe, Version};
 
@@ -19,7 +19,7 @@ pub struct FillPermit {
     cache: Arc<ItemCache>,
     table: Arc<CachedTable>,
     hash: u64,
-    flight: Arc<Flight<Version, Image>>,
+    flight: Arc<Flight<Version, CachedItem>>,
     consistency: Consistency,
     policy: ReadPolicy,
     began: Instant,
@@ -30,7 +30,7 @@ impl FillPermit {
     pub(super) fn new(
         cache: Arc<ItemCache>,
         address: &Address<'_>,
-        flight: Arc<Flight<Version, Image>>,
+        flight: Arc<Flight<Version, CachedItem>>,
         consistency: Consistency,
         policy: ReadPolicy,
         began: Instant,
@@ -50,7 +50,7 @@ impl FillPermit {
     }
 
     /// The fetch brought this: stores it if that is still right, and wakes those who wait.
-    pub fn complete(mut self, image: Image, now: Instant) {
+    pub fn complete(mut self, image: CachedItem, now: Instant) {
         self.is_used = true;
         let (cache, flight) = (&self.cache, &self.flight);
         let address = Address { table: &self.table, key: flight.key(), hash: self.hash };
@@ -61,7 +61,7 @@ impl FillPermit {
             shard.flights_mut().remove(self.hash, flight);
             let is_fresh = flight.version == cache.version(&self.table, stripe);
             let contradicts_seen =
-                flight.is_contradicted_by_what_was_seen(&image) && cache.obeys(Rule::HeedWhatWasSeen);
+                flight.is_contradicted_by_what_was_seen(&image) && cache.obeys(Rule::CheckWhatWasSeen);
             if !(is_current && is_fresh) && cache.obeys(Rule::ObserveSuperseded) {
                 let sent = SentRead {
                     version: flight.version,
@@ -76,11 +76,11 @@ impl FillPermit {
             }
             let is_held = flight.version.is_held() || self.table.is_held(cache.milliseconds(now));
             match self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write) {
-                Some(refusal) => cache.counters.refused(refusal),
+                Some(refusal) => cache.counters.not_stored(refusal),
                 None if cache.install(&address, &image, flight.version, &self.policy, self.began) => {
                     raise(&self.table.counters.fills_installed);
                 }
-                None => cache.void_contradicted(&address, &image),
+                None => cache.invalidate_contradicted(&address, &image),
             }
             contradicts_seen
         };
@@ -95,15 +95,15 @@ impl FillPermit {
         is_current: bool,
         contradicts_seen: bool,
         during_write: bool,
-    ) -> Option<Refusal> {
+    ) -> Option<NotStored> {
         if is_held {
-            Some(Refusal::Hold)
+            Some(NotStored::Hold)
         } else if !is_current {
-            Some(Refusal::Word)
+            Some(NotStored::Word)
         } else if contradicts_seen {
-            Some(Refusal::Conflict)
+            Some(NotStored::Conflict)
         } else if during_write {
-            Some(Refusal::WriteInFlight)
+            Some(NotStored::WriteInFlight)
         } else {
             None
         }
@@ -177,10 +177,11 @@ struct WrittenKey {
 }
 
 enum Verdict<'a> {
-    Applied(Option<(&'a Image, &'a ReadPolicy)>),
-    Refused,
+    Applied(Option<(&'a CachedItem, &'a ReadPolicy)>),
+    Rejected,
     Unknown,
-    Unsent,
+    /// Nothing was changed, or all that was is invalidated already.
+    NothingMore,
 }
 
 impl WriteGuard {
@@ -205,17 +206,17 @@ impl WriteGuard {
         Self { cache, keys, began }
     }
 
-    /// The write succeeded. `image` is what a read of the key returns now, if that is known to the byte; it is only
-    /// looked at if the write has a single key, and stored only if nothing else happened on its stripe meanwhile.
-    pub fn applied(mut self, image: Option<&Image>, policy: &ReadPolicy, now: Instant) {
-        let image = image.filter(|_| self.keys.len() == 1);
-        self.settle(&Verdict::Applied(image.map(|image| (image, policy))), now);
+    /// The write succeeded. `kept` is what a read of the key returns now, if that is known to the byte, and how it is to be kept.
+    /// It is only looked at if the write has a single key, and stored only if nothing else happened on its stripe meanwhile.
+    pub fn applied(mut self, kept: Option<(&CachedItem, &ReadPolicy)>, now: Instant) {
+        let kept = kept.filter(|_| self.keys.len() == 1);
+        self.settle(&Verdict::Applied(kept), now);
     }
 
-    /// The upstream refused the write with a definite answer, for all keys or some. Everything is voided all the same:
-    /// a refusal may follow a first attempt that happened.
-    pub fn refused(mut self, now: Instant) {
-        self.settle(&Verdict::Refused, now);
+    /// The upstream rejected the write with a definite answer, for all keys or some. Everything is invalidated all the same:
+    /// a rejection may follow a first attempt that happened.
+    pub fn rejected(mut self, now: Instant) {
+        self.settle(&Verdict::Rejected, now);
     }
 
     /// Nobody knows whether the write happened, or whether it will. Its keys are not cached while it may still land.
@@ -224,8 +225,13 @@ impl WriteGuard {
     }
 
     /// Not a byte of the write was sent, so nothing has happened and nothing will: what is cached of its keys stays.
-    pub fn spare(mut self, now: Instant) {
-        self.settle(&Verdict::Unsent, now);
+    pub fn not_sent(mut self, now: Instant) {
+        self.settle(&Verdict::NothingMore, now);
+    }
+
+    /// The write has ended, and whatever it changed was invalidated before ([`ItemCache::invalidate`]).
+    pub fn reported(mut self, now: Instant) {
+        self.settle(&Verdict::NothingMore, now);
     }
 
     fn settle(&mut self, verdict: &Verdict<'_>, now: Instant) {
@@ -246,25 +252,27 @@ impl WriteGuard {
             Verdict::Applied(None) if cache.obeys(Rule::BumpOnSuccess) => {
                 cache.bump(stripe, BumpReason::Write)
             }
-            Verdict::Refused if cache.obeys(Rule::BumpOnRefusal) => cache.bump(stripe, BumpReason::Refused),
+            Verdict::Rejected if cache.obeys(Rule::BumpOnRejection) => {
+                cache.bump(stripe, BumpReason::Rejected)
+            }
             Verdict::Unknown if cache.obeys(Rule::NoteUnknown) => cache.hold(&mut shard, stripe, now),
-            Verdict::Applied(None) | Verdict::Refused | Verdict::Unknown | Verdict::Unsent => {}
+            Verdict::Applied(None) | Verdict::Rejected | Verdict::Unknown | Verdict::NothingMore => {}
         }
         shard.writer_leaves(stripe);
     }
 
     /// Stores the after-image if the word stood still since the write began. Reads that completed meanwhile and other
     /// writes have moved it, so then nobody has seen anything that the image could contradict.
-    fn bump_and_install(&self, written: &WrittenKey, image: &Image, policy: &ReadPolicy, now: Instant) {
+    fn bump_and_install(&self, written: &WrittenKey, image: &CachedItem, policy: &ReadPolicy, now: Instant) {
         let cache = &self.cache;
         let undisturbed = cache.words.bump_from(written.stripe, written.before.stripe)
             || !cache.obeys(Rule::WriteInstallsByCompareAndSwap);
         cache.counters.bumped(BumpReason::Write);
         if written.before.is_held() || written.table.is_held(cache.milliseconds(now)) {
-            return cache.counters.refused(Refusal::Hold);
+            return cache.counters.not_stored(NotStored::Hold);
         }
         if !undisturbed {
-            return cache.counters.refused(Refusal::Word);
+            return cache.counters.not_stored(NotStored::Word);
         }
         let address = Address { table: &written.table, key: &written.key, hash: written.hash };
         let version = if cache.obeys(Rule::WriteInstallsByCompareAndSwap) {

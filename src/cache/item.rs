@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cached_item::CachedItem;
 use super::entry::{Entry, Facts, NEVER_MS};
-use super::flights::Joiner;
 use super::guard::{FillPermit, WriteGuard};
-use super::image::Image;
+use super::lookup::{Hit, Lookup};
 use super::page::CompletedReads;
 use super::shown::ShownBy;
 use super::slots::{Shard, Slots};
-use super::stats::{BumpReason, CacheCounters, CacheStats, Refusal, TableStats, raise};
+use super::stats::{BumpReason, CacheCounters, CacheStats, NotStored, TableStats, raise};
 use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable, Realm, Secret, TableIdentity};
 use super::words::{LAG_SECONDS_MAX, Stripe, Version, Words};
@@ -47,7 +47,7 @@ impl CacheLimits {
 /// How a table's items are read and kept. One request sees one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadPolicy {
-    /// How long an item may be served after it was read. `None`: until something voids it. Entries expire up to a tenth
+    /// How long an item may be served after it was read. `None`: until something invalidates it. Entries expire up to a tenth
     /// earlier, so that what was read together is not fetched again together.
     pub ttl: Option<Duration>,
     /// The same for the knowledge that there is no item.
@@ -89,26 +89,6 @@ pub struct SentRead {
     pub(super) fill: FillMode,
 }
 
-/// An answer from memory.
-#[derive(Clone, Debug)]
-pub struct Hit {
-    /// What to send.
-    pub image: Image,
-    /// How long ago the read that brought it was sent.
-    pub age: Duration,
-}
-
-/// What a reader is to do.
-#[derive(Debug)]
-pub enum Turn {
-    /// Answer with this.
-    Hit(Hit),
-    /// Wait for a fetch that is under way.
-    Join(Joiner),
-    /// Fetch, and tell the permit what came of it.
-    Lead(FillPermit),
-}
-
 /// The cache of items by key, for all tables of one upstream, or of several in realms of their own.
 pub struct ItemCache {
     pub(super) words: Words,
@@ -121,9 +101,9 @@ pub struct ItemCache {
     unknown_write_window_ms: AtomicU64,
     /// Milliseconds that entries are kept after their time; see [`ItemCache::keep_expired`].
     expired_kept_ms: AtomicU64,
-    /// Seconds since the cache was made, when something was voided by name, or everything. A table that is used for the
+    /// Seconds since the cache was made, when something was invalidated by name, or everything. A table that is used for the
     /// first time may be the one.
-    last_void: AtomicU64,
+    last_invalidation: AtomicU64,
     secret: Secret,
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
@@ -213,7 +193,7 @@ impl ItemCache {
             tables: RwLock::default(),
             unknown_write_window_ms: AtomicU64::new(whole_ms(UNKNOWN_WRITE_WINDOW)),
             expired_kept_ms: AtomicU64::new(0),
-            last_void: AtomicU64::new(0),
+            last_invalidation: AtomicU64::new(0),
             secret,
             origin: Instant::now(),
             #[cfg(test)]
@@ -242,12 +222,12 @@ impl ItemCache {
         if let Some(known) = named.iter_mut().find(|known| known.is_place_of(&identity)) {
             if *known.id != *identity.id {
                 known.id = identity.id.into();
-                self.void_table(&known.table, now);
+                self.invalidate_table(&known.table, now);
             }
             return Arc::clone(&known.table);
         }
-        let voided = self.last_void.load(Ordering::Acquire);
-        let table = Arc::new(CachedTable::new(count, identity.name, self.secret, voided));
+        let invalidated = self.last_invalidation.load(Ordering::Acquire);
+        let table = Arc::new(CachedTable::new(count, identity.name, self.secret, invalidated));
         table.hold_until(held_until_ms);
         let (arn, id) = (identity.arn.into(), identity.id.into());
         named.push(NamedTable { arn, id, table: Arc::clone(&table) });
@@ -257,7 +237,7 @@ impl ItemCache {
 
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated.
-    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit> {
+    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<CachedItem>> {
         let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
         if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
@@ -268,12 +248,12 @@ impl ItemCache {
         if image.is_absent() {
             raise(&address.table.counters.negative_hits);
         }
-        Some(Hit { image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
+        Some(Hit { value: image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
     }
 
     /// The answer for a key whose time may be over, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
     /// the policy's `stale_if_error` later. It is no older than any write that was acknowledged and than what any reader
-    /// was answered, because it is void like every other entry when something happens to its key; nor older than a page that
+    /// was answered, because it is invalidated like every other entry when something happens to its key; nor older than a page that
     /// was shown of its partition ([`ItemCache::note_shown`]), which is given by its canonical bytes.
     pub fn lookup_stale(
         &self,
@@ -281,14 +261,14 @@ impl ItemCache {
         partition: &[u8],
         policy: &ReadPolicy,
         now: Instant,
-    ) -> Option<Hit> {
+    ) -> Option<Hit<CachedItem>> {
         let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
         let partition = Some(address.table.hash(partition));
         let is_newer = facts.read_ms >= address.table.shown.last_ms(partition, ShownBy::Came);
         let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.read_ms));
-        is_kept.then(|| Hit { image: entry.into_image(), age })
+        is_kept.then(|| Hit { value: entry.into_image(), age })
     }
 
     /// Takes note that a page is shown which was sent for then and is here now: of one partition of the table, given by its
@@ -333,16 +313,21 @@ impl ItemCache {
     ///
     /// A reader takes at most three turns; after that it reads through, strongly or not as its client wishes, and hands
     /// what it got to [`ItemCache::observe`].
-    pub fn read(self: &Arc<Self>, address: &Address<'_>, policy: &ReadPolicy, now: Instant) -> Turn {
+    pub fn read(
+        self: &Arc<Self>,
+        address: &Address<'_>,
+        policy: &ReadPolicy,
+        now: Instant,
+    ) -> Lookup<CachedItem, FillPermit> {
         if let Some(hit) = self.lookup(address, now) {
-            return Turn::Hit(hit);
+            return Lookup::Hit(hit);
         }
         let stripe = self.stripe(address);
         let mut shard = self.slots.lock(stripe);
         self.release_if_over(&mut shard, stripe, now);
         // A fetch may have ended between the first look and the lock.
         if let Some(hit) = self.lookup(address, now) {
-            return Turn::Hit(hit);
+            return Lookup::Hit(hit);
         }
         let version = self.version(address.table, stripe);
         if let Some(flight) = shard.flights().current(address)
@@ -350,14 +335,14 @@ impl ItemCache {
         {
             if let Some(joiner) = flight.join() {
                 raise(&address.table.counters.joins);
-                return Turn::Join(joiner);
+                return Lookup::Join(joiner);
             }
             raise(&self.counters.waiters_turned_away);
         }
         raise(&address.table.counters.leads);
         let consistency = self.consistency(policy.fill, self.is_changing(&shard, address, version, now));
         let flight = shard.flights_mut().take_off(address, version);
-        Turn::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
+        Lookup::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
     }
 
     /// What the cache knows of a key when a strong read past it is about to be sent, for [`ItemCache::observe`].
@@ -371,7 +356,7 @@ impl ItemCache {
 
     /// Takes note of what a strong read past the cache returned: a client's own, a transaction's, or one after three turns.
     /// It must be called before the reader hears the answer, and can only make the cache fresher.
-    pub fn observe(&self, address: &Address<'_>, image: &Image, sent: SentRead, now: Instant) {
+    pub fn observe(&self, address: &Address<'_>, image: &CachedItem, sent: SentRead, now: Instant) {
         let stripe = self.stripe(address);
         let mut shard = self.slots.lock(stripe);
         if self.obeys(Rule::ObserveReads) {
@@ -418,20 +403,20 @@ impl ItemCache {
     /// Makes everything of the table unusable. For DDL and for writes whose keys are not known: call it before the
     /// request is sent, again before the client hears the answer, and if the outcome is unknown once more when the change
     /// can no longer land.
-    pub fn void_table(&self, table: &CachedTable, now: Instant) {
-        if self.obeys(Rule::TouchOnVoid) {
+    pub fn invalidate_table(&self, table: &CachedTable, now: Instant) {
+        if self.obeys(Rule::TouchOnInvalidation) {
             // Before the word moves, or a fill with the new word might still be read from a replica that lags.
             table.touch(self.seconds(now));
         }
         table.bump();
-        self.counters.bumped(BumpReason::Void);
+        self.counters.bumped(BumpReason::TableInvalidated);
     }
 
-    /// As [`ItemCache::void_table`], by name: the tables of that name of all accounts. A table need not have been used yet: what
+    /// As [`ItemCache::invalidate_table`], by name: the tables of that name of all accounts. A table need not have been used yet: what
     /// is read of it first will be read strongly.
-    pub fn void_named(&self, realm: Realm, name: &str, now: Instant) {
-        self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        self.tables_named(realm, name).iter().for_each(|table| self.void_table(table, now));
+    pub fn invalidate_named(&self, realm: Realm, name: &str, now: Instant) {
+        self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
+        self.tables_named(realm, name).iter().for_each(|table| self.invalidate_table(table, now));
     }
 
     /// A write of unknown outcome may change the tables of that name, or all tables of the realm: invalidates them, and keeps
@@ -448,15 +433,15 @@ impl ItemCache {
         // Held before the word moves, or a fill with the new word might still be stored.
         tables.iter().for_each(|table| table.hold_until(until_ms));
         match name {
-            Some(name) => self.void_named(realm, name, now),
-            None => self.void_all(realm, now),
+            Some(name) => self.invalidate_named(realm, name, now),
+            None => self.invalidate_all(realm, now),
         }
     }
 
     /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the
     /// start, since the process before this one may have acknowledged a write.
-    pub fn has_voided_lately(&self, now: Instant) -> bool {
-        self.seconds(now) <= self.last_void.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
+    pub fn has_invalidated_lately(&self, now: Instant) -> bool {
+        self.seconds(now) <= self.last_invalidation.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
     }
 
     /// The tables of that name that were used in the realm, of all accounts.
@@ -466,9 +451,9 @@ impl ItemCache {
     }
 
     /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
-    pub fn void_all(&self, realm: Realm, now: Instant) {
-        self.last_void.fetch_max(self.seconds(now), Ordering::AcqRel);
-        self.tables_of(realm).iter().for_each(|table| self.void_table(table, now));
+    pub fn invalidate_all(&self, realm: Realm, now: Instant) {
+        self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
+        self.tables_of(realm).iter().for_each(|table| self.invalidate_table(table, now));
     }
 
     /// All tables that were used in the realm.
@@ -509,7 +494,7 @@ impl ItemCache {
         CacheStats {
             total,
             bumps: self.counters.bumps(),
-            refusals: self.counters.refusals(),
+            not_stored: self.counters.not_stored_counts(),
             holds_active: u64::try_from(self.counters.holds_active.load(Ordering::Relaxed)).unwrap_or(0),
             waiters_turned_away: self.counters.waiters_turned_away.load(Ordering::Relaxed),
             evictions: usage.evictions,
@@ -581,14 +566,14 @@ impl ItemCache {
         &self,
         shard: &mut Shard,
         address: &Address<'_>,
-        image: &Image,
+        image: &CachedItem,
         sent: SentRead,
         now: Instant,
     ) {
         let (stripe, seconds) = (self.stripe(address), self.seconds(now));
         self.words.touch(stripe, seconds);
         let version = self.version(address.table, stripe);
-        // A write in flight may have happened already, and one that nobody knows by its key has voided the table.
+        // A write in flight may have happened already, and one that nobody knows by its key has invalidated the table.
         let may_be_newer =
             shard.has_writers(stripe) || version.is_held() || address.table.is_touched(seconds);
         let was_overtaken = sent.version != version && self.obeys(Rule::DateReadsBySending);
@@ -619,7 +604,7 @@ impl ItemCache {
         self.words.touch(stripe, self.seconds(now));
         let version = self.version(address.table, stripe);
         let is_flying = shard.flights().current(address).is_some_and(|flight| flight.version == version);
-        if (is_flying || self.usable_entry(address).is_some()) && self.obeys(Rule::OpaqueReadsVoid) {
+        if (is_flying || self.usable_entry(address).is_some()) && self.obeys(Rule::OpaqueReadsInvalidate) {
             self.bump(stripe, BumpReason::Observed);
         }
         self.read_completed(shard, address);
@@ -641,20 +626,20 @@ impl ItemCache {
     pub(super) fn install(
         &self,
         address: &Address<'_>,
-        image: &Image,
+        image: &CachedItem,
         version: Version,
         policy: &ReadPolicy,
         read_at: Instant,
     ) -> bool {
         let ttl = if image.is_absent() { policy.negative_ttl } else { policy.ttl };
         if ttl == Some(Duration::ZERO) {
-            self.counters.refused(Refusal::Policy);
+            self.counters.not_stored(NotStored::Policy);
             return false;
         }
         let read_ms = self.milliseconds(read_at);
         let own_end_ms = self.own_end_ms(address.table, image.body());
         if own_end_ms == Some(0) {
-            self.counters.refused(Refusal::Policy);
+            self.counters.not_stored(NotStored::Policy);
             return false;
         }
         let expires_ms = expiry_ms(read_ms, ttl).min(own_end_ms.unwrap_or(NEVER_MS));
@@ -663,7 +648,7 @@ impl ItemCache {
             && Entry::pack(facts, address.key, image)
                 .is_some_and(|entry| self.store.insert(address.hash, entry));
         if !is_stored {
-            self.counters.refused(Refusal::Size);
+            self.counters.not_stored(NotStored::Size);
         }
         is_stored
     }
@@ -679,9 +664,9 @@ impl ItemCache {
 
     /// What was read could not be stored, so an entry from before is still there. It is past its time, but somebody whom
     /// the upstream fails may yet ask for it, and would go back behind this reader.
-    pub(super) fn void_contradicted(&self, address: &Address<'_>, image: &Image) {
+    pub(super) fn invalidate_contradicted(&self, address: &Address<'_>, image: &CachedItem) {
         let is_contradicted = self.usable_entry(address).is_some_and(|(entry, _)| !entry.holds(image));
-        if is_contradicted && self.obeys(Rule::UnstoredVoidsStale) {
+        if is_contradicted && self.obeys(Rule::UnstoredInvalidatesStale) {
             self.bump(self.stripe(address), BumpReason::Observed);
         }
     }
@@ -731,8 +716,8 @@ impl ItemCache {
 pub(super) enum Rule {
     /// A successful write bumps.
     BumpOnSuccess,
-    /// A refused write bumps all the same.
-    BumpOnRefusal,
+    /// A rejected write bumps all the same.
+    BumpOnRejection,
     /// So does a change that the upstream reports.
     BumpOnReport,
     /// An unknown outcome is followed by a hold.
@@ -750,25 +735,25 @@ pub(super) enum Rule {
     /// So are fetches that another one superseded.
     ObserveSuperseded,
     /// A fetch that contradicts what was seen is not stored.
-    HeedWhatWasSeen,
+    CheckWhatWasSeen,
     /// Those who joined after that look again.
     LateReadersLookAgain,
     /// A hit compares the word of its stripe.
     ValidateHits,
     /// A hit compares the word of its table.
     ValidateTable,
-    /// What is voided is read strongly.
-    TouchOnVoid,
+    /// What is invalidated is read strongly.
+    TouchOnInvalidation,
     /// An entry is not served past its time.
     ExpireEntries,
     /// A write stores its image only if the word did not move since it began.
     WriteInstallsByCompareAndSwap,
     /// A read that completes while a write is in flight keeps the write from storing its image.
     ReadsKillWriteInstalls,
-    /// What was read and cannot be stored voids an expired entry that it contradicts.
-    UnstoredVoidsStale,
+    /// What was read and cannot be stored invalidates an expired entry that it contradicts.
+    UnstoredInvalidatesStale,
     /// A read that cannot be compared invalidates what is cached of its key.
-    OpaqueReadsVoid,
+    OpaqueReadsInvalidate,
 }
 
 impl ItemCache {

@@ -28,7 +28,8 @@ mod store;
 
 mod page;
 
-mod image;
+mod cached_item;
+mod lookup;
 mod shown;
 mod stats;
 mod table;
@@ -36,14 +37,15 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use cached_item::CachedItem;
 pub use flights::{Failure, JoinOutcome, Joiner};
 pub use guard::{FillPermit, WriteGuard};
-pub use image::Image;
-pub use item::{CacheLimits, Consistency, FillMode, Hit, ItemCache, ReadPolicy, SentRead, Turn};
+pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};
+pub use lookup::{Hit, Lookup};
 pub use page::{
-    BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageHit, PageItem,
-    PageLimits, PagePermit, PagePolicy, PageRefusal, PageScope, PageStats, PageTurn, PageWriteGuard,
-    RemovalGuard, ScanAdmission, ScopeStats, SentPage,
+    BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageItem, PageLimits,
+    PageNotStored, PagePermit, PagePolicy, PageScope, PageStats, PageWriteGuard, RemovalGuard, ScanAdmission,
+    ScopeStats, SentPage,
 };
-pub use stats::{BumpReason, CacheStats, Refusal, TableStats};
+pub use stats::{BumpReason, CacheStats, NotStored, TableStats};
 pub use table::{Address, CachedTable, Realm, TableIdentity};

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::cached_item::CachedItem;
 use super::flights::Flights;
-use super::image::Image;
 use super::words::{Stripe, Version};
 
 const SHARDS: usize = 64;
@@ -24,7 +24,7 @@ pub(super) struct Slots {
 /// What is under way in a part of the stripes.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    flights: Flights<Version, Image>,
+    flights: Flights<Version, CachedItem>,
     stripes: HashMap<Stripe, Activity>,
 }
 
@@ -52,11 +52,11 @@ impl Slots {
 }
 
 impl Shard {
-    pub(super) fn flights(&self) -> &Flights<Version, Image> {
+    pub(super) fn flights(&self) -> &Flights<Version, CachedItem> {
         &self.flights
     }
 
-    pub(super) fn flights_mut(&mut self) -> &mut Flights<Version, Image> {
+    pub(super) fn flights_mut(&mut self) -> &mut Flights<Version, CachedItem> {
         &mut self.flights
     }
 

@@ -9,8 +9,8 @@ use crate::telemetry::Spread;
 pub enum BumpReason {
     /// A write succeeded.
     Write,
-    /// A write was refused; some refusals follow a first attempt that happened.
-    Refused,
+    /// A write was rejected; some rejections follow a first attempt that happened.
+    Rejected,
     /// A write's outcome is unknown.
     Unknown,
     /// The hold after an unknown outcome ended.
@@ -21,15 +21,15 @@ pub enum BumpReason {
     Observed,
     /// A read completed while a write was in flight, so the write's image may be older than what the reader saw.
     ReadDuringWrite,
-    /// A table was voided, or all tables were.
-    Void,
+    /// A table was invalidated, or all tables were.
+    TableInvalidated,
     /// The upstream reported that a statement changed an item, or that an item expired.
     Reported,
 }
 
 /// Why an image was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum NotStored {
     /// The word moved since the read or the write was sent.
     Word,
     /// The stripe was held after an unknown outcome.
@@ -48,13 +48,13 @@ impl BumpReason {
     /// Every reason, for those who label counters with it.
     pub const ALL: [Self; 9] = [
         Self::Write,
-        Self::Refused,
+        Self::Rejected,
         Self::Unknown,
         Self::HoldEnd,
         Self::Conflict,
         Self::Observed,
         Self::ReadDuringWrite,
-        Self::Void,
+        Self::TableInvalidated,
         Self::Reported,
     ];
 
@@ -62,19 +62,19 @@ impl BumpReason {
     pub fn label(self) -> &'static str {
         match self {
             Self::Write => "write",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
             Self::Unknown => "unknown",
             Self::HoldEnd => "hold_end",
             Self::Conflict => "conflict",
             Self::Observed => "observed",
             Self::ReadDuringWrite => "read_during_write",
-            Self::Void => "void",
+            Self::TableInvalidated => "void",
             Self::Reported => "reported",
         }
     }
 }
 
-impl Refusal {
+impl NotStored {
     /// Every reason, for those who label counters with it.
     pub const ALL: [Self; 6] =
         [Self::Word, Self::Hold, Self::Conflict, Self::WriteInFlight, Self::Size, Self::Policy];
@@ -129,8 +129,8 @@ pub struct CacheStats {
     pub total: TableStats,
     /// Times a word moved, in the order of [`BumpReason::ALL`].
     pub bumps: [u64; BumpReason::ALL.len()],
-    /// Images not stored, in the order of [`Refusal::ALL`].
-    pub refusals: [u64; Refusal::ALL.len()],
+    /// Images not stored, in the order of [`NotStored::ALL`].
+    pub not_stored: [u64; NotStored::ALL.len()],
     /// Stripes now held after unknown outcomes.
     pub holds_active: u64,
     /// Reads that fetched although a fetch was under way, because too many were waiting on it.
@@ -154,8 +154,8 @@ impl CacheStats {
     }
 
     /// Images not stored for that reason.
-    pub fn refusals(&self, reason: Refusal) -> u64 {
-        self.refusals[reason as usize]
+    pub fn not_stored(&self, reason: NotStored) -> u64 {
+        self.not_stored[reason as usize]
     }
 }
 
@@ -207,7 +207,7 @@ impl std::ops::AddAssign for TableStats {
 #[derive(Debug, Default)]
 pub(super) struct CacheCounters {
     bumps: [AtomicU64; BumpReason::ALL.len()],
-    refusals: [AtomicU64; Refusal::ALL.len()],
+    not_stored: [AtomicU64; NotStored::ALL.len()],
     pub(super) holds_active: AtomicI64,
     pub(super) waiters_turned_away: AtomicU64,
     pub(super) expired: AtomicU64,
@@ -218,16 +218,16 @@ impl CacheCounters {
         self.bumps[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, reason: Refusal) {
-        self.refusals[reason as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn not_stored(&self, reason: NotStored) {
+        self.not_stored[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn bumps(&self) -> [u64; BumpReason::ALL.len()] {
         std::array::from_fn(|index| self.bumps[index].load(Ordering::Relaxed))
     }
 
-    pub(super) fn refusals(&self) -> [u64; Refusal::ALL.len()] {
-        std::array::from_fn(|index| self.refusals[index].load(Ordering::Relaxed))
+    pub(super) fn not_stored_counts(&self) -> [u64; NotStored::ALL.len()] {
+        std::array::from_fn(|index| self.not_stored[index].load(Ordering::Relaxed))
     }
 }
 

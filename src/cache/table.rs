@@ -1,4 +1,4 @@
-//! A table as the cache sees it: a word that voids everything of it, and a secret to hash its keys with.
+//! A table as the cache sees it: a word that invalidates everything of it, and a secret to hash its keys with.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -56,10 +56,10 @@ impl<'a> From<&'a str> for TableIdentity<'a> {
 pub struct CachedTable {
     id: u32,
     name: Box<str>,
-    /// Captured by every read and kept in every entry, like the word of a stripe. A bump voids the whole table.
+    /// Captured by every read and kept in every entry, like the word of a stripe. A bump invalidates the whole table.
     word: AtomicU64,
-    /// Seconds since the cache was made, when the table was last voided: replicas may lag behind what voided it.
-    voided: AtomicU64,
+    /// Seconds since the cache was made, when the table was last invalidated: replicas may lag behind what invalidated it.
+    invalidated: AtomicU64,
     /// Milliseconds since the cache was made, until when a write of unknown outcome may still change anything of the table.
     held_until_ms: AtomicU64,
     /// Changes in flight of which nobody can say which items they touch.
@@ -105,12 +105,12 @@ impl Address<'_> {
 }
 
 impl CachedTable {
-    pub(super) fn new(id: u32, name: &str, secret: Secret, voided: u64) -> Self {
+    pub(super) fn new(id: u32, name: &str, secret: Secret, invalidated: u64) -> Self {
         Self {
             id,
             name: name.into(),
             word: AtomicU64::new(0),
-            voided: AtomicU64::new(voided),
+            invalidated: AtomicU64::new(invalidated),
             held_until_ms: AtomicU64::new(0),
             wide_changes: AtomicUsize::new(0),
             // Another secret for each table, so that one hash names table and key together.
@@ -188,7 +188,7 @@ impl CachedTable {
     }
 
     pub(super) fn touch(&self, seconds: u64) {
-        self.voided.fetch_max(seconds, Ordering::AcqRel);
+        self.invalidated.fetch_max(seconds, Ordering::AcqRel);
     }
 
     pub(super) fn hold_until(&self, until_ms: u64) {
@@ -216,14 +216,14 @@ impl CachedTable {
         self.wide_changes.load(Ordering::Acquire) > 0 || self.is_held(now_ms)
     }
 
-    /// When the table was last voided: milliseconds since the cache was made, rounded up.
-    pub(super) fn voided_ms(&self) -> u64 {
-        (self.voided.load(Ordering::Acquire) + 1) * 1000
+    /// When the table was last invalidated: milliseconds since the cache was made, rounded up.
+    pub(super) fn invalidated_ms(&self) -> u64 {
+        (self.invalidated.load(Ordering::Acquire) + 1) * 1000
     }
 
-    /// True if an eventually consistent read sent now might miss what voided the table.
+    /// True if an eventually consistent read sent now might miss what invalidated the table.
     pub(super) fn is_touched(&self, seconds: u64) -> bool {
-        let voided = self.voided.load(Ordering::Acquire);
-        seconds <= voided + u64::from(LAG_SECONDS_MAX)
+        let invalidated = self.invalidated.load(Ordering::Acquire);
+        seconds <= invalidated + u64::from(LAG_SECONDS_MAX)
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, FillPermit, Image, JoinOutcome, Joiner, SentRead, Turn};
+use crate::cache::{CachedItem, Consistency, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
 use crate::call::{Answer, Attempt, Request};
 use crate::model::Operation;
 use crate::model::value::item_size_bytes;
@@ -59,14 +59,14 @@ enum State {
     /// Another request is fetching it.
     Joined(Joiner),
     /// Its image, ready to be shown.
-    Found(Image),
+    Found(CachedItem),
     /// Its item as JSON, which is not understood.
     Opaque(Vec<u8>),
 }
 
 /// What an answer has of one key.
 enum Brought {
-    Image(Image),
+    CachedItem(CachedItem),
     /// An item that is not understood, as JSON.
     Opaque(Vec<u8>),
 }
@@ -244,17 +244,17 @@ impl Engine {
                     Some(policy) if !part.strong => {
                         let cached = &part.table.cached;
                         match self.cache.read(&cached.address(&wanted.key), policy, now) {
-                            Turn::Hit(found) => {
-                                wanted.state = State::Found(found.image);
+                            Lookup::Hit(found) => {
+                                wanted.state = State::Found(found.value);
                                 counts.hit += 1;
                                 continue;
                             }
-                            Turn::Join(joiner) => {
+                            Lookup::Join(joiner) => {
                                 wanted.state = State::Joined(joiner);
                                 counts.miss += 1;
                                 continue;
                             }
-                            Turn::Lead(permit) => {
+                            Lookup::Lead(permit) => {
                                 self.check_current(&part.table);
                                 Some(permit)
                             }
@@ -329,8 +329,10 @@ impl Engine {
         for (key, _, read) in keys {
             let address = table.cached.address(&key);
             match (brought.get(&key), read) {
-                (Some(Brought::Image(image)), KeyRead::Fill(permit)) => permit.complete(image.clone(), now),
-                (Some(Brought::Image(image)), KeyRead::Strong(sent)) => {
+                (Some(Brought::CachedItem(image)), KeyRead::Fill(permit)) => {
+                    permit.complete(image.clone(), now)
+                }
+                (Some(Brought::CachedItem(image)), KeyRead::Strong(sent)) => {
                     self.cache.observe(&address, image, sent, now);
                 }
                 (Some(Brought::Opaque(_)), KeyRead::Fill(permit)) => permit.complete_opaque(now),
@@ -366,9 +368,9 @@ impl Engine {
         true
     }
 
-    fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<Image> {
+    fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<CachedItem> {
         let policy = table.policy.as_ref().filter(|_| !strong)?;
-        Some(self.stale(table, &wanted.key, &wanted.json, policy)?.image)
+        Some(self.stale(table, &wanted.key, &wanted.json, policy)?.value)
     }
 
     /// Brings every key to what is shown of it, or leaves it open.
@@ -384,7 +386,7 @@ impl Engine {
                     State::Open => {
                         let brought = fetched.brought.get(&part.spelling);
                         match brought.and_then(|brought| brought.get(&wanted.key)) {
-                            Some(Brought::Image(image)) => State::Found(image.clone()),
+                            Some(Brought::CachedItem(image)) => State::Found(image.clone()),
                             Some(Brought::Opaque(item)) => match part.attributes {
                                 Attributes::All => State::Opaque(item.clone()),
                                 Attributes::Of(_) => return Err(CannotShow),
@@ -536,7 +538,7 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
             write_json(item, &mut json);
             Brought::Opaque(json)
         };
-        brought.insert(key, image_of(Some(item)).map_or_else(opaque, Brought::Image));
+        brought.insert(key, image_of(Some(item)).map_or_else(opaque, Brought::CachedItem));
     }
     let mut unprocessed = Vec::new();
     for key in of_table("UnprocessedKeys").and_then(|part| part.get("Keys")?.elements()).unwrap_or_default() {
@@ -544,7 +546,7 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
     }
     for (key, _, _) in &fetch.keys {
         if !brought.contains_key(key) && !unprocessed.contains(key) {
-            brought.insert(key.clone(), Brought::Image(Image::absent()));
+            brought.insert(key.clone(), Brought::CachedItem(CachedItem::absent()));
         }
     }
     Some(brought)

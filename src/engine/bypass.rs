@@ -125,7 +125,7 @@ impl Engine {
         let now = Instant::now();
         match self.tables.get(table) {
             Some(table) => self.pages.is_written_lately(&table.cached, now),
-            None => self.cache.has_voided_lately(now),
+            None => self.cache.has_invalidated_lately(now),
         }
     }
 }

@@ -1,18 +1,288 @@
-//! Changes that the upstream reports by itself: what they take out of the cache, and nothing more.
+//! One door for changes: whatever makes cached data invalid comes through here.
 //!
-//! An upstream that reports knows each change exactly, and says so before anybody hears that it was made. So nothing has to be
-//! guessed: what a write did not change stays cached, be it rejected, a statement, or one of several of the same item. Items that
-//! a request names by their keys are left to the guard of that request, which stores what it has written.
+//! - A write of this node is a [`WriteInProgress`] from before its first byte is sent until its verdict.
+//! - A scope that may have changed is invalidated ([`Engine::invalidate`]): DDL, tables seen changed, new policies.
+//! - An upstream that reports its changes is listened to ([`ChangeListener`]). Such an upstream knows each change exactly, and says
+//!   so before anybody hears that it was made. So nothing has to be guessed: what a write did not change stays cached, be it
+//!   rejected, a statement, or one of several of the same item. Items that a request names by their keys are left to that
+//!   request's [`WriteInProgress`], which stores what it has written.
+//!
+//! Reads make the cache fresher too: they do so in the cache itself, where they are compared.
 
 use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::cache::{BumpReason, CachedTable, PageChange, RemovalGuard, WriteGuard};
-use crate::call::ChangeListener;
+use crate::cache::{BumpReason, CachedTable, PageChange, PageWriteGuard, RemovalGuard, WriteGuard};
+use crate::call::{Answer, Attempt, ChangeListener, Request};
+use crate::model::operation::OperationClass;
 use crate::model::{Cause, Change};
 
 use super::Engine;
+use super::images::Outcome;
+use super::known::{KnownTable, PolicyChange};
+use super::scope::Scope;
+
+/// An item that a write may change.
+pub(super) struct WrittenKey {
+    pub(super) table: Arc<KnownTable>,
+    /// The canonical bytes of its key.
+    pub(super) key: Vec<u8>,
+    /// Those of the partition values alone.
+    pub(super) partition: Vec<u8>,
+}
+
+/// How a change ended.
+pub(super) enum Verdict<'a> {
+    /// The upstream has made it, or may have made some of it: what is known of the item before and after.
+    Applied(&'a Outcome),
+    /// The upstream rejected it.
+    Rejected(Execution),
+    /// Nobody knows whether it happened, or whether it will.
+    Unknown,
+    /// Not a byte of it was sent: it has not happened, and will not.
+    NotSent,
+}
+
+/// Whether a rejected change may have happened all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Execution {
+    /// It was rejected by validation, whatever keys we could not read.
+    Never,
+    /// An earlier attempt of the same write may have been executed.
+    MayBeEarlier,
+}
+
+/// What the upstream has reported of a change by the time it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reported {
+    Nothing,
+    /// The pages that it changes. Its items are left to the request.
+    Pages,
+    Everything,
+}
+
+/// A change that this node sends, from before its first byte is sent until its verdict. Dropped without one, the outcome is
+/// unknown: that is the way of a panic and of a cancelled task.
+#[must_use = "a change without a verdict counts as unknown"]
+pub(super) struct WriteInProgress {
+    keys: Vec<WrittenKey>,
+    items: WriteGuard,
+    pages: PageWriteGuard,
+    wide: WideChange,
+    attempt: Attempt,
+    reported: Reported,
+}
+
+impl WriteInProgress {
+    /// Makes both caches right, before the client hears of the verdict.
+    pub(super) fn settle(self, verdict: &Verdict<'_>) {
+        let now = Instant::now();
+        let Self { keys, items, pages, wide, attempt, reported } = self;
+        keys.iter().for_each(|written| wide.engine.check_current(&written.table));
+        match (verdict, reported) {
+            (Verdict::NotSent, _) => {
+                wide.nothing_more();
+                pages.not_sent(now);
+                items.not_sent(now);
+            }
+            // An upstream that reports has no earlier attempt of this write that anybody could have missed.
+            (Verdict::Rejected(_), Reported::Pages | Reported::Everything)
+            | (Verdict::Applied(_), Reported::Everything) => {
+                wide.nothing_more();
+                pages.reported(now);
+                items.reported(now);
+            }
+            (Verdict::Rejected(execution), Reported::Nothing) => {
+                match execution {
+                    Execution::Never => wide.nothing_more(),
+                    Execution::MayBeEarlier => wide.invalidate(),
+                }
+                pages.rejected(now);
+                items.rejected(now);
+            }
+            (Verdict::Applied(outcome), Reported::Nothing | Reported::Pages) => {
+                wide.invalidate();
+                match reported {
+                    Reported::Pages => pages.reported(now),
+                    _ => pages.applied(&touches(&keys, outcome, attempt), now),
+                }
+                let policy = match &*keys {
+                    [written] => written.table.policy,
+                    _ => None,
+                };
+                items.applied(outcome.image.as_ref().zip(policy.as_ref()), now);
+            }
+            (Verdict::Unknown, _) => {
+                pages.unknown(now);
+                items.unknown(now);
+                // Dropped, the wide part is held.
+            }
+        }
+    }
+
+    /// The keys that are written.
+    pub(super) fn keys(&self) -> &[WrittenKey] {
+        &self.keys
+    }
+}
+
+/// Where in global indexes the written items were and are, as far as that is known.
+fn touches(keys: &[WrittenKey], outcome: &Outcome, attempt: Attempt) -> Vec<crate::cache::IndexTouch> {
+    match keys {
+        // The upstream may have performed an earlier attempt, and then reports what that one left as the item before this
+        // one: where the item was before both, nobody says.
+        [_] if attempt == Attempt::Again => Vec::new(),
+        [written] => vec![outcome.touches(&written.table)],
+        _ => Vec::new(),
+    }
+}
+
+/// A change of a whole scope in flight. Dropped without a word, its outcome is unknown: then nothing of the scope is kept until
+/// the change can land no longer.
+struct WideChange {
+    engine: Arc<Engine>,
+    scope: Scope,
+    /// The tables of the scope that were used before.
+    tables: Vec<Arc<CachedTable>>,
+}
+
+impl WideChange {
+    /// The change has happened or may have.
+    fn invalidate(mut self) {
+        let scope = std::mem::replace(&mut self.scope, Scope::Nothing);
+        self.engine.invalidate(&scope);
+    }
+
+    /// The change has certainly not happened, or all of it was reported.
+    fn nothing_more(mut self) {
+        self.scope = Scope::Nothing;
+    }
+}
+
+impl Drop for WideChange {
+    fn drop(&mut self) {
+        if self.scope != Scope::Nothing {
+            self.engine.hold(&self.scope);
+        }
+        // After everything is invalidated or held: whoever finds the change gone finds that too.
+        self.tables.iter().for_each(|table| table.end_wide_change());
+    }
+}
+
+impl Engine {
+    /// Begins a change of these items, and of a scope besides. To be called before the first byte of `request` is sent.
+    pub(super) fn begin_change(
+        self: &Arc<Self>,
+        request: &Request,
+        keys: Vec<WrittenKey>,
+        scope: Scope,
+    ) -> WriteInProgress {
+        let now = Instant::now();
+        let addresses: Vec<_> =
+            keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
+        let partitions = keys.iter().map(|written| &*written.partition);
+        let pages: Vec<_> = addresses.iter().copied().zip(partitions).collect();
+        let (items, pages) = (self.cache.begin_write(&addresses, now), self.pages.begin_write(&pages, now));
+        keys.iter().for_each(|written| self.check_current(&written.table));
+        let wide = self.begin_wide_change(scope);
+        let reported = match request.operation.class() {
+            _ if !self.hears_changes => Reported::Nothing,
+            OperationClass::Statement => Reported::Everything,
+            OperationClass::ItemWrite => Reported::Pages,
+            _ => Reported::Nothing,
+        };
+        WriteInProgress { keys, items, pages, wide, attempt: request.attempt, reported }
+    }
+
+    fn begin_wide_change(self: &Arc<Self>, scope: Scope) -> WideChange {
+        let tables = self.tables_of(&scope);
+        tables.iter().for_each(|table| table.begin_wide_change());
+        if !self.hears_changes {
+            // Invalidated now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
+            self.invalidate(&scope);
+        }
+        WideChange { engine: Arc::clone(self), scope, tables }
+    }
+
+    fn tables_of(&self, scope: &Scope) -> Vec<Arc<CachedTable>> {
+        match scope {
+            Scope::Nothing => Vec::new(),
+            Scope::Tables(names) => {
+                names.iter().flat_map(|name| self.cache.tables_named(self.realm, name)).collect()
+            }
+            Scope::Everything => self.cache.tables_of(self.realm),
+        }
+    }
+
+    /// Keeps nothing of a scope while a change of unknown outcome may still land in it, and invalidates it at the end.
+    fn hold(self: &Arc<Self>, scope: &Scope) {
+        let now = Instant::now();
+        match scope {
+            Scope::Nothing => return,
+            Scope::Tables(names) => {
+                names.iter().for_each(|name| self.cache.hold_tables(self.realm, Some(name), now));
+            }
+            Scope::Everything => self.cache.hold_tables(self.realm, None, now),
+        }
+        let (engine, scope) = (Arc::clone(self), scope.clone());
+        let (window, closing) = (self.cache.unknown_write_window(), self.closing.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(window) => engine.invalidate(&scope),
+                () = closing.cancelled() => {}
+            }
+        });
+    }
+
+    /// Makes everything of a scope unusable, now.
+    pub(super) fn invalidate(&self, scope: &Scope) {
+        match scope {
+            Scope::Nothing => {}
+            Scope::Tables(names) => {
+                names.iter().for_each(|name| self.cache.invalidate_named(self.realm, name, Instant::now()))
+            }
+            Scope::Everything => self.cache.invalidate_all(self.realm, Instant::now()),
+        }
+    }
+
+    /// Asks for the policy of each table again, and invalidates what was stored under the old ones if the change says so. To be
+    /// called when the new policies are there to be asked for. Requests under way end by the policy that they began with;
+    /// what they bring is not stored if the change invalidates.
+    pub fn renew_policies(&self, change: PolicyChange) {
+        self.tables.renew_policies(change, &*self.upstream);
+        if change == PolicyChange::Invalidates {
+            self.invalidate(&Scope::Everything);
+        }
+    }
+
+    /// To be called when the words of a table were captured for something that is to be kept by what `table` says, and again
+    /// before a write is acknowledged that was planned by it.
+    ///
+    /// The request may know its table from before a change of the policies or of the table itself. Whoever makes such a change
+    /// known first moves the policies' number or retires the table, and then invalidates everything. If neither has happened by
+    /// now, that invalidation is still to come, and makes what was captured worthless. If one has, the invalidation may have
+    /// been before the capture, and the table is invalidated once more. So nothing that is kept by an old policy or
+    /// under an old schema can be used, and a write that landed in a table with another key is seen.
+    pub(super) fn check_current(&self, table: &KnownTable) {
+        if self.tables.has_old_policy(table) || table.is_retired() {
+            self.cache.invalidate_table(&table.cached, Instant::now());
+        }
+    }
+
+    /// What a rejection says of a known table. One that the upstream does not find any more was deleted by someone: what is known
+    /// of it is invalid. A validation error about a request that fits the table's schema may mean that it has another one.
+    pub(super) fn check_rejection(self: &Arc<Self>, answer: &Answer, table: &KnownTable) {
+        match answer.error_type().as_deref() {
+            Some("ResourceNotFoundException") => {
+                self.tables.forget(&table.name);
+                self.invalidate(&Scope::named(&table.name));
+            }
+            Some("ValidationException") => self.doubt(table),
+            _ => {}
+        }
+    }
+}
 
 impl ChangeListener for Engine {
     /// Nobody is told that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
@@ -46,7 +316,7 @@ impl ChangeListener for Engine {
             }
         }
         if let Some(removal) = self.removing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            removal.items.spare(now);
+            removal.items.reported(now);
         }
     }
 }

@@ -64,7 +64,7 @@ impl TablePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyChange {
     /// It must not be served any more.
-    Voids,
+    Invalidates,
     /// It is as good under the new ones.
     Keeps,
 }

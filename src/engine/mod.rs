@@ -1,7 +1,7 @@
 //! What a caching DynamoDB does with a request: serve it from memory, fill, or pass it on; and keep the promise.
 //!
 //! *When in doubt, reads bypass and writes widen.* A request that is not fully understood goes upstream word for word and is
-//! not cached; a write whose effect cannot be named voids more, never less. The engine returns facts ([`Served`]); the edge
+//! not cached; a write whose effect cannot be named invalidates more, never less. The engine returns facts ([`Served`]); the edge
 //! records them.
 
 mod batch;
@@ -18,11 +18,11 @@ mod known;
 mod permissions;
 mod questions;
 mod recent;
+mod scope;
 mod statements;
 mod tables;
 mod transacted;
 mod view;
-mod voids;
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -36,19 +36,18 @@ use crate::cache::{ItemCache, PageCache, Realm};
 use crate::call::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
-use crate::model::partiql::Effect;
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::wire::json::LISTED_MAX;
 use crate::wire::{Json, only_table};
 
 pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
+use changes::Verdict;
 use known::{Freshness, KnownTable};
 use permissions::Permissions;
 use recent::RecentRequests;
+use scope::{Scope, named_anywhere, named_tables, written_tables};
 use tables::{Surroundings, Tables};
-use voids::VoidScope;
 
 /// The longest ARN that the service takes for a table's name.
 const SPELLING_BYTES_MAX: usize = 1024;
@@ -162,7 +161,7 @@ pub struct Engine {
     recent: Arc<RecentRequests>,
     tables: Tables,
     permissions: Permissions,
-    /// Fills and writes under way, and voids still due; each outlives the request that began it.
+    /// Fills and writes under way, and invalidates still due; each outlives the request that began it.
     tasks: TaskTracker,
     /// Ends what only waits for a time.
     closing: CancellationToken,
@@ -182,8 +181,8 @@ impl Engine {
 
     /// An engine over an upstream of its own, beside engines of other realms in the same memory.
     ///
-    /// What a former engine of the realm has left there must be true of the upstream, or be voided first:
-    /// [`ItemCache::void_all`].
+    /// What a former engine of the realm has left there must be true of the upstream, or be invalidated first:
+    /// [`ItemCache::invalidate_all`].
     pub fn in_realm(
         realm: Realm,
         upstream: Arc<dyn Upstream>,
@@ -268,13 +267,13 @@ impl Engine {
         }
     }
 
-    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood voids everything; unless the
+    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood invalidates everything; unless the
     /// upstream reports what they change.
     async fn statement(self: &Arc<Self>, request: Request) -> Served {
         // What is too deep is none of the statements' text. A list that is too long is not read to its end.
         let scope = Json::parse_short(&request.body)
-            .map_or(VoidScope::Everything, |body| written_tables(request.operation, &body));
-        if scope == VoidScope::Nothing {
+            .map_or(Scope::Everything, |body| written_tables(request.operation, &body));
+        if scope == Scope::Nothing {
             let sent = Instant::now();
             let served = self.bypass(&request, BypassReason::Operation).await;
             if served.answer.is_success() {
@@ -295,49 +294,39 @@ impl Engine {
         }
     }
 
-    /// Anything that makes, changes or removes a table, or that may: the table is forgotten and voided before and after.
+    /// Anything that makes, changes or removes a table, or that may: the table is forgotten and invalidated before and after.
     async fn change_table(self: &Arc<Self>, request: Request) -> Served {
         let is_unknown = request.operation.class() == OperationClass::Unknown;
         let scope = match Json::parse_cut(&request.body) {
-            Ok(_) if is_unknown && Json::parse(&request.body).is_err() => VoidScope::Everything,
+            Ok(_) if is_unknown && Json::parse(&request.body).is_err() => Scope::Everything,
             Ok(body) if is_unknown => named_anywhere(&body),
             Ok(body) => named_tables(&body),
-            Err(_) if request.body.is_empty() => VoidScope::Nothing,
+            Err(_) if request.body.is_empty() => Scope::Nothing,
             // As with a write: nobody can tell which of two tables the upstream would change.
             Err(_) => return Served::plain(write::unreadable().into(), Source::Write),
         };
         self.forget(&scope);
-        self.void(&scope);
+        self.invalidate(&scope);
         self.change(request, scope).await
     }
 
-    /// Sends a change of a whole scope, in a task of its own, and voids the scope before the answer leaves.
-    async fn change(self: &Arc<Self>, request: Request, scope: VoidScope) -> Served {
+    /// Sends a change of a whole scope, in a task of its own, and invalidates the scope before the answer leaves.
+    async fn change(self: &Arc<Self>, request: Request, scope: Scope) -> Served {
         let engine = Arc::clone(self);
         let task = self.tasks.spawn(async move {
-            let guard = engine.begin_void(scope.clone());
+            let change = engine.begin_change(&request, Vec::new(), scope.clone());
             let outcome = engine.upstream.call(&request).await;
             if request.operation.class() != OperationClass::Statement {
                 engine.forget(&scope);
             }
-            match outcome {
-                Ok(answer) if answer.status < 500 => {
-                    if engine.hears_changes && request.operation.class() == OperationClass::Statement {
-                        guard.spare();
-                    } else {
-                        guard.settle();
-                    }
-                    answer
-                }
-                // Dropping the guard without a word is its unknown outcome.
-                Ok(answer) => answer,
-                Err(error) => {
-                    if matches!(error, UpstreamError::NotSent(_)) {
-                        guard.spare();
-                    }
-                    unwritten(error)
-                }
-            }
+            let nothing_known = images::Outcome::unknown();
+            change.settle(&match &outcome {
+                // A rejected one may have done a part.
+                Ok(answer) if answer.status < 500 => Verdict::Applied(&nothing_known),
+                Ok(_) | Err(UpstreamError::OutcomeUnknown(_)) => Verdict::Unknown,
+                Err(UpstreamError::NotSent(_)) => Verdict::NotSent,
+            });
+            outcome.unwrap_or_else(unwritten)
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
         Served::plain(answer, Source::Write)
@@ -411,126 +400,11 @@ impl Engine {
         }
     }
 
-    fn forget(&self, scope: &VoidScope) {
-        if let VoidScope::Tables(names) = scope {
+    fn forget(&self, scope: &Scope) {
+        if let Scope::Tables(names) = scope {
             names.iter().for_each(|name| self.tables.forget(name));
         }
     }
-
-    /// Asks for the policy of each table again, and voids what was stored under the old ones if the change says so. To be
-    /// called when the new policies are there to be asked for. Requests under way end by the policy that they began with;
-    /// what they bring is not stored if the change voids.
-    pub fn renew_policies(&self, change: PolicyChange) {
-        self.tables.renew_policies(change, &*self.upstream);
-        if change == PolicyChange::Voids {
-            self.cache.void_all(self.realm, Instant::now());
-        }
-    }
-
-    /// To be called when the words of a table were captured for something that is to be kept by what `table` says, and again
-    /// before a write is acknowledged that was planned by it.
-    ///
-    /// The request may know its table from before a change of the policies or of the table itself. Whoever makes such a change
-    /// known first moves the policies' number or retires the table, and then invalidates everything. If neither has happened by
-    /// now, that invalidation is still to come, and makes what was captured worthless. If one has, the invalidation may have
-    /// been before the capture, and the table is invalidated once more. So nothing that is kept by an old policy or
-    /// under an old schema can be used, and a write that landed in a table with another key is seen.
-    fn check_current(&self, table: &KnownTable) {
-        if self.tables.has_old_policy(table) || table.is_retired() {
-            self.cache.void_table(&table.cached, Instant::now());
-        }
-    }
-
-    /// What a rejection says of a known table. One that the upstream does not find any more was deleted by someone: what is known
-    /// of it is invalid. A validation error about a request that fits the table's schema may mean that it has another one.
-    fn check_rejection(self: &Arc<Self>, answer: &Answer, table: &KnownTable) {
-        match answer.error_type().as_deref() {
-            Some("ResourceNotFoundException") => {
-                self.tables.forget(&table.name);
-                self.cache.void_named(self.realm, &table.name, Instant::now());
-            }
-            Some("ValidationException") => self.doubt(table),
-            _ => {}
-        }
-    }
-}
-
-/// The tables that a request's members name.
-fn named_tables(body: &Json<'_>) -> VoidScope {
-    let mut scope = VoidScope::Nothing;
-    for member in
-        ["TableName", "TargetTableName", "SourceTableName", "GlobalTableName", "TableArn", "ResourceArn"]
-    {
-        if let Some(name) = body.get(member).and_then(Json::text) {
-            scope.widen(VoidScope::named(name));
-        }
-    }
-    if let Some(name) = body.get("TableCreationParameters").and_then(|table| table.get("TableName")?.text()) {
-        scope.widen(VoidScope::named(table_name(name)));
-    }
-    scope
-}
-
-/// The tables that a request of an unknown operation names, wherever they stand; all, if it names none.
-fn named_anywhere(body: &Json<'_>) -> VoidScope {
-    let mut scope = VoidScope::Nothing;
-    gather_names(body, &mut scope);
-    if scope == VoidScope::Nothing { VoidScope::Everything } else { scope }
-}
-
-/// The bodies of known operations name tables in members whose names say so, as names of members of `RequestItems`, and in
-/// statements; new operations do alike.
-fn gather_names(json: &Json<'_>, scope: &mut VoidScope) {
-    json.elements().unwrap_or_default().iter().for_each(|element| gather_names(element, scope));
-    for (name, value) in json.members().unwrap_or_default() {
-        if name.contains("Table") || name == "ResourceArn" {
-            let names = value.elements().unwrap_or(std::slice::from_ref(value)).iter();
-            names.filter_map(Json::text).for_each(|table| scope.widen(VoidScope::named(table)));
-        }
-        if name == "RequestItems" {
-            let tables = value.members().unwrap_or_default().iter();
-            tables.for_each(|(table, _)| scope.widen(VoidScope::named(table)));
-        }
-        if name == "Statement" && value.text().is_some() {
-            scope.widen(written_table(json));
-        }
-        gather_names(value, scope);
-    }
-}
-
-/// The tables that the statements of a body write. Only the members of its own operation count: the upstream passes over
-/// others.
-fn written_tables(operation: Operation, body: &Json<'_>) -> VoidScope {
-    let Some(members) = statement_members(operation, body) else { return VoidScope::Everything };
-    let mut scope = VoidScope::Nothing;
-    members.iter().for_each(|member| scope.widen(written_table(member)));
-    scope
-}
-
-/// What holds a statement each; `None` if that cannot be said, or a list was too long to be read whole.
-fn statement_members<'b, 'a>(operation: Operation, body: &'b Json<'a>) -> Option<&'b [Json<'a>]> {
-    let members = match operation {
-        Operation::BatchExecuteStatement => body.get("Statements")?.elements(),
-        Operation::ExecuteTransaction => body.get("TransactStatements")?.elements(),
-        _ => Some(std::slice::from_ref(body)),
-    };
-    members.filter(|members| members.len() <= LISTED_MAX)
-}
-
-fn written_table(member: &Json<'_>) -> VoidScope {
-    let Some(text) = member.get("Statement").and_then(Json::text) else { return VoidScope::Everything };
-    let effect = if text.len() > STATEMENT_BYTES_MAX { None } else { Effect::of(text) };
-    match effect {
-        Some(Effect::None) => VoidScope::Nothing,
-        Some(Effect::Writes(table)) => VoidScope::named(&table),
-        // Whatever else the upstream makes of it, what begins so can only read.
-        None if begins_with_select(text) => VoidScope::Nothing,
-        None => VoidScope::Everything,
-    }
-}
-
-fn begins_with_select(text: &str) -> bool {
-    text.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
 }
 
 /// True for an answer that says nothing but that the upstream, or the way to it, is out of order. A refusal, throttling among
@@ -557,78 +431,4 @@ fn unwritten(error: UpstreamError) -> Answer {
 /// An `InternalServerError`, which clients retry by their own rules.
 fn failed(reason: impl Into<std::borrow::Cow<'static, str>>) -> Answer {
     ApiError::new(ErrorCode::InternalServerError, reason).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statement_voids_what_it_names_and_what_is_not_understood_everything() {
-        use Operation::{BatchExecuteStatement, ExecuteStatement, ExecuteTransaction};
-        let scope = |operation, text: &str| written_tables(operation, &Json::parse(text.as_bytes()).unwrap());
-        let tables = |names: &[&str]| VoidScope::Tables(names.iter().map(|name| Arc::from(*name)).collect());
-        let update = r#"{"Statement":"-- SELECT\nUPDATE t SET a=1"}"#;
-        let insert = r#"{"Statement":"INSERT INTO b VALUE {}"}"#;
-        let select = r#"{"Statement":"  select * from t"}"#;
-        assert_eq!(scope(ExecuteStatement, select), VoidScope::Nothing);
-        assert_eq!(scope(ExecuteStatement, update), tables(&["t"]));
-        for (operation, list) in
-            [(BatchExecuteStatement, "Statements"), (ExecuteTransaction, "TransactStatements")]
-        {
-            let of_list = |members: &str| scope(operation, &format!(r#"{{"{list}":[{members}]}}"#));
-            assert_eq!(of_list(&format!("{select},{select}")), VoidScope::Nothing);
-            assert_eq!(of_list(&format!("{update},{insert}")), tables(&["t", "b"]));
-            let broken = r#"{"Statement":"DELETE FROM"}"#;
-            assert_eq!(of_list(&format!("{update},{broken}")), VoidScope::Everything);
-            assert_eq!(of_list("{}"), VoidScope::Everything);
-            assert_eq!(scope(operation, &format!(r#"{{"{list}":7}}"#)), VoidScope::Everything);
-            assert_eq!(scope(operation, select), VoidScope::Everything);
-        }
-        assert_eq!(scope(ExecuteStatement, r#"{"Statement":"MERGE INTO t"}"#), VoidScope::Everything);
-        let long =
-            format!(r#"{{"Statement":"DELETE FROM t WHERE a = {}"}}"#, "1".repeat(STATEMENT_BYTES_MAX));
-        assert_eq!(scope(ExecuteStatement, &long), VoidScope::Everything);
-        assert_eq!(scope(ExecuteStatement, "{}"), VoidScope::Everything);
-    }
-
-    #[test]
-    fn a_list_of_statements_that_is_not_read_to_its_end_voids_everything() {
-        let select = r#"{"Statement":"SELECT * FROM t"}"#;
-        for (operation, list) in [
-            (Operation::BatchExecuteStatement, "Statements"),
-            (Operation::ExecuteTransaction, "TransactStatements"),
-        ] {
-            let scope = |length: usize| {
-                let body = format!(r#"{{"{list}":[{}]}}"#, vec![select; length].join(","));
-                written_tables(operation, &Json::parse_short(body.as_bytes()).unwrap())
-            };
-            assert_eq!(scope(LISTED_MAX), VoidScope::Nothing);
-            assert_eq!(scope(LISTED_MAX + 1), VoidScope::Everything);
-        }
-    }
-
-    #[test]
-    fn members_of_other_operations_hide_no_statement() {
-        let (update, select) = (r#"{"Statement":"DELETE FROM t"}"#, r#"{"Statement":"SELECT * FROM t"}"#);
-        for (operation, body) in [
-            (
-                Operation::ExecuteStatement,
-                format!(r#"{{"Statements":[],"TransactStatements":[{select}],"Statement":"DELETE FROM t"}}"#),
-            ),
-            (
-                Operation::BatchExecuteStatement,
-                format!(
-                    r#"{{"TransactStatements":[],"Statement":"SELECT * FROM t","Statements":[{update}]}}"#
-                ),
-            ),
-            (
-                Operation::ExecuteTransaction,
-                format!(r#"{{"Statements":[{select}],"Statement":"","TransactStatements":[{update}]}}"#),
-            ),
-        ] {
-            let scope = written_tables(operation, &Json::parse(body.as_bytes()).unwrap());
-            assert_eq!(scope, VoidScope::named("t"), "{body}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, Consistency, JoinOutcome, Page, PageItem, PagePermit, PageTurn};
+use crate::cache::{Address, Consistency, JoinOutcome, Lookup, Page, PageItem, PagePermit};
 use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -78,7 +78,7 @@ impl Engine {
             return None;
         }
         let age_seconds = Some(hit.age.as_secs());
-        let found = FoundPage { page: hit.page, source: Source::Hit, age_seconds, consumed: None };
+        let found = FoundPage { page: hit.value, source: Source::Hit, age_seconds, consumed: None };
         Some(show(table, spelling, asked, found))
     }
 
@@ -138,7 +138,7 @@ impl Engine {
         let address = table.cached.address(&asked.fingerprint);
         let hit = self.pages.lookup_stale(&address, &asked.policy, Instant::now()).ok_or(failure)?;
         let age_seconds = Some(hit.age.as_secs());
-        Ok(FoundPage { page: hit.page, source: Source::Stale, age_seconds, consumed: None })
+        Ok(FoundPage { page: hit.value, source: Source::Stale, age_seconds, consumed: None })
     }
 
     async fn find_fresh_page(
@@ -153,16 +153,16 @@ impl Engine {
         for _ in 0..TURNS_MAX {
             let address = table.cached.address(&asked.fingerprint);
             match self.pages.read(&address, &asked.scope, &asked.policy, Instant::now()) {
-                PageTurn::Hit(hit) => {
+                Lookup::Hit(hit) => {
                     let age_seconds = Some(hit.age.as_secs());
                     return Ok(FoundPage {
-                        page: hit.page,
+                        page: hit.value,
                         source: Source::Hit,
                         age_seconds,
                         consumed: None,
                     });
                 }
-                PageTurn::Join(joiner) => match joiner.wait().await {
+                Lookup::Join(joiner) => match joiner.wait().await {
                     JoinOutcome::Landed(page) => {
                         let source = Source::Joined;
                         return Ok(FoundPage { page, source, age_seconds: None, consumed: None });
@@ -174,7 +174,7 @@ impl Engine {
                     }
                     JoinOutcome::LookAgain => {}
                 },
-                PageTurn::Lead(permit) => {
+                Lookup::Lead(permit) => {
                     self.check_current(table);
                     let request = match permit.consistency() {
                         Consistency::Strong => strongly(request, body),

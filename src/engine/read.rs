@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, Failure, FillMode, FillPermit, Hit, Image, JoinOutcome, ReadPolicy, Turn};
+use crate::cache::{
+    CachedItem, Consistency, Failure, FillMode, FillPermit, Hit, JoinOutcome, Lookup, ReadPolicy,
+};
 use crate::call::{Answer, Attempt, Request};
 use crate::model::Operation;
 use crate::wire::Json;
@@ -38,7 +40,7 @@ pub(super) struct Wanted {
 
 /// An item that was read, and how.
 pub(super) struct Found {
-    pub(super) image: Image,
+    pub(super) image: CachedItem,
     pub(super) source: Source,
     pub(super) age_seconds: Option<u64>,
     /// The upstream's `ConsumedCapacity` as JSON, when this read paid for it.
@@ -57,7 +59,7 @@ pub(super) enum Missed {
 /// What a GetItem for a whole item brought.
 enum Fetched {
     Item {
-        image: Image,
+        image: CachedItem,
         consumed: Option<Vec<u8>>,
     },
     /// An answer that is not wholly understood, or of another item.
@@ -89,7 +91,7 @@ impl Engine {
                 return None;
             }
             let age_seconds = Some(hit.age.as_secs());
-            let found = Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None };
+            let found = Found { image: hit.value, source: Source::Hit, age_seconds, consumed: None };
             Some(show(table, &attributes, get.return_consumed_capacity.unwrap_or_default(), found))
         })
     }
@@ -161,7 +163,7 @@ impl Engine {
             .stale(&wanted.table, &wanted.key, &wanted.key_json, policy)
             .ok_or(Missed::Refused(failure))?;
         let age_seconds = Some(hit.age.as_secs());
-        Ok(Found { image: hit.image, source: Source::Stale, age_seconds, consumed: None })
+        Ok(Found { image: hit.value, source: Source::Stale, age_seconds, consumed: None })
     }
 
     /// What the cache has of an item, be it past its time.
@@ -171,7 +173,7 @@ impl Engine {
         key: &[u8],
         key_json: &[u8],
         policy: &ReadPolicy,
-    ) -> Option<Hit> {
+    ) -> Option<Hit<CachedItem>> {
         let partition = item_partition_bytes(&table.schema.key, &Json::parse(key_json).ok()?)?;
         self.cache.lookup_stale(&table.cached.address(key), &partition, policy, Instant::now())
     }
@@ -180,11 +182,11 @@ impl Engine {
         for _ in 0..TURNS_MAX {
             let cached = &wanted.table.cached;
             match self.cache.read(&cached.address(&wanted.key), policy, Instant::now()) {
-                Turn::Hit(hit) => {
+                Lookup::Hit(hit) => {
                     let age_seconds = Some(hit.age.as_secs());
-                    return Ok(Found { image: hit.image, source: Source::Hit, age_seconds, consumed: None });
+                    return Ok(Found { image: hit.value, source: Source::Hit, age_seconds, consumed: None });
                 }
-                Turn::Join(joiner) => match joiner.wait().await {
+                Lookup::Join(joiner) => match joiner.wait().await {
                     JoinOutcome::Landed(image) => {
                         return Ok(Found {
                             image,
@@ -197,7 +199,7 @@ impl Engine {
                     JoinOutcome::Opaque => return Err(Missed::Opaque(None)),
                     JoinOutcome::LookAgain => {}
                 },
-                Turn::Lead(permit) => {
+                Lookup::Lead(permit) => {
                     self.check_current(&wanted.table);
                     let strong = permit.consistency() == Consistency::Strong;
                     let table = Arc::clone(&wanted.table);
@@ -279,7 +281,7 @@ impl Engine {
         table: &KnownTable,
         key: &[u8],
         item: Option<&Json<'_>>,
-    ) -> Option<Image> {
+    ) -> Option<CachedItem> {
         if item.is_some_and(|item| item_key_bytes(&table.schema.key, item).as_deref() != Some(key)) {
             self.note_foreign_key(table);
             return None;
@@ -289,7 +291,7 @@ impl Engine {
 }
 
 impl Fetched {
-    fn understood(self) -> Result<(Image, Option<Vec<u8>>), Missed> {
+    fn understood(self) -> Result<(CachedItem, Option<Vec<u8>>), Missed> {
         match self {
             Self::Item { image, consumed } => Ok((image, consumed)),
             Self::Opaque(answer) => Err(Missed::Opaque(Some(answer))),
@@ -342,12 +344,12 @@ pub(super) fn fill_of(table: &KnownTable) -> FillMode {
 }
 
 /// The image of an `Item` member, in canonical form; `None` when it is there but is not wholly understood.
-pub(super) fn image_of(item: Option<&Json<'_>>) -> Option<Image> {
-    let Some(item) = item else { return Some(Image::absent()) };
+pub(super) fn image_of(item: Option<&Json<'_>>) -> Option<CachedItem> {
+    let Some(item) = item else { return Some(CachedItem::absent()) };
     let item = item_of_answer(item)?;
     let mut json = Vec::with_capacity(512);
     write_item(&item, &mut json);
-    Some(Image::present(&json))
+    Some(CachedItem::present(&json))
 }
 
 /// The answer that shows the client its part of the item.

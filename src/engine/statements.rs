@@ -12,10 +12,11 @@ use crate::model::{AttributeValue, Operation};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_value};
 
+use super::changes::WrittenKey;
 use super::known::KnownTable;
-use super::voids::{TABLES_MAX, VoidScope};
-use super::write::{WritePlan, WrittenKey};
-use super::{Engine, images, statement_members, written_table};
+use super::scope::{Scope, TABLES_MAX, statement_members, written_table};
+use super::write::WritePlan;
+use super::{Engine, images};
 
 impl Engine {
     /// What the statements of a body may change.
@@ -23,14 +24,14 @@ impl Engine {
         let operation = request.operation;
         let mut plan = WritePlan::new(request);
         let Some(members) = statement_members(operation, body) else {
-            plan.wide = VoidScope::Everything;
+            plan.wide = Scope::Everything;
             return plan;
         };
         let mut alone = None;
         let mut tables: HashMap<String, Option<Arc<KnownTable>>> = HashMap::new();
         for member in members {
             let scope = written_table(member);
-            let VoidScope::Tables(names) = &scope else {
+            let Scope::Tables(names) = &scope else {
                 plan.wide.widen(scope);
                 continue;
             };
@@ -41,7 +42,7 @@ impl Engine {
             let name = statement.table();
             if !tables.contains_key(name) {
                 if tables.len() == TABLES_MAX {
-                    plan.wide = VoidScope::Everything;
+                    plan.wide = Scope::Everything;
                     break;
                 }
                 tables.insert(name.to_owned(), self.learn(name).await);
@@ -57,7 +58,7 @@ impl Engine {
         plan.name_table();
         if let (Some(Statement::Insert(insert)), [written]) = (alone, plan.keys.as_slice())
             && written.table.asks_images
-            && plan.wide == VoidScope::Nothing
+            && plan.wide == Scope::Nothing
         {
             plan.images = images::Plan::of_insert(insert.item);
         }

@@ -209,7 +209,7 @@ impl Tables {
         let now = Instant::now();
         for table in tables {
             table.retire();
-            cache.void_table(&table.cached, now);
+            cache.invalidate_table(&table.cached, now);
         }
         if !tables.is_empty() {
             self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
@@ -235,7 +235,7 @@ impl Tables {
     /// Asks for the policy of every table again. What the upstream has said of them stays, since it may not be there to say
     /// it again.
     pub(crate) fn renew_policies(&self, change: PolicyChange, upstream: &dyn Upstream) {
-        if change == PolicyChange::Voids {
+        if change == PolicyChange::Invalidates {
             // Before any policy is asked for, so that no table with an old number is remembered after it.
             self.policies.fetch_add(1, Ordering::AcqRel);
         }

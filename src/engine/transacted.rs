@@ -12,7 +12,7 @@ use crate::wire::request::key_bytes;
 
 use super::known::KnownTable;
 use super::read::fill_of;
-use super::voids::VoidScope;
+use super::scope::Scope;
 use super::{BypassReason, Engine, Served, Source};
 
 /// An item that a transaction reads.
@@ -33,22 +33,22 @@ impl Engine {
         let (gets, unknown) = self.transacted_gets(&request).await;
         let answer = self.forward(&request).await;
         if answer.is_success() {
-            self.void(&unknown);
+            self.invalidate(&unknown);
             self.observe_gets(&gets, &answer);
         }
         Served::plain(answer, Source::Bypass(BypassReason::Consistent))
     }
 
     /// The items that a transaction reads, and the tables of which it reads items without our knowing them.
-    async fn transacted_gets(self: &Arc<Self>, request: &Request) -> (Vec<TransactedGet>, VoidScope) {
-        let (mut gets, mut unknown) = (Vec::new(), VoidScope::Nothing);
+    async fn transacted_gets(self: &Arc<Self>, request: &Request) -> (Vec<TransactedGet>, Scope) {
+        let (mut gets, mut unknown) = (Vec::new(), Scope::Nothing);
         let Ok(body) = Json::parse(&request.body) else { return (gets, unknown) };
         let actions = body.get("TransactItems").and_then(Json::elements).unwrap_or_default();
         for (position, action) in actions.iter().enumerate().take(ACTIONS_MAX) {
             let Some(get) = action.get("Get") else { continue };
             let Some(spelling) = get.get("TableName").and_then(Json::text) else { continue };
             let Some(table) = self.learn(spelling).await else {
-                unknown.widen(VoidScope::named(spelling));
+                unknown.widen(Scope::named(spelling));
                 continue;
             };
             let Some(key) = get.get("Key").and_then(|key| key_bytes(&table.schema.key, key)) else {

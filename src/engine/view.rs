@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::cache::Image;
+use crate::cache::CachedItem;
 use crate::model::expr::{Bindings, Names, Paths, check_placeholders};
 use crate::model::schema::IndexKind;
 use crate::model::{IndexSchema, TableSchema};
@@ -60,7 +60,7 @@ impl Attributes {
     }
 
     /// The JSON of the wanted part; `None` when there is no item. `Some({})` is an item that has none of the attributes.
-    pub(crate) fn item_json(&self, image: &Image) -> Option<Bytes> {
+    pub(crate) fn item_json(&self, image: &CachedItem) -> Option<Bytes> {
         let whole = image.item_json()?;
         match self {
             Self::All => Some(whole),

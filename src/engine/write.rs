@@ -1,35 +1,25 @@
 //! Writes: through to the upstream, once, in a task of their own; the cache is right before the answer leaves.
 //!
 //! A plan says which items a request may change and what will be known of them afterwards. Keys that cannot be read widen
-//! the plan to the whole table. Every verdict of the upstream bumps what the plan names: a refusal may be the second attempt
+//! the plan to the whole table. Every verdict of the upstream bumps what the plan names: a rejection may be of the second attempt
 //! of a write that has happened. An unknown outcome holds the keys, since the write may still land.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::{FillMode, PageWriteGuard, ReadPolicy, WriteGuard};
-use crate::call::{Answer, Attempt, Request, UpstreamError};
+use crate::call::{Answer, Request, UpstreamError};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::Json;
 use crate::wire::json::LISTED_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
+use super::changes::{Execution, Verdict, WrittenKey};
 use super::known::KnownTable;
 use super::permissions::{Addition, is_denied};
-use super::voids::{TABLES_MAX, VoidScope};
+use super::scope::{Scope, TABLES_MAX};
 use super::{Engine, Served, Source, failed, images, unwritten};
-
-/// The policy of a write whose after-image is not known.
-const NOT_KEPT: ReadPolicy = ReadPolicy {
-    ttl: Some(Duration::ZERO),
-    negative_ttl: Some(Duration::ZERO),
-    fill: FillMode::Adaptive,
-    item_bytes_max: 0,
-    stale_if_error: Duration::ZERO,
-};
 
 /// A write that is ready to be sent.
 pub(super) struct WritePlan {
@@ -37,7 +27,7 @@ pub(super) struct WritePlan {
     /// The keys that it may change.
     pub(super) keys: Vec<WrittenKey>,
     /// What it may change besides, because a key could not be read.
-    pub(super) wide: VoidScope,
+    pub(super) wide: Scope,
     /// What will be known of the item before and after, for a write of a single key.
     pub(super) images: images::Plan,
     /// What the client sent, if `request` asks for more.
@@ -48,19 +38,10 @@ pub(super) struct WritePlan {
     misfits: Vec<Arc<KnownTable>>,
 }
 
-/// An item that a write may change.
-pub(super) struct WrittenKey {
-    pub(super) table: Arc<KnownTable>,
-    /// The canonical bytes of its key.
-    pub(super) key: Vec<u8>,
-    /// Those of the partition values alone.
-    pub(super) partition: Vec<u8>,
-}
-
 impl WritePlan {
     /// A write of nothing that is known yet.
     pub(super) fn new(request: Request) -> Self {
-        let (keys, wide) = (Vec::new(), VoidScope::Nothing);
+        let (keys, wide) = (Vec::new(), Scope::Nothing);
         let images = images::Plan::nothing();
         Self { request, keys, wide, images, own: None, table: None, misfits: Vec::new() }
     }
@@ -120,7 +101,7 @@ impl Engine {
     ) -> Result<WritePlan, ApiError> {
         let name = body.get("TableName").and_then(Json::text);
         let Some(table) = self.learn(name.unwrap_or_default()).await else {
-            let wide = name.map_or(VoidScope::Nothing, VoidScope::named);
+            let wide = name.map_or(Scope::Nothing, Scope::named);
             return Ok(WritePlan { wide, ..WritePlan::new(request) });
         };
         let attributes = match request.operation {
@@ -128,7 +109,7 @@ impl Engine {
             _ => body.get("Key").map(|key| (key, IsKey::Exactly)),
         };
         let Some(written) = (Touched { table_name: &table.name, attributes }).written_key(&table) else {
-            let (wide, misfits) = (VoidScope::named(&table.name), vec![Arc::clone(&table)]);
+            let (wide, misfits) = (Scope::named(&table.name), vec![Arc::clone(&table)]);
             return Ok(WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) });
         };
         let now = Instant::now();
@@ -149,7 +130,7 @@ impl Engine {
     async fn plan_many(self: &Arc<Self>, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
         let mut plan = WritePlan::new(request);
         let Some(all_touched) = touched_items(body) else {
-            plan.wide = VoidScope::Everything;
+            plan.wide = Scope::Everything;
             return Ok(plan);
         };
         let mut tables: HashMap<&str, Option<Arc<KnownTable>>> = HashMap::new();
@@ -157,20 +138,20 @@ impl Engine {
             let name = touched.table_name;
             if !tables.contains_key(name) {
                 if tables.len() == TABLES_MAX {
-                    plan.wide = VoidScope::Everything;
+                    plan.wide = Scope::Everything;
                     break;
                 }
                 // Once for each name: a table that nobody knows is not remembered.
                 tables.insert(name, self.learn(name).await);
             }
             let Some(table) = tables.get(name).and_then(Option::as_ref) else {
-                plan.wide.widen(VoidScope::named(name));
+                plan.wide.widen(Scope::named(name));
                 continue;
             };
             match touched.written_key(table) {
                 Some(written) => plan.keys.push(written),
                 None => {
-                    plan.wide.widen(VoidScope::named(&table.name));
+                    plan.wide.widen(Scope::named(&table.name));
                     if !plan.misfits.iter().any(|misfit| Arc::ptr_eq(misfit, table)) {
                         plan.misfits.push(Arc::clone(table));
                     }
@@ -181,53 +162,42 @@ impl Engine {
         Ok(plan)
     }
 
-    /// Sends the write once and brings the cache to rights, whatever comes back.
+    /// Sends the write once and makes the cache right, whatever comes back.
     async fn perform(self: Arc<Self>, mut plan: WritePlan) -> Served {
-        let guard = self.begin_write(&plan.keys);
-        let wide = self.begin_void(std::mem::replace(&mut plan.wide, VoidScope::Nothing));
-        let outcome = self.send(&mut plan).await;
-        plan.keys.iter().for_each(|written| self.check_current(&written.table));
-        let answer = match outcome {
+        let (keys, wide) =
+            (std::mem::take(&mut plan.keys), std::mem::replace(&mut plan.wide, Scope::Nothing));
+        let change = self.begin_change(&plan.request, keys, wide);
+        let answer = match self.send(&mut plan).await {
             Ok(answer) if answer.is_success() => {
-                wide.settle();
                 plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
                     Ok((answer, outcome)) => {
-                        let outcome = self.of_written_item(&plan.keys, outcome);
-                        guard.applied(&plan.keys, &outcome, plan.request.attempt);
+                        let outcome = self.of_written_item(change.keys(), outcome);
+                        change.settle(&Verdict::Applied(&outcome));
                         answer
                     }
                     Err(images::Undecodable) => {
-                        guard.unknown();
+                        change.settle(&Verdict::Unknown);
                         failed("The upstream's answer to a write cannot be read.")
                     }
                 }
             }
             Ok(answer) if answer.status < 500 => {
-                match refusal(&answer) {
-                    Refusal::BeforeExecution => wide.spare(),
-                    Refusal::Other if self.hears_changes => wide.spare(),
-                    Refusal::Other => wide.settle(),
-                }
                 if let Some(table) = &plan.table {
                     self.check_rejection(&answer, table);
                 }
-                guard.refused();
+                change.settle(&Verdict::Rejected(execution(&answer)));
                 answer
             }
-            // Dropping the wide guard without a word is its unknown outcome.
             Ok(answer) => {
-                guard.unknown();
+                change.settle(&Verdict::Unknown);
                 answer
             }
             Err(error) => {
-                match &error {
-                    UpstreamError::NotSent(_) => {
-                        wide.spare();
-                        guard.spare();
-                    }
-                    UpstreamError::OutcomeUnknown(_) => guard.unknown(),
-                }
+                change.settle(match &error {
+                    UpstreamError::NotSent(_) => &Verdict::NotSent,
+                    UpstreamError::OutcomeUnknown(_) => &Verdict::Unknown,
+                });
                 unwritten(error)
             }
         };
@@ -259,20 +229,6 @@ impl Engine {
             _ => outcome,
         }
     }
-
-    fn begin_write(&self, keys: &[WrittenKey]) -> Guards {
-        let now = Instant::now();
-        let items: Vec<_> = keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
-        let partitions = keys.iter().map(|written| &*written.partition);
-        let pages: Vec<_> = items.iter().copied().zip(partitions).collect();
-        let guards = Guards {
-            items: self.cache.begin_write(&items, now),
-            pages: self.pages.begin_write(&pages, now),
-            are_changes_reported: self.hears_changes,
-        };
-        keys.iter().for_each(|written| self.check_current(&written.table));
-        guards
-    }
 }
 
 /// What is said of a body that is no JSON, or that two parsers could read in two ways; the service says no more either.
@@ -280,68 +236,11 @@ pub(super) fn unreadable() -> ApiError {
     ApiError { code: ErrorCode::Serialization, message: None, members: None }
 }
 
-/// The duties towards both caches. Dropped without a verdict, the outcome is unknown to both.
-struct Guards {
-    items: WriteGuard,
-    pages: PageWriteGuard,
-    /// The upstream has reported what the write changed by the time it answers.
-    are_changes_reported: bool,
-}
-
-impl Guards {
-    fn applied(self, keys: &[WrittenKey], outcome: &images::Outcome, attempt: Attempt) {
-        let now = Instant::now();
-        let (policy, touches) = match keys {
-            [written] if self.are_changes_reported => (written.table.policy.as_ref(), Vec::new()),
-            // The upstream may have performed an earlier attempt, and then reports what that one left as the item before this
-            // one: where the item was before both, nobody says.
-            [written] if attempt == Attempt::Again => (written.table.policy.as_ref(), Vec::new()),
-            [written] => (written.table.policy.as_ref(), vec![outcome.touches(&written.table)]),
-            _ => (None, Vec::new()),
-        };
-        if self.are_changes_reported {
-            self.pages.reported(now);
-        } else {
-            self.pages.applied(&touches, now);
-        }
-        self.items.applied(outcome.image.as_ref(), policy.unwrap_or(&NOT_KEPT), now);
-    }
-
-    fn refused(self) {
-        if self.are_changes_reported {
-            // An upstream that reports has no earlier attempt of this write that anybody could have missed.
-            return self.spare();
-        }
-        let now = Instant::now();
-        self.pages.refused(now);
-        self.items.refused(now);
-    }
-
-    fn spare(self) {
-        let now = Instant::now();
-        self.pages.spare(now);
-        self.items.spare(now);
-    }
-
-    fn unknown(self) {
-        let now = Instant::now();
-        self.pages.unknown(now);
-        self.items.unknown(now);
-    }
-}
-
-/// How a refused write was refused.
-enum Refusal {
-    /// By validation: nothing was executed, whatever keys we could not read.
-    BeforeExecution,
-    /// Otherwise: an earlier attempt of the same write may have been executed.
-    Other,
-}
-
-fn refusal(answer: &Answer) -> Refusal {
+/// Whether a write that was rejected may have been executed.
+fn execution(answer: &Answer) -> Execution {
     match answer.error_type().as_deref() {
-        Some("ValidationException" | "SerializationException") => Refusal::BeforeExecution,
-        _ => Refusal::Other,
+        Some("ValidationException" | "SerializationException") => Execution::Never,
+        _ => Execution::MayBeEarlier,
     }
 }
 

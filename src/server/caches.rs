@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::{
-    BumpReason, BumpedScope, CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy,
-    PageRefusal, ReadPolicy, Refusal, ScanAdmission, ScopeStats, TableStats,
+    BumpReason, BumpedScope, CacheLimits, FillMode, ItemCache, NotStored, PageCache, PageLimits,
+    PageNotStored, PagePolicy, ReadPolicy, ScanAdmission, ScopeStats, TableStats,
 };
 use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
 use crate::engine::{Memory, TablePolicy};
@@ -168,8 +168,8 @@ fn item_samples(cache: &ItemCache) -> Vec<CacheSample> {
     for reason in BumpReason::ALL {
         labelled("nearside_cache_bumps_total", "reason", reason.label(), stats.bumps(reason));
     }
-    for reason in Refusal::ALL {
-        labelled("nearside_cache_installs_refused_total", "reason", reason.label(), stats.refusals(reason));
+    for reason in NotStored::ALL {
+        labelled("nearside_cache_installs_refused_total", "reason", reason.label(), stats.not_stored(reason));
     }
     samples
 }
@@ -187,8 +187,8 @@ fn page_samples(cache: &PageCache) -> Vec<CacheSample> {
     .into_iter()
     .map(|(name, value)| CacheSample::plain(name, value))
     .collect();
-    samples.extend(PageRefusal::ALL.map(|reason| {
-        let count = stats.refusals(reason);
+    samples.extend(PageNotStored::ALL.map(|reason| {
+        let count = stats.not_stored(reason);
         CacheSample::labelled("nearside_page_installs_refused_total", "reason", reason.label(), count)
     }));
     for reason in BumpReason::ALL {

@@ -89,7 +89,7 @@ impl Engines {
         }
     }
 
-    /// Asks for the policy of each table again, and voids what was stored under the old ones if the change says so.
+    /// Asks for the policy of each table again, and invalidates what was stored under the old ones if the change says so.
     pub(super) fn renew_policies(&self, change: PolicyChange) {
         match self {
             Self::Sole(_, engine) => engine.renew_policies(change),

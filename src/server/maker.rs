@@ -33,7 +33,7 @@ impl EngineMaker {
     /// An engine of a realm over a backend of its own. Nothing that a former engine of the realm has left is used.
     pub(super) fn local_engine(&self, realm: Realm, local: &Arc<Local>) -> Arc<Engine> {
         // Another process may have had the store meanwhile.
-        self.memory.items.void_all(realm, Instant::now());
+        self.memory.items.invalidate_all(realm, Instant::now());
         self.engine(realm, Arc::clone(local) as _)
     }
 }

@@ -25,7 +25,7 @@ pub struct Reloader {
 
 impl Reloader {
     /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
-    /// changed policy voids everything that is cached, so that it holds for what was stored before, too. What may be served
+    /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     pub fn apply(&self, config: Config) -> Vec<String> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +36,7 @@ impl Reloader {
             // In this order, or a table could be remembered with its old policy.
             self.live.store(Arc::new(after.clone()));
             let keeps = before.keeps_as(after);
-            self.engines.renew_policies(if keeps { PolicyChange::Keeps } else { PolicyChange::Voids });
+            self.engines.renew_policies(if keeps { PolicyChange::Keeps } else { PolicyChange::Invalidates });
         }
         self.caches.fit(&before, after);
         self.slow.set(after.log_slow);

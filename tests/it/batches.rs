@@ -110,7 +110,7 @@ async fn a_batch_with_a_key_twice_is_the_upstreams_to_refuse() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_write_voids_every_key_processed_or_not() {
+async fn a_batch_write_invalidates_every_key_processed_or_not() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     node.read_from_upstream("b", 1).await;
@@ -124,7 +124,7 @@ async fn a_batch_write_voids_every_key_processed_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_transaction_voids_its_keys() {
+async fn a_cancelled_transaction_invalidates_its_keys() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let write = r#"{"TransactItems":[{"Update":{"TableName":"Orders","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = n"}}]}"#;
@@ -135,7 +135,7 @@ async fn a_cancelled_transaction_voids_its_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_write_whose_key_cannot_be_read_voids_the_table() {
+async fn a_batch_write_whose_key_cannot_be_read_invalidates_the_table() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let write = r#"{"RequestItems":{"Orders":[{"PutRequest":{"Item":{"id":{"S":"b"}}}},{"Strange":{}}]}}"#;

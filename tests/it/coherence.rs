@@ -38,7 +38,7 @@ async fn an_update_asks_for_the_new_item_and_hides_it_from_a_client_that_did_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_whose_client_asks_for_less_than_the_new_item_only_voids() {
+async fn an_update_whose_client_asks_for_less_than_the_new_item_only_invalidates() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let update = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = :n","ExpressionAttributeValues":{":n":{"N":"2"}},"ReturnValues":"UPDATED_NEW"}"#;
@@ -85,7 +85,7 @@ async fn a_reader_that_comes_after_a_write_does_not_join_an_older_fill() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_condition_voids_all_the_same() {
+async fn a_failed_condition_invalidates_all_the_same() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let write = node.begin("PutItem", &put("a", 2)).await;

@@ -1,5 +1,5 @@
 //! The proof of exact invalidation: over random small tables with indexes, after random writes of every kind, no page is
-//! served whose query would now give another answer; and a count of those that were voided although it would not.
+//! served whose query would now give another answer; and a count of those that were invalidated although it would not.
 //!
 //! `NEARSIDE_CASES` sets how many writes are made, `NEARSIDE_SEED` replays a run. The tally is printed (`--nocapture`).
 
@@ -36,10 +36,10 @@ async fn no_page_is_served_that_a_write_has_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_is_one_voided_needlessly_by_changes_that_the_upstream_reports() {
+async fn nor_is_one_invalidated_needlessly_by_changes_that_the_upstream_reports() {
     let tally = prove("changes reported", Reports::Changes, Duration::from_secs(5), cases(1_000)).await;
-    let needless = tally.needlessly_voided_of_global_indexes();
-    // A write of one partition also voids the pages that end or begin elsewhere in it, and scans of the index.
+    let needless = tally.needlessly_invalidated_of_global_indexes();
+    // A write of one partition also invalidates the pages that end or begin elsewhere in it, and scans of the index.
     assert!(needless < 0.2, "{needless}");
 }
 
@@ -271,7 +271,7 @@ struct Tally(BTreeMap<(WriteKind, bool), Counts>);
 struct Counts {
     changed: usize,
     kept: usize,
-    needlessly_voided: usize,
+    needlessly_invalidated: usize,
 }
 
 impl Tally {
@@ -280,15 +280,15 @@ impl Tally {
         match (is_changed, is_hit) {
             (true, _) => counts.changed += 1,
             (false, true) => counts.kept += 1,
-            (false, false) => counts.needlessly_voided += 1,
+            (false, false) => counts.needlessly_invalidated += 1,
         }
     }
 
     /// The share of those that no write had changed.
-    fn needlessly_voided_of_global_indexes(&self) -> f64 {
+    fn needlessly_invalidated_of_global_indexes(&self) -> f64 {
         let of_global = self.0.iter().filter(|((_, is_of_global_index), _)| *is_of_global_index);
         let (needless, kept) = of_global.fold((0, 0), |(needless, kept), (_, counts)| {
-            (needless + counts.needlessly_voided, kept + counts.kept)
+            (needless + counts.needlessly_invalidated, kept + counts.kept)
         });
         needless as f64 / (needless + kept).max(1) as f64
     }
@@ -306,8 +306,8 @@ impl std::fmt::Display for Tally {
             "write", "pages", "changed", "kept", "needless", "share"
         )?;
         for ((kind, is_of_global_index), counts) in &self.0 {
-            let unchanged = (counts.kept + counts.needlessly_voided).max(1);
-            let share = 100.0 * counts.needlessly_voided as f64 / unchanged as f64;
+            let unchanged = (counts.kept + counts.needlessly_invalidated).max(1);
+            let share = 100.0 * counts.needlessly_invalidated as f64 / unchanged as f64;
             let of = if *is_of_global_index { "global" } else { "table" };
             writeln!(
                 formatter,
@@ -316,7 +316,7 @@ impl std::fmt::Display for Tally {
                 of,
                 counts.changed,
                 counts.kept,
-                counts.needlessly_voided
+                counts.needlessly_invalidated
             )?;
         }
         Ok(())

@@ -79,7 +79,7 @@ impl Node {
                 .get()
                 .and_then(Weak::upgrade)
                 .expect("requests come to a running engine")
-                .renew_policies(PolicyChange::Voids);
+                .renew_policies(PolicyChange::Invalidates);
             before()
         };
         let node = Self::start_with_policies(Box::new(policy_of), before());

@@ -119,7 +119,7 @@ async fn a_page_is_fetched_once_and_tells_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_voids_the_pages_of_its_partition_and_of_no_other() {
+async fn a_write_invalidates_the_pages_of_its_partition_and_of_no_other() {
     let mut node = start().await;
     let by_index = query("a").replace("\"Stock\"", "\"Stock\",\"IndexName\":\"byN\"");
     for body in [&query("a"), &by_index, &query("b")] {
@@ -132,7 +132,7 @@ async fn a_write_voids_the_pages_of_its_partition_and_of_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_write_voids_whatever_comes_of_it() {
+async fn every_kind_of_write_invalidates_whatever_comes_of_it() {
     let key = r#""Key":{"p":{"S":"a"},"r":{"N":"1"}}"#;
     let writes = [
         ("DeleteItem", format!(r#"{{"TableName":"Stock",{key}}}"#)),
@@ -174,7 +174,7 @@ async fn every_kind_of_write_voids_whatever_comes_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_unknown_outcome_voids_once_more_when_it_can_land_no_longer() {
+async fn a_write_of_unknown_outcome_invalidates_once_more_when_it_can_land_no_longer() {
     let mut node = start().await;
     let write = node.begin("PutItem", &put("a", 1, "")).await;
     node.upstream.next(PutItem).await.lose();
@@ -216,7 +216,7 @@ async fn what_was_lately_written_is_read_strongly_and_global_indexes_never_are()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_that_moves_an_item_in_an_index_voids_where_it_was_and_where_it_is() {
+async fn a_put_that_moves_an_item_in_an_index_invalidates_where_it_was_and_where_it_is() {
     let mut node = start().await;
     for g in ["x", "y", "z"] {
         node.fetch(&query_index(g), 1).await;
@@ -233,7 +233,7 @@ async fn a_put_that_moves_an_item_in_an_index_voids_where_it_was_and_where_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_that_leaves_a_sparse_index_or_was_never_in_it_voids_no_more_than_that() {
+async fn an_item_that_leaves_a_sparse_index_or_was_never_in_it_invalidates_no_more_than_that() {
     let mut node = start().await;
     for g in ["x", "y"] {
         node.fetch(&query_index(g), 1).await;
@@ -411,7 +411,7 @@ async fn whole_items_of_a_page_answer_reads_by_key_where_that_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consistent_query_passes_and_voids_what_it_contradicts() {
+async fn a_consistent_query_passes_and_invalidates_what_it_contradicts() {
     let mut node = start().await;
     node.fetch(&query("a"), 1).await;
     let strong = query("a").replace("\"TableName\"", "\"ConsistentRead\":true,\"TableName\"");

@@ -58,7 +58,7 @@ async fn a_table_made_again_with_another_key_shows_nothing_of_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_is_not_a_select_voids_everything() {
+async fn a_statement_that_is_not_a_select_invalidates_everything() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let select = node.begin("ExecuteStatement", r#"{"Statement":"SELECT * FROM Orders"}"#).await;
@@ -131,7 +131,7 @@ async fn the_upstream_is_asked_once_about_each_table_of_a_write_and_not_about_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_operation_that_names_a_table_voids_it() {
+async fn an_unknown_operation_that_names_a_table_invalidates_it() {
     let mut node = Node::start().await;
     node.read_from_upstream("a", 1).await;
     let call = node.begin("FrobnicateItems", r#"{"TableName":"Orders"}"#).await;

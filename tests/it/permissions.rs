@@ -123,7 +123,7 @@ async fn a_write_is_sent_as_the_client_wrote_it_where_its_item_may_not_be_return
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_former_item_was_not_told_voids_the_whole_index() {
+async fn a_write_whose_former_item_was_not_told_invalidates_the_whole_index() {
     let mut node = Node::start().await;
     node.script.describe_as(
         "Orders",

@@ -74,7 +74,7 @@ async fn the_same_request_is_answered_from_memory_for_each_realm_with_its_own_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_in_one_realm_shows_there_and_voids_nothing_of_another() {
+async fn a_write_in_one_realm_shows_there_and_invalidates_nothing_of_another() {
     let [first, second] = two_realms().await;
     read(&first, "first").await;
     read(&second, "second").await;
@@ -85,16 +85,16 @@ async fn a_write_in_one_realm_shows_there_and_voids_nothing_of_another() {
         assert!(found.contains("\"changed\""), "{operation}: {found}");
     }
     call(&first, Operation::DeleteTable, r#"{"TableName":"Orders"}"#).await;
-    // Not understood, so it voids all that its realm has.
+    // Not understood, so it invalidates all that its realm has.
     let statement = r#"{"Statement":"MERGE INTO Orders"}"#;
     first.execute(Request::new(Operation::ExecuteStatement, statement)).await;
-    first.renew_policies(PolicyChange::Voids);
+    first.renew_policies(PolicyChange::Invalidates);
     assert_eq!(call(&second, Operation::GetItem, GET).await.1, Source::Hit);
     assert_eq!(call(&second, Operation::Scan, SCAN).await.1, Source::Hit);
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_that_a_realm_removes_by_itself_are_voided_there_alone() {
+async fn items_that_a_realm_removes_by_itself_are_invalidated_there_alone() {
     let [first, second] = two_realms().await;
     read(&first, "first").await;
     read(&second, "second").await;

@@ -190,10 +190,10 @@ async fn it_can_be_switched_on_while_the_upstream_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_voids_leaves_nothing_stale_to_be_served() {
+async fn a_change_that_invalidates_leaves_nothing_stale_to_be_served() {
     let mut node = Node::start_with(forgiving).await;
     node.read_from_upstream("a", 1).await;
-    node.renew_policies(PolicyChange::Voids);
+    node.renew_policies(PolicyChange::Invalidates);
     let read = node.begin("GetItem", &get("a")).await;
     node.upstream.next(GetItem).await.fail(500);
     expect_failure(read).await;

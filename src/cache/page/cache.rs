@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::entry::NEVER_MS;
-use super::super::flights::{Flights, Joiner};
+use super::super::flights::Flights;
 use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
+use super::super::lookup::{Hit, Lookup};
 use super::super::shown::ShownBy;
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
@@ -17,7 +18,7 @@ use super::body::Page;
 use super::entry::{PageEntry, PageFacts};
 use super::permit::PagePermit;
 use super::scope::{CachedIndex, Extent, PageScope};
-use super::stats::{BumpedScope, PageCounters, PageRefusal, PageStats, ScopeStats};
+use super::stats::{BumpedScope, PageCounters, PageNotStored, PageStats, ScopeStats};
 use super::store::{BudgetedPageStore, PageStore};
 use super::words::{PageVersion, PageWords};
 use super::write::{LateBumps, PageWriteGuard, Writers};
@@ -47,7 +48,7 @@ impl PageLimits {
 /// How pages are read and kept. One request sees one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PagePolicy {
-    /// How long a page may be served after it was sent for. `None`: until something voids it. Zero: pages are not kept,
+    /// How long a page may be served after it was sent for. `None`: until something invalidates it. Zero: pages are not kept,
     /// but requests still wait for each other. Pages expire up to a tenth earlier.
     pub ttl: Option<Duration>,
     /// How fetches of pages of tables and local indexes are made. Global indexes are always read eventually consistently.
@@ -80,28 +81,8 @@ pub enum ScanAdmission {
 #[derive(Clone, Copy, Debug)]
 pub struct SentPage(PageVersion);
 
-/// An answer from memory.
-#[derive(Clone, Debug)]
-pub struct PageHit {
-    /// What to send.
-    pub page: Page,
-    /// How long ago the page was sent for.
-    pub age: Duration,
-}
-
-/// What a reader of a page is to do.
-#[derive(Debug)]
-pub enum PageTurn {
-    /// Answer with this.
-    Hit(PageHit),
-    /// Wait for a fetch that is under way.
-    Join(Joiner<Page>),
-    /// Fetch, and tell the permit what came of it.
-    Lead(PagePermit),
-}
-
-/// The cache of pages, for all tables of one upstream. It shares the tables of an [`ItemCache`]: voiding a table there
-/// voids its pages here.
+/// The cache of pages, for all tables of one upstream. It shares the tables of an [`ItemCache`]: invalidating a table there
+/// invalidates its pages here.
 ///
 /// A page is addressed by [`CachedTable::address`] of the canonical bytes of its request, its *fingerprint*. Two requests
 /// may have the same fingerprint only if they mean the same page.
@@ -143,20 +124,25 @@ impl PageCache {
 
     /// The answer for a fingerprint, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated, but for pages of more than 16 KiB, which are put together.
-    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<PageHit> {
+    pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<Page>> {
         let entry = self.usable_entry(address)?;
         let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
         if now_ms >= facts.expires_ms && self.obeys(PageRule::ExpireEntries) {
             return None;
         }
         raise(facts.scope.counters(&facts.table).hits.mine());
-        Some(PageHit { page: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
+        Some(Hit { value: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
     }
 
     /// The page of a fingerprint whose time may be over, for a reader whom the upstream failed: as [`PageCache::lookup`],
-    /// but by the policy's `stale_if_error` later. Writes void it like every other page, and so does a later page that may show
+    /// but by the policy's `stale_if_error` later. Writes invalidate it like every other page, and so does a later page that may show
     /// one of its items ([`ItemCache::note_shown`]).
-    pub fn lookup_stale(&self, address: &Address<'_>, policy: &PagePolicy, now: Instant) -> Option<PageHit> {
+    pub fn lookup_stale(
+        &self,
+        address: &Address<'_>,
+        policy: &PagePolicy,
+        now: Instant,
+    ) -> Option<Hit<Page>> {
         let entry = self.usable_entry(address)?;
         let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
         let partition = match facts.scope.0 {
@@ -166,7 +152,7 @@ impl PageCache {
         let is_newer = facts.sent_ms >= address.table.shown.last_ms(partition, ShownBy::Sent);
         let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.sent_ms));
-        is_kept.then(|| PageHit { page: entry.page(), age })
+        is_kept.then(|| Hit { value: entry.page(), age })
     }
 
     /// The page that memory has, be it past its time, for who only wants to compare: it does not count as a hit.
@@ -184,16 +170,16 @@ impl PageCache {
         scope: &PageScope,
         policy: &PagePolicy,
         now: Instant,
-    ) -> PageTurn {
+    ) -> Lookup<Page, PagePermit> {
         if let Some(hit) = self.lookup(address, now) {
-            return PageTurn::Hit(hit);
+            return Lookup::Hit(hit);
         }
         self.note_scan(address, scope, policy, now);
         let counters = scope.counters(address.table);
         let mut flights = self.flights(address.hash);
         // A fetch may have ended between the first look and the lock.
         if let Some(hit) = self.lookup(address, now) {
-            return PageTurn::Hit(hit);
+            return Lookup::Hit(hit);
         }
         let version = self.words.version(address.table, scope);
         if let Some(flight) = flights.current(address)
@@ -201,7 +187,7 @@ impl PageCache {
         {
             if let Some(joiner) = flight.join() {
                 raise(&counters.joins);
-                return PageTurn::Join(joiner);
+                return Lookup::Join(joiner);
             }
             raise(&self.counters.waiters_turned_away);
         }
@@ -209,7 +195,7 @@ impl PageCache {
         // After the version was captured: a write notes itself before it bumps.
         let consistency = self.consistency(address.table, scope, policy, now);
         let flight = flights.take_off(address, version);
-        PageTurn::Lead(PagePermit::new(self.clone(), address, scope, flight, consistency, *policy, now))
+        Lookup::Lead(PagePermit::new(self.clone(), address, scope, flight, consistency, *policy, now))
     }
 
     /// What the cache knows of a page when a strong read of it is about to be sent, for [`PageCache::observe`].
@@ -259,7 +245,7 @@ impl PageCache {
         PageWriteGuard::begin(self.clone(), keys, now)
     }
 
-    /// Voids once more what writes of unknown outcome may have changed late, and reclaims a part of what is dead or
+    /// Invalidates once more what writes of unknown outcome may have changed late, and reclaims a part of what is dead or
     /// expired. To be called a few times a second.
     pub fn sweep(&self, now: Instant) {
         self.bump_late(now);
@@ -299,7 +285,7 @@ impl PageCache {
         PageStats {
             total,
             bumps: self.counters.bumps(),
-            refusals: self.counters.refusals(),
+            not_stored: self.counters.not_stored_counts(),
             waiters_turned_away: self.counters.waiters_turned_away.load(Ordering::Relaxed),
             evictions: usage.evictions,
             expired: self.counters.expired.load(Ordering::Relaxed),
@@ -352,14 +338,14 @@ impl PageCache {
         let version = self.words.version(address.table, scope);
         let is_flying = flights.current(address).is_some_and(|flight| flight.version == version);
         let may_contradict = is_flying || self.usable_entry(address).is_some();
-        if may_contradict && self.obeys(PageRule::OpaqueReadsVoid) {
+        if may_contradict && self.obeys(PageRule::OpaqueReadsInvalidate) {
             self.bump(address.table, scope, BumpReason::Observed);
         }
     }
 
     /// What was read is not stored, so a page from before is still there. It is past its time, but somebody whom the
     /// upstream fails may yet ask for it, and would go back behind this reader.
-    pub(super) fn void_contradicted(
+    pub(super) fn invalidate_contradicted(
         &self,
         address: &Address<'_>,
         scope: &PageScope,
@@ -428,8 +414,8 @@ impl PageCache {
             return false;
         }
         let mut written_ms = self.words.written_ms(index, scope);
-        if self.obeys(PageRule::QuarantineVoids) {
-            written_ms = written_ms.max(table.voided_ms());
+        if self.obeys(PageRule::QuarantineInvalidations) {
+            written_ms = written_ms.max(table.invalidated_ms());
         }
         let quarantine_ms = u64::try_from(policy.gsi_quarantine.as_millis()).unwrap_or(u64::MAX);
         self.items.milliseconds(sent) < written_ms.saturating_add(quarantine_ms)
@@ -444,13 +430,13 @@ impl PageCache {
         page: &Page,
         policy: &PagePolicy,
         sent: Instant,
-    ) -> Result<(), PageRefusal> {
+    ) -> Result<(), PageNotStored> {
         if page.body().len() > policy.page_bytes_max {
-            return Err(PageRefusal::Size);
+            return Err(PageNotStored::Size);
         }
         let own_end_ms = self.items.own_end_ms(address.table, page.body());
         if own_end_ms == Some(0) {
-            return Err(PageRefusal::Policy);
+            return Err(PageNotStored::Policy);
         }
         let sent_ms = self.items.milliseconds(sent);
         let facts = PageFacts {
@@ -484,8 +470,8 @@ fn ttl_seconds(policy: &PagePolicy) -> u64 {
 pub(in super::super) enum PageRule {
     /// A successful write bumps.
     BumpOnSuccess,
-    /// A refused write bumps all the same.
-    BumpOnRefusal,
+    /// A rejected write bumps all the same.
+    BumpOnRejection,
     /// A write of unknown outcome bumps at once.
     BumpOnUnknown,
     /// And once more when it can land no longer.
@@ -499,17 +485,17 @@ pub(in super::super) enum PageRule {
     /// A write bumps each index that is not named whole.
     BumpUnlisted,
     /// Positions in an index do not count as known while another write of the key is in flight,
-    HeedOverlaps,
+    CheckOverlaps,
     /// or may land late,
-    HeedLateWrites,
+    CheckLateWrites,
     /// or while writes that are not known by their keys may be in flight.
-    HeedVoids,
+    CheckWideChanges,
     /// A change that the upstream reports bumps.
     BumpOnReport,
     /// A removal by the upstream itself bumps before it can be seen,
     BumpBeforeRemovals,
     /// and until it is seen by everybody no page of its table is stored.
-    HeedRemovals,
+    CheckRemovals,
     /// What was lately written is read strongly.
     TouchOnWrite,
     /// A reader joins a flight only if no word moved since it was sent.
@@ -522,32 +508,32 @@ pub(in super::super) enum PageRule {
     ValidateIndex,
     /// A page of an index that was lately written to is not stored.
     Quarantine,
-    /// Nor is one of a table that was lately voided.
-    QuarantineVoids,
+    /// Nor is one of a table that was lately invalidated.
+    QuarantineInvalidations,
     /// Strong reads past the cache are compared with it.
     ObserveReads,
     /// A write since a strong read was sent explains what differs.
     DateReadsBySending,
     /// An answer that is not understood invalidates the page that is cached.
-    OpaqueReadsVoid,
+    OpaqueReadsInvalidate,
     /// A fetch that contradicts what was seen is not stored.
-    HeedWhatWasSeen,
+    CheckWhatWasSeen,
     /// Those who joined after that look again.
     LateReadersLookAgain,
     /// A page is not served past its time.
     ExpireEntries,
     /// An item of a page is not stored if a word moved since the page was sent for,
-    ItemsHeedWords,
+    ItemsCheckWords,
     /// while it is being written,
-    ItemsHeedWriters,
+    ItemsCheckWriters,
     /// while a write of it may land late,
-    ItemsHeedLateWrites,
+    ItemsCheckLateWrites,
     /// if a replica that lags may have read it,
-    ItemsHeedTouches,
+    ItemsCheckTouches,
     /// if a read of it completed since the page was sent for,
-    ItemsHeedReads,
+    ItemsCheckReads,
     /// or while a read of it is under way.
-    ItemsHeedFlights,
+    ItemsCheckFlights,
 }
 
 impl PageCache {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use super::super::image::Image;
+use super::super::cached_item::CachedItem;
 use super::super::item::{Consistency, ReadPolicy};
 use super::super::stats::raise;
 use super::body::Page;
@@ -70,7 +70,7 @@ pub struct PageItem {
     /// As for [`super::super::CachedTable::address`].
     pub key: Vec<u8>,
     /// Of the whole item.
-    pub image: Image,
+    pub image: CachedItem,
 }
 
 impl PagePermit {
@@ -105,14 +105,14 @@ impl PagePermit {
                 || items.is_changing(&shard, &address, version, self.began()));
         let is_refused = version.is_held()
             || table.is_held(items.milliseconds(now))
-            || (has_writers && pages.obeys(PageRule::ItemsHeedWriters))
+            || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
             // After the writers were found gone.
-            || (!self.is_fresh() && pages.obeys(PageRule::ItemsHeedWords))
-            || (self.may_land_late() && pages.obeys(PageRule::ItemsHeedLateWrites))
-            || (may_have_missed_a_write && pages.obeys(PageRule::ItemsHeedTouches))
+            || (!self.is_fresh() && pages.obeys(PageRule::ItemsCheckWords))
+            || (self.may_land_late() && pages.obeys(PageRule::ItemsCheckLateWrites))
+            || (may_have_missed_a_write && pages.obeys(PageRule::ItemsCheckTouches))
             || (items.reads.has_completed_since(reads_before, address.hash)
-                && pages.obeys(PageRule::ItemsHeedReads))
-            || (shard.flights().current(&address).is_some() && pages.obeys(PageRule::ItemsHeedFlights));
+                && pages.obeys(PageRule::ItemsCheckReads))
+            || (shard.flights().current(&address).is_some() && pages.obeys(PageRule::ItemsCheckFlights));
         // What may be used is as good: storing it again would only cost time.
         let is_there =
             items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);

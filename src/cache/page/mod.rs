@@ -6,7 +6,7 @@
 //! remembers. A write bumps the partition it writes to and the table's scans, and of each global index the partitions it
 //! moves the item between, if the caller knows them, or else the whole index. That happens whatever came of the write, and
 //! before its client hears of it. Where a key was before is not known for sure while another write of it is in flight: that
-//! write may have moved it from a third place, which it has not voided yet. Then, too, the whole index is voided. Nothing is searched for, so a write costs the same however many pages there are.
+//! write may have moved it from a third place, which it has not invalidated yet. Then, too, the whole index is invalidated. Nothing is searched for, so a write costs the same however many pages there are.
 //!
 //! **An upstream that reports** its changes ([`PageCache::invalidate`]) leaves nothing to be guessed. It reports them in the order
 //! in which it makes them, and each before its writer is answered, so a later move of an item never overtakes an earlier one.
@@ -18,7 +18,7 @@
 //! on a page shows every write that was acknowledged before it, for global indexes as long as they lag less than that.
 //!
 //! **Unknown outcomes** hold nothing back here, for one lost write would switch off the pages of a whole index: what may
-//! still land voids its scopes at once and once more when it can land no longer. A late landing is seen half a minute late
+//! still land invalidates its scopes at once and once more when it can land no longer. A late landing is seen half a minute late
 //! at worst, and it was not acknowledged.
 //!
 //! What is not promised: that a page of a global index shows where a writer elsewhere has moved an item, before its time to
@@ -49,11 +49,11 @@ mod tests;
 pub use body::Page;
 #[cfg(test)]
 pub(super) use cache::PageRule;
-pub use cache::{PageCache, PageHit, PageLimits, PagePolicy, PageTurn, ScanAdmission, SentPage};
+pub use cache::{PageCache, PageLimits, PagePolicy, ScanAdmission, SentPage};
 pub(super) use items::CompletedReads;
 pub use items::PageItem;
 pub use permit::{Completion, PagePermit};
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};
-pub use stats::{BumpedScope, PageRefusal, PageStats, ScopeStats};
+pub use stats::{BumpedScope, PageNotStored, PageStats, ScopeStats};
 pub use write::{IndexTouch, PageChange, PageWriteGuard, RemovalGuard};

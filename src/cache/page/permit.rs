@@ -13,7 +13,7 @@ use super::super::table::{Address, CachedTable};
 use super::body::Page;
 use super::cache::{PageCache, PagePolicy, PageRule};
 use super::scope::PageScope;
-use super::stats::PageRefusal;
+use super::stats::PageNotStored;
 use super::words::PageVersion;
 
 /// The right and the duty to fetch a page. Dropped unused, it wakes those who wait with an error.
@@ -42,7 +42,7 @@ pub enum Completion {
     /// It is stored.
     Stored,
     /// It is not, for that reason.
-    NotStored(PageRefusal),
+    NotStored(PageNotStored),
 }
 
 impl PagePermit {
@@ -122,14 +122,14 @@ impl PagePermit {
         self.is_used = true;
         let (cache, flight) = (&self.cache, &self.flight);
         let contradicts_seen =
-            flight.is_contradicted_by_what_was_seen(&page) && cache.obeys(PageRule::HeedWhatWasSeen);
+            flight.is_contradicted_by_what_was_seen(&page) && cache.obeys(PageRule::CheckWhatWasSeen);
         let refusal = {
             let mut flights = cache.flights(self.hash);
             let is_current = flights.is_current(self.hash, flight);
             flights.remove(self.hash, flight);
             let refusal = self.store(&page, is_current, contradicts_seen, now).err();
             if refusal.is_some() {
-                cache.void_contradicted(&self.address(), &self.scope, &page, &self.policy);
+                cache.invalidate_contradicted(&self.address(), &self.scope, &page, &self.policy);
             }
             refusal
         };
@@ -137,7 +137,7 @@ impl PagePermit {
         flight.land(Outcome::Landed { answer: page, contradicts_seen: late_readers_look_again });
         match refusal {
             Some(refusal) => {
-                cache.counters.refused(refusal);
+                cache.counters.not_stored(refusal);
                 Completion::NotStored(refusal)
             }
             None => {
@@ -154,30 +154,30 @@ impl PagePermit {
         is_current: bool,
         contradicts_seen: bool,
         now: Instant,
-    ) -> Result<(), PageRefusal> {
+    ) -> Result<(), PageNotStored> {
         let (cache, version) = (&self.cache, self.flight.version);
         // A page of an older version would never be a hit; it is not worth its place.
         if !(is_current && self.is_fresh()) {
-            return Err(PageRefusal::Word);
+            return Err(PageNotStored::Word);
         }
-        if self.table.pages.removals.load(Ordering::Acquire) > 0 && cache.obeys(PageRule::HeedRemovals) {
-            return Err(PageRefusal::Word);
+        if self.table.pages.removals.load(Ordering::Acquire) > 0 && cache.obeys(PageRule::CheckRemovals) {
+            return Err(PageNotStored::Word);
         }
         if contradicts_seen {
             cache.bump(&self.table, &self.scope, BumpReason::Conflict);
-            return Err(PageRefusal::Conflict);
+            return Err(PageNotStored::Conflict);
         }
         if self.policy.ttl.is_some_and(|ttl| ttl.is_zero()) {
-            return Err(PageRefusal::Policy);
+            return Err(PageNotStored::Policy);
         }
         if self.table.is_held(cache.items.milliseconds(now)) {
-            return Err(PageRefusal::Hold);
+            return Err(PageNotStored::Hold);
         }
         if cache.is_quarantined(&self.table, &self.scope, &self.policy, self.began) {
-            return Err(PageRefusal::Quarantine);
+            return Err(PageNotStored::Quarantine);
         }
         if !cache.is_admitted(self.hash, &self.scope, &self.policy, now) {
-            return Err(PageRefusal::ScanAdmission);
+            return Err(PageNotStored::ScanAdmission);
         }
         cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began)
     }

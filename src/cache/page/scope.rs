@@ -1,4 +1,4 @@
-//! What a page depends on, and the words that void it.
+//! What a page depends on, and the words that invalidate it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -19,9 +19,9 @@ const FILLS_PER_TABLE_MAX: usize = 64;
 pub struct CachedIndex {
     name: Box<str>,
     secret: Secret,
-    /// Voids all pages of the index.
+    /// Invalidates all pages of the index.
     pub(super) whole: IndexWord,
-    /// Voids the scans of the index.
+    /// Invalidates the scans of the index.
     pub(super) scan: IndexWord,
     pub(super) counters: ScopeCounters,
 }
@@ -74,7 +74,7 @@ impl IndexWord {
 /// What a table keeps for its pages.
 #[derive(Debug)]
 pub(in super::super) struct TablePages {
-    /// Voids the scans of the table.
+    /// Invalidates the scans of the table.
     scan: AtomicU64,
     /// Seconds since the cache was made, when any partition was last written.
     written_seconds: AtomicU64,

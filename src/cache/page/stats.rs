@@ -40,7 +40,7 @@ impl BumpedScope {
 
 /// Why a page was answered and not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PageRefusal {
+pub enum PageNotStored {
     /// A word moved since the page was sent for.
     Word,
     /// A strong read had seen something else.
@@ -59,7 +59,7 @@ pub enum PageRefusal {
     Policy,
 }
 
-impl PageRefusal {
+impl PageNotStored {
     /// Every reason, for those who label counters with it.
     pub const ALL: [Self; 8] = [
         Self::Word,
@@ -124,11 +124,11 @@ impl std::ops::AddAssign for ScopeStats {
 pub struct PageStats {
     /// The sum over all tables and indexes.
     pub total: ScopeStats,
-    /// Times a word moved: for each of [`BumpReason::ALL`], in the order of [`BumpedScope::ALL`]. Tables that were voided
+    /// Times a word moved: for each of [`BumpReason::ALL`], in the order of [`BumpedScope::ALL`]. Tables that were invalidated
     /// are counted with the items.
     pub bumps: [[u64; BumpedScope::ALL.len()]; BumpReason::ALL.len()],
-    /// Pages not stored, in the order of [`PageRefusal::ALL`].
-    pub refusals: [u64; PageRefusal::ALL.len()],
+    /// Pages not stored, in the order of [`PageNotStored::ALL`].
+    pub not_stored: [u64; PageNotStored::ALL.len()],
     /// Requests that fetched although a fetch was under way, because too many were waiting on it.
     pub waiters_turned_away: u64,
     /// Pages pushed out by others, or kept out because others are asked for more often.
@@ -150,8 +150,8 @@ impl PageStats {
     }
 
     /// Pages not stored for that reason.
-    pub fn refusals(&self, reason: PageRefusal) -> u64 {
-        self.refusals[reason as usize]
+    pub fn not_stored(&self, reason: PageNotStored) -> u64 {
+        self.not_stored[reason as usize]
     }
 }
 
@@ -181,7 +181,7 @@ impl ScopeCounters {
 #[derive(Debug, Default)]
 pub(super) struct PageCounters {
     bumps: [[AtomicU64; BumpedScope::ALL.len()]; BumpReason::ALL.len()],
-    refusals: [AtomicU64; PageRefusal::ALL.len()],
+    not_stored: [AtomicU64; PageNotStored::ALL.len()],
     pub(super) waiters_turned_away: AtomicU64,
     pub(super) expired: AtomicU64,
 }
@@ -191,8 +191,8 @@ impl PageCounters {
         self.bumps[reason as usize][scope as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, reason: PageRefusal) {
-        self.refusals[reason as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn not_stored(&self, reason: PageNotStored) {
+        self.not_stored[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn bumps(&self) -> [[u64; BumpedScope::ALL.len()]; BumpReason::ALL.len()] {
@@ -201,7 +201,7 @@ impl PageCounters {
         })
     }
 
-    pub(super) fn refusals(&self) -> [u64; PageRefusal::ALL.len()] {
-        std::array::from_fn(|index| self.refusals[index].load(Ordering::Relaxed))
+    pub(super) fn not_stored_counts(&self) -> [u64; PageNotStored::ALL.len()] {
+        std::array::from_fn(|index| self.not_stored[index].load(Ordering::Relaxed))
     }
 }

@@ -14,7 +14,7 @@ use moka::sync::Cache;
 
 use super::budget::Budget;
 use super::entry::PageEntry;
-use super::stats::PageRefusal;
+use super::stats::PageNotStored;
 
 /// A part smaller than this could not take the largest pages, so small budgets have few parts.
 const PART_BYTES_MIN: u64 = 16 << 20;
@@ -28,7 +28,7 @@ const MOKA_SHARE: (u64, u64) = (15, 16);
 pub(super) trait PageStore: Send + Sync {
     fn get(&self, hash: u64) -> Option<Arc<PageEntry>>;
     /// Stores a page in place of an older one, or says why it does not.
-    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageRefusal>;
+    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageNotStored>;
     /// Forgets the pages of the next part that are dead, and says how many they were.
     fn reclaim(&self, is_dead: &dyn Fn(&PageEntry) -> bool) -> u64;
     /// Forgets a page, as a store may at any time.
@@ -106,10 +106,10 @@ impl PageStore for BudgetedPageStore {
         part_of(&self.parts.load(), hash).get(&hash)
     }
 
-    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageRefusal> {
+    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageNotStored> {
         let bytes = entry.allocated_bytes();
         if bytes > self.entry_bytes_max() {
-            return Err(PageRefusal::Size);
+            return Err(PageNotStored::Size);
         }
         let parts = self.parts.load();
         let charge = self.budget.charge(bytes).or_else(|| {
@@ -117,7 +117,7 @@ impl PageStore for BudgetedPageStore {
             parts.iter().for_each(Cache::run_pending_tasks);
             self.budget.charge(bytes)
         });
-        let entry = Arc::new(entry.charged(charge.ok_or(PageRefusal::Budget)?));
+        let entry = Arc::new(entry.charged(charge.ok_or(PageNotStored::Budget)?));
         part_of(&parts, hash).insert(hash, entry);
         Ok(())
     }

@@ -48,7 +48,7 @@ impl PageWords {
         &self.index_partitions[hash as usize & (self.index_partitions.len() - 1)]
     }
 
-    /// Voids the pages of a scope and no others: something was seen that contradicts them.
+    /// Invalidates the pages of a scope and no others: something was seen that contradicts them.
     pub(super) fn bump(&self, table: &CachedTable, scope: &PageScope) {
         match &scope.0 {
             Extent::Partition(hash) => self.partitions.bump(self.partitions.stripe(*hash)),

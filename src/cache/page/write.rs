@@ -1,4 +1,4 @@
-//! The promise to tell the page cache how a write ended, and what a write voids.
+//! The promise to tell the page cache how a write ended, and what a write invalidates.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,10 +19,10 @@ const WRITER_SHARDS: usize = 64;
 /// Where in the global indexes of its table a written item was and is.
 #[derive(Clone, Debug)]
 pub enum IndexTouch {
-    /// Nobody knows: all pages of all global indexes of the table are voided.
+    /// Nobody knows: all pages of all global indexes of the table are invalidated.
     Unknown,
     /// For each index that is named, the canonical bytes of the partitions that the item was in before and is in now; none
-    /// if it was and is in none. Indexes that are not named are voided whole.
+    /// if it was and is in none. Indexes that are not named are invalidated whole.
     Known(Vec<(Arc<CachedIndex>, Vec<Vec<u8>>)>),
 }
 
@@ -72,11 +72,11 @@ impl PageWriteGuard {
         self.settle(BumpReason::Write, if does_bump { Some(touches) } else { None }, now);
     }
 
-    /// The upstream refused the write with a definite answer, for all keys or some. Everything is voided all the same: a
-    /// refusal may follow a first attempt that happened.
-    pub fn refused(mut self, now: Instant) {
-        let does_bump = self.cache.obeys(PageRule::BumpOnRefusal);
-        self.settle(BumpReason::Refused, does_bump.then_some(&[]), now);
+    /// The upstream rejected the write with a definite answer, for all keys or some. Everything is invalidated all the same: a
+    /// rejection may follow a first attempt that happened.
+    pub fn rejected(mut self, now: Instant) {
+        let does_bump = self.cache.obeys(PageRule::BumpOnRejection);
+        self.settle(BumpReason::Rejected, does_bump.then_some(&[]), now);
     }
 
     /// The write has ended, and whatever it changed was reported before ([`PageCache::invalidate`]).
@@ -85,11 +85,11 @@ impl PageWriteGuard {
     }
 
     /// Not a byte of the write was sent, so nothing has happened and nothing will: what is cached stays.
-    pub fn spare(mut self, now: Instant) {
-        self.settle(BumpReason::Refused, None, now);
+    pub fn not_sent(mut self, now: Instant) {
+        self.settle(BumpReason::Write, None, now);
     }
 
-    /// Nobody knows whether the write happened, or whether it will. Its scopes are voided now, and again when it can land
+    /// Nobody knows whether the write happened, or whether it will. Its scopes are invalidated now, and again when it can land
     /// no longer.
     pub fn unknown(mut self, now: Instant) {
         self.settle_unknown(now);
@@ -109,11 +109,11 @@ impl PageWriteGuard {
         for (number, key) in keys.iter().enumerate() {
             let Some(touches) = touches else { break };
             let touch = touches.get(number).filter(|_| self.cache.is_alone(key, &keys, now));
-            self.cache.void_partition(key.stripe, reason, now);
-            self.cache.void_scans(&key.table, reason, now);
-            self.cache.void_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
+            self.cache.invalidate_partition(key.stripe, reason, now);
+            self.cache.invalidate_scans(&key.table, reason, now);
+            self.cache.invalidate_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
         }
-        // After the bumps: whoever finds this write gone also finds what it voided.
+        // After the bumps: whoever finds this write gone also finds what it invalidated.
         for key in &keys {
             self.cache.writers.leave(key.hash);
             key.table.pages.writes.fetch_sub(1, Ordering::AcqRel);
@@ -162,8 +162,8 @@ impl Writers {
     }
 }
 
-/// What is to be voided once more, and when. A scope that is to be voided several times is voided once, at the latest of
-/// them: each write of unknown outcome has voided it by itself, so what landed late is never hidden for longer than the window.
+/// What is to be invalidated once more, and when. A scope that is to be invalidated several times is invalidated once, at the latest of
+/// them: each write of unknown outcome has invalidated it by itself, so what landed late is never hidden for longer than the window.
 #[derive(Debug, Default)]
 pub(super) struct LateBumps(Mutex<DueBumps>);
 
@@ -215,10 +215,10 @@ impl PageCache {
             return;
         }
         let PageChange { table, partition, moves } = change;
-        self.void_partition(self.words.stripe(table.hash(partition)), reason, now);
-        self.void_scans(table, reason, now);
+        self.invalidate_partition(self.words.stripe(table.hash(partition)), reason, now);
+        self.invalidate_scans(table, reason, now);
         for (index, partitions) in moves {
-            self.void_positions(index, partitions, reason, self.items.milliseconds(now));
+            self.invalidate_positions(index, partitions, reason, self.items.milliseconds(now));
         }
     }
 
@@ -246,33 +246,34 @@ impl Drop for RemovalGuard {
     }
 }
 
-/// What a write voids. Each notes the write before it bumps: a fetch with the new word then knows of it.
+/// What a write invalidates. Each notes the write before it bumps: a fetch with the new word then knows of it.
 impl PageCache {
     pub(super) fn bump_late(&self, now: Instant) {
-        // Under the lock: a write that finds no bump to come also finds what the bump voided.
+        // Under the lock: a write that finds no bump to come also finds what the bump invalidated.
         let mut bumps = self.late_bumps.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, (table, _)) in bumps.tables.extract_if(|_, (_, due)| *due <= now) {
-            self.void_scans(&table, BumpReason::HoldEnd, now);
-            self.void_indexes(&table, &IndexTouch::Unknown, BumpReason::HoldEnd, now);
+            self.invalidate_scans(&table, BumpReason::HoldEnd, now);
+            self.invalidate_indexes(&table, &IndexTouch::Unknown, BumpReason::HoldEnd, now);
         }
         for (stripe, _) in bumps.partitions.extract_if(|_, due| *due <= now) {
-            self.void_partition(stripe, BumpReason::HoldEnd, now);
+            self.invalidate_partition(stripe, BumpReason::HoldEnd, now);
         }
     }
 
-    /// True if no other write may have moved the key in an index without having voided yet where it was before. The page
-    /// that still shows it there is older than this write too, and only voiding the whole index is sure to void it.
+    /// True if no other write may have moved the key in an index without having invalidated yet where it was before. The page
+    /// that still shows it there is older than this write too, and only invalidating the whole index is sure to invalidate it.
     fn is_alone(&self, key: &WrittenKey, keys: &[WrittenKey], now: Instant) -> bool {
         let own = keys.iter().filter(|other| other.hash == key.hash).count();
-        let is_overlapping = self.writers.count(key.hash) > own && self.obeys(PageRule::HeedOverlaps);
-        let may_land_late = self.late_bumps.is_expected(key.stripe) && self.obeys(PageRule::HeedLateWrites);
-        let is_voided = key.table.is_touched(self.items.seconds(now)) && self.obeys(PageRule::HeedVoids);
+        let is_overlapping = self.writers.count(key.hash) > own && self.obeys(PageRule::CheckOverlaps);
+        let may_land_late = self.late_bumps.is_expected(key.stripe) && self.obeys(PageRule::CheckLateWrites);
+        let is_invalidated =
+            key.table.is_touched(self.items.seconds(now)) && self.obeys(PageRule::CheckWideChanges);
         // For as long as it is in flight, whatever the clock says.
         let may_be_moved = key.table.has_wide_changes(self.items.milliseconds(now));
-        !(is_overlapping || may_land_late || is_voided || may_be_moved)
+        !(is_overlapping || may_land_late || is_invalidated || may_be_moved)
     }
 
-    fn void_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
+    fn invalidate_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
         if self.obeys(PageRule::TouchOnWrite) {
             self.words.touch_partition(stripe, self.items.seconds(now));
         }
@@ -280,7 +281,7 @@ impl PageCache {
         self.counters.bumped(reason, BumpedScope::Partition);
     }
 
-    fn void_scans(&self, table: &CachedTable, reason: BumpReason, now: Instant) {
+    fn invalidate_scans(&self, table: &CachedTable, reason: BumpReason, now: Instant) {
         if self.obeys(PageRule::TouchOnWrite) {
             table.pages.touch(self.items.seconds(now));
         }
@@ -290,7 +291,7 @@ impl PageCache {
         }
     }
 
-    fn void_indexes(&self, table: &CachedTable, touch: &IndexTouch, reason: BumpReason, now: Instant) {
+    fn invalidate_indexes(&self, table: &CachedTable, touch: &IndexTouch, reason: BumpReason, now: Instant) {
         let now_ms = self.items.milliseconds(now);
         table.pages.note_write(now_ms);
         let known: &[_] = match touch {
@@ -298,7 +299,7 @@ impl PageCache {
             IndexTouch::Known(known) => known,
         };
         for (index, partitions) in known {
-            self.void_positions(index, partitions, reason, now_ms);
+            self.invalidate_positions(index, partitions, reason, now_ms);
         }
         for index in table.pages.indexes() {
             let is_named = known.iter().any(|(named, _)| Arc::ptr_eq(named, &index));
@@ -310,7 +311,13 @@ impl PageCache {
         }
     }
 
-    fn void_positions(&self, index: &CachedIndex, partitions: &[Vec<u8>], reason: BumpReason, now_ms: u64) {
+    fn invalidate_positions(
+        &self,
+        index: &CachedIndex,
+        partitions: &[Vec<u8>],
+        reason: BumpReason,
+        now_ms: u64,
+    ) {
         if self.obeys(PageRule::BumpPositions) {
             for partition in partitions {
                 let word = self.words.index_partition(index.hash(partition));

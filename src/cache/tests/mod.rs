@@ -49,33 +49,33 @@ impl Fixture {
         self.now += time;
     }
 
-    fn read(&self, key: &str) -> Turn {
+    fn read(&self, key: &str) -> Lookup<CachedItem, FillPermit> {
         self.cache.read(&self.table.address(key.as_bytes()), &POLICY, self.now)
     }
 
     fn lead(&self, key: &str) -> FillPermit {
         match self.read(key) {
-            Turn::Lead(permit) => permit,
+            Lookup::Lead(permit) => permit,
             other => panic!("expected to lead, got {other:?}"),
         }
     }
 
     fn join(&self, key: &str) -> Joiner {
         match self.read(key) {
-            Turn::Join(joiner) => joiner,
+            Lookup::Join(joiner) => joiner,
             other => panic!("expected to join, got {other:?}"),
         }
     }
 
-    fn hit(&self, key: &str) -> Option<Image> {
-        self.cache.lookup(&self.table.address(key.as_bytes()), self.now).map(|hit| hit.image)
+    fn hit(&self, key: &str) -> Option<CachedItem> {
+        self.cache.lookup(&self.table.address(key.as_bytes()), self.now).map(|hit| hit.value)
     }
 
-    fn fill(&self, key: &str, image: &Image) {
+    fn fill(&self, key: &str, image: &CachedItem) {
         self.lead(key).complete(image.clone(), self.now);
     }
 
-    fn observe(&self, key: &str, image: &Image) {
+    fn observe(&self, key: &str, image: &CachedItem) {
         let address = self.table.address(key.as_bytes());
         self.cache.observe(&address, image, self.cache.sending(&address, FillMode::Adaptive), self.now);
     }
@@ -85,13 +85,13 @@ impl Fixture {
         self.cache.begin_write(&addresses, self.now)
     }
 
-    fn write(&self, key: &str, image: Option<&Image>) {
-        self.begin_write(&[key]).applied(image, &POLICY, self.now);
+    fn write(&self, key: &str, image: Option<&CachedItem>) {
+        self.begin_write(&[key]).applied(image.map(|image| (image, &POLICY)), self.now);
     }
 }
 
-fn image(value: u64) -> Image {
-    Image::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
+fn image(value: u64) -> CachedItem {
+    CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
 }
 
 /// Polls once; a wait that has an outcome never needs more.
@@ -102,7 +102,7 @@ fn outcome(joiner: Joiner) -> Option<JoinOutcome> {
     }
 }
 
-fn joined(joiner: Joiner) -> Image {
+fn joined(joiner: Joiner) -> CachedItem {
     match outcome(joiner) {
         Some(JoinOutcome::Landed(image)) => image,
         other => panic!("expected an image, got {other:?}"),
@@ -117,8 +117,8 @@ fn what_was_fetched_is_a_hit_with_its_age_and_checksum() {
     fixture.fill("a", &image(1));
     fixture.pass(Duration::from_millis(2_500));
     let hit = fixture.cache.lookup(&fixture.table.address(b"a"), fixture.now).expect("a hit");
-    assert_eq!((hit.image.clone(), hit.age), (image(1), Duration::from_millis(2_500)));
-    assert_eq!(hit.image.crc32(), crc32fast::hash(hit.image.body()));
+    assert_eq!((hit.value.clone(), hit.age), (image(1), Duration::from_millis(2_500)));
+    assert_eq!(hit.value.crc32(), crc32fast::hash(hit.value.body()));
     assert_eq!(fixture.table.stats().hits, 1);
 }
 
@@ -138,10 +138,10 @@ fn two_keys_with_one_hash_are_not_taken_for_each_other() {
     let theirs = Address { key: b"b", ..mine };
     fixture.fill("a", &image(1));
     assert!(fixture.cache.lookup(&theirs, fixture.now).is_none());
-    let Turn::Lead(permit) = fixture.cache.read(&theirs, &POLICY, fixture.now) else { panic!("a miss") };
+    let Lookup::Lead(permit) = fixture.cache.read(&theirs, &POLICY, fixture.now) else { panic!("a miss") };
     let third = Address { key: b"c", ..mine };
     let newer = fixture.cache.read(&third, &POLICY, fixture.now);
-    assert!(matches!(newer, Turn::Lead(_)), "nobody waits on the fetch of another key");
+    assert!(matches!(newer, Lookup::Lead(_)), "nobody waits on the fetch of another key");
     permit.complete(image(2), fixture.now);
     assert_eq!(fixture.hit("a"), Some(image(1)), "a fetch that another key took the place of is not stored");
 }
@@ -169,8 +169,8 @@ fn the_time_to_live_counts_from_when_the_read_was_sent() {
 #[test]
 fn absence_is_remembered_for_a_time_of_its_own() {
     let mut fixture = Fixture::new();
-    fixture.fill("a", &Image::absent());
-    assert_eq!(fixture.hit("a"), Some(Image::absent()));
+    fixture.fill("a", &CachedItem::absent());
+    assert_eq!(fixture.hit("a"), Some(CachedItem::absent()));
     assert_eq!(fixture.table.stats().negative_hits, 1);
     fixture.pass(Duration::from_secs(60));
     assert!(fixture.hit("a").is_none());
@@ -179,7 +179,7 @@ fn absence_is_remembered_for_a_time_of_its_own() {
 #[test]
 fn an_entry_without_a_time_to_live_stays() {
     let mut fixture = Fixture::new();
-    let Turn::Lead(permit) =
+    let Lookup::Lead(permit) =
         fixture.cache.read(&fixture.table.address(b"a"), &ReadPolicy { ttl: None, ..POLICY }, fixture.now)
     else {
         panic!("a miss")
@@ -193,10 +193,10 @@ fn an_entry_without_a_time_to_live_stays() {
 fn a_time_to_live_of_zero_and_a_body_too_large_are_served_and_not_kept() {
     let fixture = Fixture::new();
     for (policy, refusal) in [
-        (ReadPolicy { ttl: Some(Duration::ZERO), ..POLICY }, Refusal::Policy),
-        (ReadPolicy { item_bytes_max: 5, ..POLICY }, Refusal::Size),
+        (ReadPolicy { ttl: Some(Duration::ZERO), ..POLICY }, NotStored::Policy),
+        (ReadPolicy { item_bytes_max: 5, ..POLICY }, NotStored::Size),
     ] {
-        let Turn::Lead(permit) = fixture.cache.read(&fixture.table.address(b"a"), &policy, fixture.now)
+        let Lookup::Lead(permit) = fixture.cache.read(&fixture.table.address(b"a"), &policy, fixture.now)
         else {
             panic!("a miss")
         };
@@ -204,7 +204,7 @@ fn a_time_to_live_of_zero_and_a_body_too_large_are_served_and_not_kept() {
         permit.complete(image(1), fixture.now);
         assert_eq!(joined(joiner), image(1));
         assert!(fixture.hit("a").is_none());
-        assert_eq!(fixture.cache.stats().refusals(refusal), 1);
+        assert_eq!(fixture.cache.stats().not_stored(refusal), 1);
     }
 }
 
@@ -286,7 +286,7 @@ fn a_fetch_that_began_before_a_write_is_not_stored() {
     fixture.write("a", None);
     permit.complete(image(0), fixture.now);
     assert!(fixture.hit("a").is_none());
-    assert_eq!(fixture.cache.stats().refusals(Refusal::Word), 1);
+    assert_eq!(fixture.cache.stats().not_stored(NotStored::Word), 1);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn the_fill_mode_overrides_what_is_known_of_the_key() {
     let consistency = |fill| {
         let policy = ReadPolicy { fill, ..POLICY };
         match fixture.cache.read(&fixture.table.address(b"a"), &policy, fixture.now) {
-            Turn::Lead(permit) => permit.consistency(),
+            Lookup::Lead(permit) => permit.consistency(),
             other => panic!("expected to lead, got {other:?}"),
         }
     };
@@ -350,8 +350,8 @@ fn a_write_that_knows_its_image_leaves_it_behind() {
     let fixture = Fixture::new();
     fixture.write("a", Some(&image(1)));
     assert_eq!(fixture.hit("a"), Some(image(1)));
-    fixture.write("a", Some(&Image::absent()));
-    assert_eq!(fixture.hit("a"), Some(Image::absent()));
+    fixture.write("a", Some(&CachedItem::absent()));
+    assert_eq!(fixture.hit("a"), Some(CachedItem::absent()));
     assert_eq!(fixture.table.stats().writes_installed, 2);
 }
 
@@ -359,8 +359,8 @@ fn a_write_that_knows_its_image_leaves_it_behind() {
 fn two_writes_that_overlap_do_not_leave_the_image_of_the_one_answered_last() {
     let fixture = Fixture::new();
     let (first, second) = (fixture.begin_write(&["a"]), fixture.begin_write(&["a"]));
-    second.applied(Some(&image(2)), &POLICY, fixture.now);
-    first.applied(Some(&image(1)), &POLICY, fixture.now);
+    second.applied(Some((&image(2), &POLICY)), fixture.now);
+    first.applied(Some((&image(1), &POLICY)), fixture.now);
     assert!(fixture.hit("a").is_none());
 }
 
@@ -374,25 +374,25 @@ fn a_read_that_completes_during_a_write_keeps_the_write_from_storing_its_image()
         let guard = fixture.begin_write(&["a"]);
         complete_a_read(&fixture);
         assert!(fixture.hit("a").is_none(), "nor is what was read stored");
-        guard.applied(Some(&image(1)), &POLICY, fixture.now);
+        guard.applied(Some((&image(1), &POLICY)), fixture.now);
         assert!(fixture.hit("a").is_none());
     }
 }
 
 #[test]
-fn a_write_of_several_keys_stores_no_image_and_voids_them_all() {
+fn a_write_of_several_keys_stores_no_image_and_invalidates_them_all() {
     let fixture = Fixture::new();
     for key in ["a", "b", "c"] {
         fixture.fill(key, &image(0));
     }
-    fixture.begin_write(&["a", "b"]).applied(Some(&image(1)), &POLICY, fixture.now);
+    fixture.begin_write(&["a", "b"]).applied(Some((&image(1), &POLICY)), fixture.now);
     assert_eq!((fixture.hit("a"), fixture.hit("b"), fixture.hit("c")), (None, None, Some(image(0))));
 }
 
 // A5 to A7: reads that saw more.
 
 #[test]
-fn a_strong_read_that_contradicts_an_entry_voids_it() {
+fn a_strong_read_that_contradicts_an_entry_invalidates_it() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(0));
     fixture.observe("a", &image(0));
@@ -413,13 +413,13 @@ fn a_contradiction_during_a_write_of_ours_is_not_counted_as_staleness() {
 }
 
 #[test]
-fn a_read_that_was_sent_before_a_write_neither_counts_as_staleness_nor_voids_what_was_written() {
+fn a_read_that_was_sent_before_a_write_neither_counts_as_staleness_nor_invalidates_what_was_written() {
     for (fill, is_kept) in [(FillMode::Adaptive, true), (FillMode::Strong, false)] {
         let fixture = Fixture::new();
         fixture.fill("a", &image(0));
         let address = fixture.table.address(b"a");
         let sent = fixture.cache.sending(&address, fill);
-        fixture.begin_write(&["a"]).applied(Some(&image(1)), &POLICY, fixture.now);
+        fixture.begin_write(&["a"]).applied(Some((&image(1), &POLICY)), fixture.now);
         fixture.cache.observe(&address, &image(0), sent, fixture.now);
         // With strong fills nobody says that the read is the older one: somebody elsewhere may have written.
         assert_eq!(fixture.hit("a"), is_kept.then(|| image(1)));
@@ -438,7 +438,7 @@ fn those_who_join_after_a_strong_read_look_again_if_the_fetch_contradicts_it() {
     assert_eq!(joined(early), image(0));
     assert!(matches!(outcome(late), Some(JoinOutcome::LookAgain)));
     assert!(fixture.hit("a").is_none());
-    assert_eq!(fixture.cache.stats().refusals(Refusal::Conflict), 1);
+    assert_eq!(fixture.cache.stats().not_stored(NotStored::Conflict), 1);
 }
 
 #[test]
@@ -480,7 +480,7 @@ fn after_an_unknown_outcome_the_key_is_not_cached_for_half_a_minute() {
     fixture.write("a", Some(&image(1)));
     assert!(fixture.hit("a").is_none());
     assert_eq!(fixture.cache.stats().holds_active, 1);
-    assert_eq!(fixture.cache.stats().refusals(Refusal::Hold), 2);
+    assert_eq!(fixture.cache.stats().not_stored(NotStored::Hold), 2);
 
     let straddling = fixture.lead("a");
     fixture.pass(Duration::from_secs(30));
@@ -534,24 +534,26 @@ async fn a_guard_dropped_by_a_panic_or_a_gone_task_counts_as_unknown() {
 }
 
 #[test]
-fn a_refused_write_voids_its_key_all_the_same() {
+fn a_rejected_write_invalidates_its_key_all_the_same() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(0));
-    fixture.begin_write(&["a"]).refused(fixture.now);
+    fixture.begin_write(&["a"]).rejected(fixture.now);
     assert!(fixture.hit("a").is_none());
-    assert_eq!(fixture.cache.stats().bumps(BumpReason::Refused), 1);
+    assert_eq!(fixture.cache.stats().bumps(BumpReason::Rejected), 1);
 }
 
 #[test]
-fn a_refused_write_of_many_keys_voids_every_one_in_every_table() {
+fn a_rejected_write_of_many_keys_invalidates_every_one_in_every_table() {
     let fixture = Fixture::new();
     let other = fixture.cache.table(Realm::SOLE, "Customers", Instant::now());
     let addresses = [fixture.table.address(b"a"), other.address(b"a")];
     for address in &addresses {
-        let Turn::Lead(permit) = fixture.cache.read(address, &POLICY, fixture.now) else { panic!("a miss") };
+        let Lookup::Lead(permit) = fixture.cache.read(address, &POLICY, fixture.now) else {
+            panic!("a miss")
+        };
         permit.complete(image(0), fixture.now);
     }
-    fixture.cache.begin_write(&addresses, fixture.now).refused(fixture.now);
+    fixture.cache.begin_write(&addresses, fixture.now).rejected(fixture.now);
     for address in &addresses {
         assert!(fixture.cache.lookup(address, fixture.now).is_none());
     }
@@ -562,8 +564,8 @@ fn absence_read_before_a_write_is_not_stored_after_it() {
     let fixture = Fixture::new();
     let permit = fixture.lead("a");
     fixture.write("a", Some(&image(1)));
-    permit.complete(Image::absent(), fixture.now);
-    assert_ne!(fixture.hit("a"), Some(Image::absent()));
+    permit.complete(CachedItem::absent(), fixture.now);
+    assert_ne!(fixture.hit("a"), Some(CachedItem::absent()));
 }
 
 #[test]
@@ -572,63 +574,63 @@ fn a_write_may_have_its_effect_seen_before_it_is_acknowledged_and_never_after_it
     fixture.fill("a", &image(0));
     let guard = fixture.begin_write(&["a"]);
     assert_eq!(fixture.hit("a"), Some(image(0)), "not yet acknowledged");
-    guard.applied(None, &POLICY, fixture.now);
+    guard.applied(None, fixture.now);
     assert!(fixture.hit("a").is_none());
 }
 
 // Tables.
 
 #[test]
-fn voiding_a_table_voids_its_entries_and_its_fetches_and_no_other_table() {
+fn invalidating_a_table_invalidates_its_entries_and_its_fetches_and_no_other_table() {
     let fixture = Fixture::new();
     let other = fixture.cache.table(Realm::SOLE, "Customers", Instant::now());
-    let Turn::Lead(permit) = fixture.cache.read(&other.address(b"a"), &POLICY, fixture.now) else {
+    let Lookup::Lead(permit) = fixture.cache.read(&other.address(b"a"), &POLICY, fixture.now) else {
         panic!("a miss")
     };
     permit.complete(image(5), fixture.now);
     fixture.fill("a", &image(0));
     let under_way = fixture.lead("b");
-    fixture.cache.void_table(&fixture.table, fixture.now);
+    fixture.cache.invalidate_table(&fixture.table, fixture.now);
     let anew = fixture.lead("b");
     under_way.complete(image(0), fixture.now);
     assert!(fixture.hit("a").is_none() && fixture.hit("b").is_none());
-    assert_eq!(anew.consistency(), Consistency::Strong, "replicas may lag behind what voided the table");
+    assert_eq!(anew.consistency(), Consistency::Strong, "replicas may lag behind what invalidated the table");
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_some());
-    fixture.cache.void_all(Realm::SOLE, fixture.now);
+    fixture.cache.invalidate_all(Realm::SOLE, fixture.now);
     assert!(fixture.cache.lookup(&other.address(b"a"), fixture.now).is_none());
 }
 
 #[test]
-fn a_write_that_began_before_a_table_was_voided_leaves_no_image() {
+fn a_write_that_began_before_a_table_was_invalidated_leaves_no_image() {
     let fixture = Fixture::new();
     let guard = fixture.begin_write(&["a"]);
-    fixture.cache.void_table(&fixture.table, fixture.now);
-    guard.applied(Some(&image(1)), &POLICY, fixture.now);
+    fixture.cache.invalidate_table(&fixture.table, fixture.now);
+    guard.applied(Some((&image(1), &POLICY)), fixture.now);
     assert!(fixture.hit("a").is_none());
 }
 
 #[test]
-fn a_table_voided_by_name_before_its_first_use_is_read_strongly_at_first() {
+fn a_table_invalidated_by_name_before_its_first_use_is_read_strongly_at_first() {
     let mut fixture = Fixture::new();
     for void in [
-        |fixture: &Fixture| fixture.cache.void_named(Realm::SOLE, "Customers", fixture.now),
-        |fixture: &Fixture| fixture.cache.void_all(Realm::SOLE, fixture.now),
+        |fixture: &Fixture| fixture.cache.invalidate_named(Realm::SOLE, "Customers", fixture.now),
+        |fixture: &Fixture| fixture.cache.invalidate_all(Realm::SOLE, fixture.now),
     ] {
         fixture.pass(Duration::from_secs(100));
         void(&fixture);
         let table = fixture.cache.table(Realm::SOLE, &*format!("Customers {:?}", fixture.now), fixture.now);
         let turn = fixture.cache.read(&table.address(b"a"), &POLICY, fixture.now);
-        assert!(matches!(turn, Turn::Lead(permit) if permit.consistency() == Consistency::Strong));
+        assert!(matches!(turn, Lookup::Lead(permit) if permit.consistency() == Consistency::Strong));
     }
 }
 
 #[test]
-fn voiding_by_name_voids_a_table_in_use() {
+fn invalidating_by_name_invalidates_a_table_in_use() {
     let fixture = Fixture::new();
     fixture.fill("a", &image(0));
-    fixture.cache.void_named(Realm::SOLE, "Customers", fixture.now);
+    fixture.cache.invalidate_named(Realm::SOLE, "Customers", fixture.now);
     assert!(fixture.hit("a").is_some());
-    fixture.cache.void_named(Realm::SOLE, "Orders", fixture.now);
+    fixture.cache.invalidate_named(Realm::SOLE, "Orders", fixture.now);
     assert!(fixture.hit("a").is_none());
 }
 
@@ -655,7 +657,7 @@ fn a_sweep_reclaims_what_is_dead_or_expired() {
 fn a_smaller_budget_is_kept_at_once() {
     let fixture = Fixture::new();
     for key in 0..3_000 {
-        fixture.fill(&format!("{key}"), &Image::present(&[b'x'; 2_000]));
+        fixture.fill(&format!("{key}"), &CachedItem::present(&[b'x'; 2_000]));
     }
     assert!(fixture.cache.stats().bytes > 5_000_000);
     fixture.cache.set_max_bytes(1_000_000);
@@ -703,11 +705,12 @@ fn the_budget_holds_whatever_the_sizes_are() {
 fn entry_of(item_bytes: usize) -> super::entry::Entry {
     let version = super::words::Version { stripe: 0, table: 0 };
     let facts = super::entry::Facts { version, table: 0, read_ms: 0, expires_ms: 0 };
-    super::entry::Entry::pack(facts, b"key", &Image::present(&vec![b'x'; item_bytes])).expect("a short key")
+    super::entry::Entry::pack(facts, b"key", &CachedItem::present(&vec![b'x'; item_bytes]))
+        .expect("a short key")
 }
 
 #[test]
-fn an_entry_larger_than_the_store_is_refused_and_the_older_one_is_gone() {
+fn an_entry_larger_than_the_store_is_rejected_and_the_older_one_is_gone() {
     let store = BudgetedStore::new(100_000);
     assert!(store.insert(1, entry_of(10)));
     assert!(!store.insert(1, entry_of(200_000)));
@@ -741,8 +744,8 @@ fn threads_that_read_and_write_at_once_never_see_an_acknowledged_write_undone() 
                         let value = upstream[key].fetch_add(1, Ordering::SeqCst) + 1;
                         let image = random.bool().then(|| image(value));
                         match random.u32(0..20) {
-                            0 => guard.refused(Instant::now()),
-                            _ => guard.applied(image.as_ref(), &POLICY, Instant::now()),
+                            0 => guard.rejected(Instant::now()),
+                            _ => guard.applied(image.as_ref().map(|image| (image, &POLICY)), Instant::now()),
                         }
                         acknowledged[key].fetch_max(value, Ordering::SeqCst);
                     } else {
@@ -763,13 +766,13 @@ fn threads_that_read_and_write_at_once_never_see_an_acknowledged_write_undone() 
 fn read_number(cache: &Arc<ItemCache>, address: &Address<'_>, upstream: &AtomicU64) -> Option<u64> {
     loop {
         let found = match cache.read(address, &POLICY, Instant::now()) {
-            Turn::Hit(hit) => hit.image,
-            Turn::Lead(permit) => {
+            Lookup::Hit(hit) => hit.value,
+            Lookup::Lead(permit) => {
                 let found = image(upstream.load(Ordering::SeqCst));
                 permit.complete(found.clone(), Instant::now());
                 found
             }
-            Turn::Join(joiner) => match block_on(joiner.wait()) {
+            Lookup::Join(joiner) => match block_on(joiner.wait()) {
                 JoinOutcome::Landed(found) => found,
                 JoinOutcome::Failed(_) => return None,
                 JoinOutcome::LookAgain | JoinOutcome::Opaque => continue,

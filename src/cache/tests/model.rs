@@ -192,21 +192,21 @@ struct Fill {
     permit: FillPermit,
     client: usize,
     reading: Reading,
-    image: Option<Image>,
+    image: Option<CachedItem>,
 }
 
 struct StrongRead {
     client: usize,
     sent: SentRead,
     reading: Reading,
-    image: Option<Image>,
+    image: Option<CachedItem>,
 }
 
 /// A query of the partition of all keys, and what it reads.
 struct PageFetch {
     permit: PagePermit,
     client: usize,
-    images: Option<Vec<Image>>,
+    images: Option<Vec<CachedItem>>,
 }
 
 /// A write that the cache of items or that of pages has been told of, while the other has not.
@@ -218,7 +218,7 @@ struct HalfTold {
     tell: Box<dyn FnOnce(Instant)>,
 }
 
-/// A write under way. Without a guard its keys are not known to the cache, which voids the table instead.
+/// A write under way. Without a guard its keys are not known to the cache, which invalidates the table instead.
 struct Writing {
     client: usize,
     guard: Option<WriteGuard>,
@@ -227,7 +227,7 @@ struct Writing {
     value: Option<u32>,
     /// The versions it became, once it has landed.
     landed: Option<Vec<usize>>,
-    /// A write without a guard ends until then: what voided the table before it counts for so long.
+    /// A write without a guard ends until then: what invalidated the table before it counts for so long.
     until: Option<Instant>,
 }
 
@@ -292,7 +292,7 @@ struct World {
     half_told: Vec<HalfTold>,
     writes: Vec<Writing>,
     zombies: Vec<Zombie>,
-    /// When the table is to be voided again, because a write whose keys the cache does not know may land until then.
+    /// When the table is to be invalidated again, because a write whose keys the cache does not know may land until then.
     voids_due: Vec<Instant>,
     next_value: u32,
 }
@@ -303,14 +303,14 @@ fn key_bytes(key: usize) -> [u8; 1] {
 
 impl Setup {
     /// True of what the cache is not given.
-    fn is_opaque(self, image: &Image) -> bool {
+    fn is_opaque(self, image: &CachedItem) -> bool {
         self.has_opaque && !image.is_absent() && image.crc32() % 3 == 2
     }
 }
 
-fn image_of(value: Option<u32>) -> Image {
-    value.map_or_else(Image::absent, |value| {
-        Image::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
+fn image_of(value: Option<u32>) -> CachedItem {
+    value.map_or_else(CachedItem::absent, |value| {
+        CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
     })
 }
 
@@ -518,9 +518,9 @@ impl schedules::World for World {
             let hit = self.cache.lookup(&self.table.address(&bytes), Instant::now());
             let latest = image_of(self.latest(key).value);
             if let Some(hit) = hit
-                && hit.image != latest
+                && hit.value != latest
             {
-                self.journal.violated(format!("at rest key {key} is cached as {:?}", hit.image.item_json()));
+                self.journal.violated(format!("at rest key {key} is cached as {:?}", hit.value.item_json()));
             }
         }
     }
@@ -536,7 +536,7 @@ impl World {
         let due = self.voids_due.len();
         self.voids_due.retain(|due| *due > now);
         if self.voids_due.len() < due {
-            self.cache.void_table(&self.table, now);
+            self.cache.invalidate_table(&self.table, now);
         }
         self.cache.sweep(now);
         if self.setup.has_pages && self.journal.random.u32(0..4) == 0 {
@@ -617,12 +617,12 @@ impl World {
         let reading = Reading { turns: reading.turns + 1, ..reading };
         let bytes = key_bytes(key);
         match self.cache.read(&self.table.address(&bytes), &self.policy, Instant::now()) {
-            Turn::Hit(hit) => self.returned(client, reading, &hit.image, HIT),
-            Turn::Join(joiner) => {
+            Lookup::Hit(hit) => self.returned(client, reading, &hit.value, HIT),
+            Lookup::Join(joiner) => {
                 self.note(format_args!("client {client} joins the fetch of key {key}"));
                 self.clients[client] = Client::Joined(reading, Box::pin(joiner.wait()));
             }
-            Turn::Lead(permit) => {
+            Lookup::Lead(permit) => {
                 self.note(format_args!(
                     "client {client} leads a fetch of key {key}, {:?}",
                     permit.consistency()
@@ -680,7 +680,7 @@ impl World {
         let scope = if is_scan { PageScope::table() } else { PageScope::partition(&self.table, b"all") };
         let fingerprint = [b"query", b"scan-"][usize::from(is_scan)];
         let turn = self.pages.read(&self.table.address(fingerprint), &scope, &policy, Instant::now());
-        if let PageTurn::Lead(permit) = turn {
+        if let Lookup::Lead(permit) = turn {
             let consistency = permit.consistency();
             self.note(format_args!("client {client} queries the keys, {consistency:?}"));
             self.clients[client] = Client::Waiting;
@@ -736,7 +736,7 @@ impl World {
         let stale =
             self.cache.lookup_stale(&self.table.address(&bytes), b"all", &self.policy, Instant::now());
         if let Some(hit) = stale.filter(|_| self.setup.serves_stale) {
-            self.returned(client, reading, &hit.image, STALE_HIT);
+            self.returned(client, reading, &hit.value, STALE_HIT);
         }
     }
 
@@ -756,7 +756,7 @@ impl World {
         let value = self.fresh_value();
         let now = Instant::now();
         let (guard, page_guard) = if self.journal.random.u32(0..6) == 0 {
-            self.cache.void_table(&self.table, now);
+            self.cache.invalidate_table(&self.table, now);
             (None, None)
         } else {
             let bytes: Vec<_> = keys.iter().map(|key| key_bytes(*key)).collect();
@@ -775,58 +775,58 @@ impl World {
     /// The upstream says yes, or says no although the write happened: its router had tried twice.
     fn write_answered(&mut self, index: usize) {
         let Writing { client, guard, page_guard, keys, value, landed, .. } = self.writes.swap_remove(index);
-        let is_refused = self.journal.random.u32(0..10) == 0;
-        self.note(format_args!("client {client}'s write of {value:?} is answered, refused: {is_refused}"));
-        let image = (!is_refused && guard.is_some() && self.journal.random.bool()).then(|| image_of(value));
+        let is_rejected = self.journal.random.u32(0..10) == 0;
+        self.note(format_args!("client {client}'s write of {value:?} is answered, rejected: {is_rejected}"));
+        let image = (!is_rejected && guard.is_some() && self.journal.random.bool()).then(|| image_of(value));
         let image = image.filter(|image| !self.setup.is_opaque(image));
         let (cache, table, policy) = (self.cache.clone(), self.table.clone(), self.policy);
         let tell_items = move |now| match guard {
-            None => cache.void_table(&table, now),
-            Some(guard) if is_refused => guard.refused(now),
-            Some(guard) => guard.applied(image.as_ref(), &policy, now),
+            None => cache.invalidate_table(&table, now),
+            Some(guard) if is_rejected => guard.rejected(now),
+            Some(guard) => guard.applied(image.as_ref().map(|image| (image, &policy)), now),
         };
         let tell_pages = page_guard.map(|guard| {
-            let tell = move |now| if is_refused { guard.refused(now) } else { guard.applied(&[], now) };
+            let tell = move |now| if is_rejected { guard.rejected(now) } else { guard.applied(&[], now) };
             Box::new(tell) as Box<dyn FnOnce(Instant)>
         });
-        let acknowledged = landed.filter(|_| !is_refused);
+        let acknowledged = landed.filter(|_| !is_rejected);
         self.tell_both(client, keys, acknowledged, Box::new(tell_items), tell_pages);
     }
 
-    /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
+    /// No answer came. If the write has not landed it may still do so, or the upstream had rejected it.
     fn write_lost(&mut self, index: usize) {
         let Writing { client, guard, page_guard, keys, value, landed, .. } = self.writes.swap_remove(index);
         let now = Instant::now();
-        let is_refused = landed.is_none() && self.journal.random.bool();
-        // A write that the cache does not know has voided the table before it was sent.
-        let is_unsent = is_refused && guard.is_some() && self.journal.random.bool();
-        let is_dropped = !is_refused && guard.is_some() && self.journal.random.bool();
-        let how = if is_unsent {
+        let is_rejected = landed.is_none() && self.journal.random.bool();
+        // A write that the cache does not know has invalidated the table before it was sent.
+        let is_not_sent = is_rejected && guard.is_some() && self.journal.random.bool();
+        let is_dropped = !is_rejected && guard.is_some() && self.journal.random.bool();
+        let how = if is_not_sent {
             "not sent"
-        } else if is_refused {
-            "refused"
+        } else if is_rejected {
+            "rejected"
         } else {
             "lost"
         };
         self.note(format_args!("client {client}'s write of {value:?} is {how}"));
-        if guard.is_none() && !is_refused {
+        if guard.is_none() && !is_rejected {
             self.voids_due.push(now + UNKNOWN_WRITE_WINDOW);
         }
-        if landed.is_none() && !is_refused {
+        if landed.is_none() && !is_rejected {
             self.zombies.push(Zombie { keys: keys.clone(), value, until: now + UNKNOWN_WRITE_WINDOW });
         }
         let (cache, table) = (self.cache.clone(), self.table.clone());
         let tell_items = move |now| match guard {
-            None => cache.void_table(&table, now),
-            Some(guard) if is_unsent => guard.spare(now),
-            Some(guard) if is_refused => guard.refused(now),
+            None => cache.invalidate_table(&table, now),
+            Some(guard) if is_not_sent => guard.not_sent(now),
+            Some(guard) if is_rejected => guard.rejected(now),
             Some(guard) if is_dropped => drop(guard),
             Some(guard) => guard.unknown(now),
         };
         let tell_pages = page_guard.map(|guard| {
             let tell = move |now| match guard {
-                guard if is_unsent => guard.spare(now),
-                guard if is_refused => guard.refused(now),
+                guard if is_not_sent => guard.not_sent(now),
+                guard if is_rejected => guard.rejected(now),
                 guard if is_dropped => drop(guard),
                 guard => guard.unknown(now),
             };
@@ -863,7 +863,7 @@ impl World {
     }
 
     /// Checks what a read returned against the history.
-    fn returned(&mut self, client: usize, reading: Reading, image: &Image, how: &str) {
+    fn returned(&mut self, client: usize, reading: Reading, image: &CachedItem, how: &str) {
         let Reading { key, began, floor, .. } = reading;
         self.note(format_args!("client {client} has {how} key {key}: {:?}", image.item_json()));
         self.clients[client] = Client::Idle;
@@ -940,12 +940,12 @@ fn no_schedule_hides_an_acknowledged_write_even_if_the_store_brings_old_entries_
 #[test]
 fn without_any_one_of_their_rules_items_of_pages_are_old() {
     let rules = [
-        (PageRule::ItemsHeedWords, PAGED, 0),
-        (PageRule::ItemsHeedWriters, PAGED, 0),
-        (PageRule::ItemsHeedLateWrites, PAGED_LATE, 0),
-        (PageRule::ItemsHeedTouches, PAGED_EVENTUAL, 0),
-        (PageRule::ItemsHeedReads, PAGED_FOREIGN, 0),
-        (PageRule::ItemsHeedFlights, PAGED_FOREIGN, 4_200),
+        (PageRule::ItemsCheckWords, PAGED, 0),
+        (PageRule::ItemsCheckWriters, PAGED, 0),
+        (PageRule::ItemsCheckLateWrites, PAGED_LATE, 0),
+        (PageRule::ItemsCheckTouches, PAGED_EVENTUAL, 0),
+        (PageRule::ItemsCheckReads, PAGED_FOREIGN, 0),
+        (PageRule::ItemsCheckFlights, PAGED_FOREIGN, 4_200),
         (PageRule::BumpOnReport, REPORTED, 0),
     ];
     let without =
@@ -958,24 +958,24 @@ fn without_any_one_of_their_rules_items_of_pages_are_old() {
 fn without_any_one_of_its_rules_the_protocol_fails() {
     let rules = [
         (Rule::BumpOnSuccess, LOCAL),
-        (Rule::BumpOnRefusal, LOCAL),
+        (Rule::BumpOnRejection, LOCAL),
         (Rule::HoldUnknown, LOCAL),
         (Rule::NoteUnknown, LOCAL),
         (Rule::JoinOnEqualWords, LOCAL),
         (Rule::TouchOnWrite, LOCAL),
-        (Rule::TouchOnVoid, LOCAL),
+        (Rule::TouchOnInvalidation, LOCAL),
         (Rule::ObserveReads, LOCAL),
         (Rule::ObserveSuperseded, LOCAL),
-        (Rule::HeedWhatWasSeen, LOCAL),
+        (Rule::CheckWhatWasSeen, LOCAL),
         (Rule::LateReadersLookAgain, LOCAL),
         (Rule::ValidateHits, LOCAL),
         (Rule::ValidateTable, LOCAL),
         (Rule::WriteInstallsByCompareAndSwap, LOCAL),
         (Rule::ReadsKillWriteInstalls, FOREIGN_STRONG),
         (Rule::ExpireEntries, FOREIGN_STRONG),
-        (Rule::UnstoredVoidsStale, STALE),
+        (Rule::UnstoredInvalidatesStale, STALE),
         (Rule::BumpOnReport, REPORTED),
-        (Rule::OpaqueReadsVoid, OPAQUE),
+        (Rule::OpaqueReadsInvalidate, OPAQUE),
         (Rule::DateReadsBySending, LOCAL),
     ];
     let without = |(rule, setup)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, 0);

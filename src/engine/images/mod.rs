@@ -3,9 +3,9 @@
 //!
 //! Much of it is in the request. What is not, the upstream is asked for in the client's place, where that costs nothing and
 //! the cache has a use for it; it is taken out again before the client sees the answer. Whatever is not exactly known stays
-//! unknown, and voids more.
+//! unknown, and invalidates more.
 
-use crate::cache::{Image, IndexTouch};
+use crate::cache::{CachedItem, IndexTouch};
 use crate::call::{Answer, Request};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
@@ -75,7 +75,7 @@ enum Known {
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// The item as it is now, where the cache of items wants it and it is exactly known.
-    pub(super) image: Option<Image>,
+    pub(super) image: Option<CachedItem>,
     before: Known,
     after: Known,
     /// The item as our own evaluator makes it of the one before. It is good for its place in an index, and never stored.
@@ -330,13 +330,13 @@ fn partition_in(index: &IndexSchema, item: &Item) -> Option<Option<Vec<u8>>> {
     }
 }
 
-fn image_of(item: Option<&Item>) -> Image {
+fn image_of(item: Option<&Item>) -> CachedItem {
     match item {
-        None => Image::absent(),
+        None => CachedItem::absent(),
         Some(item) => {
             let mut json = Vec::with_capacity(512);
             write_item(item, &mut json);
-            Image::present(&json)
+            CachedItem::present(&json)
         }
     }
 }

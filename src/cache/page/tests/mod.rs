@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::model::{ApiError, ErrorCode};
 
 use super::super::{
-    BumpReason, CacheLimits, CachedTable, Consistency, Failure, FillMode, Image, ItemCache, JoinOutcome,
-    Joiner, ReadPolicy, Realm, Turn,
+    BumpReason, CacheLimits, CachedItem, CachedTable, Consistency, Failure, FillMode, ItemCache, JoinOutcome,
+    Joiner, Lookup, ReadPolicy, Realm,
 };
 use super::*;
 
@@ -63,26 +63,26 @@ impl Fixture {
         PageScope::index(&self.table.index("by-state"))
     }
 
-    fn read(&self, fingerprint: &str, scope: &PageScope) -> PageTurn {
+    fn read(&self, fingerprint: &str, scope: &PageScope) -> Lookup<Page, PagePermit> {
         self.pages.read(&self.table.address(fingerprint.as_bytes()), scope, &self.policy, self.now)
     }
 
     fn lead(&self, fingerprint: &str, scope: &PageScope) -> PagePermit {
         match self.read(fingerprint, scope) {
-            PageTurn::Lead(permit) => permit,
+            Lookup::Lead(permit) => permit,
             other => panic!("expected to lead, got {other:?}"),
         }
     }
 
     fn join(&self, fingerprint: &str, scope: &PageScope) -> Joiner<Page> {
         match self.read(fingerprint, scope) {
-            PageTurn::Join(joiner) => joiner,
+            Lookup::Join(joiner) => joiner,
             other => panic!("expected to join, got {other:?}"),
         }
     }
 
     fn hit(&self, fingerprint: &str) -> Option<Page> {
-        self.pages.lookup(&self.table.address(fingerprint.as_bytes()), self.now).map(|hit| hit.page)
+        self.pages.lookup(&self.table.address(fingerprint.as_bytes()), self.now).map(|hit| hit.value)
     }
 
     fn fill(&self, fingerprint: &str, scope: &PageScope) -> Completion {
@@ -138,8 +138,8 @@ fn what_was_fetched_is_a_hit_with_its_age_and_checksum() {
     assert_eq!(fixture.fill("q", &fixture.partition("a")), Completion::Stored);
     fixture.pass(3);
     let hit = fixture.pages.lookup(&fixture.table.address(b"q"), fixture.now).expect("a hit");
-    assert_eq!((hit.page.clone(), hit.age), (page("q"), Duration::from_secs(3)));
-    assert_eq!(hit.page.crc32(), crc32fast::hash(hit.page.body()));
+    assert_eq!((hit.value.clone(), hit.age), (page("q"), Duration::from_secs(3)));
+    assert_eq!(hit.value.crc32(), crc32fast::hash(hit.value.body()));
     let stats = fixture.table.page_stats();
     assert_eq!((stats.hits, stats.leads, stats.installs, stats.misses()), (1, 1, 1, 1));
 }
@@ -178,10 +178,10 @@ fn pages_of_every_length_come_back_as_they_were() {
     }
 }
 
-// What a write voids.
+// What a write invalidates.
 
 #[test]
-fn a_write_voids_the_pages_of_its_partition_and_the_scans_of_its_table() {
+fn a_write_invalidates_the_pages_of_its_partition_and_the_scans_of_its_table() {
     let mut fixture = Fixture::new();
     fixture.policy.scan_admission = ScanAdmission::First;
     fixture.fill("a", &fixture.partition("a"));
@@ -193,7 +193,7 @@ fn a_write_voids_the_pages_of_its_partition_and_the_scans_of_its_table() {
 }
 
 #[test]
-fn a_write_of_unknown_images_voids_every_index_of_its_table() {
+fn a_write_of_unknown_images_invalidates_every_index_of_its_table() {
     let mut fixture = Fixture::new();
     let other = PageScope::index_partition(&fixture.table.index("by-date"), b"monday");
     fixture.fill("open", &fixture.index_partition("open"));
@@ -209,7 +209,7 @@ fn a_write_of_unknown_images_voids_every_index_of_its_table() {
 }
 
 #[test]
-fn a_write_of_known_images_voids_the_index_partitions_that_the_item_leaves_and_enters() {
+fn a_write_of_known_images_invalidates_the_index_partitions_that_the_item_leaves_and_enters() {
     let mut fixture = Fixture::new();
     fixture.policy.scan_admission = ScanAdmission::First;
     for state in ["open", "paid", "sent"] {
@@ -223,7 +223,7 @@ fn a_write_of_known_images_voids_the_index_partitions_that_the_item_leaves_and_e
 }
 
 #[test]
-fn an_index_that_a_write_does_not_name_is_voided_whole() {
+fn an_index_that_a_write_does_not_name_is_invalidated_whole() {
     let fixture = Fixture::new();
     let unnamed = PageScope::index_partition(&fixture.table.index("new"), b"x");
     fixture.fill("x", &unnamed);
@@ -253,8 +253,8 @@ fn positions_are_not_known_while_another_write_of_the_item_is_in_flight() {
     let overlapping = fixture.begin_write("a");
     fixture.move_in_index("open", "paid");
     assert!(fixture.hit("sent").is_none());
-    overlapping.refused(fixture.now);
-    other_item.refused(fixture.now);
+    overlapping.rejected(fixture.now);
+    other_item.rejected(fixture.now);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn positions_are_not_known_while_an_earlier_write_may_still_land() {
     fixture.fill("sent", &fixture.index_partition("sent"));
     fixture.move_in_index("open", "paid");
     assert!(fixture.hit("sent").is_some());
-    fixture.items.void_table(&fixture.table, fixture.now);
+    fixture.items.invalidate_table(&fixture.table, fixture.now);
     fixture.pass(10);
     fixture.fill("sent", &fixture.index_partition("sent"));
     fixture.move_in_index("open", "paid");
@@ -279,12 +279,12 @@ fn positions_are_not_known_while_an_earlier_write_may_still_land() {
 }
 
 #[test]
-fn every_verdict_voids() {
+fn every_verdict_invalidates() {
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     let verdicts: [fn(PageWriteGuard, Instant); 4] = [
         |guard, now| guard.applied(&[IndexTouch::Unknown], now),
-        |guard, now| guard.refused(now),
+        |guard, now| guard.rejected(now),
         |guard, now| guard.unknown(now),
         |guard, _| drop(guard),
     ];
@@ -298,7 +298,7 @@ fn every_verdict_voids() {
 }
 
 #[test]
-fn a_write_of_unknown_outcome_voids_again_when_it_can_land_no_longer() {
+fn a_write_of_unknown_outcome_invalidates_again_when_it_can_land_no_longer() {
     let mut fixture = Fixture::new();
     fixture.policy.gsi_quarantine = Duration::ZERO;
     fixture.begin_write("a").unknown(fixture.now);
@@ -316,14 +316,14 @@ fn a_write_of_unknown_outcome_voids_again_when_it_can_land_no_longer() {
 }
 
 #[test]
-fn voiding_a_table_voids_its_pages() {
+fn invalidating_a_table_invalidates_its_pages() {
     let fixture = Fixture::new();
-    let voids: [fn(&Fixture); 3] = [
-        |fixture| fixture.items.void_table(&fixture.table, fixture.now),
-        |fixture| fixture.items.void_named(Realm::SOLE, "Orders", fixture.now),
-        |fixture| fixture.items.void_all(Realm::SOLE, fixture.now),
+    let invalidates: [fn(&Fixture); 3] = [
+        |fixture| fixture.items.invalidate_table(&fixture.table, fixture.now),
+        |fixture| fixture.items.invalidate_named(Realm::SOLE, "Orders", fixture.now),
+        |fixture| fixture.items.invalidate_all(Realm::SOLE, fixture.now),
     ];
-    for void in voids {
+    for void in invalidates {
         fixture.fill("q", &fixture.partition("a"));
         assert!(fixture.hit("q").is_some());
         void(&fixture);
@@ -339,10 +339,10 @@ fn a_fill_that_began_before_a_write_is_answered_and_not_stored() {
     let permit = fixture.lead("q", &scope);
     let waiting = fixture.join("q", &scope);
     fixture.write("a");
-    assert_eq!(permit.complete(page("old"), fixture.now), Completion::NotStored(PageRefusal::Word));
+    assert_eq!(permit.complete(page("old"), fixture.now), Completion::NotStored(PageNotStored::Word));
     assert!(fixture.hit("q").is_none());
     assert!(matches!(outcome(waiting), Some(JoinOutcome::Landed(found)) if found == page("old")));
-    assert_eq!(fixture.pages.stats().refusals(PageRefusal::Word), 1);
+    assert_eq!(fixture.pages.stats().not_stored(PageNotStored::Word), 1);
 }
 
 // What lags.
@@ -375,7 +375,7 @@ fn pages_of_global_indexes_are_never_fetched_strongly() {
 }
 
 fn quarantined() -> Completion {
-    Completion::NotStored(PageRefusal::Quarantine)
+    Completion::NotStored(PageNotStored::Quarantine)
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn a_reader_does_not_join_a_fetch_that_was_sent_before_a_write() {
 }
 
 #[test]
-fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_voids_nothing() {
+fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_invalidates_nothing() {
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.fill("other", &scope);
@@ -478,7 +478,7 @@ fn only_so_many_pages_of_a_table_are_fetched_at_once() {
     }
     let elsewhere = fixture.items.table(Realm::SOLE, "Customers", Instant::now());
     let address = elsewhere.address(b"q");
-    let PageTurn::Lead(mut other) = fixture.pages.read(&address, &scope, &fixture.policy, fixture.now) else {
+    let Lookup::Lead(mut other) = fixture.pages.read(&address, &scope, &fixture.policy, fixture.now) else {
         panic!("expected to lead");
     };
     assert!(poll(pin!(other.wait_for_room())).is_some(), "tables do not wait for each other");
@@ -487,7 +487,7 @@ fn only_so_many_pages_of_a_table_are_fetched_at_once() {
 // What strong readers have seen.
 
 #[test]
-fn a_strong_read_that_contradicts_a_page_voids_it() {
+fn a_strong_read_that_contradicts_a_page_invalidates_it() {
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.fill("q", &scope);
@@ -529,7 +529,7 @@ fn a_fetch_that_contradicts_what_a_strong_read_saw_is_not_stored_nor_given_to_la
     fixture.observe("q", &scope, &page("newer"));
     let late = fixture.join("q", &scope);
     let completion = permit.complete(page("older"), fixture.now);
-    assert_eq!(completion, Completion::NotStored(PageRefusal::Conflict));
+    assert_eq!(completion, Completion::NotStored(PageNotStored::Conflict));
     assert!(matches!(outcome(early), Some(JoinOutcome::Landed(_))));
     assert!(matches!(outcome(late), Some(JoinOutcome::LookAgain)));
 }
@@ -539,7 +539,7 @@ fn a_fetch_that_contradicts_what_a_strong_read_saw_is_not_stored_nor_given_to_la
 #[test]
 fn a_page_of_a_scan_is_kept_when_it_is_asked_for_again() {
     let mut fixture = Fixture::new();
-    let refused = Completion::NotStored(PageRefusal::ScanAdmission);
+    let refused = Completion::NotStored(PageNotStored::ScanAdmission);
     assert_eq!(fixture.fill("scan", &PageScope::table()), refused);
     assert_eq!(fixture.fill("scan", &PageScope::table()), Completion::Stored);
     assert_eq!(fixture.fill("index", &fixture.index_scan()), refused);
@@ -564,9 +564,9 @@ fn pages_that_the_policy_does_not_want_are_answered_and_not_kept() {
     let mut fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.policy.page_bytes_max = 10;
-    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageRefusal::Size));
+    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageNotStored::Size));
     fixture.policy = PagePolicy { ttl: Some(Duration::ZERO), ..POLICY };
-    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageRefusal::Policy));
+    assert_eq!(fixture.fill("q", &scope), Completion::NotStored(PageNotStored::Policy));
 }
 
 #[test]
@@ -641,7 +641,7 @@ const ITEM_POLICY: ReadPolicy = ReadPolicy {
 };
 
 fn item_of_a_page() -> PageItem {
-    PageItem { key: b"item".to_vec(), image: Image::present(br#"{"v":{"N":"1"}}"#) }
+    PageItem { key: b"item".to_vec(), image: CachedItem::present(br#"{"v":{"N":"1"}}"#) }
 }
 
 impl Fixture {
@@ -649,8 +649,8 @@ impl Fixture {
         permit.complete_with_items(page("q"), &[item_of_a_page()], &ITEM_POLICY, self.now)
     }
 
-    fn item(&self) -> Option<Image> {
-        self.items.lookup(&self.table.address(b"item"), self.now).map(|hit| hit.image)
+    fn item(&self) -> Option<CachedItem> {
+        self.items.lookup(&self.table.address(b"item"), self.now).map(|hit| hit.value)
     }
 }
 
@@ -683,7 +683,7 @@ fn an_item_of_a_page_is_not_stored_when_it_was_written_meanwhile_or_is_being_wri
     let guard = fixture.begin_write("a");
     fixture.complete_with_item(fixture.lead("q", &scope));
     assert_eq!(fixture.item(), None);
-    guard.refused(fixture.now);
+    guard.rejected(fixture.now);
 }
 
 #[test]
@@ -692,10 +692,10 @@ fn an_item_of_a_page_is_not_stored_when_it_was_read_meanwhile_or_is_being_read()
     let (scope, address) = (fixture.partition("a"), fixture.table.address(b"item"));
     let permit = fixture.lead("q", &scope);
     let sent = fixture.items.sending(&address, FillMode::Adaptive);
-    fixture.items.observe(&address, &Image::absent(), sent, fixture.now);
+    fixture.items.observe(&address, &CachedItem::absent(), sent, fixture.now);
     fixture.complete_with_item(permit);
     assert_eq!(fixture.item(), None);
-    let Turn::Lead(reading) = fixture.items.read(&address, &ITEM_POLICY, fixture.now) else {
+    let Lookup::Lead(reading) = fixture.items.read(&address, &ITEM_POLICY, fixture.now) else {
         panic!("expected to lead");
     };
     fixture.write("a");

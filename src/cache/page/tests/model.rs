@@ -34,7 +34,7 @@ use crate::cache::page::*;
 use crate::cache::store::BudgetedStore;
 use crate::cache::table::{Realm, Secret};
 use crate::cache::tests::schedules::{self, Journal, Rules, assert_needed, assert_sound};
-use crate::cache::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome};
+use crate::cache::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome, Lookup};
 
 /// A store without a budget, whose evictions the test decides on.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl PageStore for PlainStore {
         self.0.lock().unwrap().get(&hash).cloned()
     }
 
-    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageRefusal> {
+    fn insert(&self, hash: u64, entry: PageEntry) -> Result<(), PageNotStored> {
         self.0.lock().unwrap().insert(hash, Arc::new(entry));
         Ok(())
     }
@@ -239,14 +239,14 @@ struct Fetch {
     shown: Option<Shown>,
 }
 
-/// A write under way. Without a guard its keys are not known to the cache, which voids the table instead.
+/// A write under way. Without a guard its keys are not known to the cache, which invalidates the table instead.
 struct Writing {
     client: usize,
     guard: Option<PageWriteGuard>,
     changes: Vec<(usize, Option<Value>)>,
     /// What was overwritten, and the versions it became, once it has landed.
     landed: Option<Vec<(Option<Value>, usize)>>,
-    /// A write without a guard ends until then: what voided the table before it counts for so long.
+    /// A write without a guard ends until then: what invalidated the table before it counts for so long.
     until: Option<Instant>,
 }
 
@@ -318,7 +318,7 @@ struct World {
     commit: Option<Commit>,
     removals_left: u32,
     removed: Floors,
-    /// When the table is to be voided again, because a write whose keys the cache does not know may land until then.
+    /// When the table is to be invalidated again, because a write whose keys the cache does not know may land until then.
     voids_due: Vec<Instant>,
     next_number: u32,
 }
@@ -511,9 +511,9 @@ impl schedules::World for World {
             let fingerprint = [request.number() as u8];
             let latest = std::array::from_fn(|item| request.shown(item, self.latest(item)));
             if let Some(hit) = self.pages.lookup(&self.table.address(&fingerprint), Instant::now())
-                && hit.page != page_of(&latest)
+                && hit.value != page_of(&latest)
             {
-                self.journal.violated(format!("at rest {request:?} is cached as {:?}", hit.page.body()));
+                self.journal.violated(format!("at rest {request:?} is cached as {:?}", hit.value.body()));
             }
         }
     }
@@ -529,7 +529,7 @@ impl World {
         let due = self.voids_due.len();
         self.voids_due.retain(|due| *due > now);
         if self.voids_due.len() < due {
-            self.items.void_table(&self.table, now);
+            self.items.invalidate_table(&self.table, now);
         }
         self.pages.sweep(now);
     }
@@ -654,12 +654,12 @@ impl World {
         let fingerprint = [request.number() as u8];
         let (address, scope) = (self.table.address(&fingerprint), self.scope(request));
         match self.pages.read(&address, &scope, &self.policy, Instant::now()) {
-            PageTurn::Hit(hit) => self.returned(client, reading, &hit.page, HIT),
-            PageTurn::Join(joiner) => {
+            Lookup::Hit(hit) => self.returned(client, reading, &hit.value, HIT),
+            Lookup::Join(joiner) => {
                 self.note(format_args!("client {client} joins the fetch of {request:?}"));
                 self.clients[client] = Client::Joined(reading, Box::pin(joiner.wait()));
             }
-            PageTurn::Lead(permit) => {
+            Lookup::Lead(permit) => {
                 let consistency = permit.consistency();
                 let sent = self.pages.sending(&address, &scope);
                 self.note(format_args!("client {client} leads a fetch of {request:?}, {consistency:?}"));
@@ -757,7 +757,7 @@ impl World {
         let address = self.table.address(&fingerprint);
         let stale = self.pages.lookup_stale(&address, &self.policy, Instant::now());
         if let Some(hit) = stale.filter(|_| self.setup.serves_stale) {
-            self.returned(client, reading, &hit.page, STALE_HIT);
+            self.returned(client, reading, &hit.value, STALE_HIT);
         }
     }
 
@@ -770,7 +770,7 @@ impl World {
         let now = Instant::now();
         let guard = if self.journal.random.u32(0..if self.setup.only.is_some() { 3 } else { 6 }) == 0 {
             if !self.setup.reports {
-                self.items.void_table(&self.table, now);
+                self.items.invalidate_table(&self.table, now);
             }
             None
         } else {
@@ -808,14 +808,16 @@ impl World {
     fn write_answered(&mut self, index: usize) {
         let Writing { client, guard, changes, landed, .. } = self.writes.swap_remove(index);
         let (now, reports) = (Instant::now(), self.setup.reports);
-        let is_refused = !reports && self.journal.random.u32(0..6) == 0;
+        let is_rejected = !reports && self.journal.random.u32(0..6) == 0;
         let landed = landed.expect("only what landed is answered");
-        self.note(format_args!("client {client}'s write of {changes:?} is answered, refused: {is_refused}"));
+        self.note(format_args!(
+            "client {client}'s write of {changes:?} is answered, rejected: {is_rejected}"
+        ));
         match guard {
             None if reports => {}
             Some(guard) if reports => guard.reported(now),
-            None => self.items.void_table(&self.table, now),
-            Some(guard) if is_refused => guard.refused(now),
+            None => self.items.invalidate_table(&self.table, now),
+            Some(guard) if is_rejected => guard.rejected(now),
             Some(guard) => {
                 let images = changes.iter().zip(&landed);
                 let touches: Vec<_> = images.map(|((_, new), (old, _))| self.touch(*old, *new)).collect();
@@ -826,34 +828,34 @@ impl World {
         self.clients[client] = Client::Idle;
     }
 
-    /// No answer came. If the write has not landed it may still do so, or the upstream had refused it.
+    /// No answer came. If the write has not landed it may still do so, or the upstream had rejected it.
     fn write_lost(&mut self, index: usize) {
         let Writing { client, guard, changes, landed, .. } = self.writes.swap_remove(index);
         let now = Instant::now();
-        let is_refused = landed.is_none() && self.journal.random.bool();
-        let is_unsent = is_refused && guard.is_some() && self.journal.random.bool();
-        let how = if is_unsent {
+        let is_rejected = landed.is_none() && self.journal.random.bool();
+        let is_not_sent = is_rejected && guard.is_some() && self.journal.random.bool();
+        let how = if is_not_sent {
             "not sent"
-        } else if is_refused {
-            "refused"
+        } else if is_rejected {
+            "rejected"
         } else {
             "lost"
         };
         self.note(format_args!("client {client}'s write of {changes:?} is {how}"));
         match guard {
-            None if is_refused && self.setup.reports => {}
+            None if is_rejected && self.setup.reports => {}
             None => {
-                self.items.void_table(&self.table, now);
-                self.voids_due.extend((!is_refused).then_some(now + UNKNOWN_WRITE_WINDOW));
+                self.items.invalidate_table(&self.table, now);
+                self.voids_due.extend((!is_rejected).then_some(now + UNKNOWN_WRITE_WINDOW));
             }
-            Some(guard) if is_unsent || (is_refused && self.setup.reports) => guard.spare(now),
-            Some(guard) if is_refused => guard.refused(now),
+            Some(guard) if is_not_sent || (is_rejected && self.setup.reports) => guard.not_sent(now),
+            Some(guard) if is_rejected => guard.rejected(now),
             Some(guard) if self.journal.random.bool() => drop(guard),
             Some(guard) => guard.unknown(now),
         }
         match landed {
             Some(landed) => self.raise_floors(&changes, &landed),
-            None if is_refused => {}
+            None if is_rejected => {}
             None => self.zombies.push(Zombie { changes, until: now + UNKNOWN_WRITE_WINDOW }),
         }
         self.clients[client] = Client::Idle;
@@ -888,7 +890,7 @@ impl World {
         }
         let history = &self.history[item];
         let shows = |version: &usize| request.shown(item, history[*version].value) == shown;
-        // A writer elsewhere may move an item without this node hearing of it. Then a known write voids where the item was
+        // A writer elsewhere may move an item without this node hearing of it. Then a known write invalidates where the item was
         // last, and where it was before that is seen with the TTL.
         let longest = match how {
             HIT => self.setup.ttl,
@@ -964,27 +966,27 @@ fn no_schedule_of_reported_changes_shows_an_old_page_or_what_was_removed() {
 fn without_any_one_of_its_rules_the_protocol_fails() {
     let rules = [
         (PageRule::BumpOnSuccess, LOCAL, 0),
-        (PageRule::BumpOnRefusal, LOCAL, 0),
+        (PageRule::BumpOnRejection, LOCAL, 0),
         (PageRule::BumpOnUnknown, LOCAL, 0),
         (PageRule::BumpLate, LOCAL, 0),
         (PageRule::BumpScans, LOCAL, 0),
         (PageRule::BumpPositions, LOCAL, 0),
         (PageRule::BumpIndexScans, LOCAL, 0),
         (PageRule::BumpUnlisted, LOCAL, 0),
-        (PageRule::HeedOverlaps, CROWDED, 0),
-        (PageRule::HeedLateWrites, CROWDED, 10_100),
-        (PageRule::HeedVoids, CROWDED, 15_500),
+        (PageRule::CheckOverlaps, CROWDED, 0),
+        (PageRule::CheckLateWrites, CROWDED, 10_100),
+        (PageRule::CheckWideChanges, CROWDED, 15_500),
         (PageRule::TouchOnWrite, LOCAL, 0),
         (PageRule::JoinOnEqualWords, LOCAL, 0),
         (PageRule::ValidateScope, LOCAL, 0),
         (PageRule::ValidateTable, LOCAL, 0),
         (PageRule::ValidateIndex, LOCAL, 0),
         (PageRule::Quarantine, LOCAL, 0),
-        (PageRule::QuarantineVoids, LOCAL, 0),
+        (PageRule::QuarantineInvalidations, LOCAL, 0),
         (PageRule::ObserveReads, WATCHED, 0),
-        (PageRule::OpaqueReadsVoid, OPAQUE, 0),
+        (PageRule::OpaqueReadsInvalidate, OPAQUE, 0),
         (PageRule::DateReadsBySending, WATCHED, 0),
-        (PageRule::HeedWhatWasSeen, WATCHED, 1_600),
+        (PageRule::CheckWhatWasSeen, WATCHED, 1_600),
         (PageRule::LateReadersLookAgain, WATCHED, 3_500),
         (PageRule::ExpireEntries, FOREIGN_STRONG, 0),
         (PageRule::BumpOnReport, REPORTED, 0),
@@ -992,7 +994,7 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
         (PageRule::BumpPositions, REPORTED, 0),
         (PageRule::BumpIndexScans, REPORTED, 0),
         (PageRule::BumpBeforeRemovals, REPORTED, 0),
-        (PageRule::HeedRemovals, REPORTED_CROWDED, 0),
+        (PageRule::CheckRemovals, REPORTED_CROWDED, 0),
     ];
     let without = |(rule, setup, first)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, first);
     assert_needed::<World>(rules.map(without), 40_000);

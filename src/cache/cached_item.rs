@@ -13,12 +13,12 @@ const ABSENT: &[u8] = b"{}";
 /// Two images are equal when their bytes are, so the item must be in canonical form: attributes in order, numbers in
 /// normal form, no white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct CachedItem {
     body: Bytes,
     crc32: u32,
 }
 
-impl Image {
+impl CachedItem {
     /// The image of an item, from its canonical JSON object.
     pub fn present(item_json: &[u8]) -> Self {
         let mut body = BytesMut::with_capacity(OPENING.len() + item_json.len() + CLOSING.len());
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_image_is_the_answer_of_a_get_and_its_item_is_a_slice_of_it() {
-        let image = Image::present(br#"{"id":{"S":"a"}}"#);
+        let image = CachedItem::present(br#"{"id":{"S":"a"}}"#);
         assert_eq!(image.body().as_ref(), br#"{"Item":{"id":{"S":"a"}}}"#);
         assert_eq!(image.item_json().as_deref(), Some(br#"{"id":{"S":"a"}}"#.as_slice()));
         assert_eq!(image.crc32(), crc32fast::hash(image.body()));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_absent_image_has_a_body_and_no_item() {
-        let image = Image::absent();
+        let image = CachedItem::absent();
         assert_eq!(image.body().as_ref(), b"{}");
         assert_eq!(image.item_json(), None);
         assert_eq!(image.crc32(), crc32fast::hash(b"{}"));
