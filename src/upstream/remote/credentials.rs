@@ -209,7 +209,6 @@ mod chain {
                 session_token: found.session_token().map(str::to_owned),
                 expires,
             };
-            // The same credentials keep their identity, and with it the signer's key of the day.
             if self.current.load().as_deref() != Some(&renewed) {
                 self.current.store(Some(Arc::new(renewed)));
             }

@@ -54,7 +54,7 @@ use stats::{Counts, Gauges};
 pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
 pub use profile::Profile;
-pub use sign::{Signable, Signature, Signer};
+pub use sign::{Signable, Signer};
 pub use stats::{Outcome, RemoteStats};
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
@@ -82,8 +82,6 @@ const UNREACHED_PROBES: u64 = 60;
 const ENDPOINT_PERIOD_MINUTES: u32 = 1440;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
-const DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Errors by which an upstream may say that the clock of a signature is wrong.
 const CLOCK_ERRORS: [&str; 5] = [
@@ -667,8 +665,6 @@ impl Remote {
         credentials: &Arc<Credentials>,
     ) -> Result<http::Request<Full<bytes::Bytes>>, String> {
         let signable = Signable { host: &host.authority, target: &call.target, body: &call.request.body };
-        let signature = self.signer.sign(&signable, credentials, self.clock.now());
-        let value = |text: String| HeaderValue::try_from(text).map_err(|_| "credentials of a strange form");
         let mut request = http::Request::new(Full::new(call.request.body.clone()));
         *request.method_mut() = Method::POST;
         let headers = request.headers_mut();
@@ -682,11 +678,7 @@ impl Remote {
             TARGET,
             HeaderValue::from_str(&call.target).map_err(|_| "a strange operation".to_owned())?,
         );
-        headers.insert(DATE, value(signature.date)?);
-        headers.insert(header::AUTHORIZATION, value(signature.authorization)?);
-        if let Some(token) = &credentials.session_token {
-            headers.insert(TOKEN, value(token.clone())?);
-        }
+        self.signer.sign(&signable, credentials, self.clock.now(), headers)?;
         Ok(request)
     }
 }
