@@ -23,10 +23,11 @@ use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
+use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known::KnownTable;
-use super::read::{Missed, Wanted, failure_of, fill_of, image_of};
+use super::reading::Missed;
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed, is_failure};
+use super::{BypassReason, Engine, Served, Source, failed, failure_of, is_failure};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
@@ -66,7 +67,7 @@ enum State {
 
 /// What an answer has of one key.
 enum Brought {
-    CachedItem(CachedItem),
+    Item(CachedItem),
     /// An item that is not understood, as JSON.
     Opaque(Vec<u8>),
 }
@@ -329,10 +330,8 @@ impl Engine {
         for (key, _, read) in keys {
             let address = table.cached.address(&key);
             match (brought.get(&key), read) {
-                (Some(Brought::CachedItem(image)), KeyRead::Fill(permit)) => {
-                    permit.complete(image.clone(), now)
-                }
-                (Some(Brought::CachedItem(image)), KeyRead::Strong(sent)) => {
+                (Some(Brought::Item(image)), KeyRead::Fill(permit)) => permit.complete(image.clone(), now),
+                (Some(Brought::Item(image)), KeyRead::Strong(sent)) => {
                     self.cache.observe(&address, image, sent, now);
                 }
                 (Some(Brought::Opaque(_)), KeyRead::Fill(permit)) => permit.complete_opaque(now),
@@ -370,7 +369,7 @@ impl Engine {
 
     fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<CachedItem> {
         let policy = table.policy.as_ref().filter(|_| !strong)?;
-        Some(self.stale(table, &wanted.key, &wanted.json, policy)?.value)
+        Some(self.stale_item(table, &wanted.key, &wanted.json, policy, Instant::now())?.value)
     }
 
     /// Brings every key to what is shown of it, or leaves it open.
@@ -386,7 +385,7 @@ impl Engine {
                     State::Open => {
                         let brought = fetched.brought.get(&part.spelling);
                         match brought.and_then(|brought| brought.get(&wanted.key)) {
-                            Some(Brought::CachedItem(image)) => State::Found(image.clone()),
+                            Some(Brought::Item(image)) => State::Found(image.clone()),
                             Some(Brought::Opaque(item)) => match part.attributes {
                                 Attributes::All => State::Opaque(item.clone()),
                                 Attributes::Of(_) => return Err(CannotShow),
@@ -424,23 +423,26 @@ impl Engine {
         wanted: &WantedKey,
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
-        let Some(policy) = &table.policy else { return Ok(State::Open) };
-        let single = Wanted {
+        let Some(policy) = table.policy else { return Ok(State::Open) };
+        let single = ItemRead {
             table: Arc::clone(table),
-            spelling: spelling.to_owned(),
+            policy,
+            spelling: spelling.into(),
             key: wanted.key.clone(),
             key_json: wanted.json.clone(),
+            attributes: Attributes::All,
+            consistency: Consistency::Eventual,
             consumed: ReturnConsumedCapacity::None,
             attempt: Attempt::First,
         };
-        match self.find(&single, policy).await {
+        match self.find(&single).await {
             Ok(found) => {
                 if found.source == Source::Stale {
                     counts.note_stale();
                 }
-                Ok(State::Found(found.image))
+                Ok(State::Found(found.value))
             }
-            Err(Missed::Refused(_)) => Ok(State::Open),
+            Err(Missed::Failed(..)) => Ok(State::Open),
             Err(Missed::Opaque(_)) => Err(CannotShow),
         }
     }
@@ -538,7 +540,7 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
             write_json(item, &mut json);
             Brought::Opaque(json)
         };
-        brought.insert(key, image_of(Some(item)).map_or_else(opaque, Brought::CachedItem));
+        brought.insert(key, cached_item_of(Some(item)).map_or_else(opaque, Brought::Item));
     }
     let mut unprocessed = Vec::new();
     for key in of_table("UnprocessedKeys").and_then(|part| part.get("Keys")?.elements()).unwrap_or_default() {
@@ -546,7 +548,7 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
     }
     for (key, _, _) in &fetch.keys {
         if !brought.contains_key(key) && !unprocessed.contains(key) {
-            brought.insert(key.clone(), Brought::CachedItem(CachedItem::absent()));
+            brought.insert(key.clone(), Brought::Item(CachedItem::absent()));
         }
     }
     Some(brought)

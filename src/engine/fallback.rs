@@ -8,43 +8,41 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::{Consistency, ReadPolicy};
+use crate::cache::Consistency;
 use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json};
 
 use super::batch::Part;
+use super::items::ItemRead;
 use super::known::KnownTable;
 use super::permissions::{Addition, is_denied};
-use super::read::{Missed, Wanted};
+use super::reading::Missed;
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source};
 
 impl Engine {
-    /// Answers a GetItem for which there is no image.
+    /// Answers a GetItem for which there is no item to show.
     pub(super) async fn answer_missed(
         self: &Arc<Self>,
         request: &Request,
-        wanted: &Wanted,
-        policy: &ReadPolicy,
-        attributes: &Attributes,
+        read: &ItemRead,
         missed: Missed,
     ) -> Served {
         let opaque = Source::Bypass(BypassReason::OpaqueAnswer);
-        match (missed, attributes) {
+        match (missed, &read.attributes) {
             (Missed::Opaque(Some(answer)), Attributes::All) => Served::plain(answer, opaque),
-            (Missed::Opaque(_), _) => Served::plain(self.get_as_asked(request, wanted, policy).await, opaque),
-            (Missed::Refused(answer), Attributes::Of(_)) if is_denied(&answer) => {
-                let own = self.get_as_asked(request, wanted, policy).await;
+            (Missed::Opaque(_), _) => Served::plain(self.get_as_asked(request, read).await, opaque),
+            (Missed::Failed(answer, _), Attributes::Of(_)) if is_denied(&answer) => {
+                let own = self.get_as_asked(request, read).await;
                 if !is_denied(&own) {
-                    let name = &wanted.table.name;
-                    self.permissions.note_denied(name, Addition::WholeItems, Instant::now());
+                    self.permissions.note_denied(&read.table.name, Addition::WholeItems, Instant::now());
                 }
                 Served::plain(own, Source::Bypass(BypassReason::NotPermitted))
             }
-            (Missed::Refused(answer), _) => {
-                self.check_rejection(&answer, &wanted.table);
-                Served::plain(answer, Source::Miss)
+            (Missed::Failed(answer, source), _) => {
+                self.check_rejection(&answer, &read.table);
+                Served::plain(answer, source)
             }
         }
     }
@@ -57,14 +55,8 @@ impl Engine {
 
     /// Sends a client's own GetItem, strongly where a fill would have to be: a replica that lags must not take the client
     /// back behind a write.
-    pub(super) async fn get_as_asked(
-        &self,
-        request: &Request,
-        wanted: &Wanted,
-        policy: &ReadPolicy,
-    ) -> Answer {
-        let address = wanted.table.cached.address(&wanted.key);
-        let consistency = self.cache.consistency_now(&address, policy.fill, Instant::now());
+    pub(super) async fn get_as_asked(&self, request: &Request, read: &ItemRead) -> Answer {
+        let consistency = self.cache.consistency_now(&read.address(), read.policy.fill, Instant::now());
         let answer = match (consistency, Json::parse(&request.body)) {
             (Consistency::Strong, Ok(body)) => {
                 let body = with_member(&body, "ConsistentRead", Json::Bool(true));
@@ -73,7 +65,7 @@ impl Engine {
             _ => self.forward(request).await,
         };
         if answer.is_success() {
-            self.cache.observe_opaque(&address, Instant::now());
+            self.cache.observe_opaque(&read.address(), Instant::now());
         }
         answer
     }

@@ -6,18 +6,19 @@
 
 mod batch;
 mod bypass;
+mod items;
 mod pages;
-mod read;
 mod write;
 
-mod asked;
 mod changes;
 mod fallback;
 mod images;
 mod known;
+mod page_plan;
 mod permissions;
 mod questions;
-mod recent;
+mod reading;
+mod recent_requests;
 mod scope;
 mod statements;
 mod tables;
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{ItemCache, PageCache, Realm};
+use crate::cache::{Failure, ItemCache, PageCache, Realm};
 use crate::call::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
@@ -45,7 +46,8 @@ pub use tables::PolicyOf;
 use changes::Verdict;
 use known::{Freshness, KnownTable};
 use permissions::Permissions;
-use recent::RecentRequests;
+use reading::{Looked, Understood};
+use recent_requests::RecentRequests;
 use scope::{Scope, named_anywhere, named_tables, written_tables};
 use tables::{Surroundings, Tables};
 
@@ -207,21 +209,23 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
-        let hit = match request.operation {
-            Operation::GetItem => self.hit(&request),
-            Operation::Query | Operation::Scan => self.page_hit(&request),
-            _ => None,
+        let looked = match request.operation {
+            Operation::GetItem => self.look_for_item(&request),
+            Operation::Query | Operation::Scan => self.look_for_page(&request),
+            _ => Looked::Unread,
         };
-        if let Some(served) = hit {
-            return served;
-        }
+        let understood = match looked {
+            Looked::Hit(served) => return served,
+            Looked::Miss(understood) => Some(*understood),
+            Looked::Unread => None,
+        };
         // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
-        Box::pin(self.execute_past_hit(request)).await
+        Box::pin(self.execute_past_hit(request, understood)).await
     }
 
-    async fn execute_past_hit(self: &Arc<Self>, request: Request) -> Served {
+    async fn execute_past_hit(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
         let (operation, body) = (request.operation, request.body.clone());
-        let served = self.execute_by_class(request).await;
+        let served = self.execute_by_class(request, understood).await;
         match served.table {
             Some(_) => served,
             None => Served { table: self.table_named(operation, &body, &served.answer), ..served },
@@ -241,10 +245,10 @@ impl Engine {
         }
     }
 
-    async fn execute_by_class(self: &Arc<Self>, request: Request) -> Served {
+    async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
         match request.operation.class() {
-            OperationClass::ItemRead => self.read_items(request).await,
-            OperationClass::PageRead => self.read_page(request).await,
+            OperationClass::ItemRead => self.read_items(request, understood).await,
+            OperationClass::PageRead => self.read_page(request, understood).await,
             OperationClass::StrongRead => self.read_through(request).await,
             OperationClass::ItemWrite => self.write(request).await,
             OperationClass::Statement => self.statement(request).await,
@@ -411,6 +415,15 @@ impl Engine {
 /// them, is an answer.
 fn is_failure(status: u16) -> bool {
     status >= 500
+}
+
+/// The failure of a fetch, for those who joined it: the answer that its leader got.
+fn failure_of(answer: &Answer) -> Failure {
+    Failure { status: answer.status, body: answer.body.clone(), headers: answer.headers.clone() }
+}
+
+fn answer_of(failure: &Failure) -> Answer {
+    Answer { status: failure.status, body: failure.body.clone(), headers: failure.headers.clone() }
 }
 
 /// What a client hears whose read the upstream did not answer. Whether it was sent makes no difference to a read.

@@ -1,14 +1,15 @@
-//! Reads of pages, Query and Scan: hit, join, fill, or pass; and what consistent reads tell the cache.
+//! Reads of pages: Query and Scan.
 //!
 //! A page is cached as it comes, under canonical bytes of what its request means. A request that is not understood to the
 //! last member goes upstream as it came, and so do those for indexes that are being made or removed. Errors are never kept.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, Consistency, JoinOutcome, Lookup, Page, PageItem, PagePermit};
+use crate::cache::{Address, Consistency, Hit, Lookup, Page, PageItem, PagePermit};
 use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -16,183 +17,140 @@ use crate::wire::page::{PageAnswer, PageKind, is_same_page};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
-use super::asked::{AskedPage, ExpectedItems};
+use super::items::cached_item_of;
 use super::known::KnownTable;
-use super::read::{answer_of, failure_of, image_of};
-use super::recent::Understood;
+use super::page_plan::{ExpectedItems, PagePlan};
+use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
 use super::view::write_nothing_consumed_of;
-use super::{BypassReason, Engine, Served, Source, failed, is_failure};
+use super::{BypassReason, Engine, Served, Source, failed, failure_of};
 
-/// How often a read looks, joins or fills before it goes through by itself.
-const TURNS_MAX: usize = 3;
-
-/// A page that was read, and how.
-struct FoundPage {
-    page: Page,
-    source: Source,
-    age_seconds: Option<u64>,
-    /// The upstream's `ConsumedCapacity` as JSON, when this read paid for it.
-    consumed: Option<Vec<u8>>,
+/// A read of one page that is understood.
+#[derive(Clone)]
+pub(super) struct PageRead {
+    /// The client's own request.
+    pub(super) request: Request,
+    pub(super) table: Arc<KnownTable>,
+    /// The table's name or ARN as the client wrote it.
+    pub(super) spelling: Box<str>,
+    pub(super) plan: PagePlan,
+    /// Of the fingerprint, as [`Address::hash`] gives it.
+    pub(super) address_hash: u64,
 }
 
 impl Engine {
-    /// The answer of a Query or Scan that memory has; `None` for every other, which [`Engine::read_page`] then looks at
-    /// again.
-    pub(super) fn page_hit(&self, request: &Request) -> Option<Served> {
+    /// Looks into memory for the answer of a Query or Scan.
+    pub(super) fn look_for_page(&self, request: &Request) -> Looked {
         let now = Instant::now();
         let (place, generation) = (self.recent.place(self.realm, request), self.tables.generation());
-        let seen = self.recent.with(place, request, generation, |understood| {
-            let Understood { table, spelling, asked, address_hash, .. } = understood;
-            let address = table.cached.address_with_hash(&asked.fingerprint, *address_hash);
-            self.look_up(table, spelling, asked, &address, now)
+        let seen = self.recent.with(place, request, generation, |read| {
+            self.look_up_page(read, now).map_or_else(
+                || read.clone().missed(request.clone()),
+                |hit| Looked::Hit(show(read, Found::from_memory(hit, Source::Hit))),
+            )
         });
-        if let Some(served) = seen {
-            return served;
+        if let Some(looked) = seen {
+            return looked;
         }
-        let kind = PageKind::of(request.operation)?;
-        let body = Json::parse(&request.body).ok()?;
-        let spelling = body.get("TableName")?.text()?;
-        self.tables.with(spelling, |table| {
-            let asked = AskedPage::read(kind, &body, table).ok().filter(|asked| !asked.consistent)?;
-            let address = table.cached.address(&asked.fingerprint);
-            let served = self.look_up(table, spelling, &asked, &address, now)?;
-            let (address_hash, spelling, table) = (address.hash(), spelling.into(), Arc::clone(table));
-            let request = request.clone();
-            self.recent.keep(place, Understood { generation, request, table, spelling, asked, address_hash });
-            Some(served)
-        })
+        let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&request.body)) else {
+            return Looked::Unread;
+        };
+        let Some(spelling) = body.get("TableName").and_then(Json::text) else { return Looked::Unread };
+        let looked = self.tables.with(spelling, |table| {
+            let plan = PagePlan::read(kind, &body, table).ok()?;
+            let read = PageRead::new(request.clone(), table, spelling, plan);
+            if read.plan.consistent {
+                return Some(Looked::Miss(Box::new(Understood::Page(read))));
+            }
+            let Some(hit) = self.look_up_page(&read, now) else {
+                return Some(Looked::Miss(Box::new(Understood::Page(read))));
+            };
+            let served = show(&read, Found::from_memory(hit, Source::Hit));
+            self.recent.keep(place, generation, read);
+            Some(Looked::Hit(served))
+        });
+        looked.unwrap_or(Looked::Unread)
     }
 
-    fn look_up(
-        &self,
-        table: &KnownTable,
-        spelling: &str,
-        asked: &AskedPage,
-        address: &Address<'_>,
-        now: Instant,
-    ) -> Option<Served> {
-        asked.note(table, now);
-        let hit = self.pages.lookup(address, now)?;
-        if table.is_retired() {
-            // The page may be of another table to which the same bytes mean something else.
-            return None;
-        }
-        let age_seconds = Some(hit.age.as_secs());
-        let found = FoundPage { page: hit.value, source: Source::Hit, age_seconds, consumed: None };
-        Some(show(table, spelling, asked, found))
+    fn look_up_page(&self, read: &PageRead, now: Instant) -> Option<Hit<Page>> {
+        read.plan.note(&read.table, now);
+        let hit = self.pages.lookup(&read.address(), now)?;
+        // If the table is retired, the page may be of another one to which the same bytes mean something else.
+        if read.table.is_retired() { None } else { Some(hit) }
     }
 
     /// Query and Scan.
-    pub(super) async fn read_page(self: &Arc<Self>, request: Request) -> Served {
-        let bytes = request.body.clone();
-        let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&bytes)) else {
-            return self.bypass(&request, BypassReason::NotUnderstood).await;
+    pub(super) async fn read_page(
+        self: &Arc<Self>,
+        request: Request,
+        understood: Option<Understood>,
+    ) -> Served {
+        let understood = match understood {
+            Some(Understood::Page(read)) => Some(read),
+            _ => None,
+        };
+        let read = match self.current_page_read(&request, understood).await {
+            Ok(read) => read,
+            Err(served) => return served,
+        };
+        let outcome = match read.plan.consistent {
+            true => read.read_past_cache(self, BypassReason::Consistent).await,
+            false => self.find(&read).await,
+        };
+        let outcome = match outcome {
+            // The fetch that this reader joined brought an answer that is there for its leader only.
+            Err(Missed::Opaque(None)) => read.read_past_cache(self, BypassReason::OpaqueAnswer).await,
+            outcome => outcome,
+        };
+        let (answer, source) = match outcome {
+            // To another schema the same request may mean another page than memory or another reader gave.
+            Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
+                return self.bypass(&request, BypassReason::UnknownTable).await;
+            }
+            Ok(found) => return show(&read, found),
+            Err(Missed::Failed(answer, source)) => (answer, source),
+            Err(Missed::Opaque(answer)) => {
+                let answer = answer.expect("a read past the cache has an answer");
+                (answer, Source::Bypass(BypassReason::OpaqueAnswer))
+            }
+        };
+        self.check_rejection(&answer, &read.table);
+        Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) }
+    }
+
+    /// What is understood of a Query or Scan, by a description of its table that may be relied on.
+    ///
+    /// # Errors
+    /// The answer, for a request that the cache has no part in.
+    async fn current_page_read(
+        self: &Arc<Self>,
+        request: &Request,
+        understood: Option<PageRead>,
+    ) -> Result<PageRead, Served> {
+        if let Some(read) = understood
+            && let Some(table) = self.learn(&read.spelling).await
+            && Arc::ptr_eq(&table, &read.table)
+        {
+            return Ok(read);
+        }
+        let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&request.body)) else {
+            return Err(self.bypass(request, BypassReason::NotUnderstood).await);
         };
         let spelling = body.get("TableName").and_then(Json::text).unwrap_or_default();
         let Some(mut table) = self.learn(spelling).await else {
-            return self.bypass_unknown(&request, spelling).await;
+            return Err(self.bypass_unknown(request, spelling).await);
         };
-        let mut asked = AskedPage::read(kind, &body, &table);
-        if matches!(asked, Err(BypassReason::IndexNotReady))
+        let mut plan = PagePlan::read(kind, &body, &table);
+        if matches!(plan, Err(BypassReason::IndexNotReady))
             && table.may_have_settled(Instant::now())
             && let Some(described) = self.refreshed(spelling).await
         {
-            asked = AskedPage::read(kind, &body, &described);
+            plan = PagePlan::read(kind, &body, &described);
             table = described;
         }
-        let asked = match asked {
-            Ok(asked) => asked,
-            Err(reason) => return self.bypass_misfit(&request, reason, &table).await,
-        };
-        let outcome = if asked.consistent {
-            self.read_page_past_cache(&request, &table, &asked, BypassReason::Consistent).await
-        } else {
-            self.find_page(&request, &body, &table, &asked).await
-        };
-        match outcome {
-            // To another schema the same request may mean another page than memory or another reader gave.
-            Ok(found) if found.source != Source::Miss && table.is_retired() => {
-                self.bypass(&request, BypassReason::UnknownTable).await
-            }
-            Ok(found) => show(&table, spelling, &asked, found),
-            Err((answer, source)) => {
-                self.check_rejection(&answer, &table);
-                Served { table: Some(Arc::clone(&table.name)), ..Served::plain(answer, source) }
-            }
+        match plan {
+            Ok(plan) => Ok(PageRead::new(request.clone(), &table, spelling, plan)),
+            Err(reason) => Err(self.bypass_misfit(request, reason, &table).await),
         }
-    }
-
-    /// Finds one page: in the cache, in a fill under way, or by leading a fill. After a few turns against writers it reads
-    /// through. Where the table allows it, what has expired answers for an upstream that fails.
-    async fn find_page(
-        self: &Arc<Self>,
-        request: &Request,
-        body: &Json<'_>,
-        table: &Arc<KnownTable>,
-        asked: &AskedPage,
-    ) -> Result<FoundPage, (Answer, Source)> {
-        let failure = match self.find_fresh_page(request, body, table, asked).await {
-            Err((answer, source)) if is_failure(answer.status) => (answer, source),
-            outcome => return outcome,
-        };
-        let address = table.cached.address(&asked.fingerprint);
-        let hit = self.pages.lookup_stale(&address, &asked.policy, Instant::now()).ok_or(failure)?;
-        let age_seconds = Some(hit.age.as_secs());
-        Ok(FoundPage { page: hit.value, source: Source::Stale, age_seconds, consumed: None })
-    }
-
-    async fn find_fresh_page(
-        self: &Arc<Self>,
-        request: &Request,
-        body: &Json<'_>,
-        table: &Arc<KnownTable>,
-        asked: &AskedPage,
-    ) -> Result<FoundPage, (Answer, Source)> {
-        asked.note(table, Instant::now());
-        let mut reason = BypassReason::Contended;
-        for _ in 0..TURNS_MAX {
-            let address = table.cached.address(&asked.fingerprint);
-            match self.pages.read(&address, &asked.scope, &asked.policy, Instant::now()) {
-                Lookup::Hit(hit) => {
-                    let age_seconds = Some(hit.age.as_secs());
-                    return Ok(FoundPage {
-                        page: hit.value,
-                        source: Source::Hit,
-                        age_seconds,
-                        consumed: None,
-                    });
-                }
-                Lookup::Join(joiner) => match joiner.wait().await {
-                    JoinOutcome::Landed(page) => {
-                        let source = Source::Joined;
-                        return Ok(FoundPage { page, source, age_seconds: None, consumed: None });
-                    }
-                    JoinOutcome::Failed(failure) => return Err((answer_of(&failure), Source::Joined)),
-                    JoinOutcome::Opaque => {
-                        reason = BypassReason::OpaqueAnswer;
-                        break;
-                    }
-                    JoinOutcome::LookAgain => {}
-                },
-                Lookup::Lead(permit) => {
-                    self.check_current(table);
-                    let request = match permit.consistency() {
-                        Consistency::Strong => strongly(request, body),
-                        Consistency::Eventual => request.clone(),
-                    };
-                    let fill =
-                        Arc::clone(self).fill_page(permit, request, Arc::clone(table), asked.expected());
-                    // A task of its own: readers that joined must not lose their answer with this client.
-                    let filled = self.tasks.spawn(fill).await;
-                    let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
-                    return filled.map_err(|answer| (answer, Source::Miss))?.found(Source::Miss);
-                }
-            }
-        }
-        // A global index cannot be read strongly.
-        let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
-        let request = if is_global { request.clone() } else { strongly(request, body) };
-        self.read_page_past_cache(&request, table, asked, reason).await
     }
 
     /// Sends a fill's read and gives what came to the cache and to everyone who waits for it. The items of the page are
@@ -203,12 +161,12 @@ impl Engine {
         request: Request,
         table: Arc<KnownTable>,
         expected: ExpectedItems,
-    ) -> Result<Fetched, Answer> {
+    ) -> Result<Fetched<Page>, Answer> {
         permit.wait_for_room().await;
         let fetched = self.fetch_page(&request, &table, &expected).await;
         let now = Instant::now();
         match &fetched {
-            Ok(Fetched::Page { page, .. }) => {
+            Ok(Fetched::Read { value: page, .. }) => {
                 let offered = table.policy.filter(|_| expected.are_offered);
                 let items = offered.and_then(|policy| Some((items_of(page, &table)?, policy)));
                 match items {
@@ -226,39 +184,12 @@ impl Engine {
         fetched
     }
 
-    /// Reads a page from the upstream and, if it was read strongly, lets the cache compare.
-    async fn read_page_past_cache(
-        self: &Arc<Self>,
-        request: &Request,
-        table: &KnownTable,
-        asked: &AskedPage,
-        reason: BypassReason,
-    ) -> Result<FoundPage, (Answer, Source)> {
-        let source = Source::Bypass(reason);
-        let address = table.cached.address(&asked.fingerprint);
-        let sent = self.pages.sending(&address, &asked.scope);
-        let fetched = self.fetch_page(request, table, &asked.expected()).await;
-        let now = Instant::now();
-        let is_global = asked.index.is_some_and(|index| table.indexes[index].global.is_some());
-        match &fetched {
-            Ok(Fetched::Page { page, .. }) if !is_global => {
-                // The cache compares bytes, and an upstream may write one page in several ways.
-                let cached = self.pages.peek(&address).filter(|cached| cached != page);
-                let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
-                self.pages.observe(&address, &asked.scope, seen.as_ref().unwrap_or(page), sent, now);
-            }
-            Ok(Fetched::Opaque(_)) => self.pages.observe_opaque(&address, &asked.scope, now),
-            Ok(Fetched::Page { .. }) | Err(_) => {}
-        }
-        fetched.map_err(|answer| (answer, source))?.found(source)
-    }
-
     async fn fetch_page(
         self: &Arc<Self>,
         request: &Request,
         table: &KnownTable,
         expected: &ExpectedItems,
-    ) -> Result<Fetched, Answer> {
+    ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
         let answer = self.forward(request).await;
         if !answer.is_success() {
@@ -273,63 +204,120 @@ impl Engine {
             return Ok(Fetched::Opaque(answer));
         }
         Ok(match PageAnswer::read(&answer.body) {
-            Some(PageAnswer { body, consumed }) => Fetched::Page { page: Page::new(body), consumed },
+            Some(PageAnswer { body, consumed }) => Fetched::Read { value: Page::new(body), consumed },
             None => Fetched::Opaque(answer),
         })
     }
 }
 
-/// What a Query or Scan brought.
-enum Fetched {
-    Page {
-        page: Page,
-        consumed: Option<Vec<u8>>,
-    },
-    /// An answer that is not understood, or of other items than those asked for.
-    Opaque(Answer),
-}
+impl PageRead {
+    fn new(request: Request, table: &Arc<KnownTable>, spelling: &str, plan: PagePlan) -> Self {
+        let address_hash = table.cached.address(&plan.fingerprint).hash();
+        Self { request, table: Arc::clone(table), spelling: spelling.into(), plan, address_hash }
+    }
 
-impl Fetched {
-    /// The page, or the answer as it goes to the client.
-    fn found(self, source: Source) -> Result<FoundPage, (Answer, Source)> {
-        match self {
-            Self::Page { page, consumed } => Ok(FoundPage { page, source, age_seconds: None, consumed }),
-            Self::Opaque(answer) => Err((answer, Source::Bypass(BypassReason::OpaqueAnswer))),
+    /// What was understood of an earlier request of the same bytes holds for this one.
+    fn missed(self, request: Request) -> Looked {
+        Looked::Miss(Box::new(Understood::Page(Self { request, ..self })))
+    }
+
+    /// Where the page is cached.
+    fn address(&self) -> Address<'_> {
+        self.table.cached.address_with_hash(&self.plan.fingerprint, self.address_hash)
+    }
+
+    /// The request that fetches the page.
+    fn request(&self, consistency: Consistency) -> Request {
+        match (consistency, Json::parse(&self.request.body)) {
+            (Consistency::Strong, Ok(body)) if !self.plan.consistent => {
+                let body = with_member(&body, "ConsistentRead", Json::Bool(true));
+                self.request.with_body(body)
+            }
+            _ => self.request.clone(),
         }
     }
 }
 
-/// The same request with `ConsistentRead`.
-fn strongly(request: &Request, body: &Json<'_>) -> Request {
-    request.with_body(with_member(body, "ConsistentRead", Json::Bool(true)))
+impl Reading for PageRead {
+    type Value = Page;
+    type Permit = PagePermit;
+
+    fn table(&self) -> &Arc<KnownTable> {
+        &self.table
+    }
+
+    fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<Page, PagePermit> {
+        self.plan.note(&self.table, now);
+        engine.pages.read(&self.address(), &self.plan.scope, &self.plan.policy, now)
+    }
+
+    fn look_up_stale(&self, engine: &Engine, now: Instant) -> Option<Hit<Page>> {
+        engine.pages.lookup_stale(&self.address(), &self.plan.policy, now)
+    }
+
+    fn fill(
+        &self,
+        engine: Arc<Engine>,
+        permit: PagePermit,
+    ) -> impl Future<Output = Result<Fetched<Page>, Answer>> + Send + 'static {
+        let request = self.request(permit.consistency());
+        engine.fill_page(permit, request, Arc::clone(&self.table), self.plan.expected())
+    }
+
+    /// A page of a global index cannot be read strongly, so the cache does not compare it.
+    async fn read_past_cache(
+        &self,
+        engine: &Arc<Engine>,
+        reason: BypassReason,
+    ) -> Result<Found<Page>, Missed> {
+        let (source, address, scope) = (Source::Bypass(reason), self.address(), &self.plan.scope);
+        let is_global = self.plan.is_of_global_index();
+        let consistency = if is_global { Consistency::Eventual } else { Consistency::Strong };
+        let sent = engine.pages.sending(&address, scope);
+        let fetched = engine.fetch_page(&self.request(consistency), &self.table, &self.plan.expected()).await;
+        let now = Instant::now();
+        let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
+        match &fetched {
+            Fetched::Read { value: page, .. } if !is_global => {
+                // The cache compares bytes, and an upstream may write one page in several ways.
+                let cached = engine.pages.peek(&address).filter(|cached| cached != page);
+                let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
+                engine.pages.observe(&address, scope, seen.as_ref().unwrap_or(page), sent, now);
+            }
+            Fetched::Read { .. } => {}
+            Fetched::Opaque(_) => engine.pages.observe_opaque(&address, scope, now),
+        }
+        fetched.found(source)
+    }
 }
 
 /// The items of a page of a table; `None` when one of them cannot be read.
 fn items_of(page: &Page, table: &KnownTable) -> Option<Vec<PageItem>> {
     let body = Json::parse(page.body()).ok()?;
     let items = body.get("Items")?.elements()?.iter();
-    let read =
-        |item| Some(PageItem { key: item_key_bytes(&table.schema.key, item)?, image: image_of(Some(item))? });
+    let read = |item| {
+        Some(PageItem { key: item_key_bytes(&table.schema.key, item)?, image: cached_item_of(Some(item))? })
+    };
     items.map(read).collect()
 }
 
 /// The answer for a client: the page, and what it cost if the client wants to hear that.
-fn show(table: &KnownTable, spelling: &str, asked: &AskedPage, found: FoundPage) -> Served {
-    let (body, crc32) = match asked.consumed {
-        ReturnConsumedCapacity::None => (found.page.body().clone(), Some(found.page.crc32())),
+fn show(read: &PageRead, found: Found<Page>) -> Served {
+    let (body, crc32) = match read.plan.consumed {
+        ReturnConsumedCapacity::None => (found.value.body().clone(), Some(found.value.crc32())),
         kind => {
-            let mut body = Vec::with_capacity(found.page.body().len() + 128);
+            let mut body = Vec::with_capacity(found.value.body().len() + 128);
             body.extend_from_slice(b"{\"ConsumedCapacity\":");
             match &found.consumed {
                 Some(consumed) => body.extend_from_slice(consumed),
                 None => {
-                    let index = asked.index.map(|index| &table.schema.indexes[index]);
-                    write_nothing_consumed_of(spelling, index, kind, &mut body);
+                    let index = read.plan.index.map(|index| &read.table.schema.indexes[index]);
+                    write_nothing_consumed_of(&read.spelling, index, kind, &mut body);
                 }
             }
             // Every page has a member: its count.
             body.push(b',');
-            body.extend_from_slice(&found.page.body()[1..]);
+            body.extend_from_slice(&found.value.body()[1..]);
             (Bytes::from(body), None)
         }
     };
@@ -338,6 +326,6 @@ fn show(table: &KnownTable, spelling: &str, asked: &AskedPage, found: FoundPage)
         crc32,
         source: found.source,
         age_seconds: found.age_seconds,
-        table: Some(table.name_for_answer()),
+        table: Some(read.table.name_for_answer()),
     }
 }

@@ -13,7 +13,7 @@ use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fe
 
 use super::known::{KnownTable, PolicyChange, TablePolicy};
 use super::questions::{Question, Questions};
-use super::recent::{Generation, RecentRequests};
+use super::recent_requests::{Generation, RecentRequests};
 
 /// How many spellings of table names are remembered. A table has two or three (its name, its ARN); beyond this many, all are
 /// forgotten and learned again, so that a client cannot grow the map without bound.

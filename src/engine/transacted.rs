@@ -10,8 +10,8 @@ use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::request::key_bytes;
 
+use super::items::fill_of;
 use super::known::KnownTable;
-use super::read::fill_of;
 use super::scope::Scope;
 use super::{BypassReason, Engine, Served, Source};
 
@@ -67,7 +67,7 @@ impl Engine {
         for get in gets {
             let response = responses.get(get.position).filter(|_| get.is_whole);
             let image =
-                response.and_then(|response| self.image_of_key(&get.table, &get.key, response.get("Item")));
+                response.and_then(|response| self.item_of_key(&get.table, &get.key, response.get("Item")));
             let (address, now) = (get.table.cached.address(&get.key), Instant::now());
             match image {
                 Some(image) => self.cache.observe(&address, &image, get.sent, now),

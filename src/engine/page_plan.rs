@@ -1,4 +1,4 @@
-//! The page that a Query or Scan asks for, as far as the cache must understand it.
+//! What a Query or Scan means, as far as the cache must understand it.
 
 use tokio::time::Instant;
 
@@ -13,8 +13,9 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, item_partitio
 use super::BypassReason;
 use super::known::{KnownIndex, KnownTable};
 
-/// A page that is asked for, understood whole.
-pub(super) struct AskedPage {
+/// What a request for a page means, understood whole.
+#[derive(Clone)]
+pub(super) struct PagePlan {
     /// The position of the index that is read, if one is.
     pub(super) index: Option<usize>,
     /// Canonical bytes of what is meant.
@@ -42,7 +43,7 @@ pub(super) struct ExpectedItems {
     pub(super) are_offered: bool,
 }
 
-impl AskedPage {
+impl PagePlan {
     /// Understands a request; an error is the reason why the upstream must.
     pub(super) fn read(kind: PageKind, body: &Json<'_>, table: &KnownTable) -> Result<Self, BypassReason> {
         let index_name = body.get("IndexName").and_then(Json::text);
@@ -82,9 +83,14 @@ impl AskedPage {
 
     /// Lets the table know which of its pages are asked for.
     pub(super) fn note(&self, table: &KnownTable, now: Instant) {
-        if self.index.is_some_and(|index| table.indexes[index].global.is_some()) {
+        if self.is_of_global_index() {
             table.note_index_page(now);
         }
+    }
+
+    /// True if a global index is read, which cannot be read strongly.
+    pub(super) fn is_of_global_index(&self) -> bool {
+        self.expected.is_global
     }
 }
 

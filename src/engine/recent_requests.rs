@@ -14,8 +14,7 @@ use arc_swap::ArcSwapOption;
 use crate::cache::Realm;
 use crate::call::Request;
 
-use super::asked::AskedPage;
-use super::known::KnownTable;
+use super::pages::PageRead;
 
 /// Requests that take more bytes, with what came of reading them, are read again each time.
 const BYTES_MAX: usize = 1024;
@@ -25,24 +24,18 @@ const BUDGET_SHARE: u64 = 8;
 
 /// Requests that were understood.
 pub(super) struct RecentRequests {
-    slots: Box<[ArcSwapOption<Understood>]>,
+    slots: Box<[ArcSwapOption<RecentRequest>]>,
     /// Of this process, so that nobody can choose requests that push each other out.
     hashers: RandomState,
     /// The last generation that an engine was given.
     generations: AtomicU64,
 }
 
-/// A request and what it means.
-pub(super) struct Understood {
+/// A request that was understood.
+struct RecentRequest {
     /// Before any of it was looked up.
-    pub(super) generation: Generation,
-    pub(super) request: Request,
-    pub(super) table: Arc<KnownTable>,
-    /// The table's name or ARN as the client wrote it.
-    pub(super) spelling: Box<str>,
-    pub(super) asked: AskedPage,
-    /// Of the fingerprint, as [`crate::cache::Address::hash`] gives it.
-    pub(super) address_hash: u64,
+    generation: Generation,
+    read: PageRead,
 }
 
 /// A time during which no table was forgotten.
@@ -85,32 +78,34 @@ impl RecentRequests {
         place: Place,
         request: &Request,
         generation: Generation,
-        look: impl FnOnce(&Understood) -> T,
+        look: impl FnOnce(&PageRead) -> T,
     ) -> Option<T> {
-        let is_it = |understood: &Understood| {
-            understood.generation == generation
-                && understood.request.operation == request.operation
-                && understood.request.body == request.body
+        let is_it = |recent: &RecentRequest| {
+            let known = &recent.read.request;
+            recent.generation == generation
+                && known.operation == request.operation
+                && known.body == request.body
         };
         for slot in [place.0, place.0 ^ 1] {
             let kept = self.slots[slot].load();
-            if let Some(understood) = kept.as_deref().filter(|understood| is_it(understood)) {
-                return Some(look(understood));
+            if let Some(recent) = kept.as_deref().filter(|recent| is_it(recent)) {
+                return Some(look(&recent.read));
             }
         }
         None
     }
 
     /// Keeps a request in its place or the one beside it, unless it is too long.
-    pub(super) fn keep(&self, place: Place, understood: Understood) {
-        let bytes = understood.request.body.len() + understood.asked.fingerprint.len();
-        if bytes + size_of::<Understood>() > BYTES_MAX {
+    pub(super) fn keep(&self, place: Place, generation: Generation, read: PageRead) {
+        let bytes = read.request.body.len() + read.plan.fingerprint.len();
+        if bytes + size_of::<RecentRequest>() > BYTES_MAX {
             return;
         }
         // A body is a slice of whatever the connection had read; the copy holds on to no more than itself.
-        let request = Request::new(understood.request.operation, understood.request.body.to_vec());
+        let request = Request::new(read.request.operation, read.request.body.to_vec());
+        let recent = RecentRequest { generation, read: PageRead { request, ..read } };
         let slot =
             if self.slots[place.0].load().is_none() || fastrand::bool() { place.0 } else { place.0 ^ 1 };
-        self.slots[slot].store(Some(Arc::new(Understood { request, ..understood })));
+        self.slots[slot].store(Some(Arc::new(recent)));
     }
 }

@@ -1,0 +1,375 @@
+//! Reads of single items: GetItem, and what it has in common with every other read of an item.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::cache::{Address, CachedItem, Consistency, FillMode, FillPermit, Hit, Lookup, ReadPolicy};
+use crate::call::{Answer, Attempt, Request};
+use crate::model::Operation;
+use crate::wire::Json;
+use crate::wire::attribute::{item_of_answer, write_item};
+use crate::wire::json::{write_json, write_string};
+use crate::wire::raw::RawObject;
+use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
+
+use super::known::KnownTable;
+use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
+use super::view::{Attributes, write_nothing_consumed};
+use super::{BypassReason, Engine, Served, Source, failed, failure_of, unread};
+
+/// A read of one item that is understood: where the item is, and how to ask the upstream for it.
+pub(super) struct ItemRead {
+    pub(super) table: Arc<KnownTable>,
+    /// How items of the table are cached.
+    pub(super) policy: ReadPolicy,
+    /// The table's name or ARN as the client wrote it.
+    pub(super) spelling: Box<str>,
+    /// The key's canonical bytes.
+    pub(super) key: Vec<u8>,
+    /// The key as JSON.
+    pub(super) key_json: Vec<u8>,
+    /// Which part of the item the client wants.
+    pub(super) attributes: Attributes,
+    /// How the client wants it read.
+    pub(super) consistency: Consistency,
+    /// Whether the upstream should report what the read cost.
+    pub(super) consumed: ReturnConsumedCapacity,
+    /// Of the client who wants it.
+    pub(super) attempt: Attempt,
+}
+
+impl Engine {
+    /// GetItem and BatchGetItem.
+    pub(super) async fn read_items(
+        self: &Arc<Self>,
+        request: Request,
+        understood: Option<Understood>,
+    ) -> Served {
+        match (request.operation, understood) {
+            (Operation::GetItem, Some(Understood::Item(read))) => self.get_item(request, Some(read)).await,
+            (Operation::GetItem, _) => self.get_item(request, None).await,
+            _ => self.batch_get_item(request).await,
+        }
+    }
+
+    /// Looks into memory for the answer of a GetItem.
+    pub(super) fn look_for_item(&self, request: &Request) -> Looked {
+        let Some(get) = GetItem::parse(&request.body) else { return Looked::Unread };
+        let looked = self.tables.with(&get.table_name.0, |table| {
+            let policy = table.policy?;
+            let key = get.key.canonical_bytes(&table.schema.key)?;
+            let attributes = wanted_attributes(&get, request, table)?;
+            let hit = match get.consistent_read {
+                Some(true) => None,
+                _ => self.cache.lookup(&table.cached.address(&key), Instant::now()),
+            };
+            // If the table is retired, the entry may be an item of another table under the same key.
+            if let Some(hit) = hit.filter(|_| !table.is_retired()) {
+                let found = Found::from_memory(hit, Source::Hit);
+                let consumed = get.return_consumed_capacity.unwrap_or_default();
+                return Some(Looked::Hit(show(table, &attributes, consumed, found)));
+            }
+            let read = ItemRead::new(&get, request, table, policy, key, attributes);
+            Some(Looked::Miss(Box::new(Understood::Item(read))))
+        });
+        looked.unwrap_or(Looked::Unread)
+    }
+
+    async fn get_item(self: &Arc<Self>, request: Request, understood: Option<ItemRead>) -> Served {
+        let read = match self.current_read(&request, understood).await {
+            Ok(read) => read,
+            Err(served) => return served,
+        };
+        if self.may_not_read_whole(&read.table, &read.attributes) {
+            let answer = self.get_as_asked(&request, &read).await;
+            let source = Source::Bypass(BypassReason::NotPermitted);
+            return Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) };
+        }
+        let outcome = match read.consistency {
+            Consistency::Strong => read.read_past_cache(self, BypassReason::Consistent).await,
+            Consistency::Eventual => self.find(&read).await,
+        };
+        match outcome {
+            // The table's key may be another one: what memory or another reader gave may be of another item.
+            Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
+                self.bypass(&request, BypassReason::UnknownTable).await
+            }
+            Ok(found) => show(&read.table, &read.attributes, read.consumed, found),
+            Err(missed) => {
+                let served = self.answer_missed(&request, &read, missed).await;
+                Served { table: Some(Arc::clone(&read.table.name)), ..served }
+            }
+        }
+    }
+
+    /// What is understood of a GetItem, by a description of its table that may be relied on.
+    ///
+    /// # Errors
+    /// The answer, for a request that the cache has no part in.
+    async fn current_read(
+        self: &Arc<Self>,
+        request: &Request,
+        understood: Option<ItemRead>,
+    ) -> Result<ItemRead, Served> {
+        if let Some(read) = understood
+            && let Some(table) = self.learn(&read.spelling).await
+            && Arc::ptr_eq(&table, &read.table)
+        {
+            return Ok(read);
+        }
+        let Some(get) = GetItem::parse(&request.body) else {
+            return Err(self.bypass(request, BypassReason::NotUnderstood).await);
+        };
+        let Some(table) = self.learn(&get.table_name.0).await else {
+            return Err(self.bypass_unknown(request, &get.table_name.0).await);
+        };
+        let Some(policy) = table.policy else {
+            return Err(self.bypass(request, BypassReason::Disabled).await);
+        };
+        let attributes = wanted_attributes(&get, request, &table);
+        let (Some(key), Some(attributes)) = (get.key.canonical_bytes(&table.schema.key), attributes) else {
+            return Err(self.bypass_misfit(request, BypassReason::NotUnderstood, &table).await);
+        };
+        Ok(ItemRead::new(&get, request, &table, policy, key, attributes))
+    }
+
+    /// Sends a fill's read and gives what came to the cache and to everyone who waits for it.
+    async fn fill_item(
+        self: Arc<Self>,
+        permit: FillPermit,
+        table: Arc<KnownTable>,
+        request: Request,
+    ) -> Result<Fetched<CachedItem>, Answer> {
+        let fetched = self.fetch_item(&table, permit.key_bytes(), &request).await;
+        match &fetched {
+            Ok(Fetched::Read { value, .. }) => permit.complete(value.clone(), Instant::now()),
+            Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
+            Err(answer) => permit.fail(failure_of(answer)),
+        }
+        fetched
+    }
+
+    /// Sends a GetItem for a whole item, which must be the one of this key.
+    async fn fetch_item(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        request: &Request,
+    ) -> Result<Fetched<CachedItem>, Answer> {
+        let answer = self.upstream.call(request).await.map_err(unread)?;
+        if !answer.is_success() {
+            return Err(answer);
+        }
+        if RawObject::parse(&answer.body).is_none() {
+            return Err(failed("The upstream's answer to a GetItem cannot be read."));
+        }
+        let Ok(body) = Json::parse(&answer.body) else { return Ok(Fetched::Opaque(answer)) };
+        let Some(value) = self.item_of_key(table, key, body.get("Item")) else {
+            return Ok(Fetched::Opaque(answer));
+        };
+        let consumed = body.get("ConsumedCapacity").map(|capacity| {
+            let mut out = Vec::with_capacity(64);
+            write_json(capacity, &mut out);
+            out
+        });
+        Ok(Fetched::Read { value, consumed })
+    }
+
+    /// What the cache has of an item, be it expired.
+    pub(super) fn stale_item(
+        &self,
+        table: &KnownTable,
+        key: &[u8],
+        key_json: &[u8],
+        policy: &ReadPolicy,
+        now: Instant,
+    ) -> Option<Hit<CachedItem>> {
+        let partition = item_partition_bytes(&table.schema.key, &Json::parse(key_json).ok()?)?;
+        self.cache.lookup_stale(&table.cached.address(key), &partition, policy, now)
+    }
+
+    /// The cached form of an `Item` member; `None` when it is not wholly understood, or has another key than this.
+    pub(super) fn item_of_key(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        item: Option<&Json<'_>>,
+    ) -> Option<CachedItem> {
+        if item.is_some_and(|item| item_key_bytes(&table.schema.key, item).as_deref() != Some(key)) {
+            self.note_foreign_key(table);
+            return None;
+        }
+        cached_item_of(item)
+    }
+}
+
+impl Reading for ItemRead {
+    type Value = CachedItem;
+    type Permit = FillPermit;
+
+    fn table(&self) -> &Arc<KnownTable> {
+        &self.table
+    }
+
+    fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<CachedItem, FillPermit> {
+        engine.cache.read(&self.address(), &self.policy, now)
+    }
+
+    fn look_up_stale(&self, engine: &Engine, now: Instant) -> Option<Hit<CachedItem>> {
+        engine.stale_item(&self.table, &self.key, &self.key_json, &self.policy, now)
+    }
+
+    fn fill(
+        &self,
+        engine: Arc<Engine>,
+        permit: FillPermit,
+    ) -> impl Future<Output = Result<Fetched<CachedItem>, Answer>> + Send + 'static {
+        let request = self.request(permit.consistency());
+        engine.fill_item(permit, Arc::clone(&self.table), request)
+    }
+
+    async fn read_past_cache(
+        &self,
+        engine: &Arc<Engine>,
+        reason: BypassReason,
+    ) -> Result<Found<CachedItem>, Missed> {
+        let source = Source::Bypass(reason);
+        let sent = engine.cache.sending(&self.address(), fill_of(&self.table));
+        let fetched = engine.fetch_item(&self.table, &self.key, &self.request(Consistency::Strong)).await;
+        let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
+        match &fetched {
+            Fetched::Read { value, .. } => {
+                engine.cache.observe(&self.address(), value, sent, Instant::now());
+            }
+            Fetched::Opaque(_) => engine.cache.observe_opaque(&self.address(), Instant::now()),
+        }
+        fetched.found(source)
+    }
+}
+
+impl ItemRead {
+    fn new(
+        get: &GetItem<'_>,
+        request: &Request,
+        table: &Arc<KnownTable>,
+        policy: ReadPolicy,
+        key: Vec<u8>,
+        attributes: Attributes,
+    ) -> Self {
+        let mut key_json = Vec::with_capacity(64);
+        get.key.write_json(&mut key_json);
+        Self {
+            table: Arc::clone(table),
+            policy,
+            spelling: get.table_name.0.as_ref().into(),
+            key,
+            key_json,
+            attributes,
+            consistency: match get.consistent_read {
+                Some(true) => Consistency::Strong,
+                _ => Consistency::Eventual,
+            },
+            consumed: get.return_consumed_capacity.unwrap_or_default(),
+            attempt: request.attempt,
+        }
+    }
+
+    /// Where the item is cached.
+    pub(super) fn address(&self) -> Address<'_> {
+        self.table.cached.address(&self.key)
+    }
+
+    /// The GetItem that fetches the whole item.
+    fn request(&self, consistency: Consistency) -> Request {
+        let mut body = Vec::with_capacity(128);
+        body.extend_from_slice(b"{\"TableName\":");
+        write_string(&self.spelling, &mut body);
+        body.extend_from_slice(b",\"Key\":");
+        body.extend_from_slice(&self.key_json);
+        if consistency == Consistency::Strong {
+            body.extend_from_slice(b",\"ConsistentRead\":true");
+        }
+        if self.consumed != ReturnConsumedCapacity::None {
+            body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"");
+            body.extend_from_slice(self.consumed.name().as_bytes());
+            body.push(b'"');
+        }
+        body.push(b'}');
+        Request { attempt: self.attempt, ..Request::new(Operation::GetItem, body) }
+    }
+}
+
+/// Which part of the item a GetItem asks for; `None` when the upstream would refuse it, or may.
+fn wanted_attributes(get: &GetItem<'_>, request: &Request, table: &KnownTable) -> Option<Attributes> {
+    if get.is_whole() {
+        return Some(Attributes::All);
+    }
+    let attributes = Attributes::of(&Json::parse(&request.body).ok()?)?;
+    attributes.fit(&table.schema).then_some(attributes)
+}
+
+/// How items of the table are fetched. Where they are not cached it makes no difference.
+pub(super) fn fill_of(table: &KnownTable) -> FillMode {
+    table.policy.map_or(FillMode::Strong, |policy| policy.fill)
+}
+
+/// The image of an `Item` member, in canonical form; `None` when it is there but is not wholly understood.
+pub(super) fn cached_item_of(item: Option<&Json<'_>>) -> Option<CachedItem> {
+    let Some(item) = item else { return Some(CachedItem::absent()) };
+    let item = item_of_answer(item)?;
+    let mut json = Vec::with_capacity(512);
+    write_item(&item, &mut json);
+    Some(CachedItem::present(&json))
+}
+
+/// The answer that shows the client its part of the item.
+fn show(
+    table: &KnownTable,
+    attributes: &Attributes,
+    kind: ReturnConsumedCapacity,
+    found: Found<CachedItem>,
+) -> Served {
+    let (body, crc32) = match (attributes, kind) {
+        (Attributes::All, ReturnConsumedCapacity::None) => {
+            (Bytes::clone(found.value.body()), Some(found.value.crc32()))
+        }
+        _ => (Bytes::from(compose(table, attributes, kind, &found)), None),
+    };
+    Served {
+        answer: Answer::ok(body),
+        crc32,
+        source: found.source,
+        age_seconds: found.age_seconds,
+        table: Some(table.name_for_answer()),
+    }
+}
+
+fn compose(
+    table: &KnownTable,
+    attributes: &Attributes,
+    kind: ReturnConsumedCapacity,
+    found: &Found<CachedItem>,
+) -> Vec<u8> {
+    let item = attributes.item_json(&found.value);
+    let mut body = Vec::with_capacity(128 + item.as_ref().map_or(0, Bytes::len));
+    body.push(b'{');
+    if kind != ReturnConsumedCapacity::None {
+        body.extend_from_slice(b"\"ConsumedCapacity\":");
+        match &found.consumed {
+            Some(consumed) => body.extend_from_slice(consumed),
+            None => write_nothing_consumed(&table.name, kind, &mut body),
+        }
+    }
+    if let Some(item) = item {
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        body.extend_from_slice(b"\"Item\":");
+        body.extend_from_slice(&item);
+    }
+    body.push(b'}');
+    body
+}
