@@ -3,6 +3,7 @@
 pub mod json;
 mod only_table;
 pub mod raw;
+pub mod sigv4;
 mod weight;
 
 pub mod attribute;
