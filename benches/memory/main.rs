@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nearside::cache::{
-    CacheLimits, CachedItem, CachedTable, FillMode, ItemCache, ItemLookup, ReadPolicy, Realm,
-};
+use nearside::cache::{CacheLimits, CachedItem, CachedTable, FillMode, ItemCache, Lookup, ReadPolicy, Realm};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -172,9 +170,10 @@ fn store(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, policy: &ReadPolicy, 
     let address = table.address(&key);
     let now = tokio::time::Instant::now();
     match cache.read(&address, policy, now) {
-        ItemLookup::Lead(permit) => permit.complete(CachedItem::present(item), now),
-        ItemLookup::Hit(_) | ItemLookup::Join(_) => {
-            cache.begin_write(&[address], now).applied(Some(&CachedItem::present(item)), policy, now);
+        Lookup::Lead(permit) => permit.complete(CachedItem::present(item), now),
+        Lookup::Hit(_) | Lookup::Join(_) => {
+            let item = CachedItem::present(item);
+            cache.begin_write(&[address], now).applied(Some((&item, policy)), now);
         }
     }
 }

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::call::Answer;
 use crate::model::{ApiError, ErrorCode};
 
 use super::cached_item::CachedItem;
@@ -18,30 +18,13 @@ use super::table::Address;
 /// How many may wait on one fetch. The next one fetches anew, and later ones wait on that.
 const WAITERS_MAX: u32 = 10_000;
 
-/// Why a fetch brought nothing: an answer to give to everyone who waited on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The HTTP status.
-    pub status: u16,
-    /// The JSON body of the error.
-    pub body: Bytes,
-    /// Headers that belong to the answer, such as `x-amz-retry-after`.
-    pub headers: Vec<(String, String)>,
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self { status: error.code.status(), body: error.to_json().into(), headers: Vec::new() }
-    }
-}
-
 /// What came of waiting on another read's fetch.
 #[derive(Clone, Debug)]
 pub enum JoinOutcome<T = CachedItem> {
     /// What the fetch brought.
     Landed(T),
-    /// The fetch failed, or was given up.
-    Failed(Arc<Failure>),
+    /// The fetch failed, or was given up: the answer for everyone who waited on it.
+    Failed(Arc<Answer>),
     /// What it brought is older than what a strong read returned before this wait began: read again.
     LookAgain,
     /// It brought an answer that the cache does not understand: send the client's own request, past the cache.
@@ -99,7 +82,7 @@ struct Landing<T> {
 #[derive(Debug)]
 pub(super) enum Outcome<T> {
     Landed { answer: T, contradicts_seen: bool },
-    Failed(Arc<Failure>),
+    Failed(Arc<Answer>),
     Opaque,
 }
 
@@ -150,7 +133,7 @@ impl<V, T: Clone + PartialEq> Flight<V, T> {
 }
 
 /// What waiters hear when a leader is gone without a word.
-pub(super) fn abandoned() -> Failure {
+pub(super) fn abandoned() -> Answer {
     ApiError::new(
         ErrorCode::ServiceUnavailable,
         "The read that this request had joined was given up. Try again.",

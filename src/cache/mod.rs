@@ -38,7 +38,7 @@ mod table;
 mod tests;
 
 pub use cached_item::CachedItem;
-pub use flights::{Failure, JoinOutcome, Joiner};
+pub use flights::{JoinOutcome, Joiner};
 pub use guard::{FillPermit, WriteGuard};
 pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};
 pub use lookup::{Hit, Lookup};

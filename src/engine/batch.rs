@@ -27,7 +27,7 @@ use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known::KnownTable;
 use super::reading::Missed;
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed, failure_of, is_failure};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
@@ -291,7 +291,7 @@ impl Engine {
         if !answer.is_success() {
             for (_, _, read) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
                 if let KeyRead::Fill(permit) = read {
-                    permit.fail(failure_of(&answer));
+                    permit.fail(answer.clone());
                 }
             }
             return Err(answer);

@@ -18,7 +18,7 @@ use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item
 use super::known::KnownTable;
 use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
 use super::view::{Attributes, write_nothing_consumed};
-use super::{BypassReason, Engine, Served, Source, failed, failure_of, unread};
+use super::{BypassReason, Engine, Served, Source, failed, unread};
 
 /// A read of one item that is understood: where the item is, and how to ask the upstream for it.
 pub(super) struct ItemRead {
@@ -147,7 +147,7 @@ impl Engine {
         match &fetched {
             Ok(Fetched::Read { value, .. }) => permit.complete(value.clone(), Instant::now()),
             Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
-            Err(answer) => permit.fail(failure_of(answer)),
+            Err(answer) => permit.fail(answer.clone()),
         }
         fetched
     }

@@ -11,6 +11,8 @@ mod pages;
 mod write;
 
 mod changes;
+mod definitions;
+mod descriptions;
 mod fallback;
 mod images;
 mod known;
@@ -26,39 +28,28 @@ mod transacted;
 mod view;
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{Failure, ItemCache, PageCache, Realm};
+use crate::cache::{ItemCache, PageCache, Realm};
 use crate::call::{Answer, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::{ApiError, ErrorCode, Operation};
-use crate::wire::{Json, only_table};
+use crate::wire::only_table;
 
 pub use known::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
-use changes::Verdict;
-use known::{Freshness, KnownTable};
 use permissions::Permissions;
 use reading::{Looked, Understood};
 use recent_requests::RecentRequests;
-use scope::{Scope, named_anywhere, named_tables, written_tables};
-use tables::{Surroundings, Tables};
-
-/// The longest ARN that the service takes for a table's name.
-const SPELLING_BYTES_MAX: usize = 1024;
+use tables::Tables;
 
 /// The longest statement that is read: the service takes 8,192 characters. The tokens of megabytes would fill the memory.
 const STATEMENT_BYTES_MAX: usize = 8192 * 4;
-
-/// How long a request waits for another description of a table that it knows. Then it goes on with the one there is.
-const REFRESH_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -271,71 +262,6 @@ impl Engine {
         }
     }
 
-    /// PartiQL: through. Writes void the tables that they name, and what is not wholly understood invalidates everything; unless the
-    /// upstream reports what they change.
-    async fn statement(self: &Arc<Self>, request: Request) -> Served {
-        // What is too deep is none of the statements' text. A list that is too long is not read to its end.
-        let scope = Json::parse_short(&request.body)
-            .map_or(Scope::Everything, |body| written_tables(request.operation, &body));
-        if scope == Scope::Nothing {
-            let sent = Instant::now();
-            let served = self.bypass(&request, BypassReason::Operation).await;
-            if served.answer.is_success() {
-                self.cache.note_all_shown(self.realm, sent, Instant::now());
-            }
-            return served;
-        }
-        if self.hears_changes {
-            return self.change(request, scope).await;
-        }
-        // Only what two parsers cannot read in two ways names a key.
-        match Json::parse_request(&request.body) {
-            Ok(body) => {
-                let plan = self.plan_statements(request.clone(), &body).await;
-                self.carry_out(plan).await
-            }
-            Err(_) => self.change(request, scope).await,
-        }
-    }
-
-    /// Anything that makes, changes or removes a table, or that may: the table is forgotten and invalidated before and after.
-    async fn change_table(self: &Arc<Self>, request: Request) -> Served {
-        let is_unknown = request.operation.class() == OperationClass::Unknown;
-        let scope = match Json::parse_cut(&request.body) {
-            Ok(_) if is_unknown && Json::parse(&request.body).is_err() => Scope::Everything,
-            Ok(body) if is_unknown => named_anywhere(&body),
-            Ok(body) => named_tables(&body),
-            Err(_) if request.body.is_empty() => Scope::Nothing,
-            // As with a write: nobody can tell which of two tables the upstream would change.
-            Err(_) => return Served::plain(write::unreadable().into(), Source::Write),
-        };
-        self.forget(&scope);
-        self.invalidate(&scope);
-        self.change(request, scope).await
-    }
-
-    /// Sends a change of a whole scope, in a task of its own, and invalidates the scope before the answer leaves.
-    async fn change(self: &Arc<Self>, request: Request, scope: Scope) -> Served {
-        let engine = Arc::clone(self);
-        let task = self.tasks.spawn(async move {
-            let change = engine.begin_change(&request, Vec::new(), scope.clone());
-            let outcome = engine.upstream.call(&request).await;
-            if request.operation.class() != OperationClass::Statement {
-                engine.forget(&scope);
-            }
-            let nothing_known = images::Outcome::unknown();
-            change.settle(&match &outcome {
-                // A rejected one may have done a part.
-                Ok(answer) if answer.status < 500 => Verdict::Applied(&nothing_known),
-                Ok(_) | Err(UpstreamError::OutcomeUnknown(_)) => Verdict::Unknown,
-                Err(UpstreamError::NotSent(_)) => Verdict::NotSent,
-            });
-            outcome.unwrap_or_else(unwritten)
-        });
-        let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
-        Served::plain(answer, Source::Write)
-    }
-
     /// Sends a request as it is and answers what comes.
     async fn forward(&self, request: &Request) -> Answer {
         match self.upstream.call(request).await {
@@ -350,80 +276,12 @@ impl Engine {
             Err(error) => unwritten(error),
         }
     }
-
-    /// The table that a spelling names, as described at most a minute ago, as far as the upstream says. `None` when the upstream
-    /// does not know it, or cannot say.
-    async fn learn(self: &Arc<Self>, spelling: &str) -> Option<Arc<KnownTable>> {
-        // No table is spelled so: the upstream is not asked about megabytes of a name.
-        if spelling.is_empty() || spelling.len() > SPELLING_BYTES_MAX {
-            return None;
-        }
-        let Some(known) = self.tables.get(spelling) else {
-            return self.ask(spelling).await;
-        };
-        let now = Instant::now();
-        match known.freshness(now) {
-            Freshness::Fresh => Some(known),
-            _ if self.tables.questions.has_failed_lately(spelling, now) => Some(known),
-            Freshness::Aging => {
-                if !self.tables.questions.is_open(spelling) {
-                    self.refresh(spelling);
-                }
-                Some(known)
-            }
-            Freshness::Old => self.refreshed(spelling).await,
-        }
-    }
-
-    async fn ask(&self, spelling: &str) -> Option<Arc<KnownTable>> {
-        let around = Surroundings { upstream: &*self.upstream, cache: &self.cache, realm: self.realm };
-        self.tables.ask(spelling, around).await
-    }
-
-    /// Has the upstream describe a known table again, in the background.
-    fn refresh(self: &Arc<Self>, spelling: &str) -> JoinHandle<()> {
-        let (engine, spelling) = (Arc::clone(self), spelling.to_owned());
-        self.tasks.spawn(async move {
-            engine.ask(&spelling).await;
-        })
-    }
-
-    /// The table as the upstream describes it now. While it does not answer, what is known of the table stands; `None` if there is
-    /// no such table any more.
-    async fn refreshed(self: &Arc<Self>, spelling: &str) -> Option<Arc<KnownTable>> {
-        // A wait that ends early leaves the question in flight.
-        let _ = tokio::time::timeout(REFRESH_WAIT_MAX, self.refresh(spelling)).await;
-        self.tables.get(spelling)
-    }
-
-    /// An answer of the upstream contradicts what is known of the table: it may have been created again elsewhere, with another
-    /// key or other indexes. It is described again, at once, unless that was in vain a short while ago.
-    fn doubt(self: &Arc<Self>, table: &KnownTable) {
-        if table.doubt(Instant::now()) {
-            self.refresh(&table.spelling);
-        }
-    }
-
-    fn forget(&self, scope: &Scope) {
-        if let Scope::Tables(names) = scope {
-            names.iter().for_each(|name| self.tables.forget(name));
-        }
-    }
 }
 
 /// True for an answer that says nothing but that the upstream, or the way to it, is out of order. A refusal, throttling among
 /// them, is an answer.
 fn is_failure(status: u16) -> bool {
     status >= 500
-}
-
-/// The failure of a fetch, for those who joined it: the answer that its leader got.
-fn failure_of(answer: &Answer) -> Failure {
-    Failure { status: answer.status, body: answer.body.clone(), headers: answer.headers.clone() }
-}
-
-fn answer_of(failure: &Failure) -> Answer {
-    Answer { status: failure.status, body: failure.body.clone(), headers: failure.headers.clone() }
 }
 
 /// What a client hears whose read the upstream did not answer. Whether it was sent makes no difference to a read.

@@ -22,7 +22,7 @@ use super::known::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
 use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
 use super::view::write_nothing_consumed_of;
-use super::{BypassReason, Engine, Served, Source, failed, failure_of};
+use super::{BypassReason, Engine, Served, Source, failed};
 
 /// A read of one page that is understood.
 #[derive(Clone)]
@@ -179,7 +179,7 @@ impl Engine {
                 }
             }
             Ok(Fetched::Opaque(_)) => permit.complete_opaque(now),
-            Err(answer) => permit.fail(failure_of(answer)),
+            Err(answer) => permit.fail(answer.clone()),
         }
         fetched
     }

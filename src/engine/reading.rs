@@ -14,7 +14,7 @@ use crate::call::Answer;
 use super::items::ItemRead;
 use super::known::KnownTable;
 use super::pages::PageRead;
-use super::{BypassReason, Engine, Served, Source, answer_of, failed, is_failure};
+use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// How often a read looks, joins or fetches before it goes past the cache.
 const LOOKUPS_MAX: usize = 3;
@@ -157,7 +157,7 @@ async fn join<T: Clone + PartialEq>(joiner: Joiner<T>) -> Option<Result<Found<T>
     let source = Source::Joined;
     match joiner.wait().await {
         JoinOutcome::Landed(value) => Some(Ok(Found { value, source, age_seconds: None, consumed: None })),
-        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(answer_of(&failure), source))),
+        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(Answer::clone(&failure), source))),
         JoinOutcome::Opaque => Some(Err(Missed::Opaque(None))),
         JoinOutcome::LookAgain => None,
     }

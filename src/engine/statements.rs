@@ -1,10 +1,12 @@
-//! Writes by PartiQL statements, planned by the keys that they name: to an upstream that reports nothing.
+//! PartiQL. Writes by statements are planned by the keys that they name, for an upstream that reports nothing.
 //!
 //! A statement that is wholly understood and names its item by its whole key is a write of that key like any other. Any other
 //! invalidates the tables that it names, or everything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::call::Request;
 use crate::model::partiql::Statement;
@@ -14,13 +16,40 @@ use crate::wire::attribute::{Reader, read_value};
 
 use super::changes::WrittenKey;
 use super::known::KnownTable;
-use super::scope::{Scope, TABLES_MAX, statement_members, written_table};
+use super::scope::{Scope, TABLES_MAX, statement_members, written_table, written_tables};
 use super::write::WritePlan;
-use super::{Engine, images};
+use super::{BypassReason, Engine, Served, images};
 
 impl Engine {
+    /// PartiQL goes through. Statements that write invalidate the tables that they name, and one that is not wholly understood
+    /// invalidates everything; unless the upstream reports what they change.
+    pub(super) async fn statement(self: &Arc<Self>, request: Request) -> Served {
+        // What is too deep is none of the statements' text. A list that is too long is not read to its end.
+        let scope = Json::parse_short(&request.body)
+            .map_or(Scope::Everything, |body| written_tables(request.operation, &body));
+        if scope == Scope::Nothing {
+            let sent = Instant::now();
+            let served = self.bypass(&request, BypassReason::Operation).await;
+            if served.answer.is_success() {
+                self.cache.note_all_shown(self.realm, sent, Instant::now());
+            }
+            return served;
+        }
+        if self.hears_changes {
+            return self.change_scope(request, scope).await;
+        }
+        // Only what two parsers cannot read in two ways names a key.
+        match Json::parse_request(&request.body) {
+            Ok(body) => {
+                let plan = self.plan_statements(request.clone(), &body).await;
+                self.carry_out(plan).await
+            }
+            Err(_) => self.change_scope(request, scope).await,
+        }
+    }
+
     /// What the statements of a body may change.
-    pub(super) async fn plan_statements(self: &Arc<Self>, request: Request, body: &Json<'_>) -> WritePlan {
+    async fn plan_statements(self: &Arc<Self>, request: Request, body: &Json<'_>) -> WritePlan {
         let operation = request.operation;
         let mut plan = WritePlan::new(request);
         let Some(members) = statement_members(operation, body) else {

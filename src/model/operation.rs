@@ -11,13 +11,13 @@ pub enum OperationClass {
     StrongRead,
     /// Writes of items by key.
     ItemWrite,
-    /// PartiQL: through; voids what it may have written.
+    /// PartiQL: through; invalidates what it may have written.
     Statement,
-    /// Anything that makes, changes or removes tables.
+    /// Anything that creates, changes or deletes tables, or decides when their items expire.
     Ddl,
-    /// Reads of something else than items: through, voids nothing.
+    /// Reads of something else than items: through, invalidates nothing.
     Other,
-    /// Not in the table: through, and voids the table that it names.
+    /// Not in the table: through, and invalidates the table that it names.
     Unknown,
 }
 
@@ -128,7 +128,7 @@ const TABLE: &[(Operation, &str, &str, OperationClass)] = {
         (StartBulkPutItems, "StartBulkPutItems", DYNAMODB, Ddl),
         (CreateGlobalTable, "CreateGlobalTable", DYNAMODB, Ddl),
         (UpdateGlobalTable, "UpdateGlobalTable", DYNAMODB, Ddl),
-        (UpdateTimeToLive, "UpdateTimeToLive", DYNAMODB, Other),
+        (UpdateTimeToLive, "UpdateTimeToLive", DYNAMODB, Ddl),
         (DescribeTable, "DescribeTable", DYNAMODB, Other),
         (ListTables, "ListTables", DYNAMODB, Other),
         (DescribeTimeToLive, "DescribeTimeToLive", DYNAMODB, Other),

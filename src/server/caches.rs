@@ -165,6 +165,7 @@ fn item_samples(cache: &ItemCache) -> Vec<CacheSample> {
     };
     labelled("nearside_cache_installs_total", "by", "fill", total.fills_installed);
     labelled("nearside_cache_installs_total", "by", "write", total.writes_installed);
+    labelled("nearside_cache_installs_total", "by", "page", total.pages_installed);
     for reason in BumpReason::ALL {
         labelled("nearside_cache_bumps_total", "reason", reason.label(), stats.bumps(reason));
     }

@@ -72,24 +72,49 @@ async fn a_cached_page_is_gone_with_the_sweep_that_removes_its_item() {
     house.await.unwrap();
 }
 
+const EXPIRE: &str =
+    r#"{"TableName":"Sessions","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}"#;
+
+/// A node with an empty table whose items do not expire yet: over the local backend, or over one that is elsewhere.
+async fn sessions(elsewhere: bool) -> Arc<Engine> {
+    let local = Arc::new(Local::in_memory(Settings::default()));
+    let upstream: Arc<dyn Upstream> =
+        if elsewhere { Arc::new(Elsewhere(Arc::clone(&local))) } else { Arc::clone(&local) as _ };
+    let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
+    let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
+    let engine = Engine::new(upstream, cache, pages, Box::new(|_| harness::policy()));
+    let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
+        "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+        "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
+    call(&engine, Operation::CreateTable, table).await;
+    engine
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_to_live_that_is_switched_on_while_the_table_is_in_use_ends_what_is_cached() {
+    let until = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 60;
+    for elsewhere in [false, true] {
+        let engine = sessions(elsewhere).await;
+        let put =
+            format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{until}"}}}}}}"#);
+        call(&engine, Operation::PutItem, &put).await;
+        assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Hit);
+        call(&engine, Operation::UpdateTimeToLive, EXPIRE).await;
+        for expected in [Source::Miss, Source::Hit] {
+            assert_eq!(call(&engine, Operation::GetItem, GET).await.1, expected);
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Miss, "elsewhere: {elsewhere}");
+    }
+}
+
 /// DynamoDB removes expired items by and by. Until it has, it shows them; the cache does not once they have expired.
 #[tokio::test(start_paused = true)]
 async fn what_is_cached_ends_when_its_first_item_expires_by_the_upstreams_time_to_live() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     for elsewhere in [false, true] {
-        let local = Arc::new(Local::in_memory(Settings::default()));
-        let upstream: Arc<dyn Upstream> =
-            if elsewhere { Arc::new(Elsewhere(Arc::clone(&local))) } else { Arc::clone(&local) as _ };
-        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
-        let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&cache));
-        let engine = Engine::new(upstream, cache, pages, Box::new(|_| harness::policy()));
-        let table = r#"{"TableName":"Sessions","BillingMode":"PAY_PER_REQUEST",
-            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
-        call(&engine, Operation::CreateTable, table).await;
-        let setting =
-            r#"{"TableName":"Sessions","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}"#;
-        call(&engine, Operation::UpdateTimeToLive, setting).await;
+        let engine = sessions(elsewhere).await;
+        call(&engine, Operation::UpdateTimeToLive, EXPIRE).await;
         let query = r#"{"TableName":"Sessions","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"1"}}}"#;
         let put = |until: u64| {
             format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{until}"}}}}}}"#)

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::super::flights::{Failure, Flight, Outcome, abandoned};
+use crate::call::Answer;
+
+use super::super::flights::{Flight, Outcome, abandoned};
 use super::super::item::Consistency;
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
@@ -195,12 +197,12 @@ impl PagePermit {
     }
 
     /// The fetch failed: tells those who wait.
-    pub fn fail(mut self, failure: Failure) {
+    pub fn fail(mut self, failure: Answer) {
         self.abandon(failure);
     }
 
     /// Nothing is bumped: a permit that is used up cannot store, and a failed fetch says nothing about other pages.
-    fn abandon(&mut self, failure: Failure) {
+    fn abandon(&mut self, failure: Answer) {
         self.is_used = true;
         self.cache.flights(self.hash).remove(self.hash, &self.flight);
         self.flight.land(Outcome::Failed(Arc::new(failure)));

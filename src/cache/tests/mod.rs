@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::call::Answer;
 use crate::model::{ApiError, ErrorCode};
 
 use super::store::{BudgetedStore, Store};
@@ -237,7 +238,7 @@ fn a_failed_fetch_tells_everyone_who_waits_and_the_next_reader_fetches_anew() {
     let fixture = Fixture::new();
     let permit = fixture.lead("a");
     let joiner = fixture.join("a");
-    let failure = Failure::from(ApiError::new(ErrorCode::Throttling, "Slow down"));
+    let failure = Answer::from(ApiError::new(ErrorCode::Throttling, "Slow down"));
     permit.fail(failure.clone());
     assert!(matches!(outcome(joiner), Some(JoinOutcome::Failed(heard)) if *heard == failure));
     fixture.lead("a").complete(image(1), fixture.now);

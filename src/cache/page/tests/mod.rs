@@ -13,9 +13,11 @@ use tokio::time::Instant;
 
 use crate::model::{ApiError, ErrorCode};
 
+use crate::call::Answer;
+
 use super::super::{
-    BumpReason, CacheLimits, CachedItem, CachedTable, Consistency, Failure, FillMode, ItemCache, JoinOutcome,
-    Joiner, Lookup, ReadPolicy, Realm,
+    BumpReason, CacheLimits, CachedItem, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome, Joiner,
+    Lookup, ReadPolicy, Realm,
 };
 use super::*;
 
@@ -449,7 +451,7 @@ fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_invalidates_nothin
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.fill("other", &scope);
-    let failure = Failure::from(ApiError::new(ErrorCode::ServiceUnavailable, "Later."));
+    let failure = Answer::from(ApiError::new(ErrorCode::ServiceUnavailable, "Later."));
     let permit = fixture.lead("q", &scope);
     let waiting = fixture.join("q", &scope);
     permit.fail(failure.clone());

@@ -1,0 +1,51 @@
+//! Changes of tables, and whatever else changes more than items that can be named.
+
+use std::sync::Arc;
+
+use crate::call::{Request, UpstreamError};
+use crate::model::operation::OperationClass;
+use crate::wire::Json;
+
+use super::changes::Verdict;
+use super::scope::{Scope, named_anywhere, named_tables};
+use super::{Engine, Served, Source, failed, images, unwritten, write};
+
+impl Engine {
+    /// Anything that makes, changes or removes a table, or that may: the table is forgotten and invalidated before and after.
+    pub(super) async fn change_table(self: &Arc<Self>, request: Request) -> Served {
+        let is_unknown = request.operation.class() == OperationClass::Unknown;
+        let scope = match Json::parse_cut(&request.body) {
+            Ok(_) if is_unknown && Json::parse(&request.body).is_err() => Scope::Everything,
+            Ok(body) if is_unknown => named_anywhere(&body),
+            Ok(body) => named_tables(&body),
+            Err(_) if request.body.is_empty() => Scope::Nothing,
+            // As with a write: nobody can tell which of two tables the upstream would change.
+            Err(_) => return Served::plain(write::unreadable().into(), Source::Write),
+        };
+        self.forget(&scope);
+        self.invalidate(&scope);
+        self.change_scope(request, scope).await
+    }
+
+    /// Sends a change of a whole scope, in a task of its own, and invalidates the scope before the answer leaves.
+    pub(super) async fn change_scope(self: &Arc<Self>, request: Request, scope: Scope) -> Served {
+        let engine = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let change = engine.begin_change(&request, Vec::new(), scope.clone());
+            let outcome = engine.upstream.call(&request).await;
+            if request.operation.class() != OperationClass::Statement {
+                engine.forget(&scope);
+            }
+            let nothing_known = images::Outcome::unknown();
+            change.settle(&match &outcome {
+                // A rejected one may have done a part.
+                Ok(answer) if answer.status < 500 => Verdict::Applied(&nothing_known),
+                Ok(_) | Err(UpstreamError::OutcomeUnknown(_)) => Verdict::Unknown,
+                Err(UpstreamError::NotSent(_)) => Verdict::NotSent,
+            });
+            outcome.unwrap_or_else(unwritten)
+        });
+        let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
+        Served::plain(answer, Source::Write)
+    }
+}
