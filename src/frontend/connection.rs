@@ -27,7 +27,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let _open = Open::new(&*self.observer);
-        let frontend = &*self;
+        let frontend = &self;
         let service =
             service_fn(|request| async move { Ok::<_, Infallible>(frontend.respond(request).await) });
         let mut builder = http1::Builder::new();

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
@@ -40,7 +41,7 @@ const RETRY_AFTER_MILLISECONDS: &str = "1000";
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Answers one request, whatever it is.
     pub(super) fn respond(
-        &self,
+        self: &Arc<Self>,
         request: http::Request<Incoming>,
     ) -> impl Future<Output = Response<AnswerBody>> {
         // Not an `async fn`, whose future would have room for the request and for its parts.
@@ -76,7 +77,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     }
 
     async fn route(
-        &self,
+        self: &Arc<Self>,
         head: &Parts,
         body: Result<Received, Fault>,
         begun: Instant,
@@ -114,7 +115,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
 
     /// A call of the API.
     async fn call(
-        &self,
+        self: &Arc<Self>,
         head: &Parts,
         mut body: Received,
         protocol: Protocol,
@@ -137,14 +138,13 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Operation::DescribeEndpoints => address(head),
             _ => None,
         };
-        let caller = Caller::of(head);
         let request = Request { operation, unknown_target, body: Bytes::new(), attempt, address };
         let executed = if large::is_large(&body) {
             // Boxed, so that the future of a small request stays small.
-            Box::pin(self.execute_large(caller, request, body)).await
+            Box::pin(self.execute_large(head, request, body)).await
         } else {
             let request = Request { body: std::mem::take(&mut body.bytes), ..request };
-            self.execute(caller, request).await
+            self.execute(Caller::of(head), request).await
         };
         let mut served = match executed {
             Ok(served) => served,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Received;
@@ -73,26 +74,28 @@ pub(super) fn is_large(body: &Received) -> bool {
 impl<S: Service, O: Observer> Frontend<S, O> {
     /// Has the service answer a request with that large body, when there is memory for what it takes to read it.
     pub(super) async fn execute_large(
-        &self,
-        caller: Caller<'_>,
+        self: &Arc<Self>,
+        head: &Parts,
         request: Request,
         received: Received,
     ) -> Result<Served, ApiError> {
-        let bytes = received.bytes.clone();
-        let weighed = tokio::task::spawn_blocking(move || tree_bytes(&bytes)).await;
-        let weight = weighed.unwrap_or(usize::MAX).saturating_mul(WORK_FACTOR);
-        let Some(trees) = self.trees.reserve(weight).await else {
-            self.observer.refused(Refusal::Overloaded);
-            return Err(ApiError::new(
-                ErrorCode::ServiceUnavailable,
-                "Too many large requests are in flight",
-            ));
-        };
-        let trees = Arc::new(trees);
-        // Held here too: what is sent may be another body, made of this one.
-        let _until_answered = Arc::clone(&trees);
-        let body = Bytes::from_owner(Held { received, _trees: trees });
-        offload(self.execute(caller, Request { body, ..request })).await
+        let (frontend, head) = (Arc::clone(self), head.clone());
+        offload(async move {
+            let weight = tree_bytes(&received.bytes).saturating_mul(WORK_FACTOR);
+            let Some(trees) = frontend.trees.reserve(weight).await else {
+                frontend.observer.refused(Refusal::Overloaded);
+                return Err(ApiError::new(
+                    ErrorCode::ServiceUnavailable,
+                    "Too many large requests are in flight",
+                ));
+            };
+            let trees = Arc::new(trees);
+            // Held here too: what is sent may be another body, made of this one.
+            let _until_answered = Arc::clone(&trees);
+            let body = Bytes::from_owner(Held { received, _trees: trees });
+            frontend.execute(Caller::of(&head), Request { body, ..request }).await
+        })
+        .await
     }
 }
 

@@ -76,13 +76,14 @@ pub use verify::{Report, verify};
 /// How often streams are looked at for shards whose time is over. Both times are hours.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The local backend.
+/// The local backend. Clones are the same backend.
+#[derive(Clone)]
 pub struct Local {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
-    settings: Settings,
+    settings: Arc<Settings>,
     clock: Clock,
-    counting: Counting,
+    counting: Arc<Counting>,
     listener: Arc<Listener>,
 }
 
@@ -193,6 +194,7 @@ impl Local {
         let listener = Arc::new(Listener::default());
         let watching = Arc::clone(&listener);
         store.on_commit(Box::new(move |moment, changes| watching.hears(moment, changes)));
+        let (settings, counting) = (Arc::new(settings), Arc::new(counting));
         Self { store, catalog, settings, clock, counting, listener }
     }
 
@@ -390,7 +392,10 @@ impl Upstream for Local {
             // Boxed, so that the future of a small request stays small.
             let handled = match request.body.len() {
                 ..=LARGE_BODY_BYTES => self.handle(request).await,
-                _ => offload(self.handle(request)).await,
+                _ => {
+                    let (local, request) = (self.clone(), request.clone());
+                    offload(async move { local.handle(&request).await }).await
+                }
             };
             match handled {
                 Ok(body) => Ok(Answer::ok(body)),
