@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::call::{Answer, Request, UpstreamError};
 use crate::model::{ApiError, ErrorCode, Operation};
+use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::Json;
 use crate::wire::json::LISTED_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
@@ -71,7 +72,11 @@ impl Engine {
     pub(super) async fn carry_out(self: &Arc<Self>, plan: WritePlan) -> Served {
         let engine = Arc::clone(self);
         // A task of its own: a client that leaves must not stop a write between upstream and cache.
-        match self.tasks.spawn(engine.perform(plan)).await {
+        let task = match plan.request.body.len() {
+            ..=LARGE_BODY_BYTES => self.tasks.spawn(engine.perform(plan)),
+            _ => self.tasks.spawn(offload(engine.perform(plan))),
+        };
+        match task.await {
             Ok(served) => served,
             Err(_) => Served::plain(failed("The write's task ended early."), Source::Write),
         }

@@ -15,6 +15,7 @@ use super::connection::READ_BYTES;
 use super::encoding::Coding;
 use super::fault::Fault;
 use super::{Frontend, Observer, Service};
+use crate::offload::offload_call;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 const SMALL: usize = READ_BYTES;
@@ -109,8 +110,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let maximum = self.settings.request_bytes_max;
         let reservation = Reservation::of(&self.bodies);
         // Off the connections' threads: a few kilobytes may become many megabytes.
-        let inflating = tokio::task::spawn_blocking(move || inflate(coding, &received, maximum, reservation));
-        inflating.await.unwrap_or(Err(Fault::Broken))
+        offload_call(move || inflate(coding, &received, maximum, reservation)).await
     }
 }
 
