@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// closing on them would lose the answer; past this much they are no clients.
 const DISCARDED_MAX: u64 = 64 * 1024 * 1024;
 
-/// How much is allocated on the word of a `Content-Length` alone.
+/// How much is allocated on the word of a `Content-Length` before that many bytes are there.
 const TRUSTED_CAPACITY: usize = 256 * 1024;
 
 /// A body that arrived whole.
@@ -170,6 +170,10 @@ impl Arrival {
         if let Some(first) = self.first.take() {
             self.rest.reserve(declared.min(TRUSTED_CAPACITY).max(length));
             self.rest.extend_from_slice(&first);
+        }
+        if length > self.rest.capacity() {
+            // A client that has sent this much sends the rest too. To grow by and by would copy megabytes on this thread.
+            self.rest.reserve(declared.saturating_sub(before).max(piece.len()));
         }
         self.rest.extend_from_slice(&piece);
         Ok(())
