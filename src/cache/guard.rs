@@ -162,7 +162,7 @@ impl Drop for FillPermit {
 #[must_use = "a write that is not judged counts as unknown"]
 pub struct WriteGuard {
     cache: Arc<ItemCache>,
-    /// Empty once the verdict is told.
+    /// Empty once the verdict is reported.
     keys: Vec<WrittenKey>,
     began: Instant,
 }

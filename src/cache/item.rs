@@ -28,7 +28,7 @@ const HELD_NAMES_MAX: usize = 100;
 /// The size of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// The budget of all entries, keys and overhead included. The words and what is under way come on top: 10 bytes a
+    /// The budget of all entries, keys and overhead included. The words and what is in flight come on top: 10 bytes a
     /// stripe, and a few hundred bytes for each read on its way to the upstream.
     pub max_bytes: u64,
     /// How many epoch words there are; rounded up to a power of two. A write kills the other entries of its stripe, so
@@ -99,7 +99,7 @@ pub struct ItemCache {
     tables: RwLock<Tables>,
     /// Milliseconds that a write of unknown outcome may still land; see [`ItemCache::set_unknown_write_window`].
     unknown_write_window_ms: AtomicU64,
-    /// Milliseconds that entries are kept after their time; see [`ItemCache::keep_expired`].
+    /// Milliseconds that expired entries are kept; see [`ItemCache::keep_expired`].
     expired_kept_ms: AtomicU64,
     /// Seconds since the cache was made, when something was invalidated by name, or everything. A table that is used for the
     /// first time may be the one.
@@ -251,7 +251,7 @@ impl ItemCache {
         Some(Hit { value: image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
     }
 
-    /// The answer for a key whose time may be over, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
+    /// The answer for a key that may have expired, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
     /// the policy's `stale_if_error` later. It is no older than any write that was acknowledged and than what any reader
     /// was answered, because it is invalidated like every other entry when something happens to its key; nor older than a page that
     /// was shown of its partition ([`ItemCache::note_shown`]), which is given by its canonical bytes.
@@ -288,8 +288,7 @@ impl ItemCache {
         }
     }
 
-    /// Keeps entries so long after their time, for those who ask for stale ones: the longest `stale_if_error` of all
-    /// policies.
+    /// Keeps expired entries for this long, so that `lookup_stale` finds them: the longest `stale_if_error` of all policies.
     pub fn keep_expired(&self, longest: Duration) {
         self.expired_kept_ms.store(whole_ms(longest), Ordering::Relaxed);
     }
@@ -463,7 +462,7 @@ impl ItemCache {
         of_realm.map(|named| Arc::clone(&named.table)).collect()
     }
 
-    /// Ends the holds whose time has come, and reclaims a slice of what is dead or expired. To be called a few times a
+    /// Ends the holds that are over, and reclaims a slice of what is dead or expired. To be called a few times a
     /// second; nothing depends on it but memory, and how soon held keys are cached again.
     pub fn sweep(&self, now: Instant) {
         for mut shard in self.slots.each() {

@@ -1,6 +1,6 @@
-//! What is under way: reads that others may join, writers in flight, and holds after unknown outcomes.
+//! What is in flight: reads that others may join, writers in flight, and holds after unknown outcomes.
 //!
-//! A key with nothing under way has no entry here, so the maps are as large as the traffic to the upstream is. Flights
+//! A key with nothing in flight has no entry here, so the maps are as large as the traffic to the upstream is. Flights
 //! and stripes live under one lock: a stripe belongs to one shard, so whoever holds the shard sees its reads, writes and
 //! holds stand still. The lock is taken on misses and writes, never on hits, and never across an await.
 
@@ -15,13 +15,13 @@ use super::words::{Stripe, Version};
 
 const SHARDS: usize = 64;
 
-/// All that is under way.
+/// All that is in flight.
 #[derive(Debug)]
 pub(super) struct Slots {
     shards: Box<[Mutex<Shard>]>,
 }
 
-/// What is under way in a part of the stripes.
+/// What is in flight in a part of the stripes.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     flights: Flights<Version, CachedItem>,

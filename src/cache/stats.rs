@@ -133,7 +133,7 @@ pub struct CacheStats {
     pub not_stored: [u64; NotStored::ALL.len()],
     /// Stripes now held after unknown outcomes.
     pub holds_active: u64,
-    /// Reads that fetched although a fetch was under way, because too many were waiting on it.
+    /// Reads that fetched although a fetch was in flight, because too many were waiting on it.
     pub waiters_turned_away: u64,
     /// Entries pushed out by newer ones.
     pub evictions: u64,

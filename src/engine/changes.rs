@@ -247,7 +247,7 @@ impl Engine {
     }
 
     /// Asks for the policy of each table again, and invalidates what was stored under the old ones if the change says so. To be
-    /// called when the new policies are there to be asked for. Requests under way end by the policy that they began with;
+    /// called when the new policies are there to be asked for. Requests in flight end by the policy that they began with;
     /// what they bring is not stored if the change invalidates.
     pub fn renew_policies(&self, change: PolicyChange) {
         self.tables.renew_policies(change, &*self.upstream);
@@ -285,7 +285,7 @@ impl Engine {
 }
 
 impl ChangeListener for Engine {
-    /// Nobody is told that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
+    /// Nobody is reported that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
     /// before that, and nothing that does is stored until every reader misses it.
     fn changing(&self, changes: &[Change]) {
         let expired: Vec<_> = changes.iter().filter(|change| change.cause == Cause::Expiry).collect();

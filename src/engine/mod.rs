@@ -154,7 +154,7 @@ pub struct Engine {
     recent: Arc<RecentRequests>,
     tables: Tables,
     permissions: Permissions,
-    /// Fills and writes under way, and invalidates still due; each outlives the request that began it.
+    /// Fills and writes in flight, and invalidations still due; each outlives the request that began it.
     tasks: TaskTracker,
     /// Ends what only waits for a time.
     closing: CancellationToken,

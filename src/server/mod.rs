@@ -110,7 +110,7 @@ impl Server {
         telemetry::announce(&words, &fields);
     }
 
-    /// Serves until `shutdown`, then drains: no new connections, requests under way to their end, every write and fill to its
+    /// Serves until `shutdown`, then drains: no new connections, requests in flight to their end, every write and fill to its
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());

@@ -58,7 +58,7 @@ pub(super) struct Realms {
     /// The number of each realm that ever was open. Locked while one is opened or closed, so that no store is opened before
     /// it is closed.
     numbers: tokio::sync::Mutex<HashMap<RealmName, Realm>>,
-    /// Openings under way.
+    /// Openings in flight.
     openings: TaskTracker,
     /// Told of each request's end.
     rested: Notify,
@@ -108,7 +108,7 @@ struct Visit<'a> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        // The reference first, or the realm would not look at rest to who is woken.
+        // Drop the reference before the wake-up: the task that is woken must find the realm unused.
         self.realm = None;
         self.rested.notify_one();
     }

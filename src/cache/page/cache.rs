@@ -29,7 +29,7 @@ const SHARDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
     /// The budget of all pages, fingerprints and overhead included. The words come on top: 10 bytes for each stripe of
-    /// partitions and 16 for each of index partitions; and what is under way.
+    /// partitions and 16 for each of index partitions; and what is in flight.
     pub max_bytes: u64,
     /// How many words there are for partitions of tables; rounded up to a power of two. A write kills the pages of all
     /// partitions of its stripe.
@@ -134,7 +134,7 @@ impl PageCache {
         Some(Hit { value: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
     }
 
-    /// The page of a fingerprint whose time may be over, for a reader whom the upstream failed: as [`PageCache::lookup`],
+    /// The page of a fingerprint that may have expired, for a reader whom the upstream failed: as [`PageCache::lookup`],
     /// but by the policy's `stale_if_error` later. Writes invalidate it like every other page, and so does a later page that may show
     /// one of its items ([`ItemCache::note_shown`]).
     pub fn lookup_stale(
@@ -532,7 +532,7 @@ pub(in super::super) enum PageRule {
     ItemsCheckTouches,
     /// if a read of it completed since the page was sent for,
     ItemsCheckReads,
-    /// or while a read of it is under way.
+    /// or while a read of it is in flight.
     ItemsCheckFlights,
 }
 

@@ -14,7 +14,7 @@
 //!   nothing newer than a strong page. A read that completed since may have: it leaves its number in [`CompletedReads`], and
 //!   then the item is not stored. Hits since then are of an entry that was stored before the page was sent, or by such
 //!   a read. Storing an item out of another page counts as a read of it.
-//! - *What is read later does not undo it.* A flight of the item that is under way might have been read before the page,
+//! - *What is read later does not undo it.* A flight of the item that is in flight might have been read before the page,
 //!   and would store its image over it; then the item is not stored. Reads past the cache are compared with what was stored,
 //!   as always.
 //!

@@ -5,8 +5,9 @@
 //! scope before it is sent, the entry keeps them, and a hit compares: as with items, words decide and the store only
 //! remembers. A write bumps the partition it writes to and the table's scans, and of each global index the partitions it
 //! moves the item between, if the caller knows them, or else the whole index. That happens whatever came of the write, and
-//! before its client hears of it. Where a key was before is not known for sure while another write of it is in flight: that
-//! write may have moved it from a third place, which it has not invalidated yet. Then, too, the whole index is invalidated. Nothing is searched for, so a write costs the same however many pages there are.
+//! before its client hears of it. While another write of the same key is in flight, the place of the key is not known for
+//! sure: that write may have moved the item from a third place, which it has not invalidated yet. Then, too, the whole index
+//! is invalidated. Nothing is searched for, so a write costs the same however many pages there are.
 //!
 //! **An upstream that reports** its changes ([`PageCache::invalidate`]) leaves nothing to be guessed. It reports them in the order
 //! in which it makes them, and each before its writer is answered, so a later move of an item never overtakes an earlier one.
@@ -21,10 +22,12 @@
 //! still land invalidates its scopes at once and once more when it can land no longer. A late landing is seen half a minute late
 //! at worst, and it was not acknowledged.
 //!
-//! What is not promised: that a page of a global index shows where a writer elsewhere has moved an item, before its time to
-//! live is over, even if this node has written the item since; that two pages, or a page and an item, are of one moment, or that successive pages never go back
-//! over a change that this node did not make. Only a client's own consistent Query binds what is answered after it
-//! ([`PageCache::observe`]).
+//! **Not promised** is that:
+//! - a page of a global index shows, before its TTL ends, where a writer elsewhere has moved an item, even if this node has
+//!   written the item since;
+//! - two pages, or a page and an item, show the same moment;
+//! - successive pages never go back behind a change that this node did not make. Only a client's own consistent Query
+//!   binds what is answered after it ([`PageCache::observe`]).
 //!
 //! There is no I/O and no task in here, and time is passed in, except where a guard is dropped.
 

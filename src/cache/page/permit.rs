@@ -33,7 +33,7 @@ pub struct PagePermit {
     began: Instant,
     /// How many reads of items had completed before; kept only if the policy stores the page's items.
     reads_before: Option<u64>,
-    /// One of the few fetches of the table that may be under way.
+    /// One of the few fetches of the table that may be in flight.
     room: Option<OwnedSemaphorePermit>,
     is_used: bool,
 }

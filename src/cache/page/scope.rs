@@ -10,7 +10,7 @@ use super::super::table::{CachedTable, Secret};
 use super::super::words::LAG_SECONDS_MAX;
 use super::stats::{ScopeCounters, ScopeStats};
 
-/// How many fetches of pages of one table may be under way. One client that pages through many partitions must not take
+/// How many fetches of pages of one table may be in flight. One client that pages through many partitions must not take
 /// the upstream away from all others.
 const FILLS_PER_TABLE_MAX: usize = 64;
 

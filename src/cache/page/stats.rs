@@ -129,7 +129,7 @@ pub struct PageStats {
     pub bumps: [[u64; BumpedScope::ALL.len()]; BumpReason::ALL.len()],
     /// Pages not stored, in the order of [`PageNotStored::ALL`].
     pub not_stored: [u64; PageNotStored::ALL.len()],
-    /// Requests that fetched although a fetch was under way, because too many were waiting on it.
+    /// Requests that fetched although a fetch was in flight, because too many were waiting on it.
     pub waiters_turned_away: u64,
     /// Pages pushed out by others, or kept out because others are asked for more often.
     pub evictions: u64,

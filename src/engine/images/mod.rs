@@ -53,7 +53,7 @@ struct Change {
     update: Option<Update>,
 }
 
-/// Where the item at one end of a write is told.
+/// Where the item at one end of a write is reported.
 #[derive(Debug)]
 enum Source {
     /// Nowhere.
@@ -197,7 +197,7 @@ impl Plan {
         self.is_hidden
     }
 
-    /// The client's own request is sent after all: nothing is told but by the request.
+    /// The client's own request is sent after all: nothing is reported but by the request.
     pub(super) fn forgo_answer(&mut self) {
         self.is_hidden = false;
         for source in [&mut self.before, &mut self.after] {

@@ -239,7 +239,7 @@ struct Fetch {
     shown: Option<Shown>,
 }
 
-/// A write under way. Without a guard its keys are not known to the cache, which invalidates the table instead.
+/// A write in flight. Without a guard its keys are not known to the cache, which invalidates the table instead.
 struct Writing {
     client: usize,
     guard: Option<PageWriteGuard>,
@@ -447,7 +447,7 @@ impl schedules::World for World {
             _ if self.setup.only.is_some() => 8_000,
             _ => 100_000,
         };
-        // A late write has landed or died before its time is over.
+        // A late write has landed or died before that window ends.
         let pause = Duration::from_millis(self.journal.random.u64(1..=longest));
         let now = Instant::now();
         let writes = self.writes.iter().filter_map(|write| write.until);
