@@ -285,7 +285,7 @@ impl Engine {
 }
 
 impl ChangeListener for Engine {
-    /// Nobody is reported that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
+    /// No reader hears that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
     /// before that, and nothing that does is stored until every reader misses it.
     fn changing(&self, changes: &[Change]) {
         let expired: Vec<_> = changes.iter().filter(|change| change.cause == Cause::Expiry).collect();

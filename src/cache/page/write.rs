@@ -206,7 +206,7 @@ pub struct PageChange<'a> {
     pub moves: Vec<(Arc<CachedIndex>, &'a [Vec<u8>])>,
 }
 
-/// Changes that the upstream reports: in the order in which it makes them, and each before anybody is reported that it was made. So
+/// Changes that the upstream reports: in the order in which it makes them, and each before anybody hears that it was made. So
 /// where an item was before is always exactly known, however many writes of it are in flight.
 impl PageCache {
     /// Invalidates the pages that a change concerns, and no others.

@@ -53,7 +53,7 @@ struct Change {
     update: Option<Update>,
 }
 
-/// Where the item at one end of a write is reported.
+/// Where the item at one end of a write is found.
 #[derive(Debug)]
 enum Source {
     /// Nowhere.
