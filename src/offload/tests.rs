@@ -1,3 +1,5 @@
+//! Where such work runs, and what becomes of it when it panics or nobody awaits it.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 
