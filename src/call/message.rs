@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{ApiError, Operation};
-use crate::wire::Json;
+use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 /// A request of the API: which operation, and its body's bytes as they came or as the engine rewrote them.
 #[derive(Clone, Debug)]
@@ -44,13 +43,15 @@ impl Request {
     }
 }
 
-/// An answer of the API: status and body, and the id when the upstream gave one.
+/// An answer of the API: status and body, the error if it is one, and the id when the upstream gave one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The JSON body.
     pub body: Bytes,
+    /// The error that the body reports. It is set by the maker of the answer, and nobody else looks for it in the body.
+    pub error: Option<ErrorName>,
     /// Headers that must reach the client as they are, such as `x-amzn-requestid` and `x-amz-retry-after`; names in
     /// lower case.
     pub headers: Vec<(String, String)>,
@@ -59,7 +60,7 @@ pub struct Answer {
 impl Answer {
     /// A success with that body.
     pub fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, body: body.into(), headers: Vec::new() }
+        Self { status: 200, body: body.into(), error: None, headers: Vec::new() }
     }
 
     /// True for a 2xx.
@@ -67,19 +68,15 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The name of the error that a 400 reports: the part of its `__type` after the `#`.
-    pub fn error_type(&self) -> Option<String> {
-        if self.status != 400 {
-            return None;
-        }
-        let body = Json::parse(&self.body).ok()?;
-        let name = body.get("__type")?.text()?;
-        Some(name.rsplit('#').next().unwrap_or(name).to_owned())
+    /// Why the request was rejected, if a 400 says so with one of the known codes.
+    pub fn rejection(&self) -> Option<ErrorCode> {
+        self.error.as_ref().filter(|_| self.status == 400)?.code()
     }
 }
 
 impl From<ApiError> for Answer {
     fn from(error: ApiError) -> Self {
-        Self { status: error.code.status(), body: error.to_json().into(), headers: Vec::new() }
+        let (status, name) = (error.code.status(), error.code.into());
+        Self { status, body: error.to_json().into(), error: Some(name), headers: Vec::new() }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::call::Request;
 use crate::model::schema::IndexKind;
-use crate::model::{Operation, partiql};
+use crate::model::{ErrorCode, Operation, partiql};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json, write_map};
 
@@ -24,8 +24,9 @@ impl Engine {
         let sent = self.with_fresh_reads(request);
         let mut answer = self.forward(&sent).await;
         let is_changed = matches!(sent, Cow::Owned(_));
-        let rejections = ["ValidationException", "SerializationException"];
-        if is_changed && answer.error_type().is_some_and(|error| rejections.contains(&&*error)) {
+        let is_rejected =
+            matches!(answer.rejection(), Some(ErrorCode::Validation | ErrorCode::Serialization));
+        if is_changed && is_rejected {
             answer = self.forward(request).await;
         }
         Served::plain(answer, Source::Bypass(reason))

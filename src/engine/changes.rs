@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::cache::{BumpReason, CachedTable, PageChange, PageWriteGuard, RemovalGuard, WriteGuard};
 use crate::call::{Answer, Attempt, ChangeListener, Request};
 use crate::model::operation::OperationClass;
-use crate::model::{Cause, Change};
+use crate::model::{Cause, Change, ErrorCode};
 
 use super::Engine;
 use super::images::Outcome;
@@ -273,12 +273,12 @@ impl Engine {
     /// What a rejection says of a known table. One that the upstream does not find any more was deleted by someone: what is known
     /// of it is invalid. A validation error about a request that fits the table's schema may mean that it has another one.
     pub(super) fn check_rejection(self: &Arc<Self>, answer: &Answer, table: &KnownTable) {
-        match answer.error_type().as_deref() {
-            Some("ResourceNotFoundException") => {
+        match answer.rejection() {
+            Some(ErrorCode::ResourceNotFound) => {
                 self.tables.forget(&table.name);
                 self.invalidate(&Scope::named(&table.name));
             }
-            Some("ValidationException") => self.doubt(table),
+            Some(ErrorCode::Validation) => self.doubt(table),
             _ => {}
         }
     }

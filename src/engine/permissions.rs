@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::Answer;
+use crate::model::ErrorCode;
 
 /// How long what was denied is taken to be denied still.
 const DENIED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -70,7 +71,7 @@ impl Permissions {
 
 /// True for an answer that refuses a request because of who sent it.
 pub(super) fn is_denied(answer: &Answer) -> bool {
-    answer.error_type().as_deref() == Some("AccessDeniedException")
+    answer.rejection() == Some(ErrorCode::AccessDenied)
 }
 
 #[cfg(test)]

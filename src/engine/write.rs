@@ -243,8 +243,8 @@ pub(super) fn unreadable() -> ApiError {
 
 /// Whether a write that was rejected may have been executed.
 fn execution(answer: &Answer) -> Execution {
-    match answer.error_type().as_deref() {
-        Some("ValidationException" | "SerializationException") => Execution::Never,
+    match answer.rejection() {
+        Some(ErrorCode::Validation | ErrorCode::Serialization) => Execution::Never,
         _ => Execution::MayBeEarlier,
     }
 }

@@ -306,16 +306,6 @@ async fn compress(bytes: Bytes, coding: Coding) -> Bytes {
     tokio::task::spawn_blocking(move || coding.compress(&bytes)).await.expect("compressing does not panic")
 }
 
-/// The short name of an error's type: `X` of `"__type":"name.space#X"`.
-pub(super) fn error_type(body: &[u8]) -> Option<&str> {
-    const MEMBER: &[u8] = b"\"__type\"";
-    let start = body.windows(MEMBER.len()).position(|window| window == MEMBER)? + MEMBER.len();
-    let quoted =
-        body[start..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-    let text = std::str::from_utf8(quoted.split(|byte| *byte == b'"').next()?).ok()?;
-    Some(text.rsplit_once('#').map_or(text, |(_, name)| name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,14 +316,6 @@ mod tests {
         assert_eq!(one.len(), 52);
         assert!(one.as_bytes().iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()));
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn the_type_of_an_error_is_found_with_and_without_a_name_space() {
-        assert_eq!(error_type(br#"{"__type":"a.b#C","message":"x"}"#), Some("C"));
-        assert_eq!(error_type(br#"{"message":"x", "__type" : "C"}"#), Some("C"));
-        assert_eq!(error_type(br#"{"__type":5}"#), None);
-        assert_eq!(error_type(b"<html>"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, creden
 use crate::access::{Admitted, Rejection};
 use crate::call::{Attempt, Request};
 use crate::engine::{Served, Source};
-use crate::model::{ApiError, ErrorCode, Operation};
+use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
@@ -152,14 +152,13 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         };
         let source = Some(served.source);
         let table = served.table.take();
-        // The error's type is read from the body before compression, and only errors pay for keeping that.
-        let failure = if served.answer.is_success() { Bytes::new() } else { served.answer.body.clone() };
+        let error = served.answer.error.take();
         let mut response = match answer::coding(&served, &head.headers) {
             Some(coding) => Box::pin(answer::compressed_api(served, protocol, coding)).await,
             None => answer::api(served, protocol),
         };
-        let error_type = answer::error_type(&failure);
-        let known = Known { operation, source, table: table.as_deref(), error_type, request_bytes };
+        let known =
+            Known { operation, source, table: table.as_deref(), error: error.as_ref(), request_bytes };
         self.observe(&mut response, known, begun);
         response
     }
@@ -199,7 +198,7 @@ struct Known<'a> {
     operation: Operation,
     source: Option<Source>,
     table: Option<&'a str>,
-    error_type: Option<&'a str>,
+    error: Option<&'a ErrorName>,
     request_bytes: usize,
 }
 
@@ -213,9 +212,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         request_bytes: usize,
         begun: Instant,
     ) -> Response<AnswerBody> {
-        let error_type = Some(error.code.short_name());
+        let name = ErrorName::from(error.code);
         let mut response = answer::local(error, protocol);
-        let known = Known { operation, source: None, table: None, error_type, request_bytes };
+        let known = Known { operation, source: None, table: None, error: Some(&name), request_bytes };
         self.observe(&mut response, known, begun);
         response
     }
@@ -230,7 +229,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             source: known.source,
             table: known.table,
             status,
-            error_type: known.error_type,
+            error: known.error,
             latency: begun.elapsed(),
             request_bytes: known.request_bytes,
             answer_bytes,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::call::Request;
 use crate::engine::{Engine, Served, Source};
-use crate::model::{ApiError, Operation};
+use crate::model::{ApiError, ErrorName, Operation};
 
 mod accept;
 mod answer;
@@ -77,8 +77,8 @@ pub struct Exchange<'a> {
     pub table: Option<&'a str>,
     /// The HTTP status.
     pub status: u16,
-    /// The short name of the error, such as `ValidationException`.
-    pub error_type: Option<&'a str>,
+    /// The error that was answered.
+    pub error: Option<&'a ErrorName>,
     /// From the request's head to the answer's.
     pub latency: Duration,
     /// Bytes of the request's body as sent.

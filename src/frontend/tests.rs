@@ -75,7 +75,7 @@ impl Observer for Witness {
             exchange.operation,
             exchange.status,
             exchange.table,
-            exchange.error_type,
+            exchange.error.map(ErrorName::text),
             exchange.request_bytes,
             exchange.answer_bytes
         ));

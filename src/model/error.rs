@@ -131,6 +131,38 @@ const AVAILABILITY: &str = "com.amazon.coral.availability";
 const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810";
 
 impl ErrorCode {
+    /// Every code, in the order of the declaration.
+    const ALL: [Self; Self::ServiceUnavailable as usize + 1] = [
+        Self::Validation,
+        Self::Serialization,
+        Self::UnknownOperation,
+        Self::MissingAuthenticationToken,
+        Self::IncompleteSignature,
+        Self::InvalidSignature,
+        Self::UnrecognizedClient,
+        Self::AccessDenied,
+        Self::Forbidden,
+        Self::ResourceNotFound,
+        Self::TableNotFound,
+        Self::PolicyNotFound,
+        Self::ResourceInUse,
+        Self::LimitExceeded,
+        Self::ConditionalCheckFailed,
+        Self::StatementConditionFailed,
+        Self::DuplicateItem,
+        Self::ItemCollectionSizeLimitExceeded,
+        Self::ProvisionedThroughputExceeded,
+        Self::TransactionCanceled,
+        Self::TransactionConflict,
+        Self::IdempotentParameterMismatch,
+        Self::ExpiredIterator,
+        Self::TrimmedDataAccess,
+        Self::Throttling,
+        Self::RequestEntityTooLarge,
+        Self::InternalServerError,
+        Self::ServiceUnavailable,
+    ];
+
     fn row(self) -> Row {
         match self {
             Self::Validation => (VALIDATE, "ValidationException", 400, "message"),
@@ -191,5 +223,88 @@ impl ErrorCode {
     /// `message`, or `Message` where the service writes it so.
     pub fn message_member(self) -> &'static str {
         self.row().3
+    }
+}
+
+/// The name of an error: the part of its `__type` after the `#`. An upstream may send names that the table of codes lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ErrorName(Name);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    /// The first code of that name in the table: some codes share one.
+    Known(ErrorCode),
+    Other(Box<str>),
+}
+
+impl ErrorName {
+    /// The name in a `__type`, with or without a name space before it.
+    pub fn of_type(type_name: &str) -> Self {
+        let name = type_name.rsplit('#').next().unwrap_or(type_name);
+        Self(match first_code(name) {
+            Some(code) => Name::Known(code),
+            None => Name::Other(name.into()),
+        })
+    }
+
+    /// The first code in the table with this name.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self.0 {
+            Name::Known(code) => Some(code),
+            Name::Other(_) => None,
+        }
+    }
+
+    /// The name, for logs and metrics.
+    pub fn text(&self) -> &str {
+        match &self.0 {
+            Name::Known(code) => code.short_name(),
+            Name::Other(name) => name,
+        }
+    }
+}
+
+impl From<ErrorCode> for ErrorName {
+    fn from(code: ErrorCode) -> Self {
+        Self(Name::Known(first_code(code.short_name()).unwrap_or(code)))
+    }
+}
+
+fn first_code(name: &str) -> Option<ErrorCode> {
+    ErrorCode::ALL.into_iter().find(|code| code.short_name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_codes_is_whole_and_in_order() {
+        for (place, code) in ErrorCode::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, place, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_with_and_without_a_name_space() {
+        let missing = ErrorName::from(ErrorCode::ResourceNotFound);
+        assert_eq!(missing.text(), "ResourceNotFoundException");
+        for text in
+            ["ResourceNotFoundException", "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"]
+        {
+            assert_eq!(ErrorName::of_type(text), missing);
+        }
+        let other = ErrorName::of_type("a.b#RequestLimitExceeded");
+        assert_eq!((other.text(), other.code()), ("RequestLimitExceeded", None));
+    }
+
+    #[test]
+    fn codes_that_share_a_name_are_one_name() {
+        for code in ErrorCode::ALL {
+            let name = ErrorName::from(code);
+            assert_eq!(name, ErrorName::of_type(&code.type_name()));
+            assert_eq!(name.text(), code.short_name());
+        }
+        assert_eq!(ErrorName::from(ErrorCode::Forbidden).code(), Some(ErrorCode::AccessDenied));
     }
 }

@@ -22,7 +22,7 @@ pub mod expr;
 pub mod partiql;
 
 pub use change::{Cause, Change, IndexMove};
-pub use error::{ApiError, ErrorCode};
+pub use error::{ApiError, ErrorCode, ErrorName};
 pub use key::{Key, KeyValue};
 pub use number::Number;
 pub use operation::Operation;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::engine::{BypassReason, Source};
 use crate::frontend::{Exchange, Observer, Refusal};
-use crate::model::Operation;
+use crate::model::{ErrorCode, ErrorName, Operation};
 use crate::telemetry::{Metrics, Repeats};
 
 /// At most one line in this time for each reason and table of what is rejected.
@@ -56,7 +56,7 @@ enum Rejected {
     /// Before it was read.
     Unread(Refusal),
     /// In the service's stead, with this error.
-    Answered(Operation, Box<str>),
+    Answered(Operation, ErrorCode),
 }
 
 impl Edge {
@@ -78,7 +78,7 @@ impl Edge {
     /// The table that figures are counted for: one that is not there gets no label of its own.
     fn table_of<'a>(&self, exchange: &Exchange<'a>) -> &'a str {
         let table = exchange.table.unwrap_or_default();
-        let is_missing = exchange.error_type == Some("ResourceNotFoundException");
+        let is_missing = exchange.error.and_then(ErrorName::code) == Some(ErrorCode::ResourceNotFound);
         if is_missing && !self.metrics.shows_table(table) { "" } else { table }
     }
 
@@ -91,7 +91,7 @@ impl Edge {
             op = exchange.operation.name(),
             table,
             source,
-            code = exchange.error_type.unwrap_or_default(),
+            code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             latency_us = microseconds(exchange.latency),
             request_id = exchange.request_id,
             count,
@@ -113,7 +113,12 @@ impl Rejected {
                 tracing::warn!(reason = reason.name(), count, "Rejected before reading.");
             }
             Self::Answered(operation, code) => {
-                tracing::warn!(op = operation.name(), code = &**code, count, "Rejected by this node.");
+                tracing::warn!(
+                    op = operation.name(),
+                    code = code.short_name(),
+                    count,
+                    "Rejected by this node."
+                );
             }
         }
     }
@@ -137,23 +142,23 @@ impl Observer for Edge {
         let table = self.table_of(exchange);
         self.metrics.answered(exchange.operation, table, source, exchange.latency);
         if exchange.status >= 400 {
-            self.metrics.failed(exchange.operation, table, exchange.error_type.unwrap_or("Unknown"));
+            self.metrics.failed(exchange.operation, table, exchange.error.map_or("Unknown", ErrorName::text));
         } else if exchange.operation == Operation::DeleteTable {
             self.metrics.table_deleted(table);
         }
         if self.slow.is_slow(exchange.latency) {
             self.log_slow(exchange, source);
         }
-        if let (None, Some(code)) = (exchange.source, exchange.error_type)
+        if let (None, Some(code)) = (exchange.source, exchange.error.and_then(ErrorName::code))
             && is_for_want_of_room(code)
         {
-            self.log_rejected(Rejected::Answered(exchange.operation, code.into()));
+            self.log_rejected(Rejected::Answered(exchange.operation, code));
         }
         tracing::debug!(
             op = exchange.operation.name(),
             table,
             source,
-            code = exchange.error_type.unwrap_or_default(),
+            code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             status = exchange.status,
             latency_us = microseconds(exchange.latency),
             bytes = exchange.answer_bytes,
@@ -188,8 +193,8 @@ impl Observer for Edge {
 }
 
 /// True for an error by which this node says that it cannot take the request now, or has no room for what it asks.
-fn is_for_want_of_room(code: &str) -> bool {
-    ["ThrottlingException", "LimitExceededException", "ServiceUnavailableException"].contains(&code)
+fn is_for_want_of_room(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Throttling | ErrorCode::LimitExceeded | ErrorCode::ServiceUnavailable)
 }
 
 fn microseconds(latency: Duration) -> u64 {

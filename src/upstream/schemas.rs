@@ -1,8 +1,8 @@
 //! What the proxy knows of each table's schema, learned by asking the upstream's DescribeTable.
 
-use crate::model::Operation;
 use crate::model::key_attribute::{KeyAttribute, ScalarType};
 use crate::model::schema::{IndexKind, IndexSchema, KeySchema, Projection, TableSchema};
+use crate::model::{ErrorCode, Operation};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 
@@ -61,9 +61,9 @@ pub async fn fetch_description(
     let request = Request::new(Operation::DescribeTable, body);
     let answer = upstream.call(&request).await.map_err(|_| DescribeFailure::Unavailable)?;
     if !answer.is_success() {
-        return Err(match answer.error_type().as_deref() {
-            Some("ResourceNotFoundException") => DescribeFailure::Missing,
-            Some("AccessDeniedException") => DescribeFailure::Denied,
+        return Err(match answer.rejection() {
+            Some(ErrorCode::ResourceNotFound) => DescribeFailure::Missing,
+            Some(ErrorCode::AccessDenied) => DescribeFailure::Denied,
             _ => DescribeFailure::Unavailable,
         });
     }

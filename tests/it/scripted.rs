@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nearside::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
-use nearside::model::Operation;
+use nearside::model::{ErrorName, Operation};
 use tokio::sync::{mpsc, oneshot};
 
 /// The upstream's side: hands calls to the test. DescribeTable it answers by itself, for the tables it was given.
@@ -179,5 +179,5 @@ pub(crate) fn description(name: &str, arn: &str, id: &str, key: &[(&str, &str, &
 
 fn error(status: u16, code: &str) -> Answer {
     let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"scripted"}}"#);
-    Answer { status, body: body.into(), headers: Vec::new() }
+    Answer { status, body: body.into(), error: Some(ErrorName::of_type(code)), headers: Vec::new() }
 }

@@ -290,9 +290,10 @@ impl Remote {
             let outcome = self.send_or_read(&self.prepare(&request, Instant::now())).await;
             let reason = match outcome {
                 Ok(reply) if reply.answer.status < 500 => {
-                    match reply.error_type().filter(|name| {
-                        KEY_ERRORS.contains(&name.as_str()) || CLOCK_ERRORS.contains(&name.as_str())
-                    }) {
+                    match reply
+                        .error_type()
+                        .filter(|name| KEY_ERRORS.contains(name) || CLOCK_ERRORS.contains(name))
+                    {
                         None => break,
                         Some(name) => format!("the upstream refuses the credentials: {name}"),
                     }
@@ -552,7 +553,7 @@ impl Remote {
     async fn send(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
         let reply = self.attempt(host, call).await?;
         let error_type = reply.error_type();
-        match error_type.as_deref() {
+        match error_type {
             Some(name)
                 if CLOCK_ERRORS.contains(&name) && reply.date.is_some_and(|date| self.clock.learn(date)) =>
             {

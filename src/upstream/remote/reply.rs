@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
 
 use crate::call::Answer;
-use crate::model::Operation;
+use crate::model::{ErrorName, Operation};
 use crate::wire::Json;
 
 /// Headers that reach the client as they came.
@@ -60,12 +60,13 @@ impl Reply {
             .filter_map(|name| Some((name.as_str().to_owned(), text(&head.headers, name)?.to_owned())))
             .collect();
         let date = text(&head.headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-        Ok(Self { answer: Answer { status, body, headers }, date })
+        let error = if status >= 400 { error_name(&body) } else { None };
+        Ok(Self { answer: Answer { status, body, error, headers }, date })
     }
 
     /// True when the upstream asks for fewer requests.
     pub(super) fn is_throttled(&self) -> bool {
-        self.error_type().is_some_and(|name| THROTTLES.contains(&name.as_str()))
+        self.error_type().is_some_and(|name| THROTTLES.contains(&name))
     }
 
     /// True when the upstream asks for fewer requests in all, not only of one table.
@@ -73,15 +74,16 @@ impl Reply {
         self.error_type().is_some_and(|name| name == "RequestLimitExceeded")
     }
 
-    /// The part of an error's `__type` after the `#`.
-    pub(super) fn error_type(&self) -> Option<String> {
-        if !matches!(self.answer.status, 400 | 403) {
-            return None;
-        }
-        let body = Json::parse(&self.answer.body).ok()?;
-        let name = body.get("__type")?.text()?;
-        Some(name.rsplit('#').next().unwrap_or(name).to_owned())
+    /// The name of the error of a request that was rejected.
+    pub(super) fn error_type(&self) -> Option<&str> {
+        let name = self.answer.error.as_ref().filter(|_| matches!(self.answer.status, 400 | 403));
+        name.map(ErrorName::text)
     }
+}
+
+/// The name of the error that a body reports.
+fn error_name(body: &[u8]) -> Option<ErrorName> {
+    Some(ErrorName::of_type(Json::parse(body).ok()?.get("__type")?.text()?))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -121,9 +123,28 @@ mod tests {
         let forwarded: Vec<_> =
             reply.answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(forwarded, &headers[..3]);
-        assert_eq!(reply.error_type().as_deref(), Some("ProvisionedThroughputExceededException"));
+        assert_eq!(reply.error_type(), Some("ProvisionedThroughputExceededException"));
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_248_550);
         assert_eq!(reply.date, Some(time));
+    }
+
+    #[test]
+    fn an_error_is_named_whatever_its_status_and_rejections_apart() {
+        let body = r#"{"message":"x", "__type" : "a.b#InternalServerError"}"#;
+        for (status, name, rejected) in [
+            (200, None, None),
+            (400, Some("InternalServerError"), Some("InternalServerError")),
+            (403, Some("InternalServerError"), Some("InternalServerError")),
+            (500, Some("InternalServerError"), None),
+        ] {
+            let reply = Reply::read(Operation::GetItem, response(status, &[], body)).unwrap();
+            assert_eq!(reply.answer.error.as_ref().map(ErrorName::text), name, "{status}");
+            assert_eq!(reply.error_type(), rejected, "{status}");
+        }
+        for body in [r#"{"__type":5}"#, r#"{"message":"x"}"#, r#"{"nested":{"__type":"C"}}"#, "{?}"] {
+            let reply = Reply::read(Operation::GetItem, response(400, &[], body)).unwrap();
+            assert_eq!(reply.answer.error, None, "{body}");
+        }
     }
 
     #[test]
