@@ -5,6 +5,8 @@
 
 pub mod model;
 
+pub mod call;
+
 pub mod config;
 pub mod telemetry;
 
@@ -12,8 +14,6 @@ pub mod access;
 pub mod listen;
 pub mod offload;
 pub mod wire;
-
-pub mod call;
 
 pub mod cache;
 pub mod upstream;

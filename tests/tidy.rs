@@ -15,9 +15,9 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["local"],
     &["cache", "upstream"],
-    &["call"],
     &["wire", "access", "listen", "offload"],
     &["config", "telemetry"],
+    &["call"],
     &["model"],
 ];
 

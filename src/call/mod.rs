@@ -1,6 +1,7 @@
 //! A call of the API, as the parts of the program pass it on: the request, the answer, and whoever answers.
 
 mod message;
+mod source;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::sync::Weak;
 use crate::model::Change;
 
 pub use message::{Answer, Attempt, Request};
+pub use source::{BypassReason, Source};
 
 /// A future of an upstream's answer.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, UpstreamError>> + Send + 'a>>;

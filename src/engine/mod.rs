@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::{ItemCache, PageCache, Realm};
-use crate::call::{Answer, ChangeListener, Request, Upstream, UpstreamError};
+use crate::call::{Answer, BypassReason, ChangeListener, Request, Source, Upstream, UpstreamError};
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::{ApiError, ErrorCode, Operation};
@@ -50,55 +50,6 @@ use tables::Tables;
 
 /// The longest statement that is read: the service takes 8,192 characters. The tokens of megabytes would fill the memory.
 const STATEMENT_BYTES_MAX: usize = 8192 * 4;
-
-/// Where an answer came from: the value of `x-nearside-cache`, and a label of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// From the cache.
-    Hit,
-    /// From the upstream, and offered to the cache.
-    Miss,
-    /// From a fill that another request had begun.
-    Joined,
-    /// From the upstream, past the cache.
-    Bypass(BypassReason),
-    /// A write, or anything else that may change state.
-    Write,
-    /// From the cache past its TTL, because the upstream failed.
-    Stale,
-    /// A BatchGetItem: where how many keys came from.
-    Batch {
-        /// Keys served from memory.
-        hit: u32,
-        /// Keys fetched.
-        miss: u32,
-        /// Keys served from memory past their time, because the upstream failed.
-        stale: u32,
-    },
-}
-
-/// Why a read went past the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BypassReason {
-    /// `ConsistentRead` or a transaction asked for it.
-    Consistent,
-    /// Caching is off for the table.
-    Disabled,
-    /// The operation is not one that is cached.
-    Operation,
-    /// The request is not fully understood; the upstream will say what is wrong with it.
-    NotUnderstood,
-    /// The table's schema is not known.
-    UnknownTable,
-    /// The index is not known, or is being made or removed.
-    IndexNotReady,
-    /// What was read changed again and again meanwhile; the read went through by itself.
-    Contended,
-    /// The role may not read whole items, and the client wants a part of one.
-    NotPermitted,
-    /// The upstream's answer is not wholly understood, or has another key than the one asked for.
-    OpaqueAnswer,
-}
 
 /// An answer and what the edge needs to record of it.
 #[derive(Clone, Debug)]

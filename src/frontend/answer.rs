@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::encoding::Coding;
-use crate::engine::{Served, Source};
+use crate::call::Source;
+use crate::engine::Served;
 use crate::model::ApiError;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -282,21 +283,12 @@ fn forward(headers: &mut HeaderMap, name: &str, value: &str) {
 }
 
 fn source_header(source: Source) -> HeaderValue {
-    HeaderValue::from_static(match source {
-        Source::Hit => "hit",
-        Source::Miss => "miss",
-        Source::Joined => "joined",
-        Source::Bypass(_) => "bypass",
-        Source::Write => "write",
-        Source::Stale => "stale",
-        Source::Batch { hit, miss, stale } => {
-            let text = match stale {
-                0 => format!("hit={hit},miss={miss}"),
-                _ => format!("hit={hit},miss={miss},stale={stale}"),
-            };
-            return HeaderValue::try_from(text).expect("letters and digits make a header's value");
-        }
-    })
+    let Source::Batch { hit, miss, stale } = source else { return HeaderValue::from_static(source.label()) };
+    let text = match stale {
+        0 => format!("hit={hit},miss={miss}"),
+        _ => format!("hit={hit},miss={miss},stale={stale}"),
+    };
+    HeaderValue::try_from(text).expect("letters and digits make a header's value")
 }
 
 async fn compress(bytes: Bytes, coding: Coding) -> Bytes {

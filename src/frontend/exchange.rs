@@ -18,8 +18,8 @@ use super::body::Received;
 use super::fault::Fault;
 use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials, large};
 use crate::access::{Admitted, Rejection};
-use crate::call::{Attempt, Request};
-use crate::engine::{Served, Source};
+use crate::call::{Attempt, Request, Source};
+use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::call::Request;
-use crate::engine::{Engine, Served, Source};
+use crate::call::{Request, Source};
+use crate::engine::{Engine, Served};
 use crate::model::{ApiError, ErrorName, Operation};
 
 mod accept;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::{BypassReason, Source};
+use crate::call::Source;
 use crate::frontend::{Exchange, Observer, Refusal};
 use crate::model::{ErrorCode, ErrorName, Operation};
-use crate::telemetry::{Metrics, Repeats};
+use crate::telemetry::{Metrics, Repeats, source_label};
 
 /// At most one line in this time for each reason and table of what is rejected.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl Edge {
         if is_missing && !self.metrics.shows_table(table) { "" } else { table }
     }
 
-    fn log_slow(&self, exchange: &Exchange<'_>, source: &str) {
+    fn log_slow(&self, exchange: &Exchange<'_>) {
         let table = exchange.table.unwrap_or_default();
         let Some(count) = self.slow_lines.note((exchange.operation, table.into()), Instant::now()) else {
             return;
@@ -90,7 +90,7 @@ impl Edge {
         tracing::warn!(
             op = exchange.operation.name(),
             table,
-            source,
+            source = source_label(exchange.source),
             code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             latency_us = microseconds(exchange.latency),
             request_id = exchange.request_id,
@@ -126,28 +126,18 @@ impl Rejected {
 
 impl Observer for Edge {
     fn answered(&self, exchange: &Exchange<'_>) {
-        let source = match exchange.source {
-            None => "refused",
-            Some(Source::Hit) => "hit",
-            Some(Source::Miss) => "miss",
-            Some(Source::Joined) => "joined",
-            Some(Source::Bypass(reason)) => {
-                self.metrics.bypassed(bypass_label(reason));
-                "bypass"
-            }
-            Some(Source::Write) => "write",
-            Some(Source::Stale) => "stale",
-            Some(Source::Batch { .. }) => "batch",
-        };
+        if let Some(Source::Bypass(reason)) = exchange.source {
+            self.metrics.bypassed(reason);
+        }
         let table = self.table_of(exchange);
-        self.metrics.answered(exchange.operation, table, source, exchange.latency);
+        self.metrics.answered(exchange.operation, table, exchange.source, exchange.latency);
         if exchange.status >= 400 {
             self.metrics.failed(exchange.operation, table, exchange.error.map_or("Unknown", ErrorName::text));
         } else if exchange.operation == Operation::DeleteTable {
             self.metrics.table_deleted(table);
         }
         if self.slow.is_slow(exchange.latency) {
-            self.log_slow(exchange, source);
+            self.log_slow(exchange);
         }
         if let (None, Some(code)) = (exchange.source, exchange.error.and_then(ErrorName::code))
             && is_for_want_of_room(code)
@@ -157,7 +147,7 @@ impl Observer for Edge {
         tracing::debug!(
             op = exchange.operation.name(),
             table,
-            source,
+            source = source_label(exchange.source),
             code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             status = exchange.status,
             latency_us = microseconds(exchange.latency),
@@ -199,18 +189,4 @@ fn is_for_want_of_room(code: ErrorCode) -> bool {
 
 fn microseconds(latency: Duration) -> u64 {
     u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn bypass_label(reason: BypassReason) -> &'static str {
-    match reason {
-        BypassReason::Consistent => "consistent",
-        BypassReason::Disabled => "disabled",
-        BypassReason::Operation => "operation",
-        BypassReason::NotUnderstood => "not_understood",
-        BypassReason::UnknownTable => "unknown_table",
-        BypassReason::IndexNotReady => "index_not_ready",
-        BypassReason::Contended => "contended",
-        BypassReason::NotPermitted => "not_permitted",
-        BypassReason::OpaqueAnswer => "opaque_answer",
-    }
 }

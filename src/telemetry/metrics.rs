@@ -13,6 +13,7 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts
 use super::latencies::Latencies;
 use super::logs;
 use super::requests::{self, Family, Requests};
+use crate::call::{BypassReason, Source};
 use crate::model::Operation;
 
 /// Error codes with labels of their own, of all operations.
@@ -228,9 +229,9 @@ impl Metrics {
         })
     }
 
-    /// A request was answered. `source` is one of `hit`, `miss`, `joined`, `bypass`, `write`, `stale`, `batch` and
-    /// `refused`; `table` is empty for a request that does not name exactly one.
-    pub fn answered(&self, operation: Operation, table: &str, source: &str, latency: Duration) {
+    /// A request was answered, from `source` or by the front end itself. `table` is empty for a request that does not name
+    /// exactly one.
+    pub fn answered(&self, operation: Operation, table: &str, source: Option<Source>, latency: Duration) {
         self.requests.answered(operation, table, source, latency);
     }
 
@@ -263,8 +264,8 @@ impl Metrics {
     }
 
     /// A read went past the cache.
-    pub fn bypassed(&self, reason: &str) {
-        self.bypasses.with_label_values(&[reason]).inc();
+    pub fn bypassed(&self, reason: BypassReason) {
+        self.bypasses.with_label_values(&[reason.label()]).inc();
     }
 
     /// The upstream answered, or failed to.
@@ -384,16 +385,16 @@ mod tests {
 
     fn used() -> Arc<Metrics> {
         let metrics = Metrics::new();
-        metrics.answered(Operation::GetItem, "Orders", "hit", Duration::from_micros(80));
+        metrics.answered(Operation::GetItem, "Orders", Some(Source::Hit), Duration::from_micros(80));
         metrics.failed(Operation::GetItem, "Orders", "ValidationException");
-        metrics.bypassed("consistent");
+        metrics.bypassed(BypassReason::Consistent);
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
         metrics
     }
 
     fn hit(metrics: &Metrics, table: &str) {
-        metrics.answered(Operation::GetItem, table, "hit", Duration::from_micros(80));
+        metrics.answered(Operation::GetItem, table, Some(Source::Hit), Duration::from_micros(80));
     }
 
     /// The value of a metric with its labels.
@@ -449,7 +450,7 @@ mod tests {
         let metrics = Metrics::new();
         (0..3).for_each(|_| hit(&metrics, "Orders"));
         hit(&metrics, "Users");
-        metrics.answered(Operation::Query, "Orders", "hit", Duration::from_micros(4));
+        metrics.answered(Operation::Query, "Orders", Some(Source::Hit), Duration::from_micros(4));
         for (name, expected) in [
             (r#"nearside_requests_total{op="GetItem",source="hit",table="Orders"}"#, "3"),
             (r#"nearside_requests_total{op="GetItem",source="hit",table="Users"}"#, "1"),

@@ -16,4 +16,5 @@ pub use metrics::{
     CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS, metric_names,
 };
 pub use repeats::Repeats;
+pub use requests::source_label;
 pub(crate) use spread::Spread;

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use prometheus::proto::{self, MetricFamily, MetricType};
 
 use super::latencies::{Latencies, Tally};
+use crate::call::Source;
 use crate::model::Operation;
 
 /// Tables with labels of their own.
@@ -29,8 +30,11 @@ const CODES_MAX: usize = 100;
 /// Names of deleted tables that are remembered, so that their figures are not shown again.
 const DELETED_MAX: usize = 10_000;
 
-/// The ways in which an answer comes about, as labels.
-const SOURCES: [&str; 8] = ["hit", "miss", "joined", "bypass", "write", "stale", "batch", "refused"];
+/// The label of answers that the front end gave by itself.
+const BY_THE_EDGE: &str = "refused";
+
+/// The ways in which an answer comes about: from a source, or by the front end itself.
+const SOURCES: usize = Source::LABELS.len() + 1;
 
 /// How requests ended, by operation, table and source.
 pub(super) struct Requests {
@@ -52,7 +56,7 @@ struct Figures {
 
 impl Figures {
     fn new() -> Self {
-        let latencies = (0..Operation::COUNT * SOURCES.len()).map(|_| OnceLock::new()).collect();
+        let latencies = (0..Operation::COUNT * SOURCES).map(|_| OnceLock::new()).collect();
         Self { latencies, errors: Mutex::default() }
     }
 
@@ -83,9 +87,14 @@ impl Requests {
     }
 
     /// A request was answered; see [`super::Metrics::answered`].
-    pub(super) fn answered(&self, operation: Operation, table: &str, source: &str, latency: Duration) {
-        let source = SOURCES.iter().position(|known| *known == source).unwrap_or(SOURCES.len() - 1);
-        let place = operation.index() * SOURCES.len() + source;
+    pub(super) fn answered(
+        &self,
+        operation: Operation,
+        table: &str,
+        source: Option<Source>,
+        latency: Duration,
+    ) {
+        let place = operation.index() * SOURCES + source.map_or(SOURCES - 1, Source::index);
         self.with_table(table, |figures| figures.latencies(place).observe(latency));
     }
 
@@ -147,11 +156,11 @@ impl Requests {
                 let (op, source) = labels_of(place);
                 requests.push(counter(&[("op", op), ("source", source), ("table", table)], tally.count()));
                 *by_operation.entry(place).or_default() += &tally;
-                *by_source.entry(place % SOURCES.len()).or_default() += &tally;
+                *by_source.entry(place % SOURCES).or_default() += &tally;
             }
             by_table.extend(
                 by_source.iter().map(|(source, tally)| {
-                    histogram(&[("source", SOURCES[*source]), ("table", table)], tally)
+                    histogram(&[("source", label_at(*source)), ("table", table)], tally)
                 }),
             );
             let codes = figures.errors();
@@ -208,7 +217,16 @@ pub(super) fn code_label(code: &str, has_room: impl FnOnce(&str) -> bool) -> &st
 }
 
 fn labels_of(place: usize) -> (&'static str, &'static str) {
-    (operation_name(place / SOURCES.len()), SOURCES[place % SOURCES.len()])
+    (operation_name(place / SOURCES), label_at(place % SOURCES))
+}
+
+fn label_at(source: usize) -> &'static str {
+    Source::LABELS.get(source).copied().unwrap_or(BY_THE_EDGE)
+}
+
+/// The label of an answer's source; `None` stands for the front end.
+pub fn source_label(source: Option<Source>) -> &'static str {
+    source.map_or(BY_THE_EDGE, Source::label)
 }
 
 /// The name of the operation with that index.

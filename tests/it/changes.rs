@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
-use nearside::call::{Request, Upstream};
-use nearside::engine::{Engine, Source, TablePolicy};
+use nearside::call::{Request, Source, Upstream};
+use nearside::engine::{Engine, TablePolicy};
 use nearside::local::{Durability, Local, Settings};
 use nearside::model::Operation::{
     self, BatchExecuteStatement, BatchWriteItem, CreateTable, DeleteItem, ExecuteStatement,

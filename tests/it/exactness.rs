@@ -15,8 +15,8 @@ use fastrand::Rng;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
-use nearside::call::{CallFuture, Request, Upstream};
-use nearside::engine::{Engine, Served, Source, TablePolicy};
+use nearside::call::{CallFuture, Request, Source, Upstream};
+use nearside::engine::{Engine, Served, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 

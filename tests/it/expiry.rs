@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
-use nearside::call::{Request, Upstream};
-use nearside::engine::{Engine, Source, TablePolicy};
+use nearside::call::{Request, Source, Upstream};
+use nearside::engine::{Engine, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 use tokio_util::sync::CancellationToken;

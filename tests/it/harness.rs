@@ -7,8 +7,8 @@ use std::time::Duration;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
-use nearside::call::{Attempt, Request};
-use nearside::engine::{Engine, PolicyChange, PolicyOf, Served, Source, TablePolicy};
+use nearside::call::{Attempt, Request, Source};
+use nearside::engine::{Engine, PolicyChange, PolicyOf, Served, TablePolicy};
 use nearside::model::Operation;
 use tokio::task::JoinHandle;
 

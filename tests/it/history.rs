@@ -9,8 +9,8 @@ use fastrand::Rng;
 use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
-use nearside::call::Request;
-use nearside::engine::{Engine, Served, Source, TablePolicy};
+use nearside::call::{Request, Source};
+use nearside::engine::{Engine, Served, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, Realm, ScanAdmission};
-use nearside::call::{ChangeListener, Request};
-use nearside::engine::{Engine, Memory, PolicyChange, Source, TablePolicy};
+use nearside::call::{ChangeListener, Request, Source};
+use nearside::engine::{Engine, Memory, PolicyChange, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::key_attribute::{KeyAttribute, ScalarType};
 use nearside::model::schema::KeySchema;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
-use nearside::call::Request;
-use nearside::engine::{Engine, Source, TablePolicy};
+use nearside::call::{Request, Source};
+use nearside::engine::{Engine, TablePolicy};
 use nearside::model::Operation;
 use nearside::upstream::remote::{Credentials, CredentialsSource, Hosts, Remote, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

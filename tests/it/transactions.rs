@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
-use nearside::call::Request;
-use nearside::engine::{Engine, Source, TablePolicy};
+use nearside::call::{Request, Source};
+use nearside::engine::{Engine, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 

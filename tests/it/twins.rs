@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
-use nearside::call::{CallFuture, Request, Upstream};
-use nearside::engine::{Engine, Served, Source, TablePolicy};
+use nearside::call::{CallFuture, Request, Source, Upstream};
+use nearside::engine::{Engine, Served, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 use serde_json::{Value, json};
