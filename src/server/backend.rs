@@ -8,7 +8,9 @@ use super::{StartError, descriptors};
 use crate::config::{Durability, Endpoint, Fixed, LocalStore, Scheme, UpstreamKind};
 use crate::local::{self, Local};
 use crate::telemetry::CacheSample;
-use crate::upstream::remote::{AwsHosts, Credentials, CredentialsSource, Hosts, Outcome, Remote, Settings};
+use crate::upstream::remote::{
+    AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, Settings,
+};
 
 /// What stands behind the cache.
 #[derive(Clone)]
@@ -21,7 +23,7 @@ impl Backend {
     /// Opens the store, or prepares the remote upstream, which need not be there yet.
     ///
     /// # Errors
-    /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials.
+    /// [`StartError`] for a data directory that cannot be served, and for a remote upstream without credentials or a way there.
     pub(super) fn open(fixed: &Fixed, authority: &str) -> Result<Self, StartError> {
         let hosts = match &fixed.upstream {
             UpstreamKind::Local => return Ok(Self::Local(Arc::new(open_local(fixed, authority)?))),
@@ -32,6 +34,7 @@ impl Backend {
             credentials: credentials(&hosts)?,
             hosts,
             region: fixed.region().to_owned(),
+            network: Network::from_variables(variable).map_err(StartError)?,
             connect_timeout: fixed.remote.connect_timeout,
             read_timeout: fixed.remote.read_timeout,
             write_timeout: fixed.remote.write_timeout,
@@ -93,13 +96,12 @@ impl Backend {
         let mut samples: Vec<CacheSample> = [
             ("nearside_upstream_retries_total", stats.retries),
             ("nearside_upstream_retries_denied_total", stats.retries_denied),
-            ("nearside_upstream_reconnects_total", stats.reconnects),
+            ("nearside_upstream_connections_opened_total", stats.connections_opened),
             ("nearside_upstream_resigned_total", stats.resigned),
             ("nearside_upstream_queue_waits_total", stats.queue_waits),
             ("nearside_upstream_queue_refusals_total", stats.queue_refusals),
             ("nearside_upstream_in_flight", stats.in_flight),
             ("nearside_upstream_waiting", stats.waiting),
-            ("nearside_upstream_connections_idle", stats.idle_connections),
             ("nearside_upstream_breakers_open", stats.open_breakers),
         ]
         .into_iter()

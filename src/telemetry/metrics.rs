@@ -101,9 +101,9 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_upstream_retries_total", "counter", "Reads sent to the remote upstream once more."),
     ("nearside_upstream_retries_denied_total", "counter", "Reads not sent once more for want of budget."),
     (
-        "nearside_upstream_reconnects_total",
+        "nearside_upstream_connections_opened_total",
         "counter",
-        "Requests moved to a new connection because a pooled one was closed before it took a byte.",
+        "Connections to the remote upstream that were set up.",
     ),
     ("nearside_upstream_resigned_total", "counter", "Requests signed again with the upstream's clock."),
     ("nearside_upstream_queue_waits_total", "counter", "Requests that waited for their turn."),
@@ -115,7 +115,6 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     ),
     ("nearside_upstream_in_flight", "gauge", "Requests to the remote upstream under way."),
     ("nearside_upstream_waiting", "gauge", "Requests to the remote upstream that wait for their turn."),
-    ("nearside_upstream_connections_idle", "gauge", "Idle connections to the remote upstream."),
     ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),
 ];
 

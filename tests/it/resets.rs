@@ -9,7 +9,7 @@ use nearside::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, R
 use nearside::call::{Request, Source};
 use nearside::engine::{Engine, TablePolicy};
 use nearside::model::Operation;
-use nearside::upstream::remote::{Credentials, CredentialsSource, Hosts, Remote, Settings};
+use nearside::upstream::remote::{Credentials, CredentialsSource, Hosts, Network, Remote, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -135,6 +135,7 @@ fn node(url: &str) -> Arc<Engine> {
         hosts: Hosts::Single(url.parse().unwrap()),
         region: "us-east-1".to_owned(),
         credentials: CredentialsSource::Given(Credentials::placeholder()),
+        network: Network::default(),
         connect_timeout: Duration::from_secs(30),
         read_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(30),

@@ -1,33 +1,33 @@
 //! A DynamoDB elsewhere: the service itself, or any compatible endpoint, over HTTP/1.1.
 //!
-//! What leaves here is a request once. Only a request of which no byte has left may take another connection, and only a read
-//! may be sent again, from a budget. A request that the upstream refused for its time is signed again with the upstream's
-//! clock: it was refused before it was executed. Answers pass as they came, with the headers that clients act on.
+//! A request is sent once. Only a read may be sent again, from a budget. A request that the upstream rejected for its time is
+//! signed again with the upstream's clock: it was rejected before it was executed. Answers pass as they came, with the headers
+//! that clients act on.
+//!
+//! A write was certainly not sent if there was no connection, or if it never left here: no turn, an open breaker, no
+//! signature. After every other failure its outcome is unknown.
 
 mod breaker;
 mod budget;
 mod clock;
-mod connection;
 mod credentials;
 mod endpoints;
 mod gate;
 mod limit;
 mod outage;
-mod pool;
 mod profile;
 mod reply;
 mod sign;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod tls;
+mod transport;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -40,22 +40,22 @@ use crate::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use breaker::{Breaker, Turned, Verdict};
 use budget::RetryBudget;
 use clock::UpstreamClock;
-use connection::{Connect, Dialer, Fault};
 use credentials::Keyring;
 use endpoints::Endpoints;
 use gate::{Gate, Turn};
 use limit::Ended;
 use outage::Outage;
-use pool::{Freshness, Pool};
 use reply::Reply;
 use sign::CONTENT_TYPE;
 use stats::{Counts, Gauges};
+use transport::{ConnectLimits, Fault, Http, Outgoing, Transport};
 
 pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
 pub use profile::Profile;
 pub use sign::{Signable, Signer};
 pub use stats::{Outcome, RemoteStats};
+pub use transport::Network;
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
@@ -63,7 +63,7 @@ const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
 /// A read that was turned away may come back after a random time between these, in milliseconds.
 const RETURN_MS: std::ops::RangeInclusive<u64> = 100..=300;
 
-/// How often idle connections are looked after, and lines are written that are due.
+/// How often old connections are retired, and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long to wait before asking once more whether the upstream is there.
@@ -105,7 +105,9 @@ pub struct Settings {
     pub region: String,
     /// How requests are signed.
     pub credentials: CredentialsSource,
-    /// How long making a connection may take, TLS included.
+    /// Proxies and certificates on the way there.
+    pub network: Network,
+    /// How long making a connection may take, the proxy and TLS included.
     pub connect_timeout: Duration,
     /// How long a read may take, its retry included.
     pub read_timeout: Duration,
@@ -160,7 +162,7 @@ struct Host {
     /// The `Host` header.
     authority: String,
     authority_header: HeaderValue,
-    pool: Pool,
+    transport: Box<dyn Transport>,
     breaker: Breaker,
     outage: Outage,
 }
@@ -169,27 +171,27 @@ impl Remote {
     /// Prepares an upstream; nothing is sent yet.
     ///
     /// # Errors
-    /// Words, when no certificates are trusted on this machine, or the endpoint's host cannot be one.
+    /// A reason in words, if no certificates are trusted on this machine, `AWS_CA_BUNDLE` cannot be used, or the endpoint's
+    /// host cannot be one.
     pub fn new(settings: Settings) -> Result<Self, String> {
         let endpoints = match &settings.hosts {
             Hosts::Aws(hosts) => Endpoints::aws(&settings.region, hosts),
             Hosts::Single(endpoint) => Endpoints::single(endpoint.clone()),
         };
-        let tls = tls::connector(&endpoints)?;
-        let dialers = endpoints.hosts.iter().map(|endpoint| {
-            Dialer::new(endpoint, &tls, settings.connect_timeout).map(|dialer| Box::new(dialer) as _)
-        });
-        let dialers = dialers.collect::<Result<Vec<_>, _>>()?;
-        Self::with_connectors(settings, endpoints, dialers)
+        let limits =
+            ConnectLimits { timeout: settings.connect_timeout, concurrency_max: settings.concurrency_max };
+        let transports = Http::to_endpoints(&endpoints.hosts, &settings.network, limits)?;
+        let transports = transports.into_iter().map(|http| Box::new(http) as _).collect();
+        Self::with_transports(settings, endpoints, transports)
     }
 
-    /// An upstream over connectors of the caller's, one for each endpoint.
-    fn with_connectors(
+    /// An upstream over transports of the caller's, one for each endpoint.
+    fn with_transports(
         settings: Settings,
         endpoints: Endpoints,
-        connectors: Vec<Box<dyn Connect>>,
+        transports: Vec<Box<dyn Transport>>,
     ) -> Result<Self, String> {
-        let hosts = endpoints.hosts.iter().zip(connectors).map(|(endpoint, connector)| {
+        let hosts = endpoints.hosts.iter().zip(transports).map(|(endpoint, transport)| {
             let authority = endpoint.authority();
             let authority_header =
                 HeaderValue::from_str(&authority).map_err(|_| format!("{authority:?} is not a host"))?;
@@ -198,7 +200,7 @@ impl Remote {
                 endpoint,
                 authority,
                 authority_header,
-                pool: Pool::new(connector),
+                transport,
                 breaker: Breaker::new(),
                 outage: Outage::default(),
             })
@@ -236,7 +238,7 @@ impl Remote {
     }
 
     /// Does what must be done beside requests until `closing`: finds out whether the upstream is there, renews credentials,
-    /// closes connections that are not needed.
+    /// retires old connections.
     pub async fn tend(&self, closing: CancellationToken) {
         let chores = async { tokio::join!(self.probe_until_reached(), self.sweep()) };
         #[cfg(feature = "aws-credentials")]
@@ -255,7 +257,7 @@ impl Remote {
 
     /// The figures now.
     pub fn stats(&self) -> RemoteStats {
-        let idle: usize = self.hosts.iter().map(|host| host.pool.idle_count()).sum();
+        let connections_opened = self.hosts.iter().map(|host| host.transport.connections_opened()).sum();
         let open = self.hosts.iter().filter(|host| host.breaker.is_open()).count();
         let (reads_limit, writes_limit) = self.gate.limits();
         self.counts.snapshot(Gauges {
@@ -263,7 +265,7 @@ impl Remote {
             waiting: self.gate.waiting() as u64,
             reads_limit: reads_limit as u64,
             writes_limit: writes_limit as u64,
-            idle_connections: idle as u64,
+            connections_opened,
             open_breakers: open as u64,
         })
     }
@@ -272,7 +274,7 @@ impl Remote {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             for host in &self.hosts {
-                host.pool.sweep().await;
+                host.transport.renew_connections(Instant::now());
                 if let Some(line) = host.outage.due(Instant::now()) {
                     line.log(&host.endpoint, "");
                 }
@@ -429,12 +431,10 @@ enum Failure {
     Unsigned(String),
     /// No byte left: there is no connection.
     NotSent(String),
-    /// No byte left: the connection broke before it took one.
-    Untouched(String),
-    /// The connection broke with bytes out.
+    /// The connection broke; what the upstream received is not known.
     Broken(String),
     /// What came is no answer of the service.
-    Strange(String),
+    Invalid(String),
     /// Nothing came in time.
     TimedOut,
 }
@@ -448,13 +448,13 @@ impl Failure {
             Self::Unsigned(reason) => {
                 UpstreamError::NotSent(format!("Requests to the upstream cannot be signed: {reason}"))
             }
-            Self::NotSent(reason) | Self::Untouched(reason) => {
+            Self::NotSent(reason) => {
                 UpstreamError::NotSent(format!("The upstream cannot be reached: {reason}"))
             }
             Self::Broken(reason) => {
                 UpstreamError::OutcomeUnknown(format!("The connection to the upstream broke: {reason}"))
             }
-            Self::Strange(reason) => {
+            Self::Invalid(reason) => {
                 UpstreamError::OutcomeUnknown(format!("The upstream's answer is broken: {reason}"))
             }
             Self::TimedOut => UpstreamError::OutcomeUnknown("The upstream did not answer in time".to_owned()),
@@ -465,8 +465,8 @@ impl Failure {
     fn words(&self) -> String {
         match self {
             Self::Refused => "the circuit breaker is open".to_owned(),
-            Self::Unsigned(reason) | Self::NotSent(reason) | Self::Untouched(reason) => reason.clone(),
-            Self::Broken(reason) | Self::Strange(reason) => reason.clone(),
+            Self::Unsigned(reason) | Self::NotSent(reason) => reason.clone(),
+            Self::Broken(reason) | Self::Invalid(reason) => reason.clone(),
             Self::TimedOut => "no answer in time".to_owned(),
         }
     }
@@ -474,8 +474,8 @@ impl Failure {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Refused => Outcome::Refused,
-            Self::Unsigned(_) | Self::NotSent(_) | Self::Untouched(_) => Outcome::NotSent,
-            Self::Broken(_) | Self::Strange(_) => Outcome::Unknown,
+            Self::Unsigned(_) | Self::NotSent(_) => Outcome::NotSent,
+            Self::Broken(_) | Self::Invalid(_) => Outcome::Unknown,
             Self::TimedOut => Outcome::TimedOut,
         }
     }
@@ -526,8 +526,8 @@ impl Remote {
         let outcome = self.send(host, call).await;
         let is_worth_another = match &outcome {
             Ok(reply) => matches!(reply.answer.status, 502..=504),
-            Err(Failure::NotSent(_) | Failure::Untouched(_) | Failure::Broken(_)) => true,
-            Err(Failure::Refused | Failure::Unsigned(_) | Failure::Strange(_) | Failure::TimedOut) => false,
+            Err(Failure::NotSent(_) | Failure::Broken(_)) => true,
+            Err(Failure::Refused | Failure::Unsigned(_) | Failure::Invalid(_) | Failure::TimedOut) => false,
         };
         if !is_worth_another {
             return outcome;
@@ -596,7 +596,7 @@ impl Remote {
         match admission.settle(verdict, Instant::now()) {
             Turned::No => {}
             Turned::Opened => {
-                host.pool.clear();
+                host.transport.forget_connections();
                 tracing::warn!(endpoint = %url, "Half of the last calls failed; one call a second goes through from now on.");
             }
             Turned::Closed => tracing::info!(endpoint = %url, "Calls go through again."),
@@ -618,69 +618,36 @@ impl Remote {
         }
     }
 
-    /// Sends a request over a connection, and over another if the first turns out to be closed and takes no byte of it.
     async fn exchange(
         &self,
         host: &Host,
         call: &Call<'_>,
-        credentials: &Arc<Credentials>,
+        credentials: &Credentials,
     ) -> Result<Reply, Failure> {
-        match self.exchange_over(host, call, credentials, Freshness::Any).await {
-            Err(Failure::Untouched(_)) => {
-                self.counts.reconnects.add_one();
-                self.exchange_over(host, call, credentials, Freshness::New).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn exchange_over(
-        &self,
-        host: &Host,
-        call: &Call<'_>,
-        credentials: &Arc<Credentials>,
-        freshness: Freshness,
-    ) -> Result<Reply, Failure> {
-        let request = self.signed(host, call, credentials).map_err(Failure::Unsigned)?;
-        // Polled before the attempt's own deadline, which is the same: without a connection, nothing was sent.
-        let mut connection = match tokio::time::timeout_at(call.deadline, host.pool.take(freshness)).await {
-            Ok(connection) => connection.map_err(|error| Failure::NotSent(error.to_string()))?,
-            Err(_) => return Err(Failure::NotSent("no connection came free in time".to_owned())),
-        };
-        let sent = Instant::now();
-        let response = connection.exchange(request).await;
-        call.note_took(sent.elapsed());
-        let response = response.map_err(|fault| match fault {
-            Fault::NotSent(reason) => Failure::Untouched(reason),
+        let outgoing = self.signed(host, call, credentials).map_err(Failure::Unsigned)?;
+        let exchanged = host.transport.exchange(outgoing).await;
+        call.note_took(exchanged.took);
+        let response = exchanged.response.map_err(|fault| match fault {
+            Fault::NotConnected(reason) => Failure::NotSent(reason),
             Fault::Broken(reason) => Failure::Broken(reason),
-            Fault::Strange(reason) => Failure::Strange(reason),
+            Fault::Invalid(reason) => Failure::Invalid(reason),
         })?;
-        host.pool.put(connection).await;
-        Reply::read(call.request.operation, response).map_err(Failure::Strange)
+        Reply::read(call.request.operation, response).map_err(Failure::Invalid)
     }
 
-    fn signed(
-        &self,
-        host: &Host,
-        call: &Call<'_>,
-        credentials: &Arc<Credentials>,
-    ) -> Result<http::Request<Full<bytes::Bytes>>, String> {
-        let signable = Signable { host: &host.authority, target: &call.target, body: &call.request.body };
-        let mut request = http::Request::new(Full::new(call.request.body.clone()));
-        *request.method_mut() = Method::POST;
-        let headers = request.headers_mut();
-        headers.reserve(10);
+    fn signed(&self, host: &Host, call: &Call<'_>, credentials: &Credentials) -> Result<Outgoing, String> {
+        let body = call.request.body.clone();
+        let mut headers = HeaderMap::with_capacity(10);
         headers.insert(header::HOST, host.authority_header.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         // A compressed answer would have to be unpacked before it could be checked and cached.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(
-            TARGET,
-            HeaderValue::from_str(&call.target).map_err(|_| "a strange operation".to_owned())?,
-        );
-        self.signer.sign(&signable, credentials, self.clock.now(), headers)?;
-        Ok(request)
+        let target = HeaderValue::from_str(&call.target).map_err(|_| "an invalid operation".to_owned())?;
+        headers.insert(TARGET, target);
+        let signable = Signable { host: &host.authority, target: &call.target, body: &body };
+        self.signer.sign(&signable, credentials, self.clock.now(), &mut headers)?;
+        Ok(Outgoing { headers, body })
     }
 }
 

@@ -67,7 +67,6 @@ pub(super) struct Counts {
     outcomes: [Count; Outcome::ALL.len()],
     pub(super) retries: Count,
     pub(super) retries_denied: Count,
-    pub(super) reconnects: Count,
     pub(super) resigned: Count,
     pub(super) queue_waits: Count,
     pub(super) queue_refusals: Count,
@@ -88,8 +87,8 @@ pub struct RemoteStats {
     pub retries: u64,
     /// Reads that were not, because the budget was used up.
     pub retries_denied: u64,
-    /// Requests moved to a new connection because a pooled one had been closed before it took a byte.
-    pub reconnects: u64,
+    /// Connections that were set up.
+    pub connections_opened: u64,
     /// Requests signed again because the clock was wrong.
     pub resigned: u64,
     /// Requests that waited for their turn.
@@ -104,8 +103,6 @@ pub struct RemoteStats {
     pub reads_limit: u64,
     /// Other requests that may be under way now.
     pub writes_limit: u64,
-    /// Idle connections now.
-    pub idle_connections: u64,
     /// Endpoints whose circuit breaker is open now.
     pub open_breakers: u64,
 }
@@ -116,20 +113,19 @@ pub(super) struct Gauges {
     pub(super) waiting: u64,
     pub(super) reads_limit: u64,
     pub(super) writes_limit: u64,
-    pub(super) idle_connections: u64,
+    pub(super) connections_opened: u64,
     pub(super) open_breakers: u64,
 }
 
 impl Counts {
     /// The figures now.
     pub(super) fn snapshot(&self, gauges: Gauges) -> RemoteStats {
-        let Gauges { in_flight, waiting, reads_limit, writes_limit, idle_connections, open_breakers } =
+        let Gauges { in_flight, waiting, reads_limit, writes_limit, connections_opened, open_breakers } =
             gauges;
         RemoteStats {
             outcomes: Outcome::ALL.map(|outcome| self.outcomes[outcome as usize].get()),
             retries: self.retries.get(),
             retries_denied: self.retries_denied.get(),
-            reconnects: self.reconnects.get(),
             resigned: self.resigned.get(),
             queue_waits: self.queue_waits.get(),
             queue_refusals: self.queue_refusals.get(),
@@ -137,7 +133,7 @@ impl Counts {
             waiting,
             reads_limit,
             writes_limit,
-            idle_connections,
+            connections_opened,
             open_breakers,
         }
     }
