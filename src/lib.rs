@@ -6,6 +6,8 @@
 pub mod model;
 
 pub mod call;
+pub mod endpoint;
+mod spread;
 
 pub mod config;
 pub mod telemetry;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache", "upstream"],
     &["wire", "access", "listen", "offload"],
     &["config", "telemetry"],
-    &["call"],
+    &["call", "endpoint", "spread"],
     &["model"],
 ];
 

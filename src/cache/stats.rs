@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::telemetry::Spread;
+use crate::spread::Spread;
 
 /// Why an epoch word moved, and with it every entry of its stripe died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

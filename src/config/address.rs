@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// Where a listener listens: an address or the name of a host, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::endpoint::Endpoint;
 use super::error::Origin;
 use super::fixed::{Fixed, LocalStore, UpstreamKind};
 use super::live::Live;
+use crate::endpoint::Endpoint;
 
 /// What `upstream.kind` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

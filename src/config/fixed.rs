@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::ListenAddress;
-use super::endpoint::Endpoint;
 use super::units::ByteSize;
 use super::web::{HostPattern, OriginPattern};
+use crate::endpoint::Endpoint;
 
 /// What needs a restart to change.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,6 @@
 //! each fault with its place and an example. [`Fixed`] needs a restart to change; [`Live`] may change while requests run, and one
 //! request sees one of it.
 
-mod endpoint;
 mod units;
 mod web;
 
@@ -30,7 +29,6 @@ mod printed;
 mod resolve;
 
 pub use address::{ListenAddress, ListenHost};
-pub use endpoint::{Endpoint, Scheme};
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};
 pub use file::File;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::cache::{CachedIndex, CachedTable, FillMode, PagePolicy, ReadPolicy};
 use crate::model::TableSchema;
 use crate::model::schema::IndexKind;
-use crate::telemetry::Spread;
+use crate::spread::Spread;
 use crate::upstream::schemas::TableDescription;
 
 /// While pages of global indexes were asked for within this time, writes are made to tell what they change.

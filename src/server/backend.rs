@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{StartError, descriptors};
-use crate::config::{Durability, Endpoint, Fixed, LocalStore, Scheme, UpstreamKind};
+use crate::config::{Durability, Fixed, LocalStore, UpstreamKind};
+use crate::endpoint::{Endpoint, Scheme};
 use crate::local::{self, Local};
 use crate::telemetry::CacheSample;
 use crate::upstream::remote::{

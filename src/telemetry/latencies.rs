@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::proto;
 
-use super::spread::Spread;
+use crate::spread::Spread;
 
 /// Upper bounds of the first buckets. A hit takes a few microseconds.
 const FINE_BOUNDS_NANOSECONDS: [u64; 3] = [5_000, 10_000, 25_000];

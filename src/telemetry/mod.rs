@@ -9,7 +9,6 @@ mod logs;
 mod metrics;
 mod repeats;
 mod requests;
-mod spread;
 
 pub use logs::{LogLevel, LogSettings, announce, announce_failure, flush_logs, init_logs, use_format};
 pub use metrics::{
@@ -17,4 +16,3 @@ pub use metrics::{
 };
 pub use repeats::Repeats;
 pub use requests::source_label;
-pub(crate) use spread::Spread;

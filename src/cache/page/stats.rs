@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::telemetry::Spread;
+use crate::spread::Spread;
 
 use super::super::stats::BumpReason;
 

@@ -1,6 +1,6 @@
 //! Which host an operation goes to.
 
-use crate::config::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::model::Operation;
 
 /// Which of the service's hosts in a region are used.

@@ -31,7 +31,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::telemetry::Repeats;
 use crate::wire::Json;

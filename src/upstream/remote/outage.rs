@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// While it lasts, a line in this time.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::Instant;
 
-use crate::config::Endpoint;
+use crate::endpoint::Endpoint;
 use setups::SetupLimit;
 
 pub use proxy::Network;

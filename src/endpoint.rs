@@ -1,4 +1,4 @@
-//! Where an HTTP server is, as written in the config.
+//! Where an HTTP server is, as configs and command lines write it.
 
 use std::fmt;
 use std::str::FromStr;
