@@ -265,15 +265,26 @@ fn decode_content(
             AttributeValue::M(decode_members(members, level + 1, reader)?)
         }
         "L" => {
-            let elements = content.elements().ok_or_else(wrong_type)?.iter();
-            AttributeValue::L(
-                elements.map(|element| decode_value(element, level + 1, reader)).collect::<Result<_, _>>()?,
-            )
+            let elements = content.elements().ok_or_else(wrong_type)?;
+            AttributeValue::L(decode_each(elements, |element| decode_value(element, level + 1, reader))?)
         }
         "SS" => AttributeValue::Ss(decode_string_set(content, reader)?),
         "NS" => AttributeValue::Ns(decode_number_set(content, reader)?),
         _ => AttributeValue::Bs(decode_binary_set(content, reader)?),
     })
+}
+
+/// Decodes the elements of a list or a set, into a vector with no room to spare: one that grows is copied, and is there twice
+/// meanwhile.
+fn decode_each<'j, 'a, T>(
+    elements: &'j [Json<'a>],
+    decode: impl Fn(&'j Json<'a>) -> Result<T, ApiError>,
+) -> Result<Vec<T>, ApiError> {
+    let mut values = Vec::with_capacity(elements.len());
+    for element in elements {
+        values.push(decode(element)?);
+    }
+    Ok(values)
 }
 
 /// What is said of an empty set of this type; `None` when the type is no set.
@@ -297,10 +308,7 @@ fn elements_of_set<'j, 'a>(content: &'j Json<'a>, type_name: &str) -> Result<&'j
 
 fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, ApiError> {
     let elements = elements_of_set(content, "SS")?;
-    let mut set: Vec<String> = elements
-        .iter()
-        .map(|element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))
-        .collect::<Result<_, ApiError>>()?;
+    let mut set = decode_each(elements, |element| Ok(element.text().ok_or_else(wrong_type)?.to_owned()))?;
     if has_duplicates(&set) {
         let members = match reader {
             Reader::Older => set.join(", "),
@@ -318,8 +326,7 @@ fn decode_string_set(content: &Json<'_>, reader: Reader) -> Result<Vec<String>, 
 
 fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, ApiError> {
     let elements = elements_of_set(content, "NS")?;
-    let mut set: Vec<Number> =
-        elements.iter().map(|element| decode_number(element, reader)).collect::<Result<_, _>>()?;
+    let mut set = decode_each(elements, |element| decode_number(element, reader))?;
     if has_duplicates(&set) {
         return Err(match reader {
             Reader::Older => ApiError::validation("Input collection contains duplicates"),
@@ -332,7 +339,7 @@ fn decode_number_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Number>, 
 
 fn decode_binary_set(content: &Json<'_>, reader: Reader) -> Result<Vec<Bytes>, ApiError> {
     let elements = elements_of_set(content, "BS")?;
-    let mut set: Vec<Bytes> = elements.iter().map(decode_binary).collect::<Result<_, _>>()?;
+    let mut set = decode_each(elements, decode_binary)?;
     if has_duplicates(&set) {
         let members = match reader {
             Reader::Older => elements.iter().filter_map(Json::text).collect::<Vec<_>>().join(", "),

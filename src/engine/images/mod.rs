@@ -19,6 +19,10 @@ use crate::wire::{Json, legacy};
 
 use super::known::KnownTable;
 
+/// No item is made of a longer PutItem. The longest items of usual JSON fit: 400 KB of empty strings take 4 MB of text. DynamoDB
+/// rejects most longer requests, so the memory would be spent in vain.
+const PUT_BYTES_MAX: usize = 4 << 20;
+
 /// What the cache has a use for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wants {
@@ -115,7 +119,8 @@ impl Plan {
         wants: Wants,
         table: &TableSchema,
     ) -> (Request, Self) {
-        if !(wants.image || wants.positions) {
+        let is_too_long = request.operation == Operation::PutItem && request.body.len() > PUT_BYTES_MAX;
+        if is_too_long || !(wants.image || wants.positions) {
             return (request, Self::nothing());
         }
         let mut plan = Self { wants, ..Self::nothing() };

@@ -218,6 +218,17 @@ fn a_request_that_must_not_ask_goes_as_it_came() {
 }
 
 #[test]
+fn a_put_that_is_too_long_for_an_item_goes_as_it_came_and_is_not_stored() {
+    let table = TableSchema { indexes: vec![index("g", None, Projection::All)], ..table() };
+    for (bytes, is_imaged) in [(PUT_BYTES_MAX, true), (PUT_BYTES_MAX + 1, false)] {
+        let body = PUT.to_owned() + &" ".repeat(bytes - PUT.len());
+        let (sent, outcome) = perform(Operation::PutItem, &body, "{}", ALL, &table);
+        assert_eq!((sent == body, outcome.image.is_some()), (!is_imaged, is_imaged));
+        assert_eq!(outcome.touched_partitions(&table, &table.indexes[0]).is_some(), is_imaged);
+    }
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_tells_nothing() {
     let json = Json::parse(PUT.as_bytes()).unwrap();
     let plan = || Plan::of(Request::new(Operation::PutItem, PUT), &json, ALL, &table()).1;
