@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::listen::Listeners;
 
-use super::{Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Frontend, Observer, Refusal, Service};
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
 /// only burn the processor that they need.
@@ -32,7 +32,7 @@ pub struct GivenUp {
     pub connections: usize,
 }
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns what
     /// it had to give up.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) -> GivenUp {

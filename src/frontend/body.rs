@@ -14,7 +14,7 @@ use hyper::body::{Body, Incoming};
 use super::connection::READ_BYTES;
 use super::encoding::Coding;
 use super::fault::Fault;
-use super::{Frontend, Observer, Service};
+use super::{Authenticator, Frontend, Observer, Service};
 use crate::offload::offload_call;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
@@ -49,7 +49,7 @@ impl Received {
     }
 }
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Reads a body whole.
     pub(super) async fn receive(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Received, Fault> {
         let received = if body.is_end_stream() {

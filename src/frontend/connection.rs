@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::rarely::Rarely;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
-use super::{Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Frontend, Observer, Refusal, Service};
 
 /// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
 /// may pass, and no more than a hundred headers; the front end takes less than either.
 pub(super) const READ_BYTES: usize = 32 * 1024;
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Serves one connection until it ends, idles for too long, or the front end drains.
     pub async fn serve_connection<IO>(self: Arc<Self>, io: IO)
     where

@@ -1,14 +1,15 @@
-//! Credentials: any will do, but they must be there and be whole, as the service has it; and whose tables they are about.
+//! Credentials as a request carries them: looked for once, whole as the service has it, and not verified.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::model::{ApiError, ErrorCode};
+use crate::wire::sigv4::{Location, percent_decoded};
 
 const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// As long as a label of a host's name, which the service's regions are part of.
 const REGION_CHARACTERS_MAX: usize = 63;
@@ -18,32 +19,105 @@ const HEADER_PARAMETERS: [&str; 3] = ["Credential", "Signature", "SignedHeaders"
 const QUERY_PARAMETERS: [&str; 5] =
     ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"];
 
-/// Who sends a request, as far as its head tells. Nothing is read before it is asked for.
+/// The credentials of a request: all of them are there, and each may be anything. A part is read when it is asked for, so that
+/// a request whose caller does not matter pays for none. Not to be logged.
 #[derive(Clone, Copy)]
-pub struct Caller<'a>(&'a Parts);
+pub struct Credential<'a> {
+    head: &'a Parts,
+    place: Place,
+}
 
-/// Whose tables a request is about, by what it was signed with. Not to be logged: access keys are credentials.
+/// The same, with a head of its own.
+pub(super) struct DetachedCredential {
+    head: Parts,
+    place: Place,
+}
+
+/// A part that both forms have among their parameters: a place in [`HEADER_PARAMETERS`].
+#[derive(Clone, Copy)]
+enum Part {
+    Credential,
+    Signature,
+    SignedHeaders,
+}
+
+impl Part {
+    fn query_parameter(self) -> &'static str {
+        match self {
+            Self::Credential => "X-Amz-Credential",
+            Self::Signature => "X-Amz-Signature",
+            Self::SignedHeaders => "X-Amz-SignedHeaders",
+        }
+    }
+}
+
+/// Where the parts of a credential stand.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the `Authorization` header: where the value of each of [`HEADER_PARAMETERS`] begins.
+    Header([u32; HEADER_PARAMETERS.len()]),
+    /// In the query string.
+    Query,
+}
+
+/// The `Credential` of a request, taken apart. Not to be logged: access keys are credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CredentialScope<'a> {
     /// The access key; not empty, and otherwise anything.
     pub access_key: Cow<'a, str>,
+    /// The day, as `20261121` if the request is well signed.
+    pub date: Cow<'a, str>,
     /// The region: letters, digits, `-` and `_`, at most 63.
     pub region: Cow<'a, str>,
+    /// The service's name, `dynamodb` if the request is well signed.
+    pub service: Cow<'a, str>,
+    /// `aws4_request` if the request is well signed.
+    pub term: Cow<'a, str>,
 }
 
-impl<'a> Caller<'a> {
-    pub(super) fn of(head: &'a Parts) -> Self {
-        Self(head)
+impl<'a> Credential<'a> {
+    /// Looks for credentials in a request's head.
+    ///
+    /// # Errors
+    /// The service's own, if there are none, if they stand in two places, or if a part is missing.
+    pub(super) fn parse(head: &'a Parts) -> Result<Self, ApiError> {
+        let query = head.uri.query().filter(|query| parameter(query, "X-Amz-Algorithm").is_some());
+        let authorization = head.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty());
+        let place = match (authorization, query) {
+            (Some(_), Some(_)) => {
+                return Err(ApiError::new(
+                    ErrorCode::InvalidSignature,
+                    "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+                ));
+            }
+            (Some(value), None) => Place::Header(find_in_header(value, &head.headers)?),
+            (None, Some(query)) => check_query(query).map(|()| Place::Query)?,
+            (None, None) => return Err(missing()),
+        };
+        Ok(Self { head, place })
     }
 
-    /// What the request was signed with, of the header or the query string. The service's name in it may be any.
+    /// A copy for work that outlives the exchange's turn on its thread.
+    pub(super) fn detach(self) -> DetachedCredential {
+        DetachedCredential { head: self.head.clone(), place: self.place }
+    }
+
+    /// Where the signature stands.
+    pub fn location(self) -> Location {
+        match self.place {
+            Place::Header(_) => Location::Header,
+            Place::Query => Location::Query,
+        }
+    }
+
+    /// The access key, and what the signature's key was derived for. The service's name may be any.
     ///
     /// # Errors
     /// The service's own for a credential that is not in five parts, or names no region.
     pub fn scope(self) -> Result<CredentialScope<'a>, ApiError> {
-        let credential = self.credential().unwrap_or_default();
+        let credential = self.value(Part::Credential);
         let parts = match &credential {
-            Cow::Borrowed(text) => scope_parts(text).map(|[key, region]| [Cow::from(key), Cow::from(region)]),
+            Cow::Borrowed(text) => scope_parts(text).map(|parts| parts.map(Cow::from)),
             Cow::Owned(text) => scope_parts(text).map(|parts| parts.map(|part| Cow::from(part.to_owned()))),
         };
         match parts {
@@ -54,30 +128,78 @@ impl<'a> Caller<'a> {
                      keyid/date/region/service/term, got '{credential}'"
                 ),
             )),
-            Some([_, region]) if !is_region(&region) => Err(ApiError::new(
+            Some([_, _, region, ..]) if !is_region(&region) => Err(ApiError::new(
                 ErrorCode::InvalidSignature,
                 "Credential should be scoped to a valid region.",
             )),
-            Some([access_key, region]) => Ok(CredentialScope { access_key, region }),
+            Some([access_key, date, region, service, term]) => {
+                Ok(CredentialScope { access_key, date, region, service, term })
+            }
         }
     }
 
-    fn credential(self) -> Option<Cow<'a, str>> {
-        if let Some(value) = self.0.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty()) {
-            let text = str::from_utf8(value.as_bytes()).ok()?;
-            let (_, credential) = text.split_once("Credential=")?;
-            return Some(credential.split([',', ' ']).next().unwrap_or(credential).into());
+    /// The signature as sent: hexadecimal digits if the request is well signed.
+    pub fn signature(self) -> Cow<'a, str> {
+        self.value(Part::Signature)
+    }
+
+    /// The names of the signed headers, separated by `;`.
+    pub fn signed_headers(self) -> Cow<'a, str> {
+        self.value(Part::SignedHeaders)
+    }
+
+    /// The time of the signature as sent: `X-Amz-Date`, or in a header `Date` too.
+    pub fn time(self) -> Cow<'a, str> {
+        self.header_or_parameter(&[AMZ_DATE, header::DATE], "X-Amz-Date").unwrap_or_default()
+    }
+
+    /// The token of temporary credentials.
+    pub fn session_token(self) -> Option<Cow<'a, str>> {
+        self.header_or_parameter(&[SECURITY_TOKEN], "X-Amz-Security-Token")
+    }
+
+    fn value(self, part: Part) -> Cow<'a, str> {
+        let value = match self.place {
+            Place::Header(starts) => self.head.headers.get(header::AUTHORIZATION).and_then(|value| {
+                let value = value.as_bytes().get(starts[part as usize] as usize..)?;
+                let end = memchr::memchr2(b',', b' ', value).unwrap_or(value.len());
+                str::from_utf8(&value[..end]).ok().map(Cow::from)
+            }),
+            Place::Query => self.parameter(part.query_parameter()),
+        };
+        value.unwrap_or_default()
+    }
+
+    /// A part that stands in a header of its own: the first of `names` that there is.
+    fn header_or_parameter(self, names: &[HeaderName], parameter_name: &str) -> Option<Cow<'a, str>> {
+        match self.place {
+            Place::Header(_) => {
+                let value = names.iter().find_map(|name| self.head.headers.get(name))?;
+                str::from_utf8(value.as_bytes()).ok().map(Cow::from)
+            }
+            Place::Query => self.parameter(parameter_name),
         }
-        let credential = *parameters(self.0.uri.query()?).get("X-Amz-Credential")?;
-        Some(decoded(credential))
+    }
+
+    fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
+        match percent_decoded(parameter(self.head.uri.query()?, name)?) {
+            Cow::Borrowed(bytes) => Some(String::from_utf8_lossy(bytes)),
+            Cow::Owned(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned().into()),
+        }
     }
 }
 
-/// The access key and the region of `KEY/DATE/REGION/SERVICE/TERM`.
-fn scope_parts(credential: &str) -> Option<[&str; 2]> {
+impl DetachedCredential {
+    pub(super) fn attached(&self) -> Credential<'_> {
+        Credential { head: &self.head, place: self.place }
+    }
+}
+
+/// The parts of `KEY/DATE/REGION/SERVICE/TERM`.
+fn scope_parts(credential: &str) -> Option<[&str; 5]> {
     let mut parts = credential.split('/');
-    let (key, _date, region) = (parts.next()?, parts.next()?, parts.next()?);
-    (parts.count() == 2 && !key.is_empty()).then_some([key, region])
+    let five = [parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    (parts.next().is_none() && !five[0].is_empty()).then_some(five)
 }
 
 fn is_region(text: &str) -> bool {
@@ -85,47 +207,20 @@ fn is_region(text: &str) -> bool {
     (1..=REGION_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(is_part)
 }
 
-/// A value of a query string as it was before it was encoded. What no encoding gives stays as it is.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return text.into();
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
-        let code = digits.filter(|_| byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(code.unwrap_or(byte));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned().into()
-}
-
-/// Looks for credentials in a request's head.
-pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
-    let query = head.uri.query().map(parameters).filter(|query| query.contains_key("X-Amz-Algorithm"));
-    let authorization = head.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty());
-    match (authorization, query) {
-        (Some(_), Some(_)) => Err(ApiError::new(
-            ErrorCode::InvalidSignature,
-            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
-        )),
-        (Some(value), None) => check_header(value, &head.headers),
-        (None, Some(query)) => check_query(&query),
-        (None, None) => Err(missing()),
-    }
-}
-
 fn missing() -> ApiError {
     ApiError::new(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token")
 }
 
-fn check_header(value: &HeaderValue, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Where the value of each parameter begins.
+fn find_in_header(
+    value: &HeaderValue,
+    headers: &HeaderMap,
+) -> Result<[u32; HEADER_PARAMETERS.len()], ApiError> {
     let bytes = value.as_bytes();
     if !bytes.trim_ascii().starts_with(b"AWS4-") {
         return Err(missing());
     }
-    let mut found = [false; HEADER_PARAMETERS.len()];
+    let mut starts = [0; HEADER_PARAMETERS.len()];
     // Only what stands before a `=` can be a parameter, and there are few of those.
     for equals in memchr::memchr_iter(b'=', bytes) {
         let (before, value) = (&bytes[..equals], &bytes[equals + 1..]);
@@ -133,23 +228,23 @@ fn check_header(value: &HeaderValue, headers: &HeaderMap) -> Result<(), ApiError
         if value.first().is_none_or(|byte| matches!(byte, b',' | b' ' | b'=')) {
             continue;
         }
-        for (found, name) in found.iter_mut().zip(HEADER_PARAMETERS) {
-            *found |= before
+        for (start, name) in starts.iter_mut().zip(HEADER_PARAMETERS) {
+            let is_name = before
                 .strip_suffix(name.as_bytes())
                 .is_some_and(|rest| matches!(rest.last(), Some(b',' | b' ')));
+            if is_name && *start == 0 {
+                // The head of a request is a few kilobytes long.
+                *start = equals as u32 + 1;
+            }
         }
     }
     let dated = headers.contains_key(AMZ_DATE) || headers.contains_key(header::DATE);
-    if dated && found == [true; HEADER_PARAMETERS.len()] {
-        Ok(())
-    } else {
-        Err(incomplete(bytes, found, dated))
-    }
+    if dated && !starts.contains(&0) { Ok(starts) } else { Err(incomplete(bytes, starts, dated)) }
 }
 
-fn incomplete(authorization: &[u8], found: [bool; HEADER_PARAMETERS.len()], dated: bool) -> ApiError {
+fn incomplete(authorization: &[u8], starts: [u32; HEADER_PARAMETERS.len()], dated: bool) -> ApiError {
     let mut message = String::new();
-    for (_, name) in found.iter().zip(HEADER_PARAMETERS).filter(|(found, _)| !**found) {
+    for (_, name) in starts.iter().zip(HEADER_PARAMETERS).filter(|(start, _)| **start == 0) {
         message.push_str(&format!("Authorization header requires '{name}' parameter. "));
     }
     if !dated {
@@ -162,10 +257,10 @@ fn incomplete(authorization: &[u8], found: [bool; HEADER_PARAMETERS.len()], date
     ApiError::new(ErrorCode::IncompleteSignature, message)
 }
 
-fn check_query(query: &HashMap<&str, &str>) -> Result<(), ApiError> {
+fn check_query(query: &str) -> Result<(), ApiError> {
     let mut message = String::new();
     for name in QUERY_PARAMETERS {
-        if query.get(name).is_none_or(|value| value.is_empty()) {
+        if parameter(query, name).is_none_or(str::is_empty) {
             message.push_str(&format!("AWS query-string parameters must include '{name}'. "));
         }
     }
@@ -176,9 +271,10 @@ fn check_query(query: &HashMap<&str, &str>) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::IncompleteSignature, message))
 }
 
-/// The parameters of a query string. Their values are only tested for being empty, so nothing is decoded.
-fn parameters(query: &str) -> HashMap<&str, &str> {
-    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect()
+/// The value of a parameter of a query string, not decoded. The last one counts.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.rfind(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -190,7 +286,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0).map_err(|error| error.to_string())
+        let head = request.body(()).unwrap().into_parts().0;
+        Credential::parse(&head).map(drop).map_err(|error| error.to_string())
     }
 
     const WHOLE: &str =
@@ -233,38 +330,71 @@ mod tests {
         assert!(both.starts_with("InvalidSignatureException: Found both"), "{both}");
     }
 
-    fn scope(uri: &str, authorization: Option<&str>) -> Result<String, String> {
-        let mut request = http::Request::post(uri);
+    /// What is read of a request with that query string and that `Authorization` header.
+    fn read(uri: &str, authorization: Option<&str>) -> Result<String, String> {
+        let mut request = http::Request::post(uri).header("date", "Sat, 21 Nov 2026 08:09:10 GMT");
         if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
+            request = request.header("authorization", authorization).header("x-amz-security-token", "TOKEN");
         }
         let head = request.body(()).unwrap().into_parts().0;
-        let scope = Caller::of(&head).scope().map_err(|error| error.to_string())?;
-        Ok(format!("{} in {}", scope.access_key, scope.region))
+        let credential = Credential::parse(&head).map_err(|error| error.to_string())?;
+        let CredentialScope { access_key, date, region, service, term } =
+            credential.scope().map_err(|error| error.to_string())?;
+        let (signature, headers) = (credential.signature(), credential.signed_headers());
+        let (time, token) = (credential.time(), credential.session_token());
+        Ok(format!(
+            "{:?} {access_key} {date} {region} {service} {term} {signature} {headers} {time} {token:?}",
+            credential.location()
+        ))
     }
 
     #[test]
-    fn a_scope_is_read_from_the_header_or_the_query_string_whatever_the_service() {
-        assert_eq!(scope("/", Some(WHOLE)), Ok("a in r".to_owned()));
-        let streams = "AWS4-HMAC-SHA256 Credential=AK_1/20260101/eu-west-1/dynamodbstreams/x,SignedHeaders=h";
-        assert_eq!(scope("/", Some(streams)), Ok("AK_1 in eu-west-1".to_owned()));
-        let encoded = "/?X-Amz-Algorithm=a&X-Amz-Credential=a%2f1%2Flocal%2Fdynamodb%2Faws4_request";
-        assert_eq!(scope(encoded, None), Ok("a in local".to_owned()));
-        assert_eq!(scope("/?X-Amz-Credential=a/1/r/s/t", None), Ok("a in r".to_owned()));
+    fn every_part_is_read_from_the_header_or_the_query_string_whatever_the_service() {
+        let header = "AWS4-HMAC-SHA256 SignedHeaders=host;date,Credential=AK_1/20260101/eu-west-1/dynamodbstreams/x, \
+             Signature=00ff";
+        let read_back = "Header AK_1 20260101 eu-west-1 dynamodbstreams x 00ff host;date \
+             Sat, 21 Nov 2026 08:09:10 GMT Some(\"TOKEN\")";
+        assert_eq!(read("/", Some(header)), Ok(read_back.to_owned()));
+        let rest = "X-Amz-Algorithm=a&X-Amz-Signature=00ff&X-Amz-SignedHeaders=host%3bdate&X-Amz-Date=20260101T080910Z";
+        for (query, token) in [
+            ("a%2f1%2Flocal%2Fs%2Ft", ""),
+            ("a/1/local/s/t", "&X-Amz-Security-Token=T%2b"),
+            ("%61/1/local/s/t", ""),
+        ] {
+            let uri = format!("/?{rest}&X-Amz-Credential={query}{token}");
+            let token = if token.is_empty() { "None" } else { "Some(\"T+\")" };
+            let read_back = format!("Query a 1 local s t 00ff host;date 20260101T080910Z {token}");
+            assert_eq!(read(&uri, None), Ok(read_back), "{uri}");
+        }
     }
 
     #[test]
-    fn a_credential_that_names_no_key_or_region_is_refused_in_the_services_words() {
+    fn the_first_value_of_a_header_parameter_counts_and_the_last_of_a_query_parameter() {
+        let header = "AWS4- Credential=, XCredential=x/1/r/s/t, Credential=a/1/r/s/t, Credential=b/1/r/s/t, \
+             SignedHeaders=h, Signature=1 Signature=2";
+        let read_back = "Header a 1 r s t 1 h Sat, 21 Nov 2026 08:09:10 GMT Some(\"TOKEN\")";
+        assert_eq!(read("/", Some(header)), Ok(read_back.to_owned()));
+        let query = "/?X-Amz-Algorithm=a&X-Amz-Signature=1&X-Amz-Signature=2&X-Amz-SignedHeaders=h&X-Amz-Date=d&\
+             X-Amz-Credential=a/1/r/s/t&X-Amz-Credential=b/1/r/s/t";
+        assert_eq!(read(query, None), Ok("Query b 1 r s t 2 h d None".to_owned()));
+    }
+
+    #[test]
+    fn a_credential_that_names_no_key_or_region_is_rejected_in_the_services_words() {
         let words = "IncompleteSignatureException: Credential must have exactly 5 slash-delimited elements, e.g. \
             keyid/date/region/service/term, got ";
-        for credential in ["a", "a/b/c/d", "/b/c/d/e", "a/b/c/d/e/f", ""] {
+        for credential in ["a", "a/b/c/d", "/b/c/d/e", "a/b/c/d/e/f"] {
             let header = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=b");
-            assert_eq!(scope("/", Some(&header)), Err(format!("{words}'{credential}'")));
+            assert_eq!(read("/", Some(&header)), Err(format!("{words}'{credential}'")));
         }
+        let header = "AWS4-HMAC-SHA256 Credential=, SignedHeaders=host, Signature=b";
+        let words = "IncompleteSignatureException: Authorization header requires 'Credential' parameter. ";
+        assert_eq!(read("/", Some(header)), Err(format!("{words}Authorization={header}")));
         for region in ["", "..", "a.b", "é", "%2e", &"x".repeat(64)] {
-            let header = format!("AWS4-HMAC-SHA256 Credential=a/b/{region}/d/e, SignedHeaders=host");
-            let refused = scope("/", Some(&header)).unwrap_err();
-            assert_eq!(refused, "InvalidSignatureException: Credential should be scoped to a valid region.");
+            let header =
+                format!("AWS4-HMAC-SHA256 Credential=a/b/{region}/d/e, SignedHeaders=host, Signature=b");
+            let rejected = read("/", Some(&header)).unwrap_err();
+            assert_eq!(rejected, "InvalidSignatureException: Credential should be scoped to a valid region.");
         }
     }
 }

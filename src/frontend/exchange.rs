@@ -15,8 +15,9 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::Received;
+use super::credentials::Credential;
 use super::fault::Fault;
-use super::{Caller, Exchange, Frontend, Observer, Refusal, Service, cors, credentials, large};
+use super::{Authenticator, Caller, Exchange, Frontend, Observer, Presented, Refusal, Service, cors, large};
 use crate::access::{Admitted, Rejection};
 use crate::call::{Attempt, Request, Source};
 use crate::engine::Served;
@@ -38,7 +39,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 const RETRY_AFTER_MILLISECONDS: &str = "1000";
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Answers one request, whatever it is.
     pub(super) fn respond(
         self: &Arc<Self>,
@@ -122,8 +123,8 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         begun: Instant,
     ) -> Response<AnswerBody> {
         let request_bytes = body.sent;
-        let operation = match admit(head, &body.bytes) {
-            Ok(operation) => operation,
+        let (operation, caller) = match self.admit(head, &body) {
+            Ok(admitted) => admitted,
             Err(error) => {
                 let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
                 return self.answer_alone(error, operation, protocol, request_bytes, begun);
@@ -141,10 +142,10 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         let request = Request { operation, unknown_target, body: Bytes::new(), attempt, address };
         let executed = if large::is_large(&body) {
             // Boxed, so that the future of a small request stays small.
-            Box::pin(self.execute_large(head, request, body)).await
+            Box::pin(self.execute_large(caller, request, body)).await
         } else {
             let request = Request { body: std::mem::take(&mut body.bytes), ..request };
-            self.execute(Caller::of(head), request).await
+            self.execute(caller, request).await
         };
         let mut served = match executed {
             Ok(served) => served,
@@ -161,6 +162,43 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             Known { operation, source, table: table.as_deref(), error: error.as_ref(), request_bytes };
         self.observe(&mut response, known, begun);
         response
+    }
+
+    /// The operation and the caller of a call, or what the service finds wrong with its envelope.
+    fn admit<'h>(&self, head: &'h Parts, body: &Received) -> Result<(Operation, Caller<'h>), ApiError> {
+        match self.identify(head) {
+            // The service parses the body first of all. Here it is parsed once more only when that shows.
+            Err(error) if !body.bytes.is_empty() && !is_json(&body.bytes) => Err(match error.code {
+                // A target that is not known is the least of it.
+                ErrorCode::UnknownOperation => malformed(),
+                _ => told(&format!(
+                    "its body is not JSON. Its credentials are not as they should be, too: {error}"
+                )),
+            }),
+            Ok((operation, _)) if body.bytes.is_empty() && operation != Operation::Unknown => {
+                Err(told("it has no body; the least that an operation takes is {}."))
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn identify<'h>(&self, head: &'h Parts) -> Result<(Operation, Caller<'h>), ApiError> {
+        let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
+        let caller = Credential::parse(head).and_then(|credential| {
+            self.authenticator.authenticate(&Presented {
+                credential,
+                method: &head.method,
+                path: head.uri.path(),
+                query: head.uri.query().unwrap_or_default(),
+                headers: &head.headers,
+            })
+        });
+        match caller {
+            Ok(caller) => Ok((operation, caller)),
+            // The target is judged before the credentials, so a request without any is not worth passing on.
+            Err(_) if operation == Operation::Unknown => Err(unknown_operation()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the service answer. A panic of it is one request's misfortune, not the connection's.
@@ -183,9 +221,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
 }
 
 /// A request under way. Dropped, its client gets no answer, which is of interest when it was the drain's end that did it.
-struct Unanswered<'a, S, O>(&'a Frontend<S, O>);
+struct Unanswered<'a, S, O, A>(&'a Frontend<S, O, A>);
 
-impl<S, O> Drop for Unanswered<'_, S, O> {
+impl<S, O, A> Drop for Unanswered<'_, S, O, A> {
     fn drop(&mut self) {
         if self.0.aborting.is_cancelled() {
             self.0.cut_off.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +240,7 @@ struct Known<'a> {
     request_bytes: usize,
 }
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Gives an answer of the front end's own to a call of the API.
     fn answer_alone(
         &self,
@@ -287,38 +325,9 @@ impl<S: Service, O: Observer> Frontend<S, O> {
     }
 }
 
-/// The operation of a call, or what the service finds wrong with its envelope.
-fn admit(head: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
-    let verdict = identify(head);
-    match verdict {
-        // The service parses the body first of all. Here it is parsed once more only when that shows.
-        Err(error) if !body.is_empty() && !is_json(body) => Err(match error.code {
-            // A target that is not known is the least of it.
-            ErrorCode::UnknownOperation => malformed(),
-            _ => told(&format!(
-                "its body is not JSON. Its credentials are not as they should be, too: {error}"
-            )),
-        }),
-        Ok(operation) if body.is_empty() && operation != Operation::Unknown => {
-            Err(told("it has no body; the least that an operation takes is {}."))
-        }
-        verdict => verdict,
-    }
-}
-
 /// The service says nothing here, and who has made a mistake in signing a request by hand looks for it in vain.
 fn told(what: &str) -> ApiError {
     ApiError::new(ErrorCode::Serialization, format!("The request cannot be read: {what}"))
-}
-
-fn identify(head: &Parts) -> Result<Operation, ApiError> {
-    let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
-    match credentials::check(head) {
-        Ok(()) => Ok(operation),
-        // The target is judged before the credentials, so a request without any is not worth passing on.
-        Err(_) if operation == Operation::Unknown => Err(unknown_operation()),
-        Err(error) => Err(error),
-    }
 }
 
 fn target(head: &Parts) -> Option<&str> {

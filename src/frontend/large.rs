@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Received;
-use super::{Caller, Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Caller, Frontend, Observer, Refusal, Service};
 use crate::call::Request;
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode};
@@ -71,15 +70,15 @@ pub(super) fn is_large(body: &Received) -> bool {
     body.bytes.len() > LARGE_BODY_BYTES
 }
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Has the service answer a request with that large body, when there is memory for what it takes to read it.
     pub(super) async fn execute_large(
         self: &Arc<Self>,
-        head: &Parts,
+        caller: Caller<'_>,
         request: Request,
         received: Received,
     ) -> Result<Served, ApiError> {
-        let (frontend, head) = (Arc::clone(self), head.clone());
+        let (frontend, caller) = (Arc::clone(self), caller.detach());
         offload(async move {
             let weight = tree_bytes(&received.bytes).saturating_mul(WORK_FACTOR);
             let Some(trees) = frontend.trees.reserve(weight).await else {
@@ -93,7 +92,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
             // Held here too: what is sent may be another body, made of this one.
             let _until_answered = Arc::clone(&trees);
             let body = Bytes::from_owner(Held { received, _trees: trees });
-            frontend.execute(Caller::of(&head), Request { body, ..request }).await
+            frontend.execute(caller.attached(), Request { body, ..request }).await
         })
         .await
     }

@@ -17,6 +17,7 @@ use crate::model::{ApiError, ErrorName, Operation};
 
 mod accept;
 mod answer;
+mod authenticator;
 mod body;
 mod connection;
 mod cors;
@@ -32,7 +33,8 @@ mod tests;
 mod timer;
 
 pub use accept::GivenUp;
-pub use credentials::{Caller, CredentialScope};
+pub use authenticator::{AnyCaller, Authenticator, Caller, Presented};
+pub use credentials::{Credential, CredentialScope};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
@@ -174,9 +176,10 @@ impl Default for Settings {
 
 /// The front end: shared by every connection.
 #[derive(Debug)]
-pub struct Frontend<S, O> {
+pub struct Frontend<S, O, A> {
     service: Arc<S>,
     observer: Arc<O>,
+    authenticator: A,
     settings: Settings,
     /// Bytes of large request bodies in memory.
     bodies: Arc<body::Budget>,
@@ -194,9 +197,9 @@ pub struct Frontend<S, O> {
     cut_off: AtomicUsize,
 }
 
-impl<S: Service, O: Observer> Frontend<S, O> {
+impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// A front end that hands requests to that service.
-    pub fn new(service: Arc<S>, observer: Arc<O>, settings: Settings) -> Arc<Self> {
+    pub fn new(service: Arc<S>, observer: Arc<O>, authenticator: A, settings: Settings) -> Arc<Self> {
         let health = Bytes::from(format!("healthy: dynamodb.{}.amazonaws.com ", settings.region));
         let sum = crc32fast::hash(&health);
         let largest = settings.request_bytes_max.saturating_mul(2);
@@ -204,6 +207,7 @@ impl<S: Service, O: Observer> Frontend<S, O> {
         Arc::new(Self {
             service,
             observer,
+            authenticator,
             settings,
             bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
             trees: large::TreeBudget::beside(bodies_bytes_max),

@@ -12,7 +12,7 @@ use super::realms::{Realms, Stores};
 use crate::cache::Realm;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
-use crate::frontend::{Frontend, GivenUp, Observer, Settings};
+use crate::frontend::{AnyCaller, Frontend, GivenUp, Observer, Settings};
 use crate::listen::Listeners;
 use crate::local;
 use crate::telemetry::CacheSample;
@@ -83,9 +83,11 @@ impl Engines {
         // Two front ends, so that where all callers are one, nothing is looked up for a request.
         match self {
             Self::Sole(_, engine) => {
-                Frontend::new(engine, observer, settings).serve(listeners, shutdown).await
+                Frontend::new(engine, observer, AnyCaller, settings).serve(listeners, shutdown).await
             }
-            Self::Apart(realms) => Frontend::new(realms, observer, settings).serve(listeners, shutdown).await,
+            Self::Apart(realms) => {
+                Frontend::new(realms, observer, AnyCaller, settings).serve(listeners, shutdown).await
+            }
         }
     }
 

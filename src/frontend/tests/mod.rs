@@ -98,8 +98,8 @@ fn access(origins: &[&str]) -> Access {
 }
 
 /// A front end with one client connected to it.
-struct Wire {
-    frontend: Arc<Frontend<Fake, Witness>>,
+struct Wire<A = AnyCaller> {
+    frontend: Arc<Frontend<Fake, Witness, A>>,
     client: DuplexStream,
     connection: JoinHandle<()>,
     /// Read from the wire but part of a later answer.
@@ -113,9 +113,16 @@ impl Wire {
 
     /// One whose front end is on loopback, is called `h`, and admits pages of those origins.
     fn admitting(origins: &[&str]) -> Self {
+        Self::asking(AnyCaller, origins)
+    }
+}
+
+impl<A: Authenticator> Wire<A> {
+    fn asking(authenticator: A, origins: &[&str]) -> Self {
         let settings =
             Settings { access: access(origins), request_bytes_max: 100_000, ..Settings::default() };
-        let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
+        let frontend =
+            Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), authenticator, settings);
         let (client, server) = tokio::io::duplex(64 * 1024);
         let connection = tokio::spawn(Arc::clone(&frontend).serve_connection(server));
         Self { frontend, client, connection, ahead: Vec::new() }
@@ -805,8 +812,9 @@ async fn requests_with_any_bytes_changed_are_survived() {
 /// A front end that listens, with the task that serves and what ends it.
 async fn listening(
     settings: Settings,
-) -> (Arc<Frontend<Fake, Witness>>, std::net::SocketAddr, JoinHandle<GivenUp>, CancellationToken) {
-    let frontend = Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), settings);
+) -> (Arc<Frontend<Fake, Witness, AnyCaller>>, std::net::SocketAddr, JoinHandle<GivenUp>, CancellationToken) {
+    let frontend =
+        Frontend::new(Arc::new(Fake::default()), Arc::new(Witness::default()), AnyCaller, settings);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();

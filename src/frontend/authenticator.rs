@@ -1,0 +1,75 @@
+//! Who calls: the one question between the envelope of a request and the service behind.
+
+use http::{HeaderMap, Method};
+
+use super::credentials::{Credential, CredentialScope, DetachedCredential};
+use crate::model::ApiError;
+
+/// A request with its credentials, as a verifier needs it: all that a signature covers.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// The credentials; not verified.
+    pub credential: Credential<'a>,
+    /// The method.
+    pub method: &'a Method,
+    /// The path as sent.
+    pub path: &'a str,
+    /// The query string as sent, without the `?`.
+    pub query: &'a str,
+    /// The headers as sent.
+    pub headers: &'a HeaderMap,
+}
+
+/// Decides who sends a request, before anything is done for it.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request.
+    ///
+    /// # Errors
+    /// The service's own, for a caller that is not who it says it is.
+    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError>;
+}
+
+/// Takes every caller at its word: `auth.mode = "none"`.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyCaller;
+
+impl Authenticator for AnyCaller {
+    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError> {
+        Ok(Caller::new(presented.credential))
+    }
+}
+
+/// Who sends a request, as the authenticator has found.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    credential: Credential<'a>,
+}
+
+impl<'a> Caller<'a> {
+    /// The caller that presented this credential.
+    pub fn new(credential: Credential<'a>) -> Self {
+        Self { credential }
+    }
+
+    /// A copy for work that outlives the exchange's turn on its thread.
+    pub(super) fn detach(self) -> DetachedCaller {
+        DetachedCaller(self.credential.detach())
+    }
+
+    /// Whose tables the request is about, by the access key and the region of its credential.
+    ///
+    /// # Errors
+    /// The service's own for a credential that is not in five parts, or names no region.
+    pub fn scope(self) -> Result<CredentialScope<'a>, ApiError> {
+        self.credential.scope()
+    }
+}
+
+/// A caller that borrows nothing.
+pub(super) struct DetachedCaller(DetachedCredential);
+
+impl DetachedCaller {
+    pub(super) fn attached(&self) -> Caller<'_> {
+        Caller::new(self.0.attached())
+    }
+}
