@@ -18,10 +18,15 @@ pub struct Presented<'a> {
     pub query: &'a str,
     /// The headers as sent.
     pub headers: &'a HeaderMap,
+    /// The SHA-256 of the body as sent, where the authenticator [asks for it](Authenticator::HASHES_BODIES).
+    pub body_sha256: Option<[u8; 32]>,
 }
 
 /// Decides who sends a request, before anything is done for it.
 pub trait Authenticator: Send + Sync + 'static {
+    /// Whether bodies are hashed while they are read.
+    const HASHES_BODIES: bool;
+
     /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request.
     ///
     /// # Errors
@@ -34,6 +39,8 @@ pub trait Authenticator: Send + Sync + 'static {
 pub struct AnyCaller;
 
 impl Authenticator for AnyCaller {
+    const HASHES_BODIES: bool = false;
+
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError> {
         Ok(Caller::new(presented.credential))
     }

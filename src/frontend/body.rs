@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
@@ -37,6 +38,8 @@ pub(super) struct Received {
     pub(super) bytes: Bytes,
     /// How many bytes were sent for it.
     pub(super) sent: usize,
+    /// The SHA-256 of those, where the authenticator asks for it.
+    pub(super) sha256: Option<[u8; 32]>,
     /// Held as long as the body is.
     _reservation: Option<Reservation>,
 }
@@ -45,7 +48,7 @@ pub(super) struct Received {
 impl Received {
     /// A body that took no part of the budget.
     pub(super) fn plain(bytes: Bytes) -> Self {
-        Self { sent: bytes.len(), bytes, _reservation: None }
+        Self { sent: bytes.len(), sha256: None, bytes, _reservation: None }
     }
 }
 
@@ -53,11 +56,12 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Reads a body whole.
     pub(super) async fn receive(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Received, Fault> {
         let received = if body.is_end_stream() {
-            Received { bytes: Bytes::new(), sent: 0, _reservation: None }
+            Received { bytes: Bytes::new(), sent: 0, sha256: self.sha256(b""), _reservation: None }
         } else {
             match arrived_already(&mut body).await {
                 Some(bytes) if body.is_end_stream() => {
-                    Received { sent: bytes.len(), bytes, _reservation: None }
+                    let sha256 = self.sha256(&bytes);
+                    Received { sent: bytes.len(), sha256, bytes, _reservation: None }
                 }
                 // Boxed, so that the future of a request whose body is there already stays small.
                 first => Box::pin(self.receive_slowly(headers, first, body)).await?,
@@ -89,7 +93,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let collected = match refused {
             Some(fault) => Err(fault),
             None => {
-                let arrival = Arrival { first, rest: BytesMut::new(), reservation, maximum };
+                let mut hash = A::HASHES_BODIES.then(|| digest::Context::new(&digest::SHA256));
+                if let (Some(hash), Some(first)) = (&mut hash, &first) {
+                    hash.update(first);
+                }
+                let arrival = Arrival { first, rest: BytesMut::new(), hash, reservation, maximum };
                 let collected = tokio::time::timeout_at(deadline, arrival.collect(&mut body)).await;
                 collected.unwrap_or(Err(Fault::TimedOut))
             }
@@ -99,6 +107,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             tokio::time::timeout_at(deadline, discard(&mut body)).await.ok();
         }
         collected
+    }
+
+    /// The hash of a whole body, if the authenticator asks for it.
+    fn sha256(&self, body: &[u8]) -> Option<[u8; 32]> {
+        A::HASHES_BODIES.then(|| bytes_of(&digest::digest(&digest::SHA256, body)))
     }
 
     /// Reads a body that is not wanted, for as long as any may take to arrive.
@@ -131,12 +144,13 @@ async fn arrived_already(body: &mut Incoming) -> Option<Bytes> {
 }
 
 /// A body that comes in several pieces.
-#[derive(Debug)]
 struct Arrival {
     /// What the body consists of as long as one piece is all there is.
     first: Option<Bytes>,
     /// Everything so far, once there was a second piece.
     rest: BytesMut,
+    /// The hash of everything so far, piece by piece: one of megabytes would keep the connection's thread.
+    hash: Option<digest::Context>,
     reservation: Reservation,
     maximum: usize,
 }
@@ -147,11 +161,15 @@ impl Arrival {
         while let Some(frame) = body.frame().await {
             // A frame that is no data is the trailers of a chunked body, which say nothing of interest.
             if let Ok(piece) = frame.map_err(|_| Fault::Broken)?.into_data() {
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&piece);
+                }
                 self.add(piece, declared as usize)?;
             }
         }
         let bytes = self.first.unwrap_or_else(|| self.rest.freeze());
-        Ok(Received { sent: bytes.len(), bytes, _reservation: Some(self.reservation) })
+        let sha256 = self.hash.map(|hash| bytes_of(&hash.finish()));
+        Ok(Received { sent: bytes.len(), sha256, bytes, _reservation: Some(self.reservation) })
     }
 
     fn add(&mut self, piece: Bytes, declared: usize) -> Result<(), Fault> {
@@ -180,6 +198,10 @@ impl Arrival {
     }
 }
 
+fn bytes_of(hash: &digest::Digest) -> [u8; 32] {
+    hash.as_ref().try_into().expect("a SHA-256 has 32 bytes")
+}
+
 /// Reads what is left of a body that is refused, as far as that is sensible.
 async fn discard(body: &mut Incoming) {
     let mut discarded = 0;
@@ -205,7 +227,8 @@ fn inflate(
         plain.extend_from_slice(piece);
         if plain.len() > SMALL { reservation.grow_to(plain.len()) } else { Ok(()) }
     })?;
-    Ok(Received { bytes: plain.into(), sent: received.sent, _reservation: Some(reservation) })
+    let (bytes, &Received { sent, sha256, .. }) = (plain.into(), received);
+    Ok(Received { bytes, sent, sha256, _reservation: Some(reservation) })
 }
 
 /// How many bytes of large bodies are in memory.

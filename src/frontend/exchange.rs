@@ -166,7 +166,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 
     /// The operation and the caller of a call, or what the service finds wrong with its envelope.
     fn admit<'h>(&self, head: &'h Parts, body: &Received) -> Result<(Operation, Caller<'h>), ApiError> {
-        match self.identify(head) {
+        match self.identify(head, body.sha256) {
             // The service parses the body first of all. Here it is parsed once more only when that shows.
             Err(error) if !body.bytes.is_empty() && !is_json(&body.bytes) => Err(match error.code {
                 // A target that is not known is the least of it.
@@ -182,7 +182,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         }
     }
 
-    fn identify<'h>(&self, head: &'h Parts) -> Result<(Operation, Caller<'h>), ApiError> {
+    fn identify<'h>(
+        &self,
+        head: &'h Parts,
+        body_sha256: Option<[u8; 32]>,
+    ) -> Result<(Operation, Caller<'h>), ApiError> {
         let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
         let caller = Credential::parse(head).and_then(|credential| {
             self.authenticator.authenticate(&Presented {
@@ -191,6 +195,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 path: head.uri.path(),
                 query: head.uri.query().unwrap_or_default(),
                 headers: &head.headers,
+                body_sha256,
             })
         });
         match caller {

@@ -1,5 +1,7 @@
 //! Wire tests: bytes in, bytes out over an in-memory connection, with the clock stopped.
 
+mod signed;
+
 use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
