@@ -4,8 +4,8 @@
 //! buffer takes three allocations. Here a common entry is one allocation ([`Held`]), so a hit raises one counter, and the
 //! body it sends is a slice of the entry itself. A long entry is cut into blocks, and its body copied at a hit.
 
+use super::blocks::{HEAD_BYTES_MAX, Held};
 use super::cached_item::CachedItem;
-use super::held::{HEAD_BYTES_MAX, Held};
 use super::words::Version;
 
 /// What is kept beside key and body.

@@ -163,12 +163,12 @@ impl Drop for FillPermit {
 pub struct WriteGuard {
     cache: Arc<ItemCache>,
     /// Empty once the verdict is reported.
-    keys: Vec<WrittenKey>,
+    keys: Vec<GuardedKey>,
     began: Instant,
 }
 
 /// A key that is being written.
-struct WrittenKey {
+struct GuardedKey {
     table: Arc<CachedTable>,
     hash: u64,
     stripe: Stripe,
@@ -196,7 +196,7 @@ impl WriteGuard {
             if cache.obeys(Rule::TouchOnWrite) {
                 cache.words.touch(stripe, cache.seconds(began));
             }
-            WrittenKey {
+            GuardedKey {
                 table: address.table.clone(),
                 hash: address.hash,
                 stripe,
@@ -242,7 +242,7 @@ impl WriteGuard {
         }
     }
 
-    fn settle_key(&self, written: &WrittenKey, verdict: &Verdict<'_>, now: Instant) {
+    fn settle_key(&self, written: &GuardedKey, verdict: &Verdict<'_>, now: Instant) {
         let (cache, stripe) = (&self.cache, written.stripe);
         let mut shard = cache.slots.lock(stripe);
         if cache.obeys(Rule::TouchOnWrite) {
@@ -265,7 +265,7 @@ impl WriteGuard {
 
     /// Stores the after-image if the word stood still since the write began. Reads that completed meanwhile and other
     /// writes have moved it, so then nobody has seen anything that the image could contradict.
-    fn bump_and_install(&self, written: &WrittenKey, image: &CachedItem, policy: &ReadPolicy, now: Instant) {
+    fn bump_and_install(&self, written: &GuardedKey, image: &CachedItem, policy: &ReadPolicy, now: Instant) {
         let cache = &self.cache;
         let undisturbed = cache.words.bump_from(written.stripe, written.before.stripe)
             || !cache.obeys(Rule::WriteInstallsByCompareAndSwap);

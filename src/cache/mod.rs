@@ -19,18 +19,18 @@ mod guard;
 mod slots;
 mod words;
 
+mod blocks;
 mod entry;
 mod expiry;
-mod hashed;
-mod held;
+mod key_hasher;
 mod slices;
 mod store;
 
 mod page;
 
 mod cached_item;
+mod last_shown;
 mod lookup;
-mod shown;
 mod stats;
 mod table;
 

@@ -16,7 +16,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::entry::Entry;
-use super::hashed::Hashed;
+use super::key_hasher::Hashed;
 use super::slices::Slices;
 
 /// A shard smaller than this could not take the largest items, so small budgets have few shards.

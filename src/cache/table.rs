@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 use siphasher::sip::SipHasher13;
 
 use super::expiry::earliest_expiry;
+use super::last_shown::Shown;
 use super::page::TablePages;
-use super::shown::Shown;
 use super::stats::{TableCounters, TableStats, raise};
 use super::words::LAG_SECONDS_MAX;
 

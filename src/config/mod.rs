@@ -25,7 +25,7 @@ mod environment;
 mod file;
 mod rules;
 
-mod printed;
+mod printing;
 mod resolve;
 
 pub use address::{ListenAddress, ListenHost};

@@ -24,7 +24,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::items::{ItemRead, cached_item_of, fill_of};
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::reading::Missed;
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};

@@ -14,7 +14,7 @@ use crate::model::{ErrorCode, Operation, partiql};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json, write_map};
 
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::{BypassReason, Engine, STATEMENT_BYTES_MAX, Served, Source};
 
 impl Engine {

@@ -20,7 +20,7 @@ use crate::model::{Cause, Change, ErrorCode};
 
 use super::Engine;
 use super::images::Outcome;
-use super::known::{KnownTable, PolicyChange};
+use super::known_table::{KnownTable, PolicyChange};
 use super::scope::Scope;
 
 /// An item that a write may change.

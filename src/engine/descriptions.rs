@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Engine;
-use super::known::{Freshness, KnownTable};
+use super::known_table::{Freshness, KnownTable};
 use super::scope::Scope;
 use super::tables::Surroundings;
 

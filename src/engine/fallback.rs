@@ -15,7 +15,7 @@ use crate::wire::json::{with_member, write_json};
 
 use super::batch::Part;
 use super::items::ItemRead;
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
 use super::reading::Missed;
 use super::view::Attributes;

@@ -15,7 +15,7 @@ use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, unread};

@@ -15,7 +15,7 @@ mod definitions;
 mod descriptions;
 mod fallback;
 mod images;
-mod known;
+mod known_table;
 mod page_plan;
 mod permissions;
 mod questions;
@@ -40,7 +40,7 @@ use crate::model::operation::OperationClass;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::only_table;
 
-pub use known::{PolicyChange, TablePolicy};
+pub use known_table::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
 use permissions::Permissions;

@@ -11,7 +11,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
 use super::BypassReason;
-use super::known::{KnownIndex, KnownTable};
+use super::known_table::{KnownIndex, KnownTable};
 
 /// What a request for a page means, understood whole.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
 use super::items::cached_item_of;
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
 use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
 use super::view::write_nothing_consumed_of;

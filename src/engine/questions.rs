@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::model::arn::table_name;
 use crate::upstream::schemas::DescribeFailure;
 
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 
 /// How many spellings are remembered that the upstream could not describe. Beyond them, all are forgotten.
 const FAILURES_MAX: usize = 10_000;

@@ -12,7 +12,7 @@ use crate::cache::{Hit, JoinOutcome, Joiner, Lookup};
 use crate::call::Answer;
 
 use super::items::ItemRead;
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::pages::PageRead;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 

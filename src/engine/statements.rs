@@ -15,7 +15,7 @@ use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_value};
 
 use super::changes::WrittenKey;
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::scope::{Scope, TABLES_MAX, statement_members, written_table, written_tables};
 use super::write::WritePlan;
 use super::{BypassReason, Engine, Served, images};

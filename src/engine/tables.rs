@@ -11,7 +11,7 @@ use crate::cache::{CachedTable, ItemCache, Realm, TableIdentity};
 use crate::call::Upstream;
 use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fetch_description};
 
-use super::known::{KnownTable, PolicyChange, TablePolicy};
+use super::known_table::{KnownTable, PolicyChange, TablePolicy};
 use super::questions::{Question, Questions};
 use super::recent_requests::{Generation, RecentRequests};
 

@@ -11,7 +11,7 @@ use crate::wire::Json;
 use crate::wire::request::key_bytes;
 
 use super::items::fill_of;
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::scope::Scope;
 use super::{BypassReason, Engine, Served, Source};
 

@@ -17,7 +17,7 @@ use crate::wire::json::LISTED_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::changes::{Execution, Verdict, WrittenKey};
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
 use super::scope::{Scope, TABLES_MAX};
 use super::{Engine, Served, Source, failed, images, unwritten};

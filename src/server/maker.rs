@@ -12,7 +12,7 @@ use crate::config::Live;
 use crate::engine::{Engine, Memory};
 use crate::local::Local;
 use crate::telemetry::Metrics;
-use crate::upstream::measured::Measured;
+use crate::upstream::measurement::Measured;
 
 /// Makes engines that share caches, policies and metrics.
 pub(super) struct EngineMaker {

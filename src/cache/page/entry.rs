@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::held::Held;
+use super::super::blocks::Held;
 use super::super::table::{Address, CachedTable};
 use super::body::Page;
 use super::budget::Charge;

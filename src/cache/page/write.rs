@@ -34,10 +34,10 @@ pub enum IndexTouch {
 pub struct PageWriteGuard {
     cache: Arc<PageCache>,
     /// Empty once the verdict is reported.
-    keys: Vec<WrittenKey>,
+    keys: Vec<GuardedKey>,
 }
 
-struct WrittenKey {
+struct GuardedKey {
     table: Arc<CachedTable>,
     /// Of the whole key.
     hash: u64,
@@ -48,7 +48,7 @@ struct WrittenKey {
 impl PageWriteGuard {
     pub(super) fn begin(cache: Arc<PageCache>, keys: &[(Address<'_>, &[u8])], now: Instant) -> Self {
         let seconds = cache.items.seconds(now);
-        let written = |(address, partition): &(Address<'_>, &[u8])| WrittenKey {
+        let written = |(address, partition): &(Address<'_>, &[u8])| GuardedKey {
             table: address.table.clone(),
             hash: address.hash,
             stripe: cache.words.stripe(address.table.hash(partition)),
@@ -175,7 +175,7 @@ struct DueBumps {
 }
 
 impl LateBumps {
-    fn expect(&self, keys: &[WrittenKey], due: Instant) {
+    fn expect(&self, keys: &[GuardedKey], due: Instant) {
         let mut bumps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             let partition = bumps.partitions.entry(key.stripe).or_insert(due);
@@ -262,7 +262,7 @@ impl PageCache {
 
     /// True if no other write may have moved the key in an index without having invalidated yet where it was before. The page
     /// that still shows it there is older than this write too, and only invalidating the whole index is sure to invalidate it.
-    fn is_alone(&self, key: &WrittenKey, keys: &[WrittenKey], now: Instant) -> bool {
+    fn is_alone(&self, key: &GuardedKey, keys: &[GuardedKey], now: Instant) -> bool {
         let own = keys.iter().filter(|other| other.hash == key.hash).count();
         let is_overlapping = self.writers.count(key.hash) > own && self.obeys(PageRule::CheckOverlaps);
         let may_land_late = self.late_bumps.is_expected(key.stripe) && self.obeys(PageRule::CheckLateWrites);

@@ -17,7 +17,7 @@ use crate::wire::json::with_member;
 use crate::wire::raw::RawObject;
 use crate::wire::{Json, legacy};
 
-use super::known::KnownTable;
+use super::known_table::KnownTable;
 
 /// No item is made of a longer PutItem. The longest items of usual JSON fit: 400 KB of empty strings take 4 MB of text. DynamoDB
 /// rejects most longer requests, so the memory would be spent in vain.
@@ -38,8 +38,8 @@ pub(super) struct Wants {
 #[derive(Debug)]
 pub(super) struct Plan {
     wants: Wants,
-    after: Source,
-    before: Source,
+    after: Origin,
+    before: Origin,
     /// The attributes that an update may change; `None` when it may be any.
     targets: Option<Vec<String>>,
     /// What an update does to the item, if it can be read.
@@ -59,7 +59,7 @@ struct Change {
 
 /// Where the item at one end of a write is found.
 #[derive(Debug)]
-enum Source {
+enum Origin {
     /// Nowhere.
     Nowhere,
     /// It is known already; `None` when there will be no item.
@@ -96,8 +96,8 @@ impl Plan {
     pub(super) fn nothing() -> Self {
         Self {
             wants: Wants::default(),
-            after: Source::Nowhere,
-            before: Source::Nowhere,
+            after: Origin::Nowhere,
+            before: Origin::Nowhere,
             targets: None,
             change: None,
             is_hidden: false,
@@ -108,7 +108,7 @@ impl Plan {
     /// for the service reads the text itself.
     pub(super) fn of_insert(item: Item) -> Self {
         let wants = Wants { image: false, positions: true, may_ask: false };
-        let (before, after) = (Source::Request(None), Source::Request(Some(item)));
+        let (before, after) = (Origin::Request(None), Origin::Request(Some(item)));
         Self { wants, before, after, ..Self::nothing() }
     }
 
@@ -151,14 +151,14 @@ impl Plan {
     /// invalidate the index whole.
     fn plan_update(&mut self, asked: Option<&str>, table: &TableSchema) -> Option<&'static str> {
         match asked {
-            Some("ALL_NEW") => self.after = Source::Answer,
-            Some("ALL_OLD") if self.wants.positions => self.before = Source::Answer,
+            Some("ALL_NEW") => self.after = Origin::Answer,
+            Some("ALL_OLD") if self.wants.positions => self.before = Origin::Answer,
             Some("NONE") if self.wants.may_ask && self.moves_in_an_index(table) => {
-                self.before = Source::Answer;
+                self.before = Origin::Answer;
                 return Some("ALL_OLD");
             }
             Some("NONE") if self.wants.may_ask => {
-                self.after = Source::Answer;
+                self.after = Origin::Answer;
                 return Some("ALL_NEW");
             }
             _ => {}
@@ -180,16 +180,16 @@ impl Plan {
         asked: Option<&str>,
     ) -> Option<&'static str> {
         self.after = match operation {
-            Operation::DeleteItem => Source::Request(None),
+            Operation::DeleteItem => Origin::Request(None),
             _ => match body.get("Item").map(item_from_json) {
-                Some(Ok(item)) => Source::Request(Some(item)),
-                _ => Source::Nowhere,
+                Some(Ok(item)) => Origin::Request(Some(item)),
+                _ => Origin::Nowhere,
             },
         };
         match asked {
-            Some("ALL_OLD") if self.wants.positions => self.before = Source::Answer,
+            Some("ALL_OLD") if self.wants.positions => self.before = Origin::Answer,
             Some("NONE") if self.wants.positions && self.wants.may_ask => {
-                self.before = Source::Answer;
+                self.before = Origin::Answer;
                 return Some("ALL_OLD");
             }
             _ => {}
@@ -206,8 +206,8 @@ impl Plan {
     pub(super) fn forgo_answer(&mut self) {
         self.is_hidden = false;
         for source in [&mut self.before, &mut self.after] {
-            if matches!(source, Source::Answer) {
-                *source = Source::Nowhere;
+            if matches!(source, Origin::Answer) {
+                *source = Origin::Nowhere;
             }
         }
     }
@@ -217,7 +217,7 @@ impl Plan {
     /// # Errors
     /// [`Undecodable`]: nobody knows then what happened.
     pub(super) fn finish(self, answer: Answer) -> Result<(Answer, Outcome), Undecodable> {
-        let reads_answer = matches!((&self.before, &self.after), (Source::Answer, _) | (_, Source::Answer));
+        let reads_answer = matches!((&self.before, &self.after), (Origin::Answer, _) | (_, Origin::Answer));
         let kept = answer.body.clone();
         let (answer, attributes) = match reads_answer {
             false => (answer, None),
@@ -231,14 +231,14 @@ impl Plan {
                 (answer, attributes)
             }
         };
-        let told = |source: Source| match (source, &attributes) {
-            (Source::Nowhere, _) | (Source::Answer, Some(None)) => Known::Not,
-            (Source::Request(item), _) => Known::Exactly(item),
-            (Source::Answer, Some(Some(item))) => Known::Exactly(Some(item.clone())),
-            (Source::Answer, None) => Known::Exactly(None),
+        let told = |source: Origin| match (source, &attributes) {
+            (Origin::Nowhere, _) | (Origin::Answer, Some(None)) => Known::Not,
+            (Origin::Request(item), _) => Known::Exactly(item),
+            (Origin::Answer, Some(Some(item))) => Known::Exactly(Some(item.clone())),
+            (Origin::Answer, None) => Known::Exactly(None),
         };
         // There is an item after every update: an answer without one does not tell.
-        let is_answered = matches!(self.after, Source::Answer);
+        let is_answered = matches!(self.after, Origin::Answer);
         let after = match told(self.after) {
             Known::Exactly(None) if is_answered => Known::Not,
             after => after,
