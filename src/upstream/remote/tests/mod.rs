@@ -6,13 +6,13 @@ mod sockets;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 
-use super::transport::{Exchanged, Exchanging};
+use super::transport::{Exchanged, Exchanging, Fault, Outgoing};
 use super::*;
 
 /// What the endpoint does with a request.
