@@ -35,7 +35,7 @@ impl Backend {
             credentials: credentials(&hosts)?,
             hosts,
             region: fixed.region().to_owned(),
-            network: Network::from_variables(variable).map_err(StartError)?,
+            network: Network::from_variables(variable),
             connect_timeout: fixed.remote.connect_timeout,
             read_timeout: fixed.remote.read_timeout,
             write_timeout: fixed.remote.write_timeout,

@@ -1,7 +1,8 @@
 //! A nearside in front of another one, as a remote upstream that comes, goes and comes back.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::client::{Nearside, PATIENCE, command};
@@ -175,4 +176,35 @@ fn what_is_no_upstream_is_refused_in_a_line() {
         assert_eq!((output.status.code(), said.trim().lines().count()), (Some(2), 1), "{said}");
         assert!(said.contains(word), "{said}");
     }
+}
+
+#[test]
+fn a_proxy_is_named_at_the_start_without_its_password() {
+    let mut program = command(&["--upstream", "http://alternator.test:8000"]);
+    program.env("HTTP_PROXY", "http://me:hush@127.0.0.1:9").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut begun: Vec<String> = Vec::new();
+    for line in said {
+        let is_greeting = line.contains("listens on");
+        begun.push(line);
+        if is_greeting {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let begun = begun.join("\n");
+    assert!(begun.contains("proxy=http://127.0.0.1:9") && begun.contains("listens on"), "{begun}");
+    assert!(!begun.contains("hush"), "{begun}");
+}
+
+#[test]
+fn what_is_no_way_to_the_upstream_is_refused_in_a_line() {
+    let mut program = command(&["--upstream", "https://dynamodb.test"]);
+    let said = refusal(program.env("HTTPS_PROXY", "socks5://me:hush@127.0.0.1:9"));
+    assert!(said.contains("HTTPS_PROXY") && said.contains("socks5") && !said.contains("hush"), "{said}");
+    let mut program = command(&["--upstream", "https://dynamodb.test"]);
+    let said = refusal(program.env("AWS_CA_BUNDLE", "/nowhere/bundle.pem"));
+    assert!(said.contains("AWS_CA_BUNDLE") && said.contains("/nowhere/bundle.pem"), "{said}");
 }

@@ -60,7 +60,7 @@ fn network(variables: &[(&str, &str)]) -> Network {
         let found = variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    Network::from_variables(value).unwrap()
+    Network::from_variables(value)
 }
 
 fn remote(url: &str, variables: &[(&str, &str)]) -> Remote {

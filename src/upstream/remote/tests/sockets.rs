@@ -133,10 +133,28 @@ async fn a_write_is_not_sent_while_no_connection_is_made_in_time() {
         (name == "AWS_CA_BUNDLE")
             .then(|| super::server::certificate_file("authority.pem").display().to_string())
     });
-    let settings =
-        Settings { connect_timeout: Duration::from_millis(20), ..settings(&url, network.unwrap()) };
+    let settings = Settings { connect_timeout: Duration::from_millis(20), ..settings(&url, network) };
     let outcome = put(&Remote::new(settings).unwrap()).await;
     assert!(matches!(outcome, Err(UpstreamError::NotSent(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn each_read_of_a_burst_is_served_and_sets_up_one_connection_at_most() {
+    let (server, remote) = start().await;
+    let remote = Arc::new(remote);
+    for _ in 0..2 {
+        let reads: Vec<_> = (0..200)
+            .map(|_| {
+                let remote = Arc::clone(&remote);
+                tokio::spawn(async move { get(&remote).await.unwrap().status })
+            })
+            .collect();
+        for read in reads {
+            assert_eq!(read.await.unwrap(), 200);
+        }
+    }
+    assert_eq!((server.received().len(), remote.stats().queue_waits), (400, 0));
+    assert!(remote.stats().connections_opened <= 400, "{}", remote.stats().connections_opened);
 }
 
 #[tokio::test]

@@ -122,8 +122,8 @@ impl Http {
     /// Ways to these endpoints, in their order. Nothing is sent yet.
     ///
     /// # Errors
-    /// A reason in words, if no certificates are trusted on this machine, the environment names an unreadable CA bundle,
-    /// or a host is no host.
+    /// A reason in words, if no certificates are trusted on this machine, the environment names a CA bundle or a proxy that
+    /// cannot be used, or a host is no host.
     pub(super) fn to_endpoints(
         endpoints: &[Endpoint],
         network: &Network,
@@ -133,7 +133,7 @@ impl Http {
             Url::parse(&endpoint.to_string()).map_err(|error| format!("{endpoint} is invalid: {error}"))
         });
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
-        let routes: Vec<_> = urls.iter().map(|url| network.proxy_to(url)).collect();
+        let routes = urls.iter().map(|url| network.proxy_to(url)).collect::<Result<Vec<_>, _>>()?;
         if let Some((endpoint, proxy)) =
             endpoints.iter().zip(&routes).find_map(|(endpoint, proxy)| Some((endpoint, proxy.as_ref()?)))
         {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -16,43 +15,58 @@ const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,
 /// letters too, and `AWS_CA_BUNDLE`. By default it is the direct way, with the machine's own certificates.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// Its debug output leaves passwords out.
-    proxies: Option<Arc<Matcher>>,
+    https: Option<Named>,
+    http: Option<Named>,
+    /// Hosts that are reached directly.
+    direct: String,
     ca_bundle: Option<PathBuf>,
+}
+
+/// The value of a variable for a proxy. There may be a password in it, so its debug output is the variable's name.
+#[derive(Clone)]
+struct Named {
+    variable: String,
+    value: String,
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.variable)
+    }
 }
 
 impl Network {
     /// Reads the variables; `variable` gives the value of one.
-    ///
-    /// # Errors
-    /// A reason in words that names the variable, if its value is not the address of an HTTP proxy.
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let filled = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let either = |name: &str| {
-            let names = [name.to_owned(), name.to_ascii_lowercase()];
-            names.into_iter().find_map(|name| filled(&name).map(|value| (name, value.trim().to_owned())))
+            [name.to_owned(), name.to_ascii_lowercase()].into_iter().find_map(|variable| {
+                filled(&variable).map(|value| Named { value: value.trim().to_owned(), variable })
+            })
         };
-        let proxy = |name: &str| match either(name) {
-            None => Ok(String::new()),
-            Some((name, value)) => check(&name, value),
-        };
-        let (all, https, http) = (proxy("ALL_PROXY")?, proxy("HTTPS_PROXY")?, proxy("HTTP_PROXY")?);
-        let is_direct = [&all, &https, &http].iter().all(|value| value.is_empty());
-        let never = match either("NO_PROXY") {
-            None => NEVER_PROXIED.to_owned(),
-            Some((_, named)) => format!("{NEVER_PROXIED},{named}"),
-        };
-        let matcher = Matcher::builder().all(all).https(https).http(http).no(never);
-        Ok(Self {
-            proxies: (!is_direct).then(|| Arc::new(matcher.build())),
+        let never = either("NO_PROXY").map_or_else(String::new, |named| named.value);
+        Self {
+            https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
+            http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
+            direct: format!("{NEVER_PROXIED},{never}"),
             ca_bundle: filled("AWS_CA_BUNDLE").map(PathBuf::from),
-        })
+        }
     }
 
     /// The proxy on the way to a URL, if there is one.
-    pub(super) fn proxy_to(&self, url: &Url) -> Option<Proxy> {
-        let uri: Uri = url.as_str().parse().ok()?;
-        Some(Proxy(self.proxies.as_ref()?.intercept(&uri)?))
+    ///
+    /// # Errors
+    /// A reason in words that names the variable, if its value is not the address of an HTTP proxy. A proxy for other tools
+    /// only, SOCKS say, is no error while no upstream would be reached through it.
+    pub(super) fn proxy_to(&self, url: &Url) -> Result<Option<Proxy>, String> {
+        let Ok(uri) = url.as_str().parse() else { return Ok(None) };
+        let named = if url.scheme() == "https" { &self.https } else { &self.http };
+        let Some(named) = named else { return Ok(None) };
+        let any = Matcher::builder().all("http://proxy").no(self.direct.as_str()).build();
+        if any.intercept(&uri).is_none() {
+            return Ok(None);
+        }
+        named.proxy().map(Some)
     }
 
     /// A file of certificates that are trusted besides the machine's own.
@@ -61,16 +75,21 @@ impl Network {
     }
 }
 
-/// The value, if it is the address of an HTTP proxy. The reason does not show it: there may be a password in it.
-fn check(name: &str, value: String) -> Result<String, String> {
-    let matcher = Matcher::builder().all(value.as_str()).build();
-    let intercept = matcher.intercept(&Uri::from_static("http://upstream"));
-    match intercept.as_ref().and_then(|intercept| intercept.uri().scheme_str()) {
-        Some("http" | "https") => Ok(value),
-        Some(scheme) => {
-            Err(format!("{name} names a proxy of {scheme}, which is not supported; use http or https"))
+impl Named {
+    /// The proxy of that address. The reason against it does not show the value.
+    fn proxy(&self) -> Result<Proxy, String> {
+        let variable = &self.variable;
+        let matcher = Matcher::builder().all(self.value.as_str()).build();
+        let Some(intercept) = matcher.intercept(&Uri::from_static("http://upstream")) else {
+            return Err(format!("{variable} is not the address of a proxy; write it as http://HOST:PORT"));
+        };
+        match intercept.uri().scheme_str() {
+            Some("http" | "https") => Ok(Proxy(intercept)),
+            scheme => Err(format!(
+                "{variable} names a proxy of {}, which is not supported; use http or https",
+                scheme.unwrap_or("no scheme")
+            )),
         }
-        None => Err(format!("{name} is not the address of a proxy; write it as http://HOST:PORT")),
     }
 }
 
@@ -104,7 +123,7 @@ impl fmt::Display for Proxy {
 mod tests {
     use super::*;
 
-    fn network(variables: &'static [(&str, &str)]) -> Result<Network, String> {
+    fn network(variables: &'static [(&str, &str)]) -> Network {
         Network::from_variables(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -112,7 +131,8 @@ mod tests {
     }
 
     fn proxy(variables: &'static [(&str, &str)], url: &str) -> Option<String> {
-        network(variables).unwrap().proxy_to(&url.parse().unwrap()).map(|proxy| proxy.to_string())
+        let found = network(variables).proxy_to(&url.parse().unwrap());
+        found.unwrap().map(|proxy| proxy.to_string())
     }
 
     #[test]
@@ -157,17 +177,22 @@ mod tests {
     fn a_password_is_sent_to_the_proxy_and_shown_nowhere() {
         let variables = &[("HTTPS_PROXY", "http://me:hush@proxy:3128")];
         assert_eq!(proxy(variables, "https://a.example").unwrap(), "http://proxy:3128");
-        let network = network(variables).unwrap();
+        let network = network(variables);
         assert!(!format!("{network:?}").contains("hush"), "{network:?}");
-        let found = network.proxy_to(&"https://a.example".parse().unwrap()).unwrap();
+        let found = network.proxy_to(&"https://a.example".parse().unwrap()).unwrap().unwrap();
         assert_eq!(found.0.basic_auth().unwrap(), "Basic bWU6aHVzaA==");
     }
 
     #[test]
     fn what_is_no_http_proxy_is_an_error_that_names_the_variable_and_shows_no_password() {
-        let reason = network(&[("https_proxy", "socks5://me:hush@proxy:1080")]).unwrap_err();
-        assert!(reason.starts_with("https_proxy names a proxy of socks5"), "{reason}");
-        let reason = network(&[("HTTP_PROXY", "http://me:hush@proxy :3128")]).unwrap_err();
-        assert!(reason.starts_with("HTTP_PROXY is not the address") && !reason.contains("hush"), "{reason}");
+        let reason = |variables, url: &str| network(variables).proxy_to(&url.parse().unwrap()).err();
+        let socks = &[("all_proxy", "socks5://me:hush@proxy:1080")];
+        let said = reason(socks, "http://a.example").unwrap();
+        assert!(said.starts_with("all_proxy names a proxy of socks5") && !said.contains("hush"), "{said}");
+        let said = reason(&[("HTTP_PROXY", "http://me:hush@proxy :3128")], "http://a.example").unwrap();
+        assert!(said.starts_with("HTTP_PROXY is not the address") && !said.contains("hush"), "{said}");
+        // It is not on the way there.
+        assert_eq!(reason(socks, "http://localhost:8000"), None);
+        assert_eq!(reason(&[("HTTPS_PROXY", "socks5://proxy:1080")], "http://a.example"), None);
     }
 }
