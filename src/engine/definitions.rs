@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::call::{Request, UpstreamError};
 use crate::model::operation::OperationClass;
 use crate::wire::Json;
+use crate::wire::named::tables_named;
 
 use super::changes::Verdict;
-use super::scope::{Scope, named_anywhere, named_tables};
+use super::scope::Scope;
 use super::{Engine, Served, Source, failed, images, unwritten, write};
 
 impl Engine {
@@ -16,8 +17,7 @@ impl Engine {
         let is_unknown = request.operation.class() == OperationClass::Unknown;
         let scope = match Json::parse_cut(&request.body) {
             Ok(_) if is_unknown && Json::parse(&request.body).is_err() => Scope::Everything,
-            Ok(body) if is_unknown => named_anywhere(&body),
-            Ok(body) => named_tables(&body),
+            Ok(body) => tables_named(request.operation, &body).into(),
             Err(_) if request.body.is_empty() => Scope::Nothing,
             // As with a write: nobody can tell which of two tables the upstream would change.
             Err(_) => return Served::plain(write::unreadable().into(), Source::Write),

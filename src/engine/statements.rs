@@ -13,10 +13,11 @@ use crate::model::partiql::Statement;
 use crate::model::{AttributeValue, Operation};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_value};
+use crate::wire::named::{TABLES_MAX, statement_members, table_written, tables_written};
 
 use super::changes::WrittenKey;
 use super::known_table::KnownTable;
-use super::scope::{Scope, TABLES_MAX, statement_members, written_table, written_tables};
+use super::scope::Scope;
 use super::write::WritePlan;
 use super::{BypassReason, Engine, Served, images};
 
@@ -26,7 +27,7 @@ impl Engine {
     pub(super) async fn statement(self: &Arc<Self>, request: Request) -> Served {
         // What is too deep is none of the statements' text. A list that is too long is not read to its end.
         let scope = Json::parse_short(&request.body)
-            .map_or(Scope::Everything, |body| written_tables(request.operation, &body));
+            .map_or(Scope::Everything, |body| tables_written(request.operation, &body).into());
         if scope == Scope::Nothing {
             let sent = Instant::now();
             let served = self.bypass(&request, BypassReason::Operation).await;
@@ -59,7 +60,7 @@ impl Engine {
         let mut alone = None;
         let mut tables: HashMap<String, Option<Arc<KnownTable>>> = HashMap::new();
         for member in members {
-            let scope = written_table(member);
+            let scope = Scope::from(table_written(member));
             let Scope::Tables(names) = &scope else {
                 plan.wide.widen(scope);
                 continue;

@@ -14,12 +14,13 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::Json;
 use crate::wire::json::LISTED_MAX;
+use crate::wire::named::TABLES_MAX;
 use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
 
 use super::changes::{Execution, Verdict, WrittenKey};
 use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
-use super::scope::{Scope, TABLES_MAX};
+use super::scope::Scope;
 use super::{Engine, Served, Source, failed, images, unwritten};
 
 /// A write that is ready to be sent.

@@ -1,7 +1,7 @@
 //! Bytes to the model's types and back: DynamoDB JSON 1.0.
 
 pub mod json;
-mod only_table;
+pub mod named;
 pub mod raw;
 pub mod sigv4;
 mod weight;
@@ -17,5 +17,5 @@ pub mod page;
 pub mod request;
 
 pub use json::Json;
-pub use only_table::only_table;
+pub use named::only_table;
 pub use weight::tree_bytes;

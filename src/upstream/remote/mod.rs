@@ -32,9 +32,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::Endpoint;
+use crate::model::arn::table_name;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::telemetry::Repeats;
-use crate::wire::Json;
+use crate::wire::only_table;
 
 use crate::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use attempts::Failure;
@@ -367,17 +368,8 @@ fn log_turned_away(operation: Operation, table: &str, count: u64) {
 
 /// The one table that a request names, for the log; empty when it is not one.
 fn table_of(body: &[u8]) -> String {
-    let name = Json::parse(body).ok().and_then(|body| {
-        let name = match body.get("TableName") {
-            Some(name) => name.text()?,
-            None => match body.get("RequestItems")?.members()? {
-                [only] => &only.0,
-                _ => return None,
-            },
-        };
-        Some(name.rsplit('/').next().unwrap_or(name).chars().take(TABLE_NAME_MAX).collect())
-    });
-    name.unwrap_or_default()
+    let name = only_table(body).unwrap_or_default();
+    table_name(&name).chars().take(TABLE_NAME_MAX).collect()
 }
 
 /// What a request hears for which there is no turn. A reader may hear it as the service's own word for it; for a write it

@@ -20,6 +20,7 @@ use super::limit::{Call, Ended, Limit};
 use super::stats::Counts;
 use crate::call::Request;
 use crate::model::Operation;
+use crate::model::arn::table_name;
 use crate::wire::only_table;
 use queue::{Caller, Queue, Table};
 
@@ -76,7 +77,7 @@ impl Gate {
     /// The one table that a read is of; a batch over several belongs to none in particular.
     fn table(&self, body: &[u8]) -> Option<Table> {
         let name = only_table(body)?;
-        Some(self.hashing.hash_one(name.rsplit('/').next()))
+        Some(self.hashing.hash_one(table_name(&name)))
     }
 }
 
