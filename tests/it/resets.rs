@@ -30,6 +30,10 @@ struct Server {
     value: Mutex<u64>,
     /// How the connection of the next request breaks.
     cut: Mutex<Option<Cut>>,
+    /// After an answer, connections are closed or reset without notice, as this random sequence decides.
+    closing: Mutex<Option<fastrand::Rng>>,
+    /// The value that each executed write has set.
+    written: Mutex<Vec<u64>>,
     /// Requests of which at least one byte came, since somebody last asked.
     begun: AtomicUsize,
     /// Writes that were executed, since somebody last asked.
@@ -45,6 +49,8 @@ impl Server {
         let server = Arc::new(Self {
             value: Mutex::new(0),
             cut: Mutex::default(),
+            closing: Mutex::default(),
+            written: Mutex::default(),
             begun: AtomicUsize::new(0),
             applied: AtomicUsize::new(0),
             lengths: Mutex::default(),
@@ -59,7 +65,13 @@ impl Server {
     }
 
     async fn serve(self: Arc<Self>, mut stream: TcpStream) {
-        while self.serve_once(&mut stream).await.is_some() {}
+        while self.serve_once(&mut stream).await.is_some() {
+            match self.closing.lock().unwrap().as_mut().map(|random| random.u8(..4)) {
+                Some(0) => return,
+                Some(1) => break,
+                Some(_) | None => {}
+            }
+        }
         stream.set_zero_linger().ok();
     }
 
@@ -116,6 +128,7 @@ impl Server {
         }
         let written = request.split("\"n\":{\"N\":\"").nth(1).unwrap().split('"').next().unwrap();
         *value = written.parse().unwrap();
+        self.written.lock().unwrap().push(*value);
         self.applied.fetch_add(1, Ordering::Relaxed);
         "{}".to_owned()
     }
@@ -201,4 +214,42 @@ async fn a_write_whose_connection_breaks_anywhere_happens_once_at_most_and_no_re
     }
     n += 1;
     assert_eq!(write_and_read(&server, &url, Cut::Answer(answer_length), n).await, 200);
+}
+
+/// The moment matters in which a closing and the next request cross, so client and server run side by side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_meets_a_connection_being_closed_happens_once_at_most_and_no_read_is_stale() {
+    let seed = fastrand::u64(..);
+    let (server, url) = Server::start().await;
+    *server.closing.lock().unwrap() = Some(fastrand::Rng::with_seed(seed));
+    let (mut acknowledged, mut unknown) = (0, 0);
+    // A new node now and then, so that no item stays held for all of the test.
+    for round in 0..40 {
+        let node = node(&url);
+        for n in round * 1000..round * 1000 + 25 {
+            server.written.lock().unwrap().clear();
+            let write = node.execute(Request::new(Operation::PutItem, put("a", n))).await;
+            let executed = server.written.lock().unwrap().clone();
+            match write.answer.status {
+                200 => {
+                    acknowledged += 1;
+                    assert_eq!(executed, [n], "seed {seed}: acknowledged");
+                }
+                503 => assert_eq!(executed, [0; 0], "seed {seed}: said not to have been sent"),
+                status => {
+                    unknown += 1;
+                    assert!(status == 500 && executed.len() <= 1, "seed {seed}: {status}, {executed:?}");
+                }
+            }
+            let truth = item("a", *server.value.lock().unwrap());
+            let read = node.execute(Request::new(Operation::GetItem, get("a"))).await;
+            // A read may fail twice, and is then an error.
+            assert!(
+                read.answer.status != 200 || read.answer.body == truth.as_bytes(),
+                "seed {seed}: {:?} instead of {truth}",
+                read.answer.body
+            );
+        }
+    }
+    assert!(acknowledged > unknown, "seed {seed}: {acknowledged} acknowledged, {unknown} unknown");
 }
