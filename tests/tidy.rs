@@ -276,6 +276,21 @@ fn a_folder_of_modules_opens_with_its_own_file() {
     }
 }
 
+/// The most columns of a line of comment. Code is held by rustfmt.
+const COMMENT_COLUMNS_MAX: usize = 135;
+
+#[test]
+fn comments_fit_a_screen() {
+    let mut wrong = Vec::new();
+    for path in ["src", "tests", "benches"].iter().flat_map(|directory| rust_files(&root().join(directory))) {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_long =
+            |line: &&str| line.trim_start().starts_with("//") && line.chars().count() > COMMENT_COLUMNS_MAX;
+        wrong.extend(text.lines().filter(is_long).map(|line| format!("{}: {line}", path.display())));
+    }
+    assert!(wrong.is_empty(), "comments of more than {COMMENT_COLUMNS_MAX} columns:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_module_says_what_it_is() {
     for directory in ["src", "tests", "benches"] {

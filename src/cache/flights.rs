@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -29,6 +30,26 @@ pub enum JoinOutcome<T = CachedItem> {
     LookAgain,
     /// It brought an answer that the cache does not understand: send the client's own request, past the cache.
     Opaque,
+}
+
+/// An answer from memory: an item or a page.
+#[derive(Clone, Debug)]
+pub struct Hit<T> {
+    /// What to send.
+    pub value: T,
+    /// How long ago the read that brought it was sent.
+    pub age: Duration,
+}
+
+/// What a reader is to do: `T` is what it reads, and `P` the permit of whoever fetches it.
+#[derive(Debug)]
+pub enum Lookup<T, P> {
+    /// Answer with this.
+    Hit(Hit<T>),
+    /// Wait for a fetch that is in flight.
+    Join(Joiner<T>),
+    /// Fetch, and report to the permit what came of it.
+    Lead(P),
 }
 
 /// A place among those who wait on a fetch. Dropping it gives the place up; the fetch goes on.

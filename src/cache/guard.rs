@@ -8,7 +8,8 @@ use crate::call::Answer;
 
 use super::cached_item::CachedItem;
 use super::flights::{Flight, Outcome, abandoned};
-use super::item::{Consistency, ItemCache, ReadPolicy, Rule, SentRead};
+use super::item::Rule;
+use super::item::{Consistency, ItemCache, ReadPolicy, SentRead};
 use super::stats::{BumpReason, NotStored, raise};
 use super::table::{Address, CachedTable};
 use super::words::{Stripe, Version};

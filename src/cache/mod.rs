@@ -30,7 +30,6 @@ mod page;
 
 mod cached_item;
 mod last_shown;
-mod lookup;
 mod stats;
 mod table;
 
@@ -38,10 +37,9 @@ mod table;
 mod tests;
 
 pub use cached_item::CachedItem;
-pub use flights::{JoinOutcome, Joiner};
+pub use flights::{Hit, JoinOutcome, Joiner, Lookup};
 pub use guard::{FillPermit, WriteGuard};
 pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};
-pub use lookup::{Hit, Lookup};
 pub use page::{
     BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageItem, PageLimits,
     PageNotStored, PagePermit, PagePolicy, PageScope, PageStats, PageWriteGuard, RemovalGuard, ScanAdmission,

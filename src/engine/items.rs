@@ -16,7 +16,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
 use super::known_table::KnownTable;
-use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
+use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, unread};
 
@@ -42,21 +42,8 @@ pub(super) struct ItemRead {
 }
 
 impl Engine {
-    /// GetItem and BatchGetItem.
-    pub(super) async fn read_items(
-        self: &Arc<Self>,
-        request: Request,
-        understood: Option<Understood>,
-    ) -> Served {
-        match (request.operation, understood) {
-            (Operation::GetItem, Some(Understood::Item(read))) => self.get_item(request, Some(read)).await,
-            (Operation::GetItem, _) => self.get_item(request, None).await,
-            _ => self.batch_get_item(request).await,
-        }
-    }
-
     /// Looks into memory for the answer of a GetItem.
-    pub(super) fn look_for_item(&self, request: &Request) -> Looked {
+    pub(super) fn look_for_item(&self, request: &Request) -> Looked<Box<ItemRead>> {
         let Some(get) = GetItem::parse(&request.body) else { return Looked::Unread };
         let looked = self.tables.with(&get.table_name.0, |table| {
             let policy = table.policy?;
@@ -73,12 +60,13 @@ impl Engine {
                 return Some(Looked::Hit(show(table, &attributes, consumed, found)));
             }
             let read = ItemRead::new(&get, request, table, policy, key, attributes);
-            Some(Looked::Miss(Box::new(Understood::Item(read))))
+            Some(Looked::Miss(Box::new(read)))
         });
         looked.unwrap_or(Looked::Unread)
     }
 
-    async fn get_item(self: &Arc<Self>, request: Request, understood: Option<ItemRead>) -> Served {
+    /// GetItem. `understood` is what a first look made of the request.
+    pub(super) async fn get_item(self: &Arc<Self>, request: Request, understood: Option<ItemRead>) -> Served {
         let read = match self.current_read(&request, understood).await {
             Ok(read) => read,
             Err(served) => return served,

@@ -43,8 +43,10 @@ use crate::wire::only_table;
 pub use known_table::{PolicyChange, TablePolicy};
 pub use tables::PolicyOf;
 
+use items::ItemRead;
+use pages::PageRead;
 use permissions::Permissions;
-use reading::{Looked, Understood};
+use reading::Looked;
 use recent_requests::RecentRequests;
 use tables::Tables;
 
@@ -88,6 +90,28 @@ impl Memory {
     pub fn new(items: Arc<ItemCache>, pages: Arc<PageCache>) -> Self {
         let recent = Arc::new(RecentRequests::new(pages.stats().bytes_max));
         Self { items, pages, recent }
+    }
+}
+
+/// A read that is understood.
+enum Understood {
+    Item(Box<ItemRead>),
+    Page(Box<PageRead>),
+}
+
+impl Understood {
+    fn item(self) -> Option<ItemRead> {
+        match self {
+            Self::Item(read) => Some(*read),
+            Self::Page(_) => None,
+        }
+    }
+
+    fn page(self) -> Option<PageRead> {
+        match self {
+            Self::Page(read) => Some(*read),
+            Self::Item(_) => None,
+        }
     }
 }
 
@@ -152,13 +176,13 @@ impl Engine {
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
         let looked = match request.operation {
-            Operation::GetItem => self.look_for_item(&request),
-            Operation::Query | Operation::Scan => self.look_for_page(&request),
+            Operation::GetItem => self.look_for_item(&request).map(Understood::Item),
+            Operation::Query | Operation::Scan => self.look_for_page(&request).map(Understood::Page),
             _ => Looked::Unread,
         };
         let understood = match looked {
             Looked::Hit(served) => return served,
-            Looked::Miss(understood) => Some(*understood),
+            Looked::Miss(understood) => Some(understood),
             Looked::Unread => None,
         };
         // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
@@ -189,8 +213,17 @@ impl Engine {
 
     async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
         match request.operation.class() {
-            OperationClass::ItemRead => self.read_items(request, understood).await,
-            OperationClass::PageRead => self.read_page(request, understood).await,
+            OperationClass::ItemRead if request.operation == Operation::BatchGetItem => {
+                self.batch_get_item(request).await
+            }
+            OperationClass::ItemRead => {
+                let understood = understood.and_then(Understood::item);
+                self.get_item(request, understood).await
+            }
+            OperationClass::PageRead => {
+                let understood = understood.and_then(Understood::page);
+                self.read_page(request, understood).await
+            }
             OperationClass::StrongRead => self.read_through(request).await,
             OperationClass::ItemWrite => self.write(request).await,
             OperationClass::Statement => self.statement(request).await,

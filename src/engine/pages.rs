@@ -20,7 +20,7 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 use super::items::cached_item_of;
 use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
-use super::reading::{Fetched, Found, Looked, Missed, Reading, Understood};
+use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::write_nothing_consumed_of;
 use super::{BypassReason, Engine, Served, Source, failed};
 
@@ -39,7 +39,7 @@ pub(super) struct PageRead {
 
 impl Engine {
     /// Looks into memory for the answer of a Query or Scan.
-    pub(super) fn look_for_page(&self, request: &Request) -> Looked {
+    pub(super) fn look_for_page(&self, request: &Request) -> Looked<Box<PageRead>> {
         let now = Instant::now();
         let (place, generation) = (self.recent.place(self.realm, request), self.tables.generation());
         let seen = self.recent.with(place, request, generation, |read| {
@@ -59,10 +59,10 @@ impl Engine {
             let plan = PagePlan::read(kind, &body, table).ok()?;
             let read = PageRead::new(request.clone(), table, spelling, plan);
             if read.plan.consistent {
-                return Some(Looked::Miss(Box::new(Understood::Page(read))));
+                return Some(Looked::Miss(Box::new(read)));
             }
             let Some(hit) = self.look_up_page(&read, now) else {
-                return Some(Looked::Miss(Box::new(Understood::Page(read))));
+                return Some(Looked::Miss(Box::new(read)));
             };
             let served = show(&read, Found::from_memory(hit, Source::Hit));
             self.recent.keep(place, generation, read);
@@ -78,16 +78,12 @@ impl Engine {
         if read.table.is_retired() { None } else { Some(hit) }
     }
 
-    /// Query and Scan.
+    /// Query and Scan. `understood` is what a first look made of the request.
     pub(super) async fn read_page(
         self: &Arc<Self>,
         request: Request,
-        understood: Option<Understood>,
+        understood: Option<PageRead>,
     ) -> Served {
-        let understood = match understood {
-            Some(Understood::Page(read)) => Some(read),
-            _ => None,
-        };
         let read = match self.current_page_read(&request, understood).await {
             Ok(read) => read,
             Err(served) => return served,
@@ -217,8 +213,8 @@ impl PageRead {
     }
 
     /// What was understood of an earlier request of the same bytes holds for this one.
-    fn missed(self, request: Request) -> Looked {
-        Looked::Miss(Box::new(Understood::Page(Self { request, ..self })))
+    fn missed(self, request: Request) -> Looked<Box<Self>> {
+        Looked::Miss(Box::new(Self { request, ..self }))
     }
 
     /// Where the page is cached.

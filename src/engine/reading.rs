@@ -11,28 +11,31 @@ use tokio::time::Instant;
 use crate::cache::{Hit, JoinOutcome, Joiner, Lookup};
 use crate::call::Answer;
 
-use super::items::ItemRead;
 use super::known_table::KnownTable;
-use super::pages::PageRead;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// How often a read looks, joins or fetches before it goes past the cache.
 const LOOKUPS_MAX: usize = 3;
 
 /// What a first look at a request brought, without waiting for anything.
-pub(super) enum Looked {
+pub(super) enum Looked<R> {
     /// The answer was in memory.
     Hit(Served),
     /// It was not; what was understood of the request.
-    Miss(Box<Understood>),
+    Miss(R),
     /// The request was not understood, or is of a table that is not known yet.
     Unread,
 }
 
-/// A read that is understood.
-pub(super) enum Understood {
-    Item(ItemRead),
-    Page(PageRead),
+impl<R> Looked<R> {
+    /// The same with another form of what was understood.
+    pub(super) fn map<T>(self, form: impl FnOnce(R) -> T) -> Looked<T> {
+        match self {
+            Self::Hit(served) => Looked::Hit(served),
+            Self::Miss(read) => Looked::Miss(form(read)),
+            Self::Unread => Looked::Unread,
+        }
+    }
 }
 
 /// A read that the cache may answer.

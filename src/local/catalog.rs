@@ -1,7 +1,8 @@
 //! The tables that there are: their schemas, settings and spaces, in memory and in the store.
 //!
-//! A table is one row of the catalog's space: the JSON text of its definition, under `table/NAME`. The same tables are kept in memory; a job that changes one changes both, so jobs that follow in the
-//! same commit see it, and when a commit fails the memory is read anew from the store.
+//! A table is one row of the catalog's space: the JSON text of its definition, under `table/NAME`. The same tables are kept in
+//! memory; a job that changes one changes both, so jobs that follow in the same commit see it,
+//! and when a commit fails the memory is read anew from the store.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

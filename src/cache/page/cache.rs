@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::super::entry::NEVER_MS;
 use super::super::flights::Flights;
+use super::super::flights::{Hit, Lookup};
 use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
 use super::super::last_shown::ShownBy;
-use super::super::lookup::{Hit, Lookup};
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;

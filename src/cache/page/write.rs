@@ -162,7 +162,7 @@ impl Writers {
     }
 }
 
-/// What is to be invalidated once more, and when. A scope that is to be invalidated several times is invalidated once, at the latest of
+/// What is to be invalidated once more, and when. A scope that is due several times is invalidated once, at the latest of
 /// them: each write of unknown outcome has invalidated it by itself, so what landed late is never hidden for longer than the window.
 #[derive(Debug, Default)]
 pub(super) struct LateBumps(Mutex<DueBumps>);

@@ -27,7 +27,8 @@ use tokio::time::Instant;
 
 use super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
 use crate::cache::entry::Entry;
-use crate::cache::item::{Rule, UNKNOWN_WRITE_WINDOW};
+use crate::cache::item::Rule;
+use crate::cache::item::UNKNOWN_WRITE_WINDOW;
 use crate::cache::page::PageRule;
 use crate::cache::store::{Store, Usage};
 use crate::cache::*;

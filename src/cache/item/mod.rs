@@ -1,29 +1,33 @@
 //! The item cache: one surface over words, flights and store.
 
-use std::collections::HashMap;
+mod rules;
+mod tables;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::cached_item::CachedItem;
 use super::entry::{Entry, Facts, NEVER_MS};
+use super::flights::{Hit, Lookup};
 use super::guard::{FillPermit, WriteGuard};
 use super::last_shown::ShownBy;
-use super::lookup::{Hit, Lookup};
 use super::page::CompletedReads;
+
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, NotStored, TableStats, raise};
 use super::store::{BudgetedStore, Store};
-use super::table::{Address, CachedTable, Realm, Secret, TableIdentity};
-use super::words::{LAG_SECONDS_MAX, Stripe, Version, Words};
+use super::table::{Address, CachedTable, Realm, Secret};
+
+use super::words::{Stripe, Version, Words};
+
+pub(super) use rules::Rule;
+use tables::Tables;
 
 /// How long a write of unknown outcome may still land, unless [`ItemCache::set_unknown_write_window`] says otherwise.
 pub(super) const UNKNOWN_WRITE_WINDOW: Duration = Duration::from_secs(30);
-
-/// The most names of tables that are held apart. Beyond them the whole realm is held.
-const HELD_NAMES_MAX: usize = 100;
 
 /// The size of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,65 +115,6 @@ pub struct ItemCache {
     pub(super) rules: crate::cache::tests::schedules::Rules<Rule>,
 }
 
-/// Every table that was ever asked for.
-#[derive(Default)]
-struct Tables {
-    /// The tables of each name: one account's, and those of others.
-    realms: HashMap<Realm, HashMap<Box<str>, Vec<NamedTable>>>,
-    count: u32,
-    /// Writes of unknown outcome to whole tables; those that are used for the first time may be among them.
-    held: Vec<HeldName>,
-}
-
-/// A table, or a whole realm, that a write of unknown outcome may still change.
-struct HeldName {
-    realm: Realm,
-    /// `None` for all tables of the realm.
-    name: Option<Box<str>>,
-    until_ms: u64,
-}
-
-/// A table under its name, with what else the service last said of its identity.
-struct NamedTable {
-    arn: Box<str>,
-    id: Box<str>,
-    table: Arc<CachedTable>,
-}
-
-impl NamedTable {
-    /// True for the place of that identity, whatever was created there meanwhile. An emulator may repeat any ARN that it is asked
-    /// about, but gives one table one id.
-    fn is_place_of(&self, identity: &TableIdentity<'_>) -> bool {
-        *self.arn == *identity.arn || (!self.id.is_empty() && *self.id == *identity.id)
-    }
-
-    fn is(&self, identity: &TableIdentity<'_>) -> bool {
-        self.is_place_of(identity) && *self.id == *identity.id
-    }
-}
-
-impl Tables {
-    /// Until when a table that is used for the first time is held; 0 if it is not.
-    fn held_until_ms(&self, realm: Realm, name: &str) -> u64 {
-        let is_it = |held: &&HeldName| {
-            held.realm == realm && held.name.as_ref().is_none_or(|held_name| **held_name == *name)
-        };
-        self.held.iter().filter(is_it).map(|held| held.until_ms).max().unwrap_or(0)
-    }
-
-    fn hold(&mut self, held: HeldName, now_ms: u64) {
-        self.held.retain(|other| {
-            other.until_ms > now_ms && !(other.realm == held.realm && other.name == held.name)
-        });
-        let name = if self.held.len() < HELD_NAMES_MAX { held.name } else { None };
-        self.held.push(HeldName { name, ..held });
-    }
-
-    fn named(&self, realm: Realm, name: &str) -> &[NamedTable] {
-        self.realms.get(&realm).and_then(|tables| tables.get(name)).map_or(&[], Vec::as_slice)
-    }
-}
-
 impl ItemCache {
     /// An empty cache.
     pub fn new(limits: CacheLimits) -> Arc<Self> {
@@ -199,40 +144,6 @@ impl ItemCache {
             #[cfg(test)]
             rules: crate::cache::tests::schedules::Rules::default(),
         }
-    }
-
-    /// The table of that identity in a realm, created on first use. Names must be canonical, and known to exist: a table is
-    /// never forgotten. If the id is another one than before, the table was deleted and created again, and everything that is
-    /// cached of the former one is invalidated.
-    pub fn table<'a>(
-        &self,
-        realm: Realm,
-        identity: impl Into<TableIdentity<'a>>,
-        now: Instant,
-    ) -> Arc<CachedTable> {
-        let identity = identity.into();
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.named(realm, identity.name).iter().find(|known| known.is(&identity)) {
-            return Arc::clone(&known.table);
-        }
-        drop(known);
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let (count, held_until_ms) = (tables.count, tables.held_until_ms(realm, identity.name));
-        let named = tables.realms.entry(realm).or_default().entry(identity.name.into()).or_default();
-        if let Some(known) = named.iter_mut().find(|known| known.is_place_of(&identity)) {
-            if *known.id != *identity.id {
-                known.id = identity.id.into();
-                self.invalidate_table(&known.table, now);
-            }
-            return Arc::clone(&known.table);
-        }
-        let invalidated = self.last_invalidation.load(Ordering::Acquire);
-        let table = Arc::new(CachedTable::new(count, identity.name, self.secret, invalidated));
-        table.hold_until(held_until_ms);
-        let (arn, id) = (identity.arn.into(), identity.id.into());
-        named.push(NamedTable { arn, id, table: Arc::clone(&table) });
-        tables.count = count.checked_add(1).expect("there are fewer than 2^32 tables");
-        table
     }
 
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
@@ -399,69 +310,6 @@ impl ItemCache {
         }
     }
 
-    /// Makes everything of the table unusable. For DDL and for writes whose keys are not known: call it before the
-    /// request is sent, again before the client hears the answer, and if the outcome is unknown once more when the change
-    /// can no longer land.
-    pub fn invalidate_table(&self, table: &CachedTable, now: Instant) {
-        if self.obeys(Rule::TouchOnInvalidation) {
-            // Before the word moves, or a fill with the new word might still be read from a replica that lags.
-            table.touch(self.seconds(now));
-        }
-        table.bump();
-        self.counters.bumped(BumpReason::TableInvalidated);
-    }
-
-    /// As [`ItemCache::invalidate_table`], by name: the tables of that name of all accounts. A table need not have been used yet: what
-    /// is read of it first will be read strongly.
-    pub fn invalidate_named(&self, realm: Realm, name: &str, now: Instant) {
-        self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
-        self.tables_named(realm, name).iter().for_each(|table| self.invalidate_table(table, now));
-    }
-
-    /// A write of unknown outcome may change the tables of that name, or all tables of the realm: invalidates them, and keeps
-    /// nothing of them until the write can land no longer. They must be invalidated once more then.
-    pub fn hold_tables(&self, realm: Realm, name: Option<&str>, now: Instant) {
-        let (now_ms, until_ms) =
-            (self.milliseconds(now), self.milliseconds(now + self.unknown_write_window()));
-        let held = HeldName { realm, name: name.map(Into::into), until_ms };
-        self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
-        let tables = match name {
-            Some(name) => self.tables_named(realm, name),
-            None => self.tables_of(realm),
-        };
-        // Held before the word moves, or a fill with the new word might still be stored.
-        tables.iter().for_each(|table| table.hold_until(until_ms));
-        match name {
-            Some(name) => self.invalidate_named(realm, name, now),
-            None => self.invalidate_all(realm, now),
-        }
-    }
-
-    /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the
-    /// start, since the process before this one may have acknowledged a write.
-    pub fn has_invalidated_lately(&self, now: Instant) -> bool {
-        self.seconds(now) <= self.last_invalidation.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
-    }
-
-    /// The tables of that name that were used in the realm, of all accounts.
-    pub fn tables_named(&self, realm: Realm, name: &str) -> Vec<Arc<CachedTable>> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.named(realm, name).iter().map(|named| Arc::clone(&named.table)).collect()
-    }
-
-    /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
-    pub fn invalidate_all(&self, realm: Realm, now: Instant) {
-        self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
-        self.tables_of(realm).iter().for_each(|table| self.invalidate_table(table, now));
-    }
-
-    /// All tables that were used in the realm.
-    pub fn tables_of(&self, realm: Realm) -> Vec<Arc<CachedTable>> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let of_realm = tables.realms.get(&realm).into_iter().flat_map(HashMap::values).flatten();
-        of_realm.map(|named| Arc::clone(&named.table)).collect()
-    }
-
     /// Ends the holds that are over, and reclaims a slice of what is dead or expired. To be called a few times a
     /// second; nothing depends on it but memory, and how soon held keys are cached again.
     pub fn sweep(&self, now: Instant) {
@@ -513,12 +361,6 @@ impl ItemCache {
 
     pub(super) fn version(&self, table: &CachedTable, stripe: Stripe) -> Version {
         Version { stripe: self.words.load(stripe), table: table.word() }
-    }
-
-    pub(super) fn known_tables(&self) -> Vec<Arc<CachedTable>> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let named = tables.realms.values().flat_map(HashMap::values).flatten();
-        named.map(|named| Arc::clone(&named.table)).collect()
     }
 
     /// The entry of the key, if nothing happened that could have made it old. It may have expired.
@@ -707,64 +549,6 @@ impl ItemCache {
     pub(super) fn milliseconds(&self, now: Instant) -> u64 {
         // 2^64 milliseconds are 585 million years.
         now.saturating_duration_since(self.origin).as_millis() as u64
-    }
-}
-
-/// The rules of the protocol that a test can switch off, to see that the model test misses them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// A successful write bumps.
-    BumpOnSuccess,
-    /// A rejected write bumps all the same.
-    BumpOnRejection,
-    /// So does a change that the upstream reports.
-    BumpOnReport,
-    /// An unknown outcome is followed by a hold.
-    HoldUnknown,
-    /// An unknown outcome is noted at all.
-    NoteUnknown,
-    /// A reader joins a flight only if no word moved since it was sent.
-    JoinOnEqualWords,
-    /// What was lately written is read strongly.
-    TouchOnWrite,
-    /// Reads past the cache are compared with it.
-    ObserveReads,
-    /// A read does not contradict what was written since it was sent.
-    DateReadsBySending,
-    /// So are fetches that another one superseded.
-    ObserveSuperseded,
-    /// A fetch that contradicts what was seen is not stored.
-    CheckWhatWasSeen,
-    /// Those who joined after that look again.
-    LateReadersLookAgain,
-    /// A hit compares the word of its stripe.
-    ValidateHits,
-    /// A hit compares the word of its table.
-    ValidateTable,
-    /// What is invalidated is read strongly.
-    TouchOnInvalidation,
-    /// An entry is not served past its time.
-    ExpireEntries,
-    /// A write stores its image only if the word did not move since it began.
-    WriteInstallsByCompareAndSwap,
-    /// A read that completes while a write is in flight keeps the write from storing its image.
-    ReadsKillWriteInstalls,
-    /// What was read and cannot be stored invalidates an expired entry that it contradicts.
-    UnstoredInvalidatesStale,
-    /// A read that cannot be compared invalidates what is cached of its key.
-    OpaqueReadsInvalidate,
-}
-
-impl ItemCache {
-    #[cfg(test)]
-    pub(super) fn obeys(&self, rule: Rule) -> bool {
-        self.rules.obeyed(&rule)
-    }
-
-    #[cfg(not(test))]
-    #[inline(always)]
-    pub(super) fn obeys(&self, _rule: Rule) -> bool {
-        true
     }
 }
 

@@ -7,18 +7,17 @@
 //! An item that is not understood is shown as it came. Where it cannot be, because the client wants a part of it, and where an
 //! answer is not one to this request, the client's own request is sent instead.
 
+mod answer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cache::{CachedItem, Consistency, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
 use crate::call::{Answer, Attempt, Request};
 use crate::model::Operation;
-use crate::model::value::item_size_bytes;
 use crate::wire::Json;
-use crate::wire::attribute::item_from_json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
@@ -26,15 +25,12 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known_table::KnownTable;
 use super::reading::Missed;
-use super::view::{Attributes, write_nothing_consumed};
+use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
+use answer::{compose, has_name, write_list};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
-/// The most bytes of items in one answer, as the upstream counts them; what is over is left unprocessed. The service's "16 MB"
-/// are decimal, as in the local backend.
-const ANSWER_BYTES_MAX: usize = 16_000_000;
-
 /// One table's part of a batch.
 pub(super) struct Part {
     pub(super) table: Arc<KnownTable>,
@@ -42,19 +38,19 @@ pub(super) struct Part {
     pub(super) spelling: String,
     pub(super) attributes: Attributes,
     strong: bool,
-    keys: Vec<WantedKey>,
+    pub(super) keys: Vec<WantedKey>,
     /// The part's members but `Keys`, as JSON members with a comma behind each, for `UnprocessedKeys`.
-    other_members: Vec<u8>,
+    pub(super) other_members: Vec<u8>,
 }
 
-struct WantedKey {
+pub(super) struct WantedKey {
     key: Vec<u8>,
-    json: Vec<u8>,
-    state: State,
+    pub(super) json: Vec<u8>,
+    pub(super) state: State,
 }
 
 /// What is known of one key so far.
-enum State {
+pub(super) enum State {
     /// Nothing yet, or no answer.
     Open,
     /// Another request is fetching it.
@@ -114,10 +110,10 @@ impl Counts {
 
 /// What the upstream call gave: images by table (as spelled) and canonical key, and each table's consumed capacity.
 #[derive(Default)]
-struct Fetched {
+pub(super) struct Fetched {
     brought: BTreeMap<String, BTreeMap<Vec<u8>, Brought>>,
-    consumed: Vec<Vec<u8>>,
-    consumed_tables: Vec<String>,
+    pub(super) consumed: Vec<Vec<u8>>,
+    pub(super) consumed_tables: Vec<String>,
     /// A part of the answer is not one to what was asked.
     is_foreign: bool,
 }
@@ -497,11 +493,6 @@ impl Part {
     }
 }
 
-/// True unless another part of the request has the table's name for its spelling: tables of two accounts may share it.
-fn has_name<'s>(table: &KnownTable, spelling: &str, mut spellings: impl Iterator<Item = &'s String>) -> bool {
-    spelling == &*table.name || spellings.all(|other| **other != *table.name)
-}
-
 /// The upstream's request for whole items.
 fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
     let mut body = b"{\"RequestItems\":{".to_vec();
@@ -552,110 +543,4 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
         }
     }
     Some(brought)
-}
-
-fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
-    let mut body = b"{\"Responses\":{".to_vec();
-    let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
-    let mut room = Room::of(parts);
-    write_list(&mut body, parts, |part, body| {
-        let (mut items, mut open) = (Vec::new(), Vec::new());
-        for wanted in &part.keys {
-            match &wanted.state {
-                State::Found(image) if room.takes(&image.item_json().unwrap_or_default()) => {
-                    items.extend(part.attributes.item_json(image));
-                }
-                State::Opaque(item) if room.takes(item) => {
-                    items.push(Bytes::copy_from_slice(item));
-                }
-                _ => open.push(wanted),
-            }
-        }
-        write_string(&part.spelling, body);
-        body.extend_from_slice(b":[");
-        write_list(body, &items, |item, body| body.extend_from_slice(item));
-        body.push(b']');
-        if !open.is_empty() {
-            unprocessed.push((part, open));
-        }
-    });
-    body.extend_from_slice(b"},\"UnprocessedKeys\":{");
-    write_list(&mut body, &unprocessed, |(part, open), body| {
-        write_string(&part.spelling, body);
-        body.extend_from_slice(b":{");
-        body.extend_from_slice(&part.other_members);
-        body.extend_from_slice(b"\"Keys\":[");
-        write_list(body, open, |wanted, body| body.extend_from_slice(&wanted.json));
-        body.extend_from_slice(b"]}");
-    });
-    body.push(b'}');
-    if kind != ReturnConsumedCapacity::None {
-        let mut capacities = fetched.consumed.clone();
-        for part in parts {
-            let spellings = parts.iter().map(|part| &part.spelling);
-            let has_name = has_name(&part.table, &part.spelling, spellings);
-            let paid = |name: &String| *name == part.spelling || (has_name && **name == *part.table.name);
-            if !fetched.consumed_tables.iter().any(paid) {
-                let mut nothing = Vec::new();
-                write_nothing_consumed(&part.table.name, kind, &mut nothing);
-                capacities.push(nothing);
-            }
-        }
-        body.extend_from_slice(b",\"ConsumedCapacity\":[");
-        write_list(&mut body, &capacities, |capacity, body| body.extend_from_slice(capacity));
-        body.push(b']');
-    }
-    body.push(b'}');
-    body.into()
-}
-
-/// How much of an answer is left for items.
-enum Room {
-    /// All of them fit.
-    Enough,
-    /// So many bytes; nothing once an item was left out.
-    Bytes(Option<usize>),
-}
-
-impl Room {
-    /// JSON never says an item in fewer bytes than it counts, so sizes are of interest only when that is too long.
-    fn of(parts: &[Part]) -> Self {
-        let images = parts.iter().flat_map(|part| &part.keys).filter_map(|wanted| match &wanted.state {
-            State::Found(image) => Some(image.body().len()),
-            State::Opaque(item) => Some(item.len()),
-            State::Open | State::Joined(_) => None,
-        });
-        if images.sum::<usize>() <= ANSWER_BYTES_MAX {
-            Self::Enough
-        } else {
-            Self::Bytes(Some(ANSWER_BYTES_MAX))
-        }
-    }
-
-    /// True when an item still fits; it takes its room then. Where there is no item, its JSON is empty.
-    fn takes(&mut self, item: &[u8]) -> bool {
-        match self {
-            Self::Enough => true,
-            Self::Bytes(left) => {
-                *left = left.and_then(|left| left.checked_sub(counted_bytes(item)));
-                left.is_some()
-            }
-        }
-    }
-}
-
-/// An item's bytes as the upstream counts them; of JSON that is not understood, its length.
-fn counted_bytes(json: &[u8]) -> usize {
-    let item = Json::parse(json).ok().and_then(|json| item_from_json(&json).ok());
-    item.map_or(json.len(), |item| item_size_bytes(&item))
-}
-
-/// Writes each element with commas between.
-fn write_list<'t, T>(out: &mut Vec<u8>, elements: &'t [T], mut write: impl FnMut(&'t T, &mut Vec<u8>)) {
-    for (index, element) in elements.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write(element, out);
-    }
 }

@@ -1,0 +1,137 @@
+//! The answer of a BatchGetItem: items in the order of their keys, what is left unprocessed, and what it cost.
+
+use bytes::Bytes;
+
+use crate::model::value::item_size_bytes;
+use crate::wire::Json;
+use crate::wire::attribute::item_from_json;
+use crate::wire::json::write_string;
+use crate::wire::request::ReturnConsumedCapacity;
+
+use super::{Fetched, Part, State, WantedKey};
+use crate::engine::known_table::KnownTable;
+use crate::engine::view::write_nothing_consumed;
+
+/// The most bytes of items in one answer, as the upstream counts them; what is over is left unprocessed. The service's "16 MB"
+/// are decimal, as in the local backend.
+const ANSWER_BYTES_MAX: usize = 16_000_000;
+
+/// True unless another part of the request has the table's name for its spelling: tables of two accounts may share it.
+pub(super) fn has_name<'s>(
+    table: &KnownTable,
+    spelling: &str,
+    mut spellings: impl Iterator<Item = &'s String>,
+) -> bool {
+    spelling == &*table.name || spellings.all(|other| **other != *table.name)
+}
+
+/// The answer for a client.
+pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
+    let mut body = b"{\"Responses\":{".to_vec();
+    let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
+    let mut room = Room::of(parts);
+    write_list(&mut body, parts, |part, body| {
+        let (mut items, mut open) = (Vec::new(), Vec::new());
+        for wanted in &part.keys {
+            match &wanted.state {
+                State::Found(image) if room.takes(&image.item_json().unwrap_or_default()) => {
+                    items.extend(part.attributes.item_json(image));
+                }
+                State::Opaque(item) if room.takes(item) => {
+                    items.push(Bytes::copy_from_slice(item));
+                }
+                _ => open.push(wanted),
+            }
+        }
+        write_string(&part.spelling, body);
+        body.extend_from_slice(b":[");
+        write_list(body, &items, |item, body| body.extend_from_slice(item));
+        body.push(b']');
+        if !open.is_empty() {
+            unprocessed.push((part, open));
+        }
+    });
+    body.extend_from_slice(b"},\"UnprocessedKeys\":{");
+    write_list(&mut body, &unprocessed, |(part, open), body| {
+        write_string(&part.spelling, body);
+        body.extend_from_slice(b":{");
+        body.extend_from_slice(&part.other_members);
+        body.extend_from_slice(b"\"Keys\":[");
+        write_list(body, open, |wanted, body| body.extend_from_slice(&wanted.json));
+        body.extend_from_slice(b"]}");
+    });
+    body.push(b'}');
+    if kind != ReturnConsumedCapacity::None {
+        let mut capacities = fetched.consumed.clone();
+        for part in parts {
+            let spellings = parts.iter().map(|part| &part.spelling);
+            let has_name = has_name(&part.table, &part.spelling, spellings);
+            let paid = |name: &String| *name == part.spelling || (has_name && **name == *part.table.name);
+            if !fetched.consumed_tables.iter().any(paid) {
+                let mut nothing = Vec::new();
+                write_nothing_consumed(&part.table.name, kind, &mut nothing);
+                capacities.push(nothing);
+            }
+        }
+        body.extend_from_slice(b",\"ConsumedCapacity\":[");
+        write_list(&mut body, &capacities, |capacity, body| body.extend_from_slice(capacity));
+        body.push(b']');
+    }
+    body.push(b'}');
+    body.into()
+}
+
+/// How much of an answer is left for items.
+enum Room {
+    /// All of them fit.
+    Enough,
+    /// So many bytes; nothing once an item was left out.
+    Bytes(Option<usize>),
+}
+
+impl Room {
+    /// JSON never says an item in fewer bytes than it counts, so sizes are of interest only when that is too long.
+    fn of(parts: &[Part]) -> Self {
+        let images = parts.iter().flat_map(|part| &part.keys).filter_map(|wanted| match &wanted.state {
+            State::Found(image) => Some(image.body().len()),
+            State::Opaque(item) => Some(item.len()),
+            State::Open | State::Joined(_) => None,
+        });
+        if images.sum::<usize>() <= ANSWER_BYTES_MAX {
+            Self::Enough
+        } else {
+            Self::Bytes(Some(ANSWER_BYTES_MAX))
+        }
+    }
+
+    /// True when an item still fits; it takes its room then. Where there is no item, its JSON is empty.
+    fn takes(&mut self, item: &[u8]) -> bool {
+        match self {
+            Self::Enough => true,
+            Self::Bytes(left) => {
+                *left = left.and_then(|left| left.checked_sub(counted_bytes(item)));
+                left.is_some()
+            }
+        }
+    }
+}
+
+/// An item's bytes as the upstream counts them; of JSON that is not understood, its length.
+fn counted_bytes(json: &[u8]) -> usize {
+    let item = Json::parse(json).ok().and_then(|json| item_from_json(&json).ok());
+    item.map_or(json.len(), |item| item_size_bytes(&item))
+}
+
+/// Writes each element with commas between.
+pub(super) fn write_list<'t, T>(
+    out: &mut Vec<u8>,
+    elements: &'t [T],
+    mut write: impl FnMut(&'t T, &mut Vec<u8>),
+) {
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+}
