@@ -4,7 +4,8 @@
 //! `scan`, `proxy`, `sign` and `memory`, and without any all of these are measured. Only by name: `slow`, hits beside a thousand slow
 //! clients and ten thousand idle ones (it takes 20,000 open files), and `faults`, an upstream that falls silent, fails, or is asked
 //! for twice of what it can do, for `overload=SECONDS` (10). The floor is a bare hyper server that reads the same requests and
-//! answers the same bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate, each ratio is of
+//! answers the same bytes; both are processes of their own, so that their CPU can be read from `/proc`. Rounds alternate,
+//! each ratio is of
 //! two neighbouring rounds, and every figure is the median over the rounds: another process that takes the processor for a
 //! while spoils one round and not the result.
 
