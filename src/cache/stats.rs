@@ -115,13 +115,6 @@ pub struct TableStats {
     pub foreign_keys: u64,
 }
 
-impl TableStats {
-    /// Reads not answered from memory.
-    pub fn misses(&self) -> u64 {
-        self.leads + self.joins
-    }
-}
-
 /// What happened in the whole cache, and how large it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheStats {

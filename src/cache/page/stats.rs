@@ -102,13 +102,6 @@ pub struct ScopeStats {
     pub stale_observed: u64,
 }
 
-impl ScopeStats {
-    /// Requests not answered from memory.
-    pub fn misses(&self) -> u64 {
-        self.leads + self.joins
-    }
-}
-
 impl std::ops::AddAssign for ScopeStats {
     fn add_assign(&mut self, other: Self) {
         self.hits += other.hits;
