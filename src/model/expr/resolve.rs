@@ -4,7 +4,7 @@
 //! the wrong place, reserved words, list indexes out of range. Then at its operands, from the inside out: placeholders
 //! without a meaning, numbers and types of operands.
 
-use super::parser::{Node, RawPath, RawPiece};
+use super::parser::{RawCall, RawOperand, RawPath, RawPiece, RawTest};
 use super::reserved::is_reserved;
 use super::{Bindings, OPERATORS_MAX, Path, Step};
 use crate::model::{ApiError, AttributeValue};
@@ -77,36 +77,42 @@ pub(super) enum Place {
     UpdateOperand,
 }
 
-/// Checks functions, reserved words and list indexes, in the order in which they are written.
+/// Checks functions, reserved words and list indexes of a condition, in the order in which they are written.
 ///
 /// # Errors
 /// The words that follow `Invalid …Expression: `.
-pub(super) fn check_words(node: &Node<'_>, place: Place) -> Result<(), String> {
-    let operand = match place {
+pub(super) fn check_words(test: &RawTest<'_>) -> Result<(), String> {
+    let check_operand = |operand| check_operand_words(operand, Place::ConditionOperand);
+    match test {
+        RawTest::TooDeep => Ok(()),
+        RawTest::Call(call) => check_call_words(call, Place::Condition),
+        RawTest::Compare { left, right, .. } => [left, right].into_iter().try_for_each(check_operand),
+        RawTest::Between { value, low, high } => [value, low, high].into_iter().try_for_each(check_operand),
+        RawTest::In { value, choices } => std::iter::once(value).chain(choices).try_for_each(check_operand),
+        RawTest::Not(inner) => check_words(inner),
+        RawTest::And(parts) | RawTest::Or(parts) => parts.iter().try_for_each(check_words),
+    }
+}
+
+/// The same of an operand that stands at that place.
+///
+/// # Errors
+/// The words that follow `Invalid …Expression: `.
+pub(super) fn check_operand_words(operand: &RawOperand<'_>, place: Place) -> Result<(), String> {
+    match operand {
+        RawOperand::Path(path) => check_path_words(path),
+        RawOperand::Value(_) | RawOperand::TooDeep => Ok(()),
+        RawOperand::Call(call) => check_call_words(call, place),
+    }
+}
+
+fn check_call_words(call: &RawCall<'_>, place: Place) -> Result<(), String> {
+    check_function(call.function, place)?;
+    let within = match place {
         Place::Condition | Place::ConditionOperand => Place::ConditionOperand,
         Place::UpdateValue | Place::UpdateOperand => Place::UpdateOperand,
     };
-    match node {
-        Node::Path(path) => check_path_words(path),
-        Node::Value(_) | Node::TooDeep => Ok(()),
-        Node::Call { function, arguments } => {
-            check_function(function, place)?;
-            arguments.iter().try_for_each(|argument| check_words(argument, operand))
-        }
-        Node::Compare { left, right, .. } => {
-            check_words(left, operand)?;
-            check_words(right, operand)
-        }
-        Node::Between { value, low, high } => {
-            [value, low, high].into_iter().try_for_each(|part| check_words(part, operand))
-        }
-        Node::In { value, choices } => {
-            check_words(value, operand)?;
-            choices.iter().try_for_each(|choice| check_words(choice, operand))
-        }
-        Node::Not(inner) => check_words(inner, place),
-        Node::And(parts) | Node::Or(parts) => parts.iter().try_for_each(|part| check_words(part, place)),
-    }
+    call.arguments.iter().try_for_each(|argument| check_operand_words(argument, within))
 }
 
 fn check_function(name: &str, place: Place) -> Result<(), String> {

@@ -13,10 +13,10 @@ use std::cmp::Ordering;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::parser::{Comparator, Node, SIZE_EXCEEDED, parse_condition};
+use super::parser::{Comparator, RawCall, RawOperand, RawTest, SIZE_EXCEEDED, parse_condition};
 use super::path::each_once;
 use super::resolve::{
-    Function, Place, Resolver, check_choices, check_operand_count, check_words, not_distinct, path_required,
+    Function, Resolver, check_choices, check_operand_count, check_words, not_distinct, path_required,
     refusal, wrong_operand_type,
 };
 use super::{Bindings, Path};
@@ -168,87 +168,74 @@ impl Condition {
 /// # Errors
 /// The words that follow `Invalid …Expression: `.
 pub(super) fn parse_test(text: &str, bindings: &mut Bindings<'_>) -> Result<Test, String> {
-    let node = parse_condition(text)?;
-    check_words(&node, Place::Condition)?;
-    Resolver::new(bindings).test(&node)
+    let test = parse_condition(text)?;
+    check_words(&test)?;
+    Resolver::new(bindings).test(&test)
 }
 
 impl Resolver<'_, '_> {
-    fn test(&mut self, node: &Node<'_>) -> Result<Test, String> {
-        match node {
-            Node::And(parts) => Ok(Test::And(self.tests(parts)?)),
-            Node::Or(parts) => Ok(Test::Or(self.tests(parts)?)),
-            Node::Not(inner) => {
+    fn test(&mut self, test: &RawTest<'_>) -> Result<Test, String> {
+        match test {
+            RawTest::And(parts) => Ok(Test::And(self.tests(parts)?)),
+            RawTest::Or(parts) => Ok(Test::Or(self.tests(parts)?)),
+            RawTest::Not(inner) => {
                 let inner = self.test(inner)?;
                 self.count_operators(1)?;
                 Ok(Test::Not(Box::new(inner)))
             }
-            Node::Compare { operator, left, right } => self.compare(*operator, left, right),
-            Node::Between { value, low, high } => self.between(value, low, high),
-            Node::In { value, choices } => self.in_choices(value, choices),
-            Node::Call { function, arguments } => self.function_test(function, arguments),
-            Node::TooDeep => Err(self.too_many_operators()),
-            Node::Path(_) | Node::Value(_) => unreachable!("the grammar has no operand for a condition"),
+            RawTest::Compare { operator, left, right } => {
+                let (left, right) = (self.operand(left)?, self.operand(right)?);
+                self.count_operators(1)?;
+                Test::comparison(*operator, left, right)
+            }
+            RawTest::Between { value, low, high } => {
+                let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
+                self.count_operators(1)?;
+                Test::between(value, low, high, Wording::Expression)
+            }
+            RawTest::In { value, choices } => {
+                let value = self.operand(value)?;
+                let choices = self.operands(choices)?;
+                self.count_operators(1)?;
+                Test::one_of(value, choices)
+            }
+            RawTest::Call(call) => self.function_test(call),
+            RawTest::TooDeep => Err(self.too_many_operators()),
         }
     }
 
-    fn tests(&mut self, parts: &[Node<'_>]) -> Result<Vec<Test>, String> {
+    fn tests(&mut self, parts: &[RawTest<'_>]) -> Result<Vec<Test>, String> {
         let tests = parts.iter().map(|part| self.test(part)).collect::<Result<_, _>>()?;
         self.count_operators(parts.len() - 1)?;
         Ok(tests)
     }
 
-    fn operand(&mut self, node: &Node<'_>) -> Result<Operand, String> {
-        match node {
-            Node::Path(path) => Ok(Operand::Path(self.path(path)?)),
-            Node::Value(placeholder) => Ok(Operand::Value(self.value(placeholder)?)),
-            Node::Call { function, arguments } => self.size(function, arguments),
-            Node::TooDeep => Err(self.too_many_operators()),
-            Node::Compare { .. }
-            | Node::Between { .. }
-            | Node::In { .. }
-            | Node::Not(_)
-            | Node::And(_)
-            | Node::Or(_) => unreachable!("the grammar has no condition for an operand"),
+    fn operand(&mut self, operand: &RawOperand<'_>) -> Result<Operand, String> {
+        match operand {
+            RawOperand::Path(path) => Ok(Operand::Path(self.path(path)?)),
+            RawOperand::Value(placeholder) => Ok(Operand::Value(self.value(placeholder)?)),
+            RawOperand::Call(call) => self.size(call),
+            RawOperand::TooDeep => Err(self.too_many_operators()),
         }
     }
 
-    fn operands(&mut self, nodes: &[Node<'_>]) -> Result<Vec<Operand>, String> {
-        nodes.iter().map(|node| self.operand(node)).collect()
-    }
-
-    fn compare(&mut self, operator: Comparator, left: &Node<'_>, right: &Node<'_>) -> Result<Test, String> {
-        let (left, right) = (self.operand(left)?, self.operand(right)?);
-        self.count_operators(1)?;
-        Test::comparison(operator, left, right)
-    }
-
-    fn between(&mut self, value: &Node<'_>, low: &Node<'_>, high: &Node<'_>) -> Result<Test, String> {
-        let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
-        self.count_operators(1)?;
-        Test::between(value, low, high, Wording::Expression)
-    }
-
-    fn in_choices(&mut self, value: &Node<'_>, choices: &[Node<'_>]) -> Result<Test, String> {
-        let value = self.operand(value)?;
-        let choices = self.operands(choices)?;
-        self.count_operators(1)?;
-        Test::one_of(value, choices)
+    fn operands(&mut self, operands: &[RawOperand<'_>]) -> Result<Vec<Operand>, String> {
+        operands.iter().map(|operand| self.operand(operand)).collect()
     }
 
     /// A call that stands for a condition.
-    fn function_test(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Test, String> {
-        let function = Function::from_name(name).expect("functions have been checked");
-        let operands = self.operands(arguments)?;
+    fn function_test(&mut self, call: &RawCall<'_>) -> Result<Test, String> {
+        let function = Function::from_name(call.function).expect("functions have been checked");
+        let operands = self.operands(&call.arguments)?;
         self.count_operators(1)?;
-        Test::call(function, name, operands, Wording::Expression)
+        Test::call(function, call.function, operands, Wording::Expression)
     }
 
     /// A call that stands for a value.
-    fn size(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Operand, String> {
-        let operands = self.operands(arguments)?;
+    fn size(&mut self, call: &RawCall<'_>) -> Result<Operand, String> {
+        let operands = self.operands(&call.arguments)?;
         self.count_operators(1)?;
-        Operand::size(name, operands)
+        Operand::size(call.function, operands)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Tokens to trees as written: grammar only, no names or values resolved.
 //!
 //! Nesting costs no stack here: open parentheses, calls and operators wait on a vector. What is nested deeper than any valid
-//! expression could be becomes [`Node::TooDeep`], so that the trees are shallow enough to walk and to drop.
+//! expression could be becomes [`RawTest::TooDeep`] or [`RawOperand::TooDeep`], so that the trees are shallow enough to walk and to drop.
+
+mod syntax;
 
 #[cfg(test)]
 mod tests;
@@ -9,154 +11,22 @@ mod tests;
 use super::lexer::{Keyword, Token, TokenKind, tokens};
 use super::{OPERATORS_MAX, SIZE_BYTES_MAX};
 
+pub use syntax::Comparator;
+pub(super) use syntax::{
+    RawAction, RawCall, RawOperand, RawPath, RawPiece, RawTest, RawValue, Section, SectionKind,
+};
+
 /// The words for an expression that is too large.
 pub(super) const SIZE_EXCEEDED: &str = "Expression size has exceeded the maximum allowed size;";
-
-/// A part of a condition, or an operand, as written.
-#[derive(Debug)]
-pub(super) enum Node<'t> {
-    Path(RawPath<'t>),
-    /// `:value`
-    Value(&'t str),
-    Call {
-        function: &'t str,
-        arguments: Vec<Node<'t>>,
-    },
-    Compare {
-        operator: Comparator,
-        left: Box<Node<'t>>,
-        right: Box<Node<'t>>,
-    },
-    Between {
-        value: Box<Node<'t>>,
-        low: Box<Node<'t>>,
-        high: Box<Node<'t>>,
-    },
-    In {
-        value: Box<Node<'t>>,
-        choices: Vec<Node<'t>>,
-    },
-    Not(Box<Node<'t>>),
-    /// At least two.
-    And(Vec<Node<'t>>),
-    /// At least two.
-    Or(Vec<Node<'t>>),
-    /// Stands for what lies below more operators than an expression may have.
-    TooDeep,
-}
-
-/// A document path as written; its first piece is a name or a placeholder.
-#[derive(Debug)]
-pub(super) struct RawPath<'t> {
-    pub(super) pieces: Vec<RawPiece<'t>>,
-}
-
-/// A piece of a document path.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RawPiece<'t> {
-    Name(&'t str),
-    /// `#name`
-    Placeholder(&'t str),
-    /// The digits between brackets.
-    Index(&'t str),
-}
-
-/// The comparison operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Comparator {
-    /// `=`
-    Equal,
-    /// `<>`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-}
-
-impl Comparator {
-    /// The operator as written.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::NotEqual => "<>",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-        }
-    }
-
-    /// The operator that says the same when its sides are exchanged.
-    #[must_use]
-    pub fn turned(self) -> Self {
-        match self {
-            Self::Equal | Self::NotEqual => self,
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-        }
-    }
-
-    fn from_symbol(symbol: &str) -> Option<Self> {
-        match symbol {
-            "=" => Some(Self::Equal),
-            "<>" => Some(Self::NotEqual),
-            "<" => Some(Self::Less),
-            "<=" => Some(Self::LessOrEqual),
-            ">" => Some(Self::Greater),
-            ">=" => Some(Self::GreaterOrEqual),
-            _ => None,
-        }
-    }
-}
-
-/// A section of an update expression.
-#[derive(Debug)]
-pub(super) struct Section<'t> {
-    pub(super) kind: SectionKind,
-    /// At least one.
-    pub(super) actions: Vec<RawAction<'t>>,
-}
-
-/// The sections that an update expression may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SectionKind {
-    Set,
-    Remove,
-    Add,
-    Delete,
-}
-
-/// What an update expression does to one path.
-#[derive(Debug)]
-pub(super) struct RawAction<'t> {
-    pub(super) path: RawPath<'t>,
-    pub(super) value: RawValue<'t>,
-}
-
-/// The right side of an action.
-#[derive(Debug)]
-pub(super) enum RawValue<'t> {
-    /// `REMOVE` has none.
-    None,
-    Plain(Node<'t>),
-    Sum(Node<'t>, Node<'t>),
-    Difference(Node<'t>, Node<'t>),
-}
 
 /// Parses a condition, a filter or a key condition.
 ///
 /// # Errors
 /// The words that follow `Invalid …Expression: `.
-pub(super) fn parse_condition(text: &str) -> Result<Node<'_>, String> {
+pub(super) fn parse_condition(text: &str) -> Result<RawTest<'_>, String> {
     let mut parser = Parser::new(text)?;
-    let condition = parser.expression(Wanted::Condition)?;
+    let condition = parser.expression(Wanted::Condition)?.into_test();
+    let condition = condition.ok_or_else(|| parser.syntax_error())?;
     parser.finish()?;
     Ok(condition)
 }
@@ -210,29 +80,31 @@ enum Wanted {
 enum Frame<'t> {
     /// An open parenthesis, and what may stand within.
     Group(Wanted),
-    Call {
-        function: &'t str,
-        arguments: Vec<Node<'t>>,
-    },
+    Call(RawCall<'t>),
     Not,
-    And(Vec<Node<'t>>),
-    Or(Vec<Node<'t>>),
-    Compare(Comparator, Node<'t>),
-    BetweenLow(Node<'t>),
-    BetweenHigh(Node<'t>, Node<'t>),
+    And(Vec<RawTest<'t>>),
+    Or(Vec<RawTest<'t>>),
+    Compare(Comparator, RawOperand<'t>),
+    BetweenLow(RawOperand<'t>),
+    BetweenHigh(RawOperand<'t>, RawOperand<'t>),
     In {
-        value: Node<'t>,
-        choices: Vec<Node<'t>>,
+        value: RawOperand<'t>,
+        choices: Vec<RawOperand<'t>>,
     },
 }
 
 /// What has just been read.
 struct Term<'t> {
-    node: Node<'t>,
-    /// A call may turn out to be either.
-    may_be_operand: bool,
-    may_be_condition: bool,
+    read: Read<'t>,
     in_parentheses: bool,
+}
+
+/// What a term is, as far as it shows.
+enum Read<'t> {
+    Test(RawTest<'t>),
+    Operand(RawOperand<'t>),
+    /// It may turn out to be either; `None` when it is too deep.
+    Call(Option<RawCall<'t>>),
 }
 
 /// How reading goes on after a term.
@@ -242,20 +114,50 @@ enum Next<'t> {
     /// Another term begins here.
     Another,
     /// That was all.
-    Done(Node<'t>),
+    Done(Read<'t>),
 }
 
 impl<'t> Term<'t> {
-    fn operand(node: Node<'t>) -> Self {
-        Self { node, may_be_operand: true, may_be_condition: false, in_parentheses: false }
+    fn operand(operand: RawOperand<'t>) -> Self {
+        Self { read: Read::Operand(operand), in_parentheses: false }
+    }
+}
+
+impl<'t> Read<'t> {
+    /// The term as a condition, if it may be one.
+    fn into_test(self) -> Option<RawTest<'t>> {
+        match self {
+            Self::Test(test) => Some(test),
+            Self::Call(call) => Some(call.map_or(RawTest::TooDeep, RawTest::Call)),
+            Self::Operand(_) => None,
+        }
     }
 
-    fn condition(node: Node<'t>) -> Self {
-        Self { node, may_be_operand: false, may_be_condition: true, in_parentheses: false }
+    /// The term as an operand, if it may be one.
+    fn into_operand(self) -> Option<RawOperand<'t>> {
+        match self {
+            Self::Operand(operand) => Some(operand),
+            Self::Call(call) => Some(call.map_or(RawOperand::TooDeep, RawOperand::Call)),
+            Self::Test(_) => None,
+        }
     }
 
-    fn call(node: Node<'t>) -> Self {
-        Self { node, may_be_operand: true, may_be_condition: true, in_parentheses: false }
+    fn may_be_operand(&self) -> bool {
+        matches!(self, Self::Operand(_) | Self::Call(_))
+    }
+}
+
+impl<'t> Next<'t> {
+    /// A condition that stands within those frames.
+    fn test(frames: &[Frame<'t>], test: RawTest<'t>) -> Self {
+        let test = if is_too_deep(frames) { RawTest::TooDeep } else { test };
+        Self::Completed(Term { read: Read::Test(test), in_parentheses: false })
+    }
+
+    /// A call that stands within those frames.
+    fn call(frames: &[Frame<'t>], call: RawCall<'t>) -> Self {
+        let call = (!is_too_deep(frames)).then_some(call);
+        Self::Completed(Term { read: Read::Call(call), in_parentheses: false })
     }
 }
 
@@ -332,7 +234,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Reads one condition or operand, however nested.
-    fn expression(&mut self, wanted: Wanted) -> Result<Node<'t>, String> {
+    fn expression(&mut self, wanted: Wanted) -> Result<Read<'t>, String> {
         let mut frames = Vec::new();
         loop {
             let mut term = self.begin(&mut frames, wanted)?;
@@ -344,10 +246,16 @@ impl<'t> Parser<'t> {
                 match next {
                     Next::Completed(larger) => term = larger,
                     Next::Another => break,
-                    Next::Done(node) => return Ok(node),
+                    Next::Done(read) => return Ok(read),
                 }
             }
         }
+    }
+
+    /// Reads one operand, however nested.
+    fn operand(&mut self) -> Result<RawOperand<'t>, String> {
+        let operand = self.expression(Wanted::Operand)?.into_operand();
+        operand.ok_or_else(|| self.syntax_error())
     }
 
     /// Reads what stands before a path or a value, and then that.
@@ -360,14 +268,14 @@ impl<'t> Parser<'t> {
                 TokenKind::Keyword(Keyword::Not) if wanted == Wanted::Condition => frames.push(Frame::Not),
                 TokenKind::Name if self.token(self.position + 1).text == "(" => {
                     self.position += 1;
-                    frames.push(Frame::Call { function: token.text, arguments: Vec::new() });
+                    frames.push(Frame::Call(RawCall { function: token.text, arguments: Vec::new() }));
                 }
                 TokenKind::Name | TokenKind::NamePlaceholder => {
-                    return Ok(Term::operand(Node::Path(self.path()?)));
+                    return Ok(Term::operand(RawOperand::Path(self.path()?)));
                 }
                 TokenKind::ValuePlaceholder => {
                     self.position += 1;
-                    return Ok(Term::operand(Node::Value(token.text)));
+                    return Ok(Term::operand(RawOperand::Value(token.text)));
                 }
                 _ => return Err(self.syntax_error()),
             }
@@ -377,103 +285,93 @@ impl<'t> Parser<'t> {
 
     /// Goes on after a term where only an operand may stand.
     fn after_operand(&mut self, frames: &mut Vec<Frame<'t>>, term: Term<'t>) -> Result<Next<'t>, String> {
-        let Some(frame) = frames.pop() else { return Ok(Next::Done(term.node)) };
+        let Some(frame) = frames.pop() else { return Ok(Next::Done(term.read)) };
+        if let Frame::Group(_) = frame {
+            self.expect(")")?;
+            // Where nothing but an operand can stand, the service says so before it reads on.
+            if term.in_parentheses {
+                return Err(REDUNDANT_PARENTHESES.to_owned());
+            }
+            return Ok(Next::Completed(Term { in_parentheses: true, ..term }));
+        }
+        let operand = term.read.into_operand().ok_or_else(|| self.syntax_error())?;
         match frame {
             Frame::Compare(operator, left) => {
-                let (left, right) = (Box::new(left), Box::new(term.node));
-                let node = within_limits(frames, Node::Compare { operator, left, right });
-                Ok(Next::Completed(Term::condition(node)))
+                Ok(Next::test(frames, RawTest::Compare { operator, left, right: operand }))
             }
             Frame::BetweenLow(value) => {
                 if !self.take_keyword(Keyword::And) {
                     return Err(self.syntax_error());
                 }
-                frames.push(Frame::BetweenHigh(value, term.node));
+                frames.push(Frame::BetweenHigh(value, operand));
                 Ok(Next::Another)
             }
             Frame::BetweenHigh(value, low) => {
-                let (value, low, high) = (Box::new(value), Box::new(low), Box::new(term.node));
-                let node = within_limits(frames, Node::Between { value, low, high });
-                Ok(Next::Completed(Term::condition(node)))
+                Ok(Next::test(frames, RawTest::Between { value, low, high: operand }))
             }
             Frame::In { value, mut choices } => {
-                choices.push(term.node);
+                choices.push(operand);
                 if self.take(",") {
                     frames.push(Frame::In { value, choices });
                     return Ok(Next::Another);
                 }
                 self.expect(")")?;
-                let node = within_limits(frames, Node::In { value: Box::new(value), choices });
-                Ok(Next::Completed(Term::condition(node)))
+                Ok(Next::test(frames, RawTest::In { value, choices }))
             }
-            Frame::Call { function, mut arguments } => {
-                arguments.push(term.node);
+            Frame::Call(mut call) => {
+                call.arguments.push(operand);
                 if self.take(",") {
-                    frames.push(Frame::Call { function, arguments });
+                    frames.push(Frame::Call(call));
                     return Ok(Next::Another);
                 }
                 self.expect(")")?;
-                let node = within_limits(frames, Node::Call { function, arguments });
-                Ok(Next::Completed(Term::call(node)))
+                Ok(Next::call(frames, call))
             }
-            Frame::Group(_) => {
-                self.expect(")")?;
-                // Where nothing but an operand can stand, the service says so before it reads on.
-                if term.in_parentheses {
-                    return Err(REDUNDANT_PARENTHESES.to_owned());
-                }
-                Ok(Next::Completed(Term { in_parentheses: true, ..term }))
-            }
-            Frame::Not | Frame::And(_) | Frame::Or(_) => Err(self.syntax_error()),
+            Frame::Group(_) | Frame::Not | Frame::And(_) | Frame::Or(_) => Err(self.syntax_error()),
         }
     }
 
     /// Goes on after a term where a condition may stand, or the left operand of one.
     fn after_condition(&mut self, frames: &mut Vec<Frame<'t>>, term: Term<'t>) -> Result<Next<'t>, String> {
-        if term.may_be_operand && self.begin_comparison() {
-            return self.comparison(frames, term.node);
+        if term.read.may_be_operand() && self.begin_comparison() {
+            let left = term.read.into_operand().ok_or_else(|| self.syntax_error())?;
+            return self.comparison(frames, left);
         }
-        if !term.may_be_condition && !matches!(frames.last(), Some(Frame::Group(_))) {
-            return Err(self.syntax_error());
+        if frames.pop_if(|frame| matches!(frame, Frame::Group(_)) && self.next_is(")")).is_some() {
+            self.position += 1;
+            self.redundant_parentheses |= term.in_parentheses;
+            return Ok(Next::Completed(Term { in_parentheses: true, ..term }));
         }
+        let test = term.read.into_test().ok_or_else(|| self.syntax_error())?;
         match frames.pop() {
-            Some(Frame::Not) => {
-                let node = within_limits(frames, Node::Not(Box::new(term.node)));
-                Ok(Next::Completed(Term::condition(node)))
-            }
-            Some(Frame::Group(_)) if self.take(")") => {
-                self.redundant_parentheses |= term.in_parentheses;
-                Ok(Next::Completed(Term { in_parentheses: true, ..term }))
-            }
+            Some(Frame::Not) => Ok(Next::test(frames, RawTest::Not(Box::new(test)))),
             Some(Frame::And(mut parts)) => {
-                parts.push(term.node);
+                parts.push(test);
                 if self.take_keyword(Keyword::And) {
                     frames.push(Frame::And(parts));
                     return Ok(Next::Another);
                 }
-                let node = within_limits(frames, Node::And(parts));
-                Ok(Next::Completed(Term::condition(node)))
+                Ok(Next::test(frames, RawTest::And(parts)))
             }
-            outer if term.may_be_condition && self.take_keyword(Keyword::And) => {
+            outer if self.take_keyword(Keyword::And) => {
                 frames.extend(outer);
-                frames.push(Frame::And(vec![term.node]));
+                frames.push(Frame::And(vec![test]));
                 Ok(Next::Another)
             }
             Some(Frame::Or(mut parts)) => {
-                parts.push(term.node);
+                parts.push(test);
                 if self.take_keyword(Keyword::Or) {
                     frames.push(Frame::Or(parts));
                     return Ok(Next::Another);
                 }
-                let node = within_limits(frames, Node::Or(parts));
-                Ok(Next::Completed(Term::condition(node)))
+                Ok(Next::test(frames, RawTest::Or(parts)))
             }
-            outer if term.may_be_condition && self.take_keyword(Keyword::Or) => {
+            outer if self.take_keyword(Keyword::Or) => {
                 frames.extend(outer);
-                frames.push(Frame::Or(vec![term.node]));
+                frames.push(Frame::Or(vec![test]));
                 Ok(Next::Another)
             }
-            None => Ok(Next::Done(term.node)),
+            None => Ok(Next::Done(Read::Test(test))),
             Some(_) => Err(self.syntax_error()),
         }
     }
@@ -487,7 +385,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn comparison(&mut self, frames: &mut Vec<Frame<'t>>, left: Node<'t>) -> Result<Next<'t>, String> {
+    fn comparison(&mut self, frames: &mut Vec<Frame<'t>>, left: RawOperand<'t>) -> Result<Next<'t>, String> {
         let token = self.next();
         match Comparator::from_symbol(token.text) {
             Some(operator) => frames.push(Frame::Compare(operator, left)),
@@ -562,7 +460,7 @@ impl<'t> Parser<'t> {
                     return Err(self.syntax_error());
                 }
                 self.position += 1;
-                RawValue::Plain(Node::Value(token.text))
+                RawValue::Plain(RawOperand::Value(token.text))
             }
         };
         Ok(RawAction { path, value })
@@ -575,7 +473,7 @@ impl<'t> Parser<'t> {
         while self.take("(") {
             open += 1;
         }
-        let mut value = RawValue::Plain(self.expression(Wanted::Operand)?);
+        let mut value = RawValue::Plain(self.operand()?);
         let mut in_parentheses = false;
         loop {
             let sign = self.peek();
@@ -583,7 +481,7 @@ impl<'t> Parser<'t> {
                 RawValue::Plain(left) if sign.kind == TokenKind::Symbol && matches!(sign.text, "+" | "-") => {
                     self.position += 1;
                     in_parentheses = false;
-                    let right = self.expression(Wanted::Operand)?;
+                    let right = self.operand()?;
                     if sign.text == "+" {
                         RawValue::Sum(left, right)
                     } else {
@@ -609,7 +507,7 @@ fn wanted_within(frames: &[Frame<'_>], outermost: Wanted) -> Wanted {
         Some(Frame::Group(wanted)) => *wanted,
         Some(Frame::Not | Frame::And(_) | Frame::Or(_)) => Wanted::Condition,
         Some(
-            Frame::Call { .. }
+            Frame::Call(_)
             | Frame::Compare(..)
             | Frame::BetweenLow(_)
             | Frame::BetweenHigh(..)
@@ -618,12 +516,9 @@ fn wanted_within(frames: &[Frame<'_>], outermost: Wanted) -> Wanted {
     }
 }
 
-/// Keeps a tree shallow. Every frame but a parenthesis is an operator, so a node below too many of them is part of an
-/// expression that will be refused for their number.
-fn within_limits<'t>(frames: &[Frame<'t>], node: Node<'t>) -> Node<'t> {
-    if frames.len() <= OPERATORS_MAX {
-        return node;
-    }
-    let operators = frames.iter().filter(|frame| !matches!(frame, Frame::Group(_))).count();
-    if operators > OPERATORS_MAX { Node::TooDeep } else { node }
+/// True for what would make a tree too deep. Every frame but a parenthesis is an operator, so a node below too many of them is
+/// part of an expression that will be rejected for their number.
+fn is_too_deep(frames: &[Frame<'_>]) -> bool {
+    frames.len() > OPERATORS_MAX
+        && frames.iter().filter(|frame| !matches!(frame, Frame::Group(_))).count() > OPERATORS_MAX
 }

@@ -9,10 +9,10 @@ mod evaluation;
 #[cfg(test)]
 mod tests;
 
-use super::parser::{Node, RawAction, RawValue, Section, SectionKind, parse_update};
+use super::parser::{RawAction, RawCall, RawOperand, RawValue, Section, SectionKind, parse_update};
 use super::path::{each_once, refuse_clashes, refuse_clashes_later_first};
 use super::resolve::{
-    Function, Place, Resolver, check_operand_count, check_path_words, check_words, not_distinct,
+    Function, Place, Resolver, check_operand_count, check_operand_words, check_path_words, not_distinct,
     path_required, refusal, wrong_operand_type,
 };
 use super::{Bindings, Path};
@@ -173,10 +173,10 @@ fn check_update_words(sections: &[Section<'_>]) -> Result<(), String> {
         check_path_words(&action.path)?;
         match &action.value {
             RawValue::None => {}
-            RawValue::Plain(value) => check_words(value, Place::UpdateValue)?,
+            RawValue::Plain(value) => check_operand_words(value, Place::UpdateValue)?,
             RawValue::Sum(left, right) | RawValue::Difference(left, right) => {
-                check_words(left, Place::UpdateOperand)?;
-                check_words(right, Place::UpdateOperand)?;
+                check_operand_words(left, Place::UpdateOperand)?;
+                check_operand_words(right, Place::UpdateOperand)?;
             }
         }
     }
@@ -227,8 +227,8 @@ impl Resolver<'_, '_> {
     fn numbers(
         &mut self,
         sign: &str,
-        left: &Node<'_>,
-        right: &Node<'_>,
+        left: &RawOperand<'_>,
+        right: &RawOperand<'_>,
     ) -> Result<(Operand, Operand), String> {
         let (left, right) = (self.update_operand(left)?, self.update_operand(right)?);
         self.count_operators(1)?;
@@ -236,25 +236,20 @@ impl Resolver<'_, '_> {
         Ok((left, right))
     }
 
-    fn update_operand(&mut self, node: &Node<'_>) -> Result<Operand, String> {
-        match node {
-            Node::Path(path) => Ok(Operand::Path(self.path(path)?)),
-            Node::Value(placeholder) => Ok(Operand::Value(self.value(placeholder)?)),
-            Node::Call { function, arguments } => self.update_function(function, arguments),
-            Node::TooDeep => Err(self.too_many_operators()),
-            Node::Compare { .. }
-            | Node::Between { .. }
-            | Node::In { .. }
-            | Node::Not(_)
-            | Node::And(_)
-            | Node::Or(_) => unreachable!("the grammar has no condition for an operand"),
+    fn update_operand(&mut self, operand: &RawOperand<'_>) -> Result<Operand, String> {
+        match operand {
+            RawOperand::Path(path) => Ok(Operand::Path(self.path(path)?)),
+            RawOperand::Value(placeholder) => Ok(Operand::Value(self.value(placeholder)?)),
+            RawOperand::Call(call) => self.update_function(call),
+            RawOperand::TooDeep => Err(self.too_many_operators()),
         }
     }
 
-    fn update_function(&mut self, name: &str, arguments: &[Node<'_>]) -> Result<Operand, String> {
+    fn update_function(&mut self, call: &RawCall<'_>) -> Result<Operand, String> {
+        let name = call.function;
         let function = Function::from_name(name).expect("functions have been checked");
-        let mut operands = Vec::with_capacity(arguments.len());
-        for argument in arguments {
+        let mut operands = Vec::with_capacity(call.arguments.len());
+        for argument in &call.arguments {
             operands.push(self.update_operand(argument)?);
         }
         self.count_operators(1)?;
