@@ -1,6 +1,7 @@
 //! Which regions ARNs in requests may name: any, or the one whose tables these are.
 
 use crate::model::ApiError;
+use crate::model::arn::table_name;
 use crate::wire::Json;
 
 /// Which regions an ARN may name to mean what is here.
@@ -20,7 +21,7 @@ impl ArnRegions {
         if !self.includes(name) {
             return name;
         }
-        name.split_once(":table/").map_or(name, |(_, rest)| rest.split('/').next().unwrap_or(rest))
+        table_name(name)
     }
 
     /// True for an ARN of these regions.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::arn::Arn;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 use crate::wire::json::write_string;
@@ -204,9 +205,8 @@ struct StreamName<'a> {
 
 impl<'a> StreamName<'a> {
     fn parse(arn: &'a str) -> Result<Self, ApiError> {
-        let name = arn.strip_prefix("arn:").and_then(|rest| {
-            let resource = rest.splitn(5, ':').nth(4)?;
-            let (table, label) = resource.strip_prefix("table/")?.split_once("/stream/")?;
+        let name = Arn::parse(arn).and_then(|arn| {
+            let (table, label) = arn.resource.strip_prefix("table/")?.split_once("/stream/")?;
             (!table.is_empty() && !label.is_empty()).then_some(Self { table, label })
         });
         name.ok_or_else(|| ApiError::validation("Invalid StreamArn"))

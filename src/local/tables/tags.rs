@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::local::catalog::Catalog;
 use crate::local::stored::Definition;
 use crate::local::{Handled, Local};
+use crate::model::arn::Arn;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;
 
@@ -114,11 +115,10 @@ fn resource_arn<'a>(body: &'a Json<'_>) -> Result<&'a str, ApiError> {
 /// # Errors
 /// `ValidationException` for an ARN of anything but a table of these regions.
 fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
-    let is_of_service = arn.split(':').nth(2) == Some("dynamodb");
-    let kind = arn.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("table/"));
-    let kind = kind.and_then(|resource| resource.split('/').nth(1));
-    match kind {
-        _ if !is_of_service => {
+    let parts = Arn::parse(arn);
+    let resource = parts.and_then(|parts| parts.resource.strip_prefix("table/"));
+    match resource.and_then(|resource| resource.split('/').nth(1)) {
+        _ if parts.is_none_or(|parts| parts.service != "dynamodb") => {
             return Err(invalid(format!("Provided Arn is not a DynamoDB resource arn: {arn}")));
         }
         Some("index") => {
@@ -128,9 +128,8 @@ fn table_of<'a>(arn: &'a str, catalog: &Catalog) -> Result<&'a str, ApiError> {
         }
         Some(_) | None => {}
     }
-    let table = arn.strip_prefix("arn:aws:dynamodb:").and_then(|rest| {
-        let mut parts = rest.splitn(3, ':');
-        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let table = parts.filter(|parts| parts.partition == "aws").and_then(|parts| {
+        let Arn { region, account, resource, .. } = parts;
         let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
         let name = resource.strip_prefix("table/")?;
         let is_name = name.len() >= NAME_CHARACTERS_MIN && !name.contains('/');

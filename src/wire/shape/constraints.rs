@@ -3,6 +3,7 @@
 //!
 //! Nothing is allocated until the first violation: the path to a value is a chain of steps on the stack.
 
+use crate::model::arn::Arn;
 use crate::wire::Json;
 
 use super::echo::{self, write_lower_first};
@@ -247,14 +248,9 @@ fn check_name_pattern(located: &Located<'_>, text: &str, out: &mut Vec<Violation
 
 /// True for `arn:aws:dynamodb:region:account:table/name`, which every table name may be given as.
 fn is_table_arn(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("arn:") else { return false };
-    let mut parts = rest.splitn(5, ':');
-    let service = parts.nth(1);
-    let resource = parts.nth(2);
-    let name = resource.and_then(|resource| resource.strip_prefix("table/"));
-    service == Some("dynamodb")
-        && name
-            .is_some_and(|name| (NAME_MIN..=NAME_MAX).contains(&name.len()) && (NAME_PATTERN.matches)(name))
+    let arn = Arn::parse(text).filter(|arn| arn.service == "dynamodb");
+    let name = arn.and_then(|arn| arn.resource.strip_prefix("table/"));
+    name.is_some_and(|name| (NAME_MIN..=NAME_MAX).contains(&name.len()) && (NAME_PATTERN.matches)(name))
 }
 
 fn check_number(located: &Located<'_>, rule: &Number, value: &Json<'_>, out: &mut Vec<Violation>) {
