@@ -13,9 +13,10 @@ use crate::model::schema::IndexKind;
 use crate::model::{ErrorCode, Operation, partiql};
 use crate::wire::Json;
 use crate::wire::json::{with_member, write_json, write_map};
+use crate::wire::named::STATEMENT_BYTES_MAX;
 
 use super::known_table::KnownTable;
-use super::{BypassReason, Engine, STATEMENT_BYTES_MAX, Served, Source};
+use super::{BypassReason, Engine, Served, Source};
 
 impl Engine {
     /// Sends a read upstream. One that is rejected with `ConsistentRead` is sent as it came: its client must hear what is wrong with

@@ -50,9 +50,6 @@ use reading::Looked;
 use recent_requests::RecentRequests;
 use tables::Tables;
 
-/// The longest statement that is read: the service takes 8,192 characters. The tokens of megabytes would fill the memory.
-const STATEMENT_BYTES_MAX: usize = 8192 * 4;
-
 /// An answer and what the edge needs to record of it.
 #[derive(Clone, Debug)]
 pub struct Served {
