@@ -172,7 +172,7 @@ impl Remote {
         }
     }
 
-    /// Sends a request, with a new signature if the first was refused for its time.
+    /// Sends a request, and once more with a new signature if the first one was rejected for its time.
     async fn send(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
         let reply = self.attempt(host, call).await?;
         let error_type = reply.error_type();
@@ -191,7 +191,7 @@ impl Remote {
         }
     }
 
-    /// Sends a request once, minds the breaker and counts.
+    /// Sends a request once, if the breaker lets it through, and counts how it ended.
     async fn attempt(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
         // Before the breaker, which must not open because a key is missing here.
         let credentials = self.keyring.current().map_err(|reason| {

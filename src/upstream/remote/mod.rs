@@ -75,7 +75,7 @@ const TURNED_AWAY_INTERVAL: Duration = Duration::from_secs(10);
 /// After so many probes in vain, about a minute, the log says once more that the upstream cannot be used.
 const UNREACHED_PROBES: u64 = 60;
 
-/// How long clients may keep what DescribeEndpoints told them.
+/// How long clients may use the answer of DescribeEndpoints.
 const ENDPOINT_PERIOD_MINUTES: u32 = 1440;
 
 /// Errors by which an upstream may say that the clock of a signature is wrong.
@@ -280,7 +280,7 @@ impl Remote {
         }
     }
 
-    /// Asks for a table's name until an answer comes that is not a refusal of our credentials.
+    /// Asks for a table's name until the upstream answers without rejecting our credentials.
     async fn probe_until_reached(&self) {
         for probes in 1.. {
             let request = Request::new(Operation::ListTables, r#"{"Limit":1}"#);
