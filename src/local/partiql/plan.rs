@@ -166,7 +166,7 @@ struct Branches<'f> {
 
 /// A query that a branch asks for: each attribute's tests, without `IN`.
 struct BranchQuery<'f> {
-    tests: Vec<(&'f str, Asks)>,
+    tests: Vec<(&'f str, KeyTest)>,
     filters: Vec<&'f Filter>,
 }
 
@@ -286,10 +286,10 @@ impl<'f> Branches<'f> {
             {
                 return None;
             }
-            let mut tests: Vec<Vec<(&'f str, Asks)>> = vec![Vec::new()];
+            let mut tests: Vec<Vec<(&'f str, KeyTest)>> = vec![Vec::new()];
             for attribute in self.key.attributes() {
                 for asks in branch.asks_of(&attribute.name) {
-                    let each = |tests: &Vec<(&'f str, Asks)>| {
+                    let each = |tests: &Vec<(&'f str, KeyTest)>| {
                         let tests = tests.clone();
                         asks.each()
                             .into_iter()
@@ -333,7 +333,7 @@ impl<'f> Branches<'f> {
 
     /// The query's partition, and each thing that it asks of the sort key there.
     fn conditions<'q>(&self, query: &'q BranchQuery<'f>) -> impl Iterator<Item = KeyCondition> + 'q {
-        let test = |(name, asks): &(&str, Asks)| ((*name).to_owned(), key_test(asks));
+        let test = |(name, test): &(&str, KeyTest)| ((*name).to_owned(), test.clone());
         let (partition, sort) = query.tests.split_first().expect("the query names the partition");
         let partition = test(partition);
         let sort = sort.iter().map({
@@ -454,8 +454,7 @@ fn fixes_partition(filter: &Filter, key: &KeySchema) -> bool {
         Filter::All(parts) => parts.iter().any(|part| fixes_partition(part, key)),
         Filter::Any(parts) => parts.iter().all(|part| fixes_partition(part, key)),
         Filter::Test(test) => test.attribute.as_ref().is_some_and(|test| {
-            matches!(test.asks, Asks::Equal(_) | Asks::OneOf(_))
-                && key.partition.iter().any(|attribute| attribute.name == test.name)
+            test.asks.is_of_values() && key.partition.iter().any(|attribute| attribute.name == test.name)
         }),
     }
 }
@@ -463,32 +462,14 @@ fn fixes_partition(filter: &Filter, key: &KeySchema) -> bool {
 /// True for what a query can ask of that attribute of the key.
 fn is_key_test(test: &AttributeTest, key: &KeySchema) -> bool {
     let is_partition = key.partition.iter().any(|attribute| attribute.name == test.name);
-    match test.asks {
-        Asks::Equal(_) | Asks::OneOf(_) => key.contains(&test.name),
-        Asks::Other => false,
-        Asks::Less(_)
-        | Asks::LessOrEqual(_)
-        | Asks::Greater(_)
-        | Asks::GreaterOrEqual(_)
-        | Asks::Between(..)
-        | Asks::BeginsWith(_) => !is_partition && key.contains(&test.name),
+    match &test.asks {
+        Asks::Key(KeyTest::Equal(_)) | Asks::OneOf(_) => key.contains(&test.name),
+        Asks::Key(KeyTest::NotIndexable) | Asks::Other => false,
+        Asks::Key(_) => !is_partition && key.contains(&test.name),
     }
 }
 
-fn key_test(asks: &Asks) -> KeyTest {
-    match asks.clone() {
-        Asks::Equal(value) => KeyTest::Equal(value),
-        Asks::Less(value) => KeyTest::Less(value),
-        Asks::LessOrEqual(value) => KeyTest::LessOrEqual(value),
-        Asks::Greater(value) => KeyTest::Greater(value),
-        Asks::GreaterOrEqual(value) => KeyTest::GreaterOrEqual(value),
-        Asks::Between(low, high) => KeyTest::Between(low, high),
-        Asks::BeginsWith(prefix) => KeyTest::BeginsWith(prefix),
-        Asks::OneOf(_) | Asks::Other => unreachable!("branches have neither"),
-    }
-}
-
-/// Refuses a value that the key attribute of that name cannot have.
+/// Rejects a value that the key attribute of that name cannot have.
 ///
 /// # Errors
 /// The service's own.

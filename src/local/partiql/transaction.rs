@@ -3,7 +3,7 @@
 //! The statements become what TransactWriteItems and TransactGetItems carry out. What a statement says wrong is told with its
 //! position; what only its table or item can say cancels the transaction.
 
-use crate::model::expr::Condition;
+use crate::model::expr::{Condition, KeyTest};
 use crate::model::partiql::{Asks, Filter, Select, Statement};
 use crate::model::{ApiError, AttributeValue, Cause, Item, KeySchema};
 use crate::wire::Json;
@@ -191,7 +191,9 @@ fn check_of(select: Select, key: &KeySchema, on_failure: OnFailure) -> Result<It
     let mut rest = Vec::new();
     for part in select.filter.iter().flat_map(Filter::conjuncts) {
         match part.attribute().map(|test| (&test.name, &test.asks)) {
-            Some((name, Asks::Equal(value))) if key.contains(name) && !item.contains_key(name) => {
+            Some((name, Asks::Key(KeyTest::Equal(value))))
+                if key.contains(name) && !item.contains_key(name) =>
+            {
                 item.insert(name.clone(), value.clone());
             }
             _ => rest.push(part.condition()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::expr::{Condition, Path, Paths};
+use crate::model::expr::{Condition, KeyTest, Path, Paths};
 use crate::model::partiql::{Asks, Delete, Filter, Insert, Returning, Statement, UpdateItem};
 use crate::model::{ApiError, Cause, Item, KeySchema};
 use crate::wire::attribute::write_item;
@@ -162,7 +162,7 @@ pub(super) fn split_untyped(
     for part in filter.into_iter().flat_map(Filter::conjuncts) {
         let test = part.attribute().filter(|test| key.contains(&test.name));
         match test.map(|test| (&test.name, &test.asks)) {
-            Some((name, Asks::Equal(value))) => {
+            Some((name, Asks::Key(KeyTest::Equal(value)))) => {
                 if item.insert(name.clone(), value.clone()).is_some_and(|earlier| earlier != *value) {
                     return Err(ApiError::validation(format!(
                         "Multiple conditions on same key {name}. \

@@ -1,7 +1,7 @@
 //! A `WHERE`: its conditions, kept apart as far as a key's may have to be found among them.
 
 use crate::model::AttributeValue;
-use crate::model::expr::Condition;
+use crate::model::expr::{Condition, KeyTest};
 
 /// Conditions joined by `AND` and `OR`.
 #[derive(Clone, Debug)]
@@ -32,25 +32,13 @@ pub struct AttributeTest {
     pub asks: Asks,
 }
 
-/// A question that a key might answer.
+/// What is asked of an attribute, as far as a key might answer it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asks {
-    /// `= a`
-    Equal(AttributeValue),
+    /// What one query can ask of a key.
+    Key(KeyTest),
     /// `IN [a, b]`
     OneOf(Vec<AttributeValue>),
-    /// `< a`
-    Less(AttributeValue),
-    /// `<= a`
-    LessOrEqual(AttributeValue),
-    /// `> a`
-    Greater(AttributeValue),
-    /// `>= a`
-    GreaterOrEqual(AttributeValue),
-    /// `BETWEEN a AND b`
-    Between(AttributeValue, AttributeValue),
-    /// `begins_with(…, a)`
-    BeginsWith(AttributeValue),
     /// Anything that no key can answer, negations among them.
     Other,
 }
@@ -59,21 +47,15 @@ impl Asks {
     /// The values that it compares with.
     pub fn values(&self) -> Vec<&AttributeValue> {
         match self {
-            Self::Equal(value)
-            | Self::Less(value)
-            | Self::LessOrEqual(value)
-            | Self::Greater(value)
-            | Self::GreaterOrEqual(value)
-            | Self::BeginsWith(value) => vec![value],
+            Self::Key(test) => test.values(),
             Self::OneOf(values) => values.iter().collect(),
-            Self::Between(low, high) => vec![low, high],
             Self::Other => Vec::new(),
         }
     }
 
     /// True for `=` and `IN`.
     pub fn is_of_values(&self) -> bool {
-        matches!(self, Self::Equal(_) | Self::OneOf(_))
+        matches!(self, Self::Key(KeyTest::Equal(_)) | Self::OneOf(_))
     }
 
     /// True when both ask the same, by `=` or by `IN`, whose values have no order.
@@ -93,11 +75,12 @@ impl Asks {
         }
     }
 
-    /// An `IN` taken apart into what it asks for each value.
-    pub fn each(&self) -> Vec<Self> {
+    /// What it asks of a key, an `IN` taken apart into what it asks for each value.
+    pub fn each(&self) -> Vec<KeyTest> {
         match self {
-            Self::OneOf(values) => values.iter().cloned().map(Self::Equal).collect(),
-            asks => vec![asks.clone()],
+            Self::Key(test) => vec![test.clone()],
+            Self::OneOf(values) => values.iter().cloned().map(KeyTest::Equal).collect(),
+            Self::Other => vec![KeyTest::NotIndexable],
         }
     }
 }

@@ -18,7 +18,7 @@ mod filter;
 mod literal;
 mod paths;
 
-use crate::model::expr::{Path, Update};
+use crate::model::expr::{KeyTest, Path, Update};
 use crate::model::{ApiError, AttributeValue, Item, Key, KeySchema};
 
 pub use decimal::{DecimalFault, check_decimal};
@@ -156,7 +156,7 @@ impl Statement {
         };
         let mut key = Item::new();
         for test in filter.conjuncts().into_iter().filter_map(Filter::attribute) {
-            let Asks::Equal(value) = &test.asks else { continue };
+            let Asks::Key(KeyTest::Equal(value)) = &test.asks else { continue };
             if schema.contains(&test.name)
                 && key.insert(test.name.clone(), value.clone()).is_some_and(|earlier| earlier != *value)
             {

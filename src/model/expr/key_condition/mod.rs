@@ -56,6 +56,22 @@ pub struct KeyInterval {
     pub sort: SortInterval,
 }
 
+impl KeyTest {
+    /// The values that it compares with.
+    pub fn values(&self) -> Vec<&AttributeValue> {
+        match self {
+            Self::Equal(value)
+            | Self::Less(value)
+            | Self::LessOrEqual(value)
+            | Self::Greater(value)
+            | Self::GreaterOrEqual(value)
+            | Self::BeginsWith(value) => vec![value],
+            Self::Between(low, high) => vec![low, high],
+            Self::NotIndexable => Vec::new(),
+        }
+    }
+}
+
 impl KeyInterval {
     /// True when the interval reads its whole partition.
     pub fn is_whole_partition(&self) -> bool {
@@ -292,19 +308,10 @@ fn not_indexable() -> ApiError {
 
 /// Checks that a key could be asked this, and that every value has the attribute's type.
 fn check_key_test(test: &KeyTest, attribute: &KeyAttribute) -> Result<(), ApiError> {
-    let admitted = match test {
-        KeyTest::Equal(value)
-        | KeyTest::Less(value)
-        | KeyTest::LessOrEqual(value)
-        | KeyTest::Greater(value)
-        | KeyTest::GreaterOrEqual(value)
-        | KeyTest::BeginsWith(value) => attribute.scalar_type.admits(value),
-        KeyTest::Between(low, high) => {
-            attribute.scalar_type.admits(low) && attribute.scalar_type.admits(high)
-        }
-        KeyTest::NotIndexable => return Err(not_indexable()),
-    };
-    if admitted {
+    if *test == KeyTest::NotIndexable {
+        return Err(not_indexable());
+    }
+    if test.values().into_iter().all(|value| attribute.scalar_type.admits(value)) {
         return Ok(());
     }
     Err(ApiError::validation(

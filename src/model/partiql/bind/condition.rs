@@ -4,7 +4,7 @@ use super::{Binder, Bound, MISSING_COMPARED, refused, unrecognized, unsupported_
 use crate::model::ApiError;
 use crate::model::AttributeValue;
 use crate::model::expr::compose::{FunctionKind, Term};
-use crate::model::expr::{Comparator, Condition, Path};
+use crate::model::expr::{Comparator, Condition, KeyTest, Path};
 use crate::model::partiql::filter::{Asks, AttributeTest, Filter};
 use crate::model::partiql::literal::value_of;
 use crate::model::partiql::paths::path_of;
@@ -201,7 +201,7 @@ impl Binder<'_> {
         let attribute = value.attribute().map(|name| AttributeTest {
             name: name.to_owned(),
             asks: match (low.value(), high.value()) {
-                (Some(low), Some(high)) => Asks::Between(low.clone(), high.clone()),
+                (Some(low), Some(high)) => Asks::Key(KeyTest::Between(low.clone(), high.clone())),
                 _ => Asks::Other,
             },
         });
@@ -287,7 +287,7 @@ impl Binder<'_> {
         let attribute = sides.first().and_then(Side::attribute).map(|name| AttributeTest {
             name: name.to_owned(),
             asks: match (function, sides.get(1).and_then(Side::value)) {
-                ("begins_with", Some(prefix)) => Asks::BeginsWith(prefix.clone()),
+                ("begins_with", Some(prefix)) => Asks::Key(KeyTest::BeginsWith(prefix.clone())),
                 _ => Asks::Other,
             },
         });
@@ -300,12 +300,12 @@ impl Binder<'_> {
 fn asked(name: &str, operator: Comparator, value: &AttributeValue) -> AttributeTest {
     let value = value.clone();
     let asks = match operator {
-        Comparator::Equal => Asks::Equal(value),
+        Comparator::Equal => Asks::Key(KeyTest::Equal(value)),
         Comparator::NotEqual => Asks::Other,
-        Comparator::Less => Asks::Less(value),
-        Comparator::LessOrEqual => Asks::LessOrEqual(value),
-        Comparator::Greater => Asks::Greater(value),
-        Comparator::GreaterOrEqual => Asks::GreaterOrEqual(value),
+        Comparator::Less => Asks::Key(KeyTest::Less(value)),
+        Comparator::LessOrEqual => Asks::Key(KeyTest::LessOrEqual(value)),
+        Comparator::Greater => Asks::Key(KeyTest::Greater(value)),
+        Comparator::GreaterOrEqual => Asks::Key(KeyTest::GreaterOrEqual(value)),
     };
     AttributeTest { name: name.to_owned(), asks }
 }
