@@ -104,9 +104,9 @@ pub(super) fn refuse_clashes_later_first(paths: &[&Path]) -> Result<(), String> 
 
 /// The first path that overlaps with one before it, or if none does, that conflicts with one.
 ///
-/// Paths in order stand beside what they clash with, as long as no two before have clashed in that way: what lies within a
-/// path follows it, and the members of one place do not mix with its elements. So a statement of a thousand paths is not
-/// compared pair by pair.
+/// Each path is compared with its two neighbours in an ordered set only, so that a thousand paths are not compared pair by pair.
+/// This is enough while no two earlier paths clash in the same way: in that order the paths within a path follow it at once, and
+/// the members of one place do not mix with its elements.
 fn first_clash(paths: &[&Path]) -> Option<(usize, Clash)> {
     let mut conflict = None;
     let mut earlier: BTreeSet<&Path> = BTreeSet::new();

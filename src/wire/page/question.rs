@@ -168,8 +168,10 @@ fn check_select(kind: PageKind, body: &Json<'_>, reader: Reader) -> Result<(), A
     })
 }
 
-/// Reads `ExclusiveStartKey`. What is wrong with a value is told as anywhere; where its types are, that it is the starting
-/// key's, too, and a Scan and the older reader say so of some empty values besides.
+/// Reads `ExclusiveStartKey`.
+///
+/// A fault of a value has the same words as in any other parameter. A fault of its type also names the starting key. A Scan, and
+/// the older reader, name it for some empty values too.
 fn read_start(kind: PageKind, body: &Json<'_>, reader: Reader) -> Result<Option<Item>, ApiError> {
     let Some(start) = body.get("ExclusiveStartKey") else { return Ok(None) };
     let of_start: &[&str] = match (kind, reader) {

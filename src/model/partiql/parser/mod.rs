@@ -151,7 +151,7 @@ impl Parser {
         }
     }
 
-    /// Goes one level deeper. Who does puts `depth` back; after an error nobody parses on.
+    /// Counts one more level of nesting. The caller takes it off again, but not after an error, which ends the parsing.
     fn descend(&mut self) -> Parse<()> {
         if self.depth == DEPTH_MAX {
             return Err(malformed(""));
