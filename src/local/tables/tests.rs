@@ -151,6 +151,7 @@ async fn names_are_listed_in_order_page_by_page() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn a_broken_rule_is_told_in_the_words_of_the_service() {
     let local = backend();
     let prefix = "ValidationException: One or more parameter values were invalid: ";

@@ -96,6 +96,7 @@ async fn a_statement_that_breaks_the_grammar_is_told_where() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn what_the_grammar_has_and_the_service_has_not_is_refused_by_name() {
     let backend = backend().await;
     let aliasing = "Aliasing is not supported";
@@ -743,6 +744,7 @@ async fn capacity_is_reported_where_it_was_consumed() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, whose steps build on each other")]
 async fn a_batch_answers_each_statement_for_itself() {
     let backend = backend().await;
     put(&backend, "k", "1", json!({"n": {"N": "1"}})).await;

@@ -418,6 +418,7 @@ async fn a_select_is_asked_for_behind_what_else_the_request_alone_says() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn a_start_must_be_a_place_that_the_read_comes_by() {
     let backend = small().await;
     let invalid = "The provided starting key is invalid";
