@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::listen::Listeners;
 
-use super::{Authenticator, Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Frontend, Observer, RejectReason, Service};
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
 /// only burn the processor that they need.
@@ -116,7 +116,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return permit;
         }
-        self.observer.refused(Refusal::ConnectionLimit);
+        self.observer.rejected(RejectReason::ConnectionLimit);
         Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
     }
 
@@ -127,7 +127,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 Ok(stream) => return stream,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    self.observer.refused(Refusal::Exhausted);
+                    self.observer.rejected(RejectReason::Exhausted);
                     // Once until the next success: a line for every try would fill a disk.
                     if !has_warned {
                         has_warned = true;

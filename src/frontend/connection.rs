@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::rarely::Rarely;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
-use super::{Authenticator, Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Frontend, Observer, RejectReason, Service};
 
 /// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
 /// may pass, and no more than a hundred headers; the front end takes less than either.
@@ -65,9 +65,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Tells of connections that ended because of what the client sent; clients that just went away are no news.
     fn note(&self, error: &hyper::Error) {
         if error.is_timeout() || is_stall(error) {
-            self.observer.refused(Refusal::TimedOut);
+            self.observer.rejected(RejectReason::TimedOut);
         } else if error.is_parse() {
-            self.observer.refused(Refusal::Malformed);
+            self.observer.rejected(RejectReason::Malformed);
         }
         tracing::debug!(%error, "A connection ended early.");
     }

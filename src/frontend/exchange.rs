@@ -17,7 +17,9 @@ use super::answer::{self, AnswerBody, Protocol};
 use super::body::Received;
 use super::credentials::Credential;
 use super::fault::Fault;
-use super::{Authenticator, Caller, Exchange, Frontend, Observer, Presented, Refusal, Service, cors, large};
+use super::{
+    Authenticator, Caller, Exchange, Frontend, Observer, Presented, RejectReason, Service, cors, large,
+};
 use crate::access::{Admitted, Rejection};
 use crate::call::{Attempt, Request, Source};
 use crate::engine::Served;
@@ -283,13 +285,13 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Answers a request of a host or an origin that is not served here. Neither the service nor the cache hears of it.
     fn reject(&self, head: &Parts, rejection: &Rejection) -> Response<AnswerBody> {
         let (reason, code) = match rejection {
-            Rejection::HostCount => (Refusal::Malformed, ErrorCode::Validation),
-            Rejection::Host(_) => (Refusal::ForeignHost, ErrorCode::Forbidden),
+            Rejection::HostCount => (RejectReason::Malformed, ErrorCode::Validation),
+            Rejection::Host(_) => (RejectReason::ForeignHost, ErrorCode::Forbidden),
             Rejection::Origin(_) | Rejection::OtherOrigin(_) => {
-                (Refusal::ForeignOrigin, ErrorCode::Forbidden)
+                (RejectReason::ForeignOrigin, ErrorCode::Forbidden)
             }
         };
-        self.observer.refused(reason);
+        self.observer.rejected(reason);
         let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
         let mut response = answer::local(ApiError::new(code, rejection.to_string()), protocol);
         response.headers_mut().insert(answer::REQUEST_ID, answer::request_id());
@@ -299,12 +301,12 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Answers a request whose body cannot be had.
     fn refuse(&self, head: &Parts, fault: Fault, begun: Instant) -> Response<AnswerBody> {
         let reason = match fault {
-            Fault::TooLarge => Refusal::BodyTooLarge,
-            Fault::Overloaded => Refusal::Overloaded,
-            Fault::TimedOut => Refusal::TimedOut,
-            Fault::Broken | Fault::Undecodable | Fault::HeadTooLarge => Refusal::Malformed,
+            Fault::TooLarge => RejectReason::BodyTooLarge,
+            Fault::Overloaded => RejectReason::Overloaded,
+            Fault::TimedOut => RejectReason::TimedOut,
+            Fault::Broken | Fault::Undecodable | Fault::HeadTooLarge => RejectReason::Malformed,
         };
-        self.observer.refused(reason);
+        self.observer.rejected(reason);
         let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
         let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
         match fault {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Received;
-use super::{Authenticator, Caller, Frontend, Observer, Refusal, Service};
+use super::{Authenticator, Caller, Frontend, Observer, RejectReason, Service};
 use crate::call::Request;
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode};
@@ -82,7 +82,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         offload(async move {
             let weight = tree_bytes(&received.bytes).saturating_mul(WORK_FACTOR);
             let Some(trees) = frontend.trees.reserve(weight).await else {
-                frontend.observer.refused(Refusal::Overloaded);
+                frontend.observer.rejected(RejectReason::Overloaded);
                 return Err(ApiError::new(
                     ErrorCode::ServiceUnavailable,
                     "Too many large requests are in flight",

@@ -64,8 +64,8 @@ pub trait Observer: Send + Sync + 'static {
     fn connection_opened(&self);
     /// A connection has ended, however it did.
     fn connection_closed(&self);
-    /// The edge turned something away.
-    fn refused(&self, reason: Refusal);
+    /// The edge rejected a connection or a request before it was read.
+    fn rejected(&self, reason: RejectReason);
 }
 
 /// One call of the API, as the observer sees it.
@@ -91,9 +91,9 @@ pub struct Exchange<'a> {
     pub request_id: &'a str,
 }
 
-/// Why the edge turned a connection or a request away.
+/// Why the edge rejected a connection or a request before it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum RejectReason {
     /// As many connections are open as may be; the next one waits in the kernel's queue.
     ConnectionLimit,
     /// No file descriptor or no memory was left for a connection.
@@ -112,7 +112,7 @@ pub enum Refusal {
     ForeignOrigin,
 }
 
-impl Refusal {
+impl RejectReason {
     /// Every reason, for metrics that list all of them from the start.
     pub const ALL: [Self; 8] = [
         Self::ConnectionLimit,
@@ -125,8 +125,8 @@ impl Refusal {
         Self::ForeignOrigin,
     ];
 
-    /// A name for labels.
-    pub fn name(self) -> &'static str {
+    /// Its label in metrics and logs.
+    pub fn label(self) -> &'static str {
         match self {
             Self::ConnectionLimit => "connection_limit",
             Self::Exhausted => "exhausted",

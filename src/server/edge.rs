@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::Source;
-use crate::frontend::{Exchange, Observer, Refusal};
+use crate::frontend::{Exchange, Observer, RejectReason};
 use crate::model::{ErrorCode, ErrorName, Operation};
 use crate::telemetry::{Metrics, Repeats, source_label};
 
@@ -54,7 +54,7 @@ impl SlowFrom {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Rejected {
     /// Before it was read.
-    Unread(Refusal),
+    Unread(RejectReason),
     /// In the service's stead, with this error.
     Answered(Operation, ErrorCode),
 }
@@ -110,7 +110,7 @@ impl Rejected {
     fn log(&self, count: u64) {
         match self {
             Self::Unread(reason) => {
-                tracing::warn!(reason = reason.name(), count, "Rejected before reading.");
+                tracing::warn!(reason = reason.label(), count, "Rejected before reading.");
             }
             Self::Answered(operation, code) => {
                 tracing::warn!(
@@ -165,16 +165,16 @@ impl Observer for Edge {
         self.metrics.connection_closed();
     }
 
-    fn refused(&self, reason: Refusal) {
-        self.metrics.refused(reason.name());
+    fn rejected(&self, reason: RejectReason) {
+        self.metrics.refused(reason.label());
         // Clients that break off or are idle are no event, and a want of descriptors has a line of its own.
         let is_of_interest = match reason {
-            Refusal::Malformed | Refusal::TimedOut | Refusal::Exhausted => false,
-            Refusal::ConnectionLimit
-            | Refusal::BodyTooLarge
-            | Refusal::Overloaded
-            | Refusal::ForeignHost
-            | Refusal::ForeignOrigin => true,
+            RejectReason::Malformed | RejectReason::TimedOut | RejectReason::Exhausted => false,
+            RejectReason::ConnectionLimit
+            | RejectReason::BodyTooLarge
+            | RejectReason::Overloaded
+            | RejectReason::ForeignHost
+            | RejectReason::ForeignOrigin => true,
         };
         if is_of_interest {
             self.log_rejected(Rejected::Unread(reason));

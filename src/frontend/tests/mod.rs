@@ -88,8 +88,8 @@ impl Observer for Witness {
     fn connection_closed(&self) {
         self.tell("closed".into());
     }
-    fn refused(&self, reason: Refusal) {
-        self.tell(format!("refused {}", reason.name()));
+    fn rejected(&self, reason: RejectReason) {
+        self.tell(format!("refused {}", reason.label()));
     }
 }
 
