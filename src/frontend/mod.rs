@@ -113,18 +113,6 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Every reason, for metrics that list all of them from the start.
-    pub const ALL: [Self; 8] = [
-        Self::ConnectionLimit,
-        Self::Exhausted,
-        Self::Malformed,
-        Self::TimedOut,
-        Self::BodyTooLarge,
-        Self::Overloaded,
-        Self::ForeignHost,
-        Self::ForeignOrigin,
-    ];
-
     /// Its label in metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
