@@ -2,9 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ArgMatches;
 use nearside::config::{ListenAddress, ListenHost};
+use nearside::telemetry::announce_failure;
+
+use super::command_line::ConfigArguments;
 
 /// How long each step of the question may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -12,11 +17,24 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
+/// Asks the admin listener whether the server is ready.
+pub(super) fn check_health(matches: &ArgMatches) -> ExitCode {
+    let named = matches.get_one::<ListenAddress>("admin").cloned();
+    let admin = named.map_or_else(|| ConfigArguments::of_environment().admin_listen(), Ok);
+    match admin.and_then(|admin| ask(&admin)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            announce_failure(&reason);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Asks the server behind that admin listener.
 ///
 /// # Errors
 /// Words that say why it is not ready, or why it could not be asked.
-pub(crate) fn ask(admin: &ListenAddress) -> Result<(), String> {
+fn ask(admin: &ListenAddress) -> Result<(), String> {
     let answer = connect(admin).and_then(read_answer);
     let answer = answer.map_err(|error| format!("no answer from the admin listener at {admin}: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

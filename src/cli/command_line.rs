@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nearside::config::{File, Flag, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources};
@@ -13,7 +14,7 @@ Every flag has a variable NEARSIDE_<FLAG> and every key of the config file a var
 NEARSIDE_LISTEN and NEARSIDE_CACHE_ITEM_TTL. A flag beats a variable, which beats the file. config/nearside.toml lists every key.";
 
 /// The command line. Its flags are those of the table of config keys.
-pub(crate) fn command_line() -> Command {
+pub(super) fn command_line() -> Command {
     let serve = || with_config_flags(Command::new("serve").about("Serve DynamoDB; the default"));
     let file =
         Arg::new("file").value_name("FILE").value_parser(value_parser!(PathBuf)).help("The config file");
@@ -74,17 +75,17 @@ fn config_flag(flag: Flag, default: Option<String>) -> Arg {
 }
 
 /// Why there is no config.
-pub(crate) struct Unresolved {
+pub(super) struct Unresolved {
     /// Everything that is wrong, a line for each.
-    pub(crate) message: String,
+    pub(super) message: String,
     /// How it is to be reported, as far as that is known.
-    pub(crate) log_format: LogFormat,
+    pub(super) log_format: LogFormat,
 }
 
 /// What the command line says of the config.
-pub(crate) struct ConfigArguments {
+pub(super) struct ConfigArguments {
     /// The file, if one is named.
-    pub(crate) file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// The environment.
     variables: Vec<(String, String)>,
     /// The flags that were given, with their values.
@@ -93,7 +94,7 @@ pub(crate) struct ConfigArguments {
 
 impl ConfigArguments {
     /// What the arguments of a command say, and the environment.
-    pub(crate) fn of(matches: &ArgMatches) -> Self {
+    pub(super) fn of(matches: &ArgMatches) -> Self {
         let flags = SECTIONS.iter().flat_map(|section| section.keys).filter_map(|key| key.flag);
         let given = flags.filter_map(|flag| Some((flag.name, matches.get_one::<String>(flag.name)?.clone())));
         let environment = Self::of_environment();
@@ -102,7 +103,7 @@ impl ConfigArguments {
     }
 
     /// What the environment says. Values that are not Unicode are passed over: no key takes one.
-    pub(crate) fn of_environment() -> Self {
+    pub(super) fn of_environment() -> Self {
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let file = std::env::var_os("NEARSIDE_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
@@ -120,7 +121,7 @@ impl ConfigArguments {
     ///
     /// # Errors
     /// [`Unresolved`] with one line for each thing that is wrong.
-    pub(crate) fn resolve(&self) -> Result<Resolved, Unresolved> {
+    pub(super) fn resolve(&self) -> Result<Resolved, Unresolved> {
         let resolved = self.with_sources(|sources| {
             Resolved::of(sources).map_err(|error| Unresolved {
                 message: error.to_string(),
@@ -134,7 +135,7 @@ impl ConfigArguments {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub(crate) fn admin_listen(&self) -> Result<ListenAddress, String> {
+    pub(super) fn admin_listen(&self) -> Result<ListenAddress, String> {
         self.with_sources(|sources| Resolved::as_far_as_read(sources).admin_listen)
     }
 
@@ -152,4 +153,13 @@ fn read_file(file: &Path) -> Result<String, String> {
         return Err(wrong("it is not expanded as a shell would do it; write the whole path"));
     }
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
+}
+
+/// Does with the arguments what may wait for a file.
+pub(super) async fn aside<T: Send + 'static>(
+    arguments: &Arc<ConfigArguments>,
+    work: fn(&ConfigArguments) -> T,
+) -> T {
+    let arguments = Arc::clone(arguments);
+    tokio::task::spawn_blocking(move || work(&arguments)).await.expect("reading a config does not panic")
 }

@@ -1,0 +1,33 @@
+//! `nearside check`: what a config says, or everything that is wrong with it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use nearside::telemetry::announce_failure;
+
+use super::announce_failures;
+use super::command_line::ConfigArguments;
+
+/// Prints what is in force, or everything that is wrong.
+pub(super) fn check(matches: &ArgMatches) -> ExitCode {
+    let mut arguments = ConfigArguments::of(matches);
+    if let Some(file) = matches.get_one::<PathBuf>("file") {
+        arguments.file = Some(file.clone());
+    }
+    match arguments.resolve() {
+        Ok(resolved) => {
+            for unknown in &resolved.unknown_variables {
+                announce_failure(&format!("warning: {unknown}"));
+            }
+            // Whoever reads it may have read enough.
+            std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();
+            ExitCode::SUCCESS
+        }
+        Err(unresolved) => {
+            announce_failures(&unresolved.message);
+            ExitCode::FAILURE
+        }
+    }
+}

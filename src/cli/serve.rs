@@ -1,0 +1,73 @@
+//! `nearside serve`: from the config to the last answer.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use nearside::config::{LogFormat, Resolved};
+use nearside::server::Server;
+use nearside::telemetry::{LogSettings, init_logs, use_format};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::command_line::{ConfigArguments, aside};
+use super::signals::watch_signals;
+use super::watcher::watch_config;
+use super::{CANNOT_START, announce_failures};
+
+/// Serves until a signal asks for the end.
+pub(super) fn serve(arguments: ConfigArguments) -> ExitCode {
+    match try_serve(arguments) {
+        Ok(code) => code,
+        Err(message) => {
+            announce_failures(&message);
+            ExitCode::from(CANNOT_START)
+        }
+    }
+}
+
+fn try_serve(arguments: ConfigArguments) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let outcome = runtime.block_on(serve_until_asked(Arc::new(arguments)));
+    // A config that is a pipe without a writer is still being read, and must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Serves until a signal asks for the end, which it may do before there is a config.
+async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, String> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(watch_signals(shutdown.clone()));
+    let hangups = signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
+    let resolved = shutdown.run_until_cancelled(aside(&arguments, ConfigArguments::resolve)).await;
+    let Some(resolved) = resolved else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let resolved = resolved.map_err(|unresolved| {
+        use_format(unresolved.log_format == LogFormat::Json);
+        unresolved.message
+    })?;
+    let config = &resolved.config;
+    let json = config.fixed.log_format == LogFormat::Json;
+    let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
+    let server = Server::start(config.clone()).await.map_err(|error| error.to_string())?;
+    server.announce();
+    log_config(&arguments, &resolved);
+    tokio::spawn(watch_config(arguments, hangups, server.reloader(), log_level));
+    server.run(shutdown).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs which file is in force, and what the command line and the environment say instead.
+fn log_config(arguments: &ConfigArguments, resolved: &Resolved) {
+    for unknown in &resolved.unknown_variables {
+        tracing::warn!("{unknown}");
+    }
+    let overridden = resolved.overridden().join(", ");
+    match &arguments.file {
+        Some(file) => tracing::info!(file = %file.display(), overridden, "Config in use."),
+        None => tracing::info!(overridden, "Config in use: the defaults, without a file."),
+    }
+}
