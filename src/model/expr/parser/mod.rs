@@ -1,7 +1,8 @@
 //! Tokens to trees as written: grammar only, no names or values resolved.
 //!
 //! Nesting costs no stack here: open parentheses, calls and operators wait on a vector. What is nested deeper than any valid
-//! expression could be becomes [`RawTest::TooDeep`] or [`RawOperand::TooDeep`], so that the trees are shallow enough to walk and to drop.
+//! expression could be becomes [`RawTest::TooDeep`] or [`RawOperand::TooDeep`], so that the trees are shallow enough to walk and to
+//! drop.
 
 mod syntax;
 
