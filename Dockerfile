@@ -6,14 +6,14 @@ WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 RUN mkdir -p src tests/it tests/process && touch src/lib.rs tests/it/main.rs tests/process/main.rs \
-    && echo 'fn main() {}' > src/main.rs && cargo build --release --locked && rm -rf src
+    && echo 'fn main() {}' > src/main.rs && cargo build --profile dist --locked && rm -rf src
 COPY src src
 COPY config config
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked \
+RUN touch src/lib.rs src/main.rs && cargo build --profile dist --locked \
     && mkdir -m 0700 /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /source/target/release/nearside /nearside
+COPY --from=build /source/target/dist/nearside /nearside
 COPY --from=build --chown=65532:65532 /data /data
 # The base image's nonroot, as a number: Kubernetes' runAsNonRoot cannot look up a name.
 USER 65532:65532
@@ -21,7 +21,7 @@ VOLUME /data
 EXPOSE 8000 8100
 STOPSIGNAL SIGTERM
 # It listens on loopback, which is right for a sidecar: callers are not verified and have the rights of the container.
-# README, "Run in a container", says how a published port reaches it.
+# docs/operations.md, "Run in a container", says how a published port reaches it.
 ENV NEARSIDE_DATA_DIR=/data
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s CMD ["/nearside", "healthcheck"]
 ENTRYPOINT ["/nearside"]
