@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::rarely::Rarely;
+use super::rare_wake::Rarely;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};

@@ -26,7 +26,7 @@ mod encoding;
 mod exchange;
 mod fault;
 mod large;
-mod rarely;
+mod rare_wake;
 mod stall;
 #[cfg(test)]
 mod tests;

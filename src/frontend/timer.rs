@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt;
 
-use super::rarely::Rarely;
+use super::rare_wake::Rarely;
 
 /// hyper makes a timer for each request's head and drops it when the head is there. The runtime's timers stand in a wheel
 /// under a lock that all connections share; here one of them serves all deadlines of a connection, and is set anew only

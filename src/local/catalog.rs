@@ -21,7 +21,7 @@ use super::expiry::{self, Expiry};
 use super::progress::Progress;
 use super::spaces::{self, Age, CATALOG, LoadError};
 use super::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
-use super::stored::Definition;
+use super::table_record::Definition;
 
 const TABLE_PREFIX: &str = "table/";
 

@@ -11,7 +11,7 @@ use crate::model::{AttributeValue, Item};
 use super::rows::Row;
 use super::spaces;
 use super::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
-use super::stored::Definition;
+use super::table_record::Definition;
 
 /// Items that expired longer ago are left alone, as by the service: so old a time is a mistake.
 const AGE_SECONDS_MAX: u64 = 5 * 365 * 24 * 60 * 60;

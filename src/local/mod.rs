@@ -9,7 +9,7 @@ mod arn_regions;
 mod clock;
 pub mod rows;
 mod spaces;
-mod stored;
+mod table_record;
 
 pub mod catalog;
 mod change_log;
@@ -35,12 +35,12 @@ pub(crate) mod answer;
 pub(crate) mod capacity;
 mod change;
 mod collections;
-mod hashed_sets;
 mod image;
 pub(crate) mod indexes;
 mod members;
 mod refusal;
 mod selection;
+mod set_order;
 pub(crate) mod write;
 
 #[cfg(test)]

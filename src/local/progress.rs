@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use crate::model::{ApiError, ErrorCode};
 
 use super::clock::Clock;
-use super::stored::IndexDefinition;
+use super::table_record::IndexDefinition;
 
 /// What is on its way.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::local::spaces::CATALOG;
 use crate::local::store::{Direction, KeyRange, Reads, Space, StoreError, Writes};
-use crate::local::stored::KeyElement;
+use crate::local::table_record::KeyElement;
 use crate::model::placement::HASH_BYTES;
 
 /// How long records are kept, and closed shards and streams after their closing.

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::clock::{self, Clock};
 use super::spaces;
 use super::store::{Reads, Space, StoreError, Writes};
-use super::stored::{KeyElement, Stream};
+use super::table_record::{KeyElement, Stream};
 
 use definition::ViewType;
 

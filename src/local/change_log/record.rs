@@ -6,8 +6,8 @@
 use md5::{Digest, Md5};
 
 use crate::local::answer::ObjectWriter;
-use crate::local::hashed_sets::write_hashed;
 use crate::local::rows;
+use crate::local::set_order::write_hashed;
 use crate::local::store::StoreError;
 use crate::model::Item;
 use crate::model::placement::HASH_BYTES;

@@ -19,7 +19,7 @@ use crate::wire::Json;
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, Consistency};
-use super::hashed_sets::hashed_text;
+use super::set_order::hashed_text;
 use super::write::OnFailure;
 use super::{Handled, Local, LocalError};
 

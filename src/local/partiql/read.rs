@@ -12,8 +12,8 @@ use crate::wire::request::ReturnConsumedCapacity;
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed};
 use crate::local::catalog::Table;
-use crate::local::hashed_sets::write_hashed;
 use crate::local::page::{self, PAGE_BYTES_MAX, Page, PagePlan};
+use crate::local::set_order::write_hashed;
 use crate::local::store::{KeyRange, Snapshot};
 use crate::local::{Handled, Local, LocalError};
 

@@ -11,8 +11,8 @@ use crate::wire::keys::KeySource;
 use crate::local::LocalError;
 use crate::local::catalog::Table;
 use crate::local::change::ItemChange;
-use crate::local::hashed_sets::hashed;
 use crate::local::image::{Existing, NewItem};
+use crate::local::set_order::hashed;
 use crate::local::store::{StoreError, Writes};
 use crate::local::write::{Action, ItemWrite, Judged, OnFailure};
 

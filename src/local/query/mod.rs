@@ -12,10 +12,10 @@ use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, 
 use super::answer::ObjectWriter;
 use super::capacity::CapacityReport;
 use super::catalog::Table;
-use super::hashed_sets::write_hashed;
 use super::members::table_name;
 use super::page::{self, Page, PagePlan};
 use super::rows;
+use super::set_order::write_hashed;
 use super::store::{KeyRange, successor};
 use super::{Handled, Local};
 

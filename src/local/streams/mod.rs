@@ -27,7 +27,7 @@ use super::change_log::{
 use super::clock::Clock;
 use super::members::text;
 use super::store::{Direction, KeyRange, Snapshot, StoreError, Writes};
-use super::stored::KeyElement;
+use super::table_record::KeyElement;
 use super::{Handled, Local, LocalError, tables};
 
 use iterator::ShardIterator;

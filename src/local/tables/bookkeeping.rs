@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::local::members::text;
-use crate::local::stored::{Definition, PointInTimeRecovery};
+use crate::local::table_record::{Definition, PointInTimeRecovery};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::Json;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::local::clock;
 use crate::local::members::text;
-use crate::local::stored::{
+use crate::local::table_record::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, OnDemandThroughput,
     ProjectionDefinition, ProjectionType, Stream, TableClass, Throughput,
 };

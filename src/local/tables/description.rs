@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::local::catalog::Table;
 use crate::local::store::{Reads, StoreError};
-use crate::local::stored::{
+use crate::local::table_record::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, OnDemandThroughput,
     ProjectionDefinition, Throughput,
 };

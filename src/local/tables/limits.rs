@@ -1,6 +1,6 @@
 //! The limits of what is paid by request: `OnDemandThroughput` of tables and global indexes.
 
-use crate::local::stored::{BillingMode, OnDemandThroughput};
+use crate::local::table_record::{BillingMode, OnDemandThroughput};
 use crate::model::ApiError;
 use crate::wire::Json;
 

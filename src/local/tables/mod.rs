@@ -28,7 +28,7 @@ use super::catalog::unknown_table;
 use super::members::text;
 use super::progress::Way;
 use super::spaces::allocate_space;
-use super::stored::{TableClass, WarmThroughput};
+use super::table_record::{TableClass, WarmThroughput};
 use super::{Handled, Local, LocalError, Settings};
 
 use description::{Statuses, describe, describe_deleted};

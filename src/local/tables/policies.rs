@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::local::catalog::{Catalog, unknown_table};
 use crate::local::members::text;
-use crate::local::stored::{Definition, Policy};
+use crate::local::table_record::{Definition, Policy};
 use crate::local::{Handled, Local};
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::Json;

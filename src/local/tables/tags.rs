@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::local::catalog::Catalog;
-use crate::local::stored::Definition;
+use crate::local::table_record::Definition;
 use crate::local::{Handled, Local};
 use crate::model::arn::Arn;
 use crate::model::{ApiError, ErrorCode};

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::local::members::text;
-use crate::local::stored::Definition;
+use crate::local::table_record::Definition;
 use crate::local::{Handled, Local};
 use crate::model::ApiError;
 use crate::wire::Json;

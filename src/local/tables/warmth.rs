@@ -1,6 +1,6 @@
 //! What a table or a global index takes at once without warming up: `WarmThroughput`. It grows and never shrinks.
 
-use crate::local::stored::{BillingMode, Definition, Throughput, WarmThroughput};
+use crate::local::table_record::{BillingMode, Definition, Throughput, WarmThroughput};
 use crate::model::ApiError;
 use crate::wire::Json;
 

@@ -21,8 +21,8 @@ use crate::wire::keys::KeyRefusal;
 
 use super::capacity::{CapacityReport, Consumed, UnitKind};
 use super::catalog::{Catalog, Table};
-use super::hashed_sets::write_hashed;
 use super::rows;
+use super::set_order::write_hashed;
 use super::store::Space;
 use crate::wire::json::write_array;
 

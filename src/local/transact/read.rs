@@ -2,10 +2,10 @@
 
 use crate::local::answer::ObjectWriter;
 use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
-use crate::local::hashed_sets::write_hashed;
 use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
 use crate::local::selection::Selection;
+use crate::local::set_order::write_hashed;
 use crate::local::{Handled, Local, LocalError};
 use crate::model::{ApiError, Item};
 use crate::wire::Json;

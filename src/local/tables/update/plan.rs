@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::local::clock;
 use crate::local::progress::{IndexWay, Way};
 use crate::local::store::Space;
-use crate::local::stored::{
+use crate::local::table_record::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, Stream, TableClass, Throughput,
 };
 use crate::local::tables::invalid;

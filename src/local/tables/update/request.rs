@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::local::members::text;
-use crate::local::stored::{AttributeDefinition, BillingMode, Throughput, WarmThroughput};
+use crate::local::table_record::{AttributeDefinition, BillingMode, Throughput, WarmThroughput};
 use crate::local::tables::definition::{self, INDEXES_JUDGED_MAX, NewIndex};
 use crate::local::tables::limits::Limits;
 use crate::local::tables::unsupported::{UPDATE_TABLE, reject_unsupported};

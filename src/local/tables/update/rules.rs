@@ -1,6 +1,6 @@
 //! The rules that a change keeps only of some tables.
 
-use crate::local::stored::{
+use crate::local::table_record::{
     AttributeDefinition, BillingMode, Definition, IndexDefinition, KeyElement, KeyType, Throughput,
 };
 use crate::local::tables::definition::{self, GLOBAL_INDEXES_MAX};
