@@ -285,23 +285,30 @@ impl Engine {
 }
 
 impl ChangeListener for Engine {
-    /// No reader hears that an item has expired, but some reader is the first to miss it. So nothing shows it from the moment
-    /// before that, and nothing that does is stored until every reader misses it.
+    /// Changes of items that no request names by their keys. Some reader is the first to see them, and until
+    /// [`ChangeListener::changed`] the cache must know that it may: no item that is read meanwhile is stored, and what differs
+    /// is no alarm. No reader hears that an item has expired, so from the moment before that nothing shows it.
     fn changing(&self, changes: &[Change]) {
-        let expired: Vec<_> = changes.iter().filter(|change| change.cause == Cause::Expiry).collect();
-        if expired.is_empty() {
+        let unnamed: Vec<_> = changes.iter().filter(|change| change.cause != Cause::Keyed).collect();
+        if unnamed.is_empty() {
             return;
         }
         let now = Instant::now();
-        let places: Vec<_> = expired.iter().flat_map(|change| Place::all(change, self)).collect();
+        let places: Vec<_> = unnamed.into_iter().flat_map(|change| Place::all(change, self)).collect();
         let addresses: Vec<_> = places.iter().map(|(_, place)| place.table.address(&place.key)).collect();
-        // While the write is in flight, no image that is read is stored.
-        let guard = self.cache.begin_write(&addresses, now);
-        let remove = |(change, place): &(&Change, Place)| self.pages.begin_removal(&place.pages(change), now);
-        let pages = places.iter().map(remove).collect();
-        addresses.iter().for_each(|address| self.cache.invalidate(address, now));
-        *self.removing.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Removal { items: guard, _pages: pages });
+        let partitions = places.iter().map(|(_, place)| place.partition());
+        let written: Vec<_> = addresses.iter().copied().zip(partitions).collect();
+        let items = self.cache.begin_write(&addresses, now);
+        let pages = self.pages.begin_write(&written, now);
+        let mut removals = Vec::new();
+        for ((change, place), address) in places.iter().zip(&addresses) {
+            if change.cause == Cause::Expiry {
+                removals.push(self.pages.begin_removal(&place.pages(change), now));
+                self.cache.invalidate(address, now);
+            }
+        }
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(ReportedChanges { items, pages, _removals: removals });
     }
 
     fn changed(&self, changes: &[Change]) {
@@ -315,16 +322,20 @@ impl ChangeListener for Engine {
                 self.cache.invalidate(&place.table.address(&place.key), now);
             }
         }
-        if let Some(removal) = self.removing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            removal.items.reported(now);
+        if let Some(reported) = self.reported.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            reported.pages.reported(now);
+            reported.items.reported(now);
         }
     }
 }
 
-/// Items that the upstream is removing by itself, from before the first reader misses them until every reader does.
-pub(super) struct Removal {
+/// Changes that the upstream makes and that no request names by their keys, from before the first reader sees them until every
+/// reader does.
+pub(super) struct ReportedChanges {
     items: WriteGuard,
-    _pages: Vec<RemovalGuard>,
+    pages: PageWriteGuard,
+    /// Of items that have expired.
+    _removals: Vec<RemovalGuard>,
 }
 
 /// Where in the cache a changed item is.
@@ -349,15 +360,15 @@ impl Place {
         Self { table, key: change.key.canonical_bytes(), partition_bytes: partition.len() }
     }
 
+    fn partition(&self) -> &[u8] {
+        &self.key[..self.partition_bytes]
+    }
+
     fn pages<'a>(&'a self, change: &'a Change) -> PageChange<'a> {
         let moves = change.moves.iter().filter_map(|moved| {
             let index = self.table.used_index(&change.table.indexes[moved.index].name)?;
             Some((index, moved.partitions.as_slice()))
         });
-        PageChange {
-            table: &self.table,
-            partition: &self.key[..self.partition_bytes],
-            moves: moves.collect(),
-        }
+        PageChange { table: &self.table, partition: self.partition(), moves: moves.collect() }
     }
 }

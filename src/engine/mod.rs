@@ -119,8 +119,8 @@ pub struct Engine {
     upstream: Arc<dyn Upstream>,
     /// Whether the upstream reports every change, so that nothing more than that is invalidated for writes.
     hears_changes: bool,
-    /// Of items that the upstream is removing by itself.
-    removing: Mutex<Option<changes::Removal>>,
+    /// What the upstream is changing now, if no request names it.
+    reported: Mutex<Option<changes::ReportedChanges>>,
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,
@@ -158,7 +158,7 @@ impl Engine {
         Arc::new_cyclic(|engine: &Weak<Self>| Self {
             realm,
             hears_changes: upstream.report_changes(Weak::clone(engine) as Weak<dyn ChangeListener>),
-            removing: Mutex::default(),
+            reported: Mutex::default(),
             upstream,
             cache: items,
             pages,

@@ -1,19 +1,23 @@
 //! The bundled backend reports what it changes: a write takes out of the cache what it changed, and nothing else.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fastrand::Rng;
-use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, ScanAdmission};
-use nearside::call::{Request, Source, Upstream};
+use nearside::cache::{CacheLimits, ItemCache, PageCache, PageLimits, PagePolicy, Realm, ScanAdmission};
+use nearside::call::{CallFuture, ChangeListener, Request, Source, Upstream};
 use nearside::engine::{Engine, TablePolicy};
 use nearside::local::{Durability, Local, Settings};
 use nearside::model::Operation::{
     self, BatchExecuteStatement, BatchWriteItem, CreateTable, DeleteItem, ExecuteStatement,
     ExecuteTransaction, GetItem, PutItem, Query, Scan, TransactWriteItems, UpdateItem,
 };
+use nearside::model::{Cause, Change};
 use serde_json::{Value, json};
 
 use crate::exactness::Elsewhere;
@@ -24,6 +28,7 @@ const STATUSES: [&str; 6] = ["pending", "paid", "shipped", "delivered", "returne
 /// A shop's orders, with an index by their status, as a new process caches them by default.
 struct Shop {
     engine: Arc<Engine>,
+    cache: Arc<ItemCache>,
 }
 
 impl Shop {
@@ -36,8 +41,8 @@ impl Shop {
                 policy.pages.map(|pages| PagePolicy { scan_admission: ScanAdmission::First, ..pages });
             TablePolicy { pages, asks_images, ..policy }
         };
-        let engine = Engine::new(upstream, cache, pages, Box::new(move |_| policy()));
-        let shop = Self { engine };
+        let engine = Engine::new(upstream, Arc::clone(&cache), pages, Box::new(move |_| policy()));
+        let shop = Self { engine, cache };
         let attribute = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
         let table = json!({"TableName": "Orders", "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [attribute("id"), attribute("status")],
@@ -388,4 +393,84 @@ async fn in_front_of_the_local_backend_no_writer_is_elsewhere() {
     let (hits, [scan, _, other]) = shop.hits().await;
     assert_eq!(hits, ["shipped", "delivered", "returned", "cancelled"], "it is reported all the same");
     assert!(!scan && other);
+}
+
+/// The local backend, with a strong reader between the moment when a statement's change is visible and its report.
+struct ReadBetween {
+    local: Arc<Local>,
+    reader: Arc<Reader>,
+}
+
+#[derive(Default)]
+struct Reader {
+    listener: OnceLock<Weak<dyn ChangeListener>>,
+    engine: OnceLock<Arc<Engine>>,
+    /// What it read.
+    seen: Mutex<Vec<Value>>,
+}
+
+impl ChangeListener for Reader {
+    fn changing(&self, changes: &[Change]) {
+        self.listener.get().unwrap().upgrade().unwrap().changing(changes);
+    }
+
+    fn changed(&self, changes: &[Change]) {
+        if changes.iter().any(|change| change.cause == Cause::Statement) {
+            for (operation, body) in [(GetItem, get_a(true)), (Query, query_a(true))] {
+                let request = Request::new(operation, body.to_string());
+                let reading = self.engine.get().unwrap().execute(request);
+                // The backend in memory answers reads at once.
+                let Poll::Ready(served) = pin!(reading).poll(&mut Context::from_waker(Waker::noop())) else {
+                    panic!("the read waits");
+                };
+                self.seen.lock().unwrap().push(serde_json::from_slice(&served.answer.body).unwrap());
+            }
+        }
+        self.listener.get().unwrap().upgrade().unwrap().changed(changes);
+    }
+}
+
+impl Upstream for ReadBetween {
+    fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+        self.local.call(request)
+    }
+
+    fn never_lags(&self) -> bool {
+        true
+    }
+
+    fn report_changes(&self, listener: Weak<dyn ChangeListener>) -> bool {
+        let reader: Weak<Reader> = Arc::downgrade(&self.reader);
+        self.reader.listener.set(listener).is_ok() && self.local.report_changes(reader)
+    }
+}
+
+fn get_a(strong: bool) -> Value {
+    json!({"TableName": "Orders", "Key": {"id": {"S": "a"}}, "ConsistentRead": strong})
+}
+
+fn query_a(strong: bool) -> Value {
+    json!({"TableName": "Orders", "KeyConditionExpression": "id = :id", "ConsistentRead": strong,
+        "ExpressionAttributeValues": {":id": {"S": "a"}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_visible_and_not_yet_reported_raises_no_alarm() {
+    let reader = Arc::new(Reader::default());
+    let local = Arc::new(Local::in_memory(Settings::default()));
+    let shop = Shop::open(Arc::new(ReadBetween { local, reader: Arc::clone(&reader) }), true).await;
+    assert!(reader.engine.set(Arc::clone(&shop.engine)).is_ok());
+    shop.put("a", "pending").await;
+    // Whatever differs in the first minute after a change is no alarm.
+    tokio::time::advance(Duration::from_secs(100)).await;
+    shop.ok(Query, query_a(false)).await;
+    assert_eq!(shop.ok(Query, query_a(false)).await.1, Source::Hit);
+    assert_eq!(shop.ok(GetItem, get_a(false)).await.1, Source::Hit);
+    shop.ok(ExecuteStatement, statement("a", "paid")).await;
+    let seen = std::mem::take(&mut *reader.seen.lock().unwrap());
+    assert_eq!(seen[0]["Item"]["status"]["S"], "paid");
+    assert_eq!(seen[1]["Items"][0]["status"]["S"], "paid");
+    let table = &shop.cache.tables_named(Realm::SOLE, "Orders")[0];
+    assert_eq!((table.stats().stale_observed, table.page_stats().stale_observed), (0, 0));
+    assert_eq!(shop.ok(GetItem, get_a(false)).await.0["Item"]["status"]["S"], "paid");
 }
