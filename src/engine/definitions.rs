@@ -9,7 +9,7 @@ use crate::wire::named::tables_named;
 
 use super::changes::Verdict;
 use super::scope::Scope;
-use super::{Engine, Served, Source, failed, images, unwritten, write};
+use super::{BypassReason, Engine, Served, Source, failed, images, unwritten, write};
 
 impl Engine {
     /// Anything that makes, changes or removes a table, or that may: the table is forgotten and invalidated before and after.
@@ -47,5 +47,23 @@ impl Engine {
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
         Served::plain(answer, Source::Write)
+    }
+
+    /// Sends an UpdateTimeToLive, in a task of its own. What is cached of the table ends at times that follow from the former
+    /// attribute, so it is invalidated unless the change was rejected. Nothing expires before the upstream has answered.
+    pub(super) async fn change_time_to_live(self: &Arc<Self>, request: Request) -> Served {
+        let engine = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let scope = Json::parse_cut(&request.body)
+                .map_or(Scope::Everything, |body| tables_named(request.operation, &body).into());
+            let answer = engine.forward(&request).await;
+            if answer.is_success() || answer.status >= 500 {
+                engine.forget(&scope);
+                engine.invalidate(&scope);
+            }
+            answer
+        });
+        let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
+        Served::plain(answer, Source::Bypass(BypassReason::Operation))
     }
 }

@@ -225,6 +225,9 @@ impl Engine {
             OperationClass::ItemWrite => self.write(request).await,
             OperationClass::Statement => self.statement(request).await,
             OperationClass::Ddl | OperationClass::Unknown => self.change_table(request).await,
+            OperationClass::Other if request.operation == Operation::UpdateTimeToLive => {
+                self.change_time_to_live(request).await
+            }
             OperationClass::Other => {
                 let answer = self.forward(&request).await;
                 Served::plain(answer, Source::Bypass(BypassReason::Operation))

@@ -16,7 +16,7 @@ use super::connection::READ_BYTES;
 use super::encoding::Coding;
 use super::fault::Fault;
 use super::{Authenticator, Frontend, Observer, Service};
-use crate::offload::offload_call;
+use crate::offload::{LARGE_BODY_BYTES, offload_call};
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 const SMALL: usize = READ_BYTES;
@@ -121,6 +121,12 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 
     async fn decompress(&self, coding: Coding, received: Received) -> Result<Received, Fault> {
         let maximum = self.settings.request_bytes_max;
+        // Most bodies are small, and need not wait behind heavy ones.
+        if received.sent <= SMALL
+            && let Some(plain) = inflate_small(coding, &received.bytes, maximum)?
+        {
+            return Ok(Received { bytes: plain.into(), ..received });
+        }
         let reservation = Reservation::of(&self.bodies);
         // Off the connections' threads: a few kilobytes may become many megabytes.
         offload_call(move || inflate(coding, &received, maximum, reservation)).await
@@ -213,6 +219,25 @@ async fn discard(body: &mut Incoming) {
 }
 
 /// Decompresses a body, counting every piece before it is kept: a small body may hold gigabytes.
+/// Decompresses a body that stays small; `None` if it does not.
+fn inflate_small(coding: Coding, sent: &[u8], maximum: usize) -> Result<Option<Vec<u8>>, Fault> {
+    let room = LARGE_BODY_BYTES.min(maximum);
+    let (mut plain, mut fits) = (Vec::new(), true);
+    let inflated = coding.decompress(sent, &mut |piece| {
+        fits = plain.len() + piece.len() <= room;
+        if !fits {
+            return Err(Fault::TooLarge);
+        }
+        plain.extend_from_slice(piece);
+        Ok(())
+    });
+    match inflated {
+        Ok(()) => Ok(Some(plain)),
+        Err(_) if !fits => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 fn inflate(
     coding: Coding,
     received: &Received,
@@ -287,7 +312,25 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn a_small_body_is_decompressed_at_once_unless_it_grows_large() {
+        let pressed = |plain: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(plain).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (fits, grows) = (vec![b' '; LARGE_BODY_BYTES], vec![b' '; LARGE_BODY_BYTES + 1]);
+        let small = |plain: &[u8], maximum: usize| inflate_small(Coding::Gzip, &pressed(plain), maximum);
+        assert_eq!(small(&fits, usize::MAX), Ok(Some(fits.clone())));
+        assert_eq!(small(&grows, usize::MAX), Ok(None));
+        // Whoever reads it whole finds it too large.
+        assert_eq!(small(&fits, LARGE_BODY_BYTES - 1), Ok(None));
+        assert!(inflate_small(Coding::Gzip, b"no gzip", usize::MAX).is_err());
+    }
 
     #[test]
     fn a_reservation_over_the_budget_fails_and_leaves_nothing_behind() {

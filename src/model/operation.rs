@@ -13,7 +13,7 @@ pub enum OperationClass {
     ItemWrite,
     /// PartiQL: through; invalidates what it may have written.
     Statement,
-    /// Anything that creates, changes or deletes tables, or decides when their items expire.
+    /// Anything that creates, changes or deletes tables.
     Ddl,
     /// Reads of something else than items: through, invalidates nothing.
     Other,
@@ -128,7 +128,7 @@ const TABLE: &[(Operation, &str, &str, OperationClass)] = {
         (StartBulkPutItems, "StartBulkPutItems", DYNAMODB, Ddl),
         (CreateGlobalTable, "CreateGlobalTable", DYNAMODB, Ddl),
         (UpdateGlobalTable, "UpdateGlobalTable", DYNAMODB, Ddl),
-        (UpdateTimeToLive, "UpdateTimeToLive", DYNAMODB, Ddl),
+        (UpdateTimeToLive, "UpdateTimeToLive", DYNAMODB, Other),
         (DescribeTable, "DescribeTable", DYNAMODB, Other),
         (ListTables, "ListTables", DYNAMODB, Other),
         (DescribeTimeToLive, "DescribeTimeToLive", DYNAMODB, Other),

@@ -1,7 +1,7 @@
 //! Long work on large requests, off the threads that serve connections.
 //!
 //! To parse megabytes takes a thread for as long as thousands of hits take. Such work runs on a few threads of its own, on half
-//! of the processors at most and at the lowest priority: where hits and such work want one processor, the hits get it.
+//! of the processors at most and at a low priority: where hits and such work want one processor, the hits get most of it.
 //!
 //! Work must not start threads: on Linux they inherit the priority of the thread that starts them.
 

@@ -82,7 +82,7 @@ fn half_of_the_processors_stay_free() {
 fn such_work_has_the_lowest_priority_and_lowers_nobody_elses() {
     let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
     let before = nice();
-    assert_eq!(on_threads(offload_call(nice)), 19);
+    assert_eq!(on_threads(offload_call(nice)), 10);
     assert_eq!(nice(), before);
 }
 

@@ -98,7 +98,10 @@ async fn a_time_to_live_that_is_switched_on_while_the_table_is_in_use_ends_what_
         let put =
             format!(r#"{{"TableName":"Sessions","Item":{{"id":{{"S":"1"}},"until":{{"N":"{until}"}}}}}}"#);
         call(&engine, Operation::PutItem, &put).await;
-        assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Hit);
+        let off = EXPIRE.replace("true", "false");
+        let rejected = engine.execute(Request::new(Operation::UpdateTimeToLive, off)).await;
+        assert_eq!(rejected.answer.status, 400);
+        assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Hit, "a rejected change is none");
         call(&engine, Operation::UpdateTimeToLive, EXPIRE).await;
         for expected in [Source::Miss, Source::Hit] {
             assert_eq!(call(&engine, Operation::GetItem, GET).await.1, expected);

@@ -62,11 +62,31 @@ impl Network {
         let Ok(uri) = url.as_str().parse() else { return Ok(None) };
         let named = if url.scheme() == "https" { &self.https } else { &self.http };
         let Some(named) = named else { return Ok(None) };
-        let any = Matcher::builder().all("http://proxy").no(self.direct.as_str()).build();
+        let Some(direct) = self.direct_hosts(url) else { return Ok(None) };
+        let any = Matcher::builder().all("http://proxy").no(direct.as_str()).build();
         if any.intercept(&uri).is_none() {
             return Ok(None);
         }
         named.proxy().map(Some)
+    }
+
+    /// The hosts that are reached directly, for a matcher that knows neither `*` beside addresses nor ports: an entry with the port
+    /// of this URL stands without it, one with another port is left out. `None` if every host is reached directly.
+    fn direct_hosts(&self, url: &Url) -> Option<String> {
+        let mut hosts = Vec::new();
+        for entry in self.direct.split(',').map(str::trim) {
+            if entry == "*" {
+                return None;
+            }
+            let with_port =
+                entry.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+            match with_port.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?))) {
+                Some((host, port)) if url.port_or_known_default() == Some(port) => hosts.push(host.trim_matches(['[', ']'])),
+                Some(_) => {}
+                None => hosts.push(entry.trim_matches(['[', ']'])),
+            }
+        }
+        Some(hosts.join(","))
     }
 
     /// A file of certificates that are trusted besides the machine's own.
@@ -170,7 +190,18 @@ mod tests {
         {
             assert_eq!(proxy(variables, proxied).as_deref(), Some("http://proxy:3128"), "{proxied}");
         }
-        assert_eq!(proxy(&[("ALL_PROXY", "http://proxy:1"), ("no_proxy", "*")], "https://a.example"), None);
+        for host in ["https://a.example", "https://192.0.2.2:8860", "https://[2001:db8::1]:8860"] {
+            assert_eq!(proxy(&[("ALL_PROXY", "http://proxy:1"), ("no_proxy", "*")], host), None);
+            let ports = &[
+                ("ALL_PROXY", "http://proxy:1"),
+                ("NO_PROXY", "a.example:443, 192.0.2.2:8860,[2001:db8::1]:8860"),
+            ];
+            assert_eq!(proxy(ports, host), None, "{host}");
+        }
+        let other_port = &[("ALL_PROXY", "http://proxy:1"), ("NO_PROXY", "192.0.2.2:443,a.example:8000")];
+        for proxied in ["https://192.0.2.2:8860", "https://a.example"] {
+            assert!(proxy(other_port, proxied).is_some(), "{proxied}");
+        }
     }
 
     #[test]
