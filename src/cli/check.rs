@@ -18,8 +18,8 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
     }
     match arguments.resolve() {
         Ok(resolved) => {
-            for unknown in &resolved.unknown_variables {
-                announce_failure(&format!("warning: {unknown}"));
+            for warning in resolved.warnings() {
+                announce_failure(&format!("warning: {warning}"));
             }
             // Whoever reads it may have read enough.
             std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();

@@ -31,11 +31,13 @@ pub(super) fn command_line() -> Command {
         .subcommand(verify);
     let healthcheck = Command::new("healthcheck")
         .about("Exit with 0 when the server is ready: for containers without a shell")
+        .arg(config_file())
         .arg(
             Arg::new("admin")
                 .long("admin")
+                .visible_alias("admin-listen")
                 .value_name("ADDRESS")
-                .value_parser(str::parse::<ListenAddress>)
+                .value_parser(admin_address)
                 .help("The server's admin address [default: admin.listen, with its variables]"),
         );
     let [of_serve, of_check] = [serve(), with_config_flags(check)];
@@ -49,14 +51,27 @@ pub(super) fn command_line() -> Command {
 
 /// The flags of the config, each with its variable and its default.
 fn with_config_flags(command: Command) -> Command {
-    let config = Arg::new("config")
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    let flags = keys.filter_map(|key| key.flag.map(|flag| config_flag(flag, key.default_text())));
+    command.arg(config_file()).args(flags).after_help(ABOUT_VARIABLES)
+}
+
+fn config_file() -> Arg {
+    Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("Config file (TOML) [env: NEARSIDE_CONFIG]");
-    let keys = SECTIONS.iter().flat_map(|section| section.keys);
-    let flags = keys.filter_map(|key| key.flag.map(|flag| config_flag(flag, key.default_text())));
-    command.arg(config).args(flags).after_help(ABOUT_VARIABLES)
+        .help("Config file (TOML) [env: NEARSIDE_CONFIG]")
+}
+
+/// # Errors
+/// Words that say how to write one.
+fn admin_address(text: &str) -> Result<ListenAddress, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\""
+        )
+    })
 }
 
 fn config_flag(flag: Flag, default: Option<String>) -> Arg {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 /// Asks the admin listener whether the server is ready.
 pub(super) fn check_health(matches: &ArgMatches) -> ExitCode {
     let named = matches.get_one::<ListenAddress>("admin").cloned();
-    let admin = named.map_or_else(|| ConfigArguments::of_environment().admin_listen(), Ok);
+    let admin = named.map_or_else(|| configured(matches.get_one("config")), Ok);
     match admin.and_then(|admin| ask(&admin)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -28,6 +29,18 @@ pub(super) fn check_health(matches: &ArgMatches) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The address that the config names, in the given file if there is one.
+///
+/// # Errors
+/// What is wrong with the file.
+fn configured(file: Option<&PathBuf>) -> Result<ListenAddress, String> {
+    let mut arguments = ConfigArguments::of_environment();
+    if let Some(file) = file {
+        arguments.file = Some(file.clone());
+    }
+    arguments.admin_listen()
 }
 
 /// Asks the server behind that admin listener.

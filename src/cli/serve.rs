@@ -62,8 +62,8 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
 
 /// Logs which file is in force, and what the command line and the environment say instead.
 fn log_config(arguments: &ConfigArguments, resolved: &Resolved) {
-    for unknown in &resolved.unknown_variables {
-        tracing::warn!("{unknown}");
+    for warning in resolved.warnings() {
+        tracing::warn!("{warning}");
     }
     let overridden = resolved.overridden().join(", ");
     match &arguments.file {

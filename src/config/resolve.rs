@@ -57,6 +57,30 @@ impl Resolved {
     }
 }
 
+impl Resolved {
+    /// Everything in the sources that has no effect, a line for each.
+    pub fn warnings(&self) -> Vec<String> {
+        let unknown = self.unknown_variables.iter().map(ToString::to_string);
+        unknown.chain(self.flags_without_effect()).collect()
+    }
+
+    /// The flags of the local backend, where there is none. What stands in a file or a variable may be meant for others: the
+    /// image names a data directory.
+    fn flags_without_effect(&self) -> Option<String> {
+        if self.config.fixed.upstream == UpstreamKind::Local {
+            return None;
+        }
+        let written = self.origins.iter().filter(|((section, _), _)| *section == "local");
+        let flags: Vec<String> = written
+            .filter(|(_, origin)| matches!(origin, Origin::Flag(_)))
+            .map(|(_, flag)| flag.to_string())
+            .collect();
+        let verb = if flags.len() == 1 { "has" } else { "have" };
+        (!flags.is_empty())
+            .then(|| format!("{} {verb} no effect with a remote upstream", flags.join(" and ")))
+    }
+}
+
 struct Resolver {
     draft: Draft,
     /// Keys with values that could not be read.

@@ -163,6 +163,25 @@ fn a_remote_upstream_has_a_region_and_is_not_the_node_itself() {
 }
 
 #[test]
+fn flags_of_the_local_backend_are_reported_with_a_remote_upstream() {
+    let remote = ("upstream", "http://127.0.0.1:9");
+    let warnings = |flags: &[(&'static str, &str)]| {
+        // The image sets this variable, and a file may have every key.
+        resolve("[local]\nin_memory = false", &[("NEARSIDE_DATA_DIR", "/data")], flags).unwrap().warnings()
+    };
+    assert!(warnings(&[remote]).is_empty());
+    assert!(warnings(&[("in-memory", "true")]).is_empty());
+    assert_eq!(
+        warnings(&[remote, ("in-memory", "true")]),
+        ["--in-memory has no effect with a remote upstream"]
+    );
+    assert_eq!(
+        warnings(&[remote, ("share", "false"), ("data-dir", "x")]),
+        ["--data-dir and --share have no effect with a remote upstream"]
+    );
+}
+
+#[test]
 fn unknown_variables_are_named_with_the_nearest_known_one() {
     let unknown = |name: &str| resolve("", &[(name, "1")], &[]).unwrap().unknown_variables;
     let [typo] = &unknown("NEARSIDE_CACHE_MAX_BYTE")[..] else { panic!("one is unknown") };

@@ -149,6 +149,19 @@ fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
 }
 
 #[test]
+fn a_health_check_takes_the_flags_by_which_a_server_has_its_admin_listener() {
+    let nearside = Nearside::start(&["--in-memory"]);
+    let admin = nearside.admin.to_string();
+    assert_eq!(run(&["healthcheck", "--admin-listen", &admin]).status.code(), Some(0));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("[admin]\nlisten = \"{admin}\"\n")).unwrap();
+    assert_eq!(run(&["healthcheck", "--config", file.path().to_str().unwrap()]).status.code(), Some(0));
+    let wrong = run(&["healthcheck", "--admin", "8973"]);
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(said.contains("\"127.0.0.1:8100\"") && !said.contains("8000"), "{said}");
+}
+
+#[test]
 fn a_health_check_says_why() {
     let check = |admin: &str| {
         let output = run(&["healthcheck", "--admin", admin]);
