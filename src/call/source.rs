@@ -73,6 +73,19 @@ pub enum BypassReason {
 }
 
 impl BypassReason {
+    /// Every reason, in the order of their definition.
+    pub const ALL: [Self; 9] = [
+        Self::Consistent,
+        Self::Disabled,
+        Self::Operation,
+        Self::NotUnderstood,
+        Self::UnknownTable,
+        Self::IndexNotReady,
+        Self::Contended,
+        Self::NotPermitted,
+        Self::OpaqueAnswer,
+    ];
+
     /// Its label in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -92,6 +105,13 @@ impl BypassReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_of_a_bypass_is_listed() {
+        for (number, reason) in BypassReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number, "{reason:?}");
+        }
+    }
 
     #[test]
     fn each_source_has_its_own_label() {

@@ -113,6 +113,18 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason, in the order of their definition.
+    pub const ALL: [Self; 8] = [
+        Self::ConnectionLimit,
+        Self::Exhausted,
+        Self::Malformed,
+        Self::TimedOut,
+        Self::BodyTooLarge,
+        Self::Overloaded,
+        Self::ForeignHost,
+        Self::ForeignOrigin,
+    ];
+
     /// Its label in metrics and logs.
     pub fn label(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::Admin;
 use crate::config::{Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
-use crate::frontend;
+use crate::frontend::{self, RejectReason};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
 
@@ -61,7 +61,7 @@ impl Server {
         descriptors::raise();
         let listeners = Listeners::bind(&config.fixed.listen).await.map_err(StartError)?;
         let admin_listeners = Listeners::bind(&config.fixed.admin_listen).await.map_err(StartError)?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
         let caches = Caches::new(&config);
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
         let maker = EngineMaker {

@@ -176,8 +176,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A fresh set, all at zero.
-    pub fn new() -> Arc<Self> {
+    /// A fresh set, all at zero. `refusals` are the labels of all reasons for which a request may be refused before it is read.
+    ///
+    /// What an alert watches by `increase` must be there at 0 before it counts, or the first event does not show.
+    pub fn new(refusals: &[&str]) -> Arc<Self> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let vector = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant name is valid");
@@ -187,11 +189,17 @@ impl Metrics {
         let errors = counter("nearside_errors_total", "Answers that are errors, by code.", &["op", "code"]);
         let bypasses =
             counter("nearside_bypass_total", "Reads that went past the cache, by reason.", &["reason"]);
-        let refusals = counter(
+        for reason in BypassReason::ALL {
+            bypasses.with_label_values(&[reason.label()]);
+        }
+        let refused = counter(
             "nearside_refused_total",
             "Requests refused before they were read, by reason.",
             &["reason"],
         );
+        for reason in refusals {
+            refused.with_label_values(&[reason]);
+        }
         let reloads =
             counter("nearside_config_reloads_total", "Reloads of the config, by outcome.", &["outcome"]);
         for outcome in ["applied", "refused"] {
@@ -222,7 +230,7 @@ impl Metrics {
             upstream: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
             connections,
             connections_total,
-            refusals,
+            refusals: refused,
             reloads,
             last_reload,
         })
@@ -383,7 +391,7 @@ mod tests {
     use super::*;
 
     fn used() -> Arc<Metrics> {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&["head"]);
         metrics.answered(Operation::GetItem, "Orders", Some(Source::Hit), Duration::from_micros(80));
         metrics.failed(Operation::GetItem, "Orders", "ValidationException");
         metrics.bypassed(BypassReason::Consistent);
@@ -439,14 +447,28 @@ mod tests {
     }
 
     #[test]
+    fn reasons_are_counted_from_zero() {
+        let metrics = Metrics::new(&["head", "foreign_host"]);
+        for (name, reasons) in [
+            ("nearside_refused_total", vec!["head", "foreign_host"]),
+            ("nearside_bypass_total", BypassReason::ALL.map(BypassReason::label).to_vec()),
+        ] {
+            for reason in reasons {
+                let series = format!("{name}{{reason=\"{reason}\"}}");
+                assert_eq!(value(&metrics, &series).as_deref(), Some("0"), "{series}");
+            }
+        }
+    }
+
+    #[test]
     fn the_build_is_a_gauge_of_one() {
-        let text = Metrics::new().render(&[]);
+        let text = Metrics::new(&["head"]).render(&[]);
         assert!(text.contains("# TYPE nearside_build_info gauge\nnearside_build_info{version="), "{text}");
     }
 
     #[test]
     fn requests_and_latencies_are_counted_by_operation_table_and_source() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&["head"]);
         (0..3).for_each(|_| hit(&metrics, "Orders"));
         hit(&metrics, "Users");
         metrics.answered(Operation::Query, "Orders", Some(Source::Hit), Duration::from_micros(4));
@@ -466,7 +488,7 @@ mod tests {
 
     #[test]
     fn tables_beyond_the_bound_share_a_label() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&["head"]);
         (0..TABLES_MAX + 50).for_each(|number| hit(&metrics, &format!("T{number}")));
         let others = r#"nearside_requests_total{op="GetItem",source="hit",table="other"}"#;
         assert_eq!(value(&metrics, others).as_deref(), Some("50"));
@@ -475,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_deleted_table_gives_its_label_up_and_no_sum_goes_back() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&["head"]);
         (0..TABLES_MAX).for_each(|number| hit(&metrics, &format!("T{number}")));
         metrics.failed(Operation::GetItem, "T7", "ValidationException");
         metrics.table_deleted("T7");
@@ -494,7 +516,7 @@ mod tests {
 
     #[test]
     fn codes_that_an_upstream_invents_do_not_grow_the_labels_without_bound() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&["head"]);
         for number in 0..1000 {
             metrics.failed(Operation::GetItem, "Orders", &format!("Fault{number}"));
         }
@@ -509,7 +531,7 @@ mod tests {
     #[test]
     fn values_of_labels_are_escaped() {
         let sample = CacheSample::labelled("nearside_cache_bumps_total", "reason", "a\"b\\c\nd", 1);
-        let text = Metrics::new().render(&[sample]);
+        let text = Metrics::new(&["head"]).render(&[sample]);
         assert!(text.contains("nearside_cache_bumps_total{reason=\"a\\\"b\\\\c\\nd\"} 1\n"), "{text}");
     }
 }

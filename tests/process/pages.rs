@@ -28,6 +28,10 @@ fn get(path: &str, headers: &str) -> String {
 #[test]
 fn pages_of_the_same_machine_may_use_the_local_backend_and_no_others() {
     let nearside = Nearside::start(&["--in-memory"]);
+    // An alert sees the first event only if the series was there before.
+    for reason in ["foreign_host", "foreign_origin"] {
+        assert!(nearside.metrics().contains(&format!("nearside_refused_total{{reason=\"{reason}\"}} 0\n")));
+    }
     let answer = ask(nearside.address, &from_page("http://localhost:3000"));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("access-control-allow-origin: http://localhost:3000\r\n"), "{answer}");

@@ -883,3 +883,10 @@ async fn a_connection_over_the_limit_waits_for_a_place() {
     shutdown.cancel();
     serving.await.unwrap();
 }
+
+#[test]
+fn every_reason_of_a_rejection_is_listed() {
+    for (number, reason) in RejectReason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, number, "{reason:?}");
+    }
+}
