@@ -64,7 +64,7 @@ pub enum Rejection {
     HostCount,
     /// A host that is not served here.
     #[error(
-        "Requests that name the host {0:?} are rejected, for a web page may be behind them. \
+        "Requests that name the host {0:?} are rejected, because a web page could have sent them. \
          If it is a name of this node, list it in hosts of [server] in the config"
     )]
     Host(String),

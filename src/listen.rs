@@ -33,11 +33,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Listens on an address of the config.
+    /// Listens on an address of the config, which the command line can give by `flag`.
     ///
     /// # Errors
-    /// Words that name the address and the reason.
-    pub async fn bind(address: &ListenAddress) -> Result<Self, String> {
+    /// Words that name the address and the reason, and the flag that helps.
+    pub async fn bind(address: &ListenAddress, flag: &str) -> Result<Self, String> {
         let bound = match address.host() {
             ListenHost::Every => every_interface(address.port()),
             ListenHost::Localhost => {
@@ -54,7 +54,7 @@ impl Listeners {
         };
         match bound {
             Ok(sockets) => Ok(Self { sockets, turn: AtomicUsize::new(0) }),
-            Err(error) => Err(format!("cannot listen on {address}: {error}")),
+            Err(error) => Err(format!("cannot listen on {address}: {error}; choose another with {flag}")),
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     async fn bind(text: &str) -> Result<Listeners, String> {
-        Listeners::bind(&text.parse().unwrap()).await
+        Listeners::bind(&text.parse().unwrap(), "--listen").await
     }
 
     /// Connects to an address and takes the connection.
@@ -211,6 +211,7 @@ mod tests {
                 "{error}"
             );
             assert!(error.contains("in use"), "{error}");
+            assert!(error.ends_with("; choose another with --listen"), "{error}");
         }
         assert_eq!(taken_address.ip(), IpAddr::from(Ipv4Addr::LOCALHOST));
     }

@@ -35,18 +35,21 @@ pub struct Admin {
     access: Access,
     render: Box<dyn Fn() -> String + Send + Sync>,
     failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// The host and port where DynamoDB is served.
+    service: String,
     ready: AtomicBool,
 }
 
 impl Admin {
     /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
-    /// serving well, if anything does.
+    /// serving well, if anything does. `service` is the host and port where DynamoDB is served.
     pub fn new(
         access: Access,
         render: Box<dyn Fn() -> String + Send + Sync>,
         failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+        service: String,
     ) -> Arc<Self> {
-        Arc::new(Self { access, render, failure, ready: AtomicBool::new(false) })
+        Arc::new(Self { access, render, failure, service, ready: AtomicBool::new(false) })
     }
 
     /// Says from now on whether requests should be sent to this process.
@@ -98,7 +101,8 @@ impl Admin {
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let text = "text/plain; charset=utf-8";
         if method != Method::GET && method != Method::HEAD {
-            return response(StatusCode::METHOD_NOT_ALLOWED, text, "only GET\n".to_owned());
+            let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
+            return response(StatusCode::METHOD_NOT_ALLOWED, text, words);
         }
         match path {
             "/" => response(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
@@ -161,6 +165,8 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
 
     #[tokio::test]
@@ -194,15 +200,27 @@ mod tests {
             Access::default(),
             Box::new(String::new),
             Box::new(|| Some("the disk is full".to_owned())),
+            String::new(),
         );
         admin.set_ready(true);
         assert_eq!(admin.answer(&Method::GET, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(admin.answer(&Method::GET, "/livez").status(), StatusCode::OK);
     }
 
+    #[tokio::test]
+    async fn a_client_of_dynamodb_learns_where_it_is_served() {
+        let service = "127.0.0.1:8001".to_owned();
+        let admin = Admin::new(Access::default(), Box::new(String::new), Box::new(|| None), service);
+        let answer = admin.answer(&Method::POST, "/");
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "this is the admin listener; DynamoDB is served on 127.0.0.1:8001\n");
+    }
+
     #[test]
     fn readiness_follows_what_it_is_told() {
-        let admin = Admin::new(Access::default(), Box::new(|| "figures".to_owned()), Box::new(|| None));
+        let render = Box::new(|| "figures".to_owned());
+        let admin = Admin::new(Access::default(), render, Box::new(|| None), String::new());
         let status = |path| admin.answer(&Method::GET, path).status();
         assert_eq!((status("/livez"), status("/readyz")), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
         admin.set_ready(true);

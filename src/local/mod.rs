@@ -55,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
 use crate::model::{ApiError, Change, Operation};
 use crate::offload::{LARGE_BODY_BYTES, offload};
+use crate::telemetry::catch_panic;
 use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
@@ -64,7 +65,7 @@ use change_log::all_streams;
 use clock::Clock;
 use counting::Counting;
 use spaces::{Age, LoadError};
-use store::{DiskStore, MemoryStore, Moment, Snapshot, Store, StoreError, Writes};
+use store::{DATA_FILE, DiskStore, MemoryStore, Moment, Snapshot, Store, StoreError, Writes};
 
 pub use arn_regions::ArnRegions;
 pub use change_log::ShardRules;
@@ -162,10 +163,12 @@ impl Local {
     pub fn open(directory: &Path, durability: Durability, settings: Settings) -> Result<Self, OpenError> {
         let store: Arc<dyn Store> =
             Arc::new(DiskStore::open_with_cache(directory, durability, settings.store_cache_bytes_max)?);
-        let damaged = |reason| OpenError::Damaged { path: directory.to_owned(), reason };
+        let damaged = |reason| OpenError::Damaged { path: directory.join(DATA_FILE), reason };
         let snapshot = store.snapshot().map_err(|error| damaged(error.to_string()))?;
         let clock = Clock::default();
-        let loaded = Catalog::load(&*snapshot, clock.clone(), settings.shard_rules);
+        // redb may trip over a damaged page, which is the file's fault and no panic to be reported.
+        let loaded = catch_panic(|| Catalog::load(&*snapshot, clock.clone(), settings.shard_rules));
+        let loaded = loaded.map_err(|_| damaged("reading it breaks the checks".to_owned()))?;
         let (catalog, age) = loaded.map_err(|error| match error {
             LoadError::Newer { found } => {
                 OpenError::Newer { path: directory.to_owned(), found, known: spaces::FORMAT }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{StartError, descriptors};
 use crate::config::{Durability, Fixed, LocalStore, UpstreamKind};
 use crate::endpoint::{Endpoint, Scheme};
-use crate::local::{self, Local};
+use crate::local::{self, Local, OpenError};
 use crate::telemetry::CacheSample;
 use crate::upstream::remote::{
     AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, Settings,
@@ -52,7 +52,12 @@ impl Backend {
     pub(super) async fn load_credentials(&self) -> Result<(), StartError> {
         let Self::Remote(remote) = self else { return Ok(()) };
         let loaded = remote.load_credentials().await;
-        loaded.map_err(|reason| StartError(format!("no credentials for the upstream: {reason}")))
+        loaded.map_err(|reason| {
+            StartError(format!(
+                "no credentials for the upstream; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, \
+                 or give the machine a role ({reason})"
+            ))
+        })
     }
 
     /// What it is, for the line that a person reads at the start.
@@ -146,9 +151,19 @@ fn open_local(fixed: &Fixed, authority: &str) -> Result<Local, StartError> {
     match &fixed.store {
         LocalStore::Memory => Ok(Local::in_memory(settings)),
         LocalStore::Directory(directory) => {
-            Local::open(directory, durability(fixed), settings).map_err(|error| StartError(error.to_string()))
+            Local::open(directory, durability(fixed), settings).map_err(unopened)
         }
     }
+}
+
+/// Why a data directory cannot be served, and which flags help.
+pub(super) fn unopened(error: OpenError) -> StartError {
+    let remedy = match &error {
+        OpenError::Unusable { .. } => "; choose another with --data-dir, or use --in-memory",
+        OpenError::InUse { .. } => "; stop it, or give --data-dir or --in-memory",
+        OpenError::Empty { .. } | OpenError::Newer { .. } | OpenError::Damaged { .. } => "",
+    };
+    StartError(format!("{error}{remedy}"))
 }
 
 fn aws_hosts(fixed: &Fixed) -> AwsHosts {
@@ -169,7 +184,7 @@ fn credentials(hosts: &Hosts) -> Result<CredentialsSource, StartError> {
         // Emulators want a signature and do not look at it; nobody sends the service itself anything in the clear.
         Hosts::Single(Endpoint { scheme: Scheme::Http, .. }) => {
             tracing::warn!(
-                "No AWS_ACCESS_KEY_ID is set; requests to the upstream are signed with a key of no worth."
+                "No AWS_ACCESS_KEY_ID is set; requests to the upstream are signed with a placeholder key."
             );
             Ok(CredentialsSource::Given(Credentials::placeholder()))
         }

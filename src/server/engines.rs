@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use super::backend::{self, Backend};
+use super::backend::{self, Backend, unopened};
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
 use crate::cache::Realm;
@@ -38,7 +38,7 @@ impl Engines {
                 LocalStore::Memory => Stores::InMemory,
                 LocalStore::Directory(directory) => {
                     let stores = Stores::below(directory, backend::durability(fixed));
-                    stores.map_err(|error| StartError(error.to_string()))?
+                    stores.map_err(unopened)?
                 }
             };
             let settings = backend::local_settings(fixed, authority);

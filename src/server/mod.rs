@@ -59,8 +59,9 @@ impl Server {
     /// credentials.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         descriptors::raise();
-        let listeners = Listeners::bind(&config.fixed.listen).await.map_err(StartError)?;
-        let admin_listeners = Listeners::bind(&config.fixed.admin_listen).await.map_err(StartError)?;
+        let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
+        let admin_listeners =
+            Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
         let caches = Caches::new(&config);
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
@@ -124,6 +125,7 @@ impl Server {
                 metrics.render(&samples)
             }),
             Box::new(move || failing.failure()),
+            authority(&self.config.fixed.listen, &self.listeners.addresses()),
         );
         let settings = frontend_settings(
             &self.config.fixed,

@@ -1,7 +1,10 @@
 //! Log lines on the standard error, as text or as JSON.
 
+use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -67,6 +70,18 @@ pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
     Ok(LogLevel(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
 }
 
+/// Does work that may panic for a reason that its caller reports, such as a damaged file. The log does not report the panic,
+/// too. `work` must leave nothing behind that the caller uses after a panic.
+///
+/// # Errors
+/// The panic.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    let before = IS_CAUGHT.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    IS_CAUGHT.set(before);
+    outcome
+}
+
 /// Writes the line that says where the process listens, whatever the level of the log is. `fields` are in a JSON line only:
 /// the words say the same.
 pub fn announce(words: &str, fields: &[(&str, String)]) {
@@ -97,6 +112,11 @@ pub fn flush_logs() {
 /// Log lines that the standard error did not take.
 pub(super) fn log_lines_dropped() -> u64 {
     queue().dropped()
+}
+
+thread_local! {
+    /// True while this thread is within [`catch_panic`].
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether lines are JSON; text until the config says so.
@@ -150,6 +170,9 @@ impl Write for QueuedLine {
 
 /// Instead of the standard library's words on the standard error, for which a thread could wait without end.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    if IS_CAUGHT.get() {
+        return;
+    }
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let words = panic.payload_as_str().unwrap_or("a panic without words");
     let backtrace = Backtrace::capture();

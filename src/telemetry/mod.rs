@@ -10,7 +10,9 @@ mod metrics;
 mod repeats;
 mod requests;
 
-pub use logs::{LogLevel, LogSettings, announce, announce_failure, flush_logs, init_logs, use_format};
+pub use logs::{
+    LogLevel, LogSettings, announce, announce_failure, catch_panic, flush_logs, init_logs, use_format,
+};
 pub use metrics::{
     CACHE_METRICS, CacheSample, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS, metric_names,
 };

@@ -1,6 +1,8 @@
 //! How the program starts, refuses to start, and stops.
 
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Output;
 
 use crate::client::{Nearside, command, run};
@@ -159,6 +161,46 @@ fn a_health_check_takes_the_flags_by_which_a_server_has_its_admin_listener() {
     let wrong = run(&["healthcheck", "--admin", "8973"]);
     let said = String::from_utf8_lossy(&wrong.stderr);
     assert!(said.contains("\"127.0.0.1:8100\"") && !said.contains("8000"), "{said}");
+}
+
+/// The pages of a data file come after these.
+const HEADER_BYTES: usize = 4096;
+
+#[test]
+fn a_directory_that_cannot_be_served_is_one_line_with_a_remedy() {
+    let refusal = |directory: &Path| {
+        let output = command(&["--data-dir", directory.to_str().unwrap()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said.trim_end().to_owned()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().display();
+    let mut nearside = Nearside::on_disk(directory.path());
+    nearside.connect().must(
+        "CreateTable",
+        r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#,
+    );
+    let said = refusal(directory.path());
+    assert!(
+        said.ends_with("is in use by another process; stop it, or give --data-dir or --in-memory"),
+        "{said}"
+    );
+    nearside.terminate();
+    nearside.child.wait().unwrap();
+    let data = directory.path().join("nearside.redb");
+    let said = refusal(&data);
+    let words =
+        "cannot be used: it is a file, not a directory; choose another with --data-dir, or use --in-memory";
+    assert!(said.ends_with(words), "{said}");
+    // redb takes the states on such pages for impossible, and panics.
+    let pages = vec![0xa5; usize::try_from(data.metadata().unwrap().len()).unwrap() - HEADER_BYTES];
+    let file = std::fs::OpenOptions::new().write(true).open(&data).unwrap();
+    file.write_all_at(&pages, HEADER_BYTES as u64).unwrap();
+    let said = refusal(directory.path());
+    assert!(said.ends_with(&format!("; restore a copy, or run `nearside local verify {place}`")), "{said}");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! A look at a data directory that leaves it as it is.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use redb::TableHandle;
 
-use super::disk::{DATA_FILE, DiskSnapshot, broken, space_of};
-use super::opening::{OpenError, lock_existing};
+use super::disk::{DiskSnapshot, broken, space_of};
+use super::opening::{DATA_FILE, OpenError, lock_existing};
 use super::untouched::Untouched;
 use super::{Snapshot, Space, StoreError};
 
@@ -24,7 +25,10 @@ impl Inspection {
     /// # Errors
     /// [`OpenError`]; nothing is made or changed in any case.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
+        let unusable = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound if directory.is_dir() => OpenError::Empty { path: directory.to_owned() },
+            _ => OpenError::Unusable { path: directory.to_owned(), source },
+        };
         let lock = lock_existing(directory)?;
         let path = directory.join(DATA_FILE);
         let file = File::open(&path).and_then(Untouched::open).map_err(unusable)?;

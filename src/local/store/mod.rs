@@ -9,10 +9,10 @@ mod opening;
 mod trouble;
 mod untouched;
 
-pub(in crate::local) use disk::DATA_FILE;
 pub use disk::{CACHE_BYTES_MAX, DiskStore, Durability};
 pub use inspection::Inspection;
 pub use memory::MemoryStore;
+pub(in crate::local) use opening::DATA_FILE;
 pub use opening::{DirectoryLock, OpenError};
 
 use std::any::Any;

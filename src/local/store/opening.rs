@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// The file with all data.
+pub(in crate::local) const DATA_FILE: &str = "nearside.redb";
+
 /// The file that is locked as long as a process uses the directory.
 const LOCK_FILE: &str = "nearside.lock";
 
@@ -12,7 +15,7 @@ const LOCK_FILE: &str = "nearside.lock";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be made, read or written.
-    #[error("the data directory {} cannot be used: {source}", path.display())]
+    #[error("the data directory {} cannot be used: {source}", absolute(path).display())]
     Unusable {
         /// The directory.
         path: PathBuf,
@@ -20,8 +23,14 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another process has it open.
-    #[error("the data directory {} is in use by another process", path.display())]
+    #[error("the data directory {} is in use by another process", absolute(path).display())]
     InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It is there, without a data file.
+    #[error("the data directory {} exists but holds no tables (no {DATA_FILE})", absolute(path).display())]
+    Empty {
         /// The directory.
         path: PathBuf,
     },
@@ -39,7 +48,11 @@ pub enum OpenError {
         known: u64,
     },
     /// The data file is not one, or is damaged.
-    #[error("the data file {} is damaged or no data file: {reason}", path.display())]
+    #[error(
+        "the data file {} is damaged or no data file: {reason}; restore a copy, or run `nearside local verify {}`",
+        absolute(path).display(),
+        absolute(path.parent().unwrap_or(path)).display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -77,7 +90,18 @@ impl DirectoryLock {
 
 /// Creates a directory, and those above it, for the user of the process alone. One that exists stays as it is.
 pub(super) fn create_private(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists if directory.is_file() => {
+            io::Error::new(io::ErrorKind::NotADirectory, "it is a file, not a directory")
+        }
+        _ => error,
+    })
+}
+
+/// The whole path, which a person finds from any directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// What opens files for reading and writing, and creates them for the user of the process alone.

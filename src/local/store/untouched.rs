@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, RepairSession, StorageBackend};
 
 use super::{StoreError, panic_text};
+use crate::telemetry::catch_panic;
 
 /// The unit in which changes are kept.
 const BLOCK_BYTES: usize = 4096;
@@ -46,7 +46,7 @@ impl Untouched {
     /// Reads every page of the file and compares it with its checksum. Returns what is wrong.
     pub(super) fn check_pages(&mut self) -> Option<String> {
         let database = self.0.as_mut().expect("it is there until it is dropped");
-        let checked = catch_unwind(AssertUnwindSafe(|| database.check_integrity()));
+        let checked = catch_panic(|| database.check_integrity());
         match checked {
             Ok(Ok(true)) => None,
             Ok(Ok(false)) => Some("pages do not match their checksums".to_owned()),
@@ -69,7 +69,7 @@ impl Drop for Untouched {
     fn drop(&mut self) {
         let database = self.0.take();
         // Nothing was written, so nothing is lost when it is not closed well.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let _ = catch_panic(|| drop(database));
     }
 }
 
@@ -93,9 +93,8 @@ fn open(backend: Unchanged, on_repair: fn(&mut RepairSession)) -> Result<Untouch
         return Err(Fault::Damaged("it is empty".to_owned()));
     }
     // redb checks what it reads, but a damaged file may still break one of its own assumptions.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_repair_callback(on_repair).create_with_backend(backend)
-    }));
+    let opened =
+        catch_panic(|| Database::builder().set_repair_callback(on_repair).create_with_backend(backend));
     match opened {
         Ok(Ok(database)) => Ok(Untouched(Some(database))),
         Ok(Err(DatabaseError::RepairAborted)) => Err(Fault::Unclosed),

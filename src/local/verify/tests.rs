@@ -228,6 +228,10 @@ async fn a_directory_that_is_missing_or_in_use_is_not_looked_at() {
     let missing = directory.path().join("nowhere");
     assert!(matches!(verify(&missing), Err(OpenError::Unusable { .. })));
     assert!(!missing.exists());
+    std::fs::create_dir(&missing).unwrap();
+    let empty = verify(&missing).unwrap_err();
+    let words = format!("{} exists but holds no tables (no nearside.redb)", missing.display());
+    assert!(empty.to_string().ends_with(&words), "{empty}");
     let local = Local::open(directory.path(), Durability::Process, Settings::default()).unwrap();
     assert!(matches!(verify(directory.path()), Err(OpenError::InUse { .. })));
     local.close().await;

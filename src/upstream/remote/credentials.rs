@@ -191,7 +191,7 @@ mod chain {
             match tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials()).await {
                 Ok(Ok(found)) => Ok(self.renewed(&found)),
                 Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(NOWHERE.to_owned()),
-                Ok(Err(error)) => Err(format!("a source of credentials fails: {}", words(&error))),
+                Ok(Err(error)) => Err(format!("the last source tried failed: {}", words(&error))),
                 Err(_) => Err("the sources of credentials do not answer".to_owned()),
             }
         }

@@ -53,7 +53,9 @@ impl Reply {
             _ => false,
         };
         if !is_of_the_api {
-            return Err(format!("it answered {status} with something else than DynamoDB's JSON"));
+            // A gateway that fails is the right port.
+            let question = if status < 500 { "; is this the right port?" } else { "" };
+            return Err(format!("it answered {status} with something else than DynamoDB's JSON{question}"));
         }
         let headers = FORWARDED
             .iter()
@@ -167,6 +169,14 @@ mod tests {
             Reply::read(Operation::GetItem, response(200, &[("x-amz-crc32", "2745614147")], "{}")).is_ok()
         );
         assert!(Reply::read(Operation::GetItem, response(413, &[], "")).is_ok());
+    }
+
+    #[test]
+    fn an_answer_of_another_program_asks_for_the_port() {
+        for (status, is_asked) in [(200, true), (405, true), (502, false)] {
+            let reason = Reply::read(Operation::GetItem, response(status, &[], "only GET\n")).unwrap_err();
+            assert_eq!(reason.ends_with("; is this the right port?"), is_asked, "{reason}");
+        }
     }
 
     #[test]

@@ -47,16 +47,15 @@ use arc_swap::ArcSwapOption;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 use tokio::sync::oneshot;
 
-use super::opening::{OpenError, create_private, lock, private};
+use super::opening::{DATA_FILE, OpenError, create_private, lock, private};
 use super::trouble::{self, Failure};
 use super::untouched::fault_of_closed;
 use super::{Committed, Job, Restore, Snapshot, Store, StoreError, Watch, panic_text};
+use crate::telemetry::catch_panic;
 use file::{Backend, FileState};
 
 pub(super) use transaction::{DiskSnapshot, broken, space_of};
 
-/// The file with all data.
-pub(in crate::local) const DATA_FILE: &str = "nearside.redb";
 /// The data file while it is made; it gets its name when it can be opened.
 const UNFINISHED_FILE: &str = "nearside.redb.new";
 
@@ -309,9 +308,8 @@ fn open_database(
     let unusable = |source| OpenError::Unusable { path: directory.to_owned(), source };
     let state = Arc::clone(&backend.state);
     // redb checks what it reads, but a damaged file may still break one of its own assumptions.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(cache_bytes_max).create_with_backend(backend)
-    }));
+    let opened =
+        catch_panic(|| Database::builder().set_cache_size(cache_bytes_max).create_with_backend(backend));
     match opened {
         Ok(Ok(database)) => state.check().map(|()| database).map_err(unusable),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::InUse { path: directory.to_owned() }),

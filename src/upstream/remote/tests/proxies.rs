@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::*;
@@ -97,6 +97,22 @@ async fn a_server_is_trusted_for_its_name_and_by_the_authority_of_the_bundle() {
     let reason = reason_not_sent(&remote(&url, &[("AWS_CA_BUNDLE", &bundle("certificate.pem"))])).await;
     assert!(reason.contains("UnknownIssuer"), "{reason}");
     assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_speaks_plain_http_is_recognized() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        stream.read_exact(&mut [0; 100]).await?;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+        // Closed only by the client: what it has sent besides must not cut the answer off.
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let reason = reason_not_sent(&remote(&url, &[("AWS_CA_BUNDLE", &bundle("authority.pem"))])).await;
+    assert!(reason.ends_with("; does the endpoint speak plain http://?"), "{reason}");
+    serving.await.unwrap().ok();
 }
 
 #[test]

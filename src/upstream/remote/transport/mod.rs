@@ -305,7 +305,10 @@ fn too_large() -> Fault {
 
 /// Every fault but a connection that was never made leaves open what the endpoint received.
 fn fault_of(error: &reqwest::Error) -> Fault {
-    let words = words(error);
+    let mut words = words(error);
+    if causes(error).any(is_plain_answer) {
+        words.push_str("; does the endpoint speak plain http://?");
+    }
     if error.is_connect() {
         return Fault::NotConnected(words);
     }
@@ -316,6 +319,18 @@ fn fault_of(error: &reqwest::Error) -> Fault {
 /// The innermost cause of an error. Those around it say only that something failed, and one of them shows the URL.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
+}
+
+/// True if the server answered the first message of TLS with something else.
+fn is_plain_answer(mut cause: &(dyn std::error::Error + 'static)) -> bool {
+    // The error within one of input and output is not among its causes.
+    while let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        cause = inner;
+    }
+    matches!(
+        cause.downcast_ref(),
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
+    )
 }
 
 fn causes<'a>(
