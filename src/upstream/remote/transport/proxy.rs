@@ -81,7 +81,9 @@ impl Network {
             let with_port =
                 entry.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
             match with_port.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?))) {
-                Some((host, port)) if url.port_or_known_default() == Some(port) => hosts.push(host.trim_matches(['[', ']'])),
+                Some((host, port)) if url.port_or_known_default() == Some(port) => {
+                    hosts.push(host.trim_matches(['[', ']']))
+                }
                 Some(_) => {}
                 None => hosts.push(entry.trim_matches(['[', ']'])),
             }
