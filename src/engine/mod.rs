@@ -201,9 +201,10 @@ impl Engine {
         match self.tables.get(&name) {
             Some(table) => Some(Arc::clone(&table.name)),
             // What is known of a table is forgotten when it changes, and the upstream has just confirmed that it was there.
-            None if operation.class() == OperationClass::Ddl && answer.is_success() => {
-                Some(table_name(&name).into())
-            }
+            None if answer.is_success() => match operation.class() {
+                OperationClass::Ddl | OperationClass::Other => Some(table_name(&name).into()),
+                _ => None,
+            },
             None => None,
         }
     }

@@ -102,7 +102,8 @@ async fn a_time_to_live_that_is_switched_on_while_the_table_is_in_use_ends_what_
         let rejected = engine.execute(Request::new(Operation::UpdateTimeToLive, off)).await;
         assert_eq!(rejected.answer.status, 400);
         assert_eq!(call(&engine, Operation::GetItem, GET).await.1, Source::Hit, "a rejected change is none");
-        call(&engine, Operation::UpdateTimeToLive, EXPIRE).await;
+        let changed = engine.execute(Request::new(Operation::UpdateTimeToLive, EXPIRE)).await;
+        assert_eq!((changed.answer.status, changed.table.as_deref()), (200, Some("Sessions")));
         for expected in [Source::Miss, Source::Hit] {
             assert_eq!(call(&engine, Operation::GetItem, GET).await.1, expected);
         }
