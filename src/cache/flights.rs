@@ -41,7 +41,7 @@ pub struct Hit<T> {
     pub age: Duration,
 }
 
-/// What a reader is to do: `T` is what it reads, and `P` the permit of whoever fetches it.
+/// The result of a lookup: what the reader must do. `T` is the value that it reads, and `P` the permit to fetch it.
 #[derive(Debug)]
 pub enum Lookup<T, P> {
     /// Answer with this.

@@ -1,4 +1,4 @@
-//! A call of the API, as the parts of the program pass it on: the request, the answer, and whoever answers.
+//! A call of the API, as it passes through the program: the request, the answer, and the trait of every upstream.
 
 mod message;
 mod source;
@@ -31,8 +31,8 @@ pub trait Upstream: Send + Sync + 'static {
         false
     }
 
-    /// Has every change of an item reported to `listener`, whoever made it: with the state before and after it exactly
-    /// known, in the order of the changes, and before anybody hears that it was made. False if the upstream cannot do so, or
+    /// Reports every change of an item to `listener`: the changes of all writers, in their order, with exactly known index
+    /// partitions before and after, and each before its writer is answered. False if the upstream cannot do so, or
     /// reports to somebody else already; then it reports nothing to this one.
     fn report_changes(&self, _listener: Weak<dyn ChangeListener>) -> bool {
         false

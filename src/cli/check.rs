@@ -21,7 +21,7 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
             for warning in resolved.warnings() {
                 announce_failure(&format!("warning: {warning}"));
             }
-            // Whoever reads it may have read enough.
+            // The reader of a pipe may close it early.
             std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();
             ExitCode::SUCCESS
         }

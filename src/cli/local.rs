@@ -19,7 +19,7 @@ enum Verdict {
 
 /// Looks at a data directory that no server uses, and at the stores below it.
 pub(super) fn verify(directory: &Path) -> ExitCode {
-    // What goes wrong inside a damaged file is told in the report.
+    // The report names the damage; a panic inside redb must not be logged besides.
     std::panic::set_hook(Box::new(|_| {}));
     let verdict = match local::stores_below(directory) {
         Ok(below) if below.is_empty() => verify_store(directory, ""),

@@ -1,4 +1,4 @@
-//! The config file, watched: what changes in it is put in force, or told to be wrong.
+//! Watches the config file. A change is applied, or reported as invalid.
 
 use std::io::ErrorKind;
 use std::path::Path;

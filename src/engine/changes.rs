@@ -2,10 +2,9 @@
 //!
 //! - A write of this node is a [`WriteInProgress`] from before its first byte is sent until its verdict.
 //! - A scope that may have changed is invalidated ([`Engine::invalidate`]): DDL, tables seen changed, new policies.
-//! - An upstream that reports its changes is listened to ([`ChangeListener`]). Such an upstream knows each change exactly, and says
-//!   so before anybody hears that it was made. So nothing has to be guessed: what a write did not change stays cached, be it
-//!   rejected, a statement, or one of several of the same item. Items that a request names by their keys are left to that
-//!   request's [`WriteInProgress`], which stores what it has written.
+//! - Some upstreams report their changes ([`ChangeListener`]). Such an upstream reports each change exactly, before it answers the
+//!   writer. So everything that a write did not change stays cached, also for rejected writes and for statements. Items that a
+//!   request names by their keys are left to that request's [`WriteInProgress`], which stores the written item.
 //!
 //! Reads make the cache fresher too: they do so in the cache itself, where they are compared.
 

@@ -113,7 +113,7 @@ impl PageWriteGuard {
             self.cache.invalidate_scans(&key.table, reason, now);
             self.cache.invalidate_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
         }
-        // After the bumps: whoever finds this write gone also finds what it invalidated.
+        // After the bumps: a reader that no longer finds this write must find what it invalidated.
         for key in &keys {
             self.cache.writers.leave(key.hash);
             key.table.pages.writes.fetch_sub(1, Ordering::AcqRel);
