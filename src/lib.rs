@@ -24,6 +24,8 @@ pub mod local;
 
 pub mod engine;
 
+pub mod fleet;
+
 pub mod admin;
 pub mod frontend;
 

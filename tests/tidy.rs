@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["server"],
     &["frontend", "admin"],
+    &["fleet"],
     &["engine"],
     &["local"],
     &["cache", "upstream"],

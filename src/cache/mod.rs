@@ -28,6 +28,8 @@ mod store;
 
 mod page;
 
+mod elsewhere;
+
 mod cached_item;
 mod last_shown;
 mod stats;
@@ -37,6 +39,7 @@ mod table;
 mod tests;
 
 pub use cached_item::CachedItem;
+pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};
 pub use flights::{Hit, JoinOutcome, Joiner, Lookup};
 pub use guard::{FillPermit, WriteGuard};
 pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};

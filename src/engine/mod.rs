@@ -17,6 +17,7 @@ mod fallback;
 mod images;
 mod known_table;
 mod page_plan;
+mod peers;
 mod permissions;
 mod questions;
 mod reading;
@@ -41,6 +42,7 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::only_table;
 
 pub use known_table::{PolicyChange, TablePolicy};
+pub use peers::{Acknowledgement, Peers, Receipt};
 pub use tables::PolicyOf;
 
 use items::ItemRead;

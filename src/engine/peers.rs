@@ -1,0 +1,29 @@
+//! Other nodes in front of the same tables, as the engine sees them: it reports to them what its writes have changed.
+
+use std::pin::Pin;
+
+use crate::cache::Report;
+
+/// When a write may be acknowledged. Dropping it changes nothing: what was reported stays reported.
+pub type Receipt = Pin<Box<dyn Future<Output = Acknowledgement> + Send>>;
+
+/// Whether the other nodes know of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// They do, or will before their readers may notice, or the config lets writes be acknowledged without it.
+    Given,
+    /// It is not certain in time. The write has happened, and its client must not take it for acknowledged.
+    TimedOut,
+}
+
+/// The other nodes.
+pub trait Peers: Send + Sync {
+    /// Whether a write may be sent now.
+    ///
+    /// # Errors
+    /// The reason in a sentence, when writes must wait until the other nodes can be reached.
+    fn admit_write(&self) -> Result<(), &'static str>;
+
+    /// Queues reports at once. The receipt says when their write may be acknowledged.
+    fn report(&self, reports: Vec<Report>) -> Receipt;
+}

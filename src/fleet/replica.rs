@@ -1,0 +1,17 @@
+//! What a fleet does to the node it runs in: it applies reports of others, and says how long what is cached may be served.
+
+use tokio::time::Instant;
+
+use crate::cache::Report;
+
+/// What a node caches, as the fleet sees it.
+pub trait Replica: Send + Sync + 'static {
+    /// Invalidates what another node has reported. When it returns, no reader can be given anything older.
+    fn apply(&self, report: &Report, now: Instant);
+
+    /// What was applied before this call vouches for everything cached until then.
+    fn renew_lease(&self, until: Instant);
+
+    /// Nothing vouches for what is cached any more, from now on.
+    fn end_lease(&self, now: Instant);
+}
