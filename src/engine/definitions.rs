@@ -31,6 +31,10 @@ impl Engine {
     pub(super) async fn change_scope(self: &Arc<Self>, request: Request, scope: Scope) -> Served {
         let engine = Arc::clone(self);
         let task = self.tasks.spawn(async move {
+            let may_read = request.operation.class() == OperationClass::Unknown && scope == Scope::Nothing;
+            if !may_read && let Err(answer) = engine.admit_write() {
+                return answer;
+            }
             let change = engine.begin_change(&request, Vec::new(), scope.clone());
             let outcome = engine.upstream.call(&request).await;
             if request.operation.class() != OperationClass::Statement {
@@ -54,6 +58,9 @@ impl Engine {
     pub(super) async fn change_time_to_live(self: &Arc<Self>, request: Request) -> Served {
         let engine = Arc::clone(self);
         let task = self.tasks.spawn(async move {
+            if let Err(answer) = engine.admit_write() {
+                return answer;
+            }
             let scope = Json::parse_cut(&request.body)
                 .map_or(Scope::Everything, |body| tables_named(request.operation, &body).into());
             let answer = engine.forward(&request).await;

@@ -28,7 +28,7 @@ mod tables;
 mod transacted;
 mod view;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +128,8 @@ pub struct Engine {
     recent: Arc<RecentRequests>,
     tables: Tables,
     permissions: Permissions,
+    /// The other nodes in front of the same tables, if there are any.
+    peers: OnceLock<Arc<dyn Peers>>,
     /// Fills and writes in flight, and invalidations still due; each outlives the request that began it.
     tasks: TaskTracker,
     /// Ends what only waits for a time.
@@ -167,6 +169,7 @@ impl Engine {
             tables: Tables::new(policy_of, Arc::clone(&recent)),
             recent,
             permissions: Permissions::default(),
+            peers: OnceLock::new(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })

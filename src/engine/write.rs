@@ -170,6 +170,9 @@ impl Engine {
 
     /// Sends the write once and makes the cache right, whatever comes back.
     async fn perform(self: Arc<Self>, mut plan: WritePlan) -> Served {
+        if let Err(answer) = self.admit_write() {
+            return Served::plain(answer, Source::Write);
+        }
         let (keys, wide) =
             (std::mem::take(&mut plan.keys), std::mem::replace(&mut plan.wide, Scope::Nothing));
         let change = self.begin_change(&plan.request, keys, wide);

@@ -8,7 +8,7 @@ use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
 use nearside::call::{Attempt, Request, Source};
-use nearside::engine::{Engine, PolicyChange, PolicyOf, Served, TablePolicy};
+use nearside::engine::{Engine, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
 use nearside::model::Operation;
 use tokio::task::JoinHandle;
 
@@ -98,6 +98,11 @@ impl Node {
         let caches = (Arc::clone(&items), Arc::clone(&pages));
         let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, policy_of);
         Self { engine, items, pages, script, upstream }
+    }
+
+    /// Gives the node others beside it.
+    pub(crate) fn set_peers(&self, peers: Arc<dyn Peers>) {
+        self.engine.set_peers(peers);
     }
 
     /// Has the node ask for its policies again.

@@ -19,6 +19,7 @@ mod identity;
 mod opaque;
 mod pages;
 mod passing;
+mod peers;
 mod permissions;
 mod policies;
 mod reads;
