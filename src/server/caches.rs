@@ -198,7 +198,7 @@ fn page_samples(cache: &PageCache) -> Vec<CacheSample> {
             // Most reasons concern few kinds of scope.
             if stats.bumps(reason, scope) > 0 {
                 let value = stats.bumps(reason, scope);
-                samples.push(CacheSample { name: "nearside_page_bumps_total", labels, value });
+                samples.push(CacheSample { name: "nearside_page_bumps_total", labels, value: value as f64 });
             }
         }
     }
@@ -238,7 +238,7 @@ fn table_samples(cache: &PageCache, metrics: &Metrics) -> Vec<CacheSample> {
         ];
         figures.map(|(name, value)| {
             let labels = vec![("table", table.clone()), ("index", index.clone())];
-            CacheSample { name, labels, value }
+            CacheSample { name, labels, value: value as f64 }
         })
     });
     of_items.chain(of_pages).collect()

@@ -23,6 +23,19 @@ const CODES_MAX: usize = 100;
 const UPSTREAM_FAMILY: Family =
     Family::histogram("nearside_upstream_request_duration_seconds", "Calls of the upstream.");
 
+/// What a node in a fleet measures; shown once something was measured.
+const FLEET_FAMILIES: [Family; 3] = [
+    Family::histogram(
+        "nearside_fleet_propagation_seconds",
+        "From a write's verdict until this node reads its report.",
+    ),
+    Family::histogram("nearside_fleet_publish_duration_seconds", "Calls that publish reports."),
+    Family::histogram(
+        "nearside_fleet_strict_wait_seconds",
+        "From a write's verdict until all members have applied it.",
+    ),
+];
+
 /// Name, kind and help of what the cache counts by itself.
 pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_cache_hits_total", "counter", "Reads of items answered from memory, absent items included."),
@@ -128,6 +141,62 @@ pub const REALM_METRICS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Of a node in a fleet: name, kind, help. They are shown only with a fleet.
+pub const FLEET_METRICS: &[(&str, &str, &str)] = &[
+    ("nearside_fleet_fresh", "gauge", "1 while what is cached may be served, else 0."),
+    ("nearside_fleet_lease_remaining_seconds", "gauge", "How long what is cached may still be served."),
+    (
+        "nearside_fleet_stale_seconds_total",
+        "counter",
+        "Time without a lease, or with nodes distrusted, that has ended.",
+    ),
+    ("nearside_fleet_members", "gauge", "Members of the fleet, this node included."),
+    ("nearside_fleet_distrusted", "gauge", "Nodes that are missing and may still write."),
+    ("nearside_fleet_log_position", "gauge", "The number of the last entry that was applied."),
+    ("nearside_fleet_reports_waiting", "gauge", "Reports that wait for the bus."),
+    (
+        "nearside_fleet_reports_collapsed_total",
+        "counter",
+        "Times that too many reports waited and became one of everything.",
+    ),
+    ("nearside_fleet_applied_total", "counter", "Reports of other nodes that were applied, by kind."),
+    (
+        "nearside_fleet_bumps_spared_total",
+        "counter",
+        "Items reported as changed that invalidated nothing here.",
+    ),
+    ("nearside_fleet_published_total", "counter", "Reports that the bus has taken, by kind."),
+    ("nearside_fleet_voids_total", "counter", "Times that everything was invalidated."),
+    (
+        "nearside_fleet_rejoins_total",
+        "counter",
+        "Times that the log did not go on where it was read, by reason.",
+    ),
+    ("nearside_fleet_unreadable_total", "counter", "Entries that could not be read."),
+    ("nearside_fleet_bus_errors_total", "counter", "Calls of the bus that failed, by kind."),
+    ("nearside_fleet_bus_unfenced", "gauge", "1 if the bus has replicas and would go on without them."),
+    (
+        "nearside_fleet_covered_writes_total",
+        "counter",
+        "Writes acknowledged without the bus, whose peers knew of the silence.",
+    ),
+    (
+        "nearside_fleet_unheard_writes_total",
+        "counter",
+        "Writes acknowledged of which no other node has heard.",
+    ),
+    (
+        "nearside_fleet_timed_out_writes_total",
+        "counter",
+        "Writes carried out that the fleet did not confirm in time.",
+    ),
+    (
+        "nearside_fleet_writes_held_seconds_total",
+        "counter",
+        "Time for which writes without the bus were held back.",
+    ),
+];
+
 /// Of the log: name, kind, help.
 const LOG_METRICS: &[(&str, &str, &str)] = &[(
     "nearside_log_lines_dropped_total",
@@ -143,18 +212,23 @@ pub struct CacheSample {
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,
     /// The figure.
-    pub value: u64,
+    pub value: f64,
 }
 
 impl CacheSample {
     /// A figure without labels.
     pub fn plain(name: &'static str, value: u64) -> Self {
-        Self { name, labels: Vec::new(), value }
+        Self { name, labels: Vec::new(), value: value as f64 }
+    }
+
+    /// A duration in seconds, without labels.
+    pub fn seconds(name: &'static str, duration: Duration) -> Self {
+        Self { name, labels: Vec::new(), value: duration.as_secs_f64() }
     }
 
     /// A figure with one label.
     pub fn labelled(name: &'static str, label: &'static str, label_value: &str, value: u64) -> Self {
-        Self { name, labels: vec![(label, label_value.to_owned())], value }
+        Self { name, labels: vec![(label, label_value.to_owned())], value: value as f64 }
     }
 }
 
@@ -173,6 +247,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     reloads: IntCounterVec,
     last_reload: IntGauge,
+    fleet: [Latencies; FLEET_FAMILIES.len()],
 }
 
 impl Metrics {
@@ -233,6 +308,7 @@ impl Metrics {
             refusals: refused,
             reloads,
             last_reload,
+            fleet: Default::default(),
         })
     }
 
@@ -280,6 +356,21 @@ impl Metrics {
         self.upstream[operation.index()].get_or_init(Latencies::default).observe(latency);
     }
 
+    /// A report came back over the fleet's bus, so long after its write's verdict.
+    pub fn fleet_propagated(&self, latency: Duration) {
+        self.fleet[0].observe(latency);
+    }
+
+    /// The fleet's bus took reports.
+    pub fn fleet_published(&self, latency: Duration) {
+        self.fleet[1].observe(latency);
+    }
+
+    /// All members of the fleet have applied what a write has changed.
+    pub fn fleet_confirmed(&self, latency: Duration) {
+        self.fleet[2].observe(latency);
+    }
+
     /// A connection was accepted.
     pub fn connection_opened(&self) {
         self.connections.inc();
@@ -308,12 +399,19 @@ impl Metrics {
         let mut families = self.registry.gather();
         families.extend(self.requests.families());
         families.push(self.upstream_family());
+        let measured =
+            FLEET_FAMILIES.iter().zip(&self.fleet).map(|(family, latencies)| (family, latencies.tally()));
+        let measured = measured.filter(|(_, tally)| tally.count() > 0);
+        families.extend(measured.map(|(family, tally)| family.of(vec![requests::histogram(&[], &tally)])));
         // The encoder takes an empty family for a mistake.
         families.retain(|family| !family.get_metric().is_empty());
         TextEncoder::new().encode(&families, &mut text).expect("writing to memory cannot fail");
         let mut text = String::from_utf8(text).expect("the text format is UTF-8");
         let dropped = CacheSample::plain("nearside_log_lines_dropped_total", logs::log_lines_dropped());
-        for (name, kind, help) in sampled() {
+        let is_shown = |name: &str| {
+            !name.starts_with("nearside_fleet_") || samples.iter().any(|sample| sample.name == name)
+        };
+        for (name, kind, help) in sampled().filter(|(name, ..)| is_shown(name)) {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
             for sample in samples.iter().chain([&dropped]).filter(|sample| sample.name == *name) {
@@ -374,14 +472,14 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_connections_total",
         "nearside_build_info",
     ];
-    names.extend(requests::FAMILIES.iter().map(|family| family.name));
+    names.extend(requests::FAMILIES.iter().chain(&FLEET_FAMILIES).map(|family| family.name));
     names.extend(sampled().map(|(name, ..)| *name));
     names
 }
 
 /// Name, kind and help of everything that is handed over as samples.
 fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    let groups = [CACHE_METRICS, PAGE_METRICS, UPSTREAM_METRICS, REALM_METRICS, LOG_METRICS];
+    let groups = [CACHE_METRICS, PAGE_METRICS, UPSTREAM_METRICS, REALM_METRICS, FLEET_METRICS, LOG_METRICS];
     groups.into_iter().flatten()
 }
 
@@ -397,7 +495,15 @@ mod tests {
         metrics.bypassed(BypassReason::Consistent);
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
+        metrics.fleet_propagated(Duration::from_millis(1));
+        metrics.fleet_published(Duration::from_millis(1));
+        metrics.fleet_confirmed(Duration::from_millis(1));
         metrics
+    }
+
+    /// One of each figure of a fleet.
+    fn of_fleet() -> Vec<CacheSample> {
+        FLEET_METRICS.iter().map(|(name, ..)| CacheSample::plain(name, 1)).collect()
     }
 
     fn hit(metrics: &Metrics, table: &str) {
@@ -413,7 +519,7 @@ mod tests {
 
     #[test]
     fn the_listed_names_are_the_rendered_ones() {
-        let text = used().render(&[]);
+        let text = used().render(&of_fleet());
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE nearside_"));
         let mut rendered: Vec<String> =
             types.map(|rest| rest.split(' ').next().unwrap().to_owned()).collect();
@@ -427,7 +533,7 @@ mod tests {
     /// What `promtool check metrics` finds fault with: names that do not fit the type, and missing or sloppy help.
     #[test]
     fn names_types_and_help_follow_the_rules_of_prometheus() {
-        let text = used().render(&[]);
+        let text = used().render(&of_fleet());
         let described = |kind: &str| -> Vec<(String, String)> {
             let lines = text.lines().filter_map(|line| line.strip_prefix(&format!("# {kind} nearside_")));
             lines
@@ -437,7 +543,7 @@ mod tests {
         };
         for (name, kind) in described("TYPE") {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
-            assert_eq!(name.ends_with("_seconds"), kind == "histogram", "{name} is a {kind}");
+            assert!(kind != "histogram" || name.ends_with("_seconds"), "{name} is a {kind}");
         }
         let help = described("HELP");
         assert_eq!(help.len(), metric_names().len());
