@@ -40,6 +40,8 @@ pub enum Entry {
     Left(Member),
     /// A node's membership has ended because nothing was heard of it.
     Lost(Member),
+    /// The log begins.
+    Begun,
     /// Something that this version cannot read.
     Unreadable,
 }
@@ -77,6 +79,8 @@ pub struct Join<'a> {
     pub settings: &'a str,
     /// What it wrote without a receipt, encoded; empty if nothing.
     pub pending: &'a [u8],
+    /// How far it has applied the log; `None` if it forgets what it has read before.
+    pub applied: Option<Position>,
 }
 
 /// The answer to a node that wants to join.
@@ -129,8 +133,8 @@ pub trait Bus: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<Self::Link, BusError>> + Send;
 }
 
-/// One connection to the bus. All calls name the run of the server to which it was made, and fail with [`BusError::OtherServer`]
-/// when the log is of another run, but for [`Link::join`], which begins a new log then.
+/// One connection to the bus. Calls that change something name the run of the server to which it was made, and fail with
+/// [`BusError::OtherServer`] when the log is of another run, but for [`Link::join`], which begins a new log then.
 pub trait Link: Send + 'static {
     /// The run of the server.
     fn run(&self) -> &RunId;
