@@ -1,8 +1,176 @@
-//! Coherence between nodes: what one node's write has changed is invalidated in all others.
+//! Coherence between nodes: what one node's write has changed is invalidated in all others, and a node that cannot know serves nothing
+//! that may be old.
 //!
-//! Under construction: the traits come first.
+//! In come the reports of this node's engine ([`Peers`]) and the log of a [`bus`]; out go reports for the [`Replica`], the lease until
+//! which it may serve what it has cached, and receipts for writes. Three tasks share the work, each over a connection of its own: one
+//! keeps the membership, one reads the log, one publishes. [`membership`] is the protocol, without I/O. `docs/fleet-protocol.md`
+//! explains it, and `models/fleet` checks it.
+//!
+//! Values never cross the bus, and no order between keys is promised.
 
 pub mod bus;
-mod replica;
+mod redis_bus;
 
+mod beats;
+mod log;
+mod membership;
+mod outbox;
+mod receipts;
+mod rules;
+
+mod entry;
+mod replica;
+mod settings;
+mod stats;
+mod status;
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Report;
+use crate::engine::{Peers, Receipt};
+use crate::telemetry::Metrics;
+
+use bus::{Bus, BusError};
+use membership::Membership;
+use outbox::Outbox;
+use stats::Stats;
+
+pub use entry::CANON;
+pub use redis_bus::{Password, RedisBus, RedisSettings, ServerDescription};
 pub use replica::Replica;
+pub use settings::{Ack, CutOff, Settings};
+pub use status::{Distrusted, Status};
+
+/// The first wait before a connection is made again, and the longest.
+const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// A node's part in a fleet.
+pub struct Fleet<B> {
+    bus: B,
+    settings: Settings,
+    membership: Mutex<Membership>,
+    outbox: Outbox,
+    stats: Arc<Stats>,
+    /// A heartbeat is due at once: something was applied that writers elsewhere wait for, or a connection shows another server.
+    beat_now: Notify,
+    /// The connection of the heartbeats must be made anew, to see which server is there now.
+    suspicion: Notify,
+    /// Grows with everything that tasks and strict writers wait for.
+    changes: watch::Sender<u64>,
+    /// How many strict writers wait for the members.
+    strict_waits: AtomicUsize,
+    /// The last error of the bus, until it answers again.
+    trouble: Mutex<Option<String>>,
+    replica: Arc<dyn Replica>,
+    clock: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
+    started: Instant,
+}
+
+impl<B: Bus> Fleet<B> {
+    /// A node that has not joined yet. `clock` gives the time since the machine started, suspension included, if it can be told;
+    /// with it a suspension is noticed.
+    pub fn new(
+        bus: B,
+        settings: Settings,
+        replica: Arc<dyn Replica>,
+        metrics: Arc<Metrics>,
+        clock: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
+    ) -> Arc<Self> {
+        let stats = Stats::new(metrics);
+        let membership =
+            Membership::new(settings.clone(), Arc::clone(&replica), Arc::clone(&stats), Instant::now());
+        Arc::new(Self {
+            bus,
+            settings,
+            membership: Mutex::new(membership),
+            outbox: Outbox::new(Arc::clone(&stats)),
+            stats,
+            beat_now: Notify::new(),
+            suspicion: Notify::new(),
+            changes: watch::Sender::new(0),
+            strict_waits: AtomicUsize::new(0),
+            trouble: Mutex::default(),
+            replica,
+            clock,
+            started: Instant::now(),
+        })
+    }
+
+    /// Takes part until `closing`, then leaves. What is still to be published is published before that, as far as it takes no longer
+    /// than `patience`.
+    pub async fn run(self: Arc<Self>, closing: CancellationToken, patience: Duration) {
+        let ended = CancellationToken::new();
+        let reader = tokio::spawn(ended.clone().run_until_cancelled_owned(Arc::clone(&self).follow_log()));
+        let publisher = tokio::spawn(ended.clone().run_until_cancelled_owned(Arc::clone(&self).publish()));
+        let beats = Arc::clone(&self).keep_membership(closing.clone(), patience);
+        beats.await;
+        ended.cancel();
+        reader.await.ok();
+        publisher.await.ok();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Membership> {
+        // A panic under the lock would leave a lease too short or a void too few; the words that were bumped stay bumped.
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// A call of the bus failed.
+    fn failed(&self, error: &BusError) {
+        self.stats.failed(error);
+        let text = error.to_string();
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref() != Some(&text) {
+            tracing::warn!(error = text, "The fleet's bus fails; trying again.");
+        }
+        *trouble = Some(text);
+    }
+
+    /// The bus has answered a heartbeat.
+    fn succeeded(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl<B: Bus> Peers for Arc<Fleet<B>> {
+    fn admit_write(&self) -> Result<(), &'static str> {
+        match self.lock().admits_writes(Instant::now()) {
+            true => Ok(()),
+            false => {
+                Err("The fleet's bus does not answer, so writes are rejected (fleet.cut_off = \"refuse\").")
+            }
+        }
+    }
+
+    fn report(&self, reports: Vec<Report>) -> Receipt {
+        Self::clone(self).receipt(reports)
+    }
+}
+
+/// How long to wait before the next attempt: a random part of a time that doubles.
+struct Backoff(Duration);
+
+impl Backoff {
+    fn new() -> Self {
+        Self(RECONNECT_AFTER.0)
+    }
+
+    fn reset(&mut self) {
+        self.0 = RECONNECT_AFTER.0;
+    }
+
+    async fn wait(&mut self) {
+        let wait = self.0.mul_f64(fastrand::f64());
+        self.0 = (self.0 * 2).min(RECONNECT_AFTER.1);
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,209 @@
+//! The task that keeps the membership: it joins, reports that the node is alive, and leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bus::{Beat, Bus, BusError, Join, Joined, Link};
+use super::membership::Next;
+use super::stats::LeftWorld;
+use super::{Backoff, Fleet};
+
+/// How often a writer that waits for the members asks how far they are.
+const STRICT_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How often a node asks again whether it may join a fleet that has other settings.
+const OTHER_SETTINGS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// By how much the clocks may part while the machine runs.
+const CLOCK_JUMP_MIN: Duration = Duration::from_millis(100);
+
+/// How long leaving may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a connection is given up.
+enum End {
+    Failed(BusError),
+    /// Another connection has shown another server.
+    Suspected,
+    /// The fleet has other settings, which are said once.
+    OtherSettings,
+    /// The node has left, or was never in.
+    Left,
+}
+
+impl From<BusError> for End {
+    fn from(error: BusError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<B: Bus> Fleet<B> {
+    /// Joins and stays a member until `closing`; then publishes what is left, and leaves.
+    pub(super) async fn keep_membership(self: Arc<Self>, closing: CancellationToken, patience: Duration) {
+        let (mut backoff, mut said) = (Backoff::new(), None);
+        let mut gap = self.clock_gap();
+        loop {
+            let link = closing.run_until_cancelled(self.bus.connect()).await;
+            let end = match link {
+                None => End::Left,
+                Some(Err(error)) => End::Failed(error),
+                Some(Ok(link)) => {
+                    self.beat_over(link, &mut backoff, &mut gap, &mut said, (&closing, patience)).await
+                }
+            };
+            match end {
+                End::Left => return,
+                End::Suspected => {}
+                End::Failed(error) => self.failed(&error),
+                End::OtherSettings => {
+                    closing.run_until_cancelled(tokio::time::sleep(OTHER_SETTINGS_INTERVAL)).await;
+                }
+            }
+            // What is due does not wait for the bus.
+            self.lock().tick(Instant::now());
+            closing.run_until_cancelled(backoff.wait()).await;
+        }
+    }
+
+    async fn beat_over(
+        &self,
+        mut link: B::Link,
+        backoff: &mut Backoff,
+        gap: &mut Option<Duration>,
+        said: &mut Option<String>,
+        (closing, patience): (&CancellationToken, Duration),
+    ) -> End {
+        loop {
+            self.notice_jump(gap);
+            self.lock().tick(Instant::now());
+            if closing.is_cancelled() {
+                return self.leave(&mut link, patience).await;
+            }
+            let sent = Instant::now();
+            let outcome = match self.lock().must_join(link.run()) {
+                true => None,
+                false => Some(()),
+            };
+            let done = match outcome {
+                None => self.join(&mut link, said).await,
+                Some(()) => self.beat(&mut link).await,
+            };
+            match done {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Join) => continue,
+                Err(End::Failed(BusError::OtherServer)) => {
+                    // The log is of another run than this connection: it was emptied, or a replica has taken over.
+                    self.lock().leave_world(LeftWorld::OtherServer, Instant::now());
+                    self.stats.failed(&BusError::OtherServer);
+                    if let Err(end) = self.join(&mut link, said).await {
+                        return end;
+                    }
+                }
+                Err(end) => return end,
+            }
+            self.succeeded();
+            backoff.reset();
+            if self.pause(sent, closing).await {
+                return End::Suspected;
+            }
+        }
+    }
+
+    async fn beat(&self, link: &mut B::Link) -> Result<Next, End> {
+        let Some(question) = self.lock().beating(Instant::now()) else { return Ok(Next::Join) };
+        let beat =
+            Beat { member: &question.member, last_time_ms: question.last_time_ms, applied: question.applied };
+        let pulse = link.beat(&beat).await?;
+        let next = self.lock().answered(&question, &pulse, Instant::now());
+        self.changed();
+        Ok(next)
+    }
+
+    async fn join(&self, link: &mut B::Link, said: &mut Option<String>) -> Result<Next, End> {
+        let (member, applied) = self.lock().joining(link.run(), Instant::now());
+        let batch = self.outbox.begin_join();
+        let sent = Instant::now();
+        let join = Join { member: &member, settings: &self.settings.common, pending: batch.bytes(), applied };
+        let welcome = match link.join(&join).await {
+            Ok(Joined::Welcome(welcome)) => welcome,
+            Ok(Joined::OtherSettings(common)) => {
+                self.outbox.join_failed(batch);
+                if said.as_ref() != Some(&common) {
+                    tracing::error!(
+                        fleet = common,
+                        node = self.settings.common,
+                        "The fleet has other settings than this node, which therefore does not join."
+                    );
+                    *said = Some(common);
+                }
+                return Err(End::OtherSettings);
+            }
+            Err(error) => {
+                self.outbox.join_failed(batch);
+                return Err(error.into());
+            }
+        };
+        *said = None;
+        let end = welcome.end;
+        let generation = {
+            let mut membership = self.lock();
+            membership.joined(link.run(), welcome, sent, Instant::now());
+            membership.generation()
+        };
+        self.outbox.joined(batch, (generation, end));
+        self.changed();
+        Ok(Next::Join)
+    }
+
+    /// Waits until the next heartbeat is due. True if the connection must be made anew.
+    async fn pause(&self, sent: Instant, closing: &CancellationToken) -> bool {
+        let is_awaited = self.strict_waits.load(Ordering::Acquire) > 0;
+        let interval = match is_awaited {
+            true => STRICT_INTERVAL,
+            false => self.settings.beat_interval().mul_f64(0.9 + 0.2 * fastrand::f64()),
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(sent + interval) => false,
+            () = self.beat_now.notified() => false,
+            () = closing.cancelled() => false,
+            () = self.suspicion.notified() => true,
+        }
+    }
+
+    async fn leave(&self, link: &mut B::Link, patience: Duration) -> End {
+        // The publisher is still at work.
+        if tokio::time::timeout(patience, self.outbox.empty()).await.is_err() {
+            tracing::warn!(
+                reports = self.outbox.len(),
+                "Left the fleet with reports that the bus did not take in time; the others notice the loss of this node."
+            );
+            // Not to leave is to be lost, and then they invalidate everything.
+            return End::Left;
+        }
+        let member = self.lock().leaving();
+        if let Some(member) = member {
+            // Who cannot say so is lost a second later.
+            tokio::time::timeout(LEAVE_TIMEOUT, link.leave(&member)).await.ok();
+        }
+        End::Left
+    }
+
+    fn clock_gap(&self) -> Option<Duration> {
+        Some((self.clock)()?.saturating_sub(self.started.elapsed()))
+    }
+
+    /// The machine stood still, and with it every clock but one: what is cached is older than it looks.
+    fn notice_jump(&self, gap: &mut Option<Duration>) {
+        let (before, now) = (*gap, self.clock_gap());
+        if let (Some(before), Some(after)) = (before, now)
+            && after > before + CLOCK_JUMP_MIN
+        {
+            self.lock().leave_world(LeftWorld::ClockJump, Instant::now());
+        }
+        *gap = now;
+    }
+}

@@ -1,0 +1,544 @@
+//! The protocol of one node, without I/O: who is a member, what is applied, how long what is cached may be served, and when a write
+//! may be acknowledged.
+//!
+//! **The lease** is the only proof of freshness. A question that was sent at *s* is answered with the end of the log; when everything up
+//! to there is applied, what is cached may be served until *s* + lease. **Memberships** are kept by the bus: a member of which nothing
+//! was heard is *lost*, which is an entry of the log, and no later lease is renewed without having applied it. **A world** is one log of
+//! one run of the server, read without a gap. Whoever enters another one forgets what is cached.
+//!
+//! **A node that the bus does not hear** still reaches the upstream. When it degrades, its peers invalidate everything at the loss and
+//! serve only what they have just read, for as long as they distrust it; and the node acknowledges its writes only while that is so. What
+//! it acknowledges later is not covered.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cache::{Changed, Report};
+
+use super::bus::{Entry, Member, Position, Pulse, RunId, Welcome};
+use super::replica::Replica;
+use super::rules::{Rule, Rules};
+use super::settings::{Ack, CutOff, Settings};
+use super::stats::{LeftWorld, Stats};
+
+/// Answers that wait for the log to be applied up to their end. Later ones wait longer, so more would be of no use.
+const PENDING_LEASES_MAX: usize = 64;
+
+/// What a node knows of the fleet.
+pub(super) struct Membership {
+    settings: Settings,
+    replica: Arc<dyn Replica>,
+    stats: Arc<Stats>,
+    pub(super) rules: Rules,
+    me: Member,
+    own_lives: BTreeSet<u32>,
+    is_member: bool,
+    /// The run of the server in whose world the node is or was last.
+    run: Option<RunId>,
+    /// What was applied of the log, while the node is in a world.
+    position: Option<Position>,
+    /// Grows whenever a world is left.
+    generation: u64,
+    /// Leases that wait for the log to be applied.
+    pending: VecDeque<PendingLease>,
+    lease_until: Option<Instant>,
+    answers: Option<Answers>,
+    since_ms: u64,
+    members: BTreeSet<Member>,
+    /// Until when which node is distrusted; `None` for any that is not known.
+    distrusted: HashMap<Option<Box<str>>, Instant>,
+    /// When everything is to be invalidated once more.
+    late_voids: BTreeSet<Instant>,
+    /// Up to where all other members have applied the log.
+    confirmed: Option<Position>,
+    began: Instant,
+    standing: Standing,
+    stale_since: Instant,
+}
+
+struct PendingLease {
+    end: Position,
+    until: Instant,
+}
+
+/// The answers of the bus that were received.
+#[derive(Clone, Copy)]
+struct Answers {
+    /// The server's time in the last one.
+    last_time_ms: u64,
+    /// When the question to it was sent.
+    asked: Instant,
+    /// When the question before it was sent.
+    asked_before: Instant,
+    /// When the last one came.
+    answered: Instant,
+}
+
+/// A heartbeat that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) member: Member,
+    pub(super) last_time_ms: u64,
+    pub(super) applied: Position,
+    sent: Instant,
+    /// When the question was sent on whose answer this one rests.
+    basis: Instant,
+}
+
+/// What an answer to a heartbeat calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// To go on.
+    GoOn,
+    /// To join.
+    Join,
+}
+
+/// How a node stands, for the log and for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has not joined yet, or has left a world.
+    Outside,
+    /// What is cached may be served.
+    Fresh,
+    /// It has no lease.
+    Stale,
+    /// It has one, and distrusts this many nodes.
+    Distrusting(usize),
+}
+
+/// Why a write may be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// The bus has what it changed, or every member has applied it.
+    Heard,
+    /// Nobody has, and the others serve nothing that is older.
+    Covered,
+    /// Nobody has, and others may serve what is older.
+    Unheard,
+}
+
+/// Whether a write may be acknowledged without a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It may, or need not wait any longer.
+    Acknowledge(Acknowledged),
+    /// Not before then, if nothing happens.
+    WaitUntil(Instant),
+}
+
+impl Membership {
+    pub(super) fn new(
+        settings: Settings,
+        replica: Arc<dyn Replica>,
+        stats: Arc<Stats>,
+        now: Instant,
+    ) -> Self {
+        let me = Member { node: settings.node.clone(), life: fastrand::u32(..) };
+        Self {
+            settings,
+            replica,
+            stats,
+            rules: Rules::default(),
+            own_lives: BTreeSet::from([me.life]),
+            me,
+            is_member: false,
+            run: None,
+            position: None,
+            generation: 0,
+            pending: VecDeque::new(),
+            lease_until: None,
+            answers: None,
+            since_ms: 0,
+            members: BTreeSet::new(),
+            distrusted: HashMap::new(),
+            late_voids: BTreeSet::new(),
+            confirmed: None,
+            began: now,
+            standing: Standing::Outside,
+            stale_since: now,
+        }
+    }
+
+    /// True if the node must join before anything else, over a connection to that run of the server.
+    pub(super) fn must_join(&self, run: &RunId) -> bool {
+        !self.is_member || self.run.as_ref() != Some(run) || self.position.is_none()
+    }
+
+    /// True if the node is, or was last, in a world of that run.
+    pub(super) fn is_of(&self, run: &RunId) -> bool {
+        self.run.as_ref() == Some(run)
+    }
+
+    /// The generation of the world, and what is applied of it, to read on over a connection to that run.
+    pub(super) fn reading(&self, run: &RunId) -> Option<(u64, Position)> {
+        let position = self.position.filter(|_| self.is_of(run))?;
+        Some((self.generation, position))
+    }
+
+    /// The generation of the world that the node is in.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The node has missed something, or the server is another one: nothing vouches for what is cached until it has joined again.
+    pub(super) fn leave_world(&mut self, reason: LeftWorld, now: Instant) {
+        if self.position.is_none() {
+            return;
+        }
+        self.stats.left_world(reason);
+        self.position = None;
+        self.generation += 1;
+        self.confirmed = None;
+        self.drop_membership(now);
+    }
+
+    fn drop_membership(&mut self, now: Instant) {
+        self.is_member = false;
+        self.pending.clear();
+        self.lease_until = self.lease_until.map(|until| until.min(now));
+        self.show(now);
+    }
+
+    /// A new life for a node that is about to join, and what it has applied of the world that it is in.
+    pub(super) fn joining(&mut self, run: &RunId, now: Instant) -> (Member, Option<Position>) {
+        if self.run.as_ref().is_some_and(|known| known != run) {
+            self.leave_world(LeftWorld::OtherServer, now);
+        }
+        self.me.life = fastrand::u32(..);
+        self.own_lives.insert(self.me.life);
+        (self.me.clone(), self.position)
+    }
+
+    /// The node has joined by a question that was sent then.
+    pub(super) fn joined(&mut self, run: &RunId, welcome: Welcome, sent: Instant, now: Instant) {
+        let is_first = self.position.is_none();
+        let had_world = self.run.replace(run.clone()).is_some();
+        if is_first {
+            self.position = Some(welcome.end);
+            let voids = match had_world {
+                true => self.rules.obeyed(Rule::NewServerVoids),
+                false => self.rules.obeyed(Rule::FirstJoinVoids),
+            };
+            if voids {
+                self.void(now);
+            }
+        }
+        self.since_ms = welcome.since_ms;
+        self.is_member = true;
+        self.answers =
+            Some(Answers { last_time_ms: welcome.time_ms, asked: sent, asked_before: sent, answered: now });
+        if self.settings.cut_off == CutOff::Degrade {
+            self.distrust_at_join(&welcome, is_first, had_world, now);
+        }
+        self.members = welcome.members.into_iter().chain([self.me.clone()]).collect();
+        self.show(now);
+    }
+
+    fn distrust_at_join(&mut self, welcome: &Welcome, is_first: bool, had_world: bool, now: Instant) {
+        let left = |from_ms: u64, length: Duration| {
+            Duration::from_millis(from_ms.saturating_sub(welcome.time_ms)) + length
+                - length.min(Duration::from_millis(welcome.time_ms.saturating_sub(from_ms)))
+        };
+        if self.rules.obeyed(Rule::JoinLearnsLost) {
+            for (member, lost_ms) in &welcome.lost {
+                let until = now + left(*lost_ms, self.settings.distrust());
+                if member.node != self.me.node && until > now {
+                    self.distrust(Some(member.node.clone()), until);
+                }
+            }
+        }
+        let newness = left(welcome.since_ms, self.settings.newness());
+        if is_first && !newness.is_zero() && self.rules.obeyed(Rule::NewServerIsDistrusted) {
+            let until = now + newness;
+            match had_world {
+                false => self.distrust(None, until),
+                true => {
+                    let former: Vec<_> = self.members.iter().map(|member| member.node.clone()).collect();
+                    let missing = former.into_iter().filter(|node| {
+                        *node != self.me.node && !welcome.members.iter().any(|member| member.node == *node)
+                    });
+                    missing.collect::<Vec<_>>().into_iter().for_each(|node| self.distrust(Some(node), until));
+                }
+            }
+        }
+    }
+
+    fn distrust(&mut self, node: Option<Box<str>>, until: Instant) {
+        let place = self.distrusted.entry(node).or_insert(until);
+        *place = until.max(*place);
+    }
+
+    /// The next heartbeat. The node must have joined.
+    pub(super) fn beating(&mut self, now: Instant) -> Option<Question> {
+        let (answers, applied) = (self.answers?, self.position?);
+        let applied = match self.rules.obeyed(Rule::AckAfterApply) {
+            true => applied,
+            false => self.pending.back().map_or(applied, |lease| lease.end.max(applied)),
+        };
+        let (member, last_time_ms) = (self.me.clone(), answers.last_time_ms);
+        Some(Question { member, last_time_ms, applied, sent: now, basis: answers.asked })
+    }
+
+    /// The answer to a heartbeat has come.
+    pub(super) fn answered(&mut self, question: &Question, pulse: &Pulse, now: Instant) -> Next {
+        let Some(position) = self.position else { return Next::Join };
+        if pulse.end.epoch != position.epoch || pulse.end < position {
+            self.leave_world(LeftWorld::OtherLog, now);
+            return Next::Join;
+        }
+        if !pulse.is_member {
+            self.drop_membership(now);
+            return Next::Join;
+        }
+        let from = if self.rules.obeyed(Rule::LeaseFromSend) { question.sent } else { now };
+        let mut until = from + self.settings.lease_length();
+        if self.settings.ack == Ack::All && self.rules.obeyed(Rule::LeaseWithinMembership) {
+            until = until.min(question.basis + self.settings.membership_least());
+        }
+        if self.pending.len() == PENDING_LEASES_MAX {
+            self.pending.pop_back();
+        }
+        self.pending.push_back(PendingLease { end: pulse.end, until });
+        let asked_before = self.answers.map_or(question.sent, |answers| answers.asked);
+        self.answers =
+            Some(Answers { last_time_ms: pulse.time_ms, asked: question.sent, asked_before, answered: now });
+        self.note_confirmed(pulse);
+        self.grant(now);
+        Next::GoOn
+    }
+
+    fn note_confirmed(&mut self, pulse: &Pulse) {
+        let former_leases_ms = self.settings.former_leases().as_millis() as u64;
+        let is_settled = pulse.time_ms >= self.since_ms.saturating_add(former_leases_ms)
+            || !self.rules.obeyed(Rule::QuarantineNewServer);
+        if is_settled {
+            let applied = pulse.others_applied.unwrap_or(pulse.end);
+            self.confirmed = Some(self.confirmed.map_or(applied, |confirmed| confirmed.max(applied)));
+        }
+    }
+
+    /// Everything up to a position is applied, in the world of that generation. False if the node has left it meanwhile.
+    pub(super) fn applied(&mut self, generation: u64, position: Position, now: Instant) -> bool {
+        if self.generation != generation || self.position.is_none() {
+            return false;
+        }
+        self.position = Some(position);
+        self.grant(now);
+        true
+    }
+
+    fn grant(&mut self, now: Instant) {
+        let Some(position) = self.position else { return };
+        let needs_end = self.rules.obeyed(Rule::LeaseNeedsEnd);
+        while let Some(lease) = self.pending.pop_front_if(|lease| lease.end <= position || !needs_end) {
+            self.lease_until = self.lease_until.max(Some(lease.until));
+        }
+        self.show(now);
+    }
+
+    /// Takes note of an entry about members. What stands before it in the log must be applied, and what follows not yet.
+    pub(super) fn heard(&mut self, entry: &Entry, now: Instant) {
+        match entry {
+            Entry::Joined(member) => self.member_joined(member, now),
+            Entry::Left(member) => {
+                self.members.remove(member);
+                if !self.members.iter().any(|other| other.node == member.node) {
+                    self.trust_again(&Some(member.node.clone()), now);
+                }
+            }
+            Entry::Lost(member) => self.member_lost(member, now),
+            Entry::Reports(_) | Entry::Begun | Entry::Unreadable => {}
+        }
+        self.show(now);
+    }
+
+    fn member_joined(&mut self, member: &Member, now: Instant) {
+        if member.node == self.me.node && !self.own_lives.contains(&member.life) {
+            tracing::error!(
+                node = &*member.node,
+                "Another process has joined the fleet under the name of this node; give each node a name of its own (fleet.node)."
+            );
+        }
+        self.members.retain(|other| other.node != member.node);
+        self.members.insert(member.clone());
+        self.trust_again(&Some(member.node.clone()), now);
+    }
+
+    fn member_lost(&mut self, member: &Member, now: Instant) {
+        self.members.remove(member);
+        if member.node == self.me.node || self.settings.cut_off != CutOff::Degrade {
+            return;
+        }
+        self.void(now);
+        // Its writes in flight are of unknown outcome.
+        self.late_voids.insert(now + self.settings.unknown_write_window);
+        if self.rules.obeyed(Rule::LostIsDistrusted) {
+            self.distrust(Some(member.node.clone()), now + self.settings.distrust());
+        }
+    }
+
+    fn trust_again(&mut self, node: &Option<Box<str>>, now: Instant) {
+        if self.distrusted.remove(node).is_some() && self.rules.obeyed(Rule::VoidAfterDistrust) {
+            self.void(now);
+        }
+    }
+
+    /// Does what is due. To be called a few times a second.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let over: Vec<_> = self
+            .distrusted
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(node, _)| node.clone())
+            .collect();
+        over.iter().for_each(|node| self.trust_again(node, now));
+        while self.late_voids.first().is_some_and(|due| *due <= now) {
+            self.late_voids.pop_first();
+            self.void(now);
+        }
+        self.show(now);
+    }
+
+    /// Invalidates everything.
+    pub(super) fn void(&self, now: Instant) {
+        self.replica.apply(&Report::Changed(Changed::Everything), now);
+        self.stats.voided();
+    }
+
+    pub(super) fn has_lease(&self, now: Instant) -> bool {
+        self.is_member && self.lease_until.is_some_and(|until| now < until)
+    }
+
+    /// Lets the cache know how long it may serve, and the log how the node stands.
+    fn show(&mut self, now: Instant) {
+        let standing = match (self.has_lease(now), self.distrusted.len()) {
+            (true, 0) => Standing::Fresh,
+            (true, nodes) => Standing::Distrusting(nodes),
+            (false, _) if self.position.is_none() => Standing::Outside,
+            (false, _) => Standing::Stale,
+        };
+        match (&standing, self.lease_until) {
+            (Standing::Fresh, Some(until)) => self.replica.renew_lease(until),
+            _ => self.replica.end_lease(now),
+        }
+        if self.standing != standing {
+            let (was_fresh, is_fresh) = (self.standing == Standing::Fresh, standing == Standing::Fresh);
+            if was_fresh {
+                self.stale_since = now;
+            } else if is_fresh {
+                self.stats.was_stale(now.saturating_duration_since(self.stale_since));
+            }
+            self.log_standing(&standing, now);
+            self.standing = standing;
+        }
+    }
+
+    fn log_standing(&self, standing: &Standing, now: Instant) {
+        let (node, members) = (&*self.me.node, self.members.len());
+        match standing {
+            Standing::Fresh => {
+                let stale_ms = now.saturating_duration_since(self.stale_since).as_millis() as u64;
+                tracing::info!(
+                    node,
+                    members,
+                    stale_ms,
+                    "The fleet's lease is valid: what is cached is served."
+                );
+            }
+            Standing::Stale => tracing::warn!(
+                node,
+                "The fleet's lease has ended: the bus has not answered in time. Reads are strongly consistent until it does."
+            ),
+            Standing::Outside => tracing::warn!(
+                node,
+                "The node has left the fleet's log, and joins again. Everything cached is invalidated then."
+            ),
+            Standing::Distrusting(nodes) => tracing::warn!(
+                node,
+                nodes,
+                "Nodes are missing that may still write: only what was just read is served until they are back."
+            ),
+        }
+    }
+
+    /// Whether a write may be sent now.
+    pub(super) fn admits_writes(&self, now: Instant) -> bool {
+        self.settings.cut_off != CutOff::Refuse || self.has_lease(now)
+    }
+
+    /// Whether a write that began to wait then, and has no receipt, may be acknowledged all the same.
+    pub(super) fn decide(&self, waiting_since: Instant, now: Instant) -> Decision {
+        if !self.rules.obeyed(Rule::AwaitReceipt) {
+            return Decision::Acknowledge(Acknowledged::Heard);
+        }
+        match self.settings.cut_off {
+            CutOff::Refuse => Decision::WaitUntil(waiting_since + self.settings.ack_timeout),
+            CutOff::Accept => match self.lease_until.filter(|until| self.is_member && now < *until) {
+                Some(until) => Decision::WaitUntil(until),
+                None => Decision::Acknowledge(Acknowledged::Unheard),
+            },
+            CutOff::Degrade => self.decide_cut_off(now),
+        }
+    }
+
+    fn decide_cut_off(&self, now: Instant) -> Decision {
+        let silent_since = self.answers.map_or(self.began, |answers| answers.answered);
+        let known = silent_since + self.settings.silence_known();
+        if now < known && self.rules.obeyed(Rule::CutOffWaits) {
+            return Decision::WaitUntil(known);
+        }
+        let is_covered = self.answers.is_some_and(|answers| {
+            let asked = match self.rules.obeyed(Rule::StopFromQuestionBefore) {
+                true => answers.asked_before,
+                false => answers.asked,
+            };
+            now < asked + self.settings.distrusted_least()
+        });
+        match is_covered || !self.rules.obeyed(Rule::CutOffStops) {
+            true => Decision::Acknowledge(Acknowledged::Covered),
+            false => Decision::Acknowledge(Acknowledged::Unheard),
+        }
+    }
+
+    /// Up to where all other members have applied the log, as far as this node knows.
+    pub(super) fn confirmed(&self) -> Option<Position> {
+        match self.rules.obeyed(Rule::AwaitMembers) {
+            true => self.confirmed,
+            false => self.position.map(|position| Position { number: u64::MAX, ..position }),
+        }
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(super) fn members(&self) -> &BTreeSet<Member> {
+        &self.members
+    }
+
+    pub(super) fn me(&self) -> &Member {
+        &self.me
+    }
+
+    /// The member, if the node is one.
+    pub(super) fn leaving(&self) -> Option<Member> {
+        self.is_member.then(|| self.me.clone())
+    }
+
+    pub(super) fn distrusted(&self) -> impl Iterator<Item = (Option<&str>, Instant)> {
+        self.distrusted.iter().map(|(node, until)| (node.as_deref(), *until))
+    }
+
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    pub(super) fn lease_left(&self, now: Instant) -> Duration {
+        let until = self.lease_until.filter(|_| self.is_member);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+}
