@@ -10,6 +10,9 @@ mod web;
 
 mod address;
 
+mod bus_url;
+mod secret;
+
 mod fixed;
 mod live;
 
@@ -29,6 +32,7 @@ mod printing;
 mod resolve;
 
 pub use address::{ListenAddress, ListenHost};
+pub use bus_url::BusUrl;
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};
 pub use file::File;
@@ -36,6 +40,7 @@ pub use fixed::{Durability, Fixed, LocalStore, LogFormat, RemoteLimits, Upstream
 pub use key::{Flag, Key, Section};
 pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{PROFILE_REGION, Resolved, Sources};
+pub use secret::{SecretBytes, read_password, read_secret};
 pub use table::SECTIONS;
 pub use units::{ByteSize, Share, TimeToLive};
 pub use web::{HostPattern, OriginPattern};
