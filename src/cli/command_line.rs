@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use nearside::config::{File, Flag, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources};
+use nearside::config::{
+    File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
+};
 use nearside::upstream::remote::Profile;
 
 /// What stands below the help of everything that reads a config.
@@ -129,6 +131,8 @@ impl ConfigArguments {
         if let Some(region) = profile.region {
             variables.push((PROFILE_REGION.to_owned(), region));
         }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        variables.push((HOST_NAME.to_owned(), host));
         Self { file, variables, flags: Vec::new() }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::error::Origin;
 use super::fixed::{Fixed, LocalStore, UpstreamKind};
+use super::fleet::FleetDraft;
 use super::live::Live;
 use crate::endpoint::Endpoint;
 
@@ -37,6 +38,10 @@ pub(super) struct Draft {
     pub(super) data_dir: Option<PathBuf>,
     /// `local.in_memory`.
     pub(super) in_memory: bool,
+    /// The keys of `[fleet]`, which count if anybody wrote the section or one of them.
+    pub(super) fleet: FleetDraft,
+    /// Where each section begins in the file.
+    pub(super) sections: BTreeMap<&'static str, Origin>,
     /// Where each key was written.
     pub(super) origins: Origins,
 }
@@ -45,6 +50,12 @@ impl Draft {
     /// Where a key was written.
     pub(super) fn origin(&self, section: &'static str, name: &'static str) -> Origin {
         self.origins.get(&(section, name)).cloned().unwrap_or_default()
+    }
+
+    /// Where `[fleet]` begins, or where the first of its keys was written; `None` if nobody wrote anything of it.
+    pub(super) fn fleet_origin(&self) -> Option<Origin> {
+        let of_key = || self.origins.iter().find(|((section, _), _)| *section == "fleet");
+        self.sections.get("fleet").or_else(|| of_key().map(|(_, origin)| origin)).cloned()
     }
 
     /// Chooses the upstream and the store from the keys that name them. Between keys that contradict each other, the later layer

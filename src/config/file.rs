@@ -44,6 +44,8 @@ pub(super) struct TableSection<'v> {
 pub(super) struct Contents<'v> {
     pub(super) settings: Vec<Setting<'v>>,
     pub(super) tables: Vec<TableSection<'v>>,
+    /// Where each section begins, those without keys included.
+    pub(super) sections: Vec<(&'static str, Origin)>,
     /// What is wrong with it, apart from the values.
     pub(super) faults: Vec<Fault>,
 }
@@ -89,7 +91,10 @@ impl<'v> Reader<'v> {
                 }
             }
             section => match SECTIONS.iter().find(|known| known.name == section && !section.is_empty()) {
-                Some(known) => self.section(known, value),
+                Some(known) => {
+                    self.contents.sections.push((known.name, self.origin(name.span())));
+                    self.section(known, value);
+                }
                 None => self.unknown_section(name),
             },
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::fleet::Fleet;
 use super::units::ByteSize;
 use super::web::{HostPattern, OriginPattern};
 use crate::endpoint::Endpoint;
@@ -55,6 +56,8 @@ pub struct Fixed {
     pub stream_shard_records_max: u64,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// How the node takes part in a fleet; `None` if it stands alone.
+    pub fleet: Option<Fleet>,
 }
 
 /// The region of a node that was not told of one.
@@ -157,6 +160,7 @@ impl Default for Fixed {
             stream_shards: 1,
             stream_shard_records_max: 100_000,
             log_format: LogFormat::Text,
+            fleet: None,
         }
     }
 }

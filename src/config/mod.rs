@@ -14,6 +14,7 @@ mod bus_url;
 mod secret;
 
 mod fixed;
+mod fleet;
 mod live;
 
 mod error;
@@ -37,9 +38,10 @@ pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};
 pub use file::File;
 pub use fixed::{Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
+pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Section};
 pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
-pub use resolve::{PROFILE_REGION, Resolved, Sources};
+pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use secret::{SecretBytes, read_password, read_secret};
 pub use table::SECTIONS;
 pub use units::{ByteSize, Share, TimeToLive};

@@ -37,7 +37,9 @@ impl Config {
         remark: impl Fn(&'static Section, &'static Key) -> Option<String>,
     ) -> fmt::Result {
         let offered = SECTIONS.iter().filter(|section| section.is_offered() && !section.name.is_empty());
-        for (nth, section) in offered.enumerate() {
+        // A section that is left out as a whole, such as [fleet], must not be there without its keys.
+        let printed = offered.filter(|section| section.keys.iter().any(|key| self.printed(key).is_some()));
+        for (nth, section) in printed.enumerate() {
             writeln!(formatter, "{}[{}]", if nth == 0 { "" } else { "\n" }, section.name)?;
             for key in section.keys {
                 let Some(value) = self.printed(key) else { continue };

@@ -10,12 +10,16 @@ use super::environment::{UnknownVariable, settings_of_flags, settings_of_variabl
 use super::error::{ConfigError, Fault, Origin};
 use super::file::{Contents, File, Setting, TableSection, contents, syntax_faults};
 use super::fixed::{Fixed, UpstreamKind};
+use super::fleet::{Ack, node};
 use super::key::{Access, Key};
-use super::live::CachePolicy;
+use super::live::{CachePolicy, Fill};
 use super::rules;
 
 /// What stands among the variables for the region of the profile in use.
 pub const PROFILE_REGION: &str = "the region of the profile";
+
+/// What stands among the variables for the name of the host.
+pub const HOST_NAME: &str = "the name of the host";
 
 /// The variables that every AWS SDK reads for the region, the first one first, and behind them the profile.
 const AWS_REGIONS: [&str; 3] = ["AWS_REGION", "AWS_DEFAULT_REGION", PROFILE_REGION];
@@ -61,7 +65,27 @@ impl Resolved {
     /// Everything in the sources that has no effect, a line for each.
     pub fn warnings(&self) -> Vec<String> {
         let unknown = self.unknown_variables.iter().map(ToString::to_string);
-        unknown.chain(self.flags_without_effect()).collect()
+        unknown.chain(self.flags_without_effect()).chain(self.eventual_fills()).collect()
+    }
+
+    /// Where `fill` takes back what `ack` of the fleet promises.
+    fn eventual_fills(&self) -> Option<String> {
+        let Config { fixed, live } = &self.config;
+        if fixed.fleet.as_ref()?.ack != Ack::All {
+            return None;
+        }
+        let of_tables = live.tables.iter().filter(|(_, policy)| policy.fill == Fill::Eventual);
+        let mut places: Vec<_> = of_tables.map(|(table, _)| format!("[tables.{table}]")).collect();
+        if live.cache.fill == Fill::Eventual {
+            places.insert(0, "[cache]".to_owned());
+        }
+        (!places.is_empty()).then(|| {
+            format!(
+                "fill = \"eventual\" in {} weakens ack = \"all\" of [fleet]: a fill may be answered by a replica that lags behind \
+                 an acknowledged write",
+                places.join(", ")
+            )
+        })
     }
 
     /// The flags of the local backend, where there is none. What stands in a file or a variable may be meant for others: the
@@ -92,11 +116,12 @@ impl Resolver {
     fn read(sources: &Sources<'_>) -> Self {
         let file = sources.file.unwrap_or(File { name: "", text: "" });
         let (root, errors) = DeTable::parse_recoverable(file.text);
-        let Contents { settings, tables, mut faults } = contents(file, root.get_ref());
+        let Contents { settings, tables, sections, mut faults } = contents(file, root.get_ref());
         faults.extend(syntax_faults(file, &errors));
         let variables = settings_of_variables(sources.variables, &mut faults);
         let flags = settings_of_flags(sources.flags, &mut faults);
-        let mut resolver = Self { draft: Draft::default(), unread: BTreeSet::new(), faults };
+        let draft = Draft { sections: sections.into_iter().collect(), ..Draft::default() };
+        let mut resolver = Self { draft, unread: BTreeSet::new(), faults };
         for setting in settings.into_iter().chain(variables).chain(flags) {
             resolver.put(setting);
         }
@@ -167,11 +192,40 @@ impl Resolver {
             self.wrong(origin, "upstream.kind", &message);
         }
         self.take_aws_region(sources.variables);
+        self.take_fleet(sources.variables);
         self.faults.extend(rules::broken(&self.draft, &self.unread));
         ConfigError::of(self.faults)?;
         let Draft { fixed, live, origins, .. } = self.draft;
         let unknown_variables = unknown_variables(sources.variables);
         Ok(Resolved { config: Config { fixed, live }, unknown_variables, origins })
+    }
+
+    /// The fleet, if there is one and nothing of it is missing. A node that nobody named has the name of its host.
+    fn take_fleet(&mut self, variables: &[(String, String)]) {
+        let Some(origin) = self.draft.fleet_origin() else { return };
+        let value = |name: &str| {
+            let found = variables.iter().find(|(candidate, value)| candidate == name && !value.is_empty());
+            found.map(|(_, value)| value.as_str())
+        };
+        // Shells know HOSTNAME, and do not export it.
+        let variable = |name: &str| value(name).or_else(|| value(HOST_NAME).filter(|_| name == "HOSTNAME"));
+        let named = match &self.draft.fleet.node {
+            Some(written) => {
+                node(written, variable).map_err(|message| (message, self.draft.origin("fleet", "node")))
+            }
+            None => {
+                let host = value(HOST_NAME).ok_or_else(|| "this host has no name".to_owned());
+                let name = host.and_then(|host| node(host, |_| None));
+                self.draft.origins.insert(("fleet", "node"), Origin::Ambient(HOST_NAME.to_owned()));
+                name.map_err(|message| (format!("{message}; name the node with node = \"…\""), origin))
+            }
+        };
+        match named {
+            Ok(node) => self.draft.fixed.fleet = self.draft.fleet.resolve(node),
+            // It was reported when it was read.
+            Err(_) if self.unread.contains(&("fleet", "node")) => (),
+            Err((message, origin)) => self.wrong(origin, "fleet.node", &message),
+        }
     }
 
     /// The SDKs' region is that of a remote upstream, when nothing else names one.

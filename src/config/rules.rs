@@ -6,7 +6,8 @@ use super::address::ListenAddress;
 use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
 use super::fixed::UpstreamKind;
-use super::units::ByteSize;
+use super::fleet::{Ack, CutOff, WhenStale};
+use super::units::{ByteSize, TimeToLive};
 
 /// A rule: the keys that it is about, and what is wrong if it is broken.
 type Rule = (&'static [KeyName], fn(&Draft) -> Option<Fault>);
@@ -19,6 +20,14 @@ const RULES: &[Rule] = &[
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
     (&[("upstream", "endpoint"), ("server", "listen")], upstream_is_another),
+    (&[("fleet", "url")], fleet_has_a_bus),
+    (&[("fleet", "secret_file")], fleet_has_a_secret),
+    (&[("upstream", "kind"), ("upstream", "endpoint")], fleet_has_a_remote_upstream),
+    (&[("fleet", "url")], bus_off_loopback_is_encrypted),
+    (&[("fleet", "ack"), ("fleet", "when_stale")], strict_nodes_bypass),
+    (&[("fleet", "ack"), ("fleet", "cut_off")], strict_nodes_refuse),
+    (&[("fleet", "lease"), ("fleet", "silence_grace")], silence_outlasts_a_lease),
+    (&[("fleet", "lease"), ("fleet", "ack_timeout")], writes_outwait_a_lease),
 ];
 
 /// Every broken rule of a draft that is resolved, but for those about keys that could not be read: nothing can be said of them.
@@ -95,5 +104,82 @@ fn upstream_is_another(draft: &Draft) -> Option<Fault> {
     draft.fixed.listen.is_reached_by(endpoint).then(|| Fault {
         origin: draft.origin("upstream", "endpoint"),
         message: format!("the upstream {endpoint} is this node itself; listen on another port"),
+    })
+}
+
+fn fleet_has_a_bus(draft: &Draft) -> Option<Fault> {
+    let origin = draft.fleet_origin().filter(|_| draft.fleet.url.is_none())?;
+    let message = "fleet.url is missing; write url = \"rediss://USER@HOST:6379\"".to_owned();
+    Some(Fault { origin, message })
+}
+
+fn fleet_has_a_secret(draft: &Draft) -> Option<Fault> {
+    let origin = draft.fleet_origin().filter(|_| draft.fleet.secret_file.is_none())?;
+    let message = "fleet.secret_file is missing; write 32 bytes or more into a file (openssl rand -hex 32), the same for all nodes";
+    Some(Fault { origin, message: message.to_owned() })
+}
+
+fn fleet_has_a_remote_upstream(draft: &Draft) -> Option<Fault> {
+    let origin = draft.fleet_origin().filter(|_| draft.fixed.upstream == UpstreamKind::Local)?;
+    let message = "a fleet shares one upstream, and the local backend belongs to one process; name an upstream, or leave [fleet] out";
+    Some(Fault { origin, message: message.to_owned() })
+}
+
+/// Whoever changes what is on the way could withhold what has changed.
+fn bus_off_loopback_is_encrypted(draft: &Draft) -> Option<Fault> {
+    let url = draft.fleet.url.as_ref().filter(|url| !url.tls && !url.is_loopback())?;
+    let message = format!("{url} is off loopback and not encrypted; write rediss://");
+    Some(Fault { origin: draft.origin("fleet", "url"), message })
+}
+
+/// A node without a lease that serves anything from memory may serve what a strict write has overwritten.
+fn strict_nodes_bypass(draft: &Draft) -> Option<Fault> {
+    let is_young = draft.fleet.when_stale == Some(WhenStale::Young);
+    (draft.fleet.ack == Ack::All && is_young).then(|| contradiction(draft, "when_stale", "young", "bypass"))
+}
+
+/// A node that is cut off must not write: nobody could confirm it.
+fn strict_nodes_refuse(draft: &Draft) -> Option<Fault> {
+    let written = match draft.fleet.cut_off? {
+        CutOff::Degrade => "degrade",
+        CutOff::Accept => "accept",
+        CutOff::Refuse => return None,
+    };
+    (draft.fleet.ack == Ack::All).then(|| contradiction(draft, "cut_off", written, "refuse"))
+}
+
+/// A key that says something else than follows from `ack = "all"`.
+fn contradiction(draft: &Draft, key: &'static str, written: &str, follows: &str) -> Fault {
+    Fault {
+        origin: draft.origin("fleet", key).max(draft.origin("fleet", "ack")),
+        message: format!(
+            "{key} = \"{written}\" contradicts ack = \"all\" in [fleet]; write {key} = \"{follows}\", or leave it out"
+        ),
+    }
+}
+
+/// The others distrust a silent node at least as long as it may believe itself to be heard.
+fn silence_outlasts_a_lease(draft: &Draft) -> Option<Fault> {
+    let (lease, grace) = (draft.fleet.lease, draft.fleet.silence_grace);
+    (grace < lease).then(|| Fault {
+        origin: draft.origin("fleet", "lease").max(draft.origin("fleet", "silence_grace")),
+        message: format!(
+            "silence_grace = \"{}\" of [fleet] must be at least lease = \"{}\"",
+            TimeToLive::For(grace),
+            TimeToLive::For(lease)
+        ),
+    })
+}
+
+/// A node that has stopped is known to have stopped only when its lease has ended, so a write must be able to wait for that.
+fn writes_outwait_a_lease(draft: &Draft) -> Option<Fault> {
+    let (lease, timeout) = (draft.fleet.lease, draft.fleet.ack_timeout);
+    (lease >= timeout).then(|| Fault {
+        origin: draft.origin("fleet", "lease").max(draft.origin("fleet", "ack_timeout")),
+        message: format!(
+            "ack_timeout = \"{}\" of [fleet] must be longer than lease = \"{}\"",
+            TimeToLive::For(timeout),
+            TimeToLive::For(lease)
+        ),
     })
 }

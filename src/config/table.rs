@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::draft::KindName;
-use super::fixed::{Durability, LocalStore, LogFormat, UpstreamKind};
+use super::fixed::{Durability, Fixed, LocalStore, LogFormat, UpstreamKind};
+use super::fleet::{Ack, CutOff, Fleet, WhenStale, name, node_as_written};
 use super::key::{Access, Key, Section};
 use super::live::{Fill, Images, ScanPages};
 use super::units::{ByteSize, TimeToLive};
@@ -18,6 +19,16 @@ const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The most shards of a stream that are open at a time.
 const STREAM_SHARDS_MAX: usize = 16;
 
+/// Within these a lease is longer than a heartbeat takes, and shorter than anybody's patience.
+const LEASE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
+
+/// How many entries of its log a bus may keep.
+const REPLAY: [usize; 2] = [100, 1_000_000];
+
+const ACK: &[(&str, Ack)] = &[("receipt", Ack::Receipt), ("all", Ack::All)];
+const WHEN_STALE: &[(&str, WhenStale)] = &[("young", WhenStale::Young), ("bypass", WhenStale::Bypass)];
+const CUT_OFF: &[(&str, CutOff)] =
+    &[("degrade", CutOff::Degrade), ("refuse", CutOff::Refuse), ("accept", CutOff::Accept)];
 const FILL: &[(&str, Fill)] =
     &[("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
 const SCAN_PAGES: &[(&str, ScanPages)] =
@@ -47,6 +58,7 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "", keys: COMMAND_LINE },
     Section { name: "upstream", keys: UPSTREAM },
     Section { name: "local", keys: LOCAL },
+    Section { name: "fleet", keys: FLEET },
     Section { name: "cache", keys: CACHE },
     Section { name: "log", keys: LOG },
 ];
@@ -228,7 +240,7 @@ const LOCAL: &[Key] = &[
     Key::fixed(
         "stream_shards",
         |draft, given| {
-            let shards = given.count_to(STREAM_SHARDS_MAX);
+            let shards = given.count_between(1, STREAM_SHARDS_MAX);
             put(
                 &mut draft.fixed.stream_shards,
                 shards.map(|shards| u32::try_from(shards).unwrap_or(u32::MAX)),
@@ -243,6 +255,86 @@ const LOCAL: &[Key] = &[
         },
         |fixed| bare(fixed.stream_shard_records_max),
     ),
+];
+
+const FLEET: &[Key] = &[
+    Key::fixed(
+        "url",
+        |draft, given| put(&mut draft.fleet.url, given.parsed().map(Some)),
+        |fixed| of_fleet(fixed, |fleet| quoted(&fleet.url)),
+    ),
+    Key::fixed(
+        "password_file",
+        |draft, given| put(&mut draft.fleet.password_file, given.path().map(Some)),
+        |fixed| of_fleet(fixed, |fleet| fleet.password_file.as_deref().and_then(path)),
+    ),
+    Key::fixed(
+        "name",
+        |draft, given| put(&mut draft.fleet.name, given.string().and_then(name)),
+        |fixed| of_fleet(fixed, |fleet| quoted(&fleet.name)),
+    ),
+    Key::fixed(
+        "node",
+        |draft, given| put(&mut draft.fleet.node, given.string().and_then(node_as_written).map(Some)),
+        |fixed| of_fleet(fixed, |fleet| quoted(&fleet.node)),
+    ),
+    Key::fixed(
+        "secret_file",
+        |draft, given| put(&mut draft.fleet.secret_file, given.path().map(Some)),
+        |fixed| of_fleet(fixed, |fleet| path(&fleet.secret_file)),
+    ),
+    Key::fixed(
+        "ack",
+        |draft, given| put(&mut draft.fleet.ack, given.choice(ACK)),
+        |fixed| of_fleet(fixed, |fleet| word(ACK, &fleet.ack)),
+    ),
+    Key::fixed(
+        "lease",
+        |draft, given| put(&mut draft.fleet.lease, given.lasting_between(LEASE[0], LEASE[1])),
+        |fixed| of_fleet(fixed, |fleet| duration(fleet.lease)),
+    ),
+    Key::fixed(
+        "when_stale",
+        |draft, given| put(&mut draft.fleet.when_stale, given.choice(WHEN_STALE).map(Some)),
+        |fixed| of_fleet(fixed, |fleet| word(WHEN_STALE, &fleet.when_stale)),
+    ),
+    Key::fixed(
+        "cut_off",
+        |draft, given| put(&mut draft.fleet.cut_off, given.choice(CUT_OFF).map(Some)),
+        |fixed| of_fleet(fixed, |fleet| word(CUT_OFF, &fleet.cut_off)),
+    ),
+    Key::fixed(
+        "silence_grace",
+        |draft, given| put(&mut draft.fleet.silence_grace, given.timeout()),
+        |fixed| of_fleet(fixed, |fleet| duration(fleet.silence_grace)),
+    ),
+    Key::fixed(
+        "ack_timeout",
+        |draft, given| put(&mut draft.fleet.ack_timeout, given.timeout()),
+        |fixed| of_fleet(fixed, |fleet| duration(fleet.ack_timeout)),
+    ),
+    Key::fixed(
+        "replay",
+        |draft, given| {
+            let entries = given.count_between(REPLAY[0], REPLAY[1]);
+            put(&mut draft.fleet.replay, entries.map(|entries| u32::try_from(entries).unwrap_or(u32::MAX)))
+        },
+        |fixed| of_fleet(fixed, |fleet| bare(fleet.replay)),
+    ),
+    Key::fixed(
+        "clock_step",
+        |draft, given| put(&mut draft.fleet.clock_step, given.duration()),
+        |fixed| of_fleet(fixed, |fleet| duration(fleet.clock_step)),
+    ),
+    Key::fixed(
+        "shards",
+        |_, given| match given.count()? {
+            1 => Ok(()),
+            _ => Err(format!("{given} is not offered by this version yet; write 1")),
+        },
+        |fixed| of_fleet(fixed, |_| bare(1)),
+    ),
+    Key::not_offered("fence"),
 ];
 
 const CACHE: &[Key] = &[
@@ -373,6 +465,11 @@ fn upstream_key(text: &str) -> Result<(&'static str, &'static str), String> {
 fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
     *place = read?;
     Ok(())
+}
+
+/// What the file says of a fleet, if there is one.
+fn of_fleet(fixed: &Fixed, print: fn(&Fleet) -> Option<String>) -> Option<String> {
+    fixed.fleet.as_ref().and_then(print)
 }
 
 /// A value that the file has in quotes.

@@ -84,6 +84,17 @@ impl<'v> Given<'v> {
         }
     }
 
+    /// A duration that makes sense from some duration on and up to another one.
+    pub(super) fn lasting_between(self, least: Duration, most: Duration) -> Result<Duration, String> {
+        match self.duration()? {
+            duration if (least..=most).contains(&duration) => Ok(duration),
+            _ => {
+                let [least, most] = [least, most].map(TimeToLive::For);
+                Err(format!("{self} is not from \"{least}\" to \"{most}\""))
+            }
+        }
+    }
+
     /// A time limit, which zero is not.
     pub(super) fn timeout(self) -> Result<Duration, String> {
         self.lasting(Duration::from_millis(1))
@@ -104,11 +115,11 @@ impl<'v> Given<'v> {
 
     /// A whole number above zero.
     pub(super) fn count(self) -> Result<usize, String> {
-        self.count_to(usize::MAX)
+        self.count_between(1, usize::MAX)
     }
 
-    /// A whole number above zero and up to some number.
-    pub(super) fn count_to(self, most: usize) -> Result<usize, String> {
+    /// A whole number from some number on and up to another one.
+    pub(super) fn count_between(self, least: usize, most: usize) -> Result<usize, String> {
         let count = match self {
             Self::Toml(DeValue::Integer(integer), _) => {
                 usize::from_str_radix(integer.as_str(), integer.radix()).ok()
@@ -116,11 +127,11 @@ impl<'v> Given<'v> {
             Self::Toml(..) => None,
             Self::Text(text) => text.parse().ok(),
         };
-        count.filter(|count| (1..=most).contains(count)).ok_or_else(|| match most {
+        count.filter(|count| (least..=most).contains(count)).ok_or_else(|| match most {
             usize::MAX => {
                 format!("{self} is not a whole number above zero; write one{}, such as 64", self.in_words())
             }
-            _ => format!("{self} is not a whole number from 1 to {most}; write one{}", self.in_words()),
+            _ => format!("{self} is not a whole number from {least} to {most}; write one{}", self.in_words()),
         })
     }
 
