@@ -49,6 +49,24 @@ fn the_sample_file_is_the_default_and_lists_every_key_with_its_effect() {
     }
 }
 
+/// The section `[fleet]` of the sample, taken out of its comment.
+fn sample_fleet() -> String {
+    let lines = SAMPLE.lines().skip_while(|line| !line.starts_with("# [fleet]"));
+    let lines = lines.take_while(|line| line.starts_with("# ")).map(|line| format!("{}\n", &line[2..]));
+    lines.collect()
+}
+
+#[test]
+fn the_sample_has_a_fleet_at_its_defaults() {
+    let resolve = |text: &str| {
+        let variables = [("NEARSIDE_UPSTREAM", "http://127.0.0.1:9"), (HOST_NAME, "here")];
+        resolve(text, &variables, &[]).unwrap_or_else(|error| panic!("{error}")).config.fixed.fleet.unwrap()
+    };
+    let least = "[fleet]\nurl = \"rediss://nearside@bus.example\"\nsecret_file = \"/run/secrets/fleet\"";
+    assert_eq!(resolve(&sample_fleet()), resolve(least));
+    assert!(sample_fleet().lines().count() > 12);
+}
+
 #[test]
 fn every_key_is_set_by_a_variable_of_its_own() {
     let mut names = BTreeSet::new();
@@ -363,6 +381,10 @@ fn what_is_printed_reads_back_the_same() {
         "[upstream]\nkind = \"aws\"\nregion = \"cn-north-1\"\nfips = true",
         "[upstream]\nread_timeout = \"1500ms\"\nconcurrency_max = 7\nendpoint = \"https://[::1]:8443\"",
         "[tables.Orders.indexes.byDate]\nquery_ttl = \"0s\"\n[tables.Orders]\ngsi_quarantine = \"1s\"",
+        &with_fleet("ack = \"all\"\nlease = \"200ms\"\npassword_file = \"p\"\nname = \"prod\""),
+        &with_fleet(
+            "cut_off = \"accept\"\nwhen_stale = \"bypass\"\nreplay = 1000000\nshards = 1\nclock_step = \"0s\"",
+        ),
     ] {
         let config = Config::parse(text).unwrap();
         assert_eq!(Config::parse(&config.to_string()).unwrap(), config, "{text}");
@@ -378,6 +400,9 @@ fn keys_that_need_a_restart_are_named_when_they_differ() {
         Config::parse("[local]\nin_memory = true\n[log]\nlevel = \"warn\"\nformat = \"json\"").unwrap();
     let named = before.needing_restart(&after);
     assert_eq!(named, ["server.listen", "local.data_dir", "local.in_memory", "log.format"]);
+    let [one, other] =
+        ["1s", "2s"].map(|lease| Config::parse(&with_fleet(&format!("lease = \"{lease}\""))).unwrap());
+    assert_eq!(one.needing_restart(&other), ["fleet.lease"]);
     assert_eq!(before.needing_restart(&before), <[String; 0]>::default());
 }
 
@@ -399,4 +424,127 @@ fn an_index_inherits_from_its_table() {
     assert_eq!(policy.index("byDate"), IndexPolicy { query_ttl: seconds(0), gsi_quarantine });
     assert_eq!(policy.index("byName"), IndexPolicy { query_ttl: seconds(300), gsi_quarantine });
     assert_eq!(config.live.query_share.of(1000), 400);
+}
+
+/// A config with a fleet, and whatever else `[fleet]` says.
+fn with_fleet(more: &str) -> String {
+    format!(
+        "[upstream]\nendpoint = \"http://127.0.0.1:9\"\n[fleet]\nurl = \"redis://localhost\"\nsecret_file = \"s\"\nnode = \"a\"\n{more}"
+    )
+}
+
+#[test]
+fn without_its_section_there_is_no_fleet() {
+    assert_eq!(Config::default().fixed.fleet, None);
+    assert!(!Config::default().to_string().contains("fleet"));
+    // An empty section is an intention, and so is a variable.
+    let intended =
+        [("[upstream]\nkind = \"local\"\n[fleet]", None), ("", Some(("NEARSIDE_FLEET_LEASE", "2s")))];
+    for (text, variable) in intended {
+        let variables: Vec<_> = variable.into_iter().chain([(HOST_NAME, "here")]).collect();
+        let error = resolve(text, &variables, &[]).unwrap_err();
+        let place = variable.map_or("line 3", |(name, _)| name);
+        let said = error.to_string();
+        for word in ["fleet.url is missing", "fleet.secret_file is missing", "shares one upstream"] {
+            assert!(said.contains(&format!("{place}: ")) && said.contains(word), "{said}");
+        }
+        assert_eq!(error.faults().len(), 3, "{said}");
+    }
+}
+
+#[test]
+fn a_fleet_is_set_by_variables_alone() {
+    let variables = [
+        ("NEARSIDE_UPSTREAM", "http://127.0.0.1:9"),
+        ("NEARSIDE_FLEET_URL", "rediss://bus"),
+        ("NEARSIDE_FLEET_SECRET_FILE", "s"),
+        ("NEARSIDE_FLEET_NODE", "$ZONE-1"),
+        ("NEARSIDE_FLEET_ACK", "all"),
+        ("NEARSIDE_FLEET_REPLAY", "100"),
+        ("ZONE", "b"),
+    ];
+    let resolved = resolve("", &variables, &[]).unwrap();
+    let fleet = resolved.config.fixed.fleet.as_ref().unwrap();
+    assert_eq!((fleet.node.as_str(), fleet.replay, fleet.ack), ("b-1", 100, Ack::All));
+    assert_eq!(
+        (fleet.when_stale, fleet.cut_off),
+        (WhenStale::Bypass, CutOff::Refuse),
+        "they follow from ack"
+    );
+    let printed = resolved.to_string();
+    assert!(printed.contains("node = \"b-1\" # NEARSIDE_FLEET_NODE\n"), "{printed}");
+    assert!(printed.contains("cut_off = \"refuse\"\n"), "{printed}");
+}
+
+#[test]
+fn a_node_has_the_name_of_its_host_unless_it_is_named() {
+    let text = with_fleet("").replace("node = \"a\"\n", "");
+    let of = |text: &str, variables: &[(&str, &str)]| resolve(text, variables, &[]);
+    let resolved = of(&text, &[(HOST_NAME, "web-1.internal")]).unwrap();
+    assert!(
+        resolved.to_string().contains("node = \"web-1.internal\" # the name of the host\n"),
+        "{resolved}"
+    );
+    let by_shell = with_fleet("").replace("\"a\"", "\"${HOSTNAME}-2\"");
+    for (name, value) in [(HOST_NAME, "web"), ("HOSTNAME", "web")] {
+        assert_eq!(of(&by_shell, &[(name, value)]).unwrap().config.fixed.fleet.unwrap().node, "web-2");
+    }
+    let unnamed = of(&text, &[]).unwrap_err().to_string();
+    assert_eq!(unnamed, "line 3: fleet.node: this host has no name; name the node with node = \"…\"");
+    let unset = of(&with_fleet("").replace("\"a\"", "\"$POD\""), &[]).unwrap_err().to_string();
+    assert_eq!(unset, "line 6: fleet.node: \"$POD\" names the variable POD, which is not set");
+}
+
+#[test]
+fn what_contradicts_itself_in_a_fleet_is_one_clear_line() {
+    for (more, expected) in [
+        ("ack = \"all\"\nwhen_stale = \"young\"", "line 8: when_stale = \"young\" contradicts ack = \"all\""),
+        ("cut_off = \"degrade\"\nack = \"all\"", "line 8: cut_off = \"degrade\" contradicts ack = \"all\""),
+        ("ack = \"all\"\ncut_off = \"accept\"", "write cut_off = \"refuse\", or leave it out"),
+        ("lease = \"199ms\"", "line 7: fleet.lease: \"199ms\" is not from \"200ms\" to \"10s\""),
+        ("lease = \"11s\"", "\"11s\" is not from \"200ms\" to \"10s\""),
+        ("lease = \"5s\"", "line 7: ack_timeout = \"5s\" of [fleet] must be longer than lease = \"5s\""),
+        (
+            "silence_grace = \"900ms\"",
+            "line 7: silence_grace = \"900ms\" of [fleet] must be at least lease = \"1s\"",
+        ),
+        ("replay = 99", "fleet.replay: 99 is not a whole number from 100 to 1000000"),
+        ("replay = 1000001", "1000001 is not a whole number from 100 to 1000000"),
+        ("shards = 2", "fleet.shards: 2 is not offered by this version yet; write 1"),
+        ("fence = true", "fleet.fence: is not offered by this version yet; leave it out"),
+        ("name = \"a b\"", "fleet.name: \"a b\" is not a name"),
+        ("ack = \"none\"", "\"none\" is not a choice; write one of \"receipt\", \"all\""),
+    ] {
+        let error = error(&with_fleet(more));
+        assert!(error.contains(expected), "{more:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let with_url = |url: &str| error(&with_fleet("").replace("redis://localhost", url));
+    assert_eq!(
+        with_url("redis://bus"),
+        "line 4: redis://bus:6379 is off loopback and not encrypted; write rediss://"
+    );
+    let with_password = with_url("rediss://user:hunter2@bus");
+    assert!(
+        with_password.starts_with("line 4: fleet.url: has a password; write it into a file"),
+        "{with_password}"
+    );
+    assert!(!with_password.contains("hunter2"));
+    let of_local = error(&with_fleet("").replace("endpoint = \"http://127.0.0.1:9\"", "kind = \"local\""));
+    assert!(of_local.starts_with("line 3: a fleet shares one upstream"), "{of_local}");
+    let strict = "ack = \"all\"\nwhen_stale = \"bypass\"\ncut_off = \"refuse\"\nlease = \"10s\"\nack_timeout = \"11s\"";
+    assert!(Config::parse(&with_fleet(strict)).is_ok());
+}
+
+#[test]
+fn eventual_fills_in_a_strict_fleet_are_a_warning() {
+    let warnings = |text: &str| resolve(text, &[], &[]).unwrap().warnings();
+    let eventual = "[cache]\nfill = \"eventual\"\n[tables.Orders]\nitem_ttl = \"1s\"";
+    let [warning] = &warnings(&with_fleet(&format!("ack = \"all\"\n{eventual}")))[..] else { panic!("one") };
+    assert!(
+        warning.starts_with("fill = \"eventual\" in [cache], [tables.Orders] weakens ack = \"all\""),
+        "{warning}"
+    );
+    assert!(warnings(&with_fleet(eventual)).is_empty());
+    assert!(warnings(&with_fleet("ack = \"all\"")).is_empty());
 }
