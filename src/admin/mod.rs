@@ -1,4 +1,4 @@
-//! HTTP for people and monitors, on a listener of its own: `/metrics`, `/livez`, `/readyz`, and a page that links them.
+//! HTTP for people and monitors, on a listener of its own: `/metrics`, `/livez`, `/readyz`, `/api/fleet`, and a page that links them.
 //!
 //! It never shows a user's data, and changes nothing.
 
@@ -28,13 +28,33 @@ pub const CONNECTIONS_MAX: usize = 16;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Nearside</title>\
-<h1>Nearside</h1><ul><li><a href=\"/metrics\">metrics</a><li><a href=\"/livez\">alive?</a><li><a href=\"/readyz\">ready?</a></ul>";
+<h1>Nearside</h1><ul><li><a href=\"/metrics\">metrics</a><li><a href=\"/livez\">alive?</a><li><a href=\"/readyz\">ready?</a>";
+
+/// What the page has besides in a fleet.
+const PAGE_OF_FLEET: &str =
+    "<li><a href=\"/readyz?fleet\">ready, with the fleet?</a><li><a href=\"/api/fleet\">fleet</a>";
+
+/// Why a node without a fleet has nothing to say of one.
+const NO_FLEET: &str = "no [fleet] in the config";
+
+/// The state of the fleet, as the node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetReport {
+    /// A JSON object with members, positions and leases. It has names of nodes, and no keys, values or secrets.
+    pub json: String,
+    /// Why the node serves less than it could from memory, in a few words: it has no lease or is no member.
+    pub unready: Option<String>,
+}
+
+/// Looks at the fleet. It is called for each request, and must not wait.
+pub type ReportFleet = Box<dyn Fn() -> FleetReport + Send + Sync>;
 
 /// What the admin listener tells, and to whom.
 pub struct Admin {
     access: Access,
     render: Box<dyn Fn() -> String + Send + Sync>,
     failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    fleet: Option<ReportFleet>,
     /// The host and port where DynamoDB is served.
     service: String,
     ready: AtomicBool,
@@ -42,14 +62,16 @@ pub struct Admin {
 
 impl Admin {
     /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
-    /// serving well, if anything does. `service` is the host and port where DynamoDB is served.
+    /// serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and port where DynamoDB is
+    /// served.
     pub fn new(
         access: Access,
         render: Box<dyn Fn() -> String + Send + Sync>,
         failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+        fleet: Option<ReportFleet>,
         service: String,
     ) -> Arc<Self> {
-        Arc::new(Self { access, render, failure, service, ready: AtomicBool::new(false) })
+        Arc::new(Self { access, render, failure, fleet, service, ready: AtomicBool::new(false) })
     }
 
     /// Says from now on whether requests should be sent to this process.
@@ -83,11 +105,22 @@ impl Admin {
         }
     }
 
+    /// Why requests should go to another node of the fleet, if they should. Only who asks for it learns this, because a node that has
+    /// lost its fleet still serves: a cache must not decide whether its pod does.
+    fn unready_in_fleet(&self) -> Option<String> {
+        self.unready().or_else(|| match &self.fleet {
+            Some(report) => report().unready,
+            None => Some(NO_FLEET.to_owned()),
+        })
+    }
+
     async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let (head, _) = request.into_parts();
             let answer = match self.access.admit(&head) {
-                Ok(Admitted::Program | Admitted::Page(_)) => self.answer(&head.method, head.uri.path()),
+                Ok(Admitted::Program | Admitted::Page(_)) => {
+                    self.answer(&head.method, head.uri.path(), head.uri.query())
+                }
                 Err(rejection) => reject(&rejection),
             };
             async move { Ok::<_, Infallible>(answer) }
@@ -98,26 +131,43 @@ impl Admin {
         builder.serve_connection(TokioIo::new(stream), service).await.ok();
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
         let text = "text/plain; charset=utf-8";
         if method != Method::GET && method != Method::HEAD {
             let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
             return response(StatusCode::METHOD_NOT_ALLOWED, text, words);
         }
         match path {
-            "/" => response(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
+            "/" => {
+                let more = if self.fleet.is_some() { PAGE_OF_FLEET } else { "" };
+                response(StatusCode::OK, "text/html; charset=utf-8", format!("{PAGE}{more}</ul>"))
+            }
             "/metrics" => {
                 response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.render)())
             }
             "/livez" => response(StatusCode::OK, text, "alive\n".to_owned()),
-            "/readyz" => match self.unready() {
-                None => response(StatusCode::OK, text, "ready\n".to_owned()),
-                Some(reason) => {
-                    response(StatusCode::SERVICE_UNAVAILABLE, text, format!("not ready: {reason}\n"))
-                }
+            "/readyz" if asks_for_fleet(query) => readiness(self.unready_in_fleet()),
+            "/readyz" => readiness(self.unready()),
+            "/api/fleet" => match &self.fleet {
+                Some(report) => response(StatusCode::OK, "application/json", report().json),
+                None => response(StatusCode::NOT_FOUND, text, format!("{NO_FLEET}\n")),
             },
             _ => response(StatusCode::NOT_FOUND, text, "not here; see /\n".to_owned()),
         }
+    }
+}
+
+/// True for `?fleet`, alone or among others.
+fn asks_for_fleet(query: Option<&str>) -> bool {
+    let mut names = query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    names.any(|name| name == "fleet")
+}
+
+fn readiness(unready: Option<String>) -> Response<Full<Bytes>> {
+    let text = "text/plain; charset=utf-8";
+    match unready {
+        None => response(StatusCode::OK, text, "ready\n".to_owned()),
+        Some(reason) => response(StatusCode::SERVICE_UNAVAILABLE, text, format!("not ready: {reason}\n")),
     }
 }
 
@@ -194,40 +244,87 @@ mod tests {
         drop(connections);
     }
 
+    fn admin(failure: Option<&str>, fleet: Option<ReportFleet>) -> Arc<Admin> {
+        let failure = failure.map(str::to_owned);
+        let (render, failure) = (Box::new(|| "figures".to_owned()), Box::new(move || failure.clone()));
+        Admin::new(Access::default(), render, failure, fleet, "127.0.0.1:8001".to_owned())
+    }
+
+    fn get(admin: &Admin, target: &str) -> Response<Full<Bytes>> {
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        admin.answer(&Method::GET, path, query)
+    }
+
+    async fn body(answer: Response<Full<Bytes>>) -> String {
+        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
     #[test]
     fn a_broken_store_is_not_ready() {
-        let admin = Admin::new(
-            Access::default(),
-            Box::new(String::new),
-            Box::new(|| Some("the disk is full".to_owned())),
-            String::new(),
-        );
+        let admin = admin(Some("the disk is full"), None);
         admin.set_ready(true);
-        assert_eq!(admin.answer(&Method::GET, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(admin.answer(&Method::GET, "/livez").status(), StatusCode::OK);
+        assert_eq!(get(&admin, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get(&admin, "/livez").status(), StatusCode::OK);
     }
 
     #[tokio::test]
     async fn a_client_of_dynamodb_learns_where_it_is_served() {
-        let service = "127.0.0.1:8001".to_owned();
-        let admin = Admin::new(Access::default(), Box::new(String::new), Box::new(|| None), service);
-        let answer = admin.answer(&Method::POST, "/");
+        let answer = admin(None, None).answer(&Method::POST, "/", None);
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, "this is the admin listener; DynamoDB is served on 127.0.0.1:8001\n");
+        assert_eq!(body(answer).await, "this is the admin listener; DynamoDB is served on 127.0.0.1:8001\n");
     }
 
     #[test]
     fn readiness_follows_what_it_is_told() {
-        let render = Box::new(|| "figures".to_owned());
-        let admin = Admin::new(Access::default(), render, Box::new(|| None), String::new());
-        let status = |path| admin.answer(&Method::GET, path).status();
+        let admin = admin(None, None);
+        let status = |target| get(&admin, target).status();
         assert_eq!((status("/livez"), status("/readyz")), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
         admin.set_ready(true);
         assert_eq!(
             (status("/readyz"), status("/metrics"), status("/x")),
             (StatusCode::OK, StatusCode::OK, StatusCode::NOT_FOUND)
         );
-        assert_eq!(admin.answer(&Method::POST, "/metrics").status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(admin.answer(&Method::POST, "/metrics", None).status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[tokio::test]
+    async fn a_node_without_a_lease_is_unready_only_for_those_who_ask_for_the_fleet() {
+        let unready = Arc::new(std::sync::Mutex::new(Some("no lease".to_owned())));
+        let of_fleet = Arc::clone(&unready);
+        let report = move || FleetReport {
+            json: "{\"members\":[]}".to_owned(),
+            unready: of_fleet.lock().unwrap().clone(),
+        };
+        let admin = admin(None, Some(Box::new(report)));
+        assert_eq!(body(get(&admin, "/readyz?fleet")).await, "not ready: starting or draining\n");
+        admin.set_ready(true);
+        for target in ["/readyz?fleet", "/readyz?fleet=1", "/readyz?verbose&fleet"] {
+            let answer = get(&admin, target);
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{target}");
+            assert_eq!(body(answer).await, "not ready: no lease\n");
+        }
+        for target in ["/readyz", "/readyz?fleets", "/livez?fleet"] {
+            assert_eq!(get(&admin, target).status(), StatusCode::OK, "{target}");
+        }
+        let answer = get(&admin, "/api/fleet");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(body(answer).await, "{\"members\":[]}");
+        assert!(body(get(&admin, "/")).await.contains("href=\"/api/fleet\""));
+        *unready.lock().unwrap() = None;
+        assert_eq!(get(&admin, "/readyz?fleet").status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_stands_alone_says_so() {
+        let admin = admin(None, None);
+        admin.set_ready(true);
+        let answer = get(&admin, "/api/fleet");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        assert_eq!(body(answer).await, "no [fleet] in the config\n");
+        let answer = get(&admin, "/readyz?fleet");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body(answer).await, "not ready: no [fleet] in the config\n");
+        assert!(!body(get(&admin, "/")).await.contains("fleet"));
     }
 }

@@ -125,6 +125,7 @@ impl Server {
                 metrics.render(&samples)
             }),
             Box::new(move || failing.failure()),
+            None,
             authority(&self.config.fixed.listen, &self.listeners.addresses()),
         );
         let settings = frontend_settings(
