@@ -19,6 +19,7 @@ mod receipts;
 mod rules;
 
 mod entry;
+mod probe;
 mod replica;
 mod settings;
 mod stats;
@@ -42,9 +43,11 @@ use outbox::Outbox;
 use stats::Stats;
 
 pub use entry::CANON;
+pub use probe::{Finding, Severity, probe};
 pub use redis_bus::{Password, RedisBus, RedisSettings, ServerDescription};
 pub use replica::Replica;
 pub use settings::{Ack, CutOff, Settings};
+pub use stats::Figure;
 pub use status::{Distrusted, Status};
 
 /// The first wait before a connection is made again, and the longest.

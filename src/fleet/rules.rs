@@ -38,8 +38,10 @@ pub(super) enum Rule {
     LeaseWithinMembership,
     /// Strict: after a failover nobody is told that all know until every lease of before is over.
     QuarantineNewServer,
+    #[cfg(test)]
     /// Of the server: a heartbeat first removes the members whose time is over, and says so in the log.
     HeartbeatReaps,
+    #[cfg(test)]
     /// Of the server: a heartbeat extends a membership from the time in the last answer, not from when it happens to arrive.
     ExtendFromLastAnswer,
 }

@@ -52,6 +52,18 @@ fn kind_of(report: &Report) -> usize {
 
 const ERRORS: [&str; 3] = ["unreachable", "other_server", "rejected"];
 
+/// A label and its value.
+type Label = Option<(&'static str, &'static str)>;
+
+/// A figure under the name of its metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    /// A count, with its label if it has one.
+    Count(&'static str, Label, u64),
+    /// A time.
+    Time(&'static str, Duration),
+}
+
 /// What a node of a fleet counts.
 pub(super) struct Stats {
     pub(super) metrics: Arc<Metrics>,
@@ -140,32 +152,38 @@ impl Stats {
         raise(&self.stale_ms, duration.as_millis() as u64);
     }
 
-    /// The figures, by their names, with a label and its value where there is one.
-    pub(super) fn figures(&self) -> Vec<(&'static str, Option<(&'static str, &'static str)>, u64)> {
+    /// Every figure that is counted.
+    pub(super) fn figures(&self) -> Vec<Figure> {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let time = |counter: &AtomicU64| Duration::from_millis(load(counter));
         let mut figures = vec![
-            ("nearside_fleet_voids_total", None, load(&self.voids)),
-            ("nearside_fleet_unreadable_total", None, load(&self.unreadable)),
-            ("nearside_fleet_covered_writes_total", None, load(&self.covered)),
-            ("nearside_fleet_unheard_writes_total", None, load(&self.unheard)),
-            ("nearside_fleet_timed_out_writes_total", None, load(&self.timed_out)),
-            ("nearside_fleet_stale_milliseconds_total", None, load(&self.stale_ms)),
-            ("nearside_fleet_writes_held_milliseconds_total", None, load(&self.held_ms)),
-            ("nearside_fleet_reports_collapsed_total", None, load(&self.collapsed)),
+            Figure::Count("nearside_fleet_voids_total", None, load(&self.voids)),
+            Figure::Count("nearside_fleet_unreadable_total", None, load(&self.unreadable)),
+            Figure::Count("nearside_fleet_covered_writes_total", None, load(&self.covered)),
+            Figure::Count("nearside_fleet_unheard_writes_total", None, load(&self.unheard)),
+            Figure::Count("nearside_fleet_timed_out_writes_total", None, load(&self.timed_out)),
+            Figure::Count("nearside_fleet_reports_collapsed_total", None, load(&self.collapsed)),
+            Figure::Time("nearside_fleet_stale_seconds_total", time(&self.stale_ms)),
+            Figure::Time("nearside_fleet_writes_held_seconds_total", time(&self.held_ms)),
         ];
-        for (kind, label) in KINDS.into_iter().enumerate() {
-            figures.push(("nearside_fleet_applied_total", Some(("kind", label)), load(&self.applied[kind])));
-            figures.push((
-                "nearside_fleet_published_total",
-                Some(("kind", label)),
-                load(&self.published[kind]),
+        let labels = KINDS.map(|kind| Some(("kind", kind)));
+        for (name, counters) in [
+            ("nearside_fleet_applied_total", &self.applied),
+            ("nearside_fleet_published_total", &self.published),
+        ] {
+            let counted = labels.into_iter().zip(counters);
+            figures.extend(counted.map(|(label, counter)| Figure::Count(name, label, load(counter))));
+        }
+        for (reason, counter) in LeftWorld::ALL.into_iter().zip(&self.left_worlds) {
+            let label = Some(("reason", reason.label()));
+            figures.push(Figure::Count("nearside_fleet_rejoins_total", label, load(counter)));
+        }
+        for (kind, counter) in ERRORS.into_iter().zip(&self.errors) {
+            figures.push(Figure::Count(
+                "nearside_fleet_bus_errors_total",
+                Some(("kind", kind)),
+                load(counter),
             ));
-        }
-        for (reason, count) in LeftWorld::ALL.into_iter().zip(&self.left_worlds) {
-            figures.push(("nearside_fleet_rejoins_total", Some(("reason", reason.label())), load(count)));
-        }
-        for (kind, count) in ERRORS.into_iter().zip(&self.errors) {
-            figures.push(("nearside_fleet_bus_errors_total", Some(("kind", kind)), load(count)));
         }
         figures
     }

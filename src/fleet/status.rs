@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::Fleet;
 use super::bus::{Bus, Member, Position};
 use super::membership::Standing;
+use super::stats::Figure;
 
 /// How a node stands in its fleet.
 #[derive(Clone, Debug)]
@@ -86,8 +87,8 @@ impl<B: Bus> Fleet<B> {
         }
     }
 
-    /// Every figure that is counted, by its name, with a label and its value where there is one.
-    pub fn figures(&self) -> Vec<(&'static str, Option<(&'static str, &'static str)>, u64)> {
+    /// Every figure that is counted.
+    pub fn figures(&self) -> Vec<Figure> {
         self.stats.figures()
     }
 }

@@ -1,0 +1,160 @@
+//! Whether a server is fit to be the bus of a fleet: what `nearside check --connect` reports, and a node at its start.
+
+use super::bus::{Beat, Bus, BusError, Link, Member, Position};
+use super::redis_bus::{RedisBus, ServerDescription};
+
+/// The first version with positions that the server numbers by itself.
+const VERSION_MIN: u32 = 7;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// The fleet works, and promises less than it could, or not for long.
+    Warning,
+    /// The node cannot take part.
+    Error,
+}
+
+/// What was found out about a server, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is, and what to do.
+    pub text: String,
+    /// The server has replicas and would go on without them.
+    pub is_unfenced: bool,
+}
+
+impl Finding {
+    fn new(severity: Severity, text: impl Into<String>) -> Self {
+        Self { severity, text: text.into(), is_unfenced: false }
+    }
+}
+
+/// Asks a server everything that decides whether it can be the bus of a fleet with these settings. Changes nothing there, but that
+/// members whose time is over are removed.
+pub async fn probe(bus: &RedisBus, common: &str) -> Vec<Finding> {
+    let description = match bus.describe().await {
+        Ok(description) => description,
+        Err(error) => return vec![Finding::new(Severity::Error, cannot_ask(&error))],
+    };
+    let mut findings = judge(&description);
+    if let Err(error) = try_scripts(bus).await {
+        let text = format!("the fleet's scripts cannot run there: {error}; see the ACL in docs/fleet.md");
+        findings.push(Finding::new(Severity::Error, text));
+    }
+    match bus.settings_in_force().await {
+        Ok(Some(others)) if others != common => {
+            let text =
+                format!("the fleet runs with other settings: it has \"{others}\", this node \"{common}\"");
+            findings.push(Finding::new(Severity::Error, text));
+        }
+        Ok(_) => {}
+        Err(error) => findings.push(Finding::new(Severity::Error, error.to_string())),
+    }
+    findings
+}
+
+fn cannot_ask(error: &BusError) -> String {
+    match error {
+        BusError::Rejected(reason) if reason.contains("WRONGPASS") || reason.contains("NOAUTH") => {
+            format!(
+                "the bus rejects the user or the password ({reason}); see fleet.url and fleet.password_file"
+            )
+        }
+        error => error.to_string(),
+    }
+}
+
+/// What the server's own words say.
+fn judge(server: &ServerDescription) -> Vec<Finding> {
+    let mut findings = vec![Finding::new(Severity::Fine, format!("the bus is version {}", server.version))];
+    let mut find = |severity, text: &str| findings.push(Finding::new(severity, text));
+    let major: u32 = server.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major < VERSION_MIN {
+        find(Severity::Error, "the bus must be Valkey, or Redis from version 7.0 on");
+    }
+    if server.is_replica {
+        find(Severity::Error, "the bus is a replica; name its primary, which takes writes");
+    }
+    if server.eviction.starts_with("allkeys") {
+        let severity = if server.maxmemory > 0 { Severity::Warning } else { Severity::Fine };
+        find(
+            severity,
+            "the bus evicts keys of every kind when it is full (maxmemory-policy allkeys-*): the fleet's log may vanish, which \
+             invalidates every node's cache; set noeviction, or give the fleet a server of its own",
+        );
+    }
+    match (server.replicas, server.replicas_to_write) {
+        (0, _) => {}
+        (_, Some(1..)) => find(Severity::Fine, "the bus stops taking writes when it loses its replicas"),
+        (_, None) => find(
+            Severity::Warning,
+            "the bus has replicas and does not say whether it goes on without them; min-replicas-to-write must be at least 1",
+        ),
+        (_, Some(0)) => {
+            let text = "the bus has replicas and goes on without them: after a failover the former primary may still be taken for \
+                        the bus; set min-replicas-to-write 1 and a min-replicas-max-lag below the time of a failover";
+            findings.push(Finding { is_unfenced: true, ..Finding::new(Severity::Warning, text) });
+        }
+    }
+    findings
+}
+
+/// Runs a heartbeat of nobody.
+async fn try_scripts(bus: &RedisBus) -> Result<(), BusError> {
+    let mut link = bus.connect().await?;
+    let nobody = Member { node: "nobody".into(), life: 0 };
+    let beat = Beat { member: &nobody, last_time_ms: 0, applied: Position::default() };
+    match link.beat(&beat).await {
+        Ok(_) | Err(BusError::OtherServer) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bus::RunId;
+    use super::*;
+
+    fn server() -> ServerDescription {
+        ServerDescription {
+            version: "7.0.15".to_owned(),
+            run: RunId("a".into()),
+            is_replica: false,
+            replicas: 0,
+            maxmemory: 0,
+            eviction: "noeviction".to_owned(),
+            replicas_to_write: Some(0),
+        }
+    }
+
+    fn worst(server: &ServerDescription) -> Vec<Severity> {
+        let findings = judge(server).into_iter().map(|finding| finding.severity);
+        findings.filter(|severity| *severity != Severity::Fine).collect()
+    }
+
+    #[test]
+    fn a_server_of_its_own_is_fine() {
+        assert!(worst(&server()).is_empty());
+        let replicated = ServerDescription { replicas: 1, replicas_to_write: Some(1), ..server() };
+        assert!(worst(&replicated).is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_server_is_found() {
+        use Severity::{Error, Warning};
+        let evicting =
+            ServerDescription { eviction: "allkeys-lru".to_owned(), maxmemory: 1 << 20, ..server() };
+        assert_eq!(worst(&evicting), [Warning]);
+        let unfenced = ServerDescription { replicas: 2, ..server() };
+        assert_eq!(worst(&unfenced), [Warning]);
+        assert!(judge(&unfenced).iter().any(|finding| finding.is_unfenced));
+        assert_eq!(worst(&ServerDescription { replicas_to_write: None, ..unfenced }), [Warning]);
+        assert_eq!(worst(&ServerDescription { is_replica: true, ..server() }), [Error]);
+        assert_eq!(worst(&ServerDescription { version: "6.2.7".to_owned(), ..server() }), [Error]);
+    }
+}
