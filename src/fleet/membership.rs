@@ -10,7 +10,7 @@
 //! serve only what they have just read, for as long as they distrust it; and the node acknowledges its writes only while that is so. What
 //! it acknowledges later is not covered.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub(super) struct Membership {
     since_ms: u64,
     members: BTreeSet<Member>,
     /// Until when which node is distrusted; `None` for any that is not known.
-    distrusted: HashMap<Option<Box<str>>, Instant>,
+    distrusted: BTreeMap<Option<Box<str>>, Instant>,
     /// When everything is to be invalidated once more.
     late_voids: BTreeSet<Instant>,
     /// Up to where all other members have applied the log.
@@ -154,7 +154,7 @@ impl Membership {
             answers: None,
             since_ms: 0,
             members: BTreeSet::new(),
-            distrusted: HashMap::new(),
+            distrusted: BTreeMap::new(),
             late_voids: BTreeSet::new(),
             confirmed: None,
             began: now,
