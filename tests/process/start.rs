@@ -68,6 +68,31 @@ fn a_data_directory_that_is_a_file_is_refused() {
 }
 
 #[test]
+fn a_fleet_without_its_secret_is_one_clear_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let fleet =
+        format!("[fleet]\nurl = \"redis://localhost\"\nsecret_file = {:?}\n", secret.to_str().unwrap());
+    let file = directory.path().join("nearside.toml");
+    let file_name = file.to_str().unwrap();
+    std::fs::write(&file, format!("{fleet}[upstream]\nendpoint = \"http://127.0.0.1:9\"\n")).unwrap();
+    let check = |mode| {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        run(&["check", file_name])
+    };
+    assert_refused(&check(0o644), 1, &format!("chmod 600 {}", secret.display()));
+    let output = check(0o600);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("# the name of the host\n"), "{said}");
+    assert!(!said.contains("0123456789abcdef"), "{said}");
+    // Before anything is opened or read, the config must hold.
+    std::fs::write(&file, fleet).unwrap();
+    assert_refused(&command(&["--config", file_name]).output().unwrap(), 2, "a fleet shares one upstream");
+}
+
+#[test]
 fn a_broken_config_names_line_key_and_the_nearest_known_key() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("nearside.toml");
