@@ -62,8 +62,8 @@ pub struct Admin {
 
 impl Admin {
     /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
-    /// serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and port where DynamoDB is
-    /// served.
+    /// serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and port
+    /// where DynamoDB is served.
     pub fn new(
         access: Access,
         render: Box<dyn Fn() -> String + Send + Sync>,
