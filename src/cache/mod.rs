@@ -24,6 +24,7 @@ mod entry;
 mod expiry;
 mod key_hasher;
 mod slices;
+mod secret;
 mod store;
 
 mod page;
@@ -50,3 +51,4 @@ pub use page::{
 };
 pub use stats::{BumpReason, CacheStats, NotStored, TableStats};
 pub use table::{Address, CachedTable, Realm, TableIdentity};
+pub use secret::FleetSecret;

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
-use siphasher::sip::SipHasher13;
 
+use super::elsewhere::TableDigest;
 use super::expiry::earliest_expiry;
 use super::last_shown::Shown;
 use super::page::TablePages;
+use super::secret::Secrets;
 use super::stats::{TableCounters, TableStats, raise};
 use super::words::LAG_SECONDS_MAX;
 
@@ -64,29 +65,14 @@ pub struct CachedTable {
     held_until_ms: AtomicU64,
     /// Changes in flight of which nobody can say which items they touch.
     wide_changes: AtomicUsize,
-    /// Random for each process: a client who could choose colliding keys could aim its writes at the stripe of another
-    /// client's key, and keep that key out of the cache.
-    secret: Secret,
+    digest: TableDigest,
+    /// Of its own, so that one hash names table and key together.
+    secrets: Secrets,
     pub(super) counters: TableCounters,
     pub(super) pages: TablePages,
     /// The attribute by which the upstream removes expired items.
     time_to_live: ArcSwapOption<String>,
     pub(super) shown: Shown,
-}
-
-/// What keys are hashed with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Secret(pub(super) u64, pub(super) u64);
-
-impl Secret {
-    pub(super) fn hash(self, bytes: &[u8]) -> u64 {
-        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
-    }
-
-    /// Another secret for the index of that number, so that one hash names index and partition together.
-    pub(super) fn of_index(self, number: u64) -> Self {
-        Self(self.0 ^ number << 32, self.1)
-    }
 }
 
 /// A key or a page in a table, hashed once.
@@ -105,16 +91,17 @@ impl Address<'_> {
 }
 
 impl CachedTable {
-    pub(super) fn new(id: u32, name: &str, secret: Secret, invalidated: u64) -> Self {
+    /// A table that was first used as the one of that number. `secrets` are those of the cache.
+    pub(super) fn new(id: u32, name: &str, secrets: Secrets, invalidated: u64) -> Self {
         Self {
             id,
             name: name.into(),
+            digest: secrets.table_digest(name),
+            secrets: secrets.of_table(id, name),
             word: AtomicU64::new(0),
             invalidated: AtomicU64::new(invalidated),
             held_until_ms: AtomicU64::new(0),
             wide_changes: AtomicUsize::new(0),
-            // Another secret for each table, so that one hash names table and key together.
-            secret: Secret(secret.0 ^ u64::from(id), secret.1),
             counters: TableCounters::default(),
             pages: TablePages::default(),
             time_to_live: ArcSwapOption::empty(),
@@ -167,12 +154,17 @@ impl CachedTable {
         raise(&self.counters.foreign_keys);
     }
 
-    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
-        self.secret.hash(bytes)
+    /// By what the nodes of a fleet call the table in their reports. Outside of a fleet it means nothing to others.
+    pub fn digest(&self) -> TableDigest {
+        self.digest
     }
 
-    pub(super) fn secret(&self) -> Secret {
-        self.secret
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.secrets.secret().hash(bytes)
+    }
+
+    pub(super) fn secrets(&self) -> Secrets {
+        self.secrets
     }
 
     pub(super) fn id(&self) -> u32 {

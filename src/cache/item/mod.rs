@@ -18,8 +18,9 @@ use super::page::CompletedReads;
 
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, NotStored, TableStats, raise};
+use super::secret::{Secret, Secrets};
 use super::store::{BudgetedStore, Store};
-use super::table::{Address, CachedTable, Realm, Secret};
+use super::table::{Address, CachedTable, Realm};
 
 use super::words::{Stripe, Version, Words};
 
@@ -108,7 +109,7 @@ pub struct ItemCache {
     /// Seconds since the cache was made, when something was invalidated by name, or everything. A table that is used for the
     /// first time may be the one.
     last_invalidation: AtomicU64,
-    secret: Secret,
+    secrets: Secrets,
     /// When the cache was made: the zero of all times in entries.
     origin: Instant,
     #[cfg(test)]
@@ -118,17 +119,18 @@ pub struct ItemCache {
 impl ItemCache {
     /// An empty cache.
     pub fn new(limits: CacheLimits) -> Arc<Self> {
-        Arc::new(Self::with_store(limits, Box::new(BudgetedStore::new(limits.max_bytes)), random_secret()))
+        let store = Box::new(BudgetedStore::new(limits.max_bytes));
+        Arc::new(Self::with_store(limits, store, Secrets::Numbered(Secret::random())))
     }
 
     /// As [`ItemCache::new`], with every key in the same stripe whenever it is made: for tests, in which two keys must not share
     /// one now and then. Whoever knows the seed can aim writes at the stripe of another key.
     pub fn seeded(limits: CacheLimits, seed: u64) -> Arc<Self> {
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
-        Arc::new(Self::with_store(limits, store, Secret(seed, seed)))
+        Arc::new(Self::with_store(limits, store, Secrets::Numbered(Secret(seed, seed))))
     }
 
-    pub(super) fn with_store(limits: CacheLimits, store: Box<dyn Store>, secret: Secret) -> Self {
+    pub(super) fn with_store(limits: CacheLimits, store: Box<dyn Store>, secrets: Secrets) -> Self {
         Self {
             words: Words::new(limits.stripes),
             slots: Slots::new(),
@@ -139,7 +141,7 @@ impl ItemCache {
             unknown_write_window_ms: AtomicU64::new(whole_ms(UNKNOWN_WRITE_WINDOW)),
             expired_kept_ms: AtomicU64::new(0),
             last_invalidation: AtomicU64::new(0),
-            secret,
+            secrets,
             origin: Instant::now(),
             #[cfg(test)]
             rules: crate::cache::tests::schedules::Rules::default(),
@@ -566,10 +568,4 @@ pub(super) fn whole_ms(duration: Duration) -> u64 {
 fn jittered_ms(ttl: Duration) -> u64 {
     let ttl_ms = whole_ms(ttl);
     ttl_ms - fastrand::u64(0..=ttl_ms / 10)
-}
-
-/// The standard library's own source of random keys for hash maps, asked twice.
-fn random_secret() -> Secret {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    Secret(RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
 }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::ItemCache;
 use super::Rule;
+use crate::cache::elsewhere::TableDigest;
+use crate::cache::key_hasher::Hashed;
 use crate::cache::stats::BumpReason;
 use crate::cache::table::{CachedTable, Realm, TableIdentity};
 use crate::cache::words::LAG_SECONDS_MAX;
@@ -20,6 +22,8 @@ const HELD_NAMES_MAX: usize = 100;
 pub(super) struct Tables {
     /// The tables of each name: one account's, and those of others.
     realms: HashMap<Realm, HashMap<Box<str>, Vec<NamedTable>>>,
+    /// The same tables by their digests.
+    digests: HashMap<TableDigest, Vec<Arc<CachedTable>>, Hashed>,
     count: u32,
     /// Writes of unknown outcome to whole tables; those that are used for the first time may be among them.
     held: Vec<HeldName>,
@@ -101,10 +105,11 @@ impl ItemCache {
             return Arc::clone(&known.table);
         }
         let invalidated = self.last_invalidation.load(Ordering::Acquire);
-        let table = Arc::new(CachedTable::new(count, identity.name, self.secret, invalidated));
+        let table = Arc::new(CachedTable::new(count, identity.name, self.secrets, invalidated));
         table.hold_until(held_until_ms);
         let (arn, id) = (identity.arn.into(), identity.id.into());
         named.push(NamedTable { arn, id, table: Arc::clone(&table) });
+        tables.digests.entry(table.digest()).or_default().push(Arc::clone(&table));
         tables.count = count.checked_add(1).expect("there are fewer than 2^32 tables");
         table
     }
@@ -160,6 +165,17 @@ impl ItemCache {
     }
 
     /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
+    }
+
+    /// By what the nodes of a fleet call the tables of that name in their reports, be they used here or not.
+    pub fn digest_of(&self, name: &str) -> TableDigest {
+        self.secrets.table_digest(name)
+    }
+
+    /// The tables of that digest that were used, of all accounts.
+    pub fn tables_by_digest(&self, digest: TableDigest) -> Vec<Arc<CachedTable>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.digests.get(&digest).cloned().unwrap_or_default()
     pub fn invalidate_all(&self, realm: Realm, now: Instant) {
         self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
         self.tables_of(realm).iter().for_each(|table| self.invalidate_table(table, now));

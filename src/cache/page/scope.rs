@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
-use super::super::table::{CachedTable, Secret};
+use super::super::secret::Secret;
+use super::super::table::CachedTable;
 use super::super::words::LAG_SECONDS_MAX;
 use super::stats::{ScopeCounters, ScopeStats};
 
@@ -18,6 +19,7 @@ const FILLS_PER_TABLE_MAX: usize = 64;
 #[derive(Debug)]
 pub struct CachedIndex {
     name: Box<str>,
+    digest: u64,
     secret: Secret,
     /// Invalidates all pages of the index.
     pub(super) whole: IndexWord,
@@ -35,6 +37,11 @@ impl CachedIndex {
     /// What happened to the pages of this index so far.
     pub fn stats(&self) -> ScopeStats {
         self.counters.snapshot()
+    }
+
+    /// By what the nodes of a fleet call the index in their reports. Outside of a fleet it means nothing to others.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     pub(super) fn hash(&self, partition: &[u8]) -> u64 {
@@ -148,7 +155,8 @@ impl CachedTable {
                 whole.written_ms.store(self.pages.written_ms.load(Ordering::Acquire), Ordering::Release);
                 Arc::new(CachedIndex {
                     name: name.into(),
-                    secret: self.secret().of_index(number),
+                    digest: self.secrets().index_digest(name),
+                    secret: self.secrets().of_index(number, name).secret(),
                     whole,
                     scan: IndexWord::default(),
                     counters: ScopeCounters::default(),

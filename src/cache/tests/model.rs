@@ -30,6 +30,7 @@ use crate::cache::entry::Entry;
 use crate::cache::item::Rule;
 use crate::cache::item::UNKNOWN_WRITE_WINDOW;
 use crate::cache::page::PageRule;
+use crate::cache::secret::{Secret, Secrets};
 use crate::cache::store::{Store, Usage};
 use crate::cache::*;
 
@@ -323,8 +324,7 @@ impl schedules::World for World {
         let mut journal = Journal::new(seed);
         let limits = CacheLimits { max_bytes: 0, stripes: 1 << journal.random.u32(0..3) };
         let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
-        let mut cache =
-            ItemCache::with_store(limits, Box::new(store), crate::cache::table::Secret(seed, seed));
+        let mut cache = ItemCache::with_store(limits, Box::new(store), Secrets::Numbered(Secret(seed, seed)));
         cache.rules = Rules::without(setup.broken);
         cache.keep_expired(STALE_MAX);
         let cache = Arc::new(cache);

@@ -31,8 +31,9 @@ use crate::cache::page::cache::PageRule;
 use crate::cache::page::entry::PageEntry;
 use crate::cache::page::store::{PageStore, PageUsage};
 use crate::cache::page::*;
+use crate::cache::secret::{Secret, Secrets};
 use crate::cache::store::BudgetedStore;
-use crate::cache::table::{Realm, Secret};
+use crate::cache::table::Realm;
 use crate::cache::tests::schedules::{self, Journal, Rules, assert_needed, assert_sound};
 use crate::cache::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome, Lookup};
 
@@ -332,7 +333,7 @@ impl schedules::World for World {
         let limits = CacheLimits { max_bytes: 1 << 20, stripes: 1 };
         // With a secret of its own each schedule is the same whenever it is played.
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
-        let items = Arc::new(ItemCache::with_store(limits, store, Secret(seed, seed)));
+        let items = Arc::new(ItemCache::with_store(limits, store, Secrets::Numbered(Secret(seed, seed))));
         items.keep_expired(STALE_MAX);
         let limits = PageLimits {
             max_bytes: 0,
