@@ -87,6 +87,8 @@ pub(super) struct Flight<V, T> {
     key: Box<[u8]>,
     /// Captured before the read is sent.
     pub(super) version: V,
+    /// When the read was sent, in milliseconds since the cache was made.
+    pub(super) sent_ms: u64,
     landing: Arc<Landing<T>>,
 }
 
@@ -181,7 +183,7 @@ impl<V, T: Clone + PartialEq> Flights<V, T> {
     }
 
     /// Begins a flight, which takes the place of an older one. Those who wait on the older one go on doing so.
-    pub(super) fn take_off(&mut self, address: &Address<'_>, version: V) -> Arc<Flight<V, T>> {
+    pub(super) fn take_off(&mut self, address: &Address<'_>, version: V, sent_ms: u64) -> Arc<Flight<V, T>> {
         let landing = Landing {
             seen: OnceLock::new(),
             waiters: AtomicU32::new(0),
@@ -192,6 +194,7 @@ impl<V, T: Clone + PartialEq> Flights<V, T> {
             table: address.table.id(),
             key: address.key.into(),
             version,
+            sent_ms,
             landing: Arc::new(landing),
         });
         self.by_hash.insert(address.hash, flight.clone());

@@ -79,6 +79,11 @@ impl FillPermit {
             }
             let is_held = flight.version.is_held() || self.table.is_held(cache.milliseconds(now));
             match self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write) {
+                None if !cache.may_store(now) => {
+                    cache.counters.not_stored(NotStored::Lease);
+                    // An entry from before is there when the lease is, and this reader has seen more.
+                    cache.invalidate_contradicted(&address, &image);
+                }
                 Some(refusal) => cache.counters.not_stored(refusal),
                 None if cache.install(&address, &image, flight.version, &self.policy, self.began) => {
                     raise(&self.table.counters.fills_installed);
@@ -276,6 +281,9 @@ impl WriteGuard {
         }
         if !undisturbed {
             return cache.counters.not_stored(NotStored::Word);
+        }
+        if !cache.may_store(now) {
+            return cache.counters.not_stored(NotStored::Lease);
         }
         let address = Address { table: &written.table, key: &written.key, hash: written.hash };
         let version = if cache.obeys(Rule::WriteInstallsByCompareAndSwap) {

@@ -15,6 +15,7 @@
 mod item;
 
 mod flights;
+mod freshness;
 mod guard;
 mod slots;
 mod words;
@@ -23,8 +24,8 @@ mod blocks;
 mod entry;
 mod expiry;
 mod key_hasher;
-mod slices;
 mod secret;
+mod slices;
 mod store;
 
 mod page;
@@ -42,6 +43,7 @@ mod tests;
 pub use cached_item::CachedItem;
 pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};
 pub use flights::{Hit, JoinOutcome, Joiner, Lookup};
+pub use freshness::{FleetMemory, LapsedReads};
 pub use guard::{FillPermit, WriteGuard};
 pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};
 pub use page::{
@@ -49,6 +51,6 @@ pub use page::{
     PageNotStored, PagePermit, PagePolicy, PageScope, PageStats, PageWriteGuard, RemovalGuard, ScanAdmission,
     ScopeStats, SentPage,
 };
+pub use secret::FleetSecret;
 pub use stats::{BumpReason, CacheStats, NotStored, TableStats};
 pub use table::{Address, CachedTable, Realm, TableIdentity};
-pub use secret::FleetSecret;

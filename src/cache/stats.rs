@@ -42,6 +42,8 @@ pub enum NotStored {
     Size,
     /// Its time to live is zero.
     Policy,
+    /// The node had no lease when it landed.
+    Lease,
 }
 
 impl BumpReason {
@@ -76,8 +78,8 @@ impl BumpReason {
 
 impl NotStored {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 6] =
-        [Self::Word, Self::Hold, Self::Conflict, Self::WriteInFlight, Self::Size, Self::Policy];
+    pub const ALL: [Self; 7] =
+        [Self::Word, Self::Hold, Self::Conflict, Self::WriteInFlight, Self::Size, Self::Policy, Self::Lease];
 
     /// The value of the label.
     pub fn label(self) -> &'static str {
@@ -88,6 +90,7 @@ impl NotStored {
             Self::WriteInFlight => "write_in_flight",
             Self::Size => "size",
             Self::Policy => "policy",
+            Self::Lease => "lease",
         }
     }
 }
@@ -109,7 +112,8 @@ pub struct TableStats {
     pub writes_installed: u64,
     /// Images stored out of pages of Query and Scan.
     pub pages_installed: u64,
-    /// Contradictions between the cache and a strong read that no write of this node explains.
+    /// Contradictions between the cache and a strong read that no write of this node explains. In a fleet it stays 0: a write elsewhere,
+    /// whose report is on its way, explains any.
     pub stale_observed: u64,
     /// Items of answers whose key was not the one asked for.
     pub foreign_keys: u64,

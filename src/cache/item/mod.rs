@@ -1,5 +1,6 @@
 //! The item cache: one surface over words, flights and store.
 
+mod lease;
 mod rules;
 mod tables;
 
@@ -12,13 +13,14 @@ use tokio::time::Instant;
 use super::cached_item::CachedItem;
 use super::entry::{Entry, Facts, NEVER_MS};
 use super::flights::{Hit, Lookup};
+use super::freshness::Freshness;
 use super::guard::{FillPermit, WriteGuard};
 use super::last_shown::ShownBy;
 use super::page::CompletedReads;
 
+use super::secret::{Secret, Secrets};
 use super::slots::{Shard, Slots};
 use super::stats::{BumpReason, CacheCounters, CacheStats, NotStored, TableStats, raise};
-use super::secret::{Secret, Secrets};
 use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable, Realm};
 
@@ -101,6 +103,7 @@ pub struct ItemCache {
     pub(super) store: Box<dyn Store>,
     pub(super) counters: CacheCounters,
     pub(super) reads: CompletedReads,
+    pub(super) freshness: Freshness,
     tables: RwLock<Tables>,
     /// Milliseconds that a write of unknown outcome may still land; see [`ItemCache::set_unknown_write_window`].
     unknown_write_window_ms: AtomicU64,
@@ -137,6 +140,7 @@ impl ItemCache {
             store,
             counters: CacheCounters::default(),
             reads: CompletedReads::default(),
+            freshness: Freshness::forever(),
             tables: RwLock::default(),
             unknown_write_window_ms: AtomicU64::new(whole_ms(UNKNOWN_WRITE_WINDOW)),
             expired_kept_ms: AtomicU64::new(0),
@@ -151,9 +155,13 @@ impl ItemCache {
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<CachedItem>> {
-        let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
+        let lease = self.lease(now_ms);
+        let (entry, facts) = self.usable_entry(address)?;
         if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
+            return None;
+        }
+        if !self.may_serve(lease, facts.read_ms, now_ms) && self.obeys(Rule::LeaseGatesHits) {
             return None;
         }
         let image = entry.into_image();
@@ -167,7 +175,7 @@ impl ItemCache {
     /// The answer for a key that may have expired, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by
     /// the policy's `stale_if_error` later. It is no older than any write that was acknowledged and than what any reader
     /// was answered, because it is invalidated like every other entry when something happens to its key; nor older than a page that
-    /// was shown of its partition ([`ItemCache::note_shown`]), which is given by its canonical bytes.
+    /// was shown of its partition ([`ItemCache::note_shown`]), which is given by its canonical bytes. There is none without a lease.
     pub fn lookup_stale(
         &self,
         address: &Address<'_>,
@@ -175,11 +183,15 @@ impl ItemCache {
         policy: &ReadPolicy,
         now: Instant,
     ) -> Option<Hit<CachedItem>> {
-        let (entry, facts) = self.usable_entry(address)?;
         let now_ms = self.milliseconds(now);
+        let lease = self.lease(now_ms);
+        let (entry, facts) = self.usable_entry(address)?;
         let partition = Some(address.table.hash(partition));
         let is_newer = facts.read_ms >= address.table.shown.last_ms(partition, ShownBy::Came);
-        let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let has_lease = lease.covers(now_ms) || !self.obeys(Rule::LeaseGatesHits);
+        let is_kept = is_newer
+            && has_lease
+            && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.read_ms));
         is_kept.then(|| Hit { value: entry.into_image(), age })
     }
@@ -234,16 +246,18 @@ impl ItemCache {
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
-        let stripe = self.stripe(address);
+        let (stripe, now_ms) = (self.stripe(address), self.milliseconds(now));
         let mut shard = self.slots.lock(stripe);
         self.release_if_over(&mut shard, stripe, now);
         // A fetch may have ended between the first look and the lock.
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
+        let lease = self.lease(now_ms);
         let version = self.version(address.table, stripe);
         if let Some(flight) = shard.flights().current(address)
             && self.may_join(flight.version, version)
+            && (self.may_serve(lease, flight.sent_ms, now_ms) || !self.obeys(Rule::JoinNeedsLease))
         {
             if let Some(joiner) = flight.join() {
                 raise(&address.table.counters.joins);
@@ -252,8 +266,9 @@ impl ItemCache {
             raise(&self.counters.waiters_turned_away);
         }
         raise(&address.table.counters.leads);
-        let consistency = self.consistency(policy.fill, self.is_changing(&shard, address, version, now));
-        let flight = shard.flights_mut().take_off(address, version);
+        let is_changing = self.is_changing(&shard, address, version, now);
+        let consistency = self.consistency(policy.fill, lease, is_changing, now);
+        let flight = shard.flights_mut().take_off(address, version, now_ms);
         Lookup::Lead(FillPermit::new(self.clone(), address, flight, consistency, *policy, now))
     }
 
@@ -289,8 +304,9 @@ impl ItemCache {
     pub fn consistency_now(&self, address: &Address<'_>, fill: FillMode, now: Instant) -> Consistency {
         let stripe = self.stripe(address);
         let shard = self.slots.lock(stripe);
+        let lease = self.lease(self.milliseconds(now));
         let version = self.version(address.table, stripe);
-        self.consistency(fill, self.is_changing(&shard, address, version, now))
+        self.consistency(fill, lease, self.is_changing(&shard, address, version, now), now)
     }
 
     /// Begins a write of these keys, of one table or several. It must be called before the first byte of the write is
@@ -381,14 +397,6 @@ impl ItemCache {
         flight == reader || !self.obeys(Rule::JoinOnEqualWords)
     }
 
-    fn consistency(&self, fill: FillMode, is_changing: bool) -> Consistency {
-        match fill {
-            FillMode::Strong => Consistency::Strong,
-            FillMode::Adaptive if is_changing => Consistency::Strong,
-            FillMode::Adaptive | FillMode::Eventual => Consistency::Eventual,
-        }
-    }
-
     /// True if a replica that lags might not have what this node has written, or has strongly seen.
     pub(super) fn is_changing(
         &self,
@@ -422,7 +430,8 @@ impl ItemCache {
         let was_overtaken = sent.version != version && self.obeys(Rule::DateReadsBySending);
         // Something was written since the read was sent, and what is cached now is from after that. Nobody but this node
         // writes, as far as the policy must know, so the cache is the newer one.
-        if was_overtaken && !may_be_newer && sent.fill == FillMode::Adaptive {
+        let is_only_writer = sent.fill == FillMode::Adaptive && !self.freshness.is_in_fleet();
+        if was_overtaken && !may_be_newer && is_only_writer {
             return;
         }
         // Expired entries count: another thread's clock reading may be a little older.
@@ -434,7 +443,11 @@ impl ItemCache {
         if stale.is_some() || !agrees {
             self.bump(stripe, BumpReason::Observed);
         }
-        let is_explained = was_overtaken || may_be_newer || sent.consistency == Consistency::Eventual;
+        // In a fleet it may be a write whose report is on its way.
+        let is_explained = was_overtaken
+            || may_be_newer
+            || sent.consistency == Consistency::Eventual
+            || self.freshness.is_in_fleet();
         if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms) && !is_explained {
             raise(&address.table.counters.stale_observed);
         }

@@ -45,6 +45,16 @@ pub(in crate::cache) enum Rule {
     UnstoredInvalidatesStale,
     /// A read that cannot be compared invalidates what is cached of its key.
     OpaqueReadsInvalidate,
+    /// Without a lease, only what is young is served,
+    LeaseGatesHits,
+    /// or joined.
+    JoinNeedsLease,
+    /// Young is only what was read strongly because there was no lease.
+    YoungMeansStrong,
+    /// Without a lease, everything is read strongly.
+    LapsedReadsStrongly,
+    /// Where nothing is young, nothing is stored without a lease.
+    LapsedBypassStoresNothing,
 }
 
 impl ItemCache {

@@ -153,18 +153,18 @@ impl ItemCache {
     }
 
     /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the
-    /// start, since the process before this one may have acknowledged a write.
+    /// start, since the process before this one may have acknowledged a write. True also without a lease.
     pub fn has_invalidated_lately(&self, now: Instant) -> bool {
-        self.seconds(now) <= self.last_invalidation.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
+        let has_lease = self.has_lease(now) || !self.obeys(Rule::LapsedReadsStrongly);
+        !has_lease
+            || self.seconds(now)
+                <= self.last_invalidation.load(Ordering::Acquire) + u64::from(LAG_SECONDS_MAX)
     }
 
     /// The tables of that name that were used in the realm, of all accounts.
     pub fn tables_named(&self, realm: Realm, name: &str) -> Vec<Arc<CachedTable>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.named(realm, name).iter().map(|named| Arc::clone(&named.table)).collect()
-    }
-
-    /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
     }
 
     /// By what the nodes of a fleet call the tables of that name in their reports, be they used here or not.
@@ -176,6 +176,9 @@ impl ItemCache {
     pub fn tables_by_digest(&self, digest: TableDigest) -> Vec<Arc<CachedTable>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.digests.get(&digest).cloned().unwrap_or_default()
+    }
+
+    /// Makes everything of a realm unusable: something may have changed, and nobody can say where.
     pub fn invalidate_all(&self, realm: Realm, now: Instant) {
         self.last_invalidation.fetch_max(self.seconds(now), Ordering::AcqRel);
         self.tables_of(realm).iter().for_each(|table| self.invalidate_table(table, now));

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::super::entry::NEVER_MS;
 use super::super::flights::Flights;
 use super::super::flights::{Hit, Lookup};
+use super::super::freshness::Lease;
 use super::super::item::{Consistency, FillMode, ItemCache, expiry_ms, whole_ms};
 use super::super::last_shown::ShownBy;
 use super::super::stats::{BumpReason, raise};
@@ -16,7 +17,7 @@ use super::super::table::{Address, CachedTable};
 use super::admission::RecentScans;
 use super::body::Page;
 use super::entry::{PageEntry, PageFacts};
-use super::permit::PagePermit;
+use super::permit::{PagePermit, Sending};
 use super::scope::{CachedIndex, Extent, PageScope};
 use super::stats::{BumpedScope, PageCounters, PageNotStored, PageStats, ScopeStats};
 use super::store::{BudgetedPageStore, PageStore};
@@ -125,9 +126,15 @@ impl PageCache {
     /// The answer for a fingerprint, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated, but for pages of more than 16 KiB, which are put together.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<Page>> {
+        let now_ms = self.items.milliseconds(now);
+        let lease = self.items.lease(now_ms);
         let entry = self.usable_entry(address)?;
-        let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
+        let facts = &entry.facts;
         if now_ms >= facts.expires_ms && self.obeys(PageRule::ExpireEntries) {
+            return None;
+        }
+        if !self.may_serve(lease, &facts.scope, facts.sent_ms, now_ms) && self.obeys(PageRule::LeaseGatesHits)
+        {
             return None;
         }
         raise(facts.scope.counters(&facts.table).hits.mine());
@@ -136,21 +143,26 @@ impl PageCache {
 
     /// The page of a fingerprint that may have expired, for a reader whom the upstream failed: as [`PageCache::lookup`],
     /// but by the policy's `stale_if_error` later. Writes invalidate it like every other page, and so does a later page that may show
-    /// one of its items ([`ItemCache::note_shown`]).
+    /// one of its items ([`ItemCache::note_shown`]). There is none without a lease.
     pub fn lookup_stale(
         &self,
         address: &Address<'_>,
         policy: &PagePolicy,
         now: Instant,
     ) -> Option<Hit<Page>> {
+        let now_ms = self.items.milliseconds(now);
+        let lease = self.items.lease(now_ms);
         let entry = self.usable_entry(address)?;
-        let (facts, now_ms) = (&entry.facts, self.items.milliseconds(now));
+        let facts = &entry.facts;
         let partition = match facts.scope.0 {
             Extent::Partition(hash) => Some(hash),
             Extent::Table | Extent::IndexPartition(..) | Extent::Index(_) => None,
         };
         let is_newer = facts.sent_ms >= address.table.shown.last_ms(partition, ShownBy::Sent);
-        let is_kept = is_newer && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
+        let has_lease = lease.covers(now_ms) || !self.obeys(PageRule::LeaseGatesHits);
+        let is_kept = is_newer
+            && has_lease
+            && now_ms < facts.expires_ms.saturating_add(whole_ms(policy.stale_if_error));
         let age = Duration::from_millis(now_ms.saturating_sub(facts.sent_ms));
         is_kept.then(|| Hit { value: entry.page(), age })
     }
@@ -181,9 +193,12 @@ impl PageCache {
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
+        let now_ms = self.items.milliseconds(now);
+        let lease = self.items.lease(now_ms);
         let version = self.words.version(address.table, scope);
         if let Some(flight) = flights.current(address)
             && (flight.version == version || !self.obeys(PageRule::JoinOnEqualWords))
+            && (self.may_serve(lease, scope, flight.sent_ms, now_ms) || !self.obeys(PageRule::JoinNeedsLease))
         {
             if let Some(joiner) = flight.join() {
                 raise(&counters.joins);
@@ -193,9 +208,10 @@ impl PageCache {
         }
         raise(&counters.leads);
         // After the version was captured: a write notes itself before it bumps.
-        let consistency = self.consistency(address.table, scope, policy, now);
-        let flight = flights.take_off(address, version);
-        Lookup::Lead(PagePermit::new(self.clone(), address, scope, flight, consistency, *policy, now))
+        let consistency = self.consistency(address.table, scope, policy, lease, now);
+        let flight = flights.take_off(address, version, now_ms);
+        let sending = Sending { consistency, had_lease: lease.covers(now_ms), began: now };
+        Lookup::Lead(PagePermit::new(self.clone(), address, scope, flight, sending, *policy))
     }
 
     /// What the cache knows of a page when a strong read of it is about to be sent, for [`PageCache::observe`].
@@ -228,7 +244,10 @@ impl PageCache {
             self.bump(address.table, scope, BumpReason::Observed);
         }
         let was_overtaken = sent.0 != version && self.obeys(PageRule::DateReadsBySending);
-        let is_explained = was_overtaken || self.may_be_changing(address.table, scope, now);
+        // In a fleet it may be a write whose report is on its way.
+        let is_explained = was_overtaken
+            || self.may_be_changing(address.table, scope, now)
+            || self.items.freshness.is_in_fleet();
         if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) && !is_explained {
             raise(&scope.counters(address.table).stale_observed);
         }
@@ -257,10 +276,12 @@ impl PageCache {
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
     }
 
-    /// True if an eventually consistent read of the table sent now might miss a write through this node.
+    /// True if an eventually consistent read of the table sent now might miss a write that this node knows of, or ought to: without a
+    /// lease it may not know.
     pub fn is_written_lately(&self, table: &CachedTable, now: Instant) -> bool {
         let seconds = self.items.seconds(now);
-        table.pages.is_touched(seconds) || table.is_touched(seconds)
+        let has_lease = self.items.has_lease(now) || !self.obeys(PageRule::LapsedReadsStrongly);
+        !has_lease || table.pages.is_touched(seconds) || table.is_touched(seconds)
     }
 
     /// Changes the budget. All pages are forgotten if it is another one.
@@ -344,18 +365,36 @@ impl PageCache {
     }
 
     /// What was read is not stored, so a page from before is still there. It is past its time, but somebody whom the
-    /// upstream fails may yet ask for it, and would go back behind this reader.
+    /// upstream fails may yet ask for it, and would go back behind this reader. So would whoever asks when there is a lease again.
     pub(super) fn invalidate_contradicted(
         &self,
         address: &Address<'_>,
         scope: &PageScope,
         page: &Page,
         policy: &PagePolicy,
+        now: Instant,
     ) {
-        let serves_stale = !policy.stale_if_error.is_zero();
-        if serves_stale && self.usable_entry(address).is_some_and(|entry| !entry.holds(page)) {
+        let serves_later = !policy.stale_if_error.is_zero() || !self.items.has_lease(now);
+        if serves_later && self.usable_entry(address).is_some_and(|entry| !entry.holds(page)) {
             self.bump(address.table, scope, BumpReason::Observed);
         }
+    }
+
+    /// True if a page that was sent for then may be given to a reader, as far as the lease matters. Pages of global indexes are never
+    /// read strongly, so none of them is of any use without one.
+    fn may_serve(&self, lease: Lease, scope: &PageScope, sent_ms: u64, now_ms: u64) -> bool {
+        let is_weak = scope.global_index().is_some() && self.obeys(PageRule::LeaseGatesIndexPages);
+        let freshness = &self.items.freshness;
+        let is_strong =
+            || freshness.was_sent_without(lease, sent_ms) || !self.obeys(PageRule::YoungMeansStrong);
+        lease.covers(now_ms) || (!is_weak && freshness.is_young(sent_ms, now_ms) && is_strong())
+    }
+
+    /// True if a page that lands now may be stored, as far as the lease matters.
+    pub(super) fn may_store(&self, scope: &PageScope, sending: &Sending, now: Instant) -> bool {
+        let is_weak = scope.global_index().is_some() && self.obeys(PageRule::LeaseGatesIndexPages);
+        let has_lease = self.items.has_lease(now);
+        self.items.may_store(now) && (!is_weak || (has_lease && sending.had_lease))
     }
 
     fn consistency(
@@ -363,12 +402,16 @@ impl PageCache {
         table: &CachedTable,
         scope: &PageScope,
         policy: &PagePolicy,
+        lease: Lease,
         now: Instant,
     ) -> Consistency {
         if scope.global_index().is_some() {
             return Consistency::Eventual;
         }
+        let has_lease =
+            lease.covers(self.items.milliseconds(now)) || !self.obeys(PageRule::LapsedReadsStrongly);
         match policy.fill {
+            _ if !has_lease => Consistency::Strong,
             FillMode::Strong => Consistency::Strong,
             FillMode::Adaptive if self.words.is_touched(table, scope, self.items.seconds(now)) => {
                 Consistency::Strong
@@ -534,6 +577,16 @@ pub(in super::super) enum PageRule {
     ItemsCheckReads,
     /// or while a read of it is in flight.
     ItemsCheckFlights,
+    /// Without a lease, only what is young is served,
+    LeaseGatesHits,
+    /// or joined.
+    JoinNeedsLease,
+    /// Young is only what was read strongly because there was no lease.
+    YoungMeansStrong,
+    /// Without a lease, everything is read strongly that can be.
+    LapsedReadsStrongly,
+    /// Without a lease, no page of a global index is served, joined or stored.
+    LeaseGatesIndexPages,
 }
 
 impl PageCache {

@@ -104,6 +104,7 @@ impl PagePermit {
             && (items.is_changing(&shard, &address, version, now)
                 || items.is_changing(&shard, &address, version, self.began()));
         let is_refused = version.is_held()
+            || !items.may_store(now)
             || table.is_held(items.milliseconds(now))
             || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
             // After the writers were found gone.

@@ -28,14 +28,21 @@ pub struct PagePermit {
     scope: PageScope,
     hash: u64,
     flight: Arc<Flight<PageVersion, Page>>,
-    consistency: Consistency,
+    sending: Sending,
     policy: PagePolicy,
-    began: Instant,
     /// How many reads of items had completed before; kept only if the policy stores the page's items.
     reads_before: Option<u64>,
     /// One of the few fetches of the table that may be in flight.
     room: Option<OwnedSemaphorePermit>,
     is_used: bool,
+}
+
+/// How a page is sent for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    pub(super) consistency: Consistency,
+    pub(super) had_lease: bool,
+    pub(super) began: Instant,
 }
 
 /// What became of a page that was fetched. Those who asked for it are answered either way.
@@ -53,26 +60,13 @@ impl PagePermit {
         address: &Address<'_>,
         scope: &PageScope,
         flight: Arc<Flight<PageVersion, Page>>,
-        consistency: Consistency,
+        sending: Sending,
         policy: PagePolicy,
-        began: Instant,
     ) -> Self {
         let (table, scope, hash) = (address.table.clone(), scope.clone(), address.hash);
         let stores_items = policy.fill_items && scope.global_index().is_none();
         let reads_before = stores_items.then(|| cache.items.reads.count());
-        Self {
-            cache,
-            table,
-            scope,
-            hash,
-            flight,
-            consistency,
-            policy,
-            began,
-            reads_before,
-            room: None,
-            is_used: false,
-        }
+        Self { cache, table, scope, hash, flight, sending, policy, reads_before, room: None, is_used: false }
     }
 
     pub(super) fn cache(&self) -> &Arc<PageCache> {
@@ -88,7 +82,7 @@ impl PagePermit {
     }
 
     pub(super) fn began(&self) -> Instant {
-        self.began
+        self.sending.began
     }
 
     pub(super) fn reads_before(&self) -> Option<u64> {
@@ -106,7 +100,7 @@ impl PagePermit {
 
     /// How the fetch must be made. A stronger one than asked for is welcome.
     pub fn consistency(&self) -> Consistency {
-        self.consistency
+        self.sending.consistency
     }
 
     /// Waits, first come, first served, until not too many pages of the table are being fetched. To be called before the
@@ -131,7 +125,7 @@ impl PagePermit {
             flights.remove(self.hash, flight);
             let refusal = self.store(&page, is_current, contradicts_seen, now).err();
             if refusal.is_some() {
-                cache.invalidate_contradicted(&self.address(), &self.scope, &page, &self.policy);
+                cache.invalidate_contradicted(&self.address(), &self.scope, &page, &self.policy, now);
             }
             refusal
         };
@@ -175,13 +169,16 @@ impl PagePermit {
         if self.table.is_held(cache.items.milliseconds(now)) {
             return Err(PageNotStored::Hold);
         }
-        if cache.is_quarantined(&self.table, &self.scope, &self.policy, self.began) {
+        if !cache.may_store(&self.scope, &self.sending, now) {
+            return Err(PageNotStored::Lease);
+        }
+        if cache.is_quarantined(&self.table, &self.scope, &self.policy, self.began()) {
             return Err(PageNotStored::Quarantine);
         }
         if !cache.is_admitted(self.hash, &self.scope, &self.policy, now) {
             return Err(PageNotStored::ScanAdmission);
         }
-        cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began)
+        cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began())
     }
 
     /// The fetch brought an answer that the cache does not understand, or must not keep. The page cached before may be older
@@ -212,7 +209,7 @@ impl PagePermit {
 impl std::fmt::Debug for PagePermit {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Never the fingerprint, which holds keys.
-        formatter.debug_struct("PagePermit").field("consistency", &self.consistency).finish_non_exhaustive()
+        formatter.debug_struct("PagePermit").field("consistency", &self.consistency()).finish_non_exhaustive()
     }
 }
 

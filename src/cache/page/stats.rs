@@ -57,11 +57,13 @@ pub enum PageNotStored {
     Budget,
     /// Its time to live is zero.
     Policy,
+    /// The node had no lease when it was sent for, or when it landed.
+    Lease,
 }
 
 impl PageNotStored {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Word,
         Self::Conflict,
         Self::Hold,
@@ -70,6 +72,7 @@ impl PageNotStored {
         Self::Size,
         Self::Budget,
         Self::Policy,
+        Self::Lease,
     ];
 
     /// The value of the label.
@@ -83,6 +86,7 @@ impl PageNotStored {
             Self::Size => "size",
             Self::Budget => "budget",
             Self::Policy => "policy",
+            Self::Lease => "lease",
         }
     }
 }
@@ -98,7 +102,8 @@ pub struct ScopeStats {
     pub joins: u64,
     /// Pages stored.
     pub installs: u64,
-    /// Contradictions between the cache and a strong read.
+    /// Contradictions between the cache and a strong read. In a fleet it stays 0: a write elsewhere, whose report is on its way,
+    /// explains any.
     pub stale_observed: u64,
 }
 
