@@ -182,6 +182,11 @@ impl<V, T: Clone + PartialEq> Flights<V, T> {
         self.by_hash.get(&address.hash).filter(|flight| flight.is_for(address))
     }
 
+    /// True if any address of that hash has a flight.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        self.by_hash.contains_key(&hash)
+    }
+
     /// Begins a flight, which takes the place of an older one. Those who wait on the older one go on doing so.
     pub(super) fn take_off(&mut self, address: &Address<'_>, version: V, sent_ms: u64) -> Arc<Flight<V, T>> {
         let landing = Landing {

@@ -77,7 +77,7 @@ impl FillPermit {
             if contradicts_seen && is_current && is_fresh {
                 cache.bump(stripe, BumpReason::Conflict);
             }
-            let is_held = flight.version.is_held() || self.table.is_held(cache.milliseconds(now));
+            let is_held = flight.version.is_held() || cache.is_held(&self.table, self.began, now);
             match self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write) {
                 None if !cache.may_store(now) => {
                     cache.counters.not_stored(NotStored::Lease);
@@ -263,8 +263,13 @@ impl WriteGuard {
             Verdict::Rejected if cache.obeys(Rule::BumpOnRejection) => {
                 cache.bump(stripe, BumpReason::Rejected)
             }
-            Verdict::Unknown if cache.obeys(Rule::NoteUnknown) => cache.hold(&mut shard, stripe, now),
-            Verdict::Applied(None) | Verdict::Rejected | Verdict::Unknown | Verdict::NothingMore => {}
+            Verdict::Unknown if !cache.obeys(Rule::NoteUnknown) => {}
+            Verdict::Unknown if !cache.obeys(Rule::HoldUnknown) => cache.bump(stripe, BumpReason::Unknown),
+            Verdict::Unknown => {
+                let until = now + cache.unknown_write_window();
+                cache.hold(&mut shard, stripe, until, BumpReason::Unknown);
+            }
+            Verdict::Applied(None) | Verdict::Rejected | Verdict::NothingMore => {}
         }
         shard.writer_leaves(stripe);
     }
@@ -276,7 +281,7 @@ impl WriteGuard {
         let undisturbed = cache.words.bump_from(written.stripe, written.before.stripe)
             || !cache.obeys(Rule::WriteInstallsByCompareAndSwap);
         cache.counters.bumped(BumpReason::Write);
-        if written.before.is_held() || written.table.is_held(cache.milliseconds(now)) {
+        if written.before.is_held() || cache.is_held(&written.table, self.began, now) {
             return cache.counters.not_stored(NotStored::Hold);
         }
         if !undisturbed {

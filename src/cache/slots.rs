@@ -75,6 +75,11 @@ impl Shard {
         self.stripes.get(&stripe).is_some_and(|activity| activity.writers > 0)
     }
 
+    /// True if the stripe has writers or is held.
+    pub(super) fn is_active(&self, stripe: Stripe) -> bool {
+        self.stripes.contains_key(&stripe)
+    }
+
     /// Notes a hold, or makes the one there is longer. True if it is new.
     pub(super) fn hold_until(&mut self, stripe: Stripe, deadline: Instant) -> bool {
         let held_until = &mut self.stripes.entry(stripe).or_default().held_until;

@@ -25,6 +25,8 @@ pub enum BumpReason {
     TableInvalidated,
     /// The upstream reported that a statement changed an item, or that an item expired.
     Reported,
+    /// Another node of the fleet reported a change.
+    Elsewhere,
 }
 
 /// Why an image was not stored.
@@ -48,7 +50,7 @@ pub enum NotStored {
 
 impl BumpReason {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Write,
         Self::Rejected,
         Self::Unknown,
@@ -58,6 +60,7 @@ impl BumpReason {
         Self::ReadDuringWrite,
         Self::TableInvalidated,
         Self::Reported,
+        Self::Elsewhere,
     ];
 
     /// The value of the label.
@@ -72,6 +75,7 @@ impl BumpReason {
             Self::ReadDuringWrite => "read_during_write",
             Self::TableInvalidated => "void",
             Self::Reported => "reported",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct CacheStats {
     pub bumps: [u64; BumpReason::ALL.len()],
     /// Images not stored, in the order of [`NotStored::ALL`].
     pub not_stored: [u64; NotStored::ALL.len()],
+    /// Changes that other nodes reported of items of which nothing was known here, so that nothing was invalidated.
+    pub bumps_spared: u64,
     /// Stripes now held after unknown outcomes.
     pub holds_active: u64,
     /// Reads that fetched although a fetch was in flight, because too many were waiting on it.
@@ -205,6 +211,7 @@ impl std::ops::AddAssign for TableStats {
 pub(super) struct CacheCounters {
     bumps: [AtomicU64; BumpReason::ALL.len()],
     not_stored: [AtomicU64; NotStored::ALL.len()],
+    pub(super) bumps_spared: AtomicU64,
     pub(super) holds_active: AtomicI64,
     pub(super) waiters_turned_away: AtomicU64,
     pub(super) expired: AtomicU64,

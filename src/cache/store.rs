@@ -36,6 +36,8 @@ const TABLE_BYTES_PER_ENTRY_MAX: u64 = 160;
 /// Remembers entries by the hash of their address. Two addresses of one hash push each other out.
 pub(super) trait Store: Send + Sync {
     fn get(&self, hash: u64) -> Option<Entry>;
+    /// True if there is an entry, dead or alive. To look for one does not count as a use of it.
+    fn contains(&self, hash: u64) -> bool;
     /// Stores an entry in place of an older one. False if it is too large to be stored; then the older one is gone too.
     fn insert(&self, hash: u64, entry: Entry) -> bool;
     /// Forgets the entries of the next slice that are dead, and says how many they were.
@@ -149,6 +151,10 @@ impl BudgetedStore {
 impl Store for BudgetedStore {
     fn get(&self, hash: u64) -> Option<Entry> {
         self.part_of(hash).get(&hash)
+    }
+
+    fn contains(&self, hash: u64) -> bool {
+        self.part_of(hash).contains_key(&hash)
     }
 
     fn insert(&self, hash: u64, entry: Entry) -> bool {

@@ -104,7 +104,7 @@ impl WriteInProgress {
                 wide.invalidate();
                 match reported {
                     Reported::Pages => pages.reported(now),
-                    _ => pages.applied(&touches(&keys, outcome, attempt), now),
+                    _ => drop(pages.applied(&touches(&keys, outcome, attempt), now)),
                 }
                 let policy = match &*keys {
                     [written] => written.table.policy,

@@ -45,6 +45,12 @@ impl ItemCache {
         self.freshness.note_boot_gap(|| self.milliseconds(Instant::now()));
     }
 
+    /// True if other nodes write too.
+    #[inline]
+    pub(in crate::cache) fn is_in_fleet(&self) -> bool {
+        self.freshness.is_in_fleet()
+    }
+
     /// Must be called before words are loaded.
     #[inline]
     pub(in crate::cache) fn lease(&self, now_ms: u64) -> Lease {

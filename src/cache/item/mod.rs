@@ -1,5 +1,6 @@
 //! The item cache: one surface over words, flights and store.
 
+mod elsewhere;
 mod lease;
 mod rules;
 mod tables;
@@ -360,6 +361,7 @@ impl ItemCache {
             total,
             bumps: self.counters.bumps(),
             not_stored: self.counters.not_stored_counts(),
+            bumps_spared: self.counters.bumps_spared.load(Ordering::Relaxed),
             holds_active: u64::try_from(self.counters.holds_active.load(Ordering::Relaxed)).unwrap_or(0),
             waiters_turned_away: self.counters.waiters_turned_away.load(Ordering::Relaxed),
             evictions: usage.evictions,
@@ -430,7 +432,7 @@ impl ItemCache {
         let was_overtaken = sent.version != version && self.obeys(Rule::DateReadsBySending);
         // Something was written since the read was sent, and what is cached now is from after that. Nobody but this node
         // writes, as far as the policy must know, so the cache is the newer one.
-        let is_only_writer = sent.fill == FillMode::Adaptive && !self.freshness.is_in_fleet();
+        let is_only_writer = sent.fill == FillMode::Adaptive && !self.is_in_fleet();
         if was_overtaken && !may_be_newer && is_only_writer {
             return;
         }
@@ -444,10 +446,8 @@ impl ItemCache {
             self.bump(stripe, BumpReason::Observed);
         }
         // In a fleet it may be a write whose report is on its way.
-        let is_explained = was_overtaken
-            || may_be_newer
-            || sent.consistency == Consistency::Eventual
-            || self.freshness.is_in_fleet();
+        let is_explained =
+            was_overtaken || may_be_newer || sent.consistency == Consistency::Eventual || self.is_in_fleet();
         if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms) && !is_explained {
             raise(&address.table.counters.stale_observed);
         }
@@ -532,18 +532,21 @@ impl ItemCache {
         self.counters.bumped(reason);
     }
 
-    /// Nothing of the stripe is cached from now until the window of unknown writes has passed.
-    pub(super) fn hold(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {
-        if !self.obeys(Rule::HoldUnknown) {
-            return self.bump(stripe, BumpReason::Unknown);
-        }
-        if shard.hold_until(stripe, now + self.unknown_write_window()) {
+    /// Nothing of the stripe is cached until then.
+    pub(super) fn hold(&self, shard: &mut Shard, stripe: Stripe, until: Instant, reason: BumpReason) {
+        if shard.hold_until(stripe, until) {
             self.words.hold(stripe);
-            self.counters.bumped(BumpReason::Unknown);
+            self.counters.bumped(reason);
             self.counters.holds_active.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.bump(stripe, BumpReason::Unknown);
+            self.bump(stripe, reason);
         }
+    }
+
+    /// True if nothing may be stored that was sent for at `began` and has come now: a write of unknown outcome may still land anywhere
+    /// in its table, or might have when it was sent. Here the table is invalidated when a hold ends; elsewhere, some time after.
+    pub(super) fn is_held(&self, table: &CachedTable, began: Instant, now: Instant) -> bool {
+        table.is_held(self.milliseconds(if self.is_in_fleet() { began } else { now }))
     }
 
     fn release_if_over(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {

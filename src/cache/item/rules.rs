@@ -45,6 +45,14 @@ pub(in crate::cache) enum Rule {
     UnstoredInvalidatesStale,
     /// A read that cannot be compared invalidates what is cached of its key.
     OpaqueReadsInvalidate,
+    /// What another node reports bumps,
+    BumpOnElsewhere,
+    /// and is read strongly.
+    TouchOnElsewhere,
+    /// The bump is left out only if nothing holds the present word for the item.
+    SpareOnlyWhatNothingHolds,
+    /// What another node may yet change is held.
+    HoldElsewhere,
     /// Without a lease, only what is young is served,
     LeaseGatesHits,
     /// or joined.

@@ -32,8 +32,8 @@ pub(super) struct Tables {
 /// A table, or a whole realm, that a write of unknown outcome may still change.
 struct HeldName {
     realm: Realm,
-    /// `None` for all tables of the realm.
-    name: Option<Box<str>>,
+    /// Of its name; `None` for all tables of the realm.
+    digest: Option<TableDigest>,
     until_ms: u64,
 }
 
@@ -58,19 +58,17 @@ impl NamedTable {
 
 impl Tables {
     /// Until when a table that is used for the first time is held; 0 if it is not.
-    fn held_until_ms(&self, realm: Realm, name: &str) -> u64 {
-        let is_it = |held: &&HeldName| {
-            held.realm == realm && held.name.as_ref().is_none_or(|held_name| **held_name == *name)
-        };
+    fn held_until_ms(&self, realm: Realm, digest: TableDigest) -> u64 {
+        let is_it = |held: &&HeldName| held.realm == realm && held.digest.is_none_or(|held| held == digest);
         self.held.iter().filter(is_it).map(|held| held.until_ms).max().unwrap_or(0)
     }
 
     fn hold(&mut self, held: HeldName, now_ms: u64) {
         self.held.retain(|other| {
-            other.until_ms > now_ms && !(other.realm == held.realm && other.name == held.name)
+            other.until_ms > now_ms && !(other.realm == held.realm && other.digest == held.digest)
         });
-        let name = if self.held.len() < HELD_NAMES_MAX { held.name } else { None };
-        self.held.push(HeldName { name, ..held });
+        let digest = if self.held.len() < HELD_NAMES_MAX { held.digest } else { None };
+        self.held.push(HeldName { digest, ..held });
     }
 
     fn named(&self, realm: Realm, name: &str) -> &[NamedTable] {
@@ -95,7 +93,8 @@ impl ItemCache {
         }
         drop(known);
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let (count, held_until_ms) = (tables.count, tables.held_until_ms(realm, identity.name));
+        let held_until_ms = tables.held_until_ms(realm, self.digest_of(identity.name));
+        let count = tables.count;
         let named = tables.realms.entry(realm).or_default().entry(identity.name.into()).or_default();
         if let Some(known) = named.iter_mut().find(|known| known.is_place_of(&identity)) {
             if *known.id != *identity.id {
@@ -118,12 +117,16 @@ impl ItemCache {
     /// request is sent, again before the client hears the answer, and if the outcome is unknown once more when the change
     /// can no longer land.
     pub fn invalidate_table(&self, table: &CachedTable, now: Instant) {
+        self.invalidate_for(table, BumpReason::TableInvalidated, now);
+    }
+
+    pub(super) fn invalidate_for(&self, table: &CachedTable, reason: BumpReason, now: Instant) {
         if self.obeys(Rule::TouchOnInvalidation) {
             // Before the word moves, or a fill with the new word might still be read from a replica that lags.
             table.touch(self.seconds(now));
         }
         table.bump();
-        self.counters.bumped(BumpReason::TableInvalidated);
+        self.counters.bumped(reason);
     }
 
     /// As [`ItemCache::invalidate_table`], by name: the tables of that name of all accounts. A table need not have been used yet: what
@@ -138,7 +141,7 @@ impl ItemCache {
     pub fn hold_tables(&self, realm: Realm, name: Option<&str>, now: Instant) {
         let (now_ms, until_ms) =
             (self.milliseconds(now), self.milliseconds(now + self.unknown_write_window()));
-        let held = HeldName { realm, name: name.map(Into::into), until_ms };
+        let held = HeldName { realm, digest: name.map(|name| self.digest_of(name)), until_ms };
         self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
         let tables = match name {
             Some(name) => self.tables_named(realm, name),
@@ -150,6 +153,15 @@ impl ItemCache {
             Some(name) => self.invalidate_named(realm, name, now),
             None => self.invalidate_all(realm, now),
         }
+    }
+
+    /// Keeps nothing of the tables of that digest, or of all tables, until then, whether they are in use or not.
+    pub(super) fn hold_digest(&self, digest: Option<TableDigest>, until: Instant, now: Instant) {
+        let (now_ms, until_ms) = (self.milliseconds(now), self.milliseconds(until));
+        let held = HeldName { realm: Realm::SOLE, digest, until_ms };
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
+        let tables = digest.map_or_else(|| self.known_tables(), |digest| self.tables_by_digest(digest));
+        tables.iter().for_each(|table| table.hold_until(until_ms));
     }
 
     /// True if something was invalidated by name, or everything, within the time that a replica may lag; and for as long after the

@@ -44,6 +44,11 @@ impl PageLimits {
     pub fn for_budget(max_bytes: u64) -> Self {
         Self { max_bytes, partition_stripes: 1 << 18, index_partition_stripes: 1 << 16 }
     }
+
+    /// The same for a node in a fleet, whose words move with the writes of all nodes.
+    pub fn in_fleet(max_bytes: u64) -> Self {
+        Self { partition_stripes: 1 << 21, ..Self::for_budget(max_bytes) }
+    }
 }
 
 /// How pages are read and kept. One request sees one policy.
@@ -245,9 +250,8 @@ impl PageCache {
         }
         let was_overtaken = sent.0 != version && self.obeys(PageRule::DateReadsBySending);
         // In a fleet it may be a write whose report is on its way.
-        let is_explained = was_overtaken
-            || self.may_be_changing(address.table, scope, now)
-            || self.items.freshness.is_in_fleet();
+        let is_explained =
+            was_overtaken || self.may_be_changing(address.table, scope, now) || self.items.is_in_fleet();
         if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) && !is_explained {
             raise(&scope.counters(address.table).stale_observed);
         }
@@ -577,6 +581,14 @@ pub(in super::super) enum PageRule {
     ItemsCheckReads,
     /// or while a read of it is in flight.
     ItemsCheckFlights,
+    /// What another node reports bumps,
+    BumpOnElsewhere,
+    /// and is read strongly;
+    TouchOnElsewhere,
+    /// in pages before it does so in items.
+    PagesFirst,
+    /// What another node may yet change bumps once more when it can change no longer.
+    HoldElsewhere,
     /// Without a lease, only what is young is served,
     LeaseGatesHits,
     /// or joined.

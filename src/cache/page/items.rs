@@ -105,7 +105,7 @@ impl PagePermit {
                 || items.is_changing(&shard, &address, version, self.began()));
         let is_refused = version.is_held()
             || !items.may_store(now)
-            || table.is_held(items.milliseconds(now))
+            || items.is_held(table, self.began(), now)
             || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
             // After the writers were found gone.
             || (!self.is_fresh() && pages.obeys(PageRule::ItemsCheckWords))

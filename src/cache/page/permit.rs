@@ -166,7 +166,7 @@ impl PagePermit {
         if self.policy.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(PageNotStored::Policy);
         }
-        if self.table.is_held(cache.items.milliseconds(now)) {
+        if cache.items.is_held(&self.table, self.began(), now) {
             return Err(PageNotStored::Hold);
         }
         if !cache.may_store(&self.scope, &self.sending, now) {

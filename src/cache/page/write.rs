@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::super::elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, TableDigest};
 use super::super::stats::BumpReason;
 use super::super::table::{Address, CachedTable};
 use super::super::words::Stripe;
@@ -42,16 +43,42 @@ struct GuardedKey {
     /// Of the whole key.
     hash: u64,
     /// Of its partition.
+    partition: u64,
     stripe: Stripe,
+}
+
+impl GuardedKey {
+    fn changed(&self, touch: &IndexTouch) -> ChangedItem {
+        changed_item(&self.table, self.hash, self.partition, touch)
+    }
+}
+
+/// An item that was written, as other nodes are told of it.
+fn changed_item(table: &CachedTable, item: u64, partition: u64, touch: &IndexTouch) -> ChangedItem {
+    let indexes = match touch {
+        IndexTouch::Unknown => ChangedIndexes::All,
+        IndexTouch::Known(known) => {
+            let changed = |(index, partitions): &(Arc<CachedIndex>, Vec<Vec<u8>>)| ChangedIndex {
+                index: index.digest(),
+                partitions: partitions.iter().map(|partition| index.hash(partition)).collect(),
+            };
+            ChangedIndexes::Known(known.iter().map(changed).collect())
+        }
+    };
+    ChangedItem { table: table.digest(), item, partition, indexes }
 }
 
 impl PageWriteGuard {
     pub(super) fn begin(cache: Arc<PageCache>, keys: &[(Address<'_>, &[u8])], now: Instant) -> Self {
         let seconds = cache.items.seconds(now);
-        let written = |(address, partition): &(Address<'_>, &[u8])| GuardedKey {
-            table: address.table.clone(),
-            hash: address.hash,
-            stripe: cache.words.stripe(address.table.hash(partition)),
+        let written = |(address, partition): &(Address<'_>, &[u8])| {
+            let partition = address.table.hash(partition);
+            GuardedKey {
+                table: address.table.clone(),
+                hash: address.hash,
+                partition,
+                stripe: cache.words.stripe(partition),
+            }
         };
         let keys: Vec<_> = keys.iter().map(written).collect();
         for key in &keys {
@@ -67,16 +94,18 @@ impl PageWriteGuard {
 
     /// The write succeeded. `touches` are the keys' index positions, in the order in which the keys were given; those that
     /// are missing count as unknown.
-    pub fn applied(mut self, touches: &[IndexTouch], now: Instant) {
+    ///
+    /// Gives what other nodes must be told: in a fleet all keys, with what was invalidated of their indexes, and without one nothing.
+    pub fn applied(mut self, touches: &[IndexTouch], now: Instant) -> Vec<ChangedItem> {
         let does_bump = self.cache.obeys(PageRule::BumpOnSuccess);
-        self.settle(BumpReason::Write, if does_bump { Some(touches) } else { None }, now);
+        self.settle(BumpReason::Write, if does_bump { Some(touches) } else { None }, now)
     }
 
     /// The upstream rejected the write with a definite answer, for all keys or some. Everything is invalidated all the same: a
-    /// rejection may follow a first attempt that happened.
-    pub fn rejected(mut self, now: Instant) {
+    /// rejection may follow a first attempt that happened. Gives what other nodes must be told.
+    pub fn rejected(mut self, now: Instant) -> Vec<ChangedItem> {
         let does_bump = self.cache.obeys(PageRule::BumpOnRejection);
-        self.settle(BumpReason::Rejected, does_bump.then_some(&[]), now);
+        self.settle(BumpReason::Rejected, does_bump.then_some(&[]), now)
     }
 
     /// The write has ended, and whatever it changed was reported before ([`PageCache::invalidate`]).
@@ -90,34 +119,52 @@ impl PageWriteGuard {
     }
 
     /// Nobody knows whether the write happened, or whether it will. Its scopes are invalidated now, and again when it can land
-    /// no longer.
-    pub fn unknown(mut self, now: Instant) {
-        self.settle_unknown(now);
+    /// no longer. Gives what other nodes must be told that it may change, until then.
+    pub fn unknown(mut self, now: Instant) -> Vec<ChangedItem> {
+        self.settle_unknown(now)
     }
 
-    fn settle_unknown(&mut self, now: Instant) {
+    /// What other nodes must be told if the guard is dropped: as [`PageWriteGuard::unknown`] gives it. Empty without a fleet.
+    pub fn may_change(&self) -> Vec<ChangedItem> {
+        let keys: &[_] = if self.cache.items.is_in_fleet() { &self.keys } else { &[] };
+        keys.iter().map(|key| key.changed(&IndexTouch::Unknown)).collect()
+    }
+
+    fn settle_unknown(&mut self, now: Instant) -> Vec<ChangedItem> {
         let cache = self.cache.clone();
         if cache.obeys(PageRule::BumpLate) {
             cache.late_bumps.expect(&self.keys, now + cache.items.unknown_write_window());
         }
         let does_bump = cache.obeys(PageRule::BumpOnUnknown);
-        self.settle(BumpReason::Unknown, does_bump.then_some(&[]), now);
+        self.settle(BumpReason::Unknown, does_bump.then_some(&[]), now)
     }
 
-    fn settle(&mut self, reason: BumpReason, touches: Option<&[IndexTouch]>, now: Instant) {
+    fn settle(
+        &mut self,
+        reason: BumpReason,
+        touches: Option<&[IndexTouch]>,
+        now: Instant,
+    ) -> Vec<ChangedItem> {
         let keys = std::mem::take(&mut self.keys);
+        let mut changed = Vec::new();
         for (number, key) in keys.iter().enumerate() {
             let Some(touches) = touches else { break };
+            // What is too little here is too little elsewhere.
             let touch = touches.get(number).filter(|_| self.cache.is_alone(key, &keys, now));
+            let touch = touch.unwrap_or(&IndexTouch::Unknown);
             self.cache.invalidate_partition(key.stripe, reason, now);
             self.cache.invalidate_scans(&key.table, reason, now);
-            self.cache.invalidate_indexes(&key.table, touch.unwrap_or(&IndexTouch::Unknown), reason, now);
+            self.cache.invalidate_indexes(&key.table, touch, reason, now);
+            if self.cache.items.is_in_fleet() {
+                changed.push(key.changed(touch));
+            }
         }
         // After the bumps: a reader that no longer finds this write must find what it invalidated.
         for key in &keys {
             self.cache.writers.leave(key.hash);
             key.table.pages.writes.fetch_sub(1, Ordering::AcqRel);
         }
+        changed
     }
 }
 
@@ -172,7 +219,14 @@ struct DueBumps {
     partitions: HashMap<Stripe, Instant>,
     /// The scans and indexes of tables, by the table's number.
     tables: HashMap<u32, (Arc<CachedTable>, Instant)>,
+    /// The same of what another node may change, in whatever tables have that digest then.
+    digests: HashMap<TableDigest, Instant>,
+    /// Everything of what another node may change: of the tables of that digest, or of all.
+    whole: HashMap<Option<TableDigest>, Instant>,
 }
+
+/// The most tables that are due one by one. Beyond them all are.
+const DUE_TABLES_MAX: usize = 10_000;
 
 impl LateBumps {
     fn expect(&self, keys: &[GuardedKey], due: Instant) {
@@ -185,12 +239,42 @@ impl LateBumps {
         }
     }
 
+    /// An item of that partition and that table may be changed elsewhere until then.
+    pub(super) fn expect_item(&self, stripe: Stripe, digest: TableDigest, due: Instant) {
+        let mut bumps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let partition = bumps.partitions.entry(stripe).or_insert(due);
+        *partition = due.max(*partition);
+        if bumps.digests.len() < DUE_TABLES_MAX || bumps.digests.contains_key(&digest) {
+            let table = bumps.digests.entry(digest).or_insert(due);
+            *table = due.max(*table);
+        } else {
+            bumps.expect_tables(None, due);
+        }
+    }
+
+    /// Anything of the tables of that digest, or of all tables, may be changed elsewhere until then.
+    pub(super) fn expect_tables(&self, digest: Option<TableDigest>, due: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).expect_tables(digest, due);
+    }
+
     pub(super) fn is_expected_of_table(&self, table: &CachedTable) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).tables.contains_key(&table.id())
+        let bumps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bumps.tables.contains_key(&table.id())
+            || bumps.digests.contains_key(&table.digest())
+            || bumps.whole.contains_key(&None)
+            || bumps.whole.contains_key(&Some(table.digest()))
     }
 
     pub(super) fn is_expected(&self, stripe: Stripe) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).partitions.contains_key(&stripe)
+    }
+}
+
+impl DueBumps {
+    fn expect_tables(&mut self, digest: Option<TableDigest>, due: Instant) {
+        let digest = digest.filter(|_| self.whole.len() < DUE_TABLES_MAX);
+        let whole = self.whole.entry(digest).or_insert(due);
+        *whole = due.max(*whole);
     }
 }
 
@@ -209,6 +293,12 @@ pub struct PageChange<'a> {
 /// Changes that the upstream reports: in the order in which it makes them, and each before anybody hears that it was made. So
 /// where an item was before is always exactly known, however many writes of it are in flight.
 impl PageCache {
+    /// An item that was written, as other nodes are told of it: the address of its key, the canonical bytes of its partition, and
+    /// where in the global indexes it was and is. For what was written without a guard; a [`PageWriteGuard`] gives its own.
+    pub fn changed_item(address: &Address<'_>, partition: &[u8], touch: &IndexTouch) -> ChangedItem {
+        changed_item(address.table, address.hash, address.table.hash(partition), touch)
+    }
+
     /// Invalidates the pages that a change concerns, and no others.
     pub fn invalidate(&self, change: &PageChange<'_>, reason: BumpReason, now: Instant) {
         if !self.obeys(PageRule::BumpOnReport) {
@@ -218,6 +308,7 @@ impl PageCache {
         self.invalidate_partition(self.words.stripe(table.hash(partition)), reason, now);
         self.invalidate_scans(table, reason, now);
         for (index, partitions) in moves {
+            let partitions = partitions.iter().map(|partition| index.hash(partition));
             self.invalidate_positions(index, partitions, reason, self.items.milliseconds(now));
         }
     }
@@ -255,6 +346,15 @@ impl PageCache {
             self.invalidate_scans(&table, BumpReason::HoldEnd, now);
             self.invalidate_indexes(&table, &IndexTouch::Unknown, BumpReason::HoldEnd, now);
         }
+        for (digest, _) in bumps.digests.extract_if(|_, due| *due <= now) {
+            for table in self.items.tables_by_digest(digest) {
+                self.invalidate_scans(&table, BumpReason::HoldEnd, now);
+                self.invalidate_indexes(&table, &IndexTouch::Unknown, BumpReason::HoldEnd, now);
+            }
+        }
+        for (digest, _) in bumps.whole.extract_if(|_, due| *due <= now) {
+            self.items.apply(&digest.map_or(Changed::Everything, Changed::Table), None, now);
+        }
         for (stripe, _) in bumps.partitions.extract_if(|_, due| *due <= now) {
             self.invalidate_partition(stripe, BumpReason::HoldEnd, now);
         }
@@ -273,16 +373,24 @@ impl PageCache {
         !(is_overlapping || may_land_late || is_invalidated || may_be_moved)
     }
 
-    fn invalidate_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
-        if self.obeys(PageRule::TouchOnWrite) {
+    /// True if replicas may lag behind what is invalidated for that reason.
+    fn does_touch(&self, reason: BumpReason) -> bool {
+        self.obeys(match reason {
+            BumpReason::Elsewhere => PageRule::TouchOnElsewhere,
+            _ => PageRule::TouchOnWrite,
+        })
+    }
+
+    pub(super) fn invalidate_partition(&self, stripe: Stripe, reason: BumpReason, now: Instant) {
+        if self.does_touch(reason) {
             self.words.touch_partition(stripe, self.items.seconds(now));
         }
         self.words.bump_partition(stripe);
         self.counters.bumped(reason, BumpedScope::Partition);
     }
 
-    fn invalidate_scans(&self, table: &CachedTable, reason: BumpReason, now: Instant) {
-        if self.obeys(PageRule::TouchOnWrite) {
+    pub(super) fn invalidate_scans(&self, table: &CachedTable, reason: BumpReason, now: Instant) {
+        if self.does_touch(reason) {
             table.pages.touch(self.items.seconds(now));
         }
         if self.obeys(PageRule::BumpScans) {
@@ -299,34 +407,42 @@ impl PageCache {
             IndexTouch::Known(known) => known,
         };
         for (index, partitions) in known {
+            let partitions = partitions.iter().map(|partition| index.hash(partition));
             self.invalidate_positions(index, partitions, reason, now_ms);
         }
         for index in table.pages.indexes() {
-            let is_named = known.iter().any(|(named, _)| Arc::ptr_eq(named, &index));
-            if !is_named && self.obeys(PageRule::BumpUnlisted) {
-                index.whole.note_write(now_ms);
-                index.whole.bump();
-                self.counters.bumped(reason, BumpedScope::WholeIndex);
+            if !known.iter().any(|(named, _)| Arc::ptr_eq(named, &index)) {
+                self.invalidate_index(&index, reason, now_ms);
             }
         }
     }
 
-    fn invalidate_positions(
+    pub(super) fn invalidate_index(&self, index: &CachedIndex, reason: BumpReason, now_ms: u64) {
+        if self.obeys(PageRule::BumpUnlisted) {
+            index.whole.note_write(now_ms);
+            index.whole.bump();
+            self.counters.bumped(reason, BumpedScope::WholeIndex);
+        }
+    }
+
+    /// The partitions of an index that an item was in or is in, by their hashes.
+    pub(super) fn invalidate_positions(
         &self,
         index: &CachedIndex,
-        partitions: &[Vec<u8>],
+        partitions: impl ExactSizeIterator<Item = u64>,
         reason: BumpReason,
         now_ms: u64,
     ) {
+        let is_shown = partitions.len() > 0;
         if self.obeys(PageRule::BumpPositions) {
             for partition in partitions {
-                let word = self.words.index_partition(index.hash(partition));
+                let word = self.words.index_partition(partition);
                 word.note_write(now_ms);
                 word.bump();
                 self.counters.bumped(reason, BumpedScope::IndexPartition);
             }
         }
-        if !partitions.is_empty() && self.obeys(PageRule::BumpIndexScans) {
+        if is_shown && self.obeys(PageRule::BumpIndexScans) {
             index.scan.note_write(now_ms);
             index.scan.bump();
             self.counters.bumped(reason, BumpedScope::IndexScan);

@@ -47,6 +47,10 @@ impl Store for PlainStore {
         self.entries.lock().unwrap().get(&hash)?.last().cloned()
     }
 
+    fn contains(&self, hash: u64) -> bool {
+        self.get(hash).is_some()
+    }
+
     fn insert(&self, hash: u64, entry: Entry) -> bool {
         self.entries.lock().unwrap().entry(hash).or_default().push(entry);
         true
@@ -787,7 +791,8 @@ impl World {
             Some(guard) => guard.applied(image.as_ref().map(|image| (image, &policy)), now),
         };
         let tell_pages = page_guard.map(|guard| {
-            let tell = move |now| if is_rejected { guard.rejected(now) } else { guard.applied(&[], now) };
+            let tell =
+                move |now| drop(if is_rejected { guard.rejected(now) } else { guard.applied(&[], now) });
             Box::new(tell) as Box<dyn FnOnce(Instant)>
         });
         let acknowledged = landed.filter(|_| !is_rejected);
@@ -827,9 +832,9 @@ impl World {
         let tell_pages = page_guard.map(|guard| {
             let tell = move |now| match guard {
                 guard if is_not_sent => guard.not_sent(now),
-                guard if is_rejected => guard.rejected(now),
+                guard if is_rejected => drop(guard.rejected(now)),
                 guard if is_dropped => drop(guard),
-                guard => guard.unknown(now),
+                guard => drop(guard.unknown(now)),
             };
             Box::new(tell) as Box<dyn FnOnce(Instant)>
         });

@@ -285,9 +285,9 @@ fn every_verdict_invalidates() {
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     let verdicts: [fn(PageWriteGuard, Instant); 4] = [
-        |guard, now| guard.applied(&[IndexTouch::Unknown], now),
-        |guard, now| guard.rejected(now),
-        |guard, now| guard.unknown(now),
+        |guard, now| drop(guard.applied(&[IndexTouch::Unknown], now)),
+        |guard, now| drop(guard.rejected(now)),
+        |guard, now| drop(guard.unknown(now)),
         |guard, _| drop(guard),
     ];
     for verdict in verdicts {

@@ -818,11 +818,11 @@ impl World {
             None if reports => {}
             Some(guard) if reports => guard.reported(now),
             None => self.items.invalidate_table(&self.table, now),
-            Some(guard) if is_rejected => guard.rejected(now),
+            Some(guard) if is_rejected => drop(guard.rejected(now)),
             Some(guard) => {
                 let images = changes.iter().zip(&landed);
                 let touches: Vec<_> = images.map(|((_, new), (old, _))| self.touch(*old, *new)).collect();
-                guard.applied(&touches, now);
+                drop(guard.applied(&touches, now));
             }
         }
         self.raise_floors(&changes, &landed);
@@ -850,9 +850,9 @@ impl World {
                 self.voids_due.extend((!is_rejected).then_some(now + UNKNOWN_WRITE_WINDOW));
             }
             Some(guard) if is_not_sent || (is_rejected && self.setup.reports) => guard.not_sent(now),
-            Some(guard) if is_rejected => guard.rejected(now),
+            Some(guard) if is_rejected => drop(guard.rejected(now)),
             Some(guard) if self.journal.random.bool() => drop(guard),
-            Some(guard) => guard.unknown(now),
+            Some(guard) => drop(guard.unknown(now)),
         }
         match landed {
             Some(landed) => self.raise_floors(&changes, &landed),
