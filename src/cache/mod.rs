@@ -38,7 +38,7 @@ mod stats;
 mod table;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cached_item::CachedItem;
 pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};

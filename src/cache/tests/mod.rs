@@ -1,7 +1,8 @@
 //! What the cache promises, one sentence at a time. The model test next door looks for what nobody thought of.
 
+mod fleet;
 mod model;
-pub(in crate::cache) mod schedules;
+pub(crate) mod schedules;
 
 use std::future::Future;
 use std::pin::pin;

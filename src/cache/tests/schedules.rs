@@ -12,7 +12,7 @@ use crate::cache::item::UNKNOWN_WRITE_WINDOW;
 
 /// Which rules of a protocol are obeyed: all of them, unless a test switches one off.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cache) struct Rules<R> {
+pub(crate) struct Rules<R> {
     broken: Option<R>,
 }
 
@@ -23,17 +23,17 @@ impl<R> Default for Rules<R> {
 }
 
 impl<R: PartialEq> Rules<R> {
-    pub(in crate::cache) fn without(broken: Option<R>) -> Self {
+    pub(crate) fn without(broken: Option<R>) -> Self {
         Self { broken }
     }
 
-    pub(in crate::cache) fn obeyed(&self, rule: &R) -> bool {
+    pub(crate) fn obeyed(&self, rule: &R) -> bool {
         self.broken.as_ref() != Some(rule)
     }
 }
 
 /// A few clients around a real cache, in front of a store that remembers every version.
-pub(in crate::cache) trait World: Sized {
+pub(crate) trait World: Sized {
     /// What a schedule is made of.
     type Setup: Copy + Debug;
     /// Something that may happen next.
@@ -59,15 +59,15 @@ pub(in crate::cache) trait World: Sized {
 }
 
 /// What happened in a schedule.
-pub(in crate::cache) struct Journal {
-    pub(in crate::cache) random: fastrand::Rng,
+pub(crate) struct Journal {
+    pub(crate) random: fastrand::Rng,
     began: Instant,
     trace: String,
     violation: Option<String>,
 }
 
 impl Journal {
-    pub(in crate::cache) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         // What the code under test draws by itself must be the same whenever a schedule is played.
         fastrand::seed(seed);
         Self {
@@ -78,13 +78,13 @@ impl Journal {
         }
     }
 
-    pub(in crate::cache) fn note(&mut self, what: Arguments<'_>) {
+    pub(crate) fn note(&mut self, what: Arguments<'_>) {
         let at = self.began.elapsed().as_millis();
         writeln!(self.trace, "{at:>7} ms  {what}").expect("a string takes everything");
     }
 
     /// Something is wrong. Only the first such thing counts.
-    pub(in crate::cache) fn violated(&mut self, what: String) {
+    pub(crate) fn violated(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }
 }
@@ -131,7 +131,7 @@ fn explore<W: World>(setup: W::Setup, first: u64, schedules: u64) -> Result<(), 
 }
 
 /// Nothing goes wrong in that many schedules.
-pub(in crate::cache) fn assert_sound<W: World>(setup: W::Setup, schedules: u64) {
+pub(crate) fn assert_sound<W: World>(setup: W::Setup, schedules: u64) {
     if let Err((seed, violation)) = explore::<W>(setup, 0, schedules) {
         panic!("schedule {seed}: {violation}\nReplay with NEARSIDE_SEED={seed}.");
     }
@@ -139,7 +139,7 @@ pub(in crate::cache) fn assert_sound<W: World>(setup: W::Setup, schedules: u64) 
 
 /// Something goes wrong without each of these rules: every one is there for a reason. With each come the setup in which it
 /// is switched off, and the schedule near which a violation was found before, to find it soon.
-pub(in crate::cache) fn assert_needed<W: World>(
+pub(crate) fn assert_needed<W: World>(
     rules: impl IntoIterator<Item = (String, W::Setup, u64)>,
     schedules: u64,
 ) {
