@@ -25,6 +25,9 @@ mod settings;
 mod stats;
 mod status;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

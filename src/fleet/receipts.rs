@@ -15,8 +15,9 @@ use super::membership::{Acknowledged, Decision};
 use super::outbox::Published;
 use super::settings::Ack;
 
-/// The members have not confirmed in time.
-struct TimedOut;
+/// The fleet has not confirmed in time.
+#[derive(Debug)]
+pub(super) struct TimedOut;
 
 /// The world was left in which a write was published: it must be published again.
 struct OtherWorld;
@@ -24,21 +25,31 @@ struct OtherWorld;
 impl<B: Bus> Fleet<B> {
     /// Queues reports, and waits for what their write must wait for.
     pub(super) fn receipt(self: Arc<Self>, reports: Vec<Report>) -> Receipt {
+        let acknowledged = self.acknowledged(reports);
+        Box::pin(async move {
+            match acknowledged.await {
+                Ok(_) => Acknowledgement::Given,
+                Err(TimedOut) => Acknowledgement::TimedOut,
+            }
+        })
+    }
+
+    /// As [`Fleet::receipt`], and says what the acknowledgement is worth. The reports are queued at the call.
+    pub(super) fn acknowledged(
+        self: Arc<Self>,
+        reports: Vec<Report>,
+    ) -> impl Future<Output = Result<Acknowledged, TimedOut>> + Send {
         let since = Instant::now();
         let again = (self.settings.ack == Ack::All).then(|| reports.clone());
         let published = self.outbox.queue(reports, since);
-        Box::pin(async move {
-            match self.await_acknowledgement(published, again, since).await {
-                Ok(acknowledged) => {
-                    self.stats.acknowledged(acknowledged, since.elapsed());
-                    Acknowledgement::Given
-                }
-                Err(TimedOut) => {
-                    self.stats.timed_out();
-                    Acknowledgement::TimedOut
-                }
+        async move {
+            let outcome = self.await_acknowledgement(published, again, since).await;
+            match &outcome {
+                Ok(acknowledged) => self.stats.acknowledged(*acknowledged, since.elapsed()),
+                Err(TimedOut) => self.stats.timed_out(),
             }
-        })
+            outcome
+        }
     }
 
     async fn await_acknowledgement(
