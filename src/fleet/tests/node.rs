@@ -1,0 +1,281 @@
+//! One node or two over a bus in memory, one sentence at a time. The simulation next door looks for what nobody thought of.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::fake::{FakeBus, Server, Weather};
+use crate::cache::{Changed, Report, TableDigest};
+use crate::engine::{Acknowledgement, Peers};
+use crate::fleet::membership::Acknowledged;
+use crate::fleet::rules::Rules;
+use crate::fleet::{Ack, CutOff, Fleet, Replica, Settings};
+use crate::telemetry::Metrics;
+
+const LEASE: Duration = Duration::from_secs(1);
+
+/// What a fleet did to its node.
+#[derive(Default)]
+struct Applied {
+    reports: Mutex<Vec<Report>>,
+    lease: Mutex<Option<Instant>>,
+}
+
+impl Applied {
+    fn voids(&self) -> usize {
+        let everything = Report::Changed(Changed::Everything);
+        self.reports.lock().unwrap().iter().filter(|report| **report == everything).count()
+    }
+
+    fn has(&self, report: &Report) -> bool {
+        self.reports.lock().unwrap().contains(report)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.lease.lock().unwrap().is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl Replica for Applied {
+    fn apply(&self, report: &Report, _now: Instant) {
+        self.reports.lock().unwrap().push(report.clone());
+    }
+
+    fn renew_lease(&self, until: Instant) {
+        *self.lease.lock().unwrap() = Some(until);
+    }
+
+    fn end_lease(&self, _now: Instant) {
+        *self.lease.lock().unwrap() = None;
+    }
+}
+
+struct Node {
+    fleet: Arc<Fleet<FakeBus>>,
+    applied: Arc<Applied>,
+    weather: Arc<Mutex<Weather>>,
+    /// How far the clock of the machine is ahead, in milliseconds.
+    slept_ms: Arc<AtomicU64>,
+    closing: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn settings(name: &str, cut_off: CutOff) -> Settings {
+    Settings {
+        node: name.into(),
+        lease: LEASE,
+        ack: Ack::Receipt,
+        cut_off,
+        silence_grace: Duration::from_secs(5),
+        ack_timeout: Duration::from_secs(5),
+        clock_step: Duration::from_millis(500),
+        unknown_write_window: Duration::from_secs(10),
+        common: "lease=1s".to_owned(),
+    }
+}
+
+fn bus() -> Arc<Mutex<Server>> {
+    Server::new(LEASE, Duration::from_secs(10), Rules::default())
+}
+
+impl Node {
+    fn start(server: &Arc<Mutex<Server>>, settings: Settings) -> Self {
+        let (applied, weather) = (Arc::<Applied>::default(), Arc::<Mutex<Weather>>::default());
+        let (slept_ms, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+        let slept = Arc::clone(&slept_ms);
+        let clock = move || Some(began.elapsed() + Duration::from_millis(slept.load(Ordering::Relaxed)));
+        let bus = FakeBus { server: Arc::clone(server), weather: Arc::clone(&weather) };
+        let replica = Arc::clone(&applied) as Arc<dyn Replica>;
+        let fleet = Fleet::new(bus, settings, replica, Metrics::new(&[]), Box::new(clock));
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(Arc::clone(&fleet).run(closing.clone(), Duration::from_secs(2)));
+        Self { fleet, applied, weather, slept_ms, closing, task }
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.weather.lock().unwrap().is_cut = is_cut;
+    }
+
+    /// How long a write waits, and what its acknowledgement is worth.
+    async fn write(&self, number: u64) -> (Duration, Acknowledged) {
+        let began = Instant::now();
+        let acknowledged = Arc::clone(&self.fleet).acknowledged(vec![table(number)]).await.unwrap();
+        (began.elapsed(), acknowledged)
+    }
+}
+
+fn table(number: u64) -> Report {
+    Report::Changed(Changed::Table(TableDigest(number)))
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_applied_elsewhere_and_not_by_its_own_node() {
+    let server = bus();
+    let (a, b) = (
+        Node::start(&server, settings("a", CutOff::Refuse)),
+        Node::start(&server, settings("b", CutOff::Refuse)),
+    );
+    pass(1).await;
+    assert!(a.applied.is_fresh() && b.applied.is_fresh());
+    assert_eq!((a.applied.voids(), b.applied.voids()), (1, 1), "who joins forgets what it has read before");
+    let (waited, acknowledged) = a.write(7).await;
+    assert!(waited < Duration::from_millis(50) && acknowledged == Acknowledged::Heard, "{waited:?}");
+    pass(1).await;
+    assert!(b.applied.has(&table(7)) && !a.applied.has(&table(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_cut_ends_the_lease_and_invalidates_nothing() {
+    let server = bus();
+    let node = Node::start(&server, settings("a", CutOff::Refuse));
+    pass(1).await;
+    node.cut(true);
+    pass(3).await;
+    assert!(!node.applied.is_fresh() && node.fleet.admit_write().is_err());
+    node.cut(false);
+    pass(2).await;
+    assert!(node.applied.is_fresh() && node.fleet.admit_write().is_ok());
+    assert_eq!(node.applied.voids(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_server_and_an_emptied_one_and_a_trimmed_log_invalidate_everything() {
+    let server = bus();
+    let (a, b) = (
+        Node::start(&server, settings("a", CutOff::Refuse)),
+        Node::start(&server, settings("b", CutOff::Refuse)),
+    );
+    pass(1).await;
+    let faults: [fn(&mut Server); 4] = [
+        |server| server.replace(None),
+        |server| server.replace(Some(1)),
+        Server::forget_everything,
+        Server::delete_log,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        fault(&mut server.lock().unwrap());
+        pass(5).await;
+        assert!(a.applied.is_fresh() && b.applied.is_fresh(), "fault {number}");
+        assert_eq!((a.applied.voids(), b.applied.voids()), (number + 2, number + 2), "fault {number}");
+    }
+    b.weather.lock().unwrap().is_reading_cut = true;
+    for number in 0..10 {
+        a.write(number).await;
+    }
+    server.lock().unwrap().trim(2);
+    b.weather.lock().unwrap().is_reading_cut = false;
+    pass(5).await;
+    assert!(b.applied.is_fresh());
+    assert_eq!((a.applied.voids(), b.applied.voids()), (5, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_forgets_everything() {
+    let server = bus();
+    let node = Node::start(&server, settings("a", CutOff::Refuse));
+    pass(1).await;
+    node.slept_ms.store(60_000, Ordering::Relaxed);
+    pass(1).await;
+    assert!(node.applied.is_fresh());
+    assert_eq!(node.applied.voids(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_node_is_distrusted_and_acknowledges_when_the_others_know() {
+    let server = bus();
+    let (a, b) = (
+        Node::start(&server, settings("a", CutOff::Degrade)),
+        Node::start(&server, settings("b", CutOff::Degrade)),
+    );
+    pass(10).await;
+    assert!(b.applied.is_fresh());
+    a.cut(true);
+    let began = Instant::now();
+    let (waited, acknowledged) = a.write(1).await;
+    assert_eq!(acknowledged, Acknowledged::Covered);
+    assert!(waited > Duration::from_secs(2) && waited < Duration::from_millis(2_600), "{waited:?}");
+    assert!(!b.applied.is_fresh() && b.fleet.status().standing == "distrusting");
+    let (waited, acknowledged) = a.write(2).await;
+    assert_eq!((waited, acknowledged), (Duration::ZERO, Acknowledged::Covered), "once for each silence");
+    tokio::time::sleep_until(began + Duration::from_secs(9)).await;
+    assert!(b.applied.is_fresh(), "distrust ends");
+    assert_eq!(a.write(3).await, (Duration::ZERO, Acknowledged::Unheard));
+    a.cut(false);
+    pass(3).await;
+    assert!(a.applied.is_fresh() && b.applied.is_fresh());
+    assert!((1..=3).all(|number| b.applied.has(&table(number))), "what was kept is published");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_publishes_what_is_left_and_is_not_distrusted() {
+    let server = bus();
+    let (a, b) = (
+        Node::start(&server, settings("a", CutOff::Degrade)),
+        Node::start(&server, settings("b", CutOff::Degrade)),
+    );
+    pass(10).await;
+    let voids = b.applied.voids();
+    drop(a.fleet.report(vec![table(5)]));
+    a.closing.cancel();
+    a.task.await.unwrap();
+    pass(3).await;
+    assert!(b.applied.has(&table(5)) && b.applied.is_fresh());
+    assert_eq!((b.applied.voids(), b.fleet.status().members.len()), (voids, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_other_settings_does_not_join() {
+    let server = bus();
+    let a = Node::start(&server, settings("a", CutOff::Refuse));
+    pass(1).await;
+    let other = Settings { common: "lease=2s".to_owned(), ..settings("b", CutOff::Refuse) };
+    let b = Node::start(&server, other);
+    pass(10).await;
+    assert!(a.applied.is_fresh() && !b.applied.is_fresh());
+    assert_eq!((b.fleet.status().standing, a.fleet.status().members.len()), ("outside", 1));
+    assert!(b.fleet.admit_write().is_err());
+    a.closing.cancel();
+    pass(10).await;
+    assert!(b.applied.is_fresh(), "who is alone decides");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_accepts_waits_no_longer_than_its_lease() {
+    let server = bus();
+    let node = Node::start(&server, settings("a", CutOff::Accept));
+    pass(1).await;
+    node.cut(true);
+    let (waited, acknowledged) = node.write(1).await;
+    assert!(waited <= LEASE && acknowledged == Acknowledged::Unheard, "{waited:?}");
+    assert_eq!(node.write(2).await, (Duration::ZERO, Acknowledged::Unheard));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_write_waits_for_a_member_that_does_not_read_and_fails_in_time() {
+    let server = bus();
+    let strict = |name| Settings { ack: Ack::All, ..settings(name, CutOff::Refuse) };
+    let (a, b) = (Node::start(&server, strict("a")), Node::start(&server, strict("b")));
+    pass(3).await;
+    let (waited, acknowledged) = a.write(1).await;
+    assert!(waited < Duration::from_millis(50) && acknowledged == Acknowledged::Heard, "{waited:?}");
+    assert!(b.applied.has(&table(1)));
+    b.weather.lock().unwrap().is_reading_cut = true;
+    let began = Instant::now();
+    assert_eq!(a.fleet.report(vec![table(2)]).await, Acknowledgement::TimedOut);
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+    b.cut(true);
+    let (waited, acknowledged) = a.write(3).await;
+    assert!(
+        waited < Duration::from_millis(1_500) && acknowledged == Acknowledged::Heard,
+        "its membership ends: {waited:?}"
+    );
+    assert!(!b.applied.is_fresh());
+}
