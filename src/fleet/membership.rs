@@ -234,7 +234,8 @@ impl Membership {
         if self.settings.cut_off == CutOff::Degrade {
             self.distrust_at_join(&welcome, is_first, had_world, now);
         }
-        self.members = welcome.members.into_iter().chain([self.me.clone()]).collect();
+        let others = welcome.members.into_iter().filter(|member| member.node != self.me.node);
+        self.members = others.chain([self.me.clone()]).collect();
         self.show(now);
     }
 
@@ -286,7 +287,8 @@ impl Membership {
     /// The answer to a heartbeat has come.
     pub(super) fn answered(&mut self, question: &Question, pulse: &Pulse, now: Instant) -> Next {
         let Some(position) = self.position else { return Next::Join };
-        if pulse.end.epoch != position.epoch || pulse.end < position {
+        // Behind what was applied when the question was sent: the reader may have gone on since.
+        if pulse.end.epoch != position.epoch || pulse.end < question.applied {
             self.leave_world(LeftWorld::OtherLog, now);
             return Next::Join;
         }
@@ -448,6 +450,9 @@ impl Membership {
                     stale_ms,
                     "The fleet's lease is valid: what is cached is served."
                 );
+            }
+            Standing::Stale if self.standing == Standing::Outside => {
+                tracing::info!(node, members, "Joined the fleet.");
             }
             Standing::Stale => tracing::warn!(
                 node,

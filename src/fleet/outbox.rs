@@ -52,6 +52,8 @@ struct Queued {
 pub(super) struct Batch {
     changes: Vec<Queued>,
     bytes: Vec<u8>,
+    /// This process has read it already.
+    is_returned: bool,
 }
 
 impl Batch {
@@ -109,7 +111,7 @@ impl Outbox {
     pub(super) fn published(&self, published: Published) {
         let mut queue = self.lock();
         let Some(batch) = queue.in_flight.take() else { return };
-        if let Some(first) = batch.changes.first() {
+        if let Some(first) = batch.changes.first().filter(|_| !batch.is_returned) {
             if queue.returns.len() == RETURNS_MAX {
                 queue.returns.pop_front();
             }
@@ -153,7 +155,7 @@ impl Outbox {
         if !fits && let Some(first) = changes.first_mut() {
             first.reports = vec![Report::Changed(Changed::Everything)];
         }
-        Batch { changes, bytes: writer.finish() }
+        Batch { changes, bytes: writer.finish(), is_returned: false }
     }
 
     /// The bus has what [`Outbox::begin_join`] gave.
@@ -182,8 +184,15 @@ impl Outbox {
         let mut queue = self.lock();
         while let Some((at, since)) = queue.returns.pop_front_if(|(at, _)| *at <= position) {
             if at == position {
-                self.stats.metrics.fleet_propagated(now.saturating_duration_since(since));
+                return self.stats.metrics.fleet_propagated(now.saturating_duration_since(since));
             }
+        }
+        // The entry may overtake the receipt.
+        if let Some(batch) = queue.in_flight.as_mut().filter(|batch| !batch.is_returned)
+            && let Some(first) = batch.changes.first()
+        {
+            self.stats.metrics.fleet_propagated(now.saturating_duration_since(first.since));
+            batch.is_returned = true;
         }
     }
 
@@ -230,7 +239,7 @@ impl Queue {
             self.reports -= change.reports.len();
             changes.extend(self.waiting.pop_front());
         }
-        (!changes.is_empty()).then(|| Batch { changes, bytes: writer.finish() })
+        (!changes.is_empty()).then(|| Batch { changes, bytes: writer.finish(), is_returned: false })
     }
 
     /// Everything in wait becomes one report. Those who wait go on waiting.

@@ -113,6 +113,11 @@ impl Stats {
         raise(&self.left_worlds[reason as usize], 1);
     }
 
+    #[cfg(test)]
+    pub(super) fn worlds_left(&self) -> u64 {
+        self.left_worlds.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     pub(super) fn failed(&self, error: &BusError) {
         let kind = match error {
             BusError::Unreachable(_) => 0,

@@ -43,6 +43,10 @@ struct Setup {
     /// Virtual time with faults.
     seconds: u64,
     faults: &'static [Fault],
+    /// How long faults last, in milliseconds.
+    lasting: &'static [u64],
+    /// The longest time without one.
+    pause_ms_max: u64,
     broken: Option<Rule>,
     lags: bool,
 }
@@ -64,6 +68,14 @@ enum Fault {
     DeleteLog,
     Trim,
     RestartNode,
+    /// What is read takes long, and nothing of the log comes.
+    SlowWithoutReading,
+    /// Answers take long, and then none come any more.
+    SlowThenCut,
+    /// A node starts that the bus does not hear.
+    StartCut,
+    /// The log is trimmed below a reader that does not read.
+    TrimUnread,
 }
 
 const ALL_FAULTS: &[Fault] = &[
@@ -81,6 +93,10 @@ const ALL_FAULTS: &[Fault] = &[
     Fault::DeleteLog,
     Fault::Trim,
     Fault::RestartNode,
+    Fault::SlowWithoutReading,
+    Fault::SlowThenCut,
+    Fault::StartCut,
+    Fault::TrimUnread,
 ];
 
 const F1: Setup = Setup {
@@ -89,6 +105,8 @@ const F1: Setup = Setup {
     cut_off: CutOff::Degrade,
     seconds: 60,
     faults: ALL_FAULTS,
+    lasting: &[200, 700, 1_500, 4_000, 9_000],
+    pause_ms_max: 6_000,
     broken: None,
     lags: true,
 };
@@ -332,7 +350,8 @@ impl World {
 
     async fn go_wrong(&self, fault: Fault) {
         let number = fastrand::usize(0..self.setup.nodes);
-        let lasts = Duration::from_millis([200, 700, 1_500, 4_000, 9_000][fastrand::usize(0..5)]);
+        let lasting = self.setup.lasting;
+        let lasts = Duration::from_millis(lasting[fastrand::usize(0..lasting.len())]);
         self.note(format_args!("{fault:?} of node {number} for {lasts:?}"));
         let set = |weather: Weather| *self.weathers[number].lock().unwrap() = weather;
         match fault {
@@ -344,6 +363,28 @@ impl World {
             Fault::Repeat => set(Weather { repeats_one_in: 2, ..Weather::default() }),
             Fault::HoldBeats => {
                 set(Weather { holds_beats_ms: lasts.as_millis() as u64, ..Weather::default() });
+            }
+            Fault::SlowWithoutReading => {
+                set(Weather {
+                    delay_ms_max: fastrand::u64(200..700),
+                    is_reading_cut: true,
+                    ..Weather::default()
+                });
+            }
+            Fault::SlowThenCut => {
+                set(Weather { delay_ms_max: 450, ..Weather::default() });
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                set(Weather { is_cut: true, ..Weather::default() });
+            }
+            Fault::TrimUnread => {
+                set(Weather { is_reading_cut: true, ..Weather::default() });
+                tokio::time::sleep(lasts).await;
+                self.server.lock().unwrap().trim(0);
+                return set(Weather::default());
+            }
+            Fault::StartCut => {
+                set(Weather { is_cut: true, ..Weather::default() });
+                self.restart(number);
             }
             Fault::RestartNode => self.restart(number),
             _ => self.server_goes_wrong(fault, lasts).await,
@@ -407,6 +448,8 @@ struct Outcome {
     acknowledgements: u64,
     covered: u64,
     fresh: usize,
+    /// How often a node has left a world.
+    rejoins: u64,
 }
 
 async fn run(setup: Setup) -> Outcome {
@@ -425,7 +468,7 @@ async fn run(setup: Setup) -> Outcome {
             true => drop(tokio::spawn(wrong)),
             false => wrong.await,
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..6_000))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..setup.pause_ms_max))).await;
     }
     // Everything is well again.
     tokio::time::sleep(Duration::from_secs(45)).await;
@@ -435,11 +478,12 @@ async fn run(setup: Setup) -> Outcome {
     }
     let nodes = world.nodes.lock().unwrap().clone();
     let fresh = nodes.iter().filter(|node| node.fleet.status().standing == "fresh").count();
+    let rejoins = nodes.iter().map(|node| node.fleet.stats.worlds_left()).sum();
     nodes.iter().for_each(|node| node.closing.cancel());
     let mut database = world.database.lock().unwrap();
     let Database { hits, reads, acknowledgements, covered, .. } = *database;
     let (violation, trace) = (database.violation.take(), std::mem::take(&mut database.trace));
-    Outcome { violation, trace, hits, reads, acknowledgements, covered, fresh }
+    Outcome { violation, trace, hits, reads, acknowledgements, covered, fresh, rejoins }
 }
 
 fn play(setup: Setup, seed: u64) -> Outcome {
@@ -488,4 +532,70 @@ fn through_all_faults_no_read_is_older_than_promised() {
 #[test]
 fn through_all_faults_no_strict_read_is_older_than_acknowledged() {
     assert_sound(STRICT, 8);
+}
+
+#[test]
+fn without_faults_nothing_is_invalidated_that_nobody_wrote() {
+    let outcome = play(Setup { faults: &[], ..F1 }, 1);
+    assert_eq!((outcome.violation, outcome.rejoins, outcome.covered), (None, 0, 0));
+    assert!(outcome.hits * 2 > outcome.reads, "{} hits of {}", outcome.hits, outcome.reads);
+}
+
+/// Without the rule something older is read, in one of that many runs. They begin with the one in which it was found before.
+fn assert_needed(rule: Rule, setup: Setup, first: u64, runs: u64) {
+    let setup = Setup { broken: Some(rule), ..setup };
+    for number in 0..runs {
+        let seed = (first + number) % runs;
+        if play(setup, seed).violation.is_some() {
+            eprintln!("{rule:?}: run {seed}");
+            return;
+        }
+    }
+    panic!("nothing older is read without {rule:?}");
+}
+
+const RUNS_MAX: u64 = 200;
+
+#[test]
+fn every_rule_is_needed() {
+    let long: Setup = Setup { lasting: &[9_000, 12_000], pause_ms_max: 9_000, lags: false, ..F1 };
+    let short = Setup { lasting: &[1_500, 4_000], pause_ms_max: 3_000, lags: false, ..F1 };
+    let faults = |setup: Setup, faults| Setup { faults, ..setup };
+    use Fault::*;
+    use Rule::*;
+    for (rule, setup, first) in [
+        (AwaitReceipt, faults(short, &[CutWriting]), 14),
+        (LeaseFromSend, faults(short, &[SlowWithoutReading]), 4),
+        (LeaseNeedsEnd, faults(short, &[CutReading]), 0),
+        (NewServerVoids, faults(short, &[Failover, CutReading, Stop, Restart]), 0),
+        (GapVoids, faults(short, &[TrimUnread]), 4),
+        (FirstJoinVoids, faults(short, &[StartCut]), 0),
+        (JoinLearnsLost, faults(long, &[Cut, RestartNode]), 4),
+        (NewServerIsDistrusted, faults(long, &[Cut, Restart, Failover]), 9),
+        (LostIsDistrusted, faults(long, &[Cut]), 0),
+        (VoidAfterDistrust, faults(long, &[Cut]), 4),
+        (CutOffWaits, faults(long, &[Cut]), 16),
+        (CutOffStops, faults(long, &[Cut]), 0),
+        (StopFromQuestionBefore, faults(long, &[SlowThenCut]), 0),
+        (HeartbeatReaps, faults(long, &[Cut]), 0),
+        (ExtendFromLastAnswer, faults(long, &[HoldBeats]), 0),
+    ] {
+        assert_needed(rule, setup, first, RUNS_MAX);
+    }
+}
+
+#[test]
+fn every_rule_of_the_strict_mode_is_needed() {
+    let short = Setup { lasting: &[1_500, 4_000], pause_ms_max: 3_000, lags: false, ..STRICT };
+    let faults = |faults| Setup { faults, ..short };
+    use Fault::*;
+    use Rule::*;
+    for (rule, setup, first) in [
+        (AwaitMembers, faults(&[Slow]), 0),
+        (AckAfterApply, faults(&[CutReading, Slow]), 0),
+        (LeaseWithinMembership, faults(&[CutReading, SlowWithoutReading, Cut]), 0),
+        (QuarantineNewServer, faults(&[Restart, Failover]), 1),
+    ] {
+        assert_needed(rule, setup, first, RUNS_MAX);
+    }
 }
