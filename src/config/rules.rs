@@ -24,6 +24,7 @@ const RULES: &[Rule] = &[
     (&[("fleet", "secret_file")], fleet_has_a_secret),
     (&[("upstream", "kind"), ("upstream", "endpoint")], fleet_has_a_remote_upstream),
     (&[("fleet", "url")], bus_off_loopback_is_encrypted),
+    (&[("fleet", "url"), ("fleet", "password_file")], bus_user_has_a_password),
     (&[("fleet", "ack"), ("fleet", "when_stale")], strict_nodes_bypass),
     (&[("fleet", "ack"), ("fleet", "cut_off")], strict_nodes_refuse),
     (&[("fleet", "lease"), ("fleet", "silence_grace")], silence_outlasts_a_lease),
@@ -129,6 +130,15 @@ fn fleet_has_a_remote_upstream(draft: &Draft) -> Option<Fault> {
 fn bus_off_loopback_is_encrypted(draft: &Draft) -> Option<Fault> {
     let url = draft.fleet.url.as_ref().filter(|url| !url.tls && !url.is_loopback())?;
     let message = format!("{url} is off loopback and not encrypted; write rediss://");
+    Some(Fault { origin: draft.origin("fleet", "url"), message })
+}
+
+/// Without a password nobody logs in: the node would silently be the server's default user.
+fn bus_user_has_a_password(draft: &Draft) -> Option<Fault> {
+    let user = draft.fleet.url.as_ref()?.user.as_ref().filter(|_| draft.fleet.password_file.is_none())?;
+    let message = format!(
+        "fleet.url names the user {user:?}, who needs a password; write password_file, or leave the user out"
+    );
     Some(Fault { origin: draft.origin("fleet", "url"), message })
 }
 

@@ -62,7 +62,7 @@ fn the_sample_has_a_fleet_at_its_defaults() {
         let variables = [("NEARSIDE_UPSTREAM", "http://127.0.0.1:9"), (HOST_NAME, "here")];
         resolve(text, &variables, &[]).unwrap_or_else(|error| panic!("{error}")).config.fixed.fleet.unwrap()
     };
-    let least = "[fleet]\nurl = \"rediss://nearside@bus.example\"\nsecret_file = \"/run/secrets/fleet\"";
+    let least = "[fleet]\nurl = \"rediss://nearside@bus.example\"\npassword_file = \"/run/secrets/bus\"\nsecret_file = \"/run/secrets/fleet\"";
     assert_eq!(resolve(&sample_fleet()), resolve(least));
     assert!(sample_fleet().lines().count() > 12);
 }
@@ -523,6 +523,10 @@ fn what_contradicts_itself_in_a_fleet_is_one_clear_line() {
     assert_eq!(
         with_url("redis://bus"),
         "line 4: redis://bus:6379 is off loopback and not encrypted; write rediss://"
+    );
+    assert_eq!(
+        with_url("redis://user@localhost"),
+        "line 4: fleet.url names the user \"user\", who needs a password; write password_file, or leave the user out"
     );
     let with_password = with_url("rediss://user:hunter2@bus");
     assert!(
