@@ -12,7 +12,10 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::cache::{BumpReason, CachedTable, PageChange, PageWriteGuard, RemovalGuard, WriteGuard};
+use crate::cache::{
+    BumpReason, CachedTable, Changed, ChangedItem, IndexTouch, PageCache, PageChange, PageWriteGuard,
+    RemovalGuard, Report, WriteGuard,
+};
 use crate::call::{Answer, Attempt, ChangeListener, Request};
 use crate::model::operation::OperationClass;
 use crate::model::{Cause, Change, ErrorCode};
@@ -20,6 +23,7 @@ use crate::model::{Cause, Change, ErrorCode};
 use super::Engine;
 use super::images::Outcome;
 use super::known_table::{KnownTable, PolicyChange};
+use super::peers::{Affected, Settled};
 use super::scope::Scope;
 
 /// An item that a write may change.
@@ -29,6 +33,16 @@ pub(super) struct WrittenKey {
     pub(super) key: Vec<u8>,
     /// Those of the partition values alone.
     pub(super) partition: Vec<u8>,
+}
+
+impl WrittenKey {
+    /// What the others hear of the write of this key. If the table may have another key by now, nobody knows which item it was.
+    fn changed(&self, item: ChangedItem) -> Changed {
+        match self.table.is_retired() {
+            true => Changed::Table(item.table),
+            false => Changed::Item(item),
+        }
+    }
 }
 
 /// How a change ended.
@@ -65,69 +79,75 @@ enum Reported {
 /// unknown: that is the way of a panic and of a cancelled task.
 #[must_use = "a change without a verdict counts as unknown"]
 pub(super) struct WriteInProgress {
-    keys: Vec<WrittenKey>,
     items: WriteGuard,
     pages: PageWriteGuard,
-    wide: WideChange,
+    // Behind the guards: what the other nodes hear of is unusable here before.
+    duty: Duty,
     attempt: Attempt,
     reported: Reported,
 }
 
 impl WriteInProgress {
-    /// Makes both caches right, before the client hears of the verdict.
-    pub(super) fn settle(self, verdict: &Verdict<'_>) {
+    /// Makes both caches right, before the client hears of the verdict, and reports to the other nodes.
+    pub(super) fn settle(self, verdict: &Verdict<'_>) -> Settled {
         let now = Instant::now();
-        let Self { keys, items, pages, wide, attempt, reported } = self;
-        keys.iter().for_each(|written| wide.engine.check_current(&written.table));
+        let Self { items, pages, mut duty, attempt, reported } = self;
+        duty.keys.iter().for_each(|written| duty.engine.check_current(&written.table));
         match (verdict, reported) {
             (Verdict::NotSent, _) => {
-                wide.nothing_more();
                 pages.not_sent(now);
                 items.not_sent(now);
+                duty.nothing_more()
             }
             // An upstream that reports has no earlier attempt of this write that anybody could have missed.
             (Verdict::Rejected(_), Reported::Pages | Reported::Everything)
             | (Verdict::Applied(_), Reported::Everything) => {
-                wide.nothing_more();
                 pages.reported(now);
                 items.reported(now);
+                duty.nothing_more()
             }
             (Verdict::Rejected(execution), Reported::Nothing) => {
                 match execution {
-                    Execution::Never => wide.nothing_more(),
-                    Execution::MayBeEarlier => wide.invalidate(),
+                    Execution::Never => duty.spare_scope(),
+                    Execution::MayBeEarlier => duty.invalidate_scope(),
                 }
-                pages.rejected(now);
+                let changed = pages.rejected(now);
                 items.rejected(now);
+                duty.report(changed)
             }
             (Verdict::Applied(outcome), Reported::Nothing | Reported::Pages) => {
-                wide.invalidate();
-                match reported {
-                    Reported::Pages => pages.reported(now),
-                    _ => drop(pages.applied(&touches(&keys, outcome, attempt), now)),
-                }
-                let policy = match &*keys {
+                duty.invalidate_scope();
+                let changed = match reported {
+                    Reported::Pages => {
+                        pages.reported(now);
+                        Vec::new()
+                    }
+                    _ => pages.applied(&touches(&duty.keys, outcome, attempt), now),
+                };
+                let policy = match &*duty.keys {
                     [written] => written.table.policy,
                     _ => None,
                 };
                 items.applied(outcome.image.as_ref().zip(policy.as_ref()), now);
+                duty.report(changed)
             }
             (Verdict::Unknown, _) => {
                 pages.unknown(now);
                 items.unknown(now);
-                // Dropped, the wide part is held.
+                // Dropped, the duty holds the scope.
+                Settled::UNREPORTED
             }
         }
     }
 
     /// The keys that are written.
     pub(super) fn keys(&self) -> &[WrittenKey] {
-        &self.keys
+        &self.duty.keys
     }
 }
 
 /// Where in global indexes the written items were and are, as far as that is known.
-fn touches(keys: &[WrittenKey], outcome: &Outcome, attempt: Attempt) -> Vec<crate::cache::IndexTouch> {
+fn touches(keys: &[WrittenKey], outcome: &Outcome, attempt: Attempt) -> Vec<IndexTouch> {
     match keys {
         // The upstream may have performed an earlier attempt, and then reports what that one left as the item before this
         // one: where the item was before both, nobody says.
@@ -137,35 +157,69 @@ fn touches(keys: &[WrittenKey], outcome: &Outcome, attempt: Attempt) -> Vec<crat
     }
 }
 
-/// A change of a whole scope in flight. Dropped without a word, its outcome is unknown: then nothing of the scope is kept until
-/// the change can land no longer.
-struct WideChange {
+/// What the guards of a change's keys leave to do: a scope besides, and what the other nodes hear. Dropped before everything is
+/// reported, the outcome is unknown: then nothing of the scope is kept until the change can land no longer.
+struct Duty {
     engine: Arc<Engine>,
+    keys: Vec<WrittenKey>,
     scope: Scope,
+    affected: Affected,
     /// The tables of the scope that were used before.
     tables: Vec<Arc<CachedTable>>,
 }
 
-impl WideChange {
-    /// The change has happened or may have.
-    fn invalidate(mut self) {
-        let scope = std::mem::replace(&mut self.scope, Scope::Nothing);
-        self.engine.invalidate(&scope);
+impl Duty {
+    /// The change of the scope has certainly not happened.
+    fn spare_scope(&mut self) {
+        self.scope = Scope::Nothing;
     }
 
-    /// The change has certainly not happened, or all of it was reported.
-    fn nothing_more(mut self) {
+    /// The change of the scope has happened or may have.
+    fn invalidate_scope(&self) {
+        self.engine.invalidate(&self.scope);
+    }
+
+    /// The change has certainly not happened, or all of it was reported by the upstream.
+    fn nothing_more(mut self) -> Settled {
+        self.discharge();
+        Settled::UNREPORTED
+    }
+
+    /// Everything is invalidated here: reports it, with what the guards have invalidated for the keys, in their order.
+    fn report(mut self, items: Vec<ChangedItem>) -> Settled {
+        let settled = self.engine.report(|| {
+            let scope = self.engine.changed(&self.scope, self.affected);
+            let items = self.keys.iter().zip(items).map(|(written, item)| written.changed(item));
+            scope.into_iter().chain(items).map(Report::Changed).collect()
+        });
+        self.discharge();
+        settled
+    }
+
+    fn discharge(&mut self) {
         self.scope = Scope::Nothing;
+        self.keys.clear();
+    }
+
+    /// What the others hear of the keys if the outcome is unknown.
+    fn keys_may_change(&self) -> Vec<Report> {
+        let window = self.engine.cache.unknown_write_window();
+        let items = self.keys.iter().map(|written| {
+            let address = written.table.cached.address(&written.key);
+            written.changed(PageCache::changed_item(&address, &written.partition, &IndexTouch::Unknown))
+        });
+        items.map(|changed| Report::MayChange(changed, window)).collect()
     }
 }
 
-impl Drop for WideChange {
+impl Drop for Duty {
     fn drop(&mut self) {
         if self.scope != Scope::Nothing {
-            self.engine.hold(&self.scope);
+            self.engine.hold(&self.scope, self.affected);
         }
         // After everything is invalidated or held: whoever finds the change gone finds that too.
         self.tables.iter().for_each(|table| table.end_wide_change());
+        self.engine.report(|| self.keys_may_change()).let_go();
     }
 }
 
@@ -184,24 +238,29 @@ impl Engine {
         let pages: Vec<_> = addresses.iter().copied().zip(partitions).collect();
         let (items, pages) = (self.cache.begin_write(&addresses, now), self.pages.begin_write(&pages, now));
         keys.iter().for_each(|written| self.check_current(&written.table));
-        let wide = self.begin_wide_change(scope);
-        let reported = match request.operation.class() {
+        let class = request.operation.class();
+        let duty = self.begin_duty(keys, scope, Affected::by(class));
+        let reported = match class {
             _ if !self.hears_changes => Reported::Nothing,
             OperationClass::Statement => Reported::Everything,
             OperationClass::ItemWrite => Reported::Pages,
             _ => Reported::Nothing,
         };
-        WriteInProgress { keys, items, pages, wide, attempt: request.attempt, reported }
+        WriteInProgress { items, pages, duty, attempt: request.attempt, reported }
     }
 
-    fn begin_wide_change(self: &Arc<Self>, scope: Scope) -> WideChange {
+    fn begin_duty(self: &Arc<Self>, keys: Vec<WrittenKey>, scope: Scope, affected: Affected) -> Duty {
         let tables = self.tables_of(&scope);
         tables.iter().for_each(|table| table.begin_wide_change());
         if !self.hears_changes {
             // Invalidated now as well: from here on a replica may show the change or not, so reads of the scope must be strong.
             self.invalidate(&scope);
+            // Statements that nobody understands are mostly rejected. Other nodes then keep what they have.
+            if affected == Affected::Definitions || scope != Scope::Everything {
+                self.report_scope(&scope, affected).let_go();
+            }
         }
-        WideChange { engine: Arc::clone(self), scope, tables }
+        Duty { engine: Arc::clone(self), keys, scope, affected, tables }
     }
 
     fn tables_of(&self, scope: &Scope) -> Vec<Arc<CachedTable>> {
@@ -215,7 +274,7 @@ impl Engine {
     }
 
     /// Keeps nothing of a scope while a change of unknown outcome may still land in it, and invalidates it at the end.
-    fn hold(self: &Arc<Self>, scope: &Scope) {
+    fn hold(self: &Arc<Self>, scope: &Scope, affected: Affected) {
         let now = Instant::now();
         match scope {
             Scope::Nothing => return,
@@ -224,11 +283,15 @@ impl Engine {
             }
             Scope::Everything => self.cache.hold_tables(self.realm, None, now),
         }
+        self.report(|| self.may_change(scope, affected)).let_go();
         let (engine, scope) = (Arc::clone(self), scope.clone());
         let (window, closing) = (self.cache.unknown_write_window(), self.closing.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(window) => engine.invalidate(&scope),
+                () = tokio::time::sleep(window) => {
+                    engine.invalidate(&scope);
+                    engine.report_scope(&scope, affected).let_go();
+                }
                 () = closing.cancelled() => {}
             }
         });

@@ -8,6 +8,7 @@ use crate::wire::Json;
 use crate::wire::named::tables_named;
 
 use super::changes::Verdict;
+use super::peers::{Affected, Settled};
 use super::scope::Scope;
 use super::{BypassReason, Engine, Served, Source, failed, images, unwritten, write};
 
@@ -41,13 +42,13 @@ impl Engine {
                 engine.forget(&scope);
             }
             let nothing_known = images::Outcome::unknown();
-            change.settle(&match &outcome {
+            let settled = change.settle(&match &outcome {
                 // A rejected one may have done a part.
                 Ok(answer) if answer.status < 500 => Verdict::Applied(&nothing_known),
                 Ok(_) | Err(UpstreamError::OutcomeUnknown(_)) => Verdict::Unknown,
                 Err(UpstreamError::NotSent(_)) => Verdict::NotSent,
             });
-            outcome.unwrap_or_else(unwritten)
+            settled.acknowledge(outcome.unwrap_or_else(unwritten)).await
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
         Served::plain(answer, Source::Write)
@@ -63,12 +64,21 @@ impl Engine {
             }
             let scope = Json::parse_cut(&request.body)
                 .map_or(Scope::Everything, |body| tables_named(request.operation, &body).into());
-            let answer = engine.forward(&request).await;
-            if answer.is_success() || answer.status >= 500 {
+            let outcome = engine.upstream.call(&request).await;
+            if !matches!(&outcome, Ok(answer) if !answer.is_success() && answer.status < 500) {
                 engine.forget(&scope);
                 engine.invalidate(&scope);
             }
-            answer
+            let settled = match &outcome {
+                Ok(answer) if answer.is_success() => engine.report_scope(&scope, Affected::Definitions),
+                Ok(answer) if answer.status < 500 => Settled::UNREPORTED,
+                Err(UpstreamError::NotSent(_)) => Settled::UNREPORTED,
+                Ok(_) | Err(UpstreamError::OutcomeUnknown(_)) => {
+                    engine.report(|| engine.may_change(&scope, Affected::Definitions)).let_go();
+                    Settled::UNREPORTED
+                }
+            };
+            settled.acknowledge(outcome.unwrap_or_else(unwritten)).await
         });
         let answer = task.await.unwrap_or_else(|_| failed("The operation's task ended early."));
         Served::plain(answer, Source::Bypass(BypassReason::Operation))

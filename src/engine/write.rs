@@ -176,18 +176,17 @@ impl Engine {
         let (keys, wide) =
             (std::mem::take(&mut plan.keys), std::mem::replace(&mut plan.wide, Scope::Nothing));
         let change = self.begin_change(&plan.request, keys, wide);
-        let answer = match self.send(&mut plan).await {
+        let (settled, answer) = match self.send(&mut plan).await {
             Ok(answer) if answer.is_success() => {
                 plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
                     Ok((answer, outcome)) => {
                         let outcome = self.of_written_item(change.keys(), outcome);
-                        change.settle(&Verdict::Applied(&outcome));
-                        answer
+                        (change.settle(&Verdict::Applied(&outcome)), answer)
                     }
                     Err(images::Undecodable) => {
-                        change.settle(&Verdict::Unknown);
-                        failed("The upstream's answer to a write cannot be read.")
+                        let answer = failed("The upstream's answer to a write cannot be read.");
+                        (change.settle(&Verdict::Unknown), answer)
                     }
                 }
             }
@@ -195,21 +194,18 @@ impl Engine {
                 if let Some(table) = &plan.table {
                     self.check_rejection(&answer, table);
                 }
-                change.settle(&Verdict::Rejected(execution(&answer)));
-                answer
+                (change.settle(&Verdict::Rejected(execution(&answer))), answer)
             }
-            Ok(answer) => {
-                change.settle(&Verdict::Unknown);
-                answer
-            }
+            Ok(answer) => (change.settle(&Verdict::Unknown), answer),
             Err(error) => {
-                change.settle(match &error {
+                let settled = change.settle(match &error {
                     UpstreamError::NotSent(_) => &Verdict::NotSent,
                     UpstreamError::OutcomeUnknown(_) => &Verdict::Unknown,
                 });
-                unwritten(error)
+                (settled, unwritten(error))
             }
         };
+        let answer = settled.acknowledge(answer).await;
         let table = plan.table.map(|table| Arc::clone(&table.name));
         Served { table, ..Served::plain(answer, Source::Write) }
     }
