@@ -21,7 +21,7 @@ pub enum Report {
 }
 
 /// What has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Changed {
     /// One item.
     Item(ChangedItem),
@@ -34,7 +34,7 @@ pub enum Changed {
 }
 
 /// An item that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChangedItem {
     /// The item's table.
     pub table: TableDigest,
@@ -47,7 +47,7 @@ pub struct ChangedItem {
 }
 
 /// Where in the global indexes of its table a written item was and is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ChangedIndexes {
     /// Nobody knows.
     All,
@@ -56,7 +56,7 @@ pub enum ChangedIndexes {
 }
 
 /// The partitions of one global index that a write has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChangedIndex {
     /// The digest of the index's name and its table's.
     pub index: u64,
