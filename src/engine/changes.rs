@@ -238,6 +238,9 @@ impl Engine {
         let pages: Vec<_> = addresses.iter().copied().zip(partitions).collect();
         let (items, pages) = (self.cache.begin_write(&addresses, now), self.pages.begin_write(&pages, now));
         keys.iter().for_each(|written| self.check_current(&written.table));
+        if self.has_peers() {
+            keys.iter().for_each(|written| written.table.note_written());
+        }
         let class = request.operation.class();
         let duty = self.begin_duty(keys, scope, Affected::by(class));
         let reported = match class {

@@ -43,7 +43,12 @@ impl Engine {
     }
 
     async fn ask(&self, spelling: &str) -> Option<Arc<KnownTable>> {
-        let around = Surroundings { upstream: &*self.upstream, cache: &self.cache, realm: self.realm };
+        let around = Surroundings {
+            upstream: &*self.upstream,
+            cache: &self.cache,
+            realm: self.realm,
+            peers: self.peers.get().map(|peers| &**peers),
+        };
         self.tables.ask(spelling, around).await
     }
 

@@ -16,6 +16,9 @@ use crate::upstream::schemas::TableDescription;
 /// While pages of global indexes were asked for within this time, writes are made to tell what they change.
 const INDEX_INTEREST: Duration = Duration::from_secs(60);
 
+/// How often other nodes hear that pages of global indexes are asked for here: before they forget it.
+const INTEREST_REPORTED_SECONDS: u64 = 30;
+
 /// How long an index that was being created or removed is taken to be that still.
 const UNSETTLED: Duration = Duration::from_secs(5);
 
@@ -100,15 +103,26 @@ pub(crate) struct KnownTable {
     /// How often answers contradicted the description, and when they last did, in milliseconds as above.
     doubts: AtomicU32,
     doubted_ms: AtomicU64,
-    /// Set when the table may have another schema, before everything that is cached of it is invalidated. Requests that still
-    /// use this value then check it: see [`super::Engine::check_current`]. Values that differ by their policy share it.
-    is_retired: Arc<AtomicBool>,
+    /// Values that differ by their policy share it.
+    fate: Arc<Fate>,
     /// Whether descriptions grow old: not where nobody else can change a table.
     ages: bool,
     /// Whole seconds after that, from 1, when a page of a global index was last asked for; 0 never.
     index_pages_asked: AtomicU64,
+    /// The same of when other nodes last heard that one is asked for here.
+    interest_reported: AtomicU64,
     /// The name again, to be given out with every hit: each thread clones one of its own, whose count it alone changes.
     names: Spread<Arc<str>>,
+}
+
+/// What becomes of a schema.
+#[derive(Default)]
+struct Fate {
+    /// Set when the table may have another schema, before everything that is cached of it is invalidated. Requests that still
+    /// use this value then check it: see [`super::Engine::check_current`].
+    is_retired: AtomicBool,
+    /// Set when a write was planned by the schema whose items other nodes hear of.
+    is_written: AtomicBool,
 }
 
 /// How far a description may be trusted.
@@ -162,9 +176,10 @@ impl KnownTable {
             confirmed_ms: AtomicU64::new(0),
             doubts: AtomicU32::new(0),
             doubted_ms: AtomicU64::new(0),
-            is_retired: Arc::default(),
+            fate: Arc::default(),
             ages,
             index_pages_asked: AtomicU64::new(0),
+            interest_reported: AtomicU64::new(0),
             cached,
             schema: Arc::new(schema),
             unsettled_indexes,
@@ -173,7 +188,7 @@ impl KnownTable {
 
     /// The same table as described anew, with the same keys and indexes: what is in flight remains valid.
     pub(super) fn succeeding(self, former: &Self) -> Self {
-        Self { is_retired: Arc::clone(&former.is_retired), ..self }
+        Self { fate: Arc::clone(&former.fate), ..self }
     }
 
     /// The same table under another policy.
@@ -201,19 +216,34 @@ impl KnownTable {
             confirmed_ms: AtomicU64::new(self.confirmed_ms.load(Ordering::Relaxed)),
             doubts: AtomicU32::new(self.doubts.load(Ordering::Relaxed)),
             doubted_ms: AtomicU64::new(self.doubted_ms.load(Ordering::Relaxed)),
-            is_retired: Arc::clone(&self.is_retired),
+            fate: Arc::clone(&self.fate),
             ages: self.ages,
             index_pages_asked: AtomicU64::new(self.index_pages_asked.load(Ordering::Relaxed)),
+            interest_reported: AtomicU64::new(self.interest_reported.load(Ordering::Relaxed)),
         }
     }
 
-    /// Takes note that a page of a global index is asked for.
-    pub(crate) fn note_index_page(&self, now: Instant) {
+    /// Takes note that a page of a global index is asked for here. True if other nodes should hear of it now.
+    pub(crate) fn note_index_page(&self, now: Instant) -> bool {
         let seconds = self.seconds(now);
         // Every hit comes here, so what is there already is not written again.
-        if self.index_pages_asked.load(Ordering::Relaxed) != seconds {
-            self.index_pages_asked.store(seconds, Ordering::Relaxed);
+        if self.index_pages_asked.load(Ordering::Relaxed) == seconds {
+            return false;
         }
+        self.index_pages_asked.store(seconds, Ordering::Relaxed);
+        let reported = self.interest_reported.load(Ordering::Relaxed);
+        let is_due = reported == 0 || seconds >= reported + INTEREST_REPORTED_SECONDS;
+        // Of several requests that find it due, one reports.
+        is_due
+            && self
+                .interest_reported
+                .compare_exchange(reported, seconds, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Takes note that a page of a global index is asked for at another node.
+    pub(super) fn note_index_page_elsewhere(&self, now: Instant) {
+        self.index_pages_asked.store(self.seconds(now), Ordering::Relaxed);
     }
 
     /// True while there is use in knowing which partitions of global indexes a write touches.
@@ -261,7 +291,7 @@ impl KnownTable {
 
     /// True if both are retired together.
     pub(super) fn shares_fate_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.is_retired, &other.is_retired)
+        Arc::ptr_eq(&self.fate, &other.fate)
     }
 
     /// Takes note that the upstream reported the same again.
@@ -285,13 +315,27 @@ impl KnownTable {
 
     /// The table may have another schema from now on. Must come before its part of the cache is invalidated.
     pub(super) fn retire(&self) {
-        self.is_retired.store(true, Ordering::Release);
+        self.fate.is_retired.store(true, Ordering::SeqCst);
     }
 
     /// True if the table may have another schema by now. If it is read as false after a word of the table's was captured, the
     /// invalidation that follows is still to come.
     pub(crate) fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::Acquire)
+        self.fate.is_retired.load(Ordering::Acquire)
+    }
+
+    /// Takes note that a write is planned by this schema, before it is sent.
+    pub(super) fn note_written(&self) {
+        // Most tables are written again and again.
+        if !self.fate.is_written.load(Ordering::SeqCst) {
+            self.fate.is_written.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// True once, if writes were planned by this schema. To be asked when it is retired: a write that ends later finds that out
+    /// by itself.
+    pub(super) fn take_written(&self) -> bool {
+        self.fate.is_written.swap(false, Ordering::SeqCst)
     }
 
     fn milliseconds(&self, now: Instant) -> u64 {

@@ -13,6 +13,7 @@ mod write;
 mod changes;
 mod definitions;
 mod descriptions;
+mod elsewhere;
 mod fallback;
 mod images;
 mod known_table;
@@ -130,6 +131,10 @@ pub struct Engine {
     permissions: Permissions,
     /// The other nodes in front of the same tables, if there are any.
     peers: OnceLock<Arc<dyn Peers>>,
+    /// What other nodes may still change.
+    late: elsewhere::LateChanges,
+    /// For tasks that are begun where only a reference is at hand.
+    itself: Weak<Self>,
     /// Fills and writes in flight, and invalidations still due; each outlives the request that began it.
     tasks: TaskTracker,
     /// Ends what only waits for a time.
@@ -170,6 +175,8 @@ impl Engine {
             recent,
             permissions: Permissions::default(),
             peers: OnceLock::new(),
+            late: elsewhere::LateChanges::default(),
+            itself: Weak::clone(engine),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })

@@ -81,11 +81,9 @@ impl PagePlan {
         self.expected.clone()
     }
 
-    /// Lets the table know which of its pages are asked for.
-    pub(super) fn note(&self, table: &KnownTable, now: Instant) {
-        if self.is_of_global_index() {
-            table.note_index_page(now);
-        }
+    /// Lets the table know which of its pages are asked for. True if other nodes should hear of it.
+    pub(super) fn note(&self, table: &KnownTable, now: Instant) -> bool {
+        self.is_of_global_index() && table.note_index_page(now)
     }
 
     /// True if a global index is read, which cannot be read strongly.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, Consistency, Hit, Lookup, Page, PageItem, PagePermit};
+use crate::cache::{Address, Consistency, Hit, Lookup, Page, PageItem, PagePermit, Report};
 use crate::call::{Answer, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -72,10 +72,17 @@ impl Engine {
     }
 
     fn look_up_page(&self, read: &PageRead, now: Instant) -> Option<Hit<Page>> {
-        read.plan.note(&read.table, now);
+        self.note_page(read, now);
         let hit = self.pages.lookup(&read.address(), now)?;
         // If the table is retired, the page may be of another one to which the same bytes mean something else.
         if read.table.is_retired() { None } else { Some(hit) }
+    }
+
+    /// Writers hear that pages of global indexes are asked for, so that they report which ones they change.
+    fn note_page(&self, read: &PageRead, now: Instant) {
+        if read.plan.note(&read.table, now) {
+            self.report(|| vec![Report::IndexesRead(read.table.cached.digest())]).let_go();
+        }
     }
 
     /// Query and Scan. `understood` is what a first look made of the request.
@@ -243,7 +250,7 @@ impl Reading for PageRead {
     }
 
     fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<Page, PagePermit> {
-        self.plan.note(&self.table, now);
+        engine.note_page(self, now);
         engine.pages.read(&self.address(), &self.plan.scope, &self.plan.policy, now)
     }
 

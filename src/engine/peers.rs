@@ -113,6 +113,11 @@ impl Engine {
         peers.admit_write().map_err(|reason| ApiError::new(ErrorCode::ServiceUnavailable, reason).into())
     }
 
+    /// True if there is anybody to report to.
+    pub(super) fn has_peers(&self) -> bool {
+        self.peers.get().is_some()
+    }
+
     /// Reports changes. What they changed must be unusable here before.
     pub(super) fn report(&self, reports: impl FnOnce() -> Vec<Report>) -> Settled {
         let Some(peers) = self.peers.get() else { return Settled::UNREPORTED };

@@ -86,14 +86,14 @@ impl Questions {
         }
     }
 
-    /// The table of that name may have changed: descriptions on their way are worth nothing, and failures are forgotten.
-    pub(super) fn table_changed(&self, name: &str) {
+    /// The tables of those names may have changed: descriptions on their way are worth nothing, and failures are forgotten.
+    pub(super) fn tables_changed(&self, is_named: impl Fn(&str) -> bool) {
         let open = lock(&self.open);
-        let named = open.iter().filter(|(spelling, _)| table_name(spelling) == name);
+        let named = open.iter().filter(|(spelling, _)| is_named(table_name(spelling)));
         named.for_each(|(_, question)| {
             question.changes.fetch_add(1, Ordering::AcqRel);
         });
-        lock(&self.failures).retain(|spelling, _| table_name(spelling) != name);
+        lock(&self.failures).retain(|spelling, _| !is_named(table_name(spelling)));
     }
 
     /// The upstream described the table.

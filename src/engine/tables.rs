@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::cache::{CachedTable, ItemCache, Realm, TableIdentity};
+use crate::cache::{CachedTable, Changed, ItemCache, Realm, Report, TableDigest, TableIdentity};
 use crate::call::Upstream;
 use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fetch_description};
 
 use super::known_table::{KnownTable, PolicyChange, TablePolicy};
+use super::peers::Peers;
 use super::questions::{Question, Questions};
 use super::recent_requests::{Generation, RecentRequests};
 
@@ -51,6 +52,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstream: &'a dyn Upstream,
     pub(super) cache: &'a ItemCache,
     pub(super) realm: Realm,
+    /// The other nodes in front of the same tables.
+    pub(super) peers: Option<&'a dyn Peers>,
 }
 
 impl Tables {
@@ -186,7 +189,7 @@ impl Tables {
         }
         if let Some(table) = &table {
             replaced.retain(|former| !former.shares_fate_with(table));
-            self.retire(&replaced, around.cache);
+            self.retire(&replaced, around);
         }
         table
     }
@@ -200,16 +203,23 @@ impl Tables {
                 known.retain(|_, table| !Arc::ptr_eq(&table.cached, &lost.cached));
             }
         });
-        self.retire(lost.as_slice(), around.cache);
+        self.retire(lost.as_slice(), around);
     }
 
     /// Retires tables that are not known any more, and invalidates what is cached of them: in this order, see
     /// [`KnownTable::is_retired`].
-    fn retire(&self, tables: &[Arc<KnownTable>], cache: &ItemCache) {
+    fn retire(&self, tables: &[Arc<KnownTable>], around: Surroundings<'_>) {
         let now = Instant::now();
         for table in tables {
             table.retire();
-            cache.invalidate_table(&table.cached, now);
+            around.cache.invalidate_table(&table.cached, now);
+        }
+        if let Some(peers) = around.peers {
+            let misnamed = misnamed(tables);
+            if !misnamed.is_empty() {
+                // No client waits for this.
+                drop(peers.report(misnamed));
+            }
         }
         if !tables.is_empty() {
             self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
@@ -219,17 +229,27 @@ impl Tables {
     /// Forgets a table under every spelling, because it may have another schema now. What is cached of it must be invalidated
     /// after that.
     pub(crate) fn forget(&self, name: &str) {
+        self.forget_all(|known| known == name);
+    }
+
+    /// The same for all tables whose names are such. Returns those that were known, under each spelling.
+    pub(super) fn forget_all(&self, is_named: impl Fn(&str) -> bool) -> Vec<Arc<KnownTable>> {
+        let mut forgotten = Vec::new();
         self.change(|known| {
-            self.questions.table_changed(name);
-            known.retain(|_, table| {
-                let is_kept = *table.name != *name;
-                if !is_kept {
-                    table.retire();
-                }
-                is_kept
-            });
+            self.questions.tables_changed(&is_named);
+            let named = known.extract_if(|_, table| is_named(&table.name)).map(|(_, table)| table);
+            forgotten.extend(named);
+            forgotten.iter().for_each(|table| table.retire());
         });
         self.generation.fetch_max(self.recent.new_generation(), Ordering::AcqRel);
+        forgotten
+    }
+
+    /// Takes note that pages of the global indexes of a table are asked for at another node.
+    pub(super) fn note_index_pages_elsewhere(&self, digest: TableDigest, now: Instant) {
+        let known = self.known.load();
+        let named = known.values().filter(|table| table.cached.digest() == digest);
+        named.for_each(|table| table.note_index_page_elsewhere(now));
     }
 
     /// Asks for the policy of every table again. What the upstream has said of them stays, since it may not be there to say
@@ -275,4 +295,11 @@ impl Tables {
         change(&mut known);
         self.known.store(Arc::new(known));
     }
+}
+
+/// What other nodes must hear of tables that were retired here: writes that were planned by a wrong description were reported
+/// under keys that the items may not have.
+pub(super) fn misnamed(retired: &[Arc<KnownTable>]) -> Vec<Report> {
+    let written = retired.iter().filter(|table| table.take_written());
+    written.map(|table| Report::Changed(Changed::Table(table.cached.digest()))).collect()
 }

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::cache::Report;
+use crate::engine::Engine;
 
 /// What a node caches, as the fleet sees it.
 pub trait Replica: Send + Sync + 'static {
@@ -14,4 +15,18 @@ pub trait Replica: Send + Sync + 'static {
 
     /// Nothing vouches for what is cached any more, from now on.
     fn end_lease(&self, now: Instant);
+}
+
+impl Replica for Engine {
+    fn apply(&self, report: &Report, now: Instant) {
+        self.apply_report(report, now);
+    }
+
+    fn renew_lease(&self, until: Instant) {
+        self.renew_lease(until);
+    }
+
+    fn end_lease(&self, now: Instant) {
+        self.end_lease(now);
+    }
 }
