@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use nearside::cache::{
-    CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
+    CacheLimits, FillMode, FleetMemory, FleetSecret, ItemCache, LapsedReads, PageCache, PageLimits,
+    PagePolicy, ReadPolicy, Report, ScanAdmission, TableDigest,
 };
 use nearside::call::{Attempt, Request, Source};
 use nearside::engine::{Engine, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
@@ -13,6 +14,9 @@ use nearside::model::Operation;
 use tokio::task::JoinHandle;
 
 use crate::scripted::{Calls, Scripted};
+
+/// The size of the cache of items.
+const ITEM_LIMITS: CacheLimits = CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 };
 
 /// A node and its upstream.
 pub(crate) struct Node {
@@ -89,8 +93,26 @@ impl Node {
 
     /// A node that asks for each table's policy; `first` says how long it keeps what has expired.
     pub(crate) fn start_with_policies(policy_of: PolicyOf, first: TablePolicy) -> Self {
+        Self::start_over(ItemCache::seeded(ITEM_LIMITS, 0), policy_of, first)
+    }
+
+    /// A node beside others, with a lease until long after the test.
+    pub(crate) fn start_among(peers: Arc<dyn Peers>) -> Self {
+        let memory = FleetMemory {
+            secret: FleetSecret::new(7),
+            lease: Duration::from_secs(1),
+            lapsed: LapsedReads::Young,
+            boot_clock: None,
+        };
+        let node =
+            Self::start_over(ItemCache::in_fleet(ITEM_LIMITS, memory), Box::new(|_| policy()), policy());
+        node.engine.set_peers(peers);
+        node.engine.renew_lease(tokio::time::Instant::now() + Duration::from_secs(1_000_000));
+        node
+    }
+
+    fn start_over(items: Arc<ItemCache>, policy_of: PolicyOf, first: TablePolicy) -> Self {
         let (script, upstream) = Scripted::new();
-        let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
         items.keep_expired(first.items.map_or(Duration::ZERO, |items| items.stale_if_error));
         let limits =
             PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };
@@ -100,9 +122,15 @@ impl Node {
         Self { engine, items, pages, script, upstream }
     }
 
-    /// Gives the node others beside it.
-    pub(crate) fn set_peers(&self, peers: Arc<dyn Peers>) {
-        self.engine.set_peers(peers);
+    /// Another node reports this.
+    pub(crate) async fn hear(&self, report: &Report) {
+        self.engine.apply_report(report, tokio::time::Instant::now());
+        self.settle().await;
+    }
+
+    /// By what the nodes of a fleet call a table.
+    pub(crate) fn digest(&self, table: &str) -> TableDigest {
+        self.items.digest_of(table)
     }
 
     /// Has the node ask for its policies again.
@@ -182,6 +210,11 @@ impl Node {
 }
 
 impl Begun {
+    /// True if the reply is there.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// The reply, if it is there without more ado.
     pub(crate) async fn ready(self) -> Option<Reply> {
         if self.0.is_finished() { Some(self.await) } else { None }

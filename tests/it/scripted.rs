@@ -8,6 +8,9 @@ use nearside::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
 use nearside::model::{ErrorName, Operation};
 use tokio::sync::{mpsc, oneshot};
 
+/// The status of an answer that is a panic.
+const PANIC: u16 = 0;
+
 /// The upstream's side: hands calls to the test. DescribeTable it answers by itself, for the tables it was given.
 pub(crate) struct Scripted {
     calls: mpsc::UnboundedSender<Call>,
@@ -90,9 +93,11 @@ impl Upstream for Scripted {
             }
             let (reply, answer) = oneshot::channel();
             self.calls.send(Call { request: request.clone(), reply }).ok();
-            answer.await.unwrap_or_else(|_| {
+            let answer = answer.await.unwrap_or_else(|_| {
                 Err(UpstreamError::OutcomeUnknown("the script dropped the call".to_owned()))
-            })
+            });
+            assert!(!matches!(&answer, Ok(answer) if answer.status == PANIC), "as the script says");
+            answer
         })
     }
 }
@@ -145,6 +150,11 @@ impl Call {
 
     pub(crate) fn fail(self, status: u16) {
         self.reply.send(Ok(error(status, "InternalServerError"))).ok();
+    }
+
+    /// The task that waits for the answer panics.
+    pub(crate) fn panic(self) {
+        self.reply.send(Ok(Answer { status: PANIC, ..Answer::ok("") })).ok();
     }
 
     /// Not a byte of it has left.
