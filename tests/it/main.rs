@@ -13,6 +13,7 @@ mod changes;
 mod coherence;
 mod exactness;
 mod expiry;
+mod fleet;
 mod history;
 mod holds;
 mod identity;
