@@ -20,6 +20,7 @@ use nearside::engine::{Engine, Served, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 
+use crate::fleet;
 use requests::{PageAsked, Write, WriteKind};
 use schema::Schema;
 
@@ -27,17 +28,26 @@ use schema::Schema;
 const PAGES: usize = 14;
 /// Writes to one table before there is another one.
 const WRITES_PER_TABLE: usize = 400;
+/// How much room there is for them.
+const PAGE_LIMITS: PageLimits =
+    PageLimits { max_bytes: 16 << 20, partition_stripes: 1 << 12, index_partition_stripes: 1 << 12 };
 /// Longer than anything that was lately changed is remembered as such.
 const CALM: Duration = Duration::from_secs(70);
 
 #[tokio::test(start_paused = true)]
 async fn no_page_is_served_that_a_write_has_changed() {
-    prove("quarantine off", Reports::Nothing, Duration::ZERO, cases(1_000)).await;
+    prove("quarantine off", Node::Alone(Reports::Nothing), Duration::ZERO, cases(1_000)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_at_another_node_than_the_one_that_wrote() {
+    prove("three nodes", Node::OfThree, Duration::ZERO, cases(1_000)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nor_is_one_invalidated_needlessly_by_changes_that_the_upstream_reports() {
-    let tally = prove("changes reported", Reports::Changes, Duration::from_secs(5), cases(1_000)).await;
+    let tally =
+        prove("changes reported", Node::Alone(Reports::Changes), Duration::from_secs(5), cases(1_000)).await;
     let needless = tally.needlessly_invalidated_of_global_indexes();
     // A write of one partition also invalidates the pages that end or begin elsewhere in it, and scans of the index.
     assert!(needless < 0.2, "{needless}");
@@ -45,14 +55,14 @@ async fn nor_is_one_invalidated_needlessly_by_changes_that_the_upstream_reports(
 
 #[tokio::test(start_paused = true)]
 async fn nor_with_the_quarantine_of_global_indexes() {
-    prove("quarantine of 5 s", Reports::Nothing, Duration::from_secs(5), cases(300)).await;
+    prove("quarantine of 5 s", Node::Alone(Reports::Nothing), Duration::from_secs(5), cases(300)).await;
 }
 
 fn cases(default: usize) -> usize {
     std::env::var("NEARSIDE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-async fn prove(name: &str, reports: Reports, quarantine: Duration, cases: usize) -> Tally {
+async fn prove(name: &str, node: Node, quarantine: Duration, cases: usize) -> Tally {
     let seed = std::env::var("NEARSIDE_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("{name}: {cases} writes; replay with NEARSIDE_SEED={seed} NEARSIDE_CASES={cases}");
@@ -60,7 +70,7 @@ async fn prove(name: &str, reports: Reports, quarantine: Duration, cases: usize)
     let mut tally = Tally::default();
     let mut done = 0;
     while done < cases {
-        let mut world = World::new(random.fork(), reports, quarantine).await;
+        let mut world = World::new(random.fork(), node, quarantine).await;
         for _ in 0..WRITES_PER_TABLE.min(cases - done) {
             world.step(&mut tally).await;
             done += 1;
@@ -69,6 +79,14 @@ async fn prove(name: &str, reports: Reports, quarantine: Duration, cases: usize)
     println!("{tally}");
     assert!(tally.kept() > cases, "the cache had no part in this");
     tally
+}
+
+/// Who caches.
+#[derive(Clone, Copy, Debug)]
+enum Node {
+    Alone(Reports),
+    /// Each request goes to any of three nodes, which hear of each other's changes at once.
+    OfThree,
 }
 
 /// What the upstream says of changes by itself.
@@ -92,11 +110,11 @@ impl Upstream for Elsewhere {
 /// One table behind the cache, and the pages of it that are cached.
 struct World {
     local: Arc<Local>,
-    engine: Arc<Engine>,
+    engines: Vec<Arc<Engine>>,
     schema: Schema,
     pages: Vec<CachedPage>,
     random: Rng,
-    reports: Reports,
+    node: Node,
     quarantine: Duration,
     /// What happened last, for the report of a failure.
     last: String,
@@ -111,42 +129,54 @@ struct CachedPage {
     served: Bytes,
 }
 
+fn policy(items_on: bool, quarantine: Duration) -> TablePolicy {
+    TablePolicy {
+        items: items_on.then_some(ReadPolicy {
+            ttl: None,
+            negative_ttl: None,
+            fill: FillMode::Adaptive,
+            item_bytes_max: 100_000,
+            stale_if_error: Duration::ZERO,
+        }),
+        pages: Some(PagePolicy {
+            ttl: None,
+            fill: FillMode::Adaptive,
+            gsi_quarantine: quarantine,
+            page_bytes_max: 100_000,
+            scan_admission: ScanAdmission::First,
+            stale_if_error: Duration::ZERO,
+            fill_items: items_on,
+        }),
+        indexes: Default::default(),
+        asks_images: true,
+    }
+}
+
+fn alone(
+    upstream: Arc<dyn Upstream>,
+    policy: impl Fn() -> TablePolicy + Send + Sync + 'static,
+) -> Arc<Engine> {
+    let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
+    let pages = PageCache::new(PAGE_LIMITS, Arc::clone(&cache));
+    Engine::new(upstream, cache, pages, Box::new(move |_| policy()))
+}
+
 impl World {
-    async fn new(mut random: Rng, reports: Reports, quarantine: Duration) -> Self {
+    async fn new(mut random: Rng, node: Node, quarantine: Duration) -> Self {
         let local = Arc::new(Local::in_memory(Settings::default()));
-        let upstream: Arc<dyn Upstream> = match reports {
-            Reports::Changes => Arc::clone(&local) as _,
-            Reports::Nothing => Arc::new(Elsewhere(Arc::clone(&local))),
-        };
-        let cache = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
-        let limits =
-            PageLimits { max_bytes: 16 << 20, partition_stripes: 1 << 12, index_partition_stripes: 1 << 12 };
-        let pages = PageCache::new(limits, Arc::clone(&cache));
         let items_on = random.bool();
-        let policy = move || TablePolicy {
-            items: items_on.then_some(ReadPolicy {
-                ttl: None,
-                negative_ttl: None,
-                fill: FillMode::Adaptive,
-                item_bytes_max: 100_000,
-                stale_if_error: Duration::ZERO,
-            }),
-            pages: Some(PagePolicy {
-                ttl: None,
-                fill: FillMode::Adaptive,
-                gsi_quarantine: quarantine,
-                page_bytes_max: 100_000,
-                scan_admission: ScanAdmission::First,
-                stale_if_error: Duration::ZERO,
-                fill_items: items_on,
-            }),
-            indexes: Default::default(),
-            asks_images: true,
+        let policy = move || policy(items_on, quarantine);
+        let engines = match node {
+            Node::Alone(Reports::Changes) => vec![alone(Arc::clone(&local) as _, policy)],
+            Node::Alone(Reports::Nothing) => vec![alone(Arc::new(Elsewhere(Arc::clone(&local))), policy)],
+            Node::OfThree => {
+                let upstream = Arc::new(Elsewhere(Arc::clone(&local)));
+                fleet::nodes(3, upstream, policy)
+            }
         };
-        let engine = Engine::new(upstream, cache, pages, Box::new(move |_| policy()));
         let schema = Schema::random(&mut random);
         let last = schema.create_table();
-        let mut world = Self { local, engine, schema, pages: Vec::new(), random, reports, quarantine, last };
+        let mut world = Self { local, engines, schema, pages: Vec::new(), random, node, quarantine, last };
         let created = world.call(Operation::CreateTable, world.last.clone()).await;
         assert_eq!(created.answer.status, 200, "{:?}", created.answer);
         tokio::time::advance(CALM).await;
@@ -160,8 +190,12 @@ impl World {
         world
     }
 
-    async fn call(&self, operation: Operation, body: String) -> Served {
-        self.engine.execute(Request::new(operation, body)).await
+    async fn call(&mut self, operation: Operation, body: String) -> Served {
+        self.any_engine().execute(Request::new(operation, body)).await
+    }
+
+    fn any_engine(&mut self) -> Arc<Engine> {
+        Arc::clone(self.random.choice(&self.engines).expect("there is a node"))
     }
 
     /// Asks for another page, and keeps it if the service has no fault to find with it.
@@ -196,7 +230,7 @@ impl World {
             let others = [(); 2].map(|()| Write::random(&self.schema, &mut self.random));
             let calls = others.into_iter().chain([write]).map(|write| {
                 self.last.push_str(&write.body);
-                let engine = Arc::clone(&self.engine);
+                let engine = self.any_engine();
                 tokio::spawn(async move { engine.execute(Request::new(write.operation, write.body)).await })
             });
             for call in calls.collect::<Vec<_>>() {
@@ -207,7 +241,7 @@ impl World {
             self.look(position, kind, tally).await;
         }
         self.look_at_an_item().await;
-        if self.reports == Reports::Changes {
+        if matches!(self.node, Node::Alone(Reports::Changes)) {
             return self.change_pages().await;
         }
         if !self.quarantine.is_zero() && self.random.u8(..3) == 0 {
