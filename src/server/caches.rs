@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::{
-    BumpReason, BumpedScope, CacheLimits, FillMode, ItemCache, NotStored, PageCache, PageLimits,
+    BumpReason, BumpedScope, CacheLimits, FillMode, FleetMemory, ItemCache, NotStored, PageCache, PageLimits,
     PageNotStored, PagePolicy, ReadPolicy, ScanAdmission, ScopeStats, TableStats,
 };
 use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
@@ -24,10 +24,16 @@ pub(super) struct Caches {
 }
 
 impl Caches {
-    /// Empty caches of the configured sizes. Where no pages are kept at all, items have the whole budget.
-    pub(super) fn new(config: &Config) -> Self {
-        let (items, pages) = budgets(&config.live);
-        let items = ItemCache::new(items);
+    /// Empty caches of the configured sizes, in a fleet or not. Where no pages are kept at all, items have the whole budget.
+    pub(super) fn new(config: &Config, fleet: Option<FleetMemory>) -> Self {
+        let (items, mut pages) = budgets(&config.live);
+        if fleet.is_some() {
+            pages = PageLimits::in_fleet(pages.max_bytes);
+        }
+        let items = match fleet {
+            Some(fleet) => ItemCache::in_fleet(items, fleet),
+            None => ItemCache::new(items),
+        };
         items.keep_expired(longest_stale(&config.live));
         items.set_unknown_write_window(config.fixed.remote.unknown_write_window);
         let pages = PageCache::new(pages, Arc::clone(&items));
@@ -45,6 +51,11 @@ impl Caches {
         if old.1.max_bytes != new.1.max_bytes {
             self.memory.pages.set_max_bytes(new.1.max_bytes);
         }
+    }
+
+    /// Items reported as changed elsewhere that invalidated nothing here.
+    pub(super) fn bumps_spared(&self) -> u64 {
+        self.memory.items.stats().bumps_spared
     }
 
     /// Tidies both.

@@ -53,6 +53,14 @@ impl Engines {
         Ok(Self::Sole(backend, engine))
     }
 
+    /// The engine, where all callers see the same tables.
+    pub(super) fn sole(&self) -> Option<&Arc<Engine>> {
+        match self {
+            Self::Sole(_, engine) => Some(engine),
+            Self::Apart(_) => None,
+        }
+    }
+
     /// What stands behind them, for the line that a person reads at the start.
     pub(super) fn describe(&self, fixed: &Fixed) -> String {
         let (described, elsewhere) = match self {

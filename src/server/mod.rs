@@ -5,6 +5,7 @@ mod caches;
 mod descriptors;
 mod edge;
 mod engines;
+mod fleet;
 mod maker;
 mod realms;
 mod reload;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
-use crate::admin::Admin;
+use crate::admin::{Admin, FleetReport, ReportFleet};
 use crate::config::{Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
 use crate::frontend::{self, RejectReason};
 use crate::listen::Listeners;
@@ -27,11 +28,16 @@ use crate::telemetry::{self, Metrics};
 use caches::Caches;
 use edge::{Edge, SlowFrom};
 use engines::Engines;
+pub use fleet::probe_fleet;
+use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
 pub use reload::Reloader;
 
 /// How often the cache is tidied (holds that are over, entries past their time), and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a node that leaves its fleet waits for the bus to take its last reports.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the program cannot start, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,7 @@ pub struct Server {
     live: Arc<ArcSwap<crate::config::Live>>,
     caches: Caches,
     engines: Engines,
+    fleet: Option<FleetPart>,
     metrics: Arc<Metrics>,
     slow: Arc<SlowFrom>,
     listeners: Listeners,
@@ -63,7 +70,8 @@ impl Server {
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
-        let caches = Caches::new(&config);
+        let plan = FleetPlan::of(&config)?;
+        let caches = Caches::new(&config, plan.as_ref().map(FleetPlan::memory));
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
         let maker = EngineMaker {
             memory: caches.memory.clone(),
@@ -72,8 +80,9 @@ impl Server {
         };
         let authority = authority(&config.fixed.listen, &listeners.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
+        let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
-        Ok(Self { config, live, caches, engines, metrics, slow, listeners, admin_listeners })
+        Ok(Self { config, live, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
     }
 
     /// What changes the config of this server while it runs.
@@ -94,7 +103,10 @@ impl Server {
         let admin = authority(admin_listen, &self.admin_listeners.addresses());
         let (address, authority) =
             (bound(listen, &self.listeners), authority(listen, &self.listeners.addresses()));
-        let upstream = self.engines.describe(&self.config.fixed);
+        let mut upstream = self.engines.describe(&self.config.fixed);
+        if let Some(fleet) = &self.config.fixed.fleet {
+            upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
+        }
         let words = format!(
             "nearside {} listens on http://{address}; upstream: {upstream}; metrics on http://{admin}/metrics; \
              try: aws dynamodb list-tables --endpoint-url http://{authority} --region {}",
@@ -111,23 +123,35 @@ impl Server {
         telemetry::announce(&words, &fields);
     }
 
-    /// Serves until `shutdown`, then drains: no new connections, requests in flight to their end, every write and fill to its
-    /// end, both within the configured time, the store closed.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// What the admin listener shows.
+    fn admin(&self) -> Arc<Admin> {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
-        let admin_hosts = hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed);
-        let admin = Admin::new(
-            Access::new(admin_hosts, Origins::Own),
+        let (counted, reporting) = (self.fleet.clone(), self.fleet.clone());
+        Admin::new(
+            Access::new(
+                hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
+                Origins::Own,
+            ),
             Box::new(move || {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
+                samples.extend(counted.iter().flat_map(|fleet| fleet.samples(&caches)));
                 metrics.render(&samples)
             }),
             Box::new(move || failing.failure()),
-            None,
+            reporting.map(|fleet| {
+                let report = move || FleetReport { json: fleet.json(), unready: fleet.unready() };
+                Box::new(report) as ReportFleet
+            }),
             authority(&self.config.fixed.listen, &self.listeners.addresses()),
-        );
+        )
+    }
+
+    /// Serves until `shutdown`, then drains: no new connections, requests in flight to their end, every write and fill to its
+    /// end, both within the configured time, the store closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let admin = self.admin();
         let settings = frontend_settings(
             &self.config.fixed,
             hosts(&self.listeners, &self.config.fixed.listen, &self.config.fixed),
@@ -138,6 +162,8 @@ impl Server {
         let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
+        let leaving = CancellationToken::new();
+        let in_fleet = self.fleet.map(|fleet| tokio::spawn(fleet.run(leaving.clone(), LEAVE_PATIENCE)));
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
         let serving = tokio::spawn(engines.serve(edge, settings, self.listeners, stop_accepting.clone()));
         admin.set_ready(true);
@@ -155,6 +181,11 @@ impl Server {
         let given_up = serving.await.unwrap_or_default();
         // Writes whose clients are gone, and fills that nobody waits for any more, have a right to the same time.
         tell(given_up, self.engines.drain(deadline).await);
+        // After the last write, which waits for the fleet.
+        leaving.cancel();
+        if let Some(in_fleet) = in_fleet {
+            in_fleet.await.ok();
+        }
         housekeeping.cancel();
         keeper.await.ok();
         self.engines.close().await;
