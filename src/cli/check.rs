@@ -1,11 +1,14 @@
-//! `nearside check`: what a config says, or everything that is wrong with it and with the files that it names.
+//! `nearside check`: what a config says, or everything that is wrong with it, with the files that it names, and with the bus of its
+//! fleet.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use nearside::config::Resolved;
+use nearside::config::{Config, Resolved};
+use nearside::fleet::Severity;
+use nearside::server::probe_fleet;
 use nearside::telemetry::announce_failure;
 
 use super::announce_failures;
@@ -19,6 +22,7 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
     }
     let resolved = arguments.resolve().map_err(|unresolved| unresolved.message);
     match resolved.and_then(|resolved| examine(&resolved).map(|()| resolved)) {
+        Ok(resolved) if matches.get_flag("connect") && !connect(&resolved.config) => ExitCode::FAILURE,
         Ok(resolved) => {
             // The reader of a pipe may close it early.
             std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();
@@ -42,5 +46,32 @@ fn examine(resolved: &Resolved) -> Result<(), String> {
     match &resolved.config.fixed.fleet {
         Some(fleet) => fleet.read_secrets().map(drop),
         None => Ok(()),
+    }
+}
+
+/// Asks the bus of the fleet whether it is fit to be one, and reports each thing that was found out. False if a node could not take part.
+fn connect(config: &Config) -> bool {
+    if config.fixed.fleet.is_none() {
+        announce_failure("ok: there is no [fleet] in the config, so there is no bus to connect to");
+        return true;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let probed = runtime.map_err(|error| format!("cannot start the runtime: {error}"));
+    match probed.and_then(|runtime| runtime.block_on(probe_fleet(config))) {
+        Ok(findings) => {
+            for finding in &findings {
+                let kind = match finding.severity {
+                    Severity::Fine => "ok",
+                    Severity::Warning => "warning",
+                    Severity::Error => "error",
+                };
+                announce_failure(&format!("{kind}: {}", finding.text));
+            }
+            findings.iter().all(|finding| finding.severity != Severity::Error)
+        }
+        Err(message) => {
+            announce_failures(&message);
+            false
+        }
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn command_line() -> Command {
         Arg::new("file").value_name("FILE").value_parser(value_parser!(PathBuf)).help("The config file");
     let check = Command::new("check")
         .about("Report everything that is wrong with a config, or print what is in force with variables and flags")
-        .arg(file.conflicts_with("config"));
+        .arg(file.conflicts_with("config"))
+        .arg(Arg::new("connect").long("connect").action(ArgAction::SetTrue).help(
+            "Also connect to the bus that [fleet] names, and report whether it is fit to be one; the upstream is not asked",
+        ));
     let verify = Command::new("verify")
         .about("Say whether everything in a data directory agrees: items, indexes, expiry, streams; those of share = false store by store. Changes nothing. Exits with 0 when it does, 1 when it does not, 2 when it cannot be looked at, because a server uses it, say.")
         .arg(Arg::new("directory").value_name("DIRECTORY").required(true).value_parser(value_parser!(PathBuf)).help("The data directory"));

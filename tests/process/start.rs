@@ -93,6 +93,29 @@ fn a_fleet_without_its_secret_is_one_clear_line() {
 }
 
 #[test]
+fn check_connects_to_the_bus_only_when_asked() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // A port that was free a moment ago refuses connections.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = format!(
+        "[upstream]\nendpoint = \"http://127.0.0.1:9\"\n[fleet]\nurl = \"redis://{free}\"\nsecret_file = {secret:?}\n"
+    );
+    let file = directory.path().join("nearside.toml");
+    std::fs::write(&file, text).unwrap();
+    let file_name = file.to_str().unwrap();
+    assert!(run(&["check", file_name]).status.success());
+    assert_refused(&run(&["check", "--connect", file_name]), 1, "error: the bus cannot be reached");
+    let alone = run(&["check", "--connect"]);
+    let said = String::from_utf8_lossy(&alone.stderr);
+    assert!(alone.status.success() && said.contains("ok: there is no [fleet] in the config"), "{said}");
+    assert!(!alone.stdout.is_empty(), "what is in force is printed all the same");
+}
+
+#[test]
 fn a_broken_config_names_line_key_and_the_nearest_known_key() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("nearside.toml");
