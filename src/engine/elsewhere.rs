@@ -98,6 +98,11 @@ impl Engine {
         self.cache.renew_lease(until);
     }
 
+    /// Takes note that the machine may have been suspended. To be called when everything is invalidated.
+    pub fn forget_sleep(&self) {
+        self.cache.note_boot_gap();
+    }
+
     /// Lets nothing be served any more that was sent for before now.
     pub fn end_lease(&self, now: Instant) {
         self.cache.end_lease(now);

@@ -1,14 +1,14 @@
 //! The protocol of one node, without I/O: who is a member, what is applied, how long what is cached may be served, and when a write
 //! may be acknowledged.
 //!
-//! **The lease** is the only proof of freshness. A question that was sent at *s* is answered with the end of the log; when everything up
-//! to there is applied, what is cached may be served until *s* + lease. **Memberships** are kept by the bus: a member of which nothing
-//! was heard is *lost*, which is an entry of the log, and no later lease is renewed without having applied it. **A world** is one log of
-//! one run of the server, read without a gap. Whoever enters another one forgets what is cached.
+//! **The lease** is the only proof of freshness. A question that was sent at *s* is answered with the end of the log; when
+//! everything up to there is applied, what is cached may be served until *s* + lease. **Memberships** are kept by the bus: a member
+//! of which nothing was heard is *lost*, which is an entry of the log, and no later lease is renewed without having applied it. **A
+//! world** is one log of one run of the server, read without a gap. Whoever enters another one forgets what is cached.
 //!
-//! **A node that the bus does not hear** still reaches the upstream. When it degrades, its peers invalidate everything at the loss and
-//! serve only what they have just read, for as long as they distrust it; and the node acknowledges its writes only while that is so. What
-//! it acknowledges later is not covered.
+//! **A node that the bus does not hear** still reaches the upstream. When it degrades, its peers invalidate everything at the loss
+//! and serve only what they have just read, for as long as they distrust it; and the node acknowledges its writes only while that
+//! is so. What it acknowledges later is not covered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::bus::{Entry, Member, Position, Pulse, RunId, Welcome};
 use super::replica::Replica;
 use super::rules::{Rule, Rules};
 use super::settings::{Ack, CutOff, Settings};
-use super::stats::{LeftWorld, Stats};
+use super::stats::{Acknowledged, LeftWorld, Stats};
 
 /// Answers that wait for the log to be applied up to their end. Later ones wait longer, so more would be of no use.
 const PENDING_LEASES_MAX: usize = 64;
@@ -108,17 +108,6 @@ pub(super) enum Standing {
     Stale,
     /// It has one, and distrusts this many nodes.
     Distrusting(usize),
-}
-
-/// Why a write may be acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Acknowledged {
-    /// The bus has what it changed, or every member has applied it.
-    Heard,
-    /// Nobody has, and the others serve nothing that is older.
-    Covered,
-    /// Nobody has, and others may serve what is older.
-    Unheard,
 }
 
 /// Whether a write may be acknowledged without a receipt.
@@ -225,6 +214,7 @@ impl Membership {
             };
             if voids {
                 self.void(now);
+                self.replica.forget_sleep();
             }
         }
         self.since_ms = welcome.since_ms;

@@ -88,14 +88,10 @@ fn judge(server: &ServerDescription) -> Vec<Finding> {
              invalidates every node's cache; set noeviction, or give the fleet a server of its own",
         );
     }
-    match (server.replicas, server.replicas_to_write) {
+    match (server.replicas, server.is_fenced) {
         (0, _) => {}
-        (_, Some(1..)) => find(Severity::Fine, "the bus stops taking writes when it loses its replicas"),
-        (_, None) => find(
-            Severity::Warning,
-            "the bus has replicas and does not say whether it goes on without them; min-replicas-to-write must be at least 1",
-        ),
-        (_, Some(0)) => {
+        (_, true) => find(Severity::Fine, "the bus stops taking writes when it loses its replicas"),
+        (_, false) => {
             let text = "the bus has replicas and goes on without them: after a failover the former primary may still be taken for \
                         the bus; set min-replicas-to-write 1 and a min-replicas-max-lag below the time of a failover";
             findings.push(Finding { is_unfenced: true, ..Finding::new(Severity::Warning, text) });
@@ -128,7 +124,7 @@ mod tests {
             replicas: 0,
             maxmemory: 0,
             eviction: "noeviction".to_owned(),
-            replicas_to_write: Some(0),
+            is_fenced: false,
         }
     }
 
@@ -140,7 +136,7 @@ mod tests {
     #[test]
     fn a_server_of_its_own_is_fine() {
         assert!(worst(&server()).is_empty());
-        let replicated = ServerDescription { replicas: 1, replicas_to_write: Some(1), ..server() };
+        let replicated = ServerDescription { replicas: 1, is_fenced: true, ..server() };
         assert!(worst(&replicated).is_empty());
     }
 
@@ -153,7 +149,6 @@ mod tests {
         let unfenced = ServerDescription { replicas: 2, ..server() };
         assert_eq!(worst(&unfenced), [Warning]);
         assert!(judge(&unfenced).iter().any(|finding| finding.is_unfenced));
-        assert_eq!(worst(&ServerDescription { replicas_to_write: None, ..unfenced }), [Warning]);
         assert_eq!(worst(&ServerDescription { is_replica: true, ..server() }), [Error]);
         assert_eq!(worst(&ServerDescription { version: "6.2.7".to_owned(), ..server() }), [Error]);
     }

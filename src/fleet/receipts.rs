@@ -11,9 +11,10 @@ use crate::engine::{Acknowledgement, Receipt};
 
 use super::Fleet;
 use super::bus::Bus;
-use super::membership::{Acknowledged, Decision};
+use super::membership::Decision;
 use super::outbox::Published;
 use super::settings::Ack;
+use super::stats::Acknowledged;
 
 /// The fleet has not confirmed in time.
 #[derive(Debug)]

@@ -149,11 +149,6 @@ impl RedisBus {
             info.push_str(&command.query_async::<String>(&mut link.connection).await.map_err(failure)?);
         }
         let field = |name: &str| info_field(&info, name).map(str::to_owned);
-        let setting = async |name: &str, connection: &mut MultiplexedConnection| {
-            let answer =
-                redis::cmd("CONFIG").arg("GET").arg(name).query_async::<Vec<String>>(connection).await;
-            answer.ok().and_then(|pair| pair.into_iter().nth(1))
-        };
         Ok(ServerDescription {
             version: field("valkey_version").or(field("redis_version")).unwrap_or_default(),
             run: link.run.clone(),
@@ -161,9 +156,8 @@ impl RedisBus {
             replicas: field("connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0),
             maxmemory: field("maxmemory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
             eviction: field("maxmemory_policy").unwrap_or_default(),
-            replicas_to_write: setting("min-replicas-to-write", &mut link.connection)
-                .await
-                .and_then(|count| count.parse().ok()),
+            // Only a server that stops without its replicas counts those that are good.
+            is_fenced: field("min_slaves_good_slaves").is_some(),
         })
     }
 
@@ -203,8 +197,8 @@ pub struct ServerDescription {
     pub maxmemory: u64,
     /// What it does when it is full.
     pub eviction: String,
-    /// How many replicas must have been heard of lately for it to take writes; `None` if it does not say.
-    pub replicas_to_write: Option<u32>,
+    /// It takes no writes without a replica (`min-replicas-to-write`).
+    pub is_fenced: bool,
 }
 
 impl Bus for RedisBus {

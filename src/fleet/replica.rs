@@ -15,6 +15,9 @@ pub trait Replica: Send + Sync + 'static {
 
     /// Nothing vouches for what is cached any more, from now on.
     fn end_lease(&self, now: Instant);
+
+    /// Everything was invalidated after the machine may have been suspended: from now on its clocks are as they should be.
+    fn forget_sleep(&self);
 }
 
 impl Replica for Engine {
@@ -28,5 +31,9 @@ impl Replica for Engine {
 
     fn end_lease(&self, now: Instant) {
         self.end_lease(now);
+    }
+
+    fn forget_sleep(&self) {
+        self.forget_sleep();
     }
 }

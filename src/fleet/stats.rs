@@ -8,7 +8,6 @@ use crate::cache::{Changed, Report};
 use crate::telemetry::Metrics;
 
 use super::bus::BusError;
-use super::membership::Acknowledged;
 
 /// Why a node left a world: nothing vouched for what was cached, and everything was invalidated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +33,17 @@ impl LeftWorld {
             Self::ClockJump => "clock_jump",
         }
     }
+}
+
+/// Why a write may be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// The bus has what it changed, or every member has applied it.
+    Heard,
+    /// Nobody has, and the others serve nothing that is older.
+    Covered,
+    /// Nobody has, and others may serve what is older.
+    Unheard,
 }
 
 /// Kinds of reports, in the order in which they are counted.

@@ -1,4 +1,5 @@
-//! A bus in memory that can lose, delay, repeat, truncate and swap servers. It does what the scripts of the real one do, in their order.
+//! A bus in memory that can lose, delay, repeat, truncate and swap servers. It does what the scripts of the real one do, in their
+//! order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};

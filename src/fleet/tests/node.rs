@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::fake::{FakeBus, Server, Weather};
 use crate::cache::{Changed, Report, TableDigest};
 use crate::engine::{Acknowledgement, Peers};
-use crate::fleet::membership::Acknowledged;
 use crate::fleet::rules::Rules;
+use crate::fleet::stats::Acknowledged;
 use crate::fleet::{Ack, CutOff, Fleet, Replica, Settings};
 use crate::telemetry::Metrics;
 
@@ -41,6 +41,8 @@ impl Applied {
 }
 
 impl Replica for Applied {
+    fn forget_sleep(&self) {}
+
     fn apply(&self, report: &Report, _now: Instant) {
         self.reports.lock().unwrap().push(report.clone());
     }

@@ -1,10 +1,11 @@
 //! Nodes with real caches over a bus in memory and a database that remembers every version, through random mixtures of faults.
 //!
-//! Checked of every read: it is not older than what was acknowledged more than D before it began (F1), or at any time before (strict).
-//! Acknowledged means heard by the bus, or covered by the others' distrust; what is acknowledged as unheard is promised nothing.
+//! Checked of every read: it is not older than what was acknowledged more than D before it began (F1), or at any time before
+//! (strict). Acknowledged means heard by the bus, or covered by the others' distrust; what is acknowledged as unheard is promised
+//! nothing.
 //!
-//! A run is a number, which seeds every choice. A failure prints it; `NEARSIDE_SEED=<number> cargo test --lib fleet::tests::simulation`
-//! plays that run alone, and `NEARSIDE_CASES` says how many runs there are.
+//! A run is a number, which seeds every choice. A failure prints it; `NEARSIDE_SEED=<number> cargo test --lib
+//! fleet::tests::simulation` plays that run alone, and `NEARSIDE_CASES` says how many runs there are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake::{FakeBus, Server, Weather};
 use crate::cache::*;
-use crate::fleet::membership::Acknowledged;
 use crate::fleet::rules::{Rule, Rules};
+use crate::fleet::stats::Acknowledged;
 use crate::fleet::{Ack, CutOff, Fleet, Replica, Settings};
 use crate::telemetry::Metrics;
 
@@ -186,6 +187,8 @@ impl Caches {
 }
 
 impl Replica for Caches {
+    fn forget_sleep(&self) {}
+
     fn apply(&self, report: &Report, now: Instant) {
         self.pages.apply(report, now);
     }
