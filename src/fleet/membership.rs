@@ -45,6 +45,8 @@ pub(super) struct Membership {
     /// Leases that wait for the log to be applied.
     pending: VecDeque<PendingLease>,
     lease_until: Option<Instant>,
+    /// Until when the cache may serve, as it was told.
+    shown_until: Option<Instant>,
     answers: Option<Answers>,
     since_ms: u64,
     members: BTreeSet<Member>,
@@ -140,6 +142,7 @@ impl Membership {
             generation: 0,
             pending: VecDeque::new(),
             lease_until: None,
+            shown_until: None,
             answers: None,
             since_ms: 0,
             members: BTreeSet::new(),
@@ -414,8 +417,16 @@ impl Membership {
             (false, _) => Standing::Stale,
         };
         match (&standing, self.lease_until) {
-            (Standing::Fresh, Some(until)) => self.replica.renew_lease(until),
-            _ => self.replica.end_lease(now),
+            (Standing::Fresh, Some(until)) => {
+                self.replica.renew_lease(until);
+                self.shown_until = Some(until);
+            }
+            // Once, and not at all if it has ended by itself: what was read since then is young.
+            _ => {
+                if self.shown_until.take().is_some_and(|until| now < until) {
+                    self.replica.end_lease(now);
+                }
+            }
         }
         if self.standing != standing {
             let (was_fresh, is_fresh) = (self.standing == Standing::Fresh, standing == Standing::Fresh);

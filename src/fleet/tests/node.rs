@@ -23,6 +23,8 @@ const LEASE: Duration = Duration::from_secs(1);
 struct Applied {
     reports: Mutex<Vec<Report>>,
     lease: Mutex<Option<Instant>>,
+    /// How often a lease was ended early.
+    ends: AtomicU64,
 }
 
 impl Applied {
@@ -53,6 +55,7 @@ impl Replica for Applied {
 
     fn end_lease(&self, _now: Instant) {
         *self.lease.lock().unwrap() = None;
+        self.ends.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -145,7 +148,7 @@ async fn a_short_cut_ends_the_lease_and_invalidates_nothing() {
     node.cut(false);
     pass(2).await;
     assert!(node.applied.is_fresh() && node.fleet.admit_write().is_ok());
-    assert_eq!(node.applied.voids(), 1);
+    assert_eq!((node.applied.voids(), node.applied.ends.load(Ordering::Relaxed)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,6 +212,7 @@ async fn a_silent_node_is_distrusted_and_acknowledges_when_the_others_know() {
     assert_eq!((waited, acknowledged), (Duration::ZERO, Acknowledged::Covered), "once for each silence");
     tokio::time::sleep_until(began + Duration::from_secs(9)).await;
     assert!(b.applied.is_fresh(), "distrust ends");
+    assert_eq!(b.applied.ends.load(Ordering::Relaxed), 1, "what was just read stays young");
     assert_eq!(a.write(3).await, (Duration::ZERO, Acknowledged::Unheard));
     a.cut(false);
     pass(3).await;
