@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,9 +25,20 @@ pub(crate) struct Nearside {
     log: Option<JoinHandle<String>>,
 }
 
+/// The program: of the build whose test this is, or beside the folder of the example that this is.
+pub(crate) fn program() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_nearside").map_or_else(
+        || {
+            let example = std::env::current_exe().unwrap();
+            example.parent().and_then(Path::parent).expect("examples have a folder").join("nearside")
+        },
+        PathBuf::from,
+    )
+}
+
 /// The program with its listeners on ports that the kernel chooses when it binds them.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
+    let mut command = Command::new(program());
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"] {
         command.env_remove(name);
@@ -41,7 +52,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_nearside")).args(arguments).output().unwrap()
+    Command::new(program()).args(arguments).output().unwrap()
 }
 
 impl Nearside {
@@ -108,15 +119,16 @@ impl Nearside {
 
     /// True when monitors are told so.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ask_admin("/readyz").starts_with("HTTP/1.1 200")
+        self.get("/readyz").starts_with("HTTP/1.1 200")
     }
 
     /// The text of the metrics, after the head of the answer.
     pub(crate) fn metrics(&self) -> String {
-        self.ask_admin("/metrics")
+        self.get("/metrics")
     }
 
-    fn ask_admin(&self, path: &str) -> String {
+    /// What monitors get at a path.
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
@@ -131,9 +143,7 @@ impl Nearside {
 
     /// Connects a client that signs with that access key for that region.
     pub(crate) fn connect_as(&self, access_key: &'static str, region: &'static str) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { reader: BufReader::new(stream), access_key, region, is_closing: false }
+        Client { access_key, region, ..Client::to(self.address).unwrap() }
     }
 }
 
@@ -177,6 +187,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Connects to whatever listens there.
+    pub(crate) fn to(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let reader = BufReader::new(stream);
+        Ok(Self { reader, access_key: "a", region: "us-east-1", is_closing: false })
+    }
+
     /// Sends a request; the status and the body, or `None` when the server is gone.
     pub(crate) fn call(&mut self, operation: &str, body: &str) -> Option<(u16, String)> {
         self.send(&signed(operation, body, self.access_key, self.region))

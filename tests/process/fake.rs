@@ -69,7 +69,7 @@ impl Fake {
     /// Answers one connection's calls until it ends.
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
-        while let Some(operation) = read_call(&mut reader) {
+        while let Some((operation, _)) = read_call(&mut reader) {
             let body = match &*operation {
                 "DescribeTable" => DESCRIPTION,
                 "DescribeTimeToLive" => "{}",
@@ -98,8 +98,8 @@ impl Fake {
     }
 }
 
-/// Reads a whole request; its operation, or `None` when no more come.
-fn read_call(reader: &mut BufReader<TcpStream>) -> Option<String> {
+/// Reads a whole request: its operation and its body. `None` when no more come.
+pub(crate) fn read_call(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
     let (mut operation, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -116,6 +116,7 @@ fn read_call(reader: &mut BufReader<TcpStream>) -> Option<String> {
             _ => {}
         }
     }
-    reader.read_exact(&mut vec![0; length]).ok()?;
-    Some(operation)
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((operation, String::from_utf8(body).ok()?))
 }
