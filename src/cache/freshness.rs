@@ -158,6 +158,10 @@ impl Freshness {
     /// Nothing vouches for what is cached any more, from that moment on. `now_ms` reads the cache's clock.
     pub(super) fn end(&self, from_ms: u64, now_ms: impl Fn() -> u64) {
         let _one_at_a_time = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.until_ms.load(Ordering::Acquire) <= from_ms {
+            // It has ended already. What was read strongly since then stays young.
+            return;
+        }
         self.ended_early_ms.store(u64::MAX, Ordering::Release);
         self.until_ms.fetch_min(from_ms, Ordering::AcqRel);
         // A reader that found the lease did so before this moment, whatever it does now.
