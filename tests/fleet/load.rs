@@ -48,6 +48,9 @@ impl Load {
         let (is_over, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let reads = Arc::new(AtomicUsize::new(0));
         let mut clients = Vec::new();
+        let mut writing: Vec<usize> = shape.writers.clone();
+        writing.sort_unstable();
+        writing.dedup();
         let roles = [(&shape.writers, true, shape.write_rate), (&shape.readers, false, shape.read_rate)];
         for (nodes, writes, rate) in roles {
             for node in nodes {
@@ -56,6 +59,7 @@ impl Load {
                     place: fleet.place(*node),
                     client: None,
                     keys: shape.keys.clone(),
+                    share: (writing.iter().position(|of| of == node).unwrap_or(0), writing.len()),
                     random: fastrand::Rng::with_seed(seed ^ clients.len() as u64),
                     started,
                     reads: Arc::clone(&reads),
@@ -93,6 +97,8 @@ struct Worker {
     place: Place,
     client: Option<Client>,
     keys: Range<u32>,
+    /// Of so many keys it writes that one.
+    share: (usize, usize),
     random: fastrand::Rng,
     started: Instant,
     reads: Arc<AtomicUsize>,
@@ -105,11 +111,23 @@ impl Worker {
         while !is_over.load(Ordering::Relaxed) {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             due = Instant::now().max(due + interval);
-            let key = self.random.u32(self.keys.clone());
             if writes {
+                let key = self.key_to_write();
                 self.write(key);
             } else {
+                let key = self.random.u32(self.keys.clone());
                 self.read(key);
+            }
+        }
+    }
+
+    /// Mostly a key that no other node writes: a node's own writes would hide that it missed those of others.
+    fn key_to_write(&mut self) -> u32 {
+        let is_any = self.random.u8(0..50) == 0;
+        loop {
+            let key = self.random.u32(self.keys.clone());
+            if is_any || key as usize % self.share.1 == self.share.0 {
+                return key;
             }
         }
     }

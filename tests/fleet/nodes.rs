@@ -78,24 +78,29 @@ impl Fleet {
 
     /// Starts one more node, with its own lines of `[fleet]` and its own secret.
     pub(crate) fn add_node(&mut self, lines: &str, secret: &str) {
-        let (to_bus, upstream) = (Proxy::start(self.bus.address), self.to_upstream.address);
-        let number = self.nodes.len();
-        let path = |name: &str| self.directory.path().join(name);
-        let config = path(&format!("node-{number}.toml"));
-        let fleet = format!(
-            "[fleet]\nurl = \"redis://{}\"\nnode = \"node-{number}\"\nsecret_file = \"{}\"\n{lines}\n",
+        let to_bus = Proxy::start(self.bus.address);
+        let secret = self.directory.path().join(secret);
+        let section = format!(
+            "[fleet]\nurl = \"redis://{}\"\nnode = \"node-{}\"\nsecret_file = \"{}\"\n{lines}\n",
             to_bus.address,
-            path(secret).display()
+            self.nodes.len(),
+            secret.display()
         );
-        std::fs::write(&config, format!("{}\n{fleet}", self.config)).unwrap();
+        self.start_node(&section, to_bus);
+    }
+
+    /// Starts one more node in front of the same upstream, which knows of no fleet.
+    pub(crate) fn add_stranger(&mut self) {
+        self.start_node("", Proxy::start(self.bus.address));
+    }
+
+    fn start_node(&mut self, section: &str, to_bus: Proxy) {
+        let config = self.directory.path().join(format!("node-{}.toml", self.nodes.len()));
+        std::fs::write(&config, format!("{}\n{section}", self.config)).unwrap();
+        let upstream = self.to_upstream.address;
         let process = start(&config, upstream);
         let place = Place(Arc::new(Mutex::new(process.address)));
         self.nodes.push(Node { process: Some(process), to_bus, upstream, place, config });
-    }
-
-    /// A node in front of the same upstream that knows of no fleet.
-    pub(crate) fn start_alone(&self) -> Nearside {
-        Nearside::start(&["--upstream", &format!("http://{}", self.upstream.address())])
     }
 
     pub(crate) fn place(&self, node: usize) -> Place {
