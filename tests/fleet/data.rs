@@ -42,7 +42,7 @@ fn replicas_that_lag_do_not_bring_back_what_was_overwritten() {
 #[test]
 fn pages_of_a_global_index_show_the_moves_of_all_nodes() {
     let fleet = Fleet::start(Setup { config: "[cache]\ngsi_quarantine = \"100ms\"", ..Setup::default() });
-    let history = places::move_and_look(&fleet, 2 * phase(), crate::seed());
+    let history = places::move_and_look(&fleet, 4 * phase(), crate::seed());
     history.assert_bounded();
     let hits = fleet.metric(r#"nearside_page_hits_total{table="Fleet",index="byPlace"}"#);
     assert!(hits > 0, "no page of the index was answered from memory");

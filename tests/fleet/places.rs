@@ -55,12 +55,10 @@ pub(crate) fn move_and_look(fleet: &Fleet, duration: Duration, seed: u64) -> Mov
                         true => own.moves.push(client.move_one(random.u32(0..ITEMS), random.u32(0..PLACES))),
                         false => own.pages.push(client.look(random.u32(0..PLACES))),
                     }
-                    // Pages are kept only when nothing moves for a moment.
-                    std::thread::sleep(Duration::from_millis(if number < 2 {
-                        random.u64(0..400)
-                    } else {
-                        3
-                    }));
+                    // Pages are kept only when nothing moves for a moment. The second node moves seldom: its own moves would hide that
+                    // it missed those of the first.
+                    let pause_ms_max = [400, 4_000, 4, 4][number];
+                    std::thread::sleep(Duration::from_millis(random.u64(0..pause_ms_max)));
                 }
                 own
             })
