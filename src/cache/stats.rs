@@ -116,8 +116,8 @@ pub struct TableStats {
     pub writes_installed: u64,
     /// Images stored out of pages of Query and Scan.
     pub pages_installed: u64,
-    /// Contradictions between the cache and a strong read that no write of this node explains. In a fleet it stays 0: a write elsewhere,
-    /// whose report is on its way, explains any.
+    /// Contradictions between the cache and a strong read that no write of this node explains. In a fleet it stays 0: a write
+    /// elsewhere, whose report is on its way, explains any.
     pub stale_observed: u64,
     /// Items of answers whose key was not the one asked for.
     pub foreign_keys: u64,

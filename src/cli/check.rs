@@ -49,7 +49,8 @@ fn examine(resolved: &Resolved) -> Result<(), String> {
     }
 }
 
-/// Asks the bus of the fleet whether it is fit to be one, and reports each thing that was found out. False if a node could not take part.
+/// Asks the bus of the fleet whether it is fit to be one, and reports each thing that was found out. False if a node could not
+/// take part.
 fn connect(config: &Config) -> bool {
     if config.fixed.fleet.is_none() {
         announce_failure("ok: there is no [fleet] in the config, so there is no bus to connect to");

@@ -88,7 +88,8 @@ impl History {
     /// For each acknowledged write and each node that reads its key: how long after the acknowledgement a read began there that
     /// still returned something older.
     pub(crate) fn lags(&self) -> Vec<Duration> {
-        // Per node and key: of each version the begin of the last read that returned it, the latest of these for all versions up to it.
+        // Per node and key: of each version the begin of the last read that returned it, the latest of these for all versions up
+        // to it.
         let mut last: HashMap<(usize, u32), Vec<(u64, Duration)>> = HashMap::new();
         for read in &self.reads {
             last.entry((read.node, read.key)).or_default().push((read.version, read.begin));

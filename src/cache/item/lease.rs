@@ -10,7 +10,8 @@ use crate::cache::secret::Secrets;
 use crate::cache::store::BudgetedStore;
 
 impl ItemCache {
-    /// An empty cache of a node in a fleet. It serves nothing and reads everything strongly until [`ItemCache::renew_lease`] is called.
+    /// An empty cache of a node in a fleet. It serves nothing and reads everything strongly until [`ItemCache::renew_lease`] is
+    /// called.
     pub fn in_fleet(limits: CacheLimits, memory: FleetMemory) -> Arc<Self> {
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
         Arc::new(Self::with_store(limits, store, Secrets::of_fleet(memory.secret)).leased(memory))
@@ -22,8 +23,8 @@ impl ItemCache {
         Self { freshness, ..self }
     }
 
-    /// Lets what is cached be served until then. To be called when everything is applied ([`super::super::PageCache::apply`]) that other
-    /// nodes had acknowledged the length of a lease before that moment. A lease is never made shorter.
+    /// Lets what is cached be served until then. To be called when everything is applied ([`super::super::PageCache::apply`])
+    /// that other nodes had acknowledged the length of a lease before that moment. A lease is never made shorter.
     pub fn renew_lease(&self, until: Instant) {
         self.freshness.renew(self.milliseconds(until));
     }
