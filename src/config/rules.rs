@@ -181,15 +181,28 @@ fn silence_outlasts_a_lease(draft: &Draft) -> Option<Fault> {
     })
 }
 
-/// A node that has stopped is known to have stopped only when its lease has ended, so a write must be able to wait for that.
+/// A node that has stopped is known to have stopped only when its lease has ended, so a write must be able to wait for that. A
+/// node that degrades waits twice as long, and for what the bus's clock may step back, before it answers without the bus.
 fn writes_outwait_a_lease(draft: &Draft) -> Option<Fault> {
-    let (lease, timeout) = (draft.fleet.lease, draft.fleet.ack_timeout);
-    (lease >= timeout).then(|| Fault {
-        origin: draft.origin("fleet", "lease").max(draft.origin("fleet", "ack_timeout")),
+    let fleet = &draft.fleet;
+    let degrades = fleet.ack == Ack::Receipt && fleet.cut_off.unwrap_or(CutOff::Degrade) == CutOff::Degrade;
+    let (wait, words) = match degrades {
+        // A twentieth for clocks that differ.
+        true => (
+            (fleet.lease + fleet.lease / 20) * 2 + fleet.clock_step,
+            "twice lease and clock_step together, and a little more:",
+        ),
+        false => (fleet.lease, "lease ="),
+    };
+    (wait >= fleet.ack_timeout).then(|| Fault {
+        origin: draft
+            .origin("fleet", "lease")
+            .max(draft.origin("fleet", "ack_timeout"))
+            .max(draft.origin("fleet", "clock_step")),
         message: format!(
-            "ack_timeout = \"{}\" of [fleet] must be longer than lease = \"{}\"",
-            TimeToLive::For(timeout),
-            TimeToLive::For(lease)
+            "ack_timeout = \"{}\" of [fleet] must be longer than {words} \"{}\"",
+            TimeToLive::For(fleet.ack_timeout),
+            TimeToLive::For(wait)
         ),
     })
 }

@@ -503,7 +503,15 @@ fn what_contradicts_itself_in_a_fleet_is_one_clear_line() {
         ("ack = \"all\"\ncut_off = \"accept\"", "write cut_off = \"refuse\", or leave it out"),
         ("lease = \"199ms\"", "line 7: fleet.lease: \"199ms\" is not from \"200ms\" to \"10s\""),
         ("lease = \"11s\"", "\"11s\" is not from \"200ms\" to \"10s\""),
-        ("lease = \"5s\"", "line 7: ack_timeout = \"5s\" of [fleet] must be longer than lease = \"5s\""),
+        (
+            "lease = \"5s\"\ncut_off = \"refuse\"",
+            "line 7: ack_timeout = \"5s\" of [fleet] must be longer than lease = \"5s\"",
+        ),
+        (
+            "lease = \"4s\"",
+            "must be longer than twice lease and clock_step together, and a little more: \"8900ms\"",
+        ),
+        ("clock_step = \"1h\"", "line 7: ack_timeout = \"5s\" of [fleet] must be longer than twice lease"),
         (
             "silence_grace = \"900ms\"",
             "line 7: silence_grace = \"900ms\" of [fleet] must be at least lease = \"1s\"",

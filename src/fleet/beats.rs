@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::bus::{Beat, Bus, BusError, Join, Joined, Link};
 use super::membership::Next;
 use super::stats::LeftWorld;
-use super::{Backoff, Fleet};
+use super::{Backoff, Fleet, Task};
 
 /// How often a writer that waits for the members asks how far they are.
 const STRICT_INTERVAL: Duration = Duration::from_millis(1);
@@ -35,6 +35,13 @@ enum End {
     Left,
 }
 
+/// Whose settings kept the node out last, and when. Where the server is a new one, it lets those be the first.
+#[derive(Default)]
+struct Rejected {
+    by: String,
+    at: Option<Instant>,
+}
+
 impl From<BusError> for End {
     fn from(error: BusError) -> Self {
         Self::Failed(error)
@@ -44,12 +51,12 @@ impl From<BusError> for End {
 impl<B: Bus> Fleet<B> {
     /// Joins and stays a member until `closing`; then publishes what is left, and leaves.
     pub(super) async fn keep_membership(self: Arc<Self>, closing: CancellationToken, patience: Duration) {
-        let (mut backoff, mut said) = (Backoff::new(), None);
+        let (mut backoff, mut said) = (Backoff::new(), Rejected::default());
         let mut gap = self.clock_gap();
         loop {
             let link = closing.run_until_cancelled(self.bus.connect()).await;
             let end = match link {
-                None => End::Left,
+                None => self.end_unconnected(patience).await,
                 Some(Err(error)) => End::Failed(error),
                 Some(Ok(link)) => {
                     self.beat_over(link, &mut backoff, &mut gap, &mut said, (&closing, patience)).await
@@ -58,7 +65,7 @@ impl<B: Bus> Fleet<B> {
             match end {
                 End::Left => return,
                 End::Suspected => {}
-                End::Failed(error) => self.failed(&error),
+                End::Failed(error) => self.failed(Task::Beats, &error),
                 End::OtherSettings => {
                     closing.run_until_cancelled(tokio::time::sleep(OTHER_SETTINGS_INTERVAL)).await;
                 }
@@ -74,7 +81,7 @@ impl<B: Bus> Fleet<B> {
         mut link: B::Link,
         backoff: &mut Backoff,
         gap: &mut Option<Duration>,
-        said: &mut Option<String>,
+        said: &mut Rejected,
         (closing, patience): (&CancellationToken, Duration),
     ) -> End {
         loop {
@@ -105,7 +112,7 @@ impl<B: Bus> Fleet<B> {
                 }
                 Err(end) => return end,
             }
-            self.succeeded();
+            self.succeeded(Task::Beats);
             backoff.reset();
             if self.pause(sent, closing).await {
                 return End::Suspected;
@@ -123,23 +130,29 @@ impl<B: Bus> Fleet<B> {
         Ok(next)
     }
 
-    async fn join(&self, link: &mut B::Link, said: &mut Option<String>) -> Result<Next, End> {
+    async fn join(&self, link: &mut B::Link, said: &mut Rejected) -> Result<Next, End> {
         let (member, applied) = self.lock().joining(link.run(), Instant::now());
         let batch = self.outbox.begin_join();
         let sent = Instant::now();
-        let join = Join { member: &member, settings: &self.settings.common, pending: batch.bytes(), applied };
+        let may_found = said.at.is_none_or(|at| at.elapsed() > self.settings.modesty());
+        let (settings, pending) = (&*self.settings.common, batch.bytes());
+        let join = Join { member: &member, settings, pending, applied, may_found };
         let welcome = match link.join(&join).await {
             Ok(Joined::Welcome(welcome)) => welcome,
             Ok(Joined::OtherSettings(common)) => {
                 self.outbox.join_failed(batch);
-                if said.as_ref() != Some(&common) {
-                    tracing::error!(
-                        fleet = common,
-                        node = self.settings.common,
-                        "The fleet has other settings than this node, which therefore does not join."
-                    );
-                    *said = Some(common);
+                if !common.is_empty() {
+                    said.at = Some(Instant::now());
+                    if said.by != common {
+                        tracing::error!(
+                            fleet = common,
+                            node = self.settings.common,
+                            "The fleet has other settings than this node, which therefore does not join."
+                        );
+                        said.by = common;
+                    }
                 }
+                self.failed_quietly(Task::Beats, "the fleet has other settings than this node");
                 return Err(End::OtherSettings);
             }
             Err(error) => {
@@ -147,7 +160,7 @@ impl<B: Bus> Fleet<B> {
                 return Err(error.into());
             }
         };
-        *said = None;
+        *said = Rejected::default();
         let end = welcome.end;
         let generation = {
             let mut membership = self.lock();
@@ -177,10 +190,7 @@ impl<B: Bus> Fleet<B> {
     async fn leave(&self, link: &mut B::Link, patience: Duration) -> End {
         // The publisher is still at work.
         if tokio::time::timeout(patience, self.outbox.empty()).await.is_err() {
-            tracing::warn!(
-                reports = self.outbox.len(),
-                "Left the fleet with reports that the bus did not take in time; the others notice the loss of this node."
-            );
+            self.say_what_is_left();
             // Not to leave is to be lost, and then they invalidate everything.
             return End::Left;
         }
@@ -190,6 +200,21 @@ impl<B: Bus> Fleet<B> {
             tokio::time::timeout(LEAVE_TIMEOUT, link.leave(&member)).await.ok();
         }
         End::Left
+    }
+
+    /// The node ends while there is no connection: the publisher may yet find one.
+    async fn end_unconnected(&self, patience: Duration) -> End {
+        if tokio::time::timeout(patience, self.outbox.empty()).await.is_err() {
+            self.say_what_is_left();
+        }
+        End::Left
+    }
+
+    fn say_what_is_left(&self) {
+        tracing::warn!(
+            reports = self.outbox.len(),
+            "Left the fleet with reports that the bus did not take in time; the others notice the loss of this node."
+        );
     }
 
     fn clock_gap(&self) -> Option<Duration> {

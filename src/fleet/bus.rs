@@ -81,6 +81,8 @@ pub struct Join<'a> {
     pub pending: &'a [u8],
     /// How far it has applied the log; `None` if it forgets what it has read before.
     pub applied: Option<Position>,
+    /// Whether it may be the first, whose settings the others must have.
+    pub may_found: bool,
 }
 
 /// The answer to a node that wants to join.
@@ -88,7 +90,7 @@ pub struct Join<'a> {
 pub enum Joined {
     /// It is a member now.
     Welcome(Welcome),
-    /// The fleet has these settings, and the node has others.
+    /// The fleet has these settings, and the node has others. Empty: there is nobody yet, and the node may not be the first.
     OtherSettings(String),
 }
 
@@ -119,6 +121,13 @@ pub enum BusError {
     /// The server rejects what the node asks for: it is read-only, full, or lacks a permission.
     #[error("the bus rejects: {0}")]
     Rejected(String),
+}
+
+impl BusError {
+    /// True if the server knows neither the user nor the password.
+    pub fn is_about_the_password(&self) -> bool {
+        matches!(self, Self::Rejected(reason) if ["WRONGPASS", "NOAUTH"].iter().any(|code| reason.contains(code)))
+    }
 }
 
 /// A server that carries the log of one shard.

@@ -10,7 +10,7 @@ use crate::cache::{Changed, Report};
 use super::bus::{Bus, BusError, Entry, Link, Position, RunId};
 use super::settings::Ack;
 use super::stats::LeftWorld;
-use super::{Backoff, Fleet, entry};
+use super::{Backoff, Fleet, Task, entry};
 
 /// How long the bus waits for an entry before it answers that there is none.
 const READ_WAIT: Duration = Duration::from_millis(250);
@@ -26,9 +26,9 @@ impl<B: Bus> Fleet<B> {
             match self.bus.connect().await {
                 Ok(link) => {
                     let error = self.follow_over(link, &mut backoff).await;
-                    self.failed(&error);
+                    self.failed(Task::Reading, &error);
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(Task::Reading, &error),
             }
             backoff.wait().await;
         }
@@ -43,6 +43,7 @@ impl<B: Bus> Fleet<B> {
             match link.read(position, READ_WAIT).await {
                 Ok(entries) => {
                     backoff.reset();
+                    self.succeeded(Task::Reading);
                     // In another world it begins again from there.
                     self.apply(generation, position, entries).ok();
                 }
@@ -134,6 +135,10 @@ impl<B: Bus> Fleet<B> {
     /// Nobody knows what an entry reports.
     fn cannot_read(&self, now: Instant) {
         self.stats.unreadable();
+        self.say(
+            "unreadable",
+            "The fleet's log has an entry that this node cannot read; everything cached is invalidated.",
+        );
         self.replica.apply(&Report::Changed(Changed::Everything), now);
     }
 
@@ -170,9 +175,9 @@ impl<B: Bus> Fleet<B> {
             match self.bus.connect().await {
                 Ok(link) => {
                     let error = self.publish_over(link, &mut backoff).await;
-                    self.failed(&error);
+                    self.failed(Task::Publishing, &error);
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(Task::Publishing, &error),
             }
             backoff.wait().await;
         }
@@ -189,6 +194,7 @@ impl<B: Bus> Fleet<B> {
             match link.publish(&bytes).await {
                 Ok(position) => {
                     backoff.reset();
+                    self.succeeded(Task::Publishing);
                     self.stats.metrics.fleet_published(sent.elapsed());
                     self.outbox.published((generation, position));
                 }

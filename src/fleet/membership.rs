@@ -224,15 +224,20 @@ impl Membership {
         self.is_member = true;
         self.answers =
             Some(Answers { last_time_ms: welcome.time_ms, asked: sent, asked_before: sent, answered: now });
-        if self.settings.cut_off == CutOff::Degrade {
-            self.distrust_at_join(&welcome, is_first, had_world, now);
+        // In a world that the node has never left, the log says all this, and the node may have read on already.
+        if is_first {
+            if self.settings.cut_off == CutOff::Degrade {
+                self.distrust_at_join(&welcome, had_world, now);
+            }
+            let others = welcome.members.into_iter().filter(|member| member.node != self.me.node);
+            self.members = others.collect();
         }
-        let others = welcome.members.into_iter().filter(|member| member.node != self.me.node);
-        self.members = others.chain([self.me.clone()]).collect();
+        self.members.retain(|member| member.node != self.me.node);
+        self.members.insert(self.me.clone());
         self.show(now);
     }
 
-    fn distrust_at_join(&mut self, welcome: &Welcome, is_first: bool, had_world: bool, now: Instant) {
+    fn distrust_at_join(&mut self, welcome: &Welcome, had_world: bool, now: Instant) {
         let left = |from_ms: u64, length: Duration| {
             Duration::from_millis(from_ms.saturating_sub(welcome.time_ms)) + length
                 - length.min(Duration::from_millis(welcome.time_ms.saturating_sub(from_ms)))
@@ -246,7 +251,7 @@ impl Membership {
             }
         }
         let newness = left(welcome.since_ms, self.settings.newness());
-        if is_first && !newness.is_zero() && self.rules.obeyed(Rule::NewServerIsDistrusted) {
+        if !newness.is_zero() && self.rules.obeyed(Rule::NewServerIsDistrusted) {
             let until = now + newness;
             match had_world {
                 false => self.distrust(None, until),
@@ -462,6 +467,10 @@ impl Membership {
             Standing::Outside => tracing::warn!(
                 node,
                 "The node has left the fleet's log, and joins again. Everything cached is invalidated then."
+            ),
+            Standing::Distrusting(1) if self.distrusted.contains_key(&None) => tracing::info!(
+                node,
+                "The bus is new, and nodes of a former one may still write: only what was just read is served for a while."
             ),
             Standing::Distrusting(nodes) => tracing::warn!(
                 node,

@@ -28,6 +28,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,7 +46,7 @@ use membership::Membership;
 use outbox::Outbox;
 use stats::Stats;
 
-pub use entry::CANON;
+pub use entry::{CANON, VERSION};
 pub use probe::{Finding, Severity, probe};
 pub use redis_bus::{Password, RedisBus, RedisSettings, ServerDescription};
 pub use replica::Replica;
@@ -55,6 +56,24 @@ pub use status::{Distrusted, Status};
 
 /// The first wait before a connection is made again, and the longest.
 const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// A warning is not repeated within this time.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+
+/// How many warnings are remembered. Beyond them, all may be repeated.
+const SAID_MAX: usize = 32;
+
+/// The tasks with connections of their own.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Beats,
+    Reading,
+    Publishing,
+}
+
+impl Task {
+    const COUNT: usize = 3;
+}
 
 /// A node's part in a fleet.
 pub struct Fleet<B> {
@@ -71,8 +90,10 @@ pub struct Fleet<B> {
     changes: watch::Sender<u64>,
     /// How many strict writers wait for the members.
     strict_waits: AtomicUsize,
-    /// The last error of the bus, until it answers again.
-    trouble: Mutex<Option<String>>,
+    /// The last error of each task's connection, until it works again.
+    trouble: Mutex<[Option<String>; Task::COUNT]>,
+    /// When which warning was last logged.
+    said: Mutex<HashMap<String, Instant>>,
     replica: Arc<dyn Replica>,
     clock: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
     started: Instant,
@@ -102,6 +123,7 @@ impl<B: Bus> Fleet<B> {
             changes: watch::Sender::new(0),
             strict_waits: AtomicUsize::new(0),
             trouble: Mutex::default(),
+            said: Mutex::default(),
             replica,
             clock,
             started: Instant::now(),
@@ -131,19 +153,34 @@ impl<B: Bus> Fleet<B> {
     }
 
     /// A call of the bus failed.
-    fn failed(&self, error: &BusError) {
+    fn failed(&self, task: Task, error: &BusError) {
         self.stats.failed(error);
         let text = error.to_string();
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.as_ref() != Some(&text) {
-            tracing::warn!(error = text, "The fleet's bus fails; trying again.");
-        }
-        *trouble = Some(text);
+        self.say(&text, &format!("The fleet's bus fails; trying again: {text}."));
+        self.failed_quietly(task, &text);
     }
 
-    /// The bus has answered a heartbeat.
-    fn succeeded(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn failed_quietly(&self, task: Task, text: &str) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)[task as usize] = Some(text.to_owned());
+    }
+
+    /// A task's connection works.
+    fn succeeded(&self, task: Task) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)[task as usize] = None;
+    }
+
+    /// Logs a warning, unless it was logged a short while ago.
+    fn say(&self, about: &str, words: &str) {
+        let (mut said, now) = (self.said.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        if said.get(about).is_some_and(|at| now < *at + REPEAT_AFTER) {
+            return;
+        }
+        if said.len() >= SAID_MAX {
+            said.clear();
+        }
+        said.insert(about.to_owned(), now);
+        drop(said);
+        tracing::warn!("{words}");
     }
 }
 

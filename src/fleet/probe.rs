@@ -1,6 +1,8 @@
 //! Whether a server is fit to be the bus of a fleet: what `nearside check --connect` reports, and a node at its start.
 
-use super::bus::{Beat, Bus, BusError, Link, Member, Position};
+use std::time::Duration;
+
+use super::bus::{Beat, Bus, BusError, Join, Joined, Link, Member};
 use super::redis_bus::{RedisBus, ServerDescription};
 
 /// The first version with positions that the server numbers by itself.
@@ -34,8 +36,8 @@ impl Finding {
     }
 }
 
-/// Asks a server everything that decides whether it can be the bus of a fleet with these settings. Changes nothing there, but that
-/// members whose time is over are removed.
+/// Asks a server everything that decides whether it can be the bus of a fleet with these settings. It leaves nothing there: what
+/// a node does is tried with keys of its own.
 pub async fn probe(bus: &RedisBus, common: &str) -> Vec<Finding> {
     let description = match bus.describe().await {
         Ok(description) => description,
@@ -59,13 +61,11 @@ pub async fn probe(bus: &RedisBus, common: &str) -> Vec<Finding> {
 }
 
 fn cannot_ask(error: &BusError) -> String {
-    match error {
-        BusError::Rejected(reason) if reason.contains("WRONGPASS") || reason.contains("NOAUTH") => {
-            format!(
-                "the bus rejects the user or the password ({reason}); see fleet.url and fleet.password_file"
-            )
-        }
-        error => error.to_string(),
+    match error.is_about_the_password() {
+        true => format!(
+            "the bus rejects the user or the password ({error}); see fleet.url and fleet.password_file"
+        ),
+        false => error.to_string(),
     }
 }
 
@@ -100,15 +100,20 @@ fn judge(server: &ServerDescription) -> Vec<Finding> {
     findings
 }
 
-/// Runs a heartbeat of nobody.
+/// Does once all that a node does, in a fleet of nobody else.
 async fn try_scripts(bus: &RedisBus) -> Result<(), BusError> {
-    let mut link = bus.connect().await?;
-    let nobody = Member { node: "nobody".into(), life: 0 };
-    let beat = Beat { member: &nobody, last_time_ms: 0, applied: Position::default() };
-    match link.beat(&beat).await {
-        Ok(_) | Err(BusError::OtherServer) => Ok(()),
-        Err(error) => Err(error),
+    let trial = bus.trial();
+    let mut link = trial.connect().await?;
+    let member = Member { node: "trial".into(), life: 0 };
+    let join = Join { member: &member, settings: "", pending: b"", applied: None, may_found: true };
+    if let Joined::Welcome(welcome) = link.join(&join).await? {
+        let beat = Beat { member: &member, last_time_ms: welcome.time_ms, applied: welcome.end };
+        link.beat(&beat).await?;
+        link.publish(b"trial").await?;
+        link.read(welcome.end, Duration::from_millis(1)).await?;
     }
+    link.leave(&member).await?;
+    trial.remove().await
 }
 
 #[cfg(test)]

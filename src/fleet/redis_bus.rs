@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, Script, ScriptInvocation, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisConnectionInfo, RedisError, Script, ScriptInvocation, Value,
 };
 
 use super::bus::{Beat, Bus, BusError, Entry, Join, Joined, Link, Member, Position, Pulse, RunId, Welcome};
@@ -85,6 +85,25 @@ impl Keys {
 }
 
 impl RedisBus {
+    /// The same server with keys of its own, for a trial that disturbs nobody. What it leaves is removed by [`RedisBus::remove`].
+    pub(super) fn trial(&self) -> Self {
+        let keys = Keys(self.keys.0.clone().map(|key| format!("{key}:trial:{}", fastrand::u64(..))));
+        Self { settings: self.settings.clone(), info: self.info.clone(), keys }
+    }
+
+    /// Removes every key.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub(super) async fn remove(&self) -> Result<(), BusError> {
+        let mut link = self.connect().await?;
+        let mut command = redis::cmd("DEL");
+        self.keys.0.iter().for_each(|key| {
+            command.arg(key);
+        });
+        command.query_async(&mut link.connection).await.map_err(failure)
+    }
+
     /// A bus that is not connected yet.
     ///
     /// # Errors
@@ -290,7 +309,8 @@ impl Link for RedisLink {
             .arg(join.pending)
             .arg(whole_ms(self.settings.losses_kept))
             .arg(epoch)
-            .arg(number);
+            .arg(number)
+            .arg(u8::from(join.may_found));
         let answer: Vec<Value> = invocation.invoke_async(&mut self.connection).await.map_err(failure)?;
         joined(answer)
     }
@@ -381,6 +401,9 @@ fn unreadable(what: &str) -> BusError {
 }
 
 fn failure(error: RedisError) -> BusError {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return BusError::Rejected("WRONGPASS the user or the password is wrong".to_owned());
+    }
     match error.code() {
         Some("OTHERRUN") => BusError::OtherServer,
         Some(code) if !error.is_io_error() => {

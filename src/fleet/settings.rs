@@ -90,6 +90,11 @@ impl Settings {
         longer(self.lease)
     }
 
+    /// How long a node whose settings were rejected lets others be the first of a new server.
+    pub(super) fn modesty(&self) -> Duration {
+        self.newness()
+    }
+
     /// How often a node reports that it is alive.
     pub(super) fn beat_interval(&self) -> Duration {
         BEAT_INTERVAL_MAX.min(self.lease / 5)

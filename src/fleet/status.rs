@@ -83,7 +83,14 @@ impl<B: Bus> Fleet<B> {
             distrusted: distrusted.collect(),
             reports_waiting: self.outbox.len(),
             unheard_writes: self.stats.unheard(),
-            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: self
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .flatten()
+                .next()
+                .cloned(),
         }
     }
 

@@ -12,20 +12,25 @@ use super::caches::Caches;
 use crate::cache::{FleetMemory, FleetSecret, LapsedReads};
 use crate::config::{self, Ack, Config, CutOff, Fixed, FleetSecrets, UpstreamKind, WhenStale};
 use crate::engine::Engine;
-use crate::fleet::{self, CANON, Fleet, Password, RedisBus, RedisSettings, Severity};
+use crate::fleet::bus::Bus;
+use crate::fleet::{self, CANON, Fleet, Password, RedisBus, RedisSettings, Severity, VERSION};
 use crate::telemetry::{CacheSample, Metrics};
 
 /// How often the bus is asked whether it is still fit for its part.
-const PROBE_INTERVAL: Duration = Duration::from_secs(300);
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same until it has answered once.
 const FIRST_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a node waits for the bus at its start.
+const LOG_IN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a node needs to take part in a fleet, before its engine is there.
 pub(super) struct FleetPlan {
     bus: RedisBus,
     /// The same server for questions about it.
     probed: RedisBus,
+    url: String,
     settings: fleet::Settings,
     secret: FleetSecret,
     lapsed: LapsedReads,
@@ -54,6 +59,7 @@ impl FleetPlan {
         Ok(Some(Self {
             bus: bus()?,
             probed: bus()?,
+            url: section.url.to_string(),
             secret: FleetSecret::new(derived(&secrets, &config.fixed, KEY_OF_HASHES)),
             settings,
             lapsed: match section.when_stale {
@@ -61,6 +67,20 @@ impl FleetPlan {
                 WhenStale::Bypass => LapsedReads::Bypass,
             },
         }))
+    }
+
+    /// Asks the bus whether it takes the user and the password. One that does not answer is no fault: it may come later.
+    ///
+    /// # Errors
+    /// [`StartError`], for a user or a password that it rejects.
+    pub(super) async fn log_in(&self) -> Result<(), StartError> {
+        match tokio::time::timeout(LOG_IN_TIMEOUT, self.probed.connect()).await {
+            Ok(Err(error)) if error.is_about_the_password() => Err(StartError(format!(
+                "the fleet's bus {} rejects the user or the password; see fleet.url and fleet.password_file ({error})",
+                self.url
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// What the caches are made with.
@@ -202,9 +222,10 @@ fn settings(section: &config::Fleet, fixed: &Fixed, secrets: &FleetSecrets) -> f
     // A few bits tell secrets apart, and do not help who guesses.
     let secret = derived(secrets, fixed, KEY_OF_NAME) as u32;
     let common = format!(
-        "ack={ack_word} cut_off={cut_off_word} lease={}ms silence_grace={}ms keys=v{CANON} upstream={} region={} secret={secret:08x}",
+        "ack={ack_word} cut_off={cut_off_word} lease={}ms silence_grace={}ms unknown_write_window={}ms reports=v{VERSION} keys=v{CANON} upstream={} region={} secret={secret:08x}",
         section.lease.as_millis(),
         section.silence_grace.as_millis(),
+        fixed.remote.unknown_write_window.as_millis(),
         upstream(fixed),
         fixed.region(),
     );

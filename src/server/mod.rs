@@ -71,6 +71,9 @@ impl Server {
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
         let plan = FleetPlan::of(&config)?;
+        if let Some(plan) = &plan {
+            plan.log_in().await?;
+        }
         let caches = Caches::new(&config, plan.as_ref().map(FleetPlan::memory));
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
         let maker = EngineMaker {

@@ -1,9 +1,12 @@
 -- ARGV: run, replay, member, membership in milliseconds, settings, pending reports, how long losses are remembered, epoch and number
--- up to which it has applied the log ('' if it forgets what it has read before).
+-- up to which it has applied the log ('' if it forgets what it has read before), 1 if it may be the first of a new run.
 -- Returns: 'welcome', end of the log, time, since, members, losses with their times; or 'settings' and those of the fleet.
 local member, length, settings, pending = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local now = time()
+local now, may_found = time(), ARGV[10] == '1'
 if is_other_run() then
+    if not may_found then
+        return { 'settings', '' }
+    end
     redis.call('DEL', MEMBERS, LOST)
     begin_epoch()
     redis.call('HSET', GENERAL, 'run', RUN, 'since', whole(now), 'settings', settings)
@@ -11,7 +14,7 @@ else
     current_epoch()
     reap(now)
     local common = redis.call('HGET', GENERAL, 'settings')
-    if redis.call('ZCARD', MEMBERS) == 0 then
+    if redis.call('ZCARD', MEMBERS) == 0 and may_found then
         redis.call('HSET', GENERAL, 'settings', settings)
     elseif common ~= settings then
         return { 'settings', common or '' }

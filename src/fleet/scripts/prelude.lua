@@ -25,7 +25,7 @@ end
 
 -- A new log. Its members have applied nothing of it.
 local function begin_epoch()
-    local former = tonumber(redis.call('GET', EPOCH) or '0')
+    local former = tonumber(redis.call('GET', EPOCH)) or 0
     local epoch = whole(math.max(time(), former + 1))
     redis.call('DEL', LOG, APPLIED)
     redis.call('SET', EPOCH, epoch)
@@ -36,22 +36,33 @@ local function begin_epoch()
     return epoch
 end
 
--- A log that was evicted or deleted would begin again behind its readers, so it is looked for each time.
+local function last_id()
+    local last = redis.pcall('XREVRANGE', LOG, '+', '-', 'COUNT', 1)
+    return not last.err and last[1] and last[1][1]
+end
+
+-- A log that was evicted or deleted would begin again behind its readers, so it is looked for each time. One that ends in an
+-- entry of anybody else is no log of ours.
 local function current_epoch()
-    local epoch = redis.call('GET', EPOCH)
-    if not epoch or redis.call('EXISTS', LOG) == 0 then
+    local epoch, last = redis.call('GET', EPOCH), last_id()
+    if not epoch or not last or string.match(last, '^(%d+)%-') ~= epoch then
         return begin_epoch()
     end
     return epoch
 end
 
 local function append(field, value)
-    return redis.call('XADD', LOG, 'MAXLEN', '~', REPLAY, current_epoch() .. '-*', field, value)
+    local added = redis.pcall('XADD', LOG, 'MAXLEN', '~', REPLAY, current_epoch() .. '-*', field, value)
+    if type(added) == 'table' and added.err and (string.find(added.err, 'XADD') or string.find(added.err, 'exhausted')) then
+        -- Its numbers are used up.
+        added = redis.pcall('XADD', LOG, begin_epoch() .. '-*', field, value)
+    end
+    return added
 end
 
 local function last_position()
     current_epoch()
-    return redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1][1]
+    return last_id()
 end
 
 local function node_of(member)
@@ -79,7 +90,13 @@ local function reap(now)
     end
 end
 
+-- Members come and go together with what they have applied. Where they do not, somebody has removed one of the two keys, and nobody
+-- knows who was a member: then the run is as new as after a restart.
 local function is_other_run()
+    if redis.call('ZCARD', MEMBERS) ~= redis.call('ZCARD', APPLIED) then
+        redis.call('HDEL', GENERAL, 'run')
+        redis.call('DEL', MEMBERS, APPLIED)
+    end
     return redis.call('HGET', GENERAL, 'run') ~= RUN
 end
 

@@ -182,6 +182,9 @@ impl Server {
     fn join(&mut self, run: &RunId, join: &Join<'_>) -> Joined {
         let now_ms = self.time_ms();
         if self.check_run(run).is_err() {
+            if !join.may_found {
+                return Joined::OtherSettings(String::new());
+            }
             self.data.members.clear();
             self.data.lost.clear();
             self.begin_epoch();
@@ -191,7 +194,7 @@ impl Server {
         } else {
             self.check_epoch();
             self.reap(now_ms);
-            if self.data.members.is_empty() {
+            if self.data.members.is_empty() && join.may_found {
                 self.data.settings = join.settings.to_owned();
             } else if self.data.settings != join.settings {
                 return Joined::OtherSettings(self.data.settings.clone());
