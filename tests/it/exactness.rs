@@ -41,7 +41,7 @@ async fn no_page_is_served_that_a_write_has_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn nor_at_another_node_than_the_one_that_wrote() {
-    prove("three nodes", Node::OfThree, Duration::ZERO, cases(1_000)).await;
+    prove("three nodes", Node::OfThree, Duration::ZERO, cases(400)).await;
 }
 
 #[tokio::test(start_paused = true)]
