@@ -506,13 +506,9 @@ impl Membership {
         if now < known && self.rules.obeyed(Rule::CutOffWaits) {
             return Decision::WaitUntil(known);
         }
-        let is_covered = self.answers.is_some_and(|answers| {
-            let asked = match self.rules.obeyed(Rule::StopFromQuestionBefore) {
-                true => answers.asked_before,
-                false => answers.asked,
-            };
-            now < asked + self.settings.distrusted_least()
-        });
+        // The last question that was answered extended the membership only from the answer to the one before.
+        let is_covered =
+            self.answers.is_some_and(|answers| now < answers.asked_before + self.settings.distrusted_least());
         match is_covered || !self.rules.obeyed(Rule::CutOffStops) {
             true => Decision::Acknowledge(Acknowledged::Covered),
             false => Decision::Acknowledge(Acknowledged::Unheard),

@@ -26,10 +26,8 @@ pub(super) enum Rule {
     VoidAfterDistrust,
     /// A node that the bus does not answer waits, before it acknowledges writes, until the others know.
     CutOffWaits,
-    /// And does not count on it any more before the others trust it again,
+    /// And does not count on it any more before the others trust it again.
     CutOffStops,
-    /// counted from the question before the last.
-    StopFromQuestionBefore,
     /// Strict: the writer waits for all members.
     AwaitMembers,
     /// Strict: a member reports what it has applied, not what it has received.
@@ -41,9 +39,6 @@ pub(super) enum Rule {
     #[cfg(test)]
     /// Of the server: a heartbeat first removes the members whose time is over, and says so in the log.
     HeartbeatReaps,
-    #[cfg(test)]
-    /// Of the server: a heartbeat extends a membership from the time in the last answer, not from when it happens to arrive.
-    ExtendFromLastAnswer,
 }
 
 /// Which rules are obeyed.

@@ -159,11 +159,7 @@ impl Server {
         if self.rules.obeyed(Rule::HeartbeatReaps) {
             self.reap(now_ms);
         }
-        let from_ms = match self.rules.obeyed(Rule::ExtendFromLastAnswer) {
-            true => beat.last_time_ms,
-            false => now_ms,
-        };
-        let extended = from_ms + self.membership.as_millis() as u64;
+        let extended = beat.last_time_ms + self.membership.as_millis() as u64;
         let is_member = match self.data.members.get_mut(beat.member) {
             Some(end) => {
                 *end = extended.max(*end);

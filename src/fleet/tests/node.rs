@@ -249,7 +249,7 @@ async fn a_node_with_other_settings_does_not_join() {
     assert_eq!((b.fleet.status().standing, a.fleet.status().members.len()), ("outside", 1));
     assert!(b.fleet.admit_write().is_err());
     a.closing.cancel();
-    pass(10).await;
+    pass(15).await;
     assert!(b.applied.is_fresh(), "who is alone decides");
 }
 
