@@ -14,10 +14,13 @@ else
     current_epoch()
     reap(now)
     local common = redis.call('HGET', GENERAL, 'settings')
-    if redis.call('ZCARD', MEMBERS) == 0 and may_found then
+    if common ~= settings then
+        if redis.call('ZCARD', MEMBERS) > 0 then
+            return { 'settings', common or '' }
+        elseif not may_found then
+            return { 'settings', '' }
+        end
         redis.call('HSET', GENERAL, 'settings', settings)
-    elseif common ~= settings then
-        return { 'settings', common or '' }
     end
 end
 if pending ~= '' then

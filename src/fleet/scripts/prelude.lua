@@ -53,7 +53,7 @@ end
 
 local function append(field, value)
     local added = redis.pcall('XADD', LOG, 'MAXLEN', '~', REPLAY, current_epoch() .. '-*', field, value)
-    if type(added) == 'table' and added.err and (string.find(added.err, 'XADD') or string.find(added.err, 'exhausted')) then
+    if type(added) == 'table' and added.err and (string.find(added.err, 'XADD') or string.find(added.err, 'exhausted') or string.find(added.err, 'too large')) then
         -- Its numbers are used up.
         added = redis.pcall('XADD', LOG, begin_epoch() .. '-*', field, value)
     end

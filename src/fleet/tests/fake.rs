@@ -190,10 +190,13 @@ impl Server {
         } else {
             self.check_epoch();
             self.reap(now_ms);
-            if self.data.members.is_empty() && join.may_found {
+            if self.data.settings != join.settings {
+                if !self.data.members.is_empty() {
+                    return Joined::OtherSettings(self.data.settings.clone());
+                } else if !join.may_found {
+                    return Joined::OtherSettings(String::new());
+                }
                 self.data.settings = join.settings.to_owned();
-            } else if self.data.settings != join.settings {
-                return Joined::OtherSettings(self.data.settings.clone());
             }
         }
         if !join.pending.is_empty() {
