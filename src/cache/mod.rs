@@ -6,6 +6,9 @@
 //! keeps it, and a hit compares the two: whatever could make an entry old bumps the word, and the entry is dead without
 //! being searched for. Correctness rests on the words and on the flights beside them, never on the store of entries.
 //!
+//! In a fleet other nodes write too. What they report bumps the words here ([`PageCache::apply`]), and a lease says whether everything
+//! was reported ([`ItemCache::renew_lease`]): see [`freshness`] for what is served without one.
+//!
 //! In flow addresses of keys (a table and canonical key bytes), images (what a GetItem would answer) and the verdicts of
 //! writes; out flow hits, or the order to fetch. There is no I/O and no task in here, and time is passed in, except where
 //! a guard is dropped and nobody is left to say what time it is.

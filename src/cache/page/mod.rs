@@ -54,6 +54,8 @@ pub use body::Page;
 #[cfg(test)]
 pub(super) use cache::PageRule;
 pub use cache::{PageCache, PageLimits, PagePolicy, ScanAdmission, SentPage};
+#[cfg(test)]
+pub(super) use elsewhere::Half;
 pub(super) use items::CompletedReads;
 pub use items::PageItem;
 pub use permit::{Completion, PagePermit};

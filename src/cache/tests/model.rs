@@ -10,12 +10,16 @@
 //! - when everything has come to rest, what is cached is what the store has;
 //! - a change made elsewhere is seen when the TTL ends.
 //!
+//! In some setups a node elsewhere writes too, and reports what it changes. Reports are applied some time after the write was
+//! acknowledged, and a lease comes and goes that vouches for them. Then no read is older than what was applied before it began, nor
+//! than what was acknowledged elsewhere the length of a lease before.
+//!
 //! Some setups also query the partition of all keys, and store the items of the pages; see `src/cache/page/items.rs`.
 //!
 //! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
 //! cache::tests::model -- --nocapture` plays that schedule alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -29,7 +33,7 @@ use super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
 use crate::cache::entry::Entry;
 use crate::cache::item::Rule;
 use crate::cache::item::UNKNOWN_WRITE_WINDOW;
-use crate::cache::page::PageRule;
+use crate::cache::page::{Half, PageRule};
 use crate::cache::secret::{Secret, Secrets};
 use crate::cache::store::{Store, Usage};
 use crate::cache::*;
@@ -103,6 +107,8 @@ struct Setup {
     broken_page_rule: Option<PageRule>,
     /// Statements change items that no guard is of; the upstream reports what they change.
     reports: bool,
+    /// The node is in a fleet, and changes are made by another node of it.
+    fleet: Option<LapsedReads>,
 }
 
 const LOCAL: Setup = Setup {
@@ -118,6 +124,7 @@ const LOCAL: Setup = Setup {
     page_fill: FillMode::Adaptive,
     broken_page_rule: None,
     reports: false,
+    fleet: None,
 };
 /// What reports does not lag, so every fill reads the latest version.
 const REPORTED: Setup =
@@ -131,6 +138,11 @@ const FOREIGN_STRONG: Setup =
 const FOREIGN_ADAPTIVE: Setup = Setup { fill: FillMode::Adaptive, ..FOREIGN_STRONG };
 const STALE: Setup = Setup { serves_stale: true, ..FOREIGN_STRONG };
 const OPAQUE: Setup = Setup { has_opaque: true, ..FOREIGN_STRONG };
+const FLEET: Setup = Setup { foreign_writes: 6, fleet: Some(LapsedReads::Young), ..LOCAL };
+const FLEET_STRONG: Setup = Setup { fill: FillMode::Strong, page_fill: FillMode::Strong, ..FLEET };
+const FLEET_LATE: Setup = Setup { loses_writes: true, ..FLEET };
+const FLEET_BYPASS: Setup = Setup { fleet: Some(LapsedReads::Bypass), ..FLEET };
+const FLEET_PAGED: Setup = Setup { has_pages: true, ..FLEET };
 const BAD_STORE: Setup = Setup { store_resurrects: true, ..LOCAL };
 
 impl Setup {
@@ -159,6 +171,9 @@ const KEYS: usize = 2;
 const CLIENTS: usize = 3;
 const OPERATIONS: u32 = 5;
 const TURNS_MAX: u32 = 3;
+
+/// The length of a lease.
+const LEASE: Duration = Duration::from_secs(1);
 
 /// An eventually consistent read misses nothing older than this.
 const LAG: Duration = Duration::from_secs(60);
@@ -268,6 +283,42 @@ enum Step {
     StatementLands,
     ReportToPages,
     ReportToItems,
+    WriteElsewhereAnswered(usize),
+    WriteElsewhereLost(usize),
+    ApplyReports,
+    BeatSent,
+    BeatAnswered,
+    LeaseEnds,
+}
+
+/// A write of another node that has not been answered. It has landed, unless it will be lost.
+struct WriteElsewhere {
+    keys: Vec<usize>,
+    value: Option<u32>,
+    versions: Option<Vec<usize>>,
+}
+
+/// What another node has reported of a write and this node has not applied yet.
+struct Unapplied {
+    reports: Vec<Report>,
+    /// The caches that must yet be told.
+    halves: Vec<Half>,
+    keys: Vec<usize>,
+    /// What the write became, if it was acknowledged.
+    versions: Vec<usize>,
+}
+
+/// The other nodes, as this one hears of them.
+#[derive(Default)]
+struct Fleet {
+    writes: Vec<WriteElsewhere>,
+    /// Their reports in order, and how many have been taken out of it.
+    log: VecDeque<Unapplied>,
+    applied: usize,
+    /// When each version of a key was acknowledged elsewhere.
+    acknowledged: Vec<(usize, usize, Instant)>,
+    /// When a heartbeat was sent, and where the log ended then.
+    beat: Option<(Instant, usize)>,
 }
 
 /// A statement that has landed, and has not been answered.
@@ -297,6 +348,7 @@ struct World {
     page_fetches: Vec<PageFetch>,
     half_told: Vec<HalfTold>,
     writes: Vec<Writing>,
+    elsewhere: Fleet,
     zombies: Vec<Zombie>,
     /// When the table is to be invalidated again, because a write whose keys the cache does not know may land until then.
     voids_due: Vec<Instant>,
@@ -329,6 +381,10 @@ impl schedules::World for World {
         let limits = CacheLimits { max_bytes: 0, stripes: 1 << journal.random.u32(0..3) };
         let store = PlainStore { entries: Mutex::default(), resurrects: setup.store_resurrects };
         let mut cache = ItemCache::with_store(limits, Box::new(store), Secrets::Numbered(Secret(seed, seed)));
+        if let Some(lapsed) = setup.fleet {
+            let secret = FleetSecret::new(seed.into());
+            cache = cache.leased(FleetMemory { secret, lease: LEASE, lapsed, boot_clock: None });
+        }
         cache.rules = Rules::without(setup.broken);
         cache.keep_expired(STALE_MAX);
         let cache = Arc::new(cache);
@@ -357,6 +413,7 @@ impl schedules::World for World {
             page_fetches: Vec::new(),
             half_told: Vec::new(),
             writes: Vec::new(),
+            elsewhere: Fleet::default(),
             zombies: Vec::new(),
             voids_due: Vec::new(),
             // From 10 on they are too long, if any are.
@@ -416,8 +473,23 @@ impl schedules::World for World {
             None if self.statements_left > 0 => steps.push(Step::StatementLands),
             None => {}
         }
+        let are_slow = self.setup.fleet.is_some() && self.setup.loses_writes;
         for index in 0..self.zombies.len() {
+            if are_slow && !steps.is_empty() && self.journal.random.u32(0..4) != 0 {
+                continue;
+            }
             steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
+        }
+        for (index, write) in self.elsewhere.writes.iter().enumerate() {
+            let is_landed = write.versions.is_some();
+            steps.push(if is_landed {
+                Step::WriteElsewhereAnswered(index)
+            } else {
+                Step::WriteElsewhereLost(index)
+            });
+        }
+        if !self.elsewhere.log.is_empty() {
+            steps.push(Step::ApplyReports);
         }
         if steps.is_empty() {
             return steps;
@@ -425,8 +497,15 @@ impl schedules::World for World {
         if self.foreign_left > 0 {
             steps.push(Step::ForeignWrite);
         }
+        if self.setup.fleet.is_some() {
+            steps.push(if self.elsewhere.beat.is_some() { Step::BeatAnswered } else { Step::BeatSent });
+            if self.journal.random.u32(0..8) == 0 {
+                steps.push(Step::LeaseEnds);
+            }
+        }
         // What is to be served long after it was stored must have a chance to be still there.
-        if !self.setup.serves_stale || self.journal.random.u32(0..8) == 0 {
+        let is_patient = self.setup.serves_stale || are_slow;
+        if !is_patient || self.journal.random.u32(0..8) == 0 {
             steps.push(Step::Evict(self.journal.random.usize(0..KEYS)));
         }
         steps.extend([Step::Advance, Step::Sweep]);
@@ -439,6 +518,7 @@ impl schedules::World for World {
         }
         let longest = match self.journal.random.u32(0..6) {
             _ if self.setup.loses_writes => 30_000,
+            likely if self.setup.fleet.is_some() && (2..5).contains(&likely) => 900,
             0..3 => 10,
             3..5 => 20_000,
             _ => 100_000,
@@ -496,6 +576,7 @@ impl schedules::World for World {
             }
             Step::Advance => {}
             Step::Sweep => self.sweep(),
+            Step::ForeignWrite if self.setup.fleet.is_some() => self.write_elsewhere(),
             Step::ForeignWrite => {
                 self.foreign_left -= 1;
                 let (key, value) = (self.journal.random.usize(0..KEYS), self.fresh_value());
@@ -504,6 +585,19 @@ impl schedules::World for World {
             Step::StatementLands => self.land_statement(),
             Step::ReportToPages => self.report_to_pages(),
             Step::ReportToItems => self.report_to_items(),
+            Step::WriteElsewhereAnswered(index) => self.write_elsewhere_answered(index),
+            Step::WriteElsewhereLost(index) => self.write_elsewhere_lost(index),
+            Step::ApplyReports => self.apply_reports(),
+            Step::BeatSent => {
+                let end = self.elsewhere.applied + self.elsewhere.log.len();
+                self.elsewhere.beat = Some((Instant::now(), end));
+            }
+            Step::BeatAnswered => self.answer_beat(),
+            Step::LeaseEnds => {
+                self.note(format_args!("the lease ends"));
+                self.elsewhere.beat = None;
+                self.cache.end_lease(Instant::now());
+            }
         }
     }
 
@@ -512,10 +606,14 @@ impl schedules::World for World {
         if stale > 0 && self.setup.has_no_fault() {
             self.journal.violated(format!("{stale} reads count as stale without a fault"));
         }
-        // Changes made elsewhere may stay unseen until the TTL ends.
-        if self.setup.foreign_writes > 0 {
+        if stale > 0 && self.setup.fleet.is_some() {
+            self.journal.violated(format!("{stale} reads count as stale in a fleet"));
+        }
+        // Changes made elsewhere may stay unseen until the TTL ends, unless they are reported.
+        if self.setup.foreign_writes > 0 && self.setup.fleet.is_none() {
             return;
         }
+        self.cache.renew_lease(Instant::now() + LEASE);
         self.sweep();
         self.pages.sweep(Instant::now());
         for key in 0..KEYS {
@@ -579,6 +677,87 @@ impl World {
         }
     }
 
+    /// Another node writes. What it is not answered may land late.
+    fn write_elsewhere(&mut self) {
+        self.foreign_left -= 1;
+        let first = self.journal.random.usize(0..KEYS);
+        let is_single = self.journal.random.u32(0..4) != 0;
+        let keys = if is_single { vec![first] } else { vec![first, (first + 1) % KEYS] };
+        let value = self.fresh_value();
+        let lost_in_four = if self.setup.loses_writes { 3 } else { 1 };
+        let versions = (self.journal.random.u32(0..4) >= lost_in_four).then(|| {
+            self.commit(&keys, value);
+            keys.iter().map(|key| self.history[*key].len() - 1).collect()
+        });
+        self.elsewhere.writes.push(WriteElsewhere { keys, value, versions });
+    }
+
+    /// The other node publishes what it has changed, and then acknowledges.
+    fn write_elsewhere_answered(&mut self, index: usize) {
+        let WriteElsewhere { keys, value, versions } = self.elsewhere.writes.swap_remove(index);
+        self.note(format_args!("the write of {value:?} elsewhere is reported and acknowledged"));
+        let versions = versions.expect("only what landed is answered");
+        for (key, version) in keys.iter().zip(&versions) {
+            self.elsewhere.acknowledged.push((*key, *version, Instant::now()));
+        }
+        self.publish(keys, versions, Report::Changed);
+    }
+
+    fn write_elsewhere_lost(&mut self, index: usize) {
+        let WriteElsewhere { keys, value, .. } = self.elsewhere.writes.swap_remove(index);
+        self.note(format_args!("the write of {value:?} elsewhere is lost, which is reported"));
+        let until = Instant::now() + UNKNOWN_WRITE_WINDOW;
+        self.zombies.push(Zombie { keys: keys.clone(), value, until });
+        self.publish(keys, Vec::new(), |changed| Report::MayChange(changed, UNKNOWN_WRITE_WINDOW));
+    }
+
+    fn publish(&mut self, keys: Vec<usize>, versions: Vec<usize>, report: impl Fn(Changed) -> Report) {
+        let whole_table = self.journal.random.u32(0..6) == 0;
+        let changed = |key: &usize| match whole_table {
+            true => Changed::Table(self.table.digest()),
+            false => Changed::Item(PageCache::changed_item(
+                &self.table.address(&key_bytes(*key)),
+                b"all",
+                &IndexTouch::Unknown,
+            )),
+        };
+        let reports = keys.iter().map(|key| report(changed(key))).collect();
+        let halves = self.pages.halves().to_vec();
+        self.elsewhere.log.push_back(Unapplied { reports, halves, keys, versions });
+    }
+
+    /// Applies what comes next to one of the caches.
+    fn apply_reports(&mut self) {
+        let Some(next) = self.elsewhere.log.front_mut() else { return };
+        let half = next.halves.remove(0);
+        let is_whole = next.halves.is_empty();
+        next.reports.iter().for_each(|report| self.pages.apply_half(half, report, Instant::now()));
+        self.note(format_args!("a report is applied to {half:?}"));
+        if is_whole {
+            let Some(Unapplied { keys, versions, .. }) = self.elsewhere.log.pop_front() else { return };
+            self.elsewhere.applied += 1;
+            for (key, version) in keys.into_iter().zip(versions) {
+                self.floors[key] = self.floors[key].max(version);
+            }
+        }
+    }
+
+    fn answer_beat(&mut self) {
+        let Some((sent, end)) = self.elsewhere.beat.take_if(|(_, end)| *end <= self.elsewhere.applied) else {
+            return;
+        };
+        self.note(format_args!("the lease is renewed: all {end} reports are applied"));
+        self.cache.renew_lease(sent + LEASE);
+    }
+
+    /// The version that a read beginning now must not be older than.
+    fn floor(&self, key: usize) -> usize {
+        let now = Instant::now();
+        let acknowledged = self.elsewhere.acknowledged.iter();
+        let due = acknowledged.filter(|(of, _, at)| *of == key && *at + LEASE <= now);
+        due.map(|(_, version, _)| *version).fold(self.floors[key], usize::max)
+    }
+
     fn latest(&self, key: usize) -> Change {
         *self.history[key].last().expect("a history has a beginning")
     }
@@ -601,7 +780,7 @@ impl World {
         if self.setup.has_pages && self.journal.random.u32(0..4) == 0 {
             return self.query(client);
         }
-        let reading = Reading { key, began, floor: self.floors[key], turns: 0 };
+        let reading = Reading { key, began, floor: self.floor(key), turns: 0 };
         match self.journal.random.u32(0..if self.setup.serves_stale { 8 } else { 10 }) {
             0..5 => self.read(client, reading, ReadKind::Cached),
             5..7 => self.read(client, reading, ReadKind::Strong),
@@ -934,6 +1113,15 @@ fn no_schedule_of_reported_changes_shows_an_old_item() {
 }
 
 #[test]
+fn no_schedule_of_writes_in_a_fleet_shows_an_item_older_than_was_promised() {
+    assert_sound::<World>(FLEET, 10_000);
+    assert_sound::<World>(FLEET_STRONG, 5_000);
+    assert_sound::<World>(FLEET_BYPASS, 5_000);
+    assert_sound::<World>(FLEET_LATE, 5_000);
+    assert_sound::<World>(FLEET_PAGED, 10_000);
+}
+
+#[test]
 fn no_schedule_takes_a_key_back_in_time_when_what_has_expired_is_served_while_the_upstream_fails() {
     assert_sound::<World>(STALE, 10_000);
 }
@@ -986,4 +1174,23 @@ fn without_any_one_of_its_rules_the_protocol_fails() {
     ];
     let without = |(rule, setup)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, 0);
     assert_needed::<World>(rules.map(without), 20_000);
+}
+
+/// The same of the rules that only a fleet needs.
+#[test]
+fn without_any_one_of_the_rules_of_a_fleet_what_was_promised_fails() {
+    let rules = [
+        (Rule::BumpOnElsewhere, FLEET, 0),
+        (Rule::TouchOnElsewhere, FLEET, 2_900),
+        (Rule::SpareOnlyWhatNothingHolds, FLEET, 2_300),
+        (Rule::HoldElsewhere, FLEET_LATE, 2_600),
+        (Rule::LeaseGatesHits, FLEET, 0),
+        (Rule::JoinNeedsLease, FLEET, 2_900),
+        (Rule::YoungMeansStrong, FLEET, 3_600),
+        (Rule::LapsedReadsStrongly, FLEET, 0),
+    ];
+    let without = |(rule, setup, first)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, first);
+    assert_needed::<World>(rules.map(without), 100_000);
+    let setup = Setup { broken_page_rule: Some(PageRule::PagesFirst), ..FLEET_PAGED };
+    assert_needed::<World>([(format!("{:?}", PageRule::PagesFirst), setup, 1_800)], 100_000);
 }

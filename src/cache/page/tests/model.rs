@@ -10,13 +10,15 @@
 //! - nor is a page of the index, if it was answered from memory and nobody else writes: the cache does not make the index
 //!   lag longer;
 //! - no page is older than what a client's own consistent read of the same request returned before;
+//! - in a fleet, no page is older than what was applied before the read began of what another node reported, nor than what that
+//!   node acknowledged the length of a lease before; of the index, this holds for hits, if nobody else writes;
 //! - when everything has come to rest, what is cached is what the table has;
 //! - a change made elsewhere is seen when the TTL ends.
 //!
 //! A schedule is a number. A failure prints it with what happened; `NEARSIDE_SEED=<number> cargo test --lib
 //! cache::page::tests::model -- --nocapture` plays that schedule alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 use crate::cache::flights::abandoned;
 use crate::cache::item::UNKNOWN_WRITE_WINDOW;
 use crate::cache::page::cache::PageRule;
+use crate::cache::page::elsewhere::Half;
 use crate::cache::page::entry::PageEntry;
 use crate::cache::page::store::{PageStore, PageUsage};
 use crate::cache::page::*;
@@ -35,7 +38,10 @@ use crate::cache::secret::{Secret, Secrets};
 use crate::cache::store::BudgetedStore;
 use crate::cache::table::Realm;
 use crate::cache::tests::schedules::{self, Journal, Rules, assert_needed, assert_sound};
-use crate::cache::{CacheLimits, CachedTable, Consistency, FillMode, ItemCache, JoinOutcome, Lookup};
+use crate::cache::{
+    CacheLimits, CachedTable, Changed, Consistency, FillMode, FleetMemory, FleetSecret, ItemCache,
+    JoinOutcome, LapsedReads, Lookup, Report,
+};
 
 /// A store without a budget, whose evictions the test decides on.
 #[derive(Default)]
@@ -92,6 +98,12 @@ struct Setup {
     reports: bool,
     /// Half of the answers are not understood.
     is_opaque: bool,
+    /// The node is in a fleet, and changes are made by another node of it.
+    fleet: Option<LapsedReads>,
+    /// Clients only read.
+    reads_only: bool,
+    /// Most pauses are shorter than a lease.
+    is_hasty: bool,
     /// Which request is made and which item is written, if it is always the same.
     only: Option<(Request, usize)>,
     broken: Option<PageRule>,
@@ -112,6 +124,9 @@ const LOCAL: Setup = Setup {
     serves_stale: false,
     reports: false,
     is_opaque: false,
+    fleet: None,
+    reads_only: false,
+    is_hasty: false,
     only: None,
     broken: None,
 };
@@ -128,6 +143,13 @@ const FOREIGN_STRONG: Setup = Setup { fill: FillMode::Strong, ..FOREIGN };
 const STALE: Setup = Setup { ttl: FOREIGN.ttl, serves_stale: true, ..LOCAL };
 const STALE_FOREIGN: Setup = Setup { serves_stale: true, ..FOREIGN };
 
+const FLEET: Setup = Setup { foreign_writes: 6, fleet: Some(LapsedReads::Young), ..LOCAL };
+const FLEET_BYPASS: Setup = Setup { fleet: Some(LapsedReads::Bypass), ..FLEET };
+/// Nobody writes but the other node, so that pages of the index are bound too.
+const FLEET_READERS: Setup = Setup { reads_only: true, ..FLEET };
+const FLEET_WATCHED: Setup = Setup { only: WATCHED.only, is_hasty: true, ..FLEET_READERS };
+const FLEET_INDEX: Setup = Setup { only: CROWDED.only, ..FLEET_READERS };
+
 const HIT: &str = "hit";
 const STALE_HIT: &str = "hit past its time";
 
@@ -140,6 +162,9 @@ const TURNS_MAX: u32 = 3;
 
 /// An eventually consistent read of the table misses nothing older than this.
 const LAG: Duration = Duration::from_secs(60);
+
+/// The length of a lease.
+const LEASE: Duration = Duration::from_secs(1);
 
 /// The index misses nothing older than this, and its pages are in quarantine a little longer.
 const INDEX_LAG: Duration = Duration::from_secs(4);
@@ -295,6 +320,36 @@ enum Step {
     RemovalBegins(usize),
     RemovalLands,
     Report,
+    WriteElsewhereEnds,
+    ApplyReport,
+    BeatSent,
+    BeatAnswered,
+    LeaseEnds,
+}
+
+/// A write of another node, of one item, that has not been answered.
+struct WriteElsewhere {
+    item: usize,
+    old: Option<Value>,
+    value: Option<Value>,
+    /// What it has become. If it has not landed, no answer will come.
+    version: Option<usize>,
+}
+
+/// The other nodes, as this one hears of them.
+#[derive(Default)]
+struct Fleet {
+    /// They write one after the other: what is promised of an index holds for those who do.
+    write: Option<WriteElsewhere>,
+    /// Until when a write without an answer may land. While it may, they do not claim to know where an item was.
+    lost_until: Option<Instant>,
+    /// Their reports in order, each with what it acknowledged, and how many have been applied.
+    log: VecDeque<(Report, Option<(usize, usize)>)>,
+    applied: usize,
+    /// When each version of an item was acknowledged elsewhere.
+    acknowledged: Vec<(usize, usize, Instant)>,
+    /// When a heartbeat was sent, and where the log ended then.
+    beat: Option<(Instant, usize)>,
 }
 
 struct World {
@@ -314,6 +369,7 @@ struct World {
     foreign_left: u32,
     fetches: Vec<Fetch>,
     writes: Vec<Writing>,
+    elsewhere: Fleet,
     zombies: Vec<Zombie>,
     /// What an upstream that reports is about to report.
     commit: Option<Commit>,
@@ -333,7 +389,12 @@ impl schedules::World for World {
         let limits = CacheLimits { max_bytes: 1 << 20, stripes: 1 };
         // With a secret of its own each schedule is the same whenever it is played.
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
-        let items = Arc::new(ItemCache::with_store(limits, store, Secrets::Numbered(Secret(seed, seed))));
+        let mut items = ItemCache::with_store(limits, store, Secrets::Numbered(Secret(seed, seed)));
+        if let Some(lapsed) = setup.fleet {
+            let secret = FleetSecret::new(seed.into());
+            items = items.leased(FleetMemory { secret, lease: LEASE, lapsed, boot_clock: None });
+        }
+        let items = Arc::new(items);
         items.keep_expired(STALE_MAX);
         let limits = PageLimits {
             max_bytes: 0,
@@ -370,6 +431,7 @@ impl schedules::World for World {
             foreign_left: setup.foreign_writes,
             fetches: Vec::new(),
             writes: Vec::new(),
+            elsewhere: Fleet::default(),
             zombies: Vec::new(),
             commit: None,
             removals_left: if setup.reports { 3 } else { 0 },
@@ -424,11 +486,17 @@ impl schedules::World for World {
         for index in 0..if self.commit.is_none() { self.zombies.len() } else { 0 } {
             steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
         }
+        steps.extend(self.elsewhere.write.as_ref().map(|_| Step::WriteElsewhereEnds));
+        steps.extend((!self.elsewhere.log.is_empty()).then_some(Step::ApplyReport));
         if steps.is_empty() {
             return steps;
         }
-        if self.foreign_left > 0 {
+        if self.foreign_left > 0 && self.elsewhere.write.is_none() {
             steps.push(Step::ForeignWrite);
+        }
+        if self.setup.fleet.is_some() {
+            steps.push(if self.elsewhere.beat.is_some() { Step::BeatAnswered } else { Step::BeatSent });
+            steps.extend((self.journal.random.u32(0..8) == 0).then_some(Step::LeaseEnds));
         }
         if self.journal.random.u32(0..3) == 0 {
             steps.push(Step::Evict(self.journal.random.usize(0..REQUESTS.len())));
@@ -443,6 +511,8 @@ impl schedules::World for World {
         }
         let longest = match self.journal.random.u32(0..7) {
             0..2 => 10,
+            likely if self.setup.fleet.is_some() && (2..4).contains(&likely) => 900,
+            likely if self.setup.is_hasty && likely >= 4 => 300,
             2..5 => 8_000,
             5 => 30_000,
             _ if self.setup.only.is_some() => 8_000,
@@ -487,6 +557,7 @@ impl schedules::World for World {
             }
             Step::Advance => {}
             Step::Sweep => self.sweep(),
+            Step::ForeignWrite if self.setup.fleet.is_some() => self.write_elsewhere(),
             Step::ForeignWrite => {
                 self.foreign_left -= 1;
                 let change = (self.journal.random.usize(0..ITEMS), self.fresh_value());
@@ -495,6 +566,18 @@ impl schedules::World for World {
             Step::RemovalBegins(item) => self.begin_removal(item),
             Step::RemovalLands => self.land_removal(),
             Step::Report => self.report(),
+            Step::WriteElsewhereEnds => self.end_write_elsewhere(),
+            Step::ApplyReport => self.apply_report(),
+            Step::BeatSent => {
+                let end = self.elsewhere.applied + self.elsewhere.log.len();
+                self.elsewhere.beat = Some((Instant::now(), end));
+            }
+            Step::BeatAnswered => self.answer_beat(),
+            Step::LeaseEnds => {
+                self.note(format_args!("the lease ends"));
+                self.elsewhere.beat = None;
+                self.items.end_lease(Instant::now());
+            }
         }
     }
 
@@ -503,12 +586,19 @@ impl schedules::World for World {
         if stale > 0 && self.setup.has_no_fault() {
             self.journal.violated(format!("{stale} pages count as stale without a fault"));
         }
-        // Changes made elsewhere may stay unseen until the TTL ends.
-        if self.setup.foreign_writes > 0 {
+        if stale > 0 && self.setup.fleet.is_some() {
+            self.journal.violated(format!("{stale} pages count as stale in a fleet"));
+        }
+        // Changes made elsewhere may stay unseen until the TTL ends, unless they are reported.
+        if self.setup.foreign_writes > 0 && self.setup.fleet.is_none() {
             return;
         }
+        self.items.renew_lease(Instant::now() + LEASE);
         self.sweep();
-        for request in REQUESTS {
+        // Where a write here overlaps with one elsewhere, pages of the index may be old until their time to live ends.
+        let is_bound =
+            |request: &Request| self.setup.fleet.is_none() || self.setup.reads_only || !request.is_of_index();
+        for request in REQUESTS.into_iter().filter(is_bound) {
             let fingerprint = [request.number() as u8];
             let latest = std::array::from_fn(|item| request.shown(item, self.latest(item)));
             if let Some(hit) = self.pages.lookup(&self.table.address(&fingerprint), Instant::now())
@@ -533,6 +623,70 @@ impl World {
             self.items.invalidate_table(&self.table, now);
         }
         self.pages.sweep(now);
+    }
+
+    /// Another node writes. What it is not answered may land late.
+    fn write_elsewhere(&mut self) {
+        self.foreign_left -= 1;
+        let any = self.journal.random.usize(0..ITEMS);
+        let item = self.setup.only.map_or(any, |(_, item)| item);
+        let (old, value) = (self.latest(item), self.fresh_value());
+        let version = (self.journal.random.u32(0..4) != 0).then(|| {
+            self.commit(&[(item, value)]);
+            self.history[item].len() - 1
+        });
+        self.elsewhere.write = Some(WriteElsewhere { item, old, value, version });
+    }
+
+    /// The other node publishes what it has changed, or may have. Then it acknowledges.
+    fn end_write_elsewhere(&mut self) {
+        let Some(WriteElsewhere { item, old, value, version }) = self.elsewhere.write.take() else { return };
+        self.note(format_args!("the write of {value:?} to item {item} elsewhere ends, landed: {version:?}"));
+        let now = Instant::now();
+        let is_known = version.is_some() && self.elsewhere.lost_until.is_none_or(|until| until < now);
+        let touch = if is_known { self.touch(old, value) } else { IndexTouch::Unknown };
+        let key = [item as u8];
+        let partition = [partition_of(item) as u8];
+        let changed = Changed::Item(PageCache::changed_item(&self.table.address(&key), &partition, &touch));
+        let report = match version {
+            Some(version) => {
+                self.elsewhere.acknowledged.push((item, version, now));
+                Report::Changed(changed)
+            }
+            None => {
+                let until = now + UNKNOWN_WRITE_WINDOW;
+                self.elsewhere.lost_until = Some(until);
+                self.zombies.push(Zombie { changes: vec![(item, value)], until });
+                Report::MayChange(changed, UNKNOWN_WRITE_WINDOW)
+            }
+        };
+        self.elsewhere.log.push_back((report, version.map(|version| (item, version))));
+    }
+
+    fn apply_report(&mut self) {
+        let Some((report, acknowledged)) = self.elsewhere.log.pop_front() else { return };
+        self.note(format_args!("a report is applied"));
+        self.pages.apply_half(Half::Pages, &report, Instant::now());
+        self.elsewhere.applied += 1;
+        if let Some((item, version)) = acknowledged {
+            self.floors[item] = self.floors[item].max(version);
+        }
+    }
+
+    fn answer_beat(&mut self) {
+        let Some((sent, end)) = self.elsewhere.beat.take_if(|(_, end)| *end <= self.elsewhere.applied) else {
+            return;
+        };
+        self.note(format_args!("the lease is renewed: all {end} reports are applied"));
+        self.items.renew_lease(sent + LEASE);
+    }
+
+    /// The version of an item that a page read from now on must not be older than.
+    fn floor(&self, item: usize) -> usize {
+        let now = Instant::now();
+        let acknowledged = self.elsewhere.acknowledged.iter();
+        let due = acknowledged.filter(|(of, _, at)| *of == item && *at + LEASE <= now);
+        due.map(|(_, version, _)| *version).fold(self.floors[item], usize::max)
     }
 
     fn latest(&self, item: usize) -> Option<Value> {
@@ -618,13 +772,14 @@ impl World {
 
     fn invoke(&mut self, client: usize) {
         self.operations_left[client] -= 1;
-        if self.journal.random.u32(0..if self.setup.only.is_some() { 2 } else { 3 }) == 0 {
+        let writes = !self.setup.reads_only;
+        if writes && self.journal.random.u32(0..if self.setup.only.is_some() { 2 } else { 3 }) == 0 {
             return self.write(client);
         }
         let any = REQUESTS[self.journal.random.usize(0..REQUESTS.len())];
         let request = self.setup.only.map_or(any, |(request, _)| request);
         let seen = self.seen[request.number()];
-        let floors = std::array::from_fn(|item| self.floors[item].max(seen[item]));
+        let floors = std::array::from_fn(|item| self.floor(item).max(seen[item]));
         let reading = Reading { request, began: Instant::now(), floors, removed: self.removed, turns: 0 };
         if !request.is_of_index() && self.journal.random.u32(0..5) == 0 {
             self.read_through(client, reading);
@@ -898,7 +1053,8 @@ impl World {
             STALE_HIT => self.setup.ttl.map(|ttl| ttl + STALE_MAX),
             _ => None,
         };
-        let is_bound = !request.is_of_index() || self.setup.foreign_writes == 0;
+        let is_alone = self.setup.foreign_writes == 0 || self.setup.reads_only;
+        let is_bound = !request.is_of_index() || is_alone;
         if is_bound && !(floors[item]..history.len()).any(|version| shows(&version)) {
             let floor = history[floors[item]].value;
             self.journal.violated(format!(
@@ -960,6 +1116,32 @@ fn no_schedule_hides_a_known_write_when_what_has_expired_is_served_while_the_ups
 fn no_schedule_of_reported_changes_shows_an_old_page_or_what_was_removed() {
     assert_sound::<World>(REPORTED, 6_000);
     assert_sound::<World>(REPORTED_CROWDED, 6_000);
+}
+
+#[test]
+fn no_schedule_of_writes_in_a_fleet_shows_a_page_older_than_was_promised() {
+    assert_sound::<World>(FLEET, 6_000);
+    assert_sound::<World>(FLEET_BYPASS, 3_000);
+    assert_sound::<World>(FLEET_WATCHED, 3_000);
+    assert_sound::<World>(FLEET_READERS, 6_000);
+    assert_sound::<World>(FLEET_INDEX, 6_000);
+}
+
+/// Every rule is there because something goes wrong without it; the model test sees what.
+#[test]
+fn without_any_one_of_the_rules_of_a_fleet_what_was_promised_fails() {
+    let rules = [
+        (PageRule::BumpOnElsewhere, FLEET, 0),
+        (PageRule::TouchOnElsewhere, FLEET, 0),
+        (PageRule::HoldElsewhere, FLEET_READERS, 0),
+        (PageRule::LeaseGatesHits, FLEET, 0),
+        (PageRule::JoinNeedsLease, FLEET_WATCHED, 21_600),
+        (PageRule::YoungMeansStrong, FLEET_WATCHED, 33_300),
+        (PageRule::LapsedReadsStrongly, FLEET_WATCHED, 0),
+        (PageRule::LeaseGatesIndexPages, FLEET_INDEX, 0),
+    ];
+    let without = |(rule, setup, first)| (format!("{rule:?}"), Setup { broken: Some(rule), ..setup }, first);
+    assert_needed::<World>(rules.map(without), 40_000);
 }
 
 /// Every rule is there because something goes wrong without it; the model test sees what.
