@@ -328,6 +328,17 @@ struct Landed {
     do_pages_know: bool,
 }
 
+impl Fleet {
+    /// What is still to come of writes and reports.
+    fn steps(&self) -> Vec<Step> {
+        let ends = self.writes.iter().enumerate().map(|(index, write)| match write.versions {
+            Some(_) => Step::WriteElsewhereAnswered(index),
+            None => Step::WriteElsewhereLost(index),
+        });
+        ends.chain((!self.log.is_empty()).then_some(Step::ApplyReports)).collect()
+    }
+}
+
 struct World {
     setup: Setup,
     journal: Journal,
@@ -480,17 +491,7 @@ impl schedules::World for World {
             }
             steps.extend([Step::ZombieLands(index), Step::ZombieDies(index)]);
         }
-        for (index, write) in self.elsewhere.writes.iter().enumerate() {
-            let is_landed = write.versions.is_some();
-            steps.push(if is_landed {
-                Step::WriteElsewhereAnswered(index)
-            } else {
-                Step::WriteElsewhereLost(index)
-            });
-        }
-        if !self.elsewhere.log.is_empty() {
-            steps.push(Step::ApplyReports);
-        }
+        steps.extend(self.elsewhere.steps());
         if steps.is_empty() {
             return steps;
         }
@@ -499,9 +500,7 @@ impl schedules::World for World {
         }
         if self.setup.fleet.is_some() {
             steps.push(if self.elsewhere.beat.is_some() { Step::BeatAnswered } else { Step::BeatSent });
-            if self.journal.random.u32(0..8) == 0 {
-                steps.push(Step::LeaseEnds);
-            }
+            steps.extend((self.journal.random.u32(0..8) == 0).then_some(Step::LeaseEnds));
         }
         // What is to be served long after it was stored must have a chance to be still there.
         let is_patient = self.setup.serves_stale || are_slow;
