@@ -1113,11 +1113,11 @@ fn no_schedule_of_reported_changes_shows_an_old_item() {
 
 #[test]
 fn no_schedule_of_writes_in_a_fleet_shows_an_item_older_than_was_promised() {
-    assert_sound::<World>(FLEET, 10_000);
-    assert_sound::<World>(FLEET_STRONG, 5_000);
-    assert_sound::<World>(FLEET_BYPASS, 5_000);
-    assert_sound::<World>(FLEET_LATE, 5_000);
-    assert_sound::<World>(FLEET_PAGED, 10_000);
+    assert_sound::<World>(FLEET, 5_000);
+    assert_sound::<World>(FLEET_STRONG, 2_000);
+    assert_sound::<World>(FLEET_BYPASS, 2_000);
+    assert_sound::<World>(FLEET_LATE, 3_000);
+    assert_sound::<World>(FLEET_PAGED, 5_000);
 }
 
 #[test]
