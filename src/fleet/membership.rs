@@ -503,7 +503,7 @@ impl Membership {
     fn decide_cut_off(&self, now: Instant) -> Decision {
         let silent_since = self.answers.map_or(self.began, |answers| answers.answered);
         let known = silent_since + self.settings.silence_known();
-        if now < known && self.rules.obeyed(Rule::CutOffWaits) {
+        if now < known {
             return Decision::WaitUntil(known);
         }
         // The last question that was answered extended the membership only from the answer to the one before.

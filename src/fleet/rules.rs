@@ -24,9 +24,7 @@ pub(super) enum Rule {
     LostIsDistrusted,
     /// Everything is invalidated when distrust ends.
     VoidAfterDistrust,
-    /// A node that the bus does not answer waits, before it acknowledges writes, until the others know.
-    CutOffWaits,
-    /// And does not count on it any more before the others trust it again.
+    /// A node that the bus does not answer does not count on the others' distrust any more before they trust it again.
     CutOffStops,
     /// Strict: the writer waits for all members.
     AwaitMembers,

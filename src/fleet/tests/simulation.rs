@@ -77,6 +77,10 @@ enum Fault {
     StartCut,
     /// The log is trimmed below a reader that does not read.
     TrimUnread,
+    /// The server is replaced while it does not hear a node.
+    ReplaceWhileCut,
+    /// Another node starts anew meanwhile.
+    RestartOtherWhileCut,
 }
 
 const ALL_FAULTS: &[Fault] = &[
@@ -98,6 +102,8 @@ const ALL_FAULTS: &[Fault] = &[
     Fault::SlowThenCut,
     Fault::StartCut,
     Fault::TrimUnread,
+    Fault::ReplaceWhileCut,
+    Fault::RestartOtherWhileCut,
 ];
 
 const F1: Setup = Setup {
@@ -385,6 +391,14 @@ impl World {
                 self.server.lock().unwrap().trim(0);
                 return set(Weather::default());
             }
+            Fault::ReplaceWhileCut | Fault::RestartOtherWhileCut => {
+                set(Weather { is_cut: true, ..Weather::default() });
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(500..3_000))).await;
+                match fault {
+                    Fault::ReplaceWhileCut => self.server.lock().unwrap().replace(None),
+                    _ => self.restart((number + 1) % self.setup.nodes),
+                }
+            }
             Fault::StartCut => {
                 set(Weather { is_cut: true, ..Weather::default() });
                 self.restart(number);
@@ -546,8 +560,8 @@ fn without_faults_nothing_is_invalidated_that_nobody_wrote() {
     assert!(outcome.hits * 2 > outcome.reads, "{} hits of {}", outcome.hits, outcome.reads);
 }
 
-/// Without the rule something older is read, in one of that many runs. They begin with the one in which it was found before. Two rules
-/// are left to the model, since margins hide their loss here: that a heartbeat extends a membership from the time in the last
+/// Without the rule something older is read, in one of that many runs. They begin with the one in which it was found before. Three rules
+/// are left to the model, since margins hide their loss here: that a silent node waits (a test of nodes measures it), that a heartbeat extends a membership from the time in the last
 /// answer, and that a silent node counts from the question before the last.
 fn assert_needed(rule: Rule, setup: Setup, first: u64, runs: u64) {
     let setup = Setup { broken: Some(rule), ..setup };
@@ -571,17 +585,16 @@ fn every_rule_is_needed() {
     use Fault::*;
     use Rule::*;
     for (rule, setup, first) in [
-        (AwaitReceipt, faults(short, &[CutWriting]), 14),
+        (AwaitReceipt, Setup { cut_off: CutOff::Accept, ..faults(short, &[CutWriting]) }, 0),
         (LeaseFromSend, faults(short, &[SlowWithoutReading]), 4),
         (LeaseNeedsEnd, faults(short, &[CutReading]), 0),
         (NewServerVoids, faults(short, &[Failover, CutReading, Stop, Restart]), 1),
         (GapVoids, faults(short, &[TrimUnread]), 4),
         (FirstJoinVoids, faults(short, &[StartCut]), 0),
-        (JoinLearnsLost, faults(long, &[Cut, RestartNode]), 9),
-        (NewServerIsDistrusted, faults(long, &[Cut, Restart, Failover]), 28),
+        (JoinLearnsLost, faults(long, &[RestartOtherWhileCut]), 0),
+        (NewServerIsDistrusted, faults(long, &[ReplaceWhileCut]), 0),
         (LostIsDistrusted, faults(long, &[Cut]), 0),
         (VoidAfterDistrust, faults(long, &[Cut]), 4),
-        (CutOffWaits, faults(long, &[Cut]), 8),
         (CutOffStops, faults(long, &[Cut]), 0),
         (HeartbeatReaps, faults(long, &[Cut]), 0),
     ] {
