@@ -560,9 +560,11 @@ fn without_faults_nothing_is_invalidated_that_nobody_wrote() {
     assert!(outcome.hits * 2 > outcome.reads, "{} hits of {}", outcome.hits, outcome.reads);
 }
 
-/// Without the rule something older is read, in one of that many runs. They begin with the one in which it was found before. Three rules
-/// are left to the model, since margins hide their loss here: that a silent node waits (a test of nodes measures it), that a heartbeat extends a membership from the time in the last
-/// answer, and that a silent node counts from the question before the last.
+/// Without the rule something older is read, in one of that many runs. They begin with the one in which it was found before.
+///
+/// Three rules are left to the model, since margins hide their loss here: that a silent node waits (a test of nodes measures it),
+/// that a heartbeat extends a membership from the time in the last answer, and that a silent node counts from the question before
+/// the last.
 fn assert_needed(rule: Rule, setup: Setup, first: u64, runs: u64) {
     let setup = Setup { broken: Some(rule), ..setup };
     for number in 0..runs {
