@@ -1,4 +1,4 @@
-//! Every key of the configuration, defined once. To add one: a field in [`Fixed`](super::Fixed) or [`Live`](super::Live) with its
+//! Every key of the configuration, defined once. To add one: a field in [`Fixed`] or [`Live`](super::Live) with its
 //! default, a line here, and a line in `config/nearside.toml`. Its environment variable, its place in the printed config, and what a
 //! reload does with it follow from here.
 
