@@ -87,7 +87,7 @@ impl<B: Bus> Fleet<B> {
                 let reason = if at.epoch == position.epoch { LeftWorld::Gap } else { LeftWorld::OtherLog };
                 return self.lose_world(generation, reason, position, at);
             }
-            is_foreign |= self.apply_entry(&entry, at);
+            is_foreign |= self.apply_entry(generation, &entry, at);
             position = at;
         }
         if position == after {
@@ -102,7 +102,7 @@ impl<B: Bus> Fleet<B> {
     }
 
     /// Applies one entry. True if another node wrote it, and may wait for its being applied.
-    fn apply_entry(&self, entry: &Entry, at: Position) -> bool {
+    fn apply_entry(&self, generation: u64, entry: &Entry, at: Position) -> bool {
         let now = Instant::now();
         let bytes = match entry {
             Entry::Reports(bytes) => bytes,
@@ -111,7 +111,7 @@ impl<B: Bus> Fleet<B> {
                 return true;
             }
             Entry::Begun | Entry::Joined(_) | Entry::Left(_) | Entry::Lost(_) => {
-                self.lock().heard(entry, now);
+                self.lock().heard(generation, entry, now);
                 return false;
             }
         };

@@ -340,8 +340,12 @@ impl Membership {
         self.show(now);
     }
 
-    /// Takes note of an entry about members. What stands before it in the log must be applied, and what follows not yet.
-    pub(super) fn heard(&mut self, entry: &Entry, now: Instant) {
+    /// Takes note of an entry about members. What stands before it in the log must be applied, and what follows not yet. An entry of a
+    /// world that was left meanwhile says nothing about this one: there, a node that is missing here may have joined.
+    pub(super) fn heard(&mut self, generation: u64, entry: &Entry, now: Instant) {
+        if self.generation != generation {
+            return;
+        }
         match entry {
             Entry::Joined(member) => self.member_joined(member, now),
             Entry::Left(member) => {

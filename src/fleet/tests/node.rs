@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::fake::{FakeBus, Server, Weather};
 use crate::cache::{Changed, Report, TableDigest};
 use crate::engine::{Acknowledgement, Peers};
+use crate::fleet::bus::{Entry, Member, Position, RunId, Welcome};
+use crate::fleet::membership::Membership;
 use crate::fleet::rules::Rules;
-use crate::fleet::stats::Acknowledged;
+use crate::fleet::stats::{Acknowledged, Stats};
 use crate::fleet::{Ack, CutOff, Fleet, Replica, Settings};
 use crate::telemetry::Metrics;
 
@@ -218,6 +220,32 @@ async fn a_silent_node_is_distrusted_and_acknowledges_when_the_others_know() {
     pass(3).await;
     assert!(a.applied.is_fresh() && b.applied.is_fresh());
     assert!((1..=3).all(|number| b.applied.has(&table(number))), "what was kept is published");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_of_a_former_server_says_ends_no_distrust_at_the_new_one() {
+    let (replica, stats) = (Arc::<Applied>::default(), Stats::new(Metrics::new(&[])));
+    let mut membership = Membership::new(settings("a", CutOff::Degrade), replica, stats, Instant::now());
+    let b = Member { node: "b".into(), life: 7 };
+    let mut join = |run: &str, members: Vec<Member>| {
+        let (run, now) = (RunId(run.into()), Instant::now());
+        membership.joining(&run, now);
+        let end = Position { epoch: 1, number: 1 };
+        membership.joined(
+            &run,
+            Welcome { end, time_ms: 100, since_ms: 100, members, lost: Vec::new() },
+            now,
+            now,
+        );
+        membership.generation()
+    };
+    let former = join("one", vec![b.clone()]);
+    let present = join("two", Vec::new());
+    let distrusts_b = |membership: &Membership| membership.distrusted().any(|(node, _)| node == Some("b"));
+    membership.heard(former, &Entry::Joined(b.clone()), Instant::now());
+    assert!(distrusts_b(&membership));
+    membership.heard(present, &Entry::Joined(b), Instant::now());
+    assert!(!distrusts_b(&membership));
 }
 
 #[tokio::test(start_paused = true)]
