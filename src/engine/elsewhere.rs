@@ -18,7 +18,7 @@ const LATE_MARGIN: Duration = Duration::from_secs(1);
 /// The most different changes that are expected late. Beyond them, anything is.
 const LATE_MAX: usize = 1_000;
 
-/// Tables that other nodes may still change, and until when.
+/// Tables whose descriptions other nodes may still change, and until when.
 #[derive(Debug, Default)]
 pub(super) struct LateChanges(Mutex<HashMap<Changed, Instant>>);
 
@@ -67,16 +67,13 @@ impl Engine {
         // After the descriptions: what is understood by one of them from here on finds it retired.
         self.pages.apply(report, now);
         self.report(|| misnamed(&forgotten)).let_go();
-        if let Report::MayChange(
-            changed @ (Changed::Table(_) | Changed::Definition(_) | Changed::Everything),
-            left,
-        ) = report
-        {
+        // The caches see to what is cached by themselves.
+        if let Report::MayChange(changed @ (Changed::Definition(_) | Changed::Everything), left) = report {
             self.expect_late(changed, now + *left + LATE_MARGIN);
         }
     }
 
-    /// Applies a change once more when it can land no longer.
+    /// Forgets descriptions once more when the change can land no longer.
     fn expect_late(&self, changed: &Changed, due: Instant) {
         let (Some(changed), Some(engine)) = (self.late.expect(changed, due), self.itself.upgrade()) else {
             return;

@@ -51,7 +51,7 @@ impl From<BusError> for End {
 impl<B: Bus> Fleet<B> {
     /// Joins and stays a member until `closing`; then publishes what is left, and leaves.
     pub(super) async fn keep_membership(self: Arc<Self>, closing: CancellationToken, patience: Duration) {
-        let (mut backoff, mut said) = (Backoff::new(), Rejected::default());
+        let (mut backoff, mut rejected) = (Backoff::new(), Rejected::default());
         let mut gap = self.clock_gap();
         loop {
             let link = closing.run_until_cancelled(self.bus.connect()).await;
@@ -59,7 +59,7 @@ impl<B: Bus> Fleet<B> {
                 None => self.end_unconnected(patience).await,
                 Some(Err(error)) => End::Failed(error),
                 Some(Ok(link)) => {
-                    self.beat_over(link, &mut backoff, &mut gap, &mut said, (&closing, patience)).await
+                    self.beat_over(link, &mut backoff, &mut gap, &mut rejected, (&closing, patience)).await
                 }
             };
             match end {
@@ -81,7 +81,7 @@ impl<B: Bus> Fleet<B> {
         mut link: B::Link,
         backoff: &mut Backoff,
         gap: &mut Option<Duration>,
-        said: &mut Rejected,
+        rejected: &mut Rejected,
         (closing, patience): (&CancellationToken, Duration),
     ) -> End {
         loop {
@@ -91,13 +91,10 @@ impl<B: Bus> Fleet<B> {
                 return self.leave(&mut link, patience).await;
             }
             let sent = Instant::now();
-            let outcome = match self.lock().must_join(link.run()) {
-                true => None,
-                false => Some(()),
-            };
-            let done = match outcome {
-                None => self.join(&mut link, said).await,
-                Some(()) => self.beat(&mut link).await,
+            let must_join = self.lock().must_join(link.run());
+            let done = match must_join {
+                true => self.join(&mut link, rejected).await,
+                false => self.beat(&mut link).await,
             };
             match done {
                 Ok(Next::GoOn) => {}
@@ -106,7 +103,7 @@ impl<B: Bus> Fleet<B> {
                     // The log is of another run than this connection: it was emptied, or a replica has taken over.
                     self.lock().leave_world(LeftWorld::OtherServer, Instant::now());
                     self.stats.failed(&BusError::OtherServer);
-                    if let Err(end) = self.join(&mut link, said).await {
+                    if let Err(end) = self.join(&mut link, rejected).await {
                         return end;
                     }
                 }
@@ -130,11 +127,11 @@ impl<B: Bus> Fleet<B> {
         Ok(next)
     }
 
-    async fn join(&self, link: &mut B::Link, said: &mut Rejected) -> Result<Next, End> {
+    async fn join(&self, link: &mut B::Link, rejected: &mut Rejected) -> Result<Next, End> {
         let (member, applied) = self.lock().joining(link.run(), Instant::now());
         let batch = self.outbox.begin_join();
         let sent = Instant::now();
-        let may_found = said.at.is_none_or(|at| at.elapsed() > self.settings.modesty());
+        let may_found = rejected.at.is_none_or(|at| at.elapsed() > self.settings.modesty());
         let (settings, pending) = (&*self.settings.common, batch.bytes());
         let join = Join { member: &member, settings, pending, applied, may_found };
         let welcome = match link.join(&join).await {
@@ -142,14 +139,14 @@ impl<B: Bus> Fleet<B> {
             Ok(Joined::OtherSettings(common)) => {
                 self.outbox.join_failed(batch);
                 if !common.is_empty() {
-                    said.at = Some(Instant::now());
-                    if said.by != common {
+                    rejected.at = Some(Instant::now());
+                    if rejected.by != common {
                         tracing::error!(
                             fleet = common,
                             node = self.settings.common,
                             "The fleet has other settings than this node, which therefore does not join."
                         );
-                        said.by = common;
+                        rejected.by = common;
                     }
                 }
                 self.failed_quietly(Task::Beats, "the fleet has other settings than this node");
@@ -160,7 +157,7 @@ impl<B: Bus> Fleet<B> {
                 return Err(error.into());
             }
         };
-        *said = Rejected::default();
+        *rejected = Rejected::default();
         let end = welcome.end;
         let generation = {
             let mut membership = self.lock();

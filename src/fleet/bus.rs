@@ -25,7 +25,7 @@ pub struct RunId(pub Box<str>);
 pub struct Member {
     /// The node's name.
     pub node: Box<str>,
-    /// A random number for each process and each time it joins anew.
+    /// Random for each process at first, and one more each time it joins anew.
     pub life: u32,
 }
 

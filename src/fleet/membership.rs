@@ -34,7 +34,8 @@ pub(super) struct Membership {
     stats: Arc<Stats>,
     pub(super) rules: Rules,
     me: Member,
-    own_lives: BTreeSet<u32>,
+    /// The first of this process's lives, which are numbered from there.
+    first_life: u32,
     is_member: bool,
     /// The run of the server in whose world the node is or was last.
     run: Option<RunId>,
@@ -134,7 +135,7 @@ impl Membership {
             replica,
             stats,
             rules: Rules::default(),
-            own_lives: BTreeSet::from([me.life]),
+            first_life: me.life,
             me,
             is_member: false,
             run: None,
@@ -200,8 +201,7 @@ impl Membership {
         if self.run.as_ref().is_some_and(|known| known != run) {
             self.leave_world(LeftWorld::OtherServer, now);
         }
-        self.me.life = fastrand::u32(..);
-        self.own_lives.insert(self.me.life);
+        self.me.life = self.me.life.wrapping_add(1);
         (self.me.clone(), self.position)
     }
 
@@ -361,7 +361,7 @@ impl Membership {
     }
 
     fn member_joined(&mut self, member: &Member, now: Instant) {
-        if member.node == self.me.node && !self.own_lives.contains(&member.life) {
+        if member.node == self.me.node && !self.is_own_life(member.life) {
             tracing::error!(
                 node = &*member.node,
                 "Another process has joined the fleet under the name of this node; give each node a name of its own (fleet.node)."
@@ -383,6 +383,10 @@ impl Membership {
         if self.rules.obeyed(Rule::LostIsDistrusted) {
             self.distrust(Some(member.node.clone()), now + self.settings.distrust());
         }
+    }
+
+    fn is_own_life(&self, life: u32) -> bool {
+        life.wrapping_sub(self.first_life) <= self.me.life.wrapping_sub(self.first_life)
     }
 
     fn trust_again(&mut self, node: &Option<Box<str>>, now: Instant) {

@@ -47,7 +47,7 @@ use outbox::Outbox;
 use stats::Stats;
 
 pub use entry::{CANON, VERSION};
-pub use probe::{Finding, Severity, probe};
+pub use probe::{Finding, Severity, look, probe};
 pub use redis_bus::{Password, RedisBus, RedisSettings, ServerDescription};
 pub use replica::Replica;
 pub use settings::{Ack, CutOff, Settings};

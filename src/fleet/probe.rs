@@ -1,4 +1,4 @@
-//! Whether a server is fit to be the bus of a fleet: what `nearside check --connect` reports, and a node at its start.
+//! Whether a server is fit to be the bus of a fleet: what `nearside check --connect` reports, and a node now and then.
 
 use std::time::Duration;
 
@@ -36,14 +36,21 @@ impl Finding {
     }
 }
 
+/// Asks a server what it says about itself.
+///
+/// # Errors
+/// [`BusError`], when it cannot be asked.
+pub async fn look(bus: &RedisBus) -> Result<Vec<Finding>, BusError> {
+    Ok(judge(&bus.describe().await?))
+}
+
 /// Asks a server everything that decides whether it can be the bus of a fleet with these settings. It leaves nothing there: what
 /// a node does is tried with keys of its own.
 pub async fn probe(bus: &RedisBus, common: &str) -> Vec<Finding> {
-    let description = match bus.describe().await {
-        Ok(description) => description,
+    let mut findings = match look(bus).await {
+        Ok(findings) => findings,
         Err(error) => return vec![Finding::new(Severity::Error, cannot_ask(&error))],
     };
-    let mut findings = judge(&description);
     if let Err(error) = try_scripts(bus).await {
         let text = format!("the fleet's scripts cannot run there: {error}; see the ACL in docs/fleet.md");
         findings.push(Finding::new(Severity::Error, text));

@@ -2,25 +2,7 @@
 
 use std::time::Duration;
 
-/// What a write waits for before it is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
-    /// For the bus to have what it changed.
-    Receipt,
-    /// For every member to have applied it.
-    All,
-}
-
-/// What gives way when the bus does not hear a node that still reaches the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CutOff {
-    /// Hits: the others serve only what they have just read, and the node acknowledges writes when they must know.
-    Degrade,
-    /// Writes: the node rejects them.
-    Refuse,
-    /// The promise: the node's writes are acknowledged, and seen elsewhere when entries expire.
-    Accept,
-}
+pub use crate::config::{Ack, CutOff};
 
 /// What a node of a fleet is told.
 #[derive(Clone, Debug)]

@@ -17,10 +17,10 @@ use crate::fleet::{self, CANON, Fleet, Password, RedisBus, RedisSettings, Severi
 use crate::telemetry::{CacheSample, Metrics};
 
 /// How often the bus is asked whether it is still fit for its part.
-const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same until it has answered once.
-const FIRST_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const FIRST_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a node waits for the bus at its start.
 const LOG_IN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -106,19 +106,18 @@ impl FleetPlan {
 impl FleetPart {
     /// Takes part until `closing`, and leaves.
     pub(super) async fn run(self, closing: CancellationToken, patience: Duration) {
-        let probing = tokio::spawn(closing.clone().run_until_cancelled_owned(self.clone().keep_probing()));
+        let looking = tokio::spawn(closing.clone().run_until_cancelled_owned(self.clone().keep_looking()));
         self.fleet.run(closing, patience).await;
-        probing.await.ok();
+        looking.await.ok();
     }
 
-    /// Says what is wrong with the bus, once for each thing.
-    async fn keep_probing(self) {
+    /// Says what is wrong with the bus, once for each thing. What cannot be asked shows in the tasks of the fleet.
+    async fn keep_looking(self) {
         let mut said = Vec::new();
         loop {
-            let findings = fleet::probe(&self.probed, &self.common).await;
-            let is_reached =
-                findings.len() > 1 || findings.iter().all(|finding| finding.severity != Severity::Error);
-            if is_reached {
+            let findings = fleet::look(&self.probed).await;
+            let pause = if findings.is_ok() { LOOK_INTERVAL } else { FIRST_LOOK_INTERVAL };
+            if let Ok(findings) = findings {
                 self.is_unfenced.store(findings.iter().any(|finding| finding.is_unfenced), Ordering::Relaxed);
                 let new = findings.iter().filter(|finding| !said.contains(*finding));
                 new.for_each(|finding| match finding.severity {
@@ -128,7 +127,7 @@ impl FleetPart {
                 });
                 said = findings;
             }
-            tokio::time::sleep(if is_reached { PROBE_INTERVAL } else { FIRST_PROBE_INTERVAL }).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -210,19 +209,19 @@ pub async fn probe_fleet(config: &Config) -> Result<Vec<fleet::Finding>, String>
 }
 
 fn settings(section: &config::Fleet, fixed: &Fixed, secrets: &FleetSecrets) -> fleet::Settings {
-    let (ack, ack_word) = match section.ack {
-        Ack::Receipt => (fleet::Ack::Receipt, "receipt"),
-        Ack::All => (fleet::Ack::All, "all"),
+    let ack = match section.ack {
+        Ack::Receipt => "receipt",
+        Ack::All => "all",
     };
-    let (cut_off, cut_off_word) = match section.cut_off {
-        CutOff::Degrade => (fleet::CutOff::Degrade, "degrade"),
-        CutOff::Refuse => (fleet::CutOff::Refuse, "refuse"),
-        CutOff::Accept => (fleet::CutOff::Accept, "accept"),
+    let cut_off = match section.cut_off {
+        CutOff::Degrade => "degrade",
+        CutOff::Refuse => "refuse",
+        CutOff::Accept => "accept",
     };
     // A few bits tell secrets apart, and do not help who guesses.
     let secret = derived(secrets, fixed, KEY_OF_NAME) as u32;
     let common = format!(
-        "ack={ack_word} cut_off={cut_off_word} lease={}ms silence_grace={}ms unknown_write_window={}ms reports=v{VERSION} keys=v{CANON} upstream={} region={} secret={secret:08x}",
+        "ack={ack} cut_off={cut_off} lease={}ms silence_grace={}ms unknown_write_window={}ms reports=v{VERSION} keys=v{CANON} upstream={} region={} secret={secret:08x}",
         section.lease.as_millis(),
         section.silence_grace.as_millis(),
         fixed.remote.unknown_write_window.as_millis(),
@@ -232,8 +231,8 @@ fn settings(section: &config::Fleet, fixed: &Fixed, secrets: &FleetSecrets) -> f
     fleet::Settings {
         node: section.node.as_str().into(),
         lease: section.lease,
-        ack,
-        cut_off,
+        ack: section.ack,
+        cut_off: section.cut_off,
         silence_grace: section.silence_grace,
         ack_timeout: section.ack_timeout,
         clock_step: section.clock_step,
