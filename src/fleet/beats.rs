@@ -193,7 +193,7 @@ impl<B: Bus> Fleet<B> {
         }
         let member = self.lock().leaving();
         if let Some(member) = member {
-            // Who cannot say so is lost a second later.
+            // A node that cannot say so is lost a second later.
             tokio::time::timeout(LEAVE_TIMEOUT, link.leave(&member)).await.ok();
         }
         End::Left

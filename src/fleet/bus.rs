@@ -49,7 +49,7 @@ pub enum Entry {
 /// What a heartbeat says.
 #[derive(Clone, Debug)]
 pub struct Beat<'a> {
-    /// Who is alive.
+    /// The node that is alive.
     pub member: &'a Member,
     /// The server's time in the last answer that the node has received, in milliseconds.
     pub last_time_ms: u64,
@@ -73,7 +73,7 @@ pub struct Pulse {
 /// What a node says that wants to join.
 #[derive(Clone, Debug)]
 pub struct Join<'a> {
-    /// Who joins.
+    /// The node that joins.
     pub member: &'a Member,
     /// The settings that all nodes must share, in words.
     pub settings: &'a str,

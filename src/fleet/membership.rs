@@ -4,7 +4,7 @@
 //! **The lease** is the only proof of freshness. A question that was sent at *s* is answered with the end of the log; when
 //! everything up to there is applied, what is cached may be served until *s* + lease. **Memberships** are kept by the bus: a member
 //! of which nothing was heard is *lost*, which is an entry of the log, and no later lease is renewed without having applied it. **A
-//! world** is one log of one run of the server, read without a gap. Whoever enters another one forgets what is cached.
+//! world** is one log of one run of the server, read without a gap. A node that enters another one forgets what is cached.
 //!
 //! **A node that the bus does not hear** still reaches the upstream. When it degrades, its peers invalidate everything at the loss
 //! and serve only what they have just read, for as long as they distrust it; and the node acknowledges its writes only while that
@@ -46,7 +46,7 @@ pub(super) struct Membership {
     /// Leases that wait for the log to be applied.
     pending: VecDeque<PendingLease>,
     lease_until: Option<Instant>,
-    /// Until when the cache may serve, as it was told.
+    /// Until when the cache may serve, as far as it knows.
     shown_until: Option<Instant>,
     answers: Option<Answers>,
     since_ms: u64,
@@ -54,7 +54,7 @@ pub(super) struct Membership {
     /// Until when which node is distrusted; `None` for any that is not known.
     distrusted: BTreeMap<Option<Box<str>>, Instant>,
     /// When everything is to be invalidated once more.
-    late_voids: BTreeSet<Instant>,
+    late_invalidations: BTreeSet<Instant>,
     /// Up to where all other members have applied the log.
     confirmed: Option<Position>,
     began: Instant,
@@ -148,7 +148,7 @@ impl Membership {
             since_ms: 0,
             members: BTreeSet::new(),
             distrusted: BTreeMap::new(),
-            late_voids: BTreeSet::new(),
+            late_invalidations: BTreeSet::new(),
             confirmed: None,
             began: now,
             standing: Standing::Outside,
@@ -211,12 +211,12 @@ impl Membership {
         let had_world = self.run.replace(run.clone()).is_some();
         if is_first {
             self.position = Some(welcome.end);
-            let voids = match had_world {
+            let forgets = match had_world {
                 true => self.rules.obeyed(Rule::NewServerVoids),
                 false => self.rules.obeyed(Rule::FirstJoinVoids),
             };
-            if voids {
-                self.void(now);
+            if forgets {
+                self.invalidate_everything(now);
                 self.replica.forget_sleep();
             }
         }
@@ -377,9 +377,9 @@ impl Membership {
         if member.node == self.me.node || self.settings.cut_off != CutOff::Degrade {
             return;
         }
-        self.void(now);
+        self.invalidate_everything(now);
         // Its writes in flight are of unknown outcome.
-        self.late_voids.insert(now + self.settings.unknown_write_window);
+        self.late_invalidations.insert(now + self.settings.unknown_write_window);
         if self.rules.obeyed(Rule::LostIsDistrusted) {
             self.distrust(Some(member.node.clone()), now + self.settings.distrust());
         }
@@ -391,7 +391,7 @@ impl Membership {
 
     fn trust_again(&mut self, node: &Option<Box<str>>, now: Instant) {
         if self.distrusted.remove(node).is_some() && self.rules.obeyed(Rule::VoidAfterDistrust) {
-            self.void(now);
+            self.invalidate_everything(now);
         }
     }
 
@@ -404,17 +404,16 @@ impl Membership {
             .map(|(node, _)| node.clone())
             .collect();
         over.iter().for_each(|node| self.trust_again(node, now));
-        while self.late_voids.first().is_some_and(|due| *due <= now) {
-            self.late_voids.pop_first();
-            self.void(now);
+        while self.late_invalidations.first().is_some_and(|due| *due <= now) {
+            self.late_invalidations.pop_first();
+            self.invalidate_everything(now);
         }
         self.show(now);
     }
 
-    /// Invalidates everything.
-    pub(super) fn void(&self, now: Instant) {
+    fn invalidate_everything(&self, now: Instant) {
         self.replica.apply(&Report::Changed(Changed::Everything), now);
-        self.stats.voided();
+        self.stats.invalidated_everything();
     }
 
     pub(super) fn has_lease(&self, now: Instant) -> bool {

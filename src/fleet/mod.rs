@@ -100,7 +100,7 @@ pub struct Fleet<B> {
 }
 
 impl<B: Bus> Fleet<B> {
-    /// A node that has not joined yet. `clock` gives the time since the machine started, suspension included, if it can be told;
+    /// A node that has not joined yet. `clock` gives the time since the machine started, suspension included, if it is known;
     /// with it a suspension is noticed.
     pub fn new(
         bus: B,
@@ -144,7 +144,7 @@ impl<B: Bus> Fleet<B> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Membership> {
-        // A panic under the lock would leave a lease too short or a void too few; the words that were bumped stay bumped.
+        // A panic under the lock would leave a lease too short or an invalidation too few; the words that were bumped stay bumped.
         self.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

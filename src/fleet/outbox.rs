@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     stats: Arc<Stats>,
     queue: Mutex<Queue>,
     wake: Notify,
-    /// Told when nothing is in wait any more.
+    /// Notified when nothing waits any more.
     emptied: Notify,
 }
 
@@ -126,7 +126,7 @@ impl Outbox {
         for change in batch.changes {
             self.stats.published(&change.reports);
             if let Some(receipt) = change.receipt {
-                // Who no longer waits was answered without.
+                // A writer that no longer waits was answered without it.
                 receipt.send(published).ok();
             }
         }

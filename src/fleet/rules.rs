@@ -14,11 +14,11 @@ pub(super) enum Rule {
     NewServerVoids,
     /// So does an entry that was trimmed before it was read.
     GapVoids,
-    /// Who joins for the first time forgets what it has read before.
+    /// A node that joins for the first time forgets what it has read before.
     FirstJoinVoids,
-    /// Who joins is told who was lost a short while ago, and distrusts it too.
+    /// A node that joins learns which members were lost a short while ago, and distrusts them too.
     JoinLearnsLost,
-    /// Who joins a new server distrusts members of the former that are not there yet.
+    /// A node that joins a new server distrusts members of the former that are not there yet.
     NewServerIsDistrusted,
     /// A lost member is distrusted.
     LostIsDistrusted,
@@ -32,7 +32,7 @@ pub(super) enum Rule {
     AckAfterApply,
     /// Strict: no lease is longer than the membership.
     LeaseWithinMembership,
-    /// Strict: after a failover nobody is told that all know until every lease of before is over.
+    /// Strict: after a failover no write is confirmed until every lease of before has ended.
     QuarantineNewServer,
     #[cfg(test)]
     /// Of the server: a heartbeat first removes the members whose time is over, and says so in the log.

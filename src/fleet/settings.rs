@@ -1,10 +1,10 @@
-//! What a node of a fleet is told, and the times that follow from it.
+//! The settings of a node of a fleet, and the times that follow from them.
 
 use std::time::Duration;
 
 pub use crate::config::{Ack, CutOff};
 
-/// What a node of a fleet is told.
+/// The settings of a node of a fleet.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The node's name, which no other node has.

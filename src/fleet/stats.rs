@@ -81,7 +81,7 @@ pub(super) struct Stats {
     published: [AtomicU64; KINDS.len()],
     left_worlds: [AtomicU64; LeftWorld::ALL.len()],
     errors: [AtomicU64; ERRORS.len()],
-    voids: AtomicU64,
+    invalidations: AtomicU64,
     unreadable: AtomicU64,
     covered: AtomicU64,
     unheard: AtomicU64,
@@ -100,7 +100,7 @@ impl Stats {
             published: std::array::from_fn(|_| zero()),
             left_worlds: std::array::from_fn(|_| zero()),
             errors: std::array::from_fn(|_| zero()),
-            voids: zero(),
+            invalidations: zero(),
             unreadable: zero(),
             covered: zero(),
             unheard: zero(),
@@ -137,8 +137,8 @@ impl Stats {
         raise(&self.errors[kind], 1);
     }
 
-    pub(super) fn voided(&self) {
-        raise(&self.voids, 1);
+    pub(super) fn invalidated_everything(&self) {
+        raise(&self.invalidations, 1);
     }
 
     pub(super) fn unreadable(&self) {
@@ -172,7 +172,7 @@ impl Stats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let time = |counter: &AtomicU64| Duration::from_millis(load(counter));
         let mut figures = vec![
-            Figure::Count("nearside_fleet_voids_total", None, load(&self.voids)),
+            Figure::Count("nearside_fleet_voids_total", None, load(&self.invalidations)),
             Figure::Count("nearside_fleet_unreadable_total", None, load(&self.unreadable)),
             Figure::Count("nearside_fleet_covered_writes_total", None, load(&self.covered)),
             Figure::Count("nearside_fleet_unheard_writes_total", None, load(&self.unheard)),

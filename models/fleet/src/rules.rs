@@ -33,15 +33,15 @@ pub(crate) enum Rule {
     DriftMargin,
     /// Without a lease, fills are strong.
     LapsedReadsStrongly,
-    /// Another server (failover, restart) voids everything.
+    /// Another server (failover, restart) invalidates everything.
     NewServerVoids,
-    /// Entries that were trimmed before they were read void everything.
+    /// Entries that were trimmed before they were read invalidate everything.
     GapVoids,
     /// A heartbeat first removes the members whose time is over, and says so in the log.
     HeartbeatReaps,
     /// A member that was lost is distrusted: only young entries are served.
     LostIsDistrusted,
-    /// Everything is voided when distrust ends.
+    /// The end of distrust invalidates everything.
     VoidAfterDistrust,
     /// A node that the bus does not answer waits, before it answers writes, until the others know.
     CutOffWaits,
@@ -55,7 +55,7 @@ pub(crate) enum Rule {
     CutOffMargins,
     /// A node that joins for the first time, or another server, forgets what it has read before, and reads strongly for a while.
     FirstJoinVoids,
-    /// A node that joins is told which members were lost a short while ago, and distrusts them too.
+    /// A node that joins learns which members were lost a short while ago, and distrusts them too.
     JoinLearnsLost,
     /// A node that joins a new server distrusts members that are not there yet.
     NewServerIsDistrusted,
@@ -65,7 +65,7 @@ pub(crate) enum Rule {
     AckAfterApply,
     /// Strict: nobody holds a lease longer than its membership.
     LeaseWithinMembership,
-    /// Strict: after a failover nobody is told that all know, until every lease of before is over.
+    /// Strict: after a failover no write is confirmed until every lease of before has ended.
     QuarantineNewServer,
     /// Strict: without a lease there are no hits at all, young or not.
     StrictLapsedBypasses,

@@ -13,8 +13,8 @@ use crate::cache::table::CachedTable;
 use crate::cache::words::Stripe;
 
 impl ItemCache {
-    /// Makes what another node has changed unusable, and holds it until then if it may change so long. Pages must have been told
-    /// before, or an item of an older page could be stored after it.
+    /// Invalidates what another node has changed, and holds it if it may still change until then. Must be applied to pages first,
+    /// or an item of an older page could be stored after it.
     pub(in crate::cache) fn apply(&self, changed: &Changed, held_until: Option<Instant>, now: Instant) {
         let held_until = held_until.filter(|_| self.obeys(Rule::HoldElsewhere));
         match changed {

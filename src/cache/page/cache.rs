@@ -369,7 +369,7 @@ impl PageCache {
     }
 
     /// What was read is not stored, so a page from before is still there. It is past its time, but somebody whom the
-    /// upstream fails may yet ask for it, and would go back behind this reader. So would whoever asks when there is a lease again.
+    /// upstream fails may yet ask for it, and would go back behind this reader. So would a reader under the next lease.
     pub(super) fn invalidate_contradicted(
         &self,
         address: &Address<'_>,

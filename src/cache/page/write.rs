@@ -53,7 +53,7 @@ impl GuardedKey {
     }
 }
 
-/// An item that was written, as other nodes are told of it.
+/// An item that was written, as it is reported to other nodes.
 fn changed_item(table: &CachedTable, item: u64, partition: u64, touch: &IndexTouch) -> ChangedItem {
     let indexes = match touch {
         IndexTouch::Unknown => ChangedIndexes::All,
@@ -95,14 +95,15 @@ impl PageWriteGuard {
     /// The write succeeded. `touches` are the keys' index positions, in the order in which the keys were given; those that
     /// are missing count as unknown.
     ///
-    /// Gives what other nodes must be told: in a fleet all keys, with what was invalidated of their indexes, and without one nothing.
+    /// Returns what must be reported to other nodes: in a fleet all keys, with what was
+    /// invalidated of their indexes, and without one nothing.
     pub fn applied(mut self, touches: &[IndexTouch], now: Instant) -> Vec<ChangedItem> {
         let does_bump = self.cache.obeys(PageRule::BumpOnSuccess);
         self.settle(BumpReason::Write, if does_bump { Some(touches) } else { None }, now)
     }
 
     /// The upstream rejected the write with a definite answer, for all keys or some. Everything is invalidated all the same: a
-    /// rejection may follow a first attempt that happened. Gives what other nodes must be told.
+    /// rejection may follow a first attempt that happened. Returns what must be reported to other nodes.
     pub fn rejected(mut self, now: Instant) -> Vec<ChangedItem> {
         let does_bump = self.cache.obeys(PageRule::BumpOnRejection);
         self.settle(BumpReason::Rejected, does_bump.then_some(&[]), now)
@@ -119,12 +120,12 @@ impl PageWriteGuard {
     }
 
     /// Nobody knows whether the write happened, or whether it will. Its scopes are invalidated now, and again when it can land
-    /// no longer. Gives what other nodes must be told that it may change, until then.
+    /// no longer. Returns what must be reported to other nodes as changing until then.
     pub fn unknown(mut self, now: Instant) -> Vec<ChangedItem> {
         self.settle_unknown(now)
     }
 
-    /// What other nodes must be told if the guard is dropped: as [`PageWriteGuard::unknown`] gives it. Empty without a fleet.
+    /// What must be reported to other nodes if the guard is dropped: as [`PageWriteGuard::unknown`] returns it. Empty without a fleet.
     pub fn may_change(&self) -> Vec<ChangedItem> {
         let keys: &[_] = if self.cache.items.is_in_fleet() { &self.keys } else { &[] };
         keys.iter().map(|key| key.changed(&IndexTouch::Unknown)).collect()
@@ -293,7 +294,7 @@ pub struct PageChange<'a> {
 /// Changes that the upstream reports: in the order in which it makes them, and each before anybody hears that it was made. So
 /// where an item was before is always exactly known, however many writes of it are in flight.
 impl PageCache {
-    /// An item that was written, as other nodes are told of it: the address of its key, the canonical bytes of its partition, and
+    /// An item that was written, as it is reported to other nodes: the address of its key, the canonical bytes of its partition, and
     /// where in the global indexes it was and is. For what was written without a guard; a [`PageWriteGuard`] gives its own.
     pub fn changed_item(address: &Address<'_>, partition: &[u8], touch: &IndexTouch) -> ChangedItem {
         changed_item(address.table, address.hash, address.table.hash(partition), touch)

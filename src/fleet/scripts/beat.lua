@@ -1,6 +1,6 @@
 -- ARGV: run, replay, member, time of the last answer, membership in milliseconds, epoch and number applied.
 -- Returns: end of the log, time, whether it is a member, the number that all others have applied ('' if there are none).
--- The order is the protocol: whoever renews a lease has been told of every loss before.
+-- The order is the protocol: a node that renews a lease has heard of every loss before.
 if is_other_run() then
     return OTHER_RUN
 end

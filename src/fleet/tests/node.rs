@@ -132,7 +132,11 @@ async fn a_report_is_applied_elsewhere_and_not_by_its_own_node() {
     );
     pass(1).await;
     assert!(a.applied.is_fresh() && b.applied.is_fresh());
-    assert_eq!((a.applied.voids(), b.applied.voids()), (1, 1), "who joins forgets what it has read before");
+    assert_eq!(
+        (a.applied.voids(), b.applied.voids()),
+        (1, 1),
+        "a node that joins forgets what it has read before"
+    );
     let (waited, acknowledged) = a.write(7).await;
     assert!(waited < Duration::from_millis(50) && acknowledged == Acknowledged::Heard, "{waited:?}");
     pass(1).await;
