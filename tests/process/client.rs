@@ -1,5 +1,6 @@
 //! A running nearside and a plain HTTP client for it, both blocking.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,23 +37,32 @@ pub(crate) fn program() -> PathBuf {
     )
 }
 
-/// The program with its listeners on ports that the kernel chooses when it binds them.
-pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
-    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"] {
-        command.env_remove(name);
+/// A program in an environment that holds nothing of the tester's own: no settings of Nearside's (a variable that rules the
+/// tests, such as `NEARSIDE_SEED`, would be one that a node warns about), no credentials but those of the test.
+pub(crate) fn sealed(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b"NEARSIDE_") || bytes.starts_with(b"AWS_") {
+            command.env_remove(name);
+        }
     }
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    // Nothing of the tester's own.
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env_remove("AWS_PROFILE");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// The program with its listeners on ports that the kernel chooses when it binds them.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = sealed(program());
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
     command
 }
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).output().unwrap()
+    sealed(program()).args(arguments).output().unwrap()
 }
 
 impl Nearside {

@@ -2,10 +2,9 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::client::Nearside;
+use crate::client::{Nearside, program, sealed};
 
 /// Descriptors that the process may have.
 const DESCRIPTORS: usize = 64;
@@ -22,11 +21,11 @@ fn used_ticks(nearside: &Nearside) -> u64 {
 
 #[test]
 fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
-    let nearside = Nearside::from_command(Command::new("sh").args([
+    let nearside = Nearside::from_command(sealed("sh").args([
         "-c",
         &format!(
             "ulimit -Sn 64; ulimit -Hn 4096; exec {} --in-memory --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
-            env!("CARGO_BIN_EXE_nearside")
+            program().display()
         ),
     ]));
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", nearside.child.id())).unwrap();
@@ -37,11 +36,11 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 
 #[test]
 fn without_descriptors_it_serves_who_is_there_and_does_not_spin() {
-    let nearside = Nearside::from_command(Command::new("sh").args([
+    let nearside = Nearside::from_command(sealed("sh").args([
         "-c",
         &format!(
             "ulimit -n {DESCRIPTORS}; exec {} --in-memory --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
-            env!("CARGO_BIN_EXE_nearside")
+            program().display()
         ),
     ]));
     let mut early = nearside.connect();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::client::{Nearside, command, request};
+use crate::client::{Nearside, command, program, request, sealed};
 use crate::fake::Fake;
 
 /// Sends bytes on a connection of their own and gives the whole answer.
@@ -89,7 +89,7 @@ fn both_listeners_know_their_names_on_loopback() {
 #[test]
 fn off_loopback_any_name_is_taken() {
     let everywhere = ["--in-memory", "--listen", "0.0.0.0:0", "--i-accept-unauthenticated"];
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+    let mut program = sealed(program());
     let nearside = Nearside::from_command(program.args(everywhere).args(["--admin-listen", "127.0.0.1:0"]));
     let address = SocketAddr::from(([127, 0, 0, 1], nearside.address.port()));
     let answer = ask(address, &get("/", "Host: nearside.svc.cluster.local\r\n"));

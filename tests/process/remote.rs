@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::client::{Nearside, PATIENCE, command};
+use crate::client::{Nearside, PATIENCE, command, program, sealed};
 
 const CREATE: &str = r#"{"TableName":"Far","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
@@ -25,7 +25,7 @@ fn free_address() -> SocketAddr {
 
 /// A nearside that listens there.
 fn start_at(address: SocketAddr) -> Nearside {
-    Nearside::from_command(Command::new(env!("CARGO_BIN_EXE_nearside")).args([
+    Nearside::from_command(sealed(program()).args([
         "--in-memory",
         "--listen",
         &address.to_string(),

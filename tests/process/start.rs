@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Output;
 
-use crate::client::{Nearside, command, run};
+use crate::client::{Nearside, command, program, run, sealed};
 
 /// The program must have ended by itself with this code and one clear line that names `word`.
 fn assert_refused(output: &Output, code: i32, word: &str) {
@@ -32,7 +32,7 @@ fn an_address_off_loopback_needs_a_word_of_consent() {
 #[test]
 fn localhost_is_served_on_both_families() {
     use std::io::{BufRead, BufReader};
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+    let mut program = sealed(program());
     program
         .args(["--in-memory", "--listen", "localhost:0", "--admin-listen", "localhost:0"])
         .stderr(std::process::Stdio::piped());
@@ -134,7 +134,7 @@ fn check_reports_every_fault_and_otherwise_what_is_in_force() {
     let path = file.path().to_str().unwrap();
     let check = |text: &str, variables: &[(&str, &str)], flags: &[&str]| {
         std::fs::write(file.path(), text).unwrap();
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+        let mut program = sealed(program());
         program.args(["check", path]).args(flags).envs(variables.iter().copied());
         let Output { status, stdout, stderr } = program.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -166,7 +166,7 @@ fn check_reports_every_fault_and_otherwise_what_is_in_force() {
 
 #[test]
 fn check_ends_well_if_nobody_reads_what_is_in_force() {
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+    let mut program = sealed(program());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = program.arg("check").stdout(writer).output().unwrap();
@@ -177,7 +177,7 @@ fn check_ends_well_if_nobody_reads_what_is_in_force() {
 fn a_health_check_finds_the_admin_listener_by_variable_and_file() {
     let nearside = Nearside::start(&["--in-memory"]);
     let ask = |variables: &[(&str, &str)]| {
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nearside"));
+        let mut program = sealed(program());
         let output = program.arg("healthcheck").envs(variables.iter().copied()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
