@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bus::{Beat, Bus, BusError, Join, Joined, Link};
-use super::membership::Next;
+use super::bus::{Beat, Bus, BusError, Join, Joined, Link, Member, Ready};
+use super::membership::{Due, Next};
 use super::stats::LeftWorld;
 use super::{Backoff, Fleet, Task};
 
@@ -91,14 +91,15 @@ impl<B: Bus> Fleet<B> {
                 return self.leave(&mut link, patience).await;
             }
             let sent = Instant::now();
-            let must_join = self.lock().must_join(link.run());
-            let done = match must_join {
-                true => self.join(&mut link, rejected).await,
-                false => self.beat(&mut link).await,
+            let due = self.lock().due(link.run());
+            let done = match due {
+                Due::Join => self.join(&mut link, rejected).await,
+                Due::Ready(member, resumed) => self.say_ready(&mut link, &member, resumed).await,
+                Due::Beat => self.beat(&mut link).await,
             };
             match done {
                 Ok(Next::GoOn) => {}
-                Ok(Next::Join) => continue,
+                Ok(Next::AtOnce) => continue,
                 Err(End::Failed(BusError::OtherServer)) => {
                     // The log is of another run than this connection: it was emptied, or a replica has taken over.
                     self.lock().leave_world(LeftWorld::OtherServer, Instant::now());
@@ -118,7 +119,7 @@ impl<B: Bus> Fleet<B> {
     }
 
     async fn beat(&self, link: &mut B::Link) -> Result<Next, End> {
-        let Some(question) = self.lock().beating(Instant::now()) else { return Ok(Next::Join) };
+        let Some(question) = self.lock().beating(Instant::now()) else { return Ok(Next::AtOnce) };
         let beat =
             Beat { member: &question.member, last_time_ms: question.last_time_ms, applied: question.applied };
         let pulse = link.beat(&beat).await?;
@@ -129,15 +130,12 @@ impl<B: Bus> Fleet<B> {
 
     async fn join(&self, link: &mut B::Link, rejected: &mut Rejected) -> Result<Next, End> {
         let (member, applied) = self.lock().joining(link.run(), Instant::now());
-        let batch = self.outbox.begin_join();
         let sent = Instant::now();
         let may_found = rejected.at.is_none_or(|at| at.elapsed() > self.settings.modesty());
-        let (settings, pending) = (&*self.settings.common, batch.bytes());
-        let join = Join { member: &member, settings, pending, applied, may_found };
-        let welcome = match link.join(&join).await {
-            Ok(Joined::Welcome(welcome)) => welcome,
-            Ok(Joined::OtherSettings(common)) => {
-                self.outbox.join_failed(batch);
+        let join = Join { member: &member, settings: &self.settings.common, applied, may_found };
+        let welcome = match link.join(&join).await? {
+            Joined::Welcome(welcome) => welcome,
+            Joined::OtherSettings(common) => {
                 if !common.is_empty() {
                     rejected.at = Some(Instant::now());
                     if rejected.by != common {
@@ -152,21 +150,24 @@ impl<B: Bus> Fleet<B> {
                 self.failed_quietly(Task::Beats, "the fleet has other settings than this node");
                 return Err(End::OtherSettings);
             }
-            Err(error) => {
-                self.outbox.join_failed(batch);
-                return Err(error.into());
-            }
         };
         *rejected = Rejected::default();
-        let end = welcome.end;
-        let generation = {
-            let mut membership = self.lock();
-            membership.joined(link.run(), welcome, sent, Instant::now());
-            membership.generation()
-        };
-        self.outbox.joined(batch, (generation, end));
+        self.lock().joined(link.run(), welcome, sent, Instant::now());
         self.changed();
-        Ok(Next::Join)
+        Ok(Next::AtOnce)
+    }
+
+    /// Says that the node knows of its membership, and publishes with it all that the bus does not have yet.
+    async fn say_ready(&self, link: &mut B::Link, member: &Member, resumed: bool) -> Result<Next, End> {
+        let generation = self.lock().generation();
+        let batch = self.outbox.take_everything();
+        let outcome = link.ready(&Ready { member, pending: batch.bytes(), resumed }).await;
+        match outcome {
+            Ok(Some(end)) => self.outbox.everything_published(batch, (generation, end)),
+            Ok(None) | Err(_) => self.outbox.give_back(batch),
+        }
+        self.lock().is_ready(outcome?.is_some(), Instant::now());
+        Ok(Next::AtOnce)
     }
 
     /// Waits until the next heartbeat is due. True if the connection must be made anew.

@@ -34,8 +34,11 @@ pub struct Member {
 pub enum Entry {
     /// Reports of one node, encoded.
     Reports(Bytes),
-    /// A node has joined.
+    /// The bus has let a node join, which may not know it yet.
     Joined(Member),
+    /// A member knows of its membership: all that it acknowledged before stands before this entry. Says whether the node was in this
+    /// log before it joined.
+    Ready(Member, bool),
     /// A node has left of its own accord.
     Left(Member),
     /// A node's membership has ended because nothing was heard of it.
@@ -77,12 +80,21 @@ pub struct Join<'a> {
     pub member: &'a Member,
     /// The settings that all nodes must share, in words.
     pub settings: &'a str,
-    /// What it wrote without a receipt, encoded; empty if nothing.
-    pub pending: &'a [u8],
     /// How far it has applied the log; `None` if it forgets what it has read before.
     pub applied: Option<Position>,
     /// Whether it may be the first, whose settings the others must have.
     pub may_found: bool,
+}
+
+/// What a member says once it knows that it is one.
+#[derive(Clone, Debug)]
+pub struct Ready<'a> {
+    /// The member.
+    pub member: &'a Member,
+    /// What it wrote without a receipt, encoded; empty if nothing.
+    pub pending: &'a [u8],
+    /// Whether it was in this log before it joined.
+    pub resumed: bool,
 }
 
 /// The answer to a node that wants to join.
@@ -105,7 +117,8 @@ pub struct Welcome {
     pub since_ms: u64,
     /// All members but the one that joins.
     pub members: Vec<Member>,
-    /// The members that were lost within the time for which they are distrusted, and when, by the server's time.
+    /// The members that were lost within the time for which they are distrusted, and when, by the server's time. One that has joined
+    /// and is not ready counts as lost at its join.
     pub lost: Vec<(Member, u64)>,
 }
 
@@ -171,11 +184,18 @@ pub trait Link: Send + 'static {
     /// [`BusError`].
     fn beat(&mut self, beat: &Beat<'_>) -> impl Future<Output = Result<Pulse, BusError>> + Send;
 
-    /// Appends what is pending, and that the node has joined. A run that is new to the log begins a new epoch without members.
+    /// Appends that the node has joined. A run that is new to the log begins a new epoch without members.
     ///
     /// # Errors
     /// [`BusError`].
     fn join(&mut self, join: &Join<'_>) -> impl Future<Output = Result<Joined, BusError>> + Send;
+
+    /// Appends what is pending, and that the member is ready; `None` if its membership is over.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    fn ready(&mut self, ready: &Ready<'_>)
+    -> impl Future<Output = Result<Option<Position>, BusError>> + Send;
 
     /// Appends that the node leaves, and removes it.
     ///

@@ -110,7 +110,7 @@ impl<B: Bus> Fleet<B> {
                 self.cannot_read(now);
                 return true;
             }
-            Entry::Begun | Entry::Joined(_) | Entry::Left(_) | Entry::Lost(_) => {
+            Entry::Begun | Entry::Joined(_) | Entry::Ready(..) | Entry::Left(_) | Entry::Lost(_) => {
                 self.lock().heard(generation, entry, now);
                 return false;
             }

@@ -37,6 +37,8 @@ pub(super) struct Membership {
     /// The first of this process's lives, which are numbered from there.
     first_life: u32,
     is_member: bool,
+    /// It has joined and not yet said that it knows; whether it was in this log before.
+    unready: Option<bool>,
     /// The run of the server in whose world the node is or was last.
     run: Option<RunId>,
     /// What was applied of the log, while the node is in a world.
@@ -53,8 +55,8 @@ pub(super) struct Membership {
     members: BTreeSet<Member>,
     /// Until when which node is distrusted; `None` for any that is not known.
     distrusted: BTreeMap<Option<Box<str>>, Instant>,
-    /// When everything is to be invalidated once more.
-    late_invalidations: BTreeSet<Instant>,
+    /// When everything is to be invalidated once more because of the writes in flight of which lost node.
+    late_invalidations: BTreeMap<Box<str>, Instant>,
     /// Up to where all other members have applied the log.
     confirmed: Option<Position>,
     began: Instant,
@@ -91,13 +93,24 @@ pub(super) struct Question {
     basis: Instant,
 }
 
-/// What an answer to a heartbeat calls for.
+/// What an answer of the bus calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// To go on.
     GoOn,
-    /// To join.
+    /// To do what is due without a pause.
+    AtOnce,
+}
+
+/// What a node says next to the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// That it wants to join.
     Join,
+    /// That it knows that it is a member, and whether it was in this log before it joined.
+    Ready(Member, bool),
+    /// That it is alive.
+    Beat,
 }
 
 /// How a node stands, for the log and for the operator.
@@ -138,6 +151,7 @@ impl Membership {
             first_life: me.life,
             me,
             is_member: false,
+            unready: None,
             run: None,
             position: None,
             generation: 0,
@@ -148,7 +162,7 @@ impl Membership {
             since_ms: 0,
             members: BTreeSet::new(),
             distrusted: BTreeMap::new(),
-            late_invalidations: BTreeSet::new(),
+            late_invalidations: BTreeMap::new(),
             confirmed: None,
             began: now,
             standing: Standing::Outside,
@@ -156,9 +170,14 @@ impl Membership {
         }
     }
 
-    /// True if the node must join before anything else, over a connection to that run of the server.
-    pub(super) fn must_join(&self, run: &RunId) -> bool {
-        !self.is_member || self.run.as_ref() != Some(run) || self.position.is_none()
+    /// What is due over a connection to that run of the server.
+    pub(super) fn due(&self, run: &RunId) -> Due {
+        let is_in = self.is_member && self.is_of(run) && self.position.is_some();
+        match self.unready {
+            _ if !is_in => Due::Join,
+            Some(resumed) => Due::Ready(self.me.clone(), resumed),
+            None => Due::Beat,
+        }
     }
 
     /// True if the node is, or was last, in a world of that run.
@@ -191,6 +210,7 @@ impl Membership {
 
     fn drop_membership(&mut self, now: Instant) {
         self.is_member = false;
+        self.unready = None;
         self.pending.clear();
         self.lease_until = self.lease_until.map(|until| until.min(now));
         self.show(now);
@@ -222,6 +242,7 @@ impl Membership {
         }
         self.since_ms = welcome.since_ms;
         self.is_member = true;
+        self.unready = Some(!is_first);
         self.answers =
             Some(Answers { last_time_ms: welcome.time_ms, asked: sent, asked_before: sent, answered: now });
         // In a world that the node has never left, the log says all this, and the node may have read on already.
@@ -235,6 +256,14 @@ impl Membership {
         self.members.retain(|member| member.node != self.me.node);
         self.members.insert(self.me.clone());
         self.show(now);
+    }
+
+    /// The bus knows, or not, that the node knows of its membership. It does not if the membership is over.
+    pub(super) fn is_ready(&mut self, is_known: bool, now: Instant) {
+        match is_known {
+            true => self.unready = None,
+            false => self.drop_membership(now),
+        }
     }
 
     fn distrust_at_join(&mut self, welcome: &Welcome, had_world: bool, now: Instant) {
@@ -284,15 +313,15 @@ impl Membership {
 
     /// The answer to a heartbeat has come.
     pub(super) fn answered(&mut self, question: &Question, pulse: &Pulse, now: Instant) -> Next {
-        let Some(position) = self.position else { return Next::Join };
+        let Some(position) = self.position else { return Next::AtOnce };
         // Behind what was applied when the question was sent: the reader may have gone on since.
         if pulse.end.epoch != position.epoch || pulse.end < question.applied {
             self.leave_world(LeftWorld::OtherLog, now);
-            return Next::Join;
+            return Next::AtOnce;
         }
         if !pulse.is_member {
             self.drop_membership(now);
-            return Next::Join;
+            return Next::AtOnce;
         }
         let from = if self.rules.obeyed(Rule::LeaseFromSend) { question.sent } else { now };
         let mut until = from + self.settings.lease_length();
@@ -348,6 +377,7 @@ impl Membership {
         }
         match entry {
             Entry::Joined(member) => self.member_joined(member, now),
+            Entry::Ready(member, resumed) => self.member_ready(member, *resumed, now),
             Entry::Left(member) => {
                 self.members.remove(member);
                 if !self.members.iter().any(|other| other.node == member.node) {
@@ -369,7 +399,16 @@ impl Membership {
         }
         self.members.retain(|other| other.node != member.node);
         self.members.insert(member.clone());
-        self.trust_again(&Some(member.node.clone()), now);
+    }
+
+    /// A node knows that it is a member. All that it acknowledged until then is applied here, unless it was another process.
+    fn member_ready(&mut self, member: &Member, resumed: bool, now: Instant) {
+        if resumed {
+            self.distrusted.remove(&Some(member.node.clone()));
+            self.late_invalidations.remove(&member.node);
+        } else {
+            self.trust_again(&Some(member.node.clone()), now);
+        }
     }
 
     fn member_lost(&mut self, member: &Member, now: Instant) {
@@ -377,9 +416,8 @@ impl Membership {
         if member.node == self.me.node || self.settings.cut_off != CutOff::Degrade {
             return;
         }
-        self.invalidate_everything(now);
         // Its writes in flight are of unknown outcome.
-        self.late_invalidations.insert(now + self.settings.unknown_write_window);
+        self.late_invalidations.insert(member.node.clone(), now + self.settings.unknown_write_window);
         if self.rules.obeyed(Rule::LostIsDistrusted) {
             self.distrust(Some(member.node.clone()), now + self.settings.distrust());
         }
@@ -404,8 +442,9 @@ impl Membership {
             .map(|(node, _)| node.clone())
             .collect();
         over.iter().for_each(|node| self.trust_again(node, now));
-        while self.late_invalidations.first().is_some_and(|due| *due <= now) {
-            self.late_invalidations.pop_first();
+        let waiting = self.late_invalidations.len();
+        self.late_invalidations.retain(|_, due| *due > now);
+        if self.late_invalidations.len() < waiting {
             self.invalidate_everything(now);
         }
         self.show(now);

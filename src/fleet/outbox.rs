@@ -135,9 +135,9 @@ impl Outbox {
         }
     }
 
-    /// Everything that the bus does not have, for a node that joins. The batch in flight is part of it, and stays in flight: the
+    /// Everything that the bus does not have, for a node that has joined. The batch in flight is part of it, and stays in flight: the
     /// bus may get it twice.
-    pub(super) fn begin_join(&self) -> Batch {
+    pub(super) fn take_everything(&self) -> Batch {
         let mut queue = self.lock();
         if queue.waiting.is_empty() && queue.in_flight.is_none() {
             return Batch::default();
@@ -158,14 +158,14 @@ impl Outbox {
         Batch { changes, bytes: writer.finish(), is_returned: false }
     }
 
-    /// The bus has what [`Outbox::begin_join`] gave.
-    pub(super) fn joined(&self, batch: Batch, published: Published) {
+    /// The bus has what [`Outbox::take_everything`] gave.
+    pub(super) fn everything_published(&self, batch: Batch, published: Published) {
         let queue = self.lock();
         self.end(queue, batch, published);
     }
 
     /// It does not have it: it waits again.
-    pub(super) fn join_failed(&self, batch: Batch) {
+    pub(super) fn give_back(&self, batch: Batch) {
         let mut queue = self.lock();
         for change in batch.changes.into_iter().rev() {
             queue.reports += change.reports.len();
@@ -296,21 +296,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_join_takes_everything_along_and_gives_it_back_if_it_fails() {
+    async fn a_node_that_has_joined_takes_everything_along_and_gives_it_back_if_it_fails() {
         let (outbox, now) = (outbox(), Instant::now());
         let mut first = outbox.queue(table(1), now);
         outbox.next().await;
         let mut second = outbox.queue(table(2), now);
-        let batch = outbox.begin_join();
+        let batch = outbox.take_everything();
         assert_eq!(entry::read(batch.bytes()).unwrap(), [table(1), table(2)].concat());
-        outbox.join_failed(batch);
-        let batch = outbox.begin_join();
-        outbox.joined(batch, at(7));
+        outbox.give_back(batch);
+        let batch = outbox.take_everything();
+        outbox.everything_published(batch, at(7));
         assert_eq!((first.try_recv().ok(), second.try_recv().ok()), (None, Some(at(7))));
         assert_eq!(outbox.len(), 1, "the batch in flight has its own end");
         outbox.published(at(8));
         assert_eq!(first.try_recv().ok(), Some(at(8)));
-        assert!(outbox.begin_join().bytes().is_empty());
+        assert!(outbox.take_everything().bytes().is_empty());
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bus::{Beat, Bus, BusError, Join, Joined, Link, Member};
+use super::bus::{Beat, Bus, BusError, Join, Joined, Link, Member, Ready};
 use super::redis_bus::{RedisBus, ServerDescription};
 
 /// The first version with positions that the server numbers by itself.
@@ -112,8 +112,9 @@ async fn try_scripts(bus: &RedisBus) -> Result<(), BusError> {
     let trial = bus.trial();
     let mut link = trial.connect().await?;
     let member = Member { node: "trial".into(), life: 0 };
-    let join = Join { member: &member, settings: "", pending: b"", applied: None, may_found: true };
+    let join = Join { member: &member, settings: "", applied: None, may_found: true };
     if let Joined::Welcome(welcome) = link.join(&join).await? {
+        link.ready(&Ready { member: &member, pending: b"trial", resumed: false }).await?;
         let beat = Beat { member: &member, last_time_ms: welcome.time_ms, applied: welcome.end };
         link.beat(&beat).await?;
         link.publish(b"trial").await?;

@@ -11,7 +11,9 @@ use redis::{
     IntoConnectionInfo, RedisConnectionInfo, RedisError, Script, ScriptInvocation, Value,
 };
 
-use super::bus::{Beat, Bus, BusError, Entry, Join, Joined, Link, Member, Position, Pulse, RunId, Welcome};
+use super::bus::{
+    Beat, Bus, BusError, Entry, Join, Joined, Link, Member, Position, Pulse, Ready, RunId, Welcome,
+};
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +28,7 @@ const ENTRIES_MAX: usize = 512;
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/publish.lua")));
 static BEAT: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/beat.lua")));
 static JOIN: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/join.lua")));
+static READY: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/ready.lua")));
 static LEAVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/leave.lua")));
 
 fn script(body: &str) -> Script {
@@ -306,13 +309,19 @@ impl Link for RedisLink {
             .arg(member_text(join.member))
             .arg(whole_ms(self.settings.membership))
             .arg(join.settings)
-            .arg(join.pending)
             .arg(whole_ms(self.settings.losses_kept))
             .arg(epoch)
             .arg(number)
             .arg(u8::from(join.may_found));
         let answer: Vec<Value> = invocation.invoke_async(&mut self.connection).await.map_err(failure)?;
         joined(answer)
+    }
+
+    async fn ready(&mut self, ready: &Ready<'_>) -> Result<Option<Position>, BusError> {
+        let mut invocation = self.invocation(&READY);
+        invocation.arg(member_text(ready.member)).arg(ready.pending).arg(u8::from(ready.resumed));
+        let id: String = invocation.invoke_async(&mut self.connection).await.map_err(failure)?;
+        if id.is_empty() { Ok(None) } else { position(&id).map(Some) }
     }
 
     async fn leave(&mut self, member: &Member) -> Result<(), BusError> {
@@ -360,6 +369,8 @@ fn entry(fields: Vec<Vec<u8>>) -> Entry {
         b"reports" => return Entry::Reports(value.into()),
         b"begin" => return Entry::Begun,
         b"joined" => named().map(Entry::Joined),
+        b"ready" => named().map(|member| Entry::Ready(member, false)),
+        b"resumed" => named().map(|member| Entry::Ready(member, true)),
         b"left" => named().map(Entry::Left),
         b"lost" => named().map(Entry::Lost),
         _ => None,

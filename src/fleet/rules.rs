@@ -22,7 +22,7 @@ pub(super) enum Rule {
     NewServerIsDistrusted,
     /// A lost member is distrusted.
     LostIsDistrusted,
-    /// Everything is invalidated when distrust ends.
+    /// Everything is invalidated when distrust ends because its time is over.
     VoidAfterDistrust,
     /// A node that the bus does not answer does not count on the others' distrust any more before they trust it again.
     CutOffStops,

@@ -15,13 +15,7 @@ impl Fleet {
     /// The server's part of a heartbeat.
     pub(crate) fn execute_beat(&self, s: &mut State, i: usize) {
         if self.obeys(Rule::HeartbeatReaps) {
-            for who in 0..2 {
-                if s.members[who].is_some_and(|(_, end)| end <= s.time) {
-                    s.members[who] = None;
-                    s.lost_at[who] = Some(s.time);
-                    s.log.push(Entry::Lost { who: who as u8 });
-                }
-            }
+            reap(s);
         }
         let beat = s.nodes[i].beat.clone().expect("a heartbeat");
         let life = s.nodes[i].life;
@@ -88,18 +82,15 @@ impl Fleet {
     /// A node joins, or joins again.
     pub(crate) fn join(&self, s: &mut State, i: usize) {
         let p = &self.0;
-        if s.nodes[i].unpublished {
-            let version = s.commits.len() as u8 - 1;
-            s.log.push(Entry::Invalidation { by: i as u8, version });
-        }
-        s.log.push(Entry::Joined { who: i as u8 });
+        let resumed = !s.nodes[i].is_new;
+        let publishes = s.nodes[i].unpublished;
+        self.admit(s, i, publishes);
         let time = s.time;
         let other = 1 - i;
         let was_lost = s.lost_at[other].is_some_and(|at| time < at + p.grace);
         let is_young = s.generation_since > 0
             && s.members[other].is_none()
             && time < s.generation_since + p.member[other] + p.grace;
-        s.lost_at[i] = None;
         let n = &mut s.nodes[i];
         if p.unreceipted {
             if was_lost && self.obeys(Rule::JoinLearnsLost) {
@@ -109,8 +100,7 @@ impl Fleet {
                 n.distrust_until = n.distrust_until.max(n.clock + p.member[other] + p.grace);
             }
         }
-        n.unpublished = false;
-        n.life += 1;
+        n.unready = p.unreceipted.then_some(resumed);
         n.member = true;
         n.last_time = time;
         n.answered = n.clock;
@@ -120,9 +110,60 @@ impl Fleet {
             self.void(n);
         }
         n.is_new = false;
-        s.members[i] = Some((n.life, time + p.member[i]));
-        s.joins -= 1;
         s.reported[i] = n.position;
+    }
+
+    /// The server's part of a join, which may have been sent before the last write. Until the member says that it knows, it counts as
+    /// lost.
+    pub(crate) fn admit(&self, s: &mut State, i: usize, publishes: bool) {
+        let resumed = !s.nodes[i].is_new;
+        s.joins -= 1;
+        if self.obeys(Rule::JoinReaps) {
+            reap(s);
+        }
+        s.nodes[i].life += 1;
+        s.members[i] = Some((s.nodes[i].life, s.time + self.0.member[i]));
+        s.lost_at[i] = Some(s.time);
+        if !self.obeys(Rule::ReadyEndsDistrust) {
+            self.say_ready(s, i, publishes, resumed);
+        }
+    }
+
+    fn say_ready(&self, s: &mut State, i: usize, publishes: bool, resumed: bool) {
+        if publishes && self.obeys(Rule::ReadyPublishes) {
+            let version = s.commits.len() as u8 - 1;
+            s.log.push(Entry::Invalidation { by: i as u8, version });
+        }
+        s.log.push(Entry::Ready { who: i as u8, resumed });
+        s.lost_at[i] = None;
+    }
+
+    /// A node that has joined sends word that it knows, with what it has not published.
+    pub(crate) fn send_readiness(s: &mut State, i: usize) {
+        let n = &mut s.nodes[i];
+        n.readiness = Some((n.life, n.unpublished));
+    }
+
+    /// The server's part of it, and the answer.
+    pub(crate) fn execute_readiness(&self, s: &mut State, i: usize) {
+        let (life, publishes) = s.nodes[i].readiness.take().expect("sent");
+        reap(s);
+        if s.members[i].is_none_or(|(of, _)| of != life) {
+            if s.nodes[i].life == life {
+                s.nodes[i].member = false;
+            }
+            return;
+        }
+        let Some(resumed) = s.nodes[i].unready.take() else { return };
+        self.say_ready(s, i, publishes, resumed);
+        s.nodes[i].unpublished &= !publishes;
+    }
+
+    /// A member publishes what it has acknowledged without a receipt.
+    pub(crate) fn publish_pending(&self, s: &mut State, i: usize) {
+        let version = s.commits.len() as u8 - 1;
+        s.log.push(Entry::Invalidation { by: i as u8, version });
+        s.nodes[i].unpublished = false;
     }
 
     pub(crate) fn apply(&self, s: &mut State, i: usize) {
@@ -155,13 +196,14 @@ impl Fleet {
                 n.held = true;
             }
             Entry::Lost { who } if who as usize != i => {
-                self.void(n);
                 if self.obeys(Rule::LostIsDistrusted) {
                     n.distrust_until = n.clock + self.0.grace;
                 }
             }
-            Entry::Joined { who } if who as usize != i && n.distrust_until != 0 => {
-                self.void(n);
+            Entry::Ready { who, resumed } if who as usize != i && n.distrust_until != 0 => {
+                if !resumed && self.obeys(Rule::OtherProcessVoids) {
+                    self.void(n);
+                }
                 n.distrust_until = 0;
             }
             _ => {}
@@ -196,8 +238,9 @@ impl Fleet {
         n.member = false;
         n.is_new = true;
         n.distrust_until = 0;
-        n.unpublished = false;
+        (n.unpublished, n.unready, n.readiness) = (false, None, None);
         n.write = None;
+        n.writes_left = 0;
         n.known = 0;
         n.last_invalidation = 0; // unknown: the floor stands for it
         n.floor_position = end;
@@ -216,7 +259,7 @@ impl Fleet {
         s.publications.clear();
         s.late_heartbeat = None;
         for n in &mut s.nodes {
-            n.beat = None;
+            (n.beat, n.readiness) = (None, None);
             if let Some(write) = &mut n.write
                 && matches!(write.phase, Phase::Receipt(_) | Phase::Waiting(_))
             {
@@ -246,6 +289,17 @@ impl Fleet {
         if n.member {
             s.members[i] = Some((n.life, s.time + p.member[i]));
             n.last_time = s.time;
+        }
+    }
+}
+
+/// Removes every member whose time is over, and says so in the log.
+fn reap(s: &mut State) {
+    for who in 0..2 {
+        if s.members[who].is_some_and(|(_, end)| end <= s.time) {
+            s.members[who] = None;
+            s.lost_at[who] = Some(s.time);
+            s.log.push(Entry::Lost { who: who as u8 });
         }
     }
 }

@@ -146,9 +146,36 @@ fn cut_off_writers() -> Vec<Configuration> {
                 member: [5, 100],
                 time_max: 9,
                 delayed_heartbeats: 1,
+                joins: 0,
                 ..cut_off()
             },
             mutants: vec![Rule::ExtendFromLastAnswer],
+            expected: Expected::Holds,
+            ci: Ci::Whole,
+        },
+        Configuration {
+            params: Params {
+                name: "F1 cut off: a join that is not heard of",
+                member: [2, 100],
+                time_max: 6,
+                joins: 2,
+                unheard_joins: true,
+                ..cut_off()
+            },
+            mutants: vec![Rule::ReadyEndsDistrust, Rule::ReadyPublishes],
+            expected: Expected::Holds,
+            ci: Ci::Whole,
+        },
+        Configuration {
+            params: Params {
+                name: "F1 cut off: the writer restarts",
+                member: [2, 100],
+                time_max: 6,
+                restarts: 1,
+                writer_restarts: true,
+                ..cut_off()
+            },
+            mutants: vec![Rule::OtherProcessVoids, Rule::JoinReaps],
             expected: Expected::Holds,
             ci: Ci::Whole,
         },
@@ -320,7 +347,9 @@ fn base() -> Params {
         duplicates: 0,
         drops: 0,
         delayed_heartbeats: 0,
+        unheard_joins: false,
         restarts: 0,
+        writer_restarts: false,
         failovers: 0,
         trims: 0,
         strict: false,

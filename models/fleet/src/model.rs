@@ -54,6 +54,14 @@ pub(crate) enum Action {
     LateBeatExecutes,
     /// A node joins.
     Join(u8),
+    /// The server lets a node join that never hears of it.
+    JoinUnheard(u8),
+    /// A node sends word that it knows of its membership.
+    ReadinessSent(u8),
+    /// It arrives at the server, and the answer at the node.
+    ReadinessExecutes(u8),
+    /// A node publishes what it has acknowledged without a receipt.
+    PublishPending(u8),
     /// A node applies the next entry of the log.
     Apply(u8),
     /// A node trusts a lost member again.
@@ -267,6 +275,9 @@ impl Fleet {
             }
             if !n.member && s.joins > 0 {
                 out.push(Action::Join(i));
+                if p.unheard_joins && !p.reads[i as usize] {
+                    out.push(Action::JoinUnheard(i));
+                }
             }
             return;
         };
@@ -282,6 +293,17 @@ impl Fleet {
         }
         if s.delays > 0 && beat.stage == Beat::Request && !p.quick {
             out.push(Action::BeatDelayed(i));
+        }
+    }
+
+    /// What a node that has joined can do next, before it is as a member that was never lost.
+    fn readiness_actions(s: &State, i: u8, out: &mut Vec<Action>) {
+        let n = &s.nodes[i as usize];
+        match n.readiness {
+            Some(_) => out.push(Action::ReadinessExecutes(i)),
+            None if n.member && n.unready.is_some() => out.push(Action::ReadinessSent(i)),
+            None if n.member && n.unpublished => out.push(Action::PublishPending(i)),
+            None => {}
         }
     }
 
@@ -303,7 +325,7 @@ impl Fleet {
         if n.distrust_until != 0 && n.clock >= n.distrust_until {
             out.push(Action::DistrustEnds(i));
         }
-        if s.restarts > 0 && p.reads[i as usize] && p.writes[i as usize] == 0 {
+        if s.restarts > 0 && p.reads[i as usize] != p.writer_restarts {
             out.push(Action::Restart(i));
         }
         if !is_connected {
@@ -363,6 +385,10 @@ impl Fleet {
             Action::BeatDelayed(i) => self.delay_beat(s, i as usize),
             Action::LateBeatExecutes => self.execute_late_beat(s),
             Action::Join(i) => self.join(s, i as usize),
+            Action::JoinUnheard(i) => self.admit(s, i as usize, false),
+            Action::ReadinessSent(i) => Self::send_readiness(s, i as usize),
+            Action::ReadinessExecutes(i) => self.execute_readiness(s, i as usize),
+            Action::PublishPending(i) => self.publish_pending(s, i as usize),
             Action::Apply(i) => self.apply(s, i as usize),
             Action::DistrustEnds(i) => self.end_distrust(s, i as usize),
             Action::Restart(i) => self.restart(s, i as usize),
@@ -409,6 +435,7 @@ impl Model for Fleet {
             self.write_actions(s, i, out);
             if self.0.heartbeats[i as usize] && s.nodes[i as usize].generation == s.generation {
                 self.beat_actions(s, i, out);
+                Self::readiness_actions(s, i, out);
             }
             self.log_actions(s, i, out);
         }

@@ -41,8 +41,16 @@ pub(crate) enum Rule {
     HeartbeatReaps,
     /// A member that was lost is distrusted: only young entries are served.
     LostIsDistrusted,
-    /// The end of distrust invalidates everything.
+    /// The end of distrust, when its time is over, invalidates everything.
     VoidAfterDistrust,
+    /// A join first says of the former process, if its time is over, that it is lost.
+    JoinReaps,
+    /// Distrust ends when the node says that it knows of its membership, not when it joins.
+    ReadyEndsDistrust,
+    /// With that it publishes what it acknowledged without receipts.
+    ReadyPublishes,
+    /// If it is another process than the one that was lost, everything is invalidated.
+    OtherProcessVoids,
     /// A node that the bus does not answer waits, before it answers writes, until the others know.
     CutOffWaits,
     /// A node that the bus does not answer stops answering writes before the others trust it again.
@@ -127,7 +135,11 @@ pub(crate) struct Params {
     pub(crate) duplicates: u8,
     pub(crate) drops: u8,
     pub(crate) delayed_heartbeats: u8,
+    /// A join may be carried out of which the node never hears.
+    pub(crate) unheard_joins: bool,
     pub(crate) restarts: u8,
+    /// It is the writer that restarts, and then writes no more; not the reader.
+    pub(crate) writer_restarts: bool,
     pub(crate) failovers: u8,
     pub(crate) trims: u8,
     pub(crate) strict: bool,

@@ -86,6 +86,10 @@ pub(crate) struct Node {
     pub(crate) distrust_until: u8,
     /// It has answered a write without a receipt.
     pub(crate) unpublished: bool,
+    /// It has joined and not yet said that it knows; whether it was a member before in this log.
+    pub(crate) unready: Option<bool>,
+    /// That word on its way: of which life, and whether it carries what is unpublished.
+    pub(crate) readiness: Option<(u8, bool)>,
     pub(crate) write: Option<Write>,
     pub(crate) writes_left: u8,
     /// The newest version of which this node has applied an invalidation.
@@ -97,10 +101,21 @@ pub(crate) struct Node {
 /// An entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Entry {
-    Invalidation { by: u8, version: u8 },
-    Hold { by: u8 },
-    Lost { who: u8 },
-    Joined { who: u8 },
+    Invalidation {
+        by: u8,
+        version: u8,
+    },
+    Hold {
+        by: u8,
+    },
+    Lost {
+        who: u8,
+    },
+    /// A member says that it knows of its membership, and has published all; whether it was one before in this log.
+    Ready {
+        who: u8,
+        resumed: bool,
+    },
 }
 
 /// Everything.
@@ -194,6 +209,8 @@ impl Node {
             is_new: false,
             distrust_until: 0,
             unpublished: false,
+            unready: None,
+            readiness: None,
             write: None,
             writes_left: p.writes[i],
             known: 0,

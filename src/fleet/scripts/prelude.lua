@@ -1,10 +1,11 @@
 -- One shard of the bus. Every script of the protocol begins with this; each runs as one atomic step of the server.
 --
--- KEYS: log      stream; ids epoch-n with n consecutive from 0; fields: begin, reports, joined, left, lost
+-- KEYS: log      stream; ids epoch-n with n consecutive from 0; fields: begin, reports, joined, ready, resumed,
+--                left, lost
 --       epoch    the current epoch, milliseconds when it began
 --       members  sorted set: member -> end of its membership, milliseconds
 --       applied  sorted set: member -> number in this epoch up to which it has applied the log
---       lost     sorted set: member -> when its membership ended unheard
+--       lost     sorted set: member -> when its membership ended unheard, or when it joined, until it says that it knows
 --       general  hash: run (run_id of the server's process), since (first join of that run), clock, settings
 local LOG, EPOCH, MEMBERS, APPLIED, LOST, GENERAL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local RUN, REPLAY = ARGV[1], ARGV[2]

@@ -199,18 +199,30 @@ impl Server {
                 self.data.settings = join.settings.to_owned();
             }
         }
-        if !join.pending.is_empty() {
-            self.append(Entry::Reports(Bytes::copy_from_slice(join.pending)));
-        }
         let members = self.data.members.keys().cloned().collect();
         let kept_ms = self.losses_kept.as_millis() as u64;
-        self.data.lost.retain(|lost, at| lost.node != join.member.node && *at + kept_ms >= now_ms);
+        self.data.lost.retain(|_, at| *at + kept_ms >= now_ms);
+        let lost = self.data.lost.iter().map(|(member, at)| (member.clone(), *at)).collect();
+        self.data.lost.insert(join.member.clone(), now_ms);
         let end = self.append(Entry::Joined(join.member.clone()));
         self.data.members.insert(join.member.clone(), now_ms + self.membership.as_millis() as u64);
         let applied = join.applied.filter(|applied| applied.epoch == end.epoch).unwrap_or(end);
         self.data.applied.insert(join.member.clone(), applied.number);
-        let lost = self.data.lost.iter().map(|(member, at)| (member.clone(), *at)).collect();
         Joined::Welcome(Welcome { end, time_ms: now_ms, since_ms: self.data.since_ms, members, lost })
+    }
+
+    fn ready(&mut self, run: &RunId, ready: &Ready<'_>) -> Result<Option<Position>, BusError> {
+        self.check_run(run)?;
+        self.check_epoch();
+        self.reap(self.time_ms());
+        if !self.data.members.contains_key(ready.member) {
+            return Ok(None);
+        }
+        if !ready.pending.is_empty() {
+            self.append(Entry::Reports(Bytes::copy_from_slice(ready.pending)));
+        }
+        self.data.lost.retain(|lost, _| lost.node != ready.member.node);
+        Ok(Some(self.append(Entry::Ready(ready.member.clone(), ready.resumed))))
     }
 
     fn leave(&mut self, run: &RunId, member: &Member) -> Result<(), BusError> {
@@ -317,6 +329,8 @@ impl FakeLink {
             // The server finds it when it is woken.
             self.bus.wake().await;
             self.on_server(carry_out).ok();
+            // The node gave up long ago, and comes again when its pause is over.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..2_000))).await;
             return Err(lost());
         }
         let answer = self.on_server(carry_out)?;
@@ -407,6 +421,10 @@ impl Link for FakeLink {
 
     async fn join(&mut self, join: &Join<'_>) -> Result<Joined, BusError> {
         self.call(Way::Writing, |server| server.join(&self.run, join)).await
+    }
+
+    async fn ready(&mut self, ready: &Ready<'_>) -> Result<Option<Position>, BusError> {
+        self.call(Way::Writing, |server| server.ready(&self.run, ready)).await?
     }
 
     async fn leave(&mut self, member: &Member) -> Result<(), BusError> {

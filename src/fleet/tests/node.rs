@@ -246,10 +246,55 @@ async fn what_the_log_of_a_former_server_says_ends_no_distrust_at_the_new_one() 
     let former = join("one", vec![b.clone()]);
     let present = join("two", Vec::new());
     let distrusts_b = |membership: &Membership| membership.distrusted().any(|(node, _)| node == Some("b"));
-    membership.heard(former, &Entry::Joined(b.clone()), Instant::now());
+    membership.heard(former, &Entry::Ready(b.clone(), false), Instant::now());
     assert!(distrusts_b(&membership));
-    membership.heard(present, &Entry::Joined(b), Instant::now());
+    // It may not know yet that it is a member, and count on being distrusted.
+    membership.heard(present, &Entry::Joined(b.clone()), Instant::now());
+    assert!(distrusts_b(&membership));
+    membership.heard(present, &Entry::Ready(b, false), Instant::now());
     assert!(!distrusts_b(&membership));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_stands_still_and_goes_on_invalidates_nothing() {
+    let server = bus();
+    let nodes = ["a", "b", "c"].map(|name| Node::start(&server, settings(name, CutOff::Degrade)));
+    pass(15).await;
+    for (round, seconds) in [1, 4, 60].into_iter().enumerate() {
+        let voids = nodes.each_ref().map(|node| node.applied.voids());
+        let continued = Instant::now() + Duration::from_secs(seconds);
+        server.lock().unwrap().stopped_until = continued;
+        pass(2).await;
+        let written = 100 + round as u64;
+        nodes[0].write(written).await;
+        tokio::time::sleep_until(continued).await;
+        // A connection that was being made may be given up just then.
+        pass(5).await;
+        assert!(
+            nodes.iter().all(|node| node.applied.is_fresh()),
+            "{seconds} s: {:?}",
+            nodes[1].fleet.status()
+        );
+        assert_eq!(nodes.each_ref().map(|node| node.applied.voids()), voids, "{seconds} s");
+        assert!(nodes[1..].iter().all(|node| node.applied.has(&table(written))), "{seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_of_a_lost_node_invalidates_everything() {
+    let server = bus();
+    let (a, b) = (
+        Node::start(&server, settings("a", CutOff::Degrade)),
+        Node::start(&server, settings("b", CutOff::Degrade)),
+    );
+    pass(10).await;
+    let voids = b.applied.voids();
+    a.cut(true);
+    assert_eq!(a.write(1).await.1, Acknowledged::Covered);
+    a.task.abort();
+    let _again = Node::start(&server, settings("a", CutOff::Degrade));
+    pass(3).await;
+    assert!(b.applied.is_fresh() && b.applied.voids() > voids && !b.applied.has(&table(1)));
 }
 
 #[tokio::test(start_paused = true)]
