@@ -77,7 +77,7 @@ struct Crowd {
 async fn node(crowd: Arc<Crowd>, number: usize) -> Infallible {
     let member = Member { node: format!("node-{number}").into(), life: 1 };
     let mut link = crowd.bus.connect().await.unwrap();
-    let join = Join { member: &member, settings: "crowd", pending: &[], applied: None, may_found: true };
+    let join = Join { member: &member, settings: "crowd", applied: None, may_found: true };
     let Joined::Welcome(welcome) = link.join(&join).await.unwrap() else { panic!("other settings") };
     let (applied, following) = watch::channel(welcome.end);
     tokio::select! {

@@ -376,7 +376,7 @@ impl Membership {
             return;
         }
         match entry {
-            Entry::Joined(member) => self.member_joined(member, now),
+            Entry::Joined(member) => self.member_joined(member),
             Entry::Ready(member, resumed) => self.member_ready(member, *resumed, now),
             Entry::Left(member) => {
                 self.members.remove(member);
@@ -390,7 +390,7 @@ impl Membership {
         self.show(now);
     }
 
-    fn member_joined(&mut self, member: &Member, now: Instant) {
+    fn member_joined(&mut self, member: &Member) {
         if member.node == self.me.node && !self.is_own_life(member.life) {
             tracing::error!(
                 node = &*member.node,

@@ -9,6 +9,7 @@ use crate::promise::{assert_bounded, assert_hits, phase};
 use crate::proxy::{Proxy, Way};
 
 const OTHER_SERVER: &str = r#"nearside_fleet_rejoins_total{reason="other_server"}"#;
+const VOIDS: &str = "nearside_fleet_voids_total";
 const OTHER_LOG: &str = r#"nearside_fleet_rejoins_total{reason="other_log"}"#;
 
 /// Two nodes under load, and something that happens to their bus.
@@ -72,11 +73,15 @@ fn a_bus_that_is_full_is_as_good_as_none() {
 #[test]
 fn a_bus_that_stands_still_for_a_while_is_the_same_afterwards() {
     let fleet = while_both_work(Setup::default(), |fleet, load| {
-        for stop in [Duration::from_millis(500), phase() + Duration::from_secs(1)] {
+        for stop in [Duration::from_millis(500), phase() + Duration::from_secs(3)] {
+            let voids = fleet.metric(VOIDS);
             fleet.bus.pause();
             load.run_for(stop);
             fleet.bus.resume();
+            let continued = std::time::Instant::now();
             fleet.wait_until_fresh();
+            println!("fresh {:?} after {stop:?} without the bus", continued.elapsed());
+            assert_eq!(fleet.metric(VOIDS), voids, "the nodes themselves have published what they wrote");
         }
     });
     assert_eq!([OTHER_SERVER, OTHER_LOG].map(|reason| fleet.metric(reason)), [0, 0]);
