@@ -78,6 +78,8 @@ pub enum ErrorCode {
     InvalidSignature,
     /// The access key is not known.
     UnrecognizedClient,
+    /// Temporary credentials are older than they may be.
+    ExpiredToken,
     /// Not allowed.
     AccessDenied,
     /// Not allowed to whoever sends from there: Nearside's own, with the status that browsers and proxies understand.
@@ -140,6 +142,7 @@ impl ErrorCode {
         Self::IncompleteSignature,
         Self::InvalidSignature,
         Self::UnrecognizedClient,
+        Self::ExpiredToken,
         Self::AccessDenied,
         Self::Forbidden,
         Self::ResourceNotFound,
@@ -174,6 +177,7 @@ impl ErrorCode {
             Self::IncompleteSignature => (SERVICE, "IncompleteSignatureException", 400, "message"),
             Self::InvalidSignature => (SERVICE, "InvalidSignatureException", 400, "message"),
             Self::UnrecognizedClient => (SERVICE, "UnrecognizedClientException", 400, "message"),
+            Self::ExpiredToken => (SERVICE, "ExpiredTokenException", 400, "message"),
             Self::AccessDenied => (SERVICE, "AccessDeniedException", 400, "Message"),
             Self::Forbidden => (SERVICE, "AccessDeniedException", 403, "Message"),
             Self::ResourceNotFound => (DYNAMODB, "ResourceNotFoundException", 400, "message"),

@@ -12,6 +12,7 @@ pub mod key;
 pub mod key_attribute;
 pub mod placement;
 pub mod schema;
+pub mod timestamp;
 
 pub mod error;
 pub mod operation;
@@ -27,4 +28,5 @@ pub use key::{Key, KeyValue};
 pub use number::Number;
 pub use operation::Operation;
 pub use schema::{IndexSchema, KeySchema, TableSchema};
+pub use timestamp::Timestamp;
 pub use value::{AttributeValue, Item};

@@ -8,7 +8,8 @@ use aws_sigv4::sign::v4::SigningParams;
 
 use super::*;
 use crate::model::ErrorCode;
-use crate::wire::sigv4::{KeyScope, SignedRequest, SigningKey, Timestamp, string_to_sign};
+use crate::model::Timestamp;
+use crate::wire::sigv4::{KeyScope, SignedRequest, SigningKey, string_to_sign};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -34,8 +35,8 @@ impl Authenticator for OneKey {
             headers: values.collect(),
             body_sha256: body_sha256.unwrap(),
         };
-        let text = string_to_sign(&request.canonical(), time, &key_scope);
-        match SigningKey::derive(SECRET, &key_scope).verify(&text, &credential.signature()) {
+        let text = string_to_sign(&request.canonical(), &time.to_string(), &key_scope);
+        match SigningKey::derive(SECRET.as_bytes(), &key_scope).verify(&text, &credential.signature()) {
             true => Ok(Caller::new(credential)),
             false => Err(ApiError::new(ErrorCode::InvalidSignature, "no")),
         }

@@ -1,16 +1,12 @@
 //! Signature Version 4 as it is verified: what is signed of a request, and with which key. Pure functions without I/O and
 //! without a clock. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
-mod timestamp;
-
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
-use aws_lc_rs::{digest, hmac};
-
-pub use timestamp::Timestamp;
+use aws_lc_rs::{constant_time, digest, hmac};
 
 /// The only algorithm, as requests name it.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -49,17 +45,19 @@ pub struct SignedRequest<'a> {
 
 impl SignedRequest<'_> {
     /// The canonical request: every way to send the same request gives the same bytes.
-    pub fn canonical(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
+    pub fn canonical(mut self) -> Vec<u8> {
+        let of_headers: usize =
+            self.headers.iter().map(|(name, value)| 2 * name.len() + value.len() + 3).sum();
+        let mut out = Vec::with_capacity(128 + 3 * (self.path.len() + self.query.len()) + of_headers);
         out.extend_from_slice(self.method.as_bytes());
         out.push(b'\n');
         push_encoded(&mut out, normalized(self.path).as_bytes(), Slash::Kept);
         out.push(b'\n');
         push_query(&mut out, self.query, self.location);
         out.push(b'\n');
-        push_headers(&mut out, self.headers.clone());
+        push_headers(&mut out, &mut self.headers);
         out.push(b'\n');
-        push_hex(&mut out, &self.body_sha256);
+        out.extend_from_slice(&hex(self.body_sha256));
         out
     }
 }
@@ -75,13 +73,15 @@ pub struct KeyScope<'a> {
     pub service: &'a str,
 }
 
-/// The text whose keyed hash the signature is.
-pub fn string_to_sign(canonical_request: &[u8], time: Timestamp, scope: &KeyScope<'_>) -> String {
+/// The text whose keyed hash the signature is. `time` is as a [`Timestamp`](crate::model::Timestamp) is written.
+pub fn string_to_sign(canonical_request: &[u8], time: &str, scope: &KeyScope<'_>) -> Vec<u8> {
     let KeyScope { date, region, service } = scope;
-    let mut hash = Vec::with_capacity(64);
-    push_hex(&mut hash, digest::digest(&digest::SHA256, canonical_request).as_ref());
-    let hash = String::from_utf8_lossy(&hash);
-    format!("{ALGORITHM}\n{time}\n{date}/{region}/{service}/{TERM}\n{hash}")
+    let mut out = Vec::with_capacity(160 + region.len() + service.len());
+    for part in [ALGORITHM, "\n", time, "\n", date, "/", region, "/", service, "/", TERM, "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(&hex(sha256(canonical_request)));
+    out
 }
 
 /// A key that signs the requests of one scope. It may be kept as long as its secret is valid: deriving it takes four of the
@@ -91,26 +91,23 @@ pub struct SigningKey(hmac::Key);
 
 impl SigningKey {
     /// The key of a scope.
-    pub fn derive(secret_access_key: &str, scope: &KeyScope<'_>) -> Self {
-        let secret = format!("AWS4{secret_access_key}");
-        let mut key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    pub fn derive(secret_access_key: &[u8], scope: &KeyScope<'_>) -> Self {
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, &[b"AWS4", secret_access_key].concat());
         for part in [scope.date, scope.region, scope.service, TERM] {
             key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
         }
         Self(key)
     }
 
-    /// The signature of a text, in hexadecimal digits.
-    pub fn sign(&self, string_to_sign: &str) -> String {
-        let mut signature = Vec::with_capacity(64);
-        push_hex(&mut signature, hmac::sign(&self.0, string_to_sign.as_bytes()).as_ref());
-        String::from_utf8_lossy(&signature).into_owned()
+    /// The signature of a text: 64 hexadecimal digits in lower case.
+    pub fn sign(&self, string_to_sign: &[u8]) -> [u8; 64] {
+        let tag = hmac::sign(&self.0, string_to_sign);
+        hex(tag.as_ref().try_into().expect("a tag of SHA-256 has 32 bytes"))
     }
 
-    /// True if that is the signature of the text. The time that it takes depends on neither.
-    pub fn verify(&self, string_to_sign: &str, signature: &str) -> bool {
-        let Some(tag) = bytes_of_hex(signature) else { return false };
-        hmac::verify(&self.0, string_to_sign.as_bytes(), &tag).is_ok()
+    /// True if that is the signature of the text, letter by letter. The time that it takes depends on neither.
+    pub fn verify(&self, string_to_sign: &[u8], signature: &str) -> bool {
+        constant_time::verify_slices_are_equal(&self.sign(string_to_sign), signature.as_bytes()).is_ok()
     }
 }
 
@@ -198,26 +195,30 @@ fn push_encoded(out: &mut Vec<u8>, bytes: &[u8], slash: Slash) {
 }
 
 /// Writes a line for each header, an empty one, and one that lists the names.
-fn push_headers(out: &mut Vec<u8>, mut headers: Vec<(&str, &[u8])>) {
+fn push_headers(out: &mut Vec<u8>, headers: &mut [(&str, &[u8])]) {
     // Stable, so that the values of one name stay in their order.
     headers.sort_by_key(|(name, _)| *name);
-    let mut names = Vec::new();
-    for same in headers.chunk_by(|(one, _), (other, _)| one == other) {
-        let (name, _) = same[0];
-        out.extend_from_slice(name.as_bytes());
+    let is_same = |(one, _): &(&str, &[u8]), (other, _): &(&str, &[u8])| one == other;
+    for same in headers.chunk_by(is_same) {
+        out.extend_from_slice(same[0].0.as_bytes());
         for (place, (_, value)) in same.iter().enumerate() {
             out.push(if place == 0 { b':' } else { b',' });
             push_without_blanks(out, value);
         }
         out.push(b'\n');
-        names.push(name);
     }
-    out.push(b'\n');
-    out.extend_from_slice(names.join(";").as_bytes());
+    for (place, same) in headers.chunk_by(is_same).enumerate() {
+        out.push(if place == 0 { b'\n' } else { b';' });
+        out.extend_from_slice(same[0].0.as_bytes());
+    }
 }
 
 /// Writes a value without spaces at its ends, and with single ones inside.
 fn push_without_blanks(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr::memchr(b' ', value).is_none() {
+        out.extend_from_slice(value);
+        return;
+    }
     let words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     for (place, word) in words.enumerate() {
         if place > 0 {
@@ -227,19 +228,20 @@ fn push_without_blanks(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
+/// The SHA-256 of some bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("a SHA-256 has 32 bytes")
 }
 
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
+/// Bytes as hexadecimal digits in lower case.
+pub fn hex(bytes: [u8; 32]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [0; 64];
+    for (place, byte) in bytes.into_iter().enumerate() {
+        digits[2 * place] = DIGITS[usize::from(byte >> 4)];
+        digits[2 * place + 1] = DIGITS[usize::from(byte & 15)];
     }
-    digits.chunks_exact(2).map(byte_of_hex).collect()
+    digits
 }
 
 fn byte_of_hex(digits: &[u8]) -> Option<u8> {

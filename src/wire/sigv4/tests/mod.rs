@@ -1,4 +1,7 @@
-//! Signatures held against those of the `aws-sigv4` crate, which signs what this module verifies.
+//! Signatures held against the published test suite, and against those of the `aws-sigv4` crate, which signs what this module
+//! verifies.
+
+mod published;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +11,7 @@ use aws_sigv4::sign::v4::SigningParams;
 use fastrand::Rng;
 
 use super::*;
+use crate::model::Timestamp;
 
 /// A request at random, and who signs it.
 #[derive(Debug)]
@@ -107,7 +111,7 @@ impl Sample {
     }
 
     /// The signature by this module, of the request as it is sent.
-    fn signed_here(&self, location: Location, carried: &Carried) -> (SigningKey, String) {
+    fn signed_here(&self, location: Location, carried: &Carried) -> (SigningKey, Vec<u8>) {
         let time = Timestamp::from(self.time);
         let date = time.date();
         let scope = KeyScope { date: &date, region: self.region, service: "dynamodb" };
@@ -118,11 +122,11 @@ impl Sample {
         let parameters: Vec<String> =
             carried.parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         let query = [self.query.as_str(), &parameters.join("&")].join("&");
-        let body_sha256 = digest::digest(&digest::SHA256, &self.body).as_ref().try_into().unwrap();
+        let body_sha256 = sha256(&self.body);
         let (method, path) = (self.method, self.path.as_str());
         let request = SignedRequest { location, method, path, query: &query, headers, body_sha256 };
-        let text = string_to_sign(&request.canonical(), time, &scope);
-        (SigningKey::derive(&self.secret, &scope), text)
+        let text = string_to_sign(&request.canonical(), &time.to_string(), &scope);
+        (SigningKey::derive(self.secret.as_bytes(), &scope), text)
     }
 }
 
@@ -139,7 +143,9 @@ fn signatures_are_those_of_the_reference_implementation() {
         };
         let carried = sample.signed_elsewhere(theirs);
         let (key, text) = sample.signed_here(ours, &carried);
-        assert_eq!(key.sign(&text), carried.signature, "seed {seed}, round {round}: {sample:?}\n{text}");
+        let ours = key.sign(&text);
+        let text_read = String::from_utf8_lossy(&text);
+        assert_eq!(ours, carried.signature.as_bytes(), "seed {seed}, round {round}: {sample:?}\n{text_read}");
         assert!(key.verify(&text, &carried.signature), "seed {seed}, round {round}");
     }
 }
@@ -147,14 +153,40 @@ fn signatures_are_those_of_the_reference_implementation() {
 #[test]
 fn another_signature_is_not_valid() {
     let scope = KeyScope { date: "20261121", region: "us-east-1", service: "dynamodb" };
-    let key = SigningKey::derive("secret", &scope);
-    let signature = key.sign("text");
-    assert!(key.verify("text", &signature));
-    assert!(!key.verify("texts", &signature));
-    assert!(!SigningKey::derive("secrets", &scope).verify("text", &signature));
-    for part in ["", &signature[..62], &signature[..63], "no digits", &format!("{signature}00")] {
-        assert!(!key.verify("text", part), "{part}");
+    let key = SigningKey::derive(b"secret", &scope);
+    let signature = String::from_utf8(key.sign(b"text").into()).unwrap();
+    assert!(key.verify(b"text", &signature));
+    assert!(!key.verify(b"texts", &signature));
+    assert!(!SigningKey::derive(b"secrets", &scope).verify(b"text", &signature));
+    let (longer, upper) = (format!("{signature}00"), signature.to_uppercase());
+    for part in ["", &signature[..62], &signature[..63], "no digits", &longer, &upper] {
+        assert!(!key.verify(b"text", part), "{part}");
     }
     let elsewhere = KeyScope { region: "us-west-1", ..scope };
-    assert!(!SigningKey::derive("secret", &elsewhere).verify("text", &signature));
+    assert!(!SigningKey::derive(b"secret", &elsewhere).verify(b"text", &signature));
+}
+
+const SECRET: &[u8] = b"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+#[test]
+fn the_published_test_suite_agrees() {
+    let scope = KeyScope { date: "20150830", region: "us-east-1", service: "service" };
+    let key = SigningKey::derive(SECRET, &scope);
+    for case in published::SUITE {
+        let fixed = [("host", "example.amazonaws.com"), ("x-amz-date", "20150830T123600Z")];
+        let headers = case.headers.iter().chain(&fixed).map(|(name, value)| (*name, value.as_bytes()));
+        let request = SignedRequest {
+            location: Location::Header,
+            method: case.method,
+            path: case.path,
+            query: case.query,
+            headers: headers.collect(),
+            body_sha256: sha256(case.body.as_bytes()),
+        };
+        let canonical = request.canonical();
+        let text = string_to_sign(&canonical, "20150830T123600Z", &scope);
+        let read = String::from_utf8_lossy(&canonical);
+        assert!(key.verify(&text, case.signature), "{}:\n{read}", case.name);
+    }
+    assert!(published::SUITE.len() >= 30);
 }

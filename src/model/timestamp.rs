@@ -1,4 +1,4 @@
-//! The time of a signature, to the second.
+//! A time to the second, as signatures and the config name it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,6 +27,28 @@ impl Timestamp {
         let (year, month, day) = civil(self.seconds / SECONDS_PER_DAY);
         format!("{year:04}{month:02}{day:02}")
     }
+
+    /// The time as `2026-11-21T08:09:10Z`.
+    pub fn rfc3339(self) -> String {
+        let (year, month, day) = civil(self.seconds / SECONDS_PER_DAY);
+        let (hour, minute, second) = self.time_of_day();
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
+    /// The time that is so much later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self { seconds: self.seconds.saturating_add(duration.as_secs()) }
+    }
+
+    /// The time that is so much earlier, but not before 1970.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self { seconds: self.seconds.saturating_sub(duration.as_secs()) }
+    }
+
+    fn time_of_day(self) -> (u64, u64, u64) {
+        let second = self.seconds % SECONDS_PER_DAY;
+        (second / 3600, second / 60 % 60, second % 60)
+    }
 }
 
 impl From<SystemTime> for Timestamp {
@@ -43,8 +65,7 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let second = self.seconds % SECONDS_PER_DAY;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (hour, minute, second) = self.time_of_day();
         write!(formatter, "{}T{hour:02}{minute:02}{second:02}Z", self.date())
     }
 }
@@ -111,6 +132,16 @@ mod tests {
             assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
             assert_eq!(Timestamp::from(SystemTime::from(time)), time);
         }
+    }
+
+    #[test]
+    fn times_are_moved_and_written_with_dashes() {
+        let time = Timestamp::parse("20261121T080910Z").unwrap();
+        assert_eq!(time.rfc3339(), "2026-11-21T08:09:10Z");
+        let hour = Duration::from_secs(3600);
+        assert_eq!(time.plus(hour * 16).to_string(), "20261122T000910Z");
+        assert_eq!(time.minus(hour * 9).rfc3339(), "2026-11-20T23:09:10Z");
+        assert_eq!(Timestamp { seconds: 1 }.minus(hour), Timestamp { seconds: 0 });
     }
 
     #[test]
