@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::callers::CallerPlaces;
 use super::error::Origin;
 use super::fixed::{Fixed, LocalStore, UpstreamKind};
 use super::fleet::FleetDraft;
@@ -40,6 +41,8 @@ pub(super) struct Draft {
     pub(super) in_memory: bool,
     /// The keys of `[fleet]`, which count if anybody wrote the section or one of them.
     pub(super) fleet: FleetDraft,
+    /// Where each of the keys and principals of `live.callers` was written.
+    pub(super) caller_places: CallerPlaces,
     /// Where each section begins in the file.
     pub(super) sections: BTreeMap<&'static str, Origin>,
     /// Where each key was written.

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Fault, Origin};
-use super::key::{Key, Section};
+use super::key::{Key, Repeats, Section};
 use super::nearest::unknown;
 use super::table::{SECTIONS, find, keys};
 use super::value::Given;
@@ -39,11 +39,21 @@ pub(super) struct TableSection<'v> {
     pub(super) indexes: Vec<(&'v str, Vec<Setting<'v>>)>,
 }
 
+/// A section `[[NAME]]`.
+#[derive(Debug)]
+pub(super) struct ListSection<'v> {
+    pub(super) section: &'static Section,
+    pub(super) settings: Vec<Setting<'v>>,
+    pub(super) origin: Origin,
+}
+
 /// What a file says.
 #[derive(Debug, Default)]
 pub(super) struct Contents<'v> {
     pub(super) settings: Vec<Setting<'v>>,
     pub(super) tables: Vec<TableSection<'v>>,
+    /// The sections of lists, in the order of the file.
+    pub(super) lists: Vec<ListSection<'v>>,
     /// Where each section begins, those without keys included.
     pub(super) sections: Vec<(&'static str, Origin)>,
     /// What is wrong with it, apart from the values.
@@ -104,21 +114,45 @@ impl<'v> Reader<'v> {
         for (name, value) in self.entries(section.name, value) {
             let nested = format!("{}.{}", section.name, name.get_ref());
             match SECTIONS.iter().find(|known| known.name == nested) {
+                Some(nested) if nested.repeats == Repeats::List => self.list(nested, value),
                 Some(nested) if nested.is_offered() => self.section(nested, value),
                 Some(_) => {
                     let message = format!("[{nested}] is not offered by this version yet; leave it out");
                     self.fault(name.span(), message);
                 }
-                None => match find(section.name, name.get_ref()) {
-                    Some((section, key)) => {
-                        let setting = self.setting(section, key, value);
-                        self.contents.settings.push(setting);
-                    }
-                    None => {
-                        let known: Vec<_> = section.keys.iter().map(|key| key.name).collect();
-                        self.unknown_key(name, section.name, &known);
-                    }
-                },
+                None => {
+                    let setting = self.key(section, (name, value));
+                    self.contents.settings.extend(setting);
+                }
+            }
+        }
+    }
+
+    /// The sections of a list.
+    fn list(&mut self, section: &'static Section, value: &'v Spanned<DeValue<'v>>) {
+        let DeValue::Array(members) = value.get_ref() else {
+            let message =
+                format!("{} is a list; write [[{}]] and its keys below", section.name, section.name);
+            return self.fault(value.span(), message);
+        };
+        for member in members.iter() {
+            let mut settings = Vec::new();
+            for entry in self.entries(section.name, member) {
+                settings.extend(self.key(section, entry));
+            }
+            let origin = self.origin(member.span());
+            self.contents.lists.push(ListSection { section, settings, origin });
+        }
+    }
+
+    /// A key of a section, with its value.
+    fn key(&mut self, section: &'static Section, (name, value): Entry<'v>) -> Option<Setting<'v>> {
+        match find(section.name, name.get_ref()) {
+            Some((section, key)) => Some(self.setting(section, key, value)),
+            None => {
+                let known: Vec<_> = section.keys.iter().map(|key| key.name).collect();
+                self.unknown_key(name, section.name, &known);
+                None
             }
         }
     }

@@ -31,6 +31,8 @@ pub struct Fixed {
     pub drain_timeout: Duration,
     /// Where monitors connect.
     pub admin_listen: ListenAddress,
+    /// Who may call.
+    pub auth_mode: AuthMode,
     /// Whether the operator accepts callers that nobody verifies, from beyond this machine.
     pub accepts_unauthenticated: bool,
     /// The region, when one is named; see [`Fixed::region`].
@@ -68,6 +70,15 @@ impl Fixed {
     pub fn region(&self) -> &str {
         self.region.as_deref().unwrap_or(REGION)
     }
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everybody who reaches the listener. Signatures are not verified.
+    None,
+    /// Those with a key, whose signature of Version 4 is verified.
+    SigV4,
 }
 
 /// What stands behind the cache.
@@ -140,6 +151,7 @@ impl Default for Fixed {
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)).into(),
+            auth_mode: AuthMode::None,
             accepts_unauthenticated: false,
             region: None,
             upstream: UpstreamKind::Local,

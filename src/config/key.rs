@@ -1,5 +1,6 @@
 //! What a key of the configuration is: one definition for the file, the environment, the flags, the printed config, and reloads.
 
+use super::callers::{CallerKey, CallerPrincipal, KeyDraft, PrincipalDraft};
 use super::draft::Draft;
 use super::fixed::Fixed;
 use super::live::{CachePolicy, IndexPolicy, Live};
@@ -18,9 +19,30 @@ pub struct Section {
     pub name: &'static str,
     /// Its keys, in the order in which they are printed.
     pub keys: &'static [Key],
+    /// How often the file may have it.
+    pub repeats: Repeats,
+}
+
+/// How often a section may stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// Once: `[name]`.
+    Once,
+    /// Once for each of a list: `[[name]]`. Its keys have neither flags nor variables.
+    List,
 }
 
 impl Section {
+    /// A section that may stand once.
+    pub(super) const fn once(name: &'static str, keys: &'static [Key]) -> Self {
+        Self { name, keys, repeats: Repeats::Once }
+    }
+
+    /// A section that may stand once for each of a list.
+    pub(super) const fn list(name: &'static str, keys: &'static [Key]) -> Self {
+        Self { name, keys, repeats: Repeats::List }
+    }
+
     /// False if this version knows the section but has none of its keys.
     pub(super) fn is_offered(&self) -> bool {
         !self.keys.iter().all(|key| matches!(key.access, Access::NotOffered))
@@ -67,6 +89,10 @@ pub(super) enum Access {
         read_index: Read<IndexPolicy>,
         print_index: Print<IndexPolicy>,
     },
+    /// In a section `[[auth.keys]]`, which changes with a reload.
+    CallerKey(Read<KeyDraft>, Print<CallerKey>),
+    /// In a section `[[auth.principals]]`, which changes with a reload.
+    CallerPrincipal(Read<PrincipalDraft>, Print<CallerPrincipal>),
     /// Another way to write other keys: says which key a value belongs to.
     Shorthand(fn(&str) -> Result<(&'static str, &'static str), String>),
     /// Nowhere: this version knows the key and does not offer it.
@@ -91,6 +117,20 @@ impl Key {
         print: Print<CachePolicy>,
     ) -> Self {
         Self::new(name, Access::Policy(read, print))
+    }
+
+    /// A key of `[[auth.keys]]`.
+    pub(super) const fn of_caller(name: &'static str, read: Read<KeyDraft>, print: Print<CallerKey>) -> Self {
+        Self::new(name, Access::CallerKey(read, print))
+    }
+
+    /// A key of `[[auth.principals]]`.
+    pub(super) const fn of_principal(
+        name: &'static str,
+        read: Read<PrincipalDraft>,
+        print: Print<CallerPrincipal>,
+    ) -> Self {
+        Self::new(name, Access::CallerPrincipal(read, print))
     }
 
     /// A key that this version knows and does not offer.
@@ -122,8 +162,13 @@ impl Key {
         match self.access {
             Access::Shorthand(named) => Some(named(value)),
             Access::Fixed(..) | Access::Live(..) | Access::Policy(..) | Access::IndexPolicy { .. } => None,
-            Access::NotOffered => None,
+            Access::CallerKey(..) | Access::CallerPrincipal(..) | Access::NotOffered => None,
         }
+    }
+
+    /// True if the key may stand in a section of a list only.
+    fn is_of_list(&self) -> bool {
+        matches!(self.access, Access::CallerKey(..) | Access::CallerPrincipal(..))
     }
 
     /// True if the key may stand in `[tables.NAME]`.
@@ -136,11 +181,12 @@ impl Key {
         matches!(self.access, Access::IndexPolicy { .. })
     }
 
-    /// The environment variables that set the key of that section; a later one beats an earlier one.
+    /// The environment variables that set the key of that section; a later one beats an earlier one. None for a key of a list.
     pub fn variables(&self, section: &str) -> Vec<String> {
         let named = |name: &str| format!("NEARSIDE_{}", name.to_uppercase().replace(['-', '.'], "_"));
         let of_flag = self.flag.map(|flag| named(flag.name));
-        let of_key = (!section.is_empty()).then(|| named(&format!("{section}_{}", self.name)));
+        let of_key =
+            (!section.is_empty() && !self.is_of_list()).then(|| named(&format!("{section}_{}", self.name)));
         let mut names: Vec<String> = self.aws_variable.map(str::to_owned).into_iter().collect();
         names.extend(of_flag.into_iter().filter(|name| Some(name) != of_key.as_ref()));
         names.extend(of_key);

@@ -1,8 +1,9 @@
-//! What may change while requests run: the budget of the cache, how each table is cached, and how much is logged.
+//! What may change while requests run: who may call, the budget of the cache, how each table is cached, and how much is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::callers::Callers;
 use super::units::{ByteSize, Share, TimeToLive};
 
 /// What may change while the program runs.
@@ -16,6 +17,8 @@ pub struct Live {
     pub log_level: String,
     /// Requests that take as long as this or longer have a line in the log; zero for none.
     pub log_slow: Duration,
+    /// Who may call, if callers are verified.
+    pub callers: Callers,
     /// How tables are cached that have no section of their own.
     pub cache: CachePolicy,
     /// The sections `[tables.NAME]`, each filled up from `[cache]`.
@@ -128,6 +131,7 @@ impl Default for Live {
             query_share: Share::default(),
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
+            callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),
         }

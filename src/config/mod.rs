@@ -13,6 +13,7 @@ mod address;
 mod bus_url;
 mod secret;
 
+mod callers;
 mod fixed;
 mod fleet;
 mod live;
@@ -34,12 +35,16 @@ mod resolve;
 
 pub use address::{ListenAddress, ListenHost};
 pub use bus_url::BusUrl;
+pub use callers::{
+    CallerKey, CallerPrincipal, Callers, LoadedCallers, LoadedKey, Principal, Rights, SecretPlace,
+    ShortRights, WrittenRights,
+};
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};
 pub use file::File;
-pub use fixed::{Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
+pub use fixed::{AuthMode, Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
 pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
-pub use key::{Flag, Key, Section};
+pub use key::{Flag, Key, Repeats, Section};
 pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use secret::{SecretBytes, read_password, read_secret};

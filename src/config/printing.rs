@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Config;
+use super::callers::Callers;
 use super::error::Origin;
 use super::key::{Access, Key, Section};
 use super::resolve::Resolved;
@@ -14,6 +15,7 @@ impl Config {
         let differs = |key: &Key| match &key.access {
             Access::Fixed(_, print) => print(&self.fixed) != print(&other.fixed),
             Access::Live(..) | Access::Policy(..) | Access::IndexPolicy { .. } => false,
+            Access::CallerKey(..) | Access::CallerPrincipal(..) => false,
             Access::Shorthand(_) | Access::NotOffered => false,
         };
         let differing = keys().filter(|(_, key)| differs(key));
@@ -26,6 +28,7 @@ impl Config {
             Access::Fixed(_, print) => print(&self.fixed),
             Access::Live(_, print) => print(&self.live),
             Access::Policy(_, print) | Access::IndexPolicy { print, .. } => print(&self.live.cache),
+            Access::CallerKey(..) | Access::CallerPrincipal(..) => None,
             Access::Shorthand(_) | Access::NotOffered => None,
         }
     }
@@ -49,7 +52,37 @@ impl Config {
                 }
             }
         }
+        self.write_callers(formatter)?;
         self.write_tables(formatter)
+    }
+
+    /// Prints the keys and principals, without secrets.
+    fn write_callers(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Callers { keys: caller_keys, principals } = &self.live.callers;
+        for caller in caller_keys {
+            writeln!(formatter, "\n[[auth.keys]]")?;
+            for (_, key) in keys() {
+                if let Access::CallerKey(_, print) = &key.access
+                    && let Some(value) = print(caller)
+                {
+                    writeln!(formatter, "{} = {value}", key.name)?;
+                }
+            }
+            if caller.session_token.is_some() {
+                writeln!(formatter, "# session_token is set, and not shown")?;
+            }
+        }
+        for principal in principals {
+            writeln!(formatter, "\n[[auth.principals]]")?;
+            for (_, key) in keys() {
+                if let Access::CallerPrincipal(_, print) = &key.access
+                    && let Some(value) = print(principal)
+                {
+                    writeln!(formatter, "{} = {value}", key.name)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn write_tables(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +121,7 @@ impl Resolved {
     }
 }
 
-/// Prints the config as a file that says the same.
+/// Prints the config as a file that says the same, apart from session tokens.
 impl fmt::Display for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(formatter, |_, _| None)

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 use super::Config;
+use super::callers::{
+    CallerKey, CallerPlaces, KeyDraft, LoadedCallers, PrincipalDraft, SecretPlace, contradictions,
+};
 use super::draft::{Draft, KeyName, Origins};
 use super::environment::{UnknownVariable, settings_of_flags, settings_of_variables, unknown_variables};
 use super::error::{ConfigError, Fault, Origin};
-use super::file::{Contents, File, Setting, TableSection, contents, syntax_faults};
-use super::fixed::{Fixed, UpstreamKind};
+use super::file::{Contents, File, ListSection, Setting, TableSection, contents, syntax_faults};
+use super::fixed::{AuthMode, Fixed, UpstreamKind};
 use super::fleet::{Ack, node};
 use super::key::{Access, Key};
 use super::live::{CachePolicy, Fill};
@@ -44,6 +47,8 @@ pub struct Resolved {
     pub unknown_variables: Vec<UnknownVariable>,
     /// Where each key was written that somebody wrote.
     pub(super) origins: Origins,
+    /// Where each key and principal was written.
+    caller_places: CallerPlaces,
 }
 
 impl Resolved {
@@ -65,7 +70,35 @@ impl Resolved {
     /// Everything in the sources that has no effect, a line for each.
     pub fn warnings(&self) -> Vec<String> {
         let unknown = self.unknown_variables.iter().map(ToString::to_string);
-        unknown.chain(self.flags_without_effect()).chain(self.eventual_fills()).collect()
+        let of_keys = self.keys_without_effect();
+        unknown.chain(self.flags_without_effect()).chain(self.eventual_fills()).chain(of_keys).collect()
+    }
+
+    /// Reads the secrets of the keys and the policies of the principals, if callers are verified. `variable` looks up one of the
+    /// environment. May wait for a disk.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for every secret and policy that is missing or invalid.
+    pub fn load_callers(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<LoadedCallers, ConfigError> {
+        if self.config.fixed.auth_mode == AuthMode::None {
+            return Ok(LoadedCallers::default());
+        }
+        match self.config.live.callers.load(&self.caller_places, variable) {
+            Ok(loaded) => Ok(loaded),
+            Err(faults) => ConfigError::of(faults).map(|()| LoadedCallers::default()),
+        }
+    }
+
+    /// Keys that nobody needs.
+    fn keys_without_effect(&self) -> Option<String> {
+        let place =
+            self.caller_places.keys.first().filter(|_| self.config.fixed.auth_mode == AuthMode::None)?;
+        Some(format!(
+            "{place}: [[auth.keys]] has no effect with auth.mode = \"none\"; write mode = \"sigv4\""
+        ))
     }
 
     /// Where `fill` takes back what `ack` of the fleet promises.
@@ -116,7 +149,7 @@ impl Resolver {
     fn read(sources: &Sources<'_>) -> Self {
         let file = sources.file.unwrap_or(File { name: "", text: "" });
         let (root, errors) = DeTable::parse_recoverable(file.text);
-        let Contents { settings, tables, sections, mut faults } = contents(file, root.get_ref());
+        let Contents { settings, tables, lists, sections, mut faults } = contents(file, root.get_ref());
         faults.extend(syntax_faults(file, &errors));
         let variables = settings_of_variables(sources.variables, &mut faults);
         let flags = settings_of_flags(sources.flags, &mut faults);
@@ -127,6 +160,9 @@ impl Resolver {
         }
         for table in tables {
             resolver.put_table(table);
+        }
+        for list in lists {
+            resolver.put_caller(list);
         }
         resolver
     }
@@ -139,7 +175,8 @@ impl Resolver {
             Access::Live(read, _) => read(&mut self.draft.live, given),
             Access::Policy(read, _) | Access::IndexPolicy { read, .. } => read(policy, given),
             Access::NotOffered => Err("is not offered by this version yet; leave it out".to_owned()),
-            Access::Shorthand(_) => Ok(()),
+            // Those of lists come with their sections.
+            Access::CallerKey(..) | Access::CallerPrincipal(..) | Access::Shorthand(_) => Ok(()),
         };
         match read {
             Ok(()) => drop(self.draft.origins.insert((section.name, key.name), origin)),
@@ -172,6 +209,34 @@ impl Resolver {
         self.draft.live.tables.insert(table.name.to_owned(), policy);
     }
 
+    /// A key or a principal. One with a fault is left out: the faults are reported, and the config is not used.
+    fn put_caller(&mut self, list: ListSection<'_>) {
+        let (mut key, mut principal) = (KeyDraft::default(), PrincipalDraft::default());
+        let faults_before = self.faults.len();
+        for setting in list.settings {
+            let read = match &setting.key.access {
+                Access::CallerKey(read, _) => read(&mut key, setting.given),
+                Access::CallerPrincipal(read, _) => read(&mut principal, setting.given),
+                _ => Ok(()),
+            };
+            self.check(read, setting, list.section.name);
+        }
+        let (callers, places) = (&mut self.draft.live.callers, &mut self.draft.caller_places);
+        let is_key = list.section.name == "auth.keys";
+        let places = if is_key { &mut places.keys } else { &mut places.principals };
+        places.push(list.origin.clone());
+        let resolved = match is_key {
+            true => key.resolve().map(|key| callers.keys.push(key)),
+            false => principal.resolve().map(|principal| callers.principals.push(principal)),
+        };
+        // What is missing may be what could not be read.
+        if let Err(message) = resolved
+            && self.faults.len() == faults_before
+        {
+            self.faults.push(Fault { origin: list.origin, message });
+        }
+    }
+
     fn check(&mut self, read: Result<(), String>, setting: Setting<'_>, section: &str) {
         if let Err(message) = read {
             self.wrong(setting.origin, &format!("{section}.{}", setting.key.name), &message);
@@ -194,10 +259,19 @@ impl Resolver {
         self.take_aws_region(sources.variables);
         self.take_fleet(sources.variables);
         self.faults.extend(rules::broken(&self.draft, &self.unread));
+        let are_whole = self.draft.caller_places.keys.len() == self.draft.live.callers.keys.len()
+            && self.draft.caller_places.principals.len() == self.draft.live.callers.principals.len();
+        if are_whole {
+            self.faults.extend(contradictions(&self.draft.live.callers, &self.draft.caller_places));
+        }
         ConfigError::of(self.faults)?;
-        let Draft { fixed, live, origins, .. } = self.draft;
-        let unknown_variables = unknown_variables(sources.variables);
-        Ok(Resolved { config: Config { fixed, live }, unknown_variables, origins })
+        let Draft { fixed, live, origins, caller_places, .. } = self.draft;
+        let mut unknown_variables = unknown_variables(sources.variables);
+        unknown_variables.retain(|variable| {
+            let is_secret = |key: &CallerKey| key.secret == SecretPlace::Variable(variable.name.clone());
+            !live.callers.keys.iter().any(is_secret)
+        });
+        Ok(Resolved { config: Config { fixed, live }, unknown_variables, origins, caller_places })
     }
 
     /// The fleet, if there is one and nothing of it is missing. A node that nobody named has the name of its host.
@@ -248,5 +322,6 @@ fn read_policy(key: &Key, policy: &mut CachePolicy, setting: &Setting<'_>) -> Re
     match &key.access {
         Access::Policy(read, _) | Access::IndexPolicy { read, .. } => read(policy, setting.given),
         Access::Fixed(..) | Access::Live(..) | Access::Shorthand(_) | Access::NotOffered => Ok(()),
+        Access::CallerKey(..) | Access::CallerPrincipal(..) => Ok(()),
     }
 }

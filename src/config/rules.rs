@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::address::ListenAddress;
 use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
-use super::fixed::UpstreamKind;
+use super::fixed::{AuthMode, UpstreamKind};
 use super::fleet::{Ack, CutOff, WhenStale};
 use super::units::{ByteSize, TimeToLive};
 
@@ -14,8 +14,9 @@ type Rule = (&'static [KeyName], fn(&Draft) -> Option<Fault>);
 
 const RULES: &[Rule] = &[
     (&[("server", "request_bytes_max"), ("server", "bodies_bytes_max")], bodies_hold_two_requests),
-    (&[("server", "listen")], listen_needs_consent),
+    (&[("server", "listen"), ("auth", "mode")], listen_needs_consent),
     (&[("admin", "listen")], admin_needs_consent),
+    (&[("auth", "mode")], verified_callers_have_keys),
     (&[("server", "listen"), ("admin", "listen")], listeners_differ),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
@@ -53,7 +54,10 @@ fn bodies_hold_two_requests(draft: &Draft) -> Option<Fault> {
 }
 
 fn listen_needs_consent(draft: &Draft) -> Option<Fault> {
-    needs_consent(draft, &draft.fixed.listen, "server")
+    match draft.fixed.auth_mode {
+        AuthMode::None => needs_consent(draft, &draft.fixed.listen, "server"),
+        AuthMode::SigV4 => None,
+    }
 }
 
 fn admin_needs_consent(draft: &Draft) -> Option<Fault> {
@@ -68,6 +72,17 @@ fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) 
         message: format!(
             "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated (or set NEARSIDE_I_ACCEPT_UNAUTHENTICATED=true) to listen there all the same"
         ),
+    })
+}
+
+/// Without a key nobody could call, and a request would be the first to say so.
+fn verified_callers_have_keys(draft: &Draft) -> Option<Fault> {
+    // Keys that could not be read have places too.
+    let lacks = draft.fixed.auth_mode == AuthMode::SigV4 && draft.caller_places.keys.is_empty();
+    lacks.then(|| Fault {
+        origin: draft.origin("auth", "mode"),
+        message: "auth.mode = \"sigv4\" needs a key; write [[auth.keys]] with access_key_id and secret_file"
+            .to_owned(),
     })
 }
 

@@ -1,8 +1,8 @@
-//! Files with one secret in them: the fleet's, and the password of its bus.
+//! Files with one secret in them: the fleet's, the password of its bus, and those of callers' keys.
 //!
-//! A secret is never logged and never printed. A file that others may read is rejected, by the rule that PostgreSQL's clients have
-//! for a private key: its owner alone, or, if the owner is root, its group as well. Kubernetes mounts secrets in the latter way
-//! (mode 0440) when a pod has an `fsGroup`.
+//! A secret is never logged and never printed. A file that others may read is rejected if it is the fleet's, and a warning if it is
+//! of a caller's key. The rule is the one that PostgreSQL's clients have for a private key: its owner alone may read it, or, if the
+//! owner is root, its group as well. Kubernetes mounts secrets in the latter way (mode 0440) when a pod has an `fsGroup`.
 
 use std::fmt;
 use std::fs::File;
@@ -24,6 +24,12 @@ impl SecretBytes {
     /// What must not be logged.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<String> for SecretBytes {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
     }
 }
 
@@ -61,8 +67,24 @@ pub fn read_password(path: &Path) -> Result<SecretBytes, String> {
     }
 }
 
+/// Reads the secret of a caller's key, and a warning if others may read the file too. May wait for a disk.
+///
+/// # Errors
+/// Words that name the file, and what is wrong with it.
+pub(super) fn read_key_secret(path: &Path) -> Result<(SecretBytes, Option<String>), String> {
+    read_open(path)
+}
+
 /// The bytes of a file that nobody else may read, without one line end behind them.
 fn read(path: &Path) -> Result<SecretBytes, String> {
+    match read_open(path)? {
+        (secret, None) => Ok(secret),
+        (_, Some(open)) => Err(open),
+    }
+}
+
+/// The bytes of a file without one line end behind them, and who else may read it, with the remedy.
+fn read_open(path: &Path) -> Result<(SecretBytes, Option<String>), String> {
     let cannot = |reason: &str| format!("cannot read {}: {reason}", path.display());
     let no_file = || cannot("it is not a regular file");
     // Looked at before it is opened: a pipe would wait for its writer.
@@ -76,10 +98,11 @@ fn read(path: &Path) -> Result<SecretBytes, String> {
         return Err(no_file());
     }
     let (name, mode) = (path.display().to_string(), about.mode() & 0o777);
-    if let Some(remedy) = remedy(about.uid(), mode, rustix::process::geteuid().as_raw()) {
+    let remedy = remedy(about.uid(), mode, rustix::process::geteuid().as_raw());
+    let open = remedy.map(|remedy| {
         let remedy = remedy.replace("FILE", &name);
-        return Err(format!("{name} is open to other users (mode {mode:04o}); {remedy}"));
-    }
+        format!("{name} is open to other users (mode {mode:04o}); {remedy}")
+    });
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX as u64 + 1)
         .read_to_end(&mut bytes)
@@ -88,7 +111,7 @@ fn read(path: &Path) -> Result<SecretBytes, String> {
         return Err(cannot("it is larger than 64 KiB"));
     }
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    Ok(SecretBytes(text.strip_suffix(b"\r").unwrap_or(text).into()))
+    Ok((SecretBytes(text.strip_suffix(b"\r").unwrap_or(text).into()), open))
 }
 
 /// The remedy if too many may read a file or change it, with FILE for its name.

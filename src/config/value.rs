@@ -9,8 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::DeValue;
+use toml::value::{Datetime, Offset};
 
 use super::units::{ByteSize, TimeToLive, parse_duration};
+use crate::model::Timestamp;
 
 /// The most characters of a value that an error repeats.
 const WRITTEN_CHARS_MAX: usize = 60;
@@ -156,20 +158,37 @@ impl<'v> Given<'v> {
         }
     }
 
+    /// A list of texts, none of them empty.
+    pub(super) fn texts(self, example: &str) -> Result<Vec<String>, String> {
+        let texts: Vec<Written> = self.list(example)?;
+        Ok(texts.into_iter().map(|Written(text)| text).collect())
+    }
+
+    /// A time with its offset, as RFC 3339 has it: `2026-12-31T23:59:59Z`. A fraction of a second is left out.
+    pub(super) fn time(self) -> Result<Timestamp, String> {
+        let datetime = match self {
+            Self::Toml(DeValue::Datetime(datetime), _) => Some(*datetime),
+            Self::Toml(..) | Self::Text(_) => self.string()?.parse().ok(),
+        };
+        let time = datetime.and_then(timestamp);
+        time.ok_or_else(|| format!("{self} is not a time; write one such as 2026-12-31T23:59:59Z"))
+    }
+
+    /// What `read` makes of a text that no error may repeat.
+    pub(super) fn secret<T>(self, read: fn(&str) -> Result<T, String>) -> Result<T, String> {
+        match self {
+            Self::Toml(DeValue::String(text), _) if !text.is_empty() => read(text),
+            Self::Text(text) if !text.is_empty() => read(text),
+            Self::Toml(..) | Self::Text(_) => Err("must be a text in quotes, and not empty".to_owned()),
+        }
+    }
+
     /// One of some words.
     pub(super) fn choice<T: Copy>(self, choices: &[(&str, T)]) -> Result<T, String> {
         let text = self.string().ok();
         let chosen = choices.iter().find(|(name, _)| Some(*name) == text).map(|(_, choice)| *choice);
         let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
         chosen.ok_or_else(|| format!("{self} is not a choice; write one of {}", names.join(", ")))
-    }
-
-    /// The one word that this version offers.
-    pub(super) fn only(self, offered: &str) -> Result<(), String> {
-        match self.string()? {
-            text if text == offered => Ok(()),
-            _ => Err(format!("{self} is not offered by this version yet; write \"{offered}\"")),
-        }
     }
 
     /// A path, as the operating system takes it: nothing is expanded.
@@ -179,6 +198,39 @@ impl<'v> Given<'v> {
                 "{self} is not expanded as a shell would do it; write the whole path, such as \"/var/lib/nearside\""
             )),
             text => Ok(PathBuf::from(text)),
+        }
+    }
+}
+
+/// A text of a list.
+struct Written(String);
+
+impl FromStr for Written {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Err("\"\" is empty; leave it out".to_owned())
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+/// The time of a date, a time of day and an offset; `None` if one of them is missing.
+fn timestamp(datetime: Datetime) -> Option<Timestamp> {
+    let (date, time) = (datetime.date?, datetime.time?);
+    let second = time.second.unwrap_or(0);
+    let text = format!(
+        "{:04}{:02}{:02}T{:02}{:02}{second:02}Z",
+        date.year, date.month, date.day, time.hour, time.minute
+    );
+    let written = Timestamp::parse(&text)?;
+    match datetime.offset? {
+        Offset::Z => Some(written),
+        Offset::Custom { minutes } => {
+            let offset = Duration::from_secs(60 * u64::from(minutes.unsigned_abs()));
+            Some(if minutes < 0 { written.plus(offset) } else { written.minus(offset) })
         }
     }
 }

@@ -2,6 +2,8 @@
 //! default, a line here, and a line in `config/nearside.toml`. Its environment variable, its place in the printed config, and what a
 //! reload does with it follow from here.
 
+mod auth;
+
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use super::fleet::{Ack, CutOff, Fleet, WhenStale, name, node_as_written};
 use super::key::{Access, Key, Section};
 use super::live::{Fill, Images, ScanPages};
 use super::units::{ByteSize, TimeToLive};
+use auth::{AUTH, AUTH_KEYS, AUTH_PRINCIPALS};
 
 /// A shorter idle timeout would cut off clients in the middle of their work.
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -50,17 +53,18 @@ const KIND: &[(&str, KindName)] =
 /// Every section in the order of the file; the one without a name has no place in it. The shorthand of a key stands before the key,
 /// whose own variable beats it.
 pub const SECTIONS: &[Section] = &[
-    Section { name: "server", keys: SERVER },
-    Section { name: "server.tls", keys: &[Key::not_offered("cert"), Key::not_offered("key")] },
-    Section { name: "admin", keys: ADMIN },
-    Section { name: "auth", keys: AUTH },
-    Section { name: "auth.keys", keys: AUTH_KEYS },
-    Section { name: "", keys: COMMAND_LINE },
-    Section { name: "upstream", keys: UPSTREAM },
-    Section { name: "local", keys: LOCAL },
-    Section { name: "fleet", keys: FLEET },
-    Section { name: "cache", keys: CACHE },
-    Section { name: "log", keys: LOG },
+    Section::once("server", SERVER),
+    Section::once("server.tls", &[Key::not_offered("cert"), Key::not_offered("key")]),
+    Section::once("admin", ADMIN),
+    Section::once("auth", AUTH),
+    Section::list("auth.keys", AUTH_KEYS),
+    Section::list("auth.principals", AUTH_PRINCIPALS),
+    Section::once("", COMMAND_LINE),
+    Section::once("upstream", UPSTREAM),
+    Section::once("local", LOCAL),
+    Section::once("fleet", FLEET),
+    Section::once("cache", CACHE),
+    Section::once("log", LOG),
 ];
 
 const SERVER: &[Key] = &[
@@ -115,16 +119,6 @@ const ADMIN: &[Key] = &[
     )
     .with_flag("admin-listen", "ADDRESS", "Where monitors connect"),
     Key::not_offered("token_file"),
-];
-
-const AUTH: &[Key] = &[Key::fixed("mode", |_, given| given.only("none"), |_| quoted("none"))];
-
-const AUTH_KEYS: &[Key] = &[
-    Key::not_offered("access_key_id"),
-    Key::not_offered("secret_file"),
-    Key::not_offered("tables"),
-    Key::not_offered("actions"),
-    Key::not_offered("leading_keys"),
 ];
 
 const UPSTREAM: &[Key] = &[
