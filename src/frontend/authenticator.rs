@@ -1,8 +1,11 @@
 //! Who calls: the one question between the envelope of a request and the service behind.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 
 use super::credentials::{Credential, CredentialScope, DetachedCredential};
+use crate::config::Principal;
 use crate::model::ApiError;
 
 /// A request with its credentials, as a verifier needs it: all that a signature covers.
@@ -47,36 +50,50 @@ impl Authenticator for AnyCaller {
 }
 
 /// Who sends a request, as the authenticator has found.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Caller<'a> {
     credential: Credential<'a>,
+    principal: Option<Arc<Principal>>,
 }
 
 impl<'a> Caller<'a> {
-    /// The caller that presented this credential.
+    /// The caller that presented this credential, which nobody has verified.
     pub fn new(credential: Credential<'a>) -> Self {
-        Self { credential }
+        Self { credential, principal: None }
+    }
+
+    /// The caller that presented this credential and is verified to be that principal.
+    pub(super) fn verified(credential: Credential<'a>, principal: Arc<Principal>) -> Self {
+        Self { credential, principal: Some(principal) }
     }
 
     /// A copy for work that outlives the exchange's turn on its thread.
     pub(super) fn detach(self) -> DetachedCaller {
-        DetachedCaller(self.credential.detach())
+        DetachedCaller { credential: self.credential.detach(), principal: self.principal }
+    }
+
+    /// Who the caller is, if callers are verified.
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref()
     }
 
     /// Whose tables the request is about, by the access key and the region of its credential.
     ///
     /// # Errors
     /// The service's own for a credential that is not in five parts, or names no region.
-    pub fn scope(self) -> Result<CredentialScope<'a>, ApiError> {
+    pub fn scope(&self) -> Result<CredentialScope<'a>, ApiError> {
         self.credential.scope()
     }
 }
 
 /// A caller that borrows nothing.
-pub(super) struct DetachedCaller(DetachedCredential);
+pub(super) struct DetachedCaller {
+    credential: DetachedCredential,
+    principal: Option<Arc<Principal>>,
+}
 
 impl DetachedCaller {
     pub(super) fn attached(&self) -> Caller<'_> {
-        Caller::new(self.0.attached())
+        Caller { credential: self.credential.attached(), principal: self.principal.clone() }
     }
 }

@@ -17,6 +17,7 @@ use super::encoding::Coding;
 use super::fault::Fault;
 use super::{Authenticator, Frontend, Observer, Service};
 use crate::offload::{LARGE_BODY_BYTES, offload_call};
+use crate::wire::sigv4::sha256;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 const SMALL: usize = READ_BYTES;
@@ -111,7 +112,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 
     /// The hash of a whole body, if the authenticator asks for it.
     fn sha256(&self, body: &[u8]) -> Option<[u8; 32]> {
-        A::HASHES_BODIES.then(|| bytes_of(&digest::digest(&digest::SHA256, body)))
+        A::HASHES_BODIES.then(|| sha256(body))
     }
 
     /// Reads a body that is not wanted, for as long as any may take to arrive.

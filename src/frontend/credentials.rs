@@ -130,12 +130,25 @@ impl<'a> Credential<'a> {
             )),
             Some([_, _, region, ..]) if !is_region(&region) => Err(ApiError::new(
                 ErrorCode::InvalidSignature,
-                "Credential should be scoped to a valid region.",
+                "Credential should be scoped to a valid region. ",
             )),
             Some([access_key, date, region, service, term]) => {
                 Ok(CredentialScope { access_key, date, region, service, term })
             }
         }
+    }
+
+    /// The algorithm as sent.
+    pub fn algorithm(self) -> Cow<'a, str> {
+        let value = match self.place {
+            Place::Header(_) => self.head.headers.get(header::AUTHORIZATION).and_then(|value| {
+                let value = value.as_bytes();
+                let end = memchr::memchr(b' ', value).unwrap_or(value.len());
+                str::from_utf8(&value[..end]).ok().map(Cow::from)
+            }),
+            Place::Query => self.parameter("X-Amz-Algorithm"),
+        };
+        value.unwrap_or_default()
     }
 
     /// The signature as sent: hexadecimal digits if the request is well signed.
@@ -394,7 +407,10 @@ mod tests {
             let header =
                 format!("AWS4-HMAC-SHA256 Credential=a/b/{region}/d/e, SignedHeaders=host, Signature=b");
             let rejected = read("/", Some(&header)).unwrap_err();
-            assert_eq!(rejected, "InvalidSignatureException: Credential should be scoped to a valid region.");
+            assert_eq!(
+                rejected,
+                "InvalidSignatureException: Credential should be scoped to a valid region. "
+            );
         }
     }
 }

@@ -25,8 +25,10 @@ mod credentials;
 mod encoding;
 mod exchange;
 mod fault;
+mod key_ring;
 mod large;
 mod rare_wake;
+mod signed_callers;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,8 @@ mod timer;
 pub use accept::GivenUp;
 pub use authenticator::{AnyCaller, Authenticator, Caller, Presented};
 pub use credentials::{Credential, CredentialScope};
+pub use key_ring::KeyRing;
+pub use signed_callers::{SignedCallers, SignedRegions};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {

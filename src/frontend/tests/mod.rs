@@ -1,6 +1,8 @@
 //! Wire tests: bytes in, bytes out over an in-memory connection, with the clock stopped.
 
+mod mutated;
 mod signed;
+mod verified;
 
 use std::io::{Read, Write};
 use std::sync::Mutex;

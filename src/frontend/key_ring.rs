@@ -1,0 +1,185 @@
+//! The keys that callers sign with, each with the keys that are derived from its secret.
+//!
+//! A ring never changes: the next config makes another one. A key that is not on the ring is looked up and derived as any other, so
+//! that a request signed with it takes the time of one with a wrong signature.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use crate::config::{LoadedCallers, LoadedKey, Principal, SecretBytes};
+use crate::model::Timestamp;
+use crate::wire::sigv4::{KeyScope, SigningKey};
+
+/// How many derived keys are kept of each key. Two days are enough where callers sign for one region.
+const DERIVED_MAX: usize = 8;
+
+/// The keys of a config.
+pub struct KeyRing {
+    keys: HashMap<Box<str>, HeldKey>,
+    /// Stands for every key that is not there.
+    unknown: HeldKey,
+}
+
+/// A key, or what stands for one that is not there.
+pub(super) struct HeldKey {
+    secret: SecretBytes,
+    session_token: Option<SecretBytes>,
+    not_after: Option<Timestamp>,
+    /// `None` for a key that is not there.
+    principal: Option<Arc<Principal>>,
+    derived: ArcSwap<Vec<Derived>>,
+}
+
+/// A key derived for a day and a region. The service is always the same.
+#[derive(Clone)]
+struct Derived {
+    date: Box<str>,
+    region: Box<str>,
+    key: SigningKey,
+}
+
+/// What a request's session token is to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenMatch {
+    /// The one that the key has, or none where it has none.
+    Same,
+    /// Another one, or one too many, or none.
+    Other,
+}
+
+impl KeyRing {
+    /// The ring of these keys.
+    pub fn new(callers: LoadedCallers) -> Self {
+        let keys = callers.keys.into_iter().map(|key| (key.access_key_id.clone().into(), HeldKey::new(key)));
+        let unknown = HeldKey {
+            secret: SecretBytes::from("the secret of no key, as long as others are".to_owned()),
+            session_token: None,
+            not_after: None,
+            principal: None,
+            derived: ArcSwap::default(),
+        };
+        Self { keys: keys.collect(), unknown }
+    }
+
+    /// The key with that public part, or what stands for one that is not there.
+    pub(super) fn find(&self, access_key_id: &str) -> &HeldKey {
+        self.keys.get(access_key_id).unwrap_or(&self.unknown)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyRing({} keys)", self.keys.len())
+    }
+}
+
+impl HeldKey {
+    fn new(key: LoadedKey) -> Self {
+        let LoadedKey { access_key_id: _, secret, session_token, not_after, principal } = key;
+        Self { secret, session_token, not_after, principal: Some(principal), derived: ArcSwap::default() }
+    }
+
+    /// Whose key it is; `None` if there is no such key.
+    pub(super) fn principal(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref()
+    }
+
+    /// True from the moment on at which the key stops to be valid.
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        self.not_after.is_some_and(|not_after| not_after <= now)
+    }
+
+    /// True for a key whose requests carry a session token.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.session_token.is_some()
+    }
+
+    /// Compares a request's session token with that of the key, in a time that does not depend on their bytes.
+    pub(super) fn compare_token(&self, sent: Option<&[u8]>) -> TokenMatch {
+        let is_same = match (&self.session_token, sent) {
+            (None, None) => true,
+            (Some(token), Some(sent)) => verify_slices_are_equal(token.expose(), sent).is_ok(),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if is_same { TokenMatch::Same } else { TokenMatch::Other }
+    }
+
+    /// True if the signature is that of the text by this key, derived for the scope.
+    pub(super) fn verify(&self, scope: &KeyScope<'_>, string_to_sign: &[u8], signature: &str) -> bool {
+        let derived = self.derived.load();
+        let is_of_scope =
+            |derived: &&Derived| *derived.date == *scope.date && *derived.region == *scope.region;
+        match derived.iter().find(is_of_scope) {
+            Some(derived) => derived.key.verify(string_to_sign, signature),
+            None => self.derive(scope).verify(string_to_sign, signature),
+        }
+    }
+
+    /// Derives the key of a scope and keeps it, whoever has asked: a key that is not there must not be found faster or slower.
+    fn derive(&self, scope: &KeyScope<'_>) -> SigningKey {
+        let key = SigningKey::derive(self.secret.expose(), scope);
+        let derived = Derived { date: scope.date.into(), region: scope.region.into(), key: key.clone() };
+        self.derived.rcu(|kept| {
+            let others = kept.iter().take(DERIVED_MAX - 1).cloned();
+            std::iter::once(derived.clone()).chain(others).collect::<Vec<_>>()
+        });
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rights;
+
+    fn ring() -> KeyRing {
+        let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing });
+        let key = LoadedKey {
+            access_key_id: "AKID".to_owned(),
+            secret: SecretBytes::from("secret".to_owned()),
+            session_token: Some(SecretBytes::from("token".to_owned())),
+            not_after: Timestamp::parse("20261121T080910Z"),
+            principal,
+        };
+        KeyRing::new(LoadedCallers { keys: vec![key], warnings: Vec::new() })
+    }
+
+    #[test]
+    fn few_derived_keys_are_kept_and_each_verifies() {
+        let ring = ring();
+        let key = ring.find("AKID");
+        for nth in (0..20).chain(0..20) {
+            let region = format!("region-{nth}");
+            let scope = KeyScope { date: "20261121", region: &region, service: "dynamodb" };
+            let signature = SigningKey::derive(b"secret", &scope).sign(b"text");
+            let signature = std::str::from_utf8(&signature).unwrap();
+            for _ in 0..2 {
+                assert!(key.verify(&scope, b"text", signature));
+                assert!(!key.verify(&scope, b"texts", signature));
+                assert!(!ring.find("other").verify(&scope, b"text", signature));
+            }
+            assert!(key.derived.load().len() <= DERIVED_MAX);
+            assert_eq!(key.derived.load().len(), ring.unknown.derived.load().len());
+        }
+        assert_eq!(key.derived.load().len(), DERIVED_MAX);
+    }
+
+    #[test]
+    fn a_key_ends_at_its_time_and_wants_its_own_token() {
+        let ring = ring();
+        let key = ring.find("AKID");
+        let at = |text: &str| key.is_expired(Timestamp::parse(text).unwrap());
+        assert!(!at("20261121T080909Z") && at("20261121T080910Z"));
+        assert_eq!(key.compare_token(Some(b"token")), TokenMatch::Same);
+        for other in [None, Some(&b"tokem"[..]), Some(b""), Some(b"tokens")] {
+            assert_eq!(key.compare_token(other), TokenMatch::Other);
+        }
+        assert_eq!(ring.unknown.compare_token(None), TokenMatch::Same);
+        assert_eq!(ring.unknown.compare_token(Some(b"token")), TokenMatch::Other);
+        assert_eq!(format!("{ring:?}"), "KeyRing(1 keys)");
+    }
+}
