@@ -12,7 +12,7 @@ use nearside::server::probe_fleet;
 use nearside::telemetry::announce_failure;
 
 use super::announce_failures;
-use super::command_line::ConfigArguments;
+use super::command_line::{ConfigArguments, load_callers};
 
 /// Prints what is in force, or everything that is wrong.
 pub(super) fn check(matches: &ArgMatches) -> ExitCode {
@@ -43,9 +43,18 @@ fn examine(resolved: &Resolved) -> Result<(), String> {
     for warning in resolved.warnings() {
         announce_failure(&format!("warning: {warning}"));
     }
-    match &resolved.config.fixed.fleet {
+    let of_fleet = match &resolved.config.fixed.fleet {
         Some(fleet) => fleet.read_secrets().map(drop),
         None => Ok(()),
+    };
+    let of_callers = load_callers(resolved).map(|callers| {
+        for warning in callers.warnings {
+            announce_failure(&format!("warning: {warning}"));
+        }
+    });
+    match (of_fleet, of_callers) {
+        (Err(fleet), Err(callers)) => Err(format!("{fleet}\n{callers}")),
+        (of_fleet, of_callers) => of_fleet.and(of_callers),
     }
 }
 

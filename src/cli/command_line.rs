@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nearside::config::{
-    File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
+    File, Flag, HOST_NAME, ListenAddress, LoadedCallers, LogFormat, PROFILE_REGION, Resolved, SECTIONS,
+    Sources,
 };
 use nearside::upstream::remote::Profile;
 
@@ -177,10 +178,18 @@ fn read_file(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
 }
 
+/// Reads the secrets and policies that a config names.
+///
+/// # Errors
+/// A line for each thing that is wrong.
+pub(super) fn load_callers(resolved: &Resolved) -> Result<LoadedCallers, String> {
+    resolved.load_callers(|name| std::env::var(name).ok()).map_err(|error| error.to_string())
+}
+
 /// Does with the arguments what may wait for a file.
 pub(super) async fn aside<T: Send + 'static>(
     arguments: &Arc<ConfigArguments>,
-    work: fn(&ConfigArguments) -> T,
+    work: impl FnOnce(&ConfigArguments) -> T + Send + 'static,
 ) -> T {
     let arguments = Arc::clone(arguments);
     tokio::task::spawn_blocking(move || work(&arguments)).await.expect("reading a config does not panic")

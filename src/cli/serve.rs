@@ -9,9 +9,9 @@ use nearside::telemetry::{LogSettings, init_logs, use_format};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::{ConfigArguments, aside};
+use super::command_line::{ConfigArguments, aside, load_callers};
 use super::signals::watch_signals;
-use super::watcher::watch_config;
+use super::watcher::{WatchedFiles, watch_config};
 use super::{CANNOT_START, announce_failures};
 
 /// Serves until a signal asks for the end.
@@ -52,10 +52,17 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
     let config = &resolved.config;
     let json = config.fixed.log_format == LogFormat::Json;
     let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
-    let server = Server::start(config.clone()).await.map_err(|error| error.to_string())?;
+    let reading = resolved.clone();
+    let callers = aside(&arguments, move |_| load_callers(&reading)).await?;
+    let warnings = callers.warnings.clone();
+    let server = Server::start(config.clone(), callers).await.map_err(|error| error.to_string())?;
     server.announce();
     log_config(&arguments, &resolved);
-    tokio::spawn(watch_config(arguments, hangups, server.reloader(), log_level));
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let watched = WatchedFiles::of(&resolved.config);
+    tokio::spawn(watch_config(arguments, watched, hangups, server.reloader(), log_level));
     server.run(shutdown).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::backend::{self, Backend, unopened};
+use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
 use crate::cache::Realm;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
-use crate::frontend::{AnyCaller, Frontend, GivenUp, Observer, Settings};
+use crate::frontend::{AnyCaller, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions};
 use crate::listen::Listeners;
 use crate::local;
 use crate::telemetry::CacheSample;
@@ -80,22 +81,39 @@ impl Engines {
         }
     }
 
-    /// Serves clients until `shutdown`, and those that are there to their end.
+    /// Serves clients until `shutdown`, and those that are there to their end. Without `callers`, whoever comes is served.
     pub(super) async fn serve<O: Observer>(
         self,
         observer: Arc<O>,
         settings: Settings,
+        callers: Option<SignedCallers>,
         listeners: Listeners,
         shutdown: CancellationToken,
     ) -> GivenUp {
-        // Two front ends, so that where all callers are one, nothing is looked up for a request.
-        match self {
-            Self::Sole(_, engine) => {
+        // A front end for each, so that where all callers are one, nothing is looked up for a request.
+        match (self, callers) {
+            (Self::Sole(_, engine), None) => {
                 Frontend::new(engine, observer, AnyCaller, settings).serve(listeners, shutdown).await
             }
-            Self::Apart(realms) => {
+            (Self::Apart(realms), None) => {
                 Frontend::new(realms, observer, AnyCaller, settings).serve(listeners, shutdown).await
             }
+            (Self::Sole(_, engine), Some(callers)) => {
+                let gate = Gate::before(engine);
+                Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
+            }
+            (Self::Apart(realms), Some(callers)) => {
+                let gate = Gate::before(realms);
+                Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
+            }
+        }
+    }
+
+    /// For which regions requests may be signed.
+    pub(super) fn signed_regions(&self, fixed: &Fixed) -> SignedRegions {
+        match self {
+            Self::Sole(..) => SignedRegions::Only(fixed.region().into()),
+            Self::Apart(_) => SignedRegions::Any,
         }
     }
 

@@ -6,6 +6,7 @@ mod descriptors;
 mod edge;
 mod engines;
 mod fleet;
+mod gate;
 mod maker;
 mod realms;
 mod reload;
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, FleetReport, ReportFleet};
-use crate::config::{Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
-use crate::frontend::{self, RejectReason};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, LoadedCallers, UpstreamKind};
+use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
 
@@ -48,6 +49,7 @@ pub struct StartError(String);
 pub struct Server {
     config: Config,
     live: Arc<ArcSwap<crate::config::Live>>,
+    keys: Arc<ArcSwap<KeyRing>>,
     caches: Caches,
     engines: Engines,
     fleet: Option<FleetPart>,
@@ -58,13 +60,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. Nothing on disk is touched when a listener cannot be
-    /// bound, and a remote upstream need not be there yet.
+    /// Binds the listeners and opens what stands behind the cache. `callers` are those that the config names. Nothing on disk is
+    /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, callers: LoadedCallers) -> Result<Self, StartError> {
         descriptors::raise();
         let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
         let admin_listeners =
@@ -85,7 +87,8 @@ impl Server {
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
-        Ok(Self { config, live, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
+        let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(callers)));
+        Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
     }
 
     /// What changes the config of this server while it runs.
@@ -93,6 +96,7 @@ impl Server {
         Reloader {
             config: Mutex::new(self.config.clone()),
             live: Arc::clone(&self.live),
+            keys: Arc::clone(&self.keys),
             caches: self.caches.clone(),
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -159,6 +163,13 @@ impl Server {
             &self.config.fixed,
             hosts(&self.listeners, &self.config.fixed.listen, &self.config.fixed),
         );
+        let callers = match self.config.fixed.auth_mode {
+            AuthMode::None => None,
+            AuthMode::SigV4 => {
+                let regions = self.engines.signed_regions(&self.config.fixed);
+                Some(SignedCallers::new(Arc::clone(&self.keys), regions))
+            }
+        };
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
         let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
@@ -168,7 +179,8 @@ impl Server {
         let leaving = CancellationToken::new();
         let in_fleet = self.fleet.map(|fleet| tokio::spawn(fleet.run(leaving.clone(), LEAVE_PATIENCE)));
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
-        let serving = tokio::spawn(engines.serve(edge, settings, self.listeners, stop_accepting.clone()));
+        let serving =
+            tokio::spawn(engines.serve(edge, settings, callers, self.listeners, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
         let begun = Instant::now();

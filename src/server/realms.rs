@@ -1,4 +1,5 @@
-//! Regions and access keys that are kept apart: each pair has an engine and a store of its own, opened by its first request.
+//! Regions and access keys that are kept apart: each pair has an engine and a store of its own, opened by its first request. Where
+//! callers are verified, a principal stands for all of its access keys.
 //!
 //! All engines share the caches and their one budget. Access keys are kept nowhere, neither in memory nor on the disk: a
 //! hash names the realm. On disk, the store that was used the longest ago is closed when one more is needed than may be
@@ -21,7 +22,7 @@ use super::maker::EngineMaker;
 use crate::cache::Realm;
 use crate::call::Request;
 use crate::engine::{Engine, PolicyChange, Served};
-use crate::frontend::{Caller, CredentialScope, Service};
+use crate::frontend::{Caller, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode};
 use crate::telemetry::CacheSample;
@@ -78,7 +79,7 @@ enum Room {
     None,
 }
 
-/// A hash of a region and an access key.
+/// A hash of a region and of who calls there: an access key, or a principal where callers are verified.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct RealmName(u128);
 
@@ -94,7 +95,10 @@ struct OpenRealm {
 
 impl Service for Realms {
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
-        let visit = Visit { realm: Some(self.realm(caller.scope()?).await?), rested: &self.rested };
+        let scope = caller.scope()?;
+        // A principal may have several keys, and finds its tables with each.
+        let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
+        let visit = Visit { realm: Some(self.realm(&scope.region, owner).await?), rested: &self.rested };
         let realm = visit.realm.as_ref().expect("a visit has its realm until it ends");
         Ok(realm.engine.execute(request).await)
     }
@@ -164,9 +168,9 @@ impl Stores {
 }
 
 impl RealmName {
-    fn of(scope: &CredentialScope<'_>) -> Self {
+    fn of(region: &str, owner: &str) -> Self {
         // No region has a zero byte, so no two pairs are the same text.
-        let text = [scope.region.as_bytes(), b"\0", scope.access_key.as_bytes()].concat();
+        let text = [region.as_bytes(), b"\0", owner.as_bytes()].concat();
         let hash = digest::digest(&digest::SHA256, &text);
         let head = hash.as_ref().first_chunk().expect("the hash has 32 bytes");
         Self(u128::from_be_bytes(*head))
@@ -190,13 +194,13 @@ impl Realms {
         })
     }
 
-    /// The realm of a caller, opened if it is not.
-    async fn realm(self: &Arc<Self>, scope: CredentialScope<'_>) -> Result<Arc<OpenRealm>, ApiError> {
-        let name = RealmName::of(&scope);
+    /// The realm of an owner in a region, opened if it is not.
+    async fn realm(self: &Arc<Self>, region: &str, owner: &str) -> Result<Arc<OpenRealm>, ApiError> {
+        let name = RealmName::of(region, owner);
         if let Some(realm) = self.find(name) {
             return Ok(realm);
         }
-        let (realms, region) = (Arc::clone(self), scope.region.into_owned());
+        let (realms, region) = (Arc::clone(self), region.to_owned());
         // A task of its own: a client that leaves must not leave a store half open.
         let opening = self.openings.spawn(async move { realms.open(name, region).await });
         match tokio::time::timeout(OPENING_MAX, opening).await {

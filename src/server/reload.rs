@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{Config, Live};
+use crate::config::{AuthMode, Config, Live, LoadedCallers};
 use crate::engine::PolicyChange;
+use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
 
 use super::caches::Caches;
@@ -17,6 +18,8 @@ pub struct Reloader {
     /// What is in force.
     pub(super) config: Mutex<Config>,
     pub(super) live: Arc<ArcSwap<Live>>,
+    /// The keys of callers.
+    pub(super) keys: Arc<ArcSwap<KeyRing>>,
     pub(super) caches: Caches,
     pub(super) engines: Engines,
     pub(super) metrics: Arc<Metrics>,
@@ -27,9 +30,16 @@ impl Reloader {
     /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
-    pub fn apply(&self, config: Config) -> Vec<String> {
+    ///
+    /// `callers` are those that the config names; requests that come from now on are verified by their keys. A config that would
+    /// not verify callers any more names none, and the keys in force stay until the restart that it needs.
+    pub fn apply(&self, config: Config, callers: LoadedCallers) -> Vec<String> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
+        if config.fixed.auth_mode == AuthMode::SigV4 {
+            // First: a key that was withdrawn must not come in behind a config that says so.
+            self.keys.store(Arc::new(KeyRing::new(callers)));
+        }
         let before = std::mem::replace(&mut current.live, config.live);
         let after = &current.live;
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
