@@ -18,6 +18,7 @@ pub mod offload;
 pub mod wire;
 
 pub mod cache;
+pub mod rights;
 pub mod upstream;
 
 pub mod local;

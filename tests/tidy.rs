@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["fleet"],
     &["engine"],
     &["local"],
-    &["cache", "upstream"],
+    &["cache", "rights", "upstream"],
     &["wire", "access", "listen", "offload"],
     &["config", "telemetry"],
     &["call", "endpoint", "spread"],

@@ -23,7 +23,7 @@ mod value;
 
 mod draft;
 mod key;
-mod nearest;
+pub(crate) mod nearest;
 mod table;
 
 mod environment;

@@ -1,7 +1,7 @@
 //! The known name that somebody probably meant.
 
 /// The words for a name that is not known: the nearest known one, or all of them if none is near.
-pub(super) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("unknown {kind} {name:?}; the nearest known one is {nearest:?}"),
         None => format!("unknown {kind} {name:?}; known are {}", known.join(", ")),
@@ -9,7 +9,7 @@ pub(super) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The nearest of the known names, if it is near enough that it may have been meant.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let distances = known.map(|candidate| (distance(name, candidate), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance * 2 <= name.chars().count().max(candidate.len())).then_some(candidate)

@@ -167,6 +167,14 @@ impl KeyCondition {
         Self { tests }
     }
 
+    /// The value that the attribute must be equal to, if the condition asks for that.
+    pub fn equal_to(&self, name: &str) -> Option<&AttributeValue> {
+        match self.test_of(name)? {
+            KeyTest::Equal(value) => Some(value),
+            _ => None,
+        }
+    }
+
     fn test_of(&self, name: &str) -> Option<&KeyTest> {
         self.tests.iter().find(|(tested, _)| tested == name).map(|(_, test)| test)
     }

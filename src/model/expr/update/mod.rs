@@ -133,6 +133,13 @@ impl Update {
         each_once(self.actions.iter().map(|action| action.path.root.as_str()))
     }
 
+    /// The top-level attributes that the update names, be they changed or read, each once.
+    pub fn named_roots(&self) -> impl Iterator<Item = &str> {
+        let mut paths = self.paths();
+        self.actions.iter().for_each(|action| action.change.collect_paths(&mut paths));
+        each_once(paths.into_iter().map(|path| path.root.as_str()))
+    }
+
     /// The top-level attributes into which a path steps (`a.b`, `a[0]`), be it changed or read, each once.
     pub fn nested_roots(&self) -> impl Iterator<Item = &str> + Clone {
         let mut paths = self.paths();

@@ -1,0 +1,190 @@
+//! PartiQL: each statement asks for the action of its kind, on its table or index.
+
+use std::collections::BTreeSet;
+
+use super::{Check, Decide, Subject, Wanted, items, partitions};
+use crate::model::expr::KeyTest;
+use crate::model::partiql::{Asks, Columns, Effect, Filter, Returning, Select, Statement, read_source};
+use crate::model::{AttributeValue, Operation};
+use crate::rights::action::Action;
+use crate::rights::context::{ConditionKey, Context, Values};
+use crate::rights::judgement::Denial;
+use crate::rights::resource::Resource;
+use crate::wire::Json;
+use crate::wire::attribute::{Reader, read_value};
+use crate::wire::named::{STATEMENT_BYTES_MAX, statement_members};
+
+/// What a statement may ask for.
+pub(super) const ACTIONS: [Action; 4] =
+    [Action::PARTIQL_SELECT, Action::PARTIQL_INSERT, Action::PARTIQL_UPDATE, Action::PARTIQL_DELETE];
+
+/// ExecuteStatement, BatchExecuteStatement, ExecuteTransaction.
+pub(super) fn each(subject: Subject<'_>, decide: Decide<'_>) -> Result<(), Box<Denial>> {
+    let Some(members) = statement_members(subject.operation, subject.body) else {
+        return any(decide);
+    };
+    members.iter().try_for_each(|member| one(subject, member, &mut *decide))
+}
+
+/// A statement that is not understood may be of any kind.
+fn any(decide: Decide<'_>) -> Result<(), Box<Denial>> {
+    let mut all = ACTIONS.iter();
+    all.try_for_each(|action| decide(&Check::unreadable(Wanted::Action(*action), Resource::Unknown)))
+}
+
+fn one(subject: Subject<'_>, member: &Json<'_>, decide: Decide<'_>) -> Result<(), Box<Denial>> {
+    let text = member.get("Statement").and_then(Json::text).filter(|text| text.len() <= STATEMENT_BYTES_MAX);
+    let Some(text) = text else { return any(decide) };
+    let Some(statement) = understood(text, member) else {
+        return by_text(subject, text, decide);
+    };
+    let (action, index) = match &statement {
+        Statement::Select(select) | Statement::Exists(select) => {
+            (Action::PARTIQL_SELECT, select.index.as_deref())
+        }
+        Statement::Insert(_) => (Action::PARTIQL_INSERT, None),
+        Statement::Update(_) => (Action::PARTIQL_UPDATE, None),
+        Statement::Delete(_) => (Action::PARTIQL_DELETE, None),
+    };
+    let resource = Resource::table(subject.place, statement.table(), index);
+    let context = |return_values: Values| {
+        let mut context = Context::default();
+        read(&mut context, subject, &statement, index);
+        context.set(ConditionKey::ReturnValues, return_values);
+        if subject.operation == Operation::ExecuteTransaction {
+            context.set(ConditionKey::EnclosingOperation, Values::one(subject.operation.name()));
+        }
+        context
+    };
+    decide(&Check::with(action, resource.clone(), || context(return_values_of(&statement))))?;
+    if !items::returns_on_failure(member) {
+        return Ok(());
+    }
+    decide(&Check::with(action, resource, || context(Values::one("ALL_OLD"))))
+}
+
+/// A statement with its parameters, if all of it is understood.
+fn understood(text: &str, member: &Json<'_>) -> Option<Statement> {
+    let parameters = match member.get("Parameters") {
+        None => Vec::new(),
+        Some(parameters) => {
+            let values = parameters.elements()?.iter().map(|value| read_value(value, Reader::Older).ok());
+            values.collect::<Option<Vec<AttributeValue>>>()?
+        }
+    };
+    Statement::parse(text, &parameters).ok()
+}
+
+/// A statement that only its grammar is understood of: what it reads or writes is known, and nothing else.
+fn by_text(subject: Subject<'_>, text: &str, decide: Decide<'_>) -> Result<(), Box<Denial>> {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let (source, actions): (_, &[Action]) = match Effect::of(text) {
+        Some(Effect::Writes(table)) => {
+            // An update may begin with its table: then it is of either kind.
+            let actions: &[Action] = match first.to_ascii_lowercase().as_str() {
+                "insert" => &ACTIONS[1..2],
+                "update" => &ACTIONS[2..3],
+                "delete" => &ACTIONS[3..4],
+                _ => &ACTIONS[1..],
+            };
+            (Some((table, None)), actions)
+        }
+        Some(Effect::None) => (read_source(text), &ACTIONS[..1]),
+        None => (None, &ACTIONS),
+    };
+    let Some((table, index)) = source else { return any(decide) };
+    actions.iter().try_for_each(|action| {
+        let resource = Resource::table(subject.place, &table, index.as_deref());
+        decide(&Check::unreadable(Wanted::Action(*action), resource))
+    })
+}
+
+fn return_values_of(statement: &Statement) -> Values {
+    let returning = match statement {
+        Statement::Update(update) => update.returning,
+        Statement::Delete(delete) => delete.returns_old.then_some(Returning::AllOld),
+        Statement::Select(_) | Statement::Exists(_) | Statement::Insert(_) => return Values::Absent,
+    };
+    Values::one(match returning {
+        None => "NONE",
+        Some(Returning::AllOld) => "ALL_OLD",
+        Some(Returning::AllNew) => "ALL_NEW",
+        Some(Returning::ModifiedOld) => "UPDATED_OLD",
+        Some(Returning::ModifiedNew) => "UPDATED_NEW",
+    })
+}
+
+/// Sets what a statement says of keys and attributes.
+fn read(context: &mut Context, subject: Subject<'_>, statement: &Statement, index: Option<&str>) {
+    let mut attributes = BTreeSet::new();
+    let filter = match statement {
+        Statement::Select(select) | Statement::Exists(select) => {
+            add_columns(&mut attributes, select);
+            let select = match (&select.columns, index) {
+                (Columns::Named(_), _) => "SPECIFIC_ATTRIBUTES",
+                (Columns::All, Some(_)) => "ALL_PROJECTED_ATTRIBUTES",
+                (Columns::All, None) => "ALL_ATTRIBUTES",
+            };
+            context.set(ConditionKey::Select, Values::one(select));
+            filter_of(statement)
+        }
+        Statement::Insert(insert) => {
+            attributes.extend(insert.item.keys().cloned());
+            None
+        }
+        Statement::Update(update) => {
+            attributes.extend(update.update.named_roots().map(str::to_owned));
+            update.filter.as_ref()
+        }
+        Statement::Delete(delete) => delete.filter.as_ref(),
+    };
+    if let Some(filter) = filter {
+        attributes.extend(filter.condition().roots().map(str::to_owned));
+    }
+    context.set(ConditionKey::Attributes, Values::Known(attributes.into_iter().collect()));
+    partitions::set(context, subject, statement.table(), index, |name| match statement {
+        Statement::Insert(insert) => Some(vec![partitions::text_of(insert.item.get(name)?)?]),
+        _ => values_in(filter?, name),
+    });
+    if let Statement::Select(_) | Statement::Exists(_) = statement {
+        context.set(ConditionKey::FullTableScan, is_full_scan(subject, statement, index));
+    }
+}
+
+fn filter_of(statement: &Statement) -> Option<&Filter> {
+    match statement {
+        Statement::Select(select) | Statement::Exists(select) => select.filter.as_ref(),
+        Statement::Update(update) => update.filter.as_ref(),
+        Statement::Delete(delete) => delete.filter.as_ref(),
+        Statement::Insert(_) => None,
+    }
+}
+
+fn add_columns(attributes: &mut BTreeSet<String>, select: &Select) {
+    attributes.extend(select.columns.paths().map(|path| path.root.clone()));
+    attributes.extend(select.order.iter().filter_map(|order| order.attribute.as_ref().ok()).cloned());
+}
+
+/// The values to which a filter limits an attribute by `=` or `IN`; `None` if it does not.
+fn values_in(filter: &Filter, name: &str) -> Option<Vec<String>> {
+    let tests = filter.conjuncts().into_iter().filter_map(Filter::attribute);
+    let mut limits = tests.filter(|test| test.name == name).filter_map(|test| match &test.asks {
+        Asks::Key(KeyTest::Equal(value)) => Some(vec![value]),
+        Asks::OneOf(values) => Some(values.iter().collect()),
+        Asks::Key(_) | Asks::Other => None,
+    });
+    let values: Vec<&AttributeValue> = limits.next()?;
+    values.into_iter().map(partitions::text_of).collect()
+}
+
+/// Whether a statement reads more than the partitions that it names.
+fn is_full_scan(subject: Subject<'_>, statement: &Statement, index: Option<&str>) -> Values {
+    let schema = subject.schemas.schema(statement.table());
+    let Some(key) = schema.as_deref().and_then(|schema| partitions::key_of(schema, index)) else {
+        return Values::Unknown;
+    };
+    let is_limited =
+        |name: &str| filter_of(statement).is_some_and(|filter| values_in(filter, name).is_some());
+    let is_full = !key.partition.iter().all(|attribute| is_limited(&attribute.name));
+    Values::one(if is_full { "true" } else { "false" })
+}

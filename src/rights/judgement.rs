@@ -1,0 +1,247 @@
+//! The rights of one principal, and how a request is judged by them.
+
+use super::action::Action;
+use super::checks::{self, Check, Schemas, Wanted};
+use super::condition::{Condition, Effect};
+use super::context::Context;
+use super::document::{Policy, ResourceTemplates, StatementTemplate};
+use super::resource::{Place, Resource, ResourcePattern, Resources, Subject};
+use super::truth::Truth;
+use crate::model::{ApiError, ErrorCode, Operation};
+
+/// What a principal may do: its policies, compiled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rights {
+    user_name: Box<str>,
+    /// What denies before what allows, and without conditions before with: the first that applies decides.
+    statements: Box<[Statement]>,
+    may_do_everything: bool,
+}
+
+/// A statement, compiled.
+#[derive(Clone, Debug, PartialEq)]
+struct Statement {
+    effect: Effect,
+    actions: super::action::Actions,
+    resources: Resources,
+    conditions: Box<[Condition]>,
+}
+
+/// A request to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The operation.
+    pub operation: Operation,
+    /// The whole `X-Amz-Target`, where the operation is [`Operation::Unknown`].
+    pub unknown_target: Option<&'a str>,
+    /// The body, JSON and not compressed.
+    pub body: &'a [u8],
+    /// Where the tables are that the body names.
+    pub place: Place<'a>,
+}
+
+/// A request that its principal may not send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    user_arn: String,
+    action: String,
+    resource: String,
+    is_explicit: bool,
+    unknown_table: Option<String>,
+}
+
+/// What the statements say of one action on one resource.
+enum Decision {
+    Allowed,
+    Denied {
+        is_explicit: bool,
+        unknown_table: Option<String>,
+    },
+    /// A statement that matters has conditions, and the request has not been read.
+    Depends,
+}
+
+impl Rights {
+    /// The rights that policies give together to the principal of that name, which is what `${aws:username}` stands for.
+    /// Without policies, none.
+    pub fn new<'p>(user_name: &str, policies: impl IntoIterator<Item = &'p Policy>) -> Self {
+        let templates = policies.into_iter().flat_map(|policy| &policy.statements);
+        let statements = templates.map(|template| Statement::of(template, user_name));
+        let mut statements: Vec<Statement> = statements.filter(|statement| !statement.is_idle()).collect();
+        statements
+            .sort_by_key(|statement| (statement.effect == Effect::Allow, !statement.conditions.is_empty()));
+        let may_do_everything = statements.first().is_some_and(Statement::allows_everything);
+        Self { user_name: user_name.into(), statements: statements.into(), may_do_everything }
+    }
+
+    /// True if nothing is denied, whatever is asked.
+    #[inline]
+    pub fn may_do_everything(&self) -> bool {
+        self.may_do_everything
+    }
+
+    /// Judges a request. It takes no lock and never waits. Of a request to one table, only the names of table and index are read,
+    /// unless a statement that matters has conditions.
+    ///
+    /// # Errors
+    /// The [`Denial`], for a request that is not allowed or cannot be judged.
+    #[inline]
+    pub fn judge(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
+        if self.may_do_everything {
+            return Ok(());
+        }
+        self.judge_by_statements(asked, schemas)
+    }
+
+    fn judge_by_statements(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
+        if let Some((action, names)) = checks::plain(asked) {
+            let resource = Resource::table(&asked.place, names.table(), names.index());
+            let decision = self.decide(Wanted::Action(action), &resource, None);
+            match decision {
+                Decision::Allowed => return Ok(()),
+                Decision::Denied { .. } => {
+                    let check = Check::unconditional(Wanted::Action(action), resource);
+                    return Err(self.denial(asked, &check, decision));
+                }
+                Decision::Depends => {}
+            }
+        }
+        checks::each(asked, schemas, &mut |check| match self.decide(
+            check.action,
+            &check.resource,
+            Some(&*check.context),
+        ) {
+            Decision::Allowed => Ok(()),
+            decision => Err(self.denial(asked, check, decision)),
+        })
+    }
+
+    fn decide(
+        &self,
+        action: Wanted<'_>,
+        resource: &Resource<'_>,
+        read_context: Option<&dyn Fn() -> Context>,
+    ) -> Decision {
+        let subject = Subject::of(resource);
+        let mut context = None;
+        for statement in self.statements.iter().filter(|statement| statement.is_about(action)) {
+            let mut applies = statement.resources.contain(&subject);
+            if applies == Truth::No {
+                continue;
+            }
+            if !statement.conditions.is_empty() {
+                let Some(read_context) = read_context else { return Decision::Depends };
+                let context = context.get_or_insert_with(read_context);
+                let conditions = statement.conditions.iter();
+                let hold = conditions.map(|one| one.holds(context, statement.effect, &self.user_name));
+                applies = hold.fold(applies, Truth::and);
+            }
+            match (statement.effect, applies) {
+                (_, Truth::No) | (Effect::Allow, Truth::Unknown) => {}
+                (Effect::Allow, Truth::Yes) => return Decision::Allowed,
+                (Effect::Deny, _) => return denied(true, context),
+            }
+        }
+        denied(false, context)
+    }
+
+    fn denial(&self, asked: &Asked<'_>, check: &Check<'_>, decision: Decision) -> Box<Denial> {
+        let (is_explicit, unknown_table) = match decision {
+            Decision::Denied { is_explicit, unknown_table } => (is_explicit, unknown_table),
+            Decision::Allowed | Decision::Depends => (false, None),
+        };
+        Box::new(Denial {
+            user_arn: asked.place.user_arn(&self.user_name),
+            action: format!("{}{}", super::action::PREFIX, check.action.name()),
+            resource: check.resource.to_string(),
+            is_explicit,
+            unknown_table,
+        })
+    }
+}
+
+fn denied(is_explicit: bool, context: Option<Context>) -> Decision {
+    Decision::Denied { is_explicit, unknown_table: context.and_then(|context| context.unknown_table) }
+}
+
+impl Statement {
+    fn of(template: &StatementTemplate, user_name: &str) -> Self {
+        let StatementTemplate { effect, actions, resources, conditions } = template;
+        let resources = match resources {
+            ResourceTemplates::Patterns(patterns) => Resources::Named(patterns.clone()),
+            ResourceTemplates::Written { templates, is_complement } => {
+                let patterns = templates.iter().filter_map(|one| ResourcePattern::of(one, user_name));
+                match is_complement {
+                    true => Resources::Others(patterns.collect()),
+                    false => Resources::Named(patterns.collect()),
+                }
+            }
+        };
+        let conditions = conditions.iter().map(|template| Condition::of(template, user_name));
+        Self { effect: *effect, actions: actions.clone(), resources, conditions: conditions.collect() }
+    }
+
+    #[inline]
+    fn is_about(&self, wanted: Wanted<'_>) -> bool {
+        match wanted {
+            Wanted::Action(action) => self.actions.contains(action),
+            Wanted::Named(name) => self.actions.contains_name(name),
+        }
+    }
+
+    /// True if it is about nothing of DynamoDB.
+    fn is_idle(&self) -> bool {
+        self.actions.is_empty() || self.resources.is_nothing()
+    }
+
+    fn allows_everything(&self) -> bool {
+        self.effect == Effect::Allow
+            && self.conditions.is_empty()
+            && self.actions.is_everything()
+            && self.resources.is_everything()
+    }
+}
+
+impl Denial {
+    /// The table whose key must be known to judge the request, as the request spells it, if that is why it was denied. When the table
+    /// has been described, the request may be judged once more.
+    pub fn unknown_table(&self) -> Option<&str> {
+        self.unknown_table.as_deref()
+    }
+
+    /// The action that is not allowed, such as `dynamodb:GetItem`.
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The ARN that it is not allowed on; `*` for none, and for one that cannot be told.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+/// In the service's words. They name action and resource, and never a key or a value.
+impl From<&Denial> for ApiError {
+    fn from(denial: &Denial) -> Self {
+        let Denial { user_arn, action, resource, is_explicit, .. } = denial;
+        let reason = match is_explicit {
+            true => "with an explicit deny in an identity-based policy".to_owned(),
+            false => format!("because no identity-based policy allows the {action} action"),
+        };
+        Self::new(
+            ErrorCode::AccessDenied,
+            format!(
+                "User: {user_arn} is not authorized to perform: {action} on resource: {resource} {reason}"
+            ),
+        )
+    }
+}
+
+impl Wanted<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Action(action) => Action::name(*action),
+            Self::Named(name) => name,
+        }
+    }
+}
