@@ -10,6 +10,7 @@ mod items;
 mod pages;
 mod write;
 
+mod authorization;
 mod changes;
 mod definitions;
 mod descriptions;

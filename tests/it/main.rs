@@ -26,5 +26,6 @@ mod policies;
 mod reads;
 mod realms;
 mod resets;
+mod rights;
 mod transactions;
 mod twins;
