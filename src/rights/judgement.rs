@@ -70,7 +70,8 @@ impl Rights {
         let mut statements: Vec<Statement> = statements.filter(|statement| !statement.is_idle()).collect();
         statements
             .sort_by_key(|statement| (statement.effect == Effect::Allow, !statement.conditions.is_empty()));
-        let may_do_everything = statements.first().is_some_and(Statement::allows_everything);
+        let may_do_everything = statements.iter().all(|statement| statement.effect == Effect::Allow)
+            && statements.iter().any(Statement::allows_everything);
         Self { user_name: user_name.into(), statements: statements.into(), may_do_everything }
     }
 
@@ -95,7 +96,7 @@ impl Rights {
 
     fn judge_by_statements(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
         if let Some((action, names)) = checks::plain(asked) {
-            let resource = Resource::table(&asked.place, names.table(), names.index());
+            let resource = Resource::table(&asked.place, names.table, names.index);
             let decision = self.decide(Wanted::Action(action), &resource, None);
             match decision {
                 Decision::Allowed => return Ok(()),
@@ -168,13 +169,10 @@ impl Statement {
     fn of(template: &StatementTemplate, user_name: &str) -> Self {
         let StatementTemplate { effect, actions, resources, conditions } = template;
         let resources = match resources {
-            ResourceTemplates::Patterns(patterns) => Resources::Named(patterns.clone()),
+            ResourceTemplates::Patterns(patterns) => Resources::of(patterns.clone(), false),
             ResourceTemplates::Written { templates, is_complement } => {
                 let patterns = templates.iter().filter_map(|one| ResourcePattern::of(one, user_name));
-                match is_complement {
-                    true => Resources::Others(patterns.collect()),
-                    false => Resources::Named(patterns.collect()),
-                }
+                Resources::of(patterns.collect(), *is_complement)
             }
         };
         let conditions = conditions.iter().map(|template| Condition::of(template, user_name));

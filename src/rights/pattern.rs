@@ -164,6 +164,19 @@ impl Pattern {
         })
     }
 
+    /// What every text that matches begins with, and whether that is all of it.
+    pub(super) fn head(&self) -> (&str, bool) {
+        match &self.0 {
+            Form::Any => ("", false),
+            Form::Exact(exact) => (exact, true),
+            Form::Prefix(prefix) => (prefix, false),
+            Form::Pieces(pieces) => match pieces.first() {
+                Some(Piece::Text(text)) => (text, false),
+                _ => ("", false),
+            },
+        }
+    }
+
     pub(super) fn is_any(&self) -> bool {
         self.0 == Form::Any
     }

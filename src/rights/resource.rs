@@ -193,6 +193,21 @@ enum PathPattern {
 }
 
 impl PathPattern {
+    /// The name of the table, if it is the same in all that matches.
+    fn table(&self) -> Option<&str> {
+        match self {
+            Self::Whole(pattern) => {
+                let (head, is_whole) = pattern.head();
+                let name = head.strip_prefix("table/")?;
+                name.split_once('/').map(|(name, _)| name).or_else(|| is_whole.then_some(name))
+            }
+            Self::Named { table, .. } => {
+                let (name, is_whole) = table.head();
+                is_whole.then_some(name)
+            }
+        }
+    }
+
     #[inline]
     fn matches(&self, path: &str) -> bool {
         match self {
@@ -264,17 +279,34 @@ impl ResourcePattern {
 
 /// The resources of a statement.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Resources {
-    /// `Resource`
-    Named(Vec<ResourcePattern>),
+pub(super) struct Resources {
+    patterns: Vec<ResourcePattern>,
     /// `NotResource`
-    Others(Vec<ResourcePattern>),
+    is_complement: bool,
+    /// The slots of the tables that may be among them. Most statements are about tables that a request is not about, and are left out
+    /// by one look.
+    tables: Slots,
+}
+
+/// A set of tables by the slots of their names, of which there are 64.
+type Slots = u64;
+
+/// The slot of a table.
+#[inline]
+fn slot(table: &str) -> Slots {
+    let bytes = table.as_bytes();
+    let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or_default());
+    let mixed =
+        bytes.len() * 5 + byte(0) * 7 + byte(bytes.len() / 2) * 11 + byte(bytes.len().wrapping_sub(1)) * 13;
+    1 << (mixed % 64)
 }
 
 /// A resource with its path as text, as patterns are matched with it.
 pub(super) struct Subject<'r, 'a> {
     pub(super) resource: &'r Resource<'a>,
     path: &'r str,
+    /// The slot of its table, or all of them.
+    table: Slots,
 }
 
 impl<'r, 'a> Subject<'r, 'a> {
@@ -283,33 +315,49 @@ impl<'r, 'a> Subject<'r, 'a> {
             Resource::Known(located) => located.path.text(),
             Resource::Account | Resource::Unknown => "",
         };
-        Self { resource, path }
+        let table = match path.strip_prefix("table/") {
+            Some(rest) => slot(rest.split('/').next().unwrap_or_default()),
+            None => Slots::MAX,
+        };
+        Self { resource, path, table }
     }
 }
 
 impl Resources {
+    /// Those that match a pattern, or for `NotResource` all others.
+    pub(super) fn of(patterns: Vec<ResourcePattern>, is_complement: bool) -> Self {
+        let slots = patterns.iter().map(|pattern| match pattern {
+            ResourcePattern::Any => Slots::MAX,
+            ResourcePattern::Foreign => 0,
+            ResourcePattern::Arn(pattern) => pattern.path.table().map_or(Slots::MAX, slot),
+        });
+        let tables = if is_complement { Slots::MAX } else { slots.fold(0, |all, one| all | one) };
+        Self { patterns, is_complement, tables }
+    }
+
     /// Whether the resource is one of them.
     #[inline]
     pub(super) fn contain(&self, subject: &Subject<'_, '_>) -> Truth {
-        match self {
-            Self::Named(patterns) => is_named(patterns, subject),
-            Self::Others(patterns) => !is_named(patterns, subject),
+        if self.tables & subject.table == 0 {
+            return Truth::No;
         }
+        let named = is_named(&self.patterns, subject);
+        if self.is_complement { !named } else { named }
     }
 
     /// True if they are all that there are.
     pub(super) fn is_everything(&self) -> bool {
-        match self {
-            Self::Named(patterns) => patterns.contains(&ResourcePattern::Any),
-            Self::Others(patterns) => patterns.iter().all(|pattern| *pattern == ResourcePattern::Foreign),
+        match self.is_complement {
+            false => self.patterns.contains(&ResourcePattern::Any),
+            true => self.patterns.iter().all(|pattern| *pattern == ResourcePattern::Foreign),
         }
     }
 
     /// True if none of DynamoDB is among them.
     pub(super) fn is_nothing(&self) -> bool {
-        match self {
-            Self::Named(patterns) => patterns.iter().all(|pattern| *pattern == ResourcePattern::Foreign),
-            Self::Others(patterns) => patterns.contains(&ResourcePattern::Any),
+        match self.is_complement {
+            false => self.patterns.iter().all(|pattern| *pattern == ResourcePattern::Foreign),
+            true => self.patterns.contains(&ResourcePattern::Any),
         }
     }
 }
@@ -335,7 +383,7 @@ mod tests {
 
     fn matches(pattern: &str, resource: &Resource<'_>) -> Truth {
         let pattern = ResourcePattern::of(&Template::plain(pattern), "").unwrap();
-        Resources::Named(vec![pattern]).contain(&Subject::of(resource))
+        Resources::of(vec![pattern], false).contain(&Subject::of(resource))
     }
 
     #[test]

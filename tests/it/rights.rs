@@ -20,7 +20,9 @@ fn rights(tables: &str, leading_keys: &[&str]) -> Arc<Rights> {
 #[track_caller]
 fn assert_denied(reply: &Reply, operation: Operation) {
     assert_eq!((reply.status, reply.source.as_str()), (400, ""), "{}", reply.body);
-    let action = format!("User: arn:aws:iam::123456789012:user/alice is not authorized to perform: dynamodb:{operation} on resource: ");
+    let action = format!(
+        "User: arn:aws:iam::123456789012:user/alice is not authorized to perform: dynamodb:{operation} on resource: "
+    );
     assert!(reply.body.contains("AccessDeniedException") && reply.body.contains(&action), "{}", reply.body);
 }
 

@@ -106,8 +106,21 @@ pub(super) fn each(asked: &Asked<'_>, schemas: &dyn Schemas, decide: Decide<'_>)
         return unreadable(asked.operation, name, decide);
     };
     let subject = Subject { operation: asked.operation, body: &body, place: &asked.place, schemas };
+    let mut is_about_something = false;
+    by_operation(subject, name, &mut |check| {
+        is_about_something = true;
+        decide(check)
+    })?;
+    match is_about_something {
+        true => Ok(()),
+        // An empty batch is rejected by the service. Without a right to anything, nobody gets there.
+        false => unreadable(asked.operation, name, decide),
+    }
+}
+
+fn by_operation(subject: Subject<'_>, name: &str, decide: Decide<'_>) -> Result<(), Box<Denial>> {
     use Operation::*;
-    match asked.operation {
+    match subject.operation {
         GetItem | Query | Scan | PutItem | UpdateItem | DeleteItem => items::one(subject, decide),
         BatchGetItem => items::batch_get(subject, decide),
         BatchWriteItem => items::batch_write(subject, decide),

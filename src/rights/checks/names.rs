@@ -1,119 +1,128 @@
-//! The names of table and index in a body, read in one pass that allocates nothing.
+//! The names of table and index in a body, read in one pass that allocates nothing and takes nothing apart.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-
-use crate::wire::json::Text;
+use memchr::memchr2;
 
 /// The names in a body.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainNames<'a> {
-    table: Text<'a>,
-    index: Option<Text<'a>>,
+    pub(crate) table: &'a str,
+    pub(crate) index: Option<&'a str>,
 }
 
 impl<'a> PlainNames<'a> {
-    /// Reads a body; `None` if it is not one object in JSON that names a table once, and an index at most once where the operation
-    /// has one. What else stands in it is only read over.
+    /// Reads a body; `None` if it is not plainly one object in JSON that names a table once, and an index at most once where the
+    /// operation has one. Then the body must be read whole.
+    ///
+    /// What is between the names is skipped by its brackets and quotes. It may break other rules of JSON, but it has no character
+    /// outside of a string that JSON has not, so that no reader finds a name where this one does not.
     pub(crate) fn read(body: &'a [u8], may_have_index: bool) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(body).ok()?);
-        let (table, index) = deserializer.deserialize_map(Names { may_have_index }).ok()?;
-        deserializer.end().ok()?;
-        Some(Self { table: table?, index })
-    }
-
-    pub(crate) fn table(&self) -> &str {
-        &self.table.0
-    }
-
-    pub(crate) fn index(&self) -> Option<&str> {
-        self.index.as_ref().map(|index| index.0.as_ref())
-    }
-}
-
-struct Names {
-    may_have_index: bool,
-}
-
-impl<'de> Visitor<'de> for Names {
-    type Value = (Option<Text<'de>>, Option<Text<'de>>);
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a request")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut scanner = Scanner { body, at: 0 };
         let (mut table, mut index) = (None, None);
-        while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
-            let found = match name.as_ref() {
-                "TableName" => &mut table,
-                "IndexName" if self.may_have_index => &mut index,
-                _ => {
-                    members.next_value::<Skipped>()?;
-                    continue;
-                }
+        scanner.expect(b'{')?;
+        loop {
+            scanner.expect(b'"')?;
+            let name = scanner.plain_string()?;
+            scanner.expect(b':')?;
+            let found = match name {
+                b"TableName" => Some(&mut table),
+                b"IndexName" if may_have_index => Some(&mut index),
+                _ => None,
             };
-            // Whoever reads the request after us may take the other of two.
-            if found.replace(members.next_value::<Text<'de>>()?).is_some() {
-                return Err(A::Error::custom("a name stands here twice"));
+            match found {
+                None => scanner.skip_value()?,
+                // Whoever reads the request after us may take the other of two.
+                Some(found) if found.is_some() => return None,
+                Some(found) => {
+                    scanner.expect(b'"')?;
+                    *found = Some(std::str::from_utf8(scanner.plain_string()?).ok()?);
+                }
+            }
+            match scanner.next()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
             }
         }
-        Ok((table, index))
+        match scanner.next() {
+            None => Some(Self { table: table?, index }),
+            Some(_) => None,
+        }
     }
 }
 
-/// A value that is read over. serde's own allocates for nested ones.
-struct Skipped;
+struct Scanner<'a> {
+    body: &'a [u8],
+    at: usize,
+}
 
-impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SkippedVisitor)
+impl<'a> Scanner<'a> {
+    /// The next byte that is no space.
+    fn next(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.body.get(self.at)?;
+            self.at += 1;
+            if !is_space(byte) {
+                return Some(byte);
+            }
+        }
+    }
+
+    fn expect(&mut self, expected: u8) -> Option<()> {
+        (self.next()? == expected).then_some(())
+    }
+
+    /// The rest of a string that has no escape.
+    fn plain_string(&mut self) -> Option<&'a [u8]> {
+        let rest = self.body.get(self.at..)?;
+        let end = memchr2(b'"', b'\\', rest)?;
+        self.at += end + 1;
+        (rest[end] == b'"').then_some(&rest[..end])
+    }
+
+    fn skip_string(&mut self) -> Option<()> {
+        loop {
+            let rest = self.body.get(self.at..)?;
+            let end = memchr2(b'"', b'\\', rest)?;
+            if rest[end] == b'"' {
+                self.at += end + 1;
+                return Some(());
+            }
+            self.at += end + 2;
+        }
+    }
+
+    /// Skips a value, and leaves what follows it.
+    fn skip_value(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.next()? {
+                b'"' => self.skip_string()?,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.checked_sub(1)?,
+                b',' | b':' if depth > 0 => continue,
+                byte if is_of_scalar(byte) => self.skip_scalar(),
+                _ => return None,
+            }
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// Skips the rest of a number, `true`, `false` or `null`.
+    fn skip_scalar(&mut self) {
+        while self.body.get(self.at).is_some_and(|byte| is_of_scalar(*byte)) {
+            self.at += 1;
+        }
     }
 }
 
-struct SkippedVisitor;
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
 
-impl<'de> Visitor<'de> for SkippedVisitor {
-    type Value = Skipped;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_unit<E>(self) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Skipped, A::Error> {
-        while elements.next_element::<Skipped>()?.is_some() {}
-        Ok(Skipped)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Skipped, A::Error> {
-        while members.next_entry::<Skipped, Skipped>()?.is_some() {}
-        Ok(Skipped)
-    }
+fn is_of_scalar(byte: u8) -> bool {
+    byte.is_ascii_digit() || b"+-.eEtrufalsn".contains(&byte)
 }
 
 #[cfg(test)]
@@ -124,22 +133,31 @@ mod tests {
     fn names_are_read_where_they_stand_once() {
         let read = |body: &str, may_have_index| {
             let names = PlainNames::read(body.as_bytes(), may_have_index)?;
-            Some((names.table().to_owned(), names.index().map(str::to_owned)))
+            Some((names.table.to_owned(), names.index.map(str::to_owned)))
         };
-        let nested = r#"{"Key":{"TableName":{"S":"x"},"n":[1,-2,0.5,true,null,"a"]},"Table\u004eame":"a","IndexName":"i"}"#;
+        let nested = r#"{"Key":{"TableName":{"S":"x"},"n":[1,-2,0.5,true,null,"\\\"}"]} , "TableName" : "a","IndexName":"i"} "#;
         assert_eq!(read(nested, true), Some(("a".into(), Some("i".into()))));
         assert_eq!(read(nested, false), Some(("a".into(), None)));
-        let deep = format!(r#"{{"Key":{}{},"TableName":"a"}}"#, "[".repeat(200), "]".repeat(200));
+        let deep = format!(r#"{{"Key":{}{},"TableName":"a"}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read(&deep, true), Some(("a".into(), None)));
         for body in [
             r#"{"TableName":"a","TableName":"b"}"#,
             r#"{"TableName":"a","IndexName":"i","IndexName":"j"}"#,
             r#"{"TableName":"a","IndexName":null}"#,
             r#"{"TableName":"a"} {}"#,
             r#"{"TableName":7}"#,
+            r#"{"Table\u004eame":"a"}"#,
+            r#"{"TableName":"\u0061"}"#,
+            r#"{"x":1/*,"y":"*/,"TableName":"a"}"#,
+            r#"{"x":{/*"*/},"TableName":"b","y":{/*"*/},"TableName":"a"}"#,
+            r#"{'TableName':"b","TableName":"a"}"#,
+            r#"{"x":[}],"TableName":"a"}"#,
+            r#"{"x":"\"#,
+            r#"{"x":],"TableName":"a"}"#,
+            r#"{"x":NaN,"TableName":"a"}"#,
             "{}",
             "[]",
             "",
-            &deep,
         ] {
             assert_eq!(read(body, true), None, "{body}");
         }

@@ -18,7 +18,7 @@ const OWN_ATTRIBUTES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"
     "Action":["dynamodb:GetItem","dynamodb:BatchGetItem","dynamodb:Query","dynamodb:PutItem","dynamodb:UpdateItem"],
     "Resource":["arn:aws:dynamodb:*:*:table/Orders"],
     "Condition":{
-        "ForAllValues:StringEquals":{"dynamodb:Attributes":["tenant","id","total"]},
+        "ForAllValues:StringEquals":{"dynamodb:Attributes":["tenant","id","price"]},
         "StringEqualsIfExists":{"dynamodb:Select":"SPECIFIC_ATTRIBUTES","dynamodb:ReturnValues":["NONE","UPDATED_OLD","UPDATED_NEW"]}
     }}]}"#;
 
@@ -92,7 +92,7 @@ fn a_scan_has_no_leading_keys_and_so_passes_as_in_iam() {
             ),
             (
                 ExecuteStatement,
-                r#"{"Statement":"SELECT * FROM Orders WHERE tenant='alice' AND (total=1 OR total=2)"}"#,
+                r#"{"Statement":"SELECT * FROM Orders WHERE tenant='alice' AND (price=1 OR price=2)"}"#,
                 true,
             ),
             (
@@ -118,34 +118,34 @@ fn some_attributes_only() {
         &rights_of(OWN_ATTRIBUTES),
         &[
             (GetItem, &get(""), false),
-            (GetItem, &get(r#","ProjectionExpression":"total""#), true),
-            (GetItem, &get(r#","ProjectionExpression":"total,secret""#), false),
+            (GetItem, &get(r#","ProjectionExpression":"price""#), true),
+            (GetItem, &get(r#","ProjectionExpression":"price,secret""#), false),
             (
                 GetItem,
                 &get(r##","ProjectionExpression":"#s","ExpressionAttributeNames":{"#s":"secret"}"##),
                 false,
             ),
-            (GetItem, &get(r#","AttributesToGet":["id","total"]"#), true),
+            (GetItem, &get(r#","AttributesToGet":["id","price"]"#), true),
             (GetItem, &get(r#","AttributesToGet":[]"#), false),
             (GetItem, &get(r#","Select":"SPECIFIC_ATTRIBUTES""#), false),
             (
                 UpdateItem,
-                &get(r#","UpdateExpression":"SET total=:t","ExpressionAttributeValues":{":t":{"N":"1"}}"#),
+                &get(r#","UpdateExpression":"SET price=:t","ExpressionAttributeValues":{":t":{"N":"1"}}"#),
                 true,
             ),
-            (UpdateItem, &get(r#","UpdateExpression":"SET total=secret""#), false),
+            (UpdateItem, &get(r#","UpdateExpression":"SET price=secret""#), false),
             (
                 UpdateItem,
                 &get(
-                    r#","UpdateExpression":"REMOVE total","ConditionExpression":"attribute_exists(secret)""#,
+                    r#","UpdateExpression":"REMOVE price","ConditionExpression":"attribute_exists(secret)""#,
                 ),
                 false,
             ),
-            (UpdateItem, &get(r#","UpdateExpression":"REMOVE total","ReturnValues":"UPDATED_OLD""#), true),
-            (UpdateItem, &get(r#","UpdateExpression":"REMOVE total","ReturnValues":"ALL_NEW""#), false),
+            (UpdateItem, &get(r#","UpdateExpression":"REMOVE price","ReturnValues":"UPDATED_OLD""#), true),
+            (UpdateItem, &get(r#","UpdateExpression":"REMOVE price","ReturnValues":"ALL_NEW""#), false),
             (
                 UpdateItem,
-                &get(r#","UpdateExpression":"REMOVE total","ReturnValuesOnConditionCheckFailure":"ALL_OLD""#),
+                &get(r#","UpdateExpression":"REMOVE price","ReturnValuesOnConditionCheckFailure":"ALL_OLD""#),
                 false,
             ),
             (UpdateItem, &get(r#","UpdateExpression":"NONSENSE""#), false),
@@ -173,7 +173,7 @@ fn queries_of_one_index_only() {
     );
     let query = |index: &str, attribute: &str, value: &str| {
         format!(
-            r#"{{"TableName":"Orders"{index},"KeyConditionExpression":"{attribute}=:v","ExpressionAttributeValues":{{":v":{{"S":"{value}"}}}}}}"#
+            r##"{{"TableName":"Orders"{index},"KeyConditionExpression":"#a=:v","ExpressionAttributeNames":{{"#a":"{attribute}"}},"ExpressionAttributeValues":{{":v":{{"S":"{value}"}}}}}}"##
         )
     };
     let by_status = r#","IndexName":"byStatus""#;
@@ -226,9 +226,9 @@ fn no_full_table_scans_by_statements() {
         &[
             (ExecuteStatement, &statement("SELECT * FROM Orders WHERE tenant='a'"), true),
             (ExecuteStatement, &statement("SELECT * FROM Orders WHERE tenant IN ['a','b']"), true),
-            (ExecuteStatement, &statement("SELECT * FROM Orders WHERE total=1"), false),
+            (ExecuteStatement, &statement("SELECT * FROM Orders WHERE price=1"), false),
             (ExecuteStatement, &statement("SELECT * FROM Orders"), false),
-            (ExecuteStatement, &statement("SELECT * FROM Unknown WHERE tenant='a'"), false),
+            (ExecuteStatement, &statement("SELECT * FROM Stranger WHERE tenant='a'"), false),
             (ExecuteStatement, &statement("DELETE FROM Orders WHERE tenant='a' AND id='1'"), false),
             (BatchExecuteStatement, r#"{"Statements":[{"Statement":"SELECT * FROM Orders"}]}"#, false),
         ],
@@ -375,7 +375,7 @@ fn the_short_form_keeps_tenants_apart() {
     let attributes = Grant {
         actions: strings(&["read-only", "UpdateItem"]),
         leading_keys: Vec::new(),
-        attributes: strings(&["tenant", "id", "total"]),
+        attributes: strings(&["tenant", "id", "price"]),
         ..grant
     };
     let with = |more: &str| get("x").replace("}}}", &format!("}}}},{more}}}"));
@@ -383,11 +383,11 @@ fn the_short_form_keeps_tenants_apart() {
         &granted(attributes),
         &[
             (GetItem, &get("x"), false),
-            (GetItem, &with(r#""ProjectionExpression":"total""#), true),
-            (Scan, r#"{"TableName":"Orders","ProjectionExpression":"total,id"}"#, true),
+            (GetItem, &with(r#""ProjectionExpression":"price""#), true),
+            (Scan, r#"{"TableName":"Orders","ProjectionExpression":"price,id"}"#, true),
             (Scan, r#"{"TableName":"Orders","Select":"COUNT"}"#, true),
             (Scan, r#"{"TableName":"Orders"}"#, false),
-            (ExecuteStatement, r#"{"Statement":"SELECT total FROM Orders WHERE tenant='a'"}"#, true),
+            (ExecuteStatement, r#"{"Statement":"SELECT price FROM Orders WHERE tenant='a'"}"#, true),
             (ExecuteStatement, r#"{"Statement":"SELECT * FROM Orders WHERE tenant='a'"}"#, false),
         ],
     );

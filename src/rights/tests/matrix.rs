@@ -24,7 +24,7 @@ fn principals() -> Vec<(&'static str, Value)> {
         "Null": {"dynamodb:LeadingKeys": "false"},
     });
     let columns = json!({
-        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["tenant", "id", "number", "total", "status"]},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["tenant", "id", "number", "price", "status"]},
         "StringEqualsIfExists": {
             "dynamodb:Select": "SPECIFIC_ATTRIBUTES",
             "dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"],
@@ -227,7 +227,7 @@ impl Table {
     fn item_cases(&self) -> Vec<Case> {
         use Operation::*;
         let mut item = self.key.clone();
-        item["total"] = json!({"N": "1"});
+        item["price"] = json!({"N": "1"});
         let mut secret = item.clone();
         secret["secret"] = json!({"S": "x"});
         let none = ("dynamodb:ReturnValues", "NONE");
@@ -235,8 +235,8 @@ impl Table {
             self.one(GetItem, json!({"Key": self.key}), self.item_keys(&[], &[("dynamodb:Select", "ALL_ATTRIBUTES")])),
             self.one(
                 GetItem,
-                json!({"Key": self.key, "ProjectionExpression": "#t, total.x[0]", "ExpressionAttributeNames": {"#t": "status"}}),
-                self.item_keys(&["status", "total"], &[("dynamodb:Select", "SPECIFIC_ATTRIBUTES")]),
+                json!({"Key": self.key, "ProjectionExpression": "#t, price.x[0]", "ExpressionAttributeNames": {"#t": "status"}}),
+                self.item_keys(&["status", "price"], &[("dynamodb:Select", "SPECIFIC_ATTRIBUTES")]),
             ),
             self.one(
                 GetItem,
@@ -247,29 +247,29 @@ impl Table {
                 ]
                 .concat(),
             ),
-            self.one(PutItem, json!({"Item": item}), self.item_keys(&["total"], &[none])),
-            self.one(PutItem, json!({"Item": secret}), self.item_keys(&["total", "secret"], &[none])),
+            self.one(PutItem, json!({"Item": item}), self.item_keys(&["price"], &[none])),
+            self.one(PutItem, json!({"Item": secret}), self.item_keys(&["price", "secret"], &[none])),
             self.one(
                 UpdateItem,
                 json!({
-                    "Key": self.key, "UpdateExpression": "SET total = if_not_exists(#s, :v)",
+                    "Key": self.key, "UpdateExpression": "SET price = if_not_exists(#s, :v)",
                     "ExpressionAttributeNames": {"#s": "secret"}, "ExpressionAttributeValues": {":v": {"N": "1"}},
                     "ReturnValues": "UPDATED_NEW",
                 }),
-                self.item_keys(&["total", "secret"], &[("dynamodb:ReturnValues", "UPDATED_NEW")]),
+                self.item_keys(&["price", "secret"], &[("dynamodb:ReturnValues", "UPDATED_NEW")]),
             ),
             self.one(
                 UpdateItem,
                 json!({
-                    "Key": self.key, "AttributeUpdates": {"total": {"Value": {"N": "1"}}},
+                    "Key": self.key, "AttributeUpdates": {"price": {"Value": {"N": "1"}}},
                     "Expected": {"status": {"Exists": false}}, "ReturnValues": "ALL_OLD",
                 }),
-                self.item_keys(&["total", "status"], &[("dynamodb:ReturnValues", "ALL_OLD")]),
+                self.item_keys(&["price", "status"], &[("dynamodb:ReturnValues", "ALL_OLD")]),
             ),
             self.one(
                 DeleteItem,
-                json!({"Key": self.key, "ConditionExpression": "attribute_exists(total)"}),
-                self.item_keys(&["total"], &[none]),
+                json!({"Key": self.key, "ConditionExpression": "attribute_exists(price)"}),
+                self.item_keys(&["price"], &[none]),
             ),
         ]
     }
@@ -307,12 +307,12 @@ impl Table {
             self.one(Query, condition.clone(), queried("ALL_ATTRIBUTES", &[])),
             self.one(
                 Query,
-                with(json!({"ProjectionExpression": "total"})),
-                queried("SPECIFIC_ATTRIBUTES", &["total"]),
+                with(json!({"ProjectionExpression": "price"})),
+                queried("SPECIFIC_ATTRIBUTES", &["price"]),
             ),
             self.one(Query, legacy, queried("COUNT", &[])),
             self.one(Scan, json!({}), scanned("ALL_ATTRIBUTES", &[])),
-            self.one(Scan, json!({"AttributesToGet": ["total"]}), scanned("SPECIFIC_ATTRIBUTES", &["total"])),
+            self.one(Scan, json!({"AttributesToGet": ["price"]}), scanned("SPECIFIC_ATTRIBUTES", &["price"])),
             self.one(
                 Scan,
                 json!({"Select": "COUNT", "ScanFilter": {"secret": {"ComparisonOperator": "NOT_NULL"}}}),
@@ -374,8 +374,8 @@ impl Table {
             ),
             (
                 "PartiQLSelect",
-                format!("SELECT total FROM \"{name}\" WHERE {key} AND status = 'x'"),
-                [item_keys(&["status", "total"]), select("SPECIFIC_ATTRIBUTES", "false")].concat(),
+                format!("SELECT price FROM \"{name}\" WHERE {key} AND status = 'x'"),
+                [item_keys(&["status", "price"]), select("SPECIFIC_ATTRIBUTES", "false")].concat(),
             ),
             (
                 "PartiQLDelete",
@@ -384,8 +384,8 @@ impl Table {
             ),
             (
                 "PartiQLUpdate",
-                format!("UPDATE {name} SET total = 1 WHERE {key} RETURNING ALL OLD *"),
-                [item_keys(&["total"]), vec![("dynamodb:ReturnValues", texts(&["ALL_OLD"]))]].concat(),
+                format!("UPDATE {name} SET price = 1 WHERE {key} RETURNING ALL OLD *"),
+                [item_keys(&["price"]), vec![("dynamodb:ReturnValues", texts(&["ALL_OLD"]))]].concat(),
             ),
         ];
         let single = cases.clone().map(|(action, statement, keys)| Case {
@@ -450,10 +450,10 @@ fn joint_cases(tables: &[Table], others: &[Table]) -> Vec<Case> {
     cases.push(Case {
         operation: Operation::TransactGetItems,
         body: json!({"TransactItems": tables.iter().map(|table| json!({"Get": {
-            "TableName": table.name, "Key": table.key, "ProjectionExpression": "total"}})).collect::<Vec<_>>()}),
+            "TableName": table.name, "Key": table.key, "ProjectionExpression": "price"}})).collect::<Vec<_>>()}),
         asks: tables.iter().map(|table| {
             let more = [("dynamodb:Select", "SPECIFIC_ATTRIBUTES"), enclosed("TransactGetItems")];
-            ask("GetItem", table.path(), table.item_keys(&["total"], &more))
+            ask("GetItem", table.path(), table.item_keys(&["price"], &more))
         }).collect(),
     });
     for (kind, action) in
@@ -462,8 +462,8 @@ fn joint_cases(tables: &[Table], others: &[Table]) -> Vec<Case> {
         let table = &tables[0];
         let member = if kind == "Put" { "Item" } else { "Key" };
         let mut part = json!({"TableName": table.name, member: table.key});
-        part["ConditionExpression"] = json!("attribute_not_exists(total)");
-        let keys = table.item_keys(&["total"], &[none, enclosed("TransactWriteItems")]);
+        part["ConditionExpression"] = json!("attribute_not_exists(price)");
+        let keys = table.item_keys(&["price"], &[none, enclosed("TransactWriteItems")]);
         cases.push(Case {
             operation: Operation::TransactWriteItems,
             body: json!({"TransactItems": [{kind: part}]}),

@@ -53,6 +53,9 @@ fn parts_that_are_not_of_a_known_form_are_not_allowed() {
         (GetItem, r#"{"TableName":"\u0053ecret"}"#),
         (Query, r#"{"TableName":"a","IndexName":7}"#),
         (BatchGetItem, r#"{"RequestItems":[]}"#),
+        (BatchGetItem, r#"{"RequestItems":{}}"#),
+        (TransactWriteItems, r#"{"TransactItems":[]}"#),
+        (BatchExecuteStatement, r#"{"Statements":[]}"#),
         (BatchGetItem, r#"{"RequestItems":{"a":{},"Secret":{}}}"#),
         (
             TransactWriteItems,
@@ -88,7 +91,7 @@ fn parts_that_are_not_of_a_known_form_are_not_allowed() {
     }
     for (operation, body) in [
         (GetItem, r#"{"TableName":"a"}"#),
-        (ExecuteStatement, r#"{"Statement":"SELECT * FROM a WHERE x=?"}"#),
+        (ExecuteStatement, r#"{"Statement":"SELECT * FROM abc WHERE x=?"}"#),
         (BatchGetItem, r#"{"RequestItems":{"a":{},"b":{}}}"#),
         (CreateGlobalTable, r#"{"GlobalTableName":"a"}"#),
         (StartBulkPutItems, r#"{"TableName":"a"}"#),
