@@ -131,6 +131,10 @@ impl Condition {
         Self { operator: template.operator, key: template.key, wanted: wanted.collect() }
     }
 
+    pub(super) fn key(&self) -> ConditionKey {
+        self.key
+    }
+
     /// Whether it holds.
     pub(super) fn holds(&self, context: &Context, effect: Effect, user_name: &str) -> Truth {
         let of_user;

@@ -73,15 +73,35 @@ impl Values {
     }
 }
 
-/// The values of all keys.
+/// A set of keys: those that conditions ask for. Others are not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Keys(u16);
+
+impl Keys {
+    pub(super) fn of(keys: impl Iterator<Item = ConditionKey>) -> Self {
+        Self(keys.fold(0, |all, key| all | 1 << key as u16))
+    }
+
+    fn contains(self, key: ConditionKey) -> bool {
+        self.0 >> key as u16 & 1 == 1
+    }
+}
+
+/// The values of all keys that are asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Context {
+    asked: Keys,
     values: [Values; COUNT],
     /// The table whose key had to be known, as the request spells it.
     pub(super) unknown_table: Option<String>,
 }
 
 impl Context {
+    /// Of a request whose keys are still to be put in.
+    pub(super) fn of(asked: Keys) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
     /// Of a request of which nothing can be told.
     pub(super) fn unknown() -> Self {
         let mut context = Self::default();
@@ -93,6 +113,13 @@ impl Context {
         &self.values[key as usize]
     }
 
+    /// Reads the values of a key, if it is asked for.
+    pub(super) fn put(&mut self, key: ConditionKey, read: impl FnOnce() -> Values) {
+        if self.asked.contains(key) {
+            self.set(key, read());
+        }
+    }
+
     pub(super) fn set(&mut self, key: ConditionKey, values: Values) {
         self.values[key as usize] = match values {
             Values::Known(values) if values.is_empty() => Values::Absent,
@@ -100,10 +127,15 @@ impl Context {
         };
     }
 
-    /// Sets the values of the partition attribute of that position, from 0.
-    pub(super) fn set_partition(&mut self, position: usize, values: Values) {
+    /// True if a partition attribute is asked for.
+    pub(super) fn asks_for_partition(&self) -> bool {
+        PARTITION.iter().any(|key| self.asked.contains(*key))
+    }
+
+    /// Reads the values of the partition attribute of that position, from 0.
+    pub(super) fn put_partition(&mut self, position: usize, read: impl FnOnce() -> Values) {
         if let Some(key) = PARTITION.get(position) {
-            self.set(*key, values);
+            self.put(*key, read);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The rights of one principal, and how a request is judged by them.
 
-use super::action::Action;
+use super::action::{self, Action, Actions};
+use super::asked::Asked;
 use super::checks::{self, Check, Schemas, Wanted};
 use super::condition::{Condition, Effect};
-use super::context::Context;
+use super::context::{Context, Keys};
+use super::denial::Denial;
 use super::document::{Policy, ResourceTemplates, StatementTemplate};
-use super::resource::{Place, Resource, ResourcePattern, Resources, Subject};
+use super::resource::{Resource, ResourcePattern, Resources, Subject};
 use super::truth::Truth;
-use crate::model::{ApiError, ErrorCode, Operation};
 
 /// What a principal may do: its policies, compiled.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Rights {
     user_name: Box<str>,
     /// What denies before what allows, and without conditions before with: the first that applies decides.
     statements: Box<[Statement]>,
+    /// The condition keys that they ask for.
+    keys: Keys,
     may_do_everything: bool,
 }
 
@@ -22,32 +25,9 @@ pub struct Rights {
 #[derive(Clone, Debug, PartialEq)]
 struct Statement {
     effect: Effect,
-    actions: super::action::Actions,
+    actions: Actions,
     resources: Resources,
     conditions: Box<[Condition]>,
-}
-
-/// A request to be judged.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The operation.
-    pub operation: Operation,
-    /// The whole `X-Amz-Target`, where the operation is [`Operation::Unknown`].
-    pub unknown_target: Option<&'a str>,
-    /// The body, JSON and not compressed.
-    pub body: &'a [u8],
-    /// Where the tables are that the body names.
-    pub place: Place<'a>,
-}
-
-/// A request that its principal may not send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
-    user_arn: String,
-    action: String,
-    resource: String,
-    is_explicit: bool,
-    unknown_table: Option<String>,
 }
 
 /// What the statements say of one action on one resource.
@@ -72,7 +52,9 @@ impl Rights {
             .sort_by_key(|statement| (statement.effect == Effect::Allow, !statement.conditions.is_empty()));
         let may_do_everything = statements.iter().all(|statement| statement.effect == Effect::Allow)
             && statements.iter().any(Statement::allows_everything);
-        Self { user_name: user_name.into(), statements: statements.into(), may_do_everything }
+        let conditions = statements.iter().flat_map(|statement| &statement.conditions);
+        let keys = Keys::of(conditions.map(Condition::key));
+        Self { user_name: user_name.into(), statements: statements.into(), keys, may_do_everything }
     }
 
     /// True if nothing is denied, whatever is asked.
@@ -97,7 +79,7 @@ impl Rights {
     fn judge_by_statements(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
         if let Some((action, names)) = checks::plain(asked) {
             let resource = Resource::table(&asked.place, names.table, names.index);
-            let decision = self.decide(Wanted::Action(action), &resource, None);
+            let decision = self.decide(Wanted::Action(action), resource, None);
             match decision {
                 Decision::Allowed => return Ok(()),
                 Decision::Denied { .. } => {
@@ -107,9 +89,9 @@ impl Rights {
                 Decision::Depends => {}
             }
         }
-        checks::each(asked, schemas, &mut |check| match self.decide(
+        checks::each(asked, self.keys, schemas, &mut |check| match self.decide(
             check.action,
-            &check.resource,
+            check.resource,
             Some(&*check.context),
         ) {
             Decision::Allowed => Ok(()),
@@ -120,7 +102,7 @@ impl Rights {
     fn decide(
         &self,
         action: Wanted<'_>,
-        resource: &Resource<'_>,
+        resource: Resource<'_>,
         read_context: Option<&dyn Fn() -> Context>,
     ) -> Decision {
         let subject = Subject::of(resource);
@@ -153,7 +135,7 @@ impl Rights {
         };
         Box::new(Denial {
             user_arn: asked.place.user_arn(&self.user_name),
-            action: format!("{}{}", super::action::PREFIX, check.action.name()),
+            action: format!("{}{}", action::PREFIX, check.action.name()),
             resource: check.resource.to_string(),
             is_explicit,
             unknown_table,
@@ -197,41 +179,6 @@ impl Statement {
             && self.conditions.is_empty()
             && self.actions.is_everything()
             && self.resources.is_everything()
-    }
-}
-
-impl Denial {
-    /// The table whose key must be known to judge the request, as the request spells it, if that is why it was denied. When the table
-    /// has been described, the request may be judged once more.
-    pub fn unknown_table(&self) -> Option<&str> {
-        self.unknown_table.as_deref()
-    }
-
-    /// The action that is not allowed, such as `dynamodb:GetItem`.
-    pub fn action(&self) -> &str {
-        &self.action
-    }
-
-    /// The ARN that it is not allowed on; `*` for none, and for one that cannot be told.
-    pub fn resource(&self) -> &str {
-        &self.resource
-    }
-}
-
-/// In the service's words. They name action and resource, and never a key or a value.
-impl From<&Denial> for ApiError {
-    fn from(denial: &Denial) -> Self {
-        let Denial { user_arn, action, resource, is_explicit, .. } = denial;
-        let reason = match is_explicit {
-            true => "with an explicit deny in an identity-based policy".to_owned(),
-            false => format!("because no identity-based policy allows the {action} action"),
-        };
-        Self::new(
-            ErrorCode::AccessDenied,
-            format!(
-                "User: {user_arn} is not authorized to perform: {action} on resource: {resource} {reason}"
-            ),
-        )
     }
 }
 

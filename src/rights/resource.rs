@@ -43,7 +43,7 @@ impl Place<'_> {
 }
 
 /// What a request is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Resource<'a> {
     /// A table or something that belongs to one.
     Known(Located<'a>),
@@ -54,46 +54,47 @@ pub(super) enum Resource<'a> {
 }
 
 /// An ARN in its parts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Located<'a> {
     partition: &'a str,
     region: &'a str,
     account: Option<&'a str>,
-    path: Path,
+    path: Path<'a>,
 }
 
-/// The part of an ARN behind the account, without memory of its own.
-#[derive(Clone)]
-struct Path {
-    bytes: [u8; PATH_BYTES_MAX],
-    length: usize,
+/// The part of an ARN behind the account.
+#[derive(Clone, Copy, Debug)]
+enum Path<'a> {
+    Table(&'a str),
+    Index { table: &'a str, index: &'a str },
+    GlobalTable(&'a str),
+    Whole(&'a str),
 }
 
-impl Path {
-    fn of(parts: &[&str]) -> Option<Self> {
-        let mut path = Self { bytes: [0; PATH_BYTES_MAX], length: 0 };
-        for part in parts {
-            let end = path.length + part.len();
-            path.bytes.get_mut(path.length..end)?.copy_from_slice(part.as_bytes());
-            path.length = end;
+impl Path<'_> {
+    /// The text in pieces.
+    fn pieces(&self) -> [&str; 4] {
+        match self {
+            Self::Table(table) => ["table/", table, "", ""],
+            Self::Index { table, index } => ["table/", table, "/index/", index],
+            Self::GlobalTable(name) => ["global-table/", name, "", ""],
+            Self::Whole(path) => [path, "", "", ""],
         }
-        Some(path)
     }
 
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).expect("it was put together from texts")
-    }
-}
-
-impl fmt::Debug for Path {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.text())
+    /// The name of the table in it.
+    fn table(&self) -> Option<&str> {
+        match self {
+            Self::Table(table) | Self::Index { table, .. } => Some(table),
+            Self::GlobalTable(_) => None,
+            Self::Whole(path) => path.strip_prefix("table/")?.split('/').next(),
+        }
     }
 }
 
 impl<'a> Resource<'a> {
     /// The table of that name or ARN, or an index of it.
-    pub(super) fn table(place: &Place<'a>, spelling: &'a str, index: Option<&str>) -> Self {
+    pub(super) fn table(place: &Place<'a>, spelling: &'a str, index: Option<&'a str>) -> Self {
         if index.is_some_and(|index| !is_name(index)) {
             return Self::Unknown;
         }
@@ -109,16 +110,16 @@ impl<'a> Resource<'a> {
             return Self::Unknown;
         }
         let path = match index {
-            None => Path::of(&["table/", name]),
-            Some(index) => Path::of(&["table/", name, "/index/", index]),
+            None => Path::Table(name),
+            Some(index) => Path::Index { table: name, index },
         };
         Self::located(located, path)
     }
 
     /// The global table of that name.
-    pub(super) fn global_table(place: &Place<'a>, name: &str) -> Self {
+    pub(super) fn global_table(place: &Place<'a>, name: &'a str) -> Self {
         match is_name(name) {
-            true => Self::located((place.partition(), "", place.account), Path::of(&["global-table/", name])),
+            true => Self::located((place.partition(), "", place.account), Path::GlobalTable(name)),
             false => Self::Unknown,
         }
     }
@@ -129,20 +130,14 @@ impl<'a> Resource<'a> {
             return Self::Unknown;
         };
         let Some(path) = arn.resource.strip_prefix("table/") else { return Self::Unknown };
-        if !is_name(path.split('/').next().unwrap_or_default()) {
+        if !is_name(path.split('/').next().unwrap_or_default()) || arn.resource.len() > PATH_BYTES_MAX {
             return Self::Unknown;
         }
-        Self::located((arn.partition, arn.region, Some(arn.account)), Path::of(&[arn.resource]))
+        Self::located((arn.partition, arn.region, Some(arn.account)), Path::Whole(arn.resource))
     }
 
-    fn located(
-        (partition, region, account): (&'a str, &'a str, Option<&'a str>),
-        path: Option<Path>,
-    ) -> Self {
-        match path {
-            Some(path) => Self::Known(Located { partition, region, account, path }),
-            None => Self::Unknown,
-        }
+    fn located((partition, region, account): (&'a str, &'a str, Option<&'a str>), path: Path<'a>) -> Self {
+        Self::Known(Located { partition, region, account, path })
     }
 }
 
@@ -152,7 +147,8 @@ impl fmt::Display for Resource<'_> {
         match self {
             Self::Known(Located { partition, region, account, path }) => {
                 let account = account.unwrap_or(NO_ACCOUNT);
-                write!(formatter, "arn:{partition}:dynamodb:{region}:{account}:{}", path.text())
+                write!(formatter, "arn:{partition}:dynamodb:{region}:{account}:")?;
+                path.pieces().into_iter().try_for_each(|piece| formatter.write_str(piece))
             }
             Self::Account | Self::Unknown => formatter.write_str("*"),
         }
@@ -261,13 +257,13 @@ impl ResourcePattern {
 
     /// Whether it names the resource.
     #[inline]
-    fn matches(&self, resource: &Resource<'_>, path: &str) -> Truth {
-        match (self, resource) {
+    fn matches(&self, subject: &Subject<'_>) -> Truth {
+        match (self, &subject.resource) {
             (Self::Any, _) => Truth::Yes,
             (Self::Foreign, _) | (Self::Arn(_), Resource::Account) => Truth::No,
             (Self::Arn(_), Resource::Unknown) => Truth::Unknown,
             (Self::Arn(pattern), Resource::Known(located)) => {
-                let is_it = pattern.path.matches(path)
+                let is_it = pattern.path.matches(subject.path())
                     && pattern.region.matches(located.region)
                     && pattern.partition.matches(located.partition)
                     && located.account.is_none_or(|account| pattern.account.matches(account));
@@ -302,24 +298,30 @@ fn slot(table: &str) -> Slots {
 }
 
 /// A resource with its path as text, as patterns are matched with it.
-pub(super) struct Subject<'r, 'a> {
-    pub(super) resource: &'r Resource<'a>,
-    path: &'r str,
+pub(super) struct Subject<'r> {
+    resource: Resource<'r>,
+    path: [u8; PATH_BYTES_MAX],
+    path_length: usize,
     /// The slot of its table, or all of them.
     table: Slots,
 }
 
-impl<'r, 'a> Subject<'r, 'a> {
-    pub(super) fn of(resource: &'r Resource<'a>) -> Self {
-        let path = match resource {
-            Resource::Known(located) => located.path.text(),
-            Resource::Account | Resource::Unknown => "",
-        };
-        let table = match path.strip_prefix("table/") {
-            Some(rest) => slot(rest.split('/').next().unwrap_or_default()),
-            None => Slots::MAX,
-        };
-        Self { resource, path, table }
+impl<'r> Subject<'r> {
+    pub(super) fn of(resource: Resource<'r>) -> Self {
+        let mut subject = Self { resource, path: [0; PATH_BYTES_MAX], path_length: 0, table: Slots::MAX };
+        if let Resource::Known(located) = &resource {
+            for piece in located.path.pieces() {
+                let end = subject.path_length + piece.len();
+                subject.path[subject.path_length..end].copy_from_slice(piece.as_bytes());
+                subject.path_length = end;
+            }
+            subject.table = located.path.table().map_or(Slots::MAX, slot);
+        }
+        subject
+    }
+
+    fn path(&self) -> &str {
+        std::str::from_utf8(&self.path[..self.path_length]).expect("it was put together from texts")
     }
 }
 
@@ -337,7 +339,7 @@ impl Resources {
 
     /// Whether the resource is one of them.
     #[inline]
-    pub(super) fn contain(&self, subject: &Subject<'_, '_>) -> Truth {
+    pub(super) fn contain(&self, subject: &Subject<'_>) -> Truth {
         if self.tables & subject.table == 0 {
             return Truth::No;
         }
@@ -363,10 +365,10 @@ impl Resources {
 }
 
 #[inline]
-fn is_named(patterns: &[ResourcePattern], subject: &Subject<'_, '_>) -> Truth {
+fn is_named(patterns: &[ResourcePattern], subject: &Subject<'_>) -> Truth {
     let mut named = Truth::No;
     for pattern in patterns {
-        match pattern.matches(subject.resource, subject.path) {
+        match pattern.matches(subject) {
             Truth::Yes => return Truth::Yes,
             Truth::Unknown => named = Truth::Unknown,
             Truth::No => {}
@@ -383,7 +385,7 @@ mod tests {
 
     fn matches(pattern: &str, resource: &Resource<'_>) -> Truth {
         let pattern = ResourcePattern::of(&Template::plain(pattern), "").unwrap();
-        Resources::of(vec![pattern], false).contain(&Subject::of(resource))
+        Resources::of(vec![pattern], false).contain(&Subject::of(*resource))
     }
 
     #[test]

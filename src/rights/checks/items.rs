@@ -7,7 +7,7 @@ use crate::model::Operation;
 use crate::model::expr::{self, KeyCondition, Paths, Update};
 use crate::rights::action::Action;
 use crate::rights::context::{ConditionKey, Context, Values};
-use crate::rights::judgement::Denial;
+use crate::rights::denial::Denial;
 use crate::rights::resource::Resource;
 use crate::wire::attribute::Reader;
 use crate::wire::expressions::Placeholders;
@@ -41,13 +41,14 @@ pub(super) fn batch_get(subject: Subject<'_>, decide: Decide<'_>) -> Result<(), 
     tables.iter().try_for_each(|(spelling, asked)| {
         let resource = Resource::table(subject.place, spelling, None);
         decide(&Check::with(Action::BATCH_GET_ITEM, resource, || {
-            let mut context = Context::default();
+            let mut context = Context::of(subject.asked);
             let keys = asked.get("Keys").and_then(Json::elements).unwrap_or_default();
             partitions::set_of_items(&mut context, subject, spelling, keys.iter().map(Some));
-            let of_keys = keys.iter().map(|key| key.members().map(names_of));
-            let attributes = of_keys.chain([attributes_of(asked)]).collect::<Option<Vec<_>>>();
-            context.set(ConditionKey::Attributes, known(attributes));
-            context.set(ConditionKey::Select, select_of(Action::BATCH_GET_ITEM, asked));
+            context.put(ConditionKey::Attributes, || {
+                let of_keys = keys.iter().map(|key| key.members().map(names_of));
+                known(of_keys.chain([attributes_of(asked)]).collect())
+            });
+            context.put(ConditionKey::Select, || select_of(Action::BATCH_GET_ITEM, asked));
             set_consumed_capacity(&mut context, subject.body);
             context
         }))
@@ -62,7 +63,7 @@ pub(super) fn batch_write(subject: Subject<'_>, decide: Decide<'_>) -> Result<()
     tables.iter().try_for_each(|(spelling, asked)| {
         let resource = Resource::table(subject.place, spelling, None);
         decide(&Check::with(Action::BATCH_WRITE_ITEM, resource, || {
-            let mut context = Context::default();
+            let mut context = Context::of(subject.asked);
             let writes = asked.elements().unwrap_or_default().iter();
             let items = writes.map(|write| match write.members()? {
                 [(kind, put)] if kind == "PutRequest" => put.get("Item"),
@@ -70,8 +71,9 @@ pub(super) fn batch_write(subject: Subject<'_>, decide: Decide<'_>) -> Result<()
                 _ => None,
             });
             partitions::set_of_items(&mut context, subject, spelling, items.clone());
-            let attributes = items.map(|item| item.and_then(Json::members).map(names_of));
-            context.set(ConditionKey::Attributes, known(attributes.collect()));
+            context.put(ConditionKey::Attributes, || {
+                known(items.map(|item| item.and_then(Json::members).map(names_of)).collect())
+            });
             set_consumed_capacity(&mut context, subject.body);
             context
         }))
@@ -124,8 +126,8 @@ fn part(
         },
         _ => None,
     };
-    let context = |return_values: Values| {
-        let mut context = Context::default();
+    let context = |return_values: &dyn Fn() -> Values| {
+        let mut context = Context::of(subject.asked);
         match action {
             Action::SCAN => {}
             Action::QUERY => set_queried(&mut context, subject, spelling, index, asked),
@@ -134,21 +136,21 @@ fn part(
             }
             _ => partitions::set_of_items(&mut context, subject, spelling, [asked.get("Key")].into_iter()),
         }
-        context.set(ConditionKey::Attributes, known(attributes_of(asked).map(|names| vec![names])));
-        context.set(ConditionKey::Select, select_of(action, asked));
-        context.set(ConditionKey::ReturnValues, return_values);
+        context.put(ConditionKey::Attributes, || known(attributes_of(asked).map(|names| vec![names])));
+        context.put(ConditionKey::Select, || select_of(action, asked));
+        context.put(ConditionKey::ReturnValues, return_values);
         if let Some(enclosing) = enclosing {
-            context.set(ConditionKey::EnclosingOperation, Values::one(enclosing));
+            context.put(ConditionKey::EnclosingOperation, || Values::one(enclosing));
         }
         set_consumed_capacity(&mut context, subject.body);
         context
     };
     let resource = Resource::table(subject.place, spelling, index);
-    decide(&Check::with(action, resource.clone(), || context(return_values_of(action, asked))))?;
+    decide(&Check::with(action, resource, || context(&|| return_values_of(action, asked))))?;
     if !returns_on_failure(asked) {
         return Ok(());
     }
-    decide(&Check::with(action, resource, || context(Values::one("ALL_OLD"))))
+    decide(&Check::with(action, resource, || context(&|| Values::one("ALL_OLD"))))
 }
 
 /// True if a write returns the item when its condition fails.
@@ -166,8 +168,7 @@ fn return_values_of(action: Action, asked: &Json<'_>) -> Values {
 }
 
 fn set_consumed_capacity(context: &mut Context, body: &Json<'_>) {
-    let asked = body.get("ReturnConsumedCapacity");
-    context.set(ConditionKey::ReturnConsumedCapacity, text_or(asked, "NONE"));
+    context.put(ConditionKey::ReturnConsumedCapacity, || text_or(body.get("ReturnConsumedCapacity"), "NONE"));
 }
 
 fn text_or(value: Option<&Json<'_>>, default: &str) -> Values {
@@ -203,7 +204,7 @@ fn set_queried(
     index: Option<&str>,
     asked: &Json<'_>,
 ) {
-    let condition = key_condition_of(asked);
+    let condition = if context.asks_for_partition() { key_condition_of(asked) } else { None };
     partitions::set(context, subject, spelling, index, |name| {
         let value = condition.as_ref()?.equal_to(name)?;
         Some(vec![partitions::text_of(value)?])

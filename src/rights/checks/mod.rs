@@ -11,8 +11,9 @@ mod tables;
 use std::sync::Arc;
 
 use super::action::Action;
-use super::context::Context;
-use super::judgement::{Asked, Denial};
+use super::asked::Asked;
+use super::context::{Context, Keys};
+use super::denial::Denial;
 use super::resource::{Place, Resource};
 use crate::model::{Operation, TableSchema};
 use crate::wire::Json;
@@ -73,6 +74,8 @@ struct Subject<'a> {
     body: &'a Json<'a>,
     place: &'a Place<'a>,
     schemas: &'a dyn Schemas,
+    /// The condition keys that are worth reading.
+    asked: Keys,
 }
 
 /// The action and the names of a request to one table, which can be judged without more unless there are conditions.
@@ -90,11 +93,16 @@ pub(super) fn plain<'a>(asked: &Asked<'a>) -> Option<(Action, PlainNames<'a>)> {
     Some((action, PlainNames::read(asked.body, may_have_index)?))
 }
 
-/// Gives every check of a request to `decide`, until one is denied.
+/// Gives every check of a request to `decide`, until one is denied. Only these condition keys are read.
 ///
 /// # Errors
 /// The first denial.
-pub(super) fn each(asked: &Asked<'_>, schemas: &dyn Schemas, decide: Decide<'_>) -> Result<(), Box<Denial>> {
+pub(super) fn each(
+    asked: &Asked<'_>,
+    keys: Keys,
+    schemas: &dyn Schemas,
+    decide: Decide<'_>,
+) -> Result<(), Box<Denial>> {
     let name = match asked.operation {
         Operation::Unknown => {
             let target = asked.unknown_target.unwrap_or_default();
@@ -105,7 +113,8 @@ pub(super) fn each(asked: &Asked<'_>, schemas: &dyn Schemas, decide: Decide<'_>)
     let Ok(body) = Json::parse_request(asked.body) else {
         return unreadable(asked.operation, name, decide);
     };
-    let subject = Subject { operation: asked.operation, body: &body, place: &asked.place, schemas };
+    let subject =
+        Subject { operation: asked.operation, body: &body, place: &asked.place, schemas, asked: keys };
     let mut is_about_something = false;
     by_operation(subject, name, &mut |check| {
         is_about_something = true;

@@ -50,6 +50,9 @@ impl<'a> PlainNames<'a> {
     }
 }
 
+/// How far the end of a string is looked for byte by byte.
+const NEAR_BYTES: usize = 24;
+
 struct Scanner<'a> {
     body: &'a [u8],
     at: usize,
@@ -74,7 +77,7 @@ impl<'a> Scanner<'a> {
     /// The rest of a string that has no escape.
     fn plain_string(&mut self) -> Option<&'a [u8]> {
         let rest = self.body.get(self.at..)?;
-        let end = memchr2(b'"', b'\\', rest)?;
+        let end = end_or_escape(rest)?;
         self.at += end + 1;
         (rest[end] == b'"').then_some(&rest[..end])
     }
@@ -82,7 +85,7 @@ impl<'a> Scanner<'a> {
     fn skip_string(&mut self) -> Option<()> {
         loop {
             let rest = self.body.get(self.at..)?;
-            let end = memchr2(b'"', b'\\', rest)?;
+            let end = end_or_escape(rest)?;
             if rest[end] == b'"' {
                 self.at += end + 1;
                 return Some(());
@@ -115,6 +118,14 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
     }
+}
+
+/// Where the first quote or backslash is. Most strings end within a few bytes.
+#[inline]
+fn end_or_escape(rest: &[u8]) -> Option<usize> {
+    let near = rest.len().min(NEAR_BYTES);
+    let found = rest[..near].iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    found.or_else(|| memchr2(b'"', b'\\', &rest[near..]).map(|end| near + end))
 }
 
 fn is_space(byte: u8) -> bool {

@@ -30,15 +30,18 @@ pub(super) fn set(
     index: Option<&str>,
     values_of: impl Fn(&str) -> Option<Vec<String>>,
 ) {
+    if !context.asks_for_partition() {
+        return;
+    }
     let schema = subject.schemas.schema(spelling);
     let key = schema.as_deref().and_then(|schema| key_of(schema, index));
     let Some(key) = key else {
         context.unknown_table = Some(spelling.to_owned());
-        (0..4).for_each(|position| context.set_partition(position, Values::Unknown));
+        (0..4).for_each(|position| context.put_partition(position, || Values::Unknown));
         return;
     };
     for (position, attribute) in key.partition.iter().enumerate() {
-        context.set_partition(position, values_of(&attribute.name).map_or(Values::Unknown, Values::Known));
+        context.put_partition(position, || values_of(&attribute.name).map_or(Values::Unknown, Values::Known));
     }
 }
 

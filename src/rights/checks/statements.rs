@@ -8,7 +8,7 @@ use crate::model::partiql::{Asks, Columns, Effect, Filter, Returning, Select, St
 use crate::model::{AttributeValue, Operation};
 use crate::rights::action::Action;
 use crate::rights::context::{ConditionKey, Context, Values};
-use crate::rights::judgement::Denial;
+use crate::rights::denial::Denial;
 use crate::rights::resource::Resource;
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_value};
@@ -47,20 +47,20 @@ fn one(subject: Subject<'_>, member: &Json<'_>, decide: Decide<'_>) -> Result<()
         Statement::Delete(_) => (Action::PARTIQL_DELETE, None),
     };
     let resource = Resource::table(subject.place, statement.table(), index);
-    let context = |return_values: Values| {
-        let mut context = Context::default();
+    let context = |return_values: &dyn Fn() -> Values| {
+        let mut context = Context::of(subject.asked);
         read(&mut context, subject, &statement, index);
-        context.set(ConditionKey::ReturnValues, return_values);
+        context.put(ConditionKey::ReturnValues, return_values);
         if subject.operation == Operation::ExecuteTransaction {
-            context.set(ConditionKey::EnclosingOperation, Values::one(subject.operation.name()));
+            context.put(ConditionKey::EnclosingOperation, || Values::one(subject.operation.name()));
         }
         context
     };
-    decide(&Check::with(action, resource.clone(), || context(return_values_of(&statement))))?;
+    decide(&Check::with(action, resource, || context(&|| return_values_of(&statement))))?;
     if !items::returns_on_failure(member) {
         return Ok(());
     }
-    decide(&Check::with(action, resource, || context(Values::one("ALL_OLD"))))
+    decide(&Check::with(action, resource, || context(&|| Values::one("ALL_OLD"))))
 }
 
 /// A statement with its parameters, if all of it is understood.
@@ -125,7 +125,7 @@ fn read(context: &mut Context, subject: Subject<'_>, statement: &Statement, inde
                 (Columns::All, Some(_)) => "ALL_PROJECTED_ATTRIBUTES",
                 (Columns::All, None) => "ALL_ATTRIBUTES",
             };
-            context.set(ConditionKey::Select, Values::one(select));
+            context.put(ConditionKey::Select, || Values::one(select));
             filter_of(statement)
         }
         Statement::Insert(insert) => {
@@ -141,13 +141,16 @@ fn read(context: &mut Context, subject: Subject<'_>, statement: &Statement, inde
     if let Some(filter) = filter {
         attributes.extend(filter.condition().roots().map(str::to_owned));
     }
-    context.set(ConditionKey::Attributes, Values::Known(attributes.into_iter().collect()));
+    context.put(ConditionKey::Attributes, || Values::Known(attributes.into_iter().collect()));
     partitions::set(context, subject, statement.table(), index, |name| match statement {
         Statement::Insert(insert) => Some(vec![partitions::text_of(insert.item.get(name)?)?]),
         _ => values_in(filter?, name),
     });
     if let Statement::Select(_) | Statement::Exists(_) = statement {
-        context.set(ConditionKey::FullTableScan, is_full_scan(subject, statement, index));
+        context.put(ConditionKey::FullTableScan, || is_full_scan(subject, statement, index));
+        if *context.get(ConditionKey::FullTableScan) == Values::Unknown {
+            context.unknown_table = Some(statement.table().to_owned());
+        }
     }
 }
 

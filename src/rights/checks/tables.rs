@@ -3,7 +3,7 @@
 use super::{Check, Decide, Subject, Wanted};
 use crate::model::Operation;
 use crate::rights::action::Action;
-use crate::rights::judgement::Denial;
+use crate::rights::denial::Denial;
 use crate::rights::resource::Resource;
 use crate::wire::Json;
 use crate::wire::named::{Named, tables_named};

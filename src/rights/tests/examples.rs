@@ -1,8 +1,8 @@
 //! The examples of the developer guide and of the IAM user guide, with what they say of them; and the short form.
 //!
-//! Sources: "Using IAM policy conditions for fine-grained access control", "IAM security policies with PartiQL for DynamoDB", "Using IAM
-//! with DynamoDB transactions" and "Amazon DynamoDB: Allows access to specific attributes". Where the guide has a variable of a web
-//! identity, `${aws:username}` stands here.
+//! Sources: "Using IAM policy conditions for fine-grained access control", "IAM security policies with PartiQL for DynamoDB",
+//! "Using IAM with DynamoDB transactions" and "Amazon DynamoDB: Allows access to specific attributes". Where the guide has a
+//! variable of a web identity, `${aws:username}` stands here.
 
 use super::{is_allowed, judge, rights_of, words};
 use crate::model::Operation::{self, *};

@@ -134,4 +134,10 @@ fn a_table_whose_key_is_not_known_is_named_so_that_it_can_be_learned() {
     assert_eq!(denial.unknown_table(), Some("New"));
     let denial = judge(&rights, GetItem, r#"{"TableName":"Orders","Key":{"tenant":{"S":"b"}}}"#).unwrap_err();
     assert_eq!(denial.unknown_table(), None);
+    let no_scan = rights_of(
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*","Resource":"*",
+            "Condition":{"Bool":{"dynamodb:FullTableScan":"false"}}}}"#,
+    );
+    let body = r#"{"Statement":"SELECT * FROM Stranger WHERE id='a'"}"#;
+    assert_eq!(judge(&no_scan, ExecuteStatement, body).unwrap_err().unknown_table(), Some("Stranger"));
 }
