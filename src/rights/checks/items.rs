@@ -18,7 +18,8 @@ pub(super) const TRANSACTED: [Action; 4] =
     [Action::PUT_ITEM, Action::UPDATE_ITEM, Action::DELETE_ITEM, Action::CONDITION_CHECK_ITEM];
 
 /// The members whose members are attributes.
-const MAPS: [&str; 6] = ["Key", "Item", "AttributeUpdates", "Expected", "KeyConditions", "QueryFilter"];
+const MAPS: [&str; 7] =
+    ["Key", "Item", "AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter"];
 
 /// GetItem, Query, Scan, PutItem, UpdateItem, DeleteItem.
 pub(super) fn one(subject: Subject<'_>, decide: Decide<'_>) -> Result<(), Box<Denial>> {
@@ -65,9 +66,9 @@ pub(super) fn batch_write(subject: Subject<'_>, decide: Decide<'_>) -> Result<()
         decide(&Check::with(Action::BATCH_WRITE_ITEM, resource, || {
             let mut context = Context::of(subject.asked);
             let writes = asked.elements().unwrap_or_default().iter();
-            let items = writes.map(|write| match write.members()? {
-                [(kind, put)] if kind == "PutRequest" => put.get("Item"),
-                [(kind, delete)] if kind == "DeleteRequest" => delete.get("Key"),
+            let items = writes.map(|write| match only_member(write)? {
+                ("PutRequest", put) => put.get("Item"),
+                ("DeleteRequest", delete) => delete.get("Key"),
                 _ => None,
             });
             partitions::set_of_items(&mut context, subject, spelling, items.clone());
@@ -93,8 +94,8 @@ pub(super) fn transaction(subject: Subject<'_>, decide: Decide<'_>) -> Result<()
     };
     for one in parts {
         // A part that has several kinds is rejected by the service, or read by another one in ways of its own.
-        let Some([(kind, asked)]) = one.members() else { return unreadable(decide) };
-        let action = match kind.as_ref() {
+        let Some((kind, asked)) = only_member(one) else { return unreadable(decide) };
+        let action = match kind {
             "Get" if is_read => Action::GET_ITEM,
             "Put" if !is_read => Action::PUT_ITEM,
             "Update" if !is_read => Action::UPDATE_ITEM,
@@ -105,6 +106,13 @@ pub(super) fn transaction(subject: Subject<'_>, decide: Decide<'_>) -> Result<()
         part(subject, action, asked, Some(subject.operation.name()), decide)?;
     }
     Ok(())
+}
+
+/// The only member of an object, those that are `null` left out, as the service does.
+fn only_member<'j>(object: &'j Json<'_>) -> Option<(&'j str, &'j Json<'j>)> {
+    let mut members = object.members()?.iter().filter(|(_, value)| *value != Json::Null);
+    let (name, value) = members.next()?;
+    members.next().is_none().then_some((name, value))
 }
 
 /// What reads or writes one item, or a page. Where a write returns the item if its condition fails, that must be allowed, too, as if
@@ -238,7 +246,7 @@ fn known(names: Option<Vec<Names>>) -> Values {
 /// The top-level attributes that a part of a request names, in whatever member; `None` if that cannot be told.
 fn attributes_of(asked: &Json<'_>) -> Option<Names> {
     let mut names = Names::new();
-    for member in MAPS.into_iter().chain(["ScanFilter"]) {
+    for member in MAPS {
         if let Some(map) = asked.get(member) {
             names.extend(names_of(map.members()?));
         }

@@ -93,6 +93,7 @@ fn parts_that_are_not_of_a_known_form_are_not_allowed() {
         (GetItem, r#"{"TableName":"a"}"#),
         (ExecuteStatement, r#"{"Statement":"SELECT * FROM abc WHERE x=?"}"#),
         (BatchGetItem, r#"{"RequestItems":{"a":{},"b":{}}}"#),
+        (TransactWriteItems, r#"{"TransactItems":[{"Put":{"TableName":"a"},"Delete":null}]}"#),
         (CreateGlobalTable, r#"{"GlobalTableName":"a"}"#),
         (StartBulkPutItems, r#"{"TableName":"a"}"#),
         (UpdateTable, r#"{"TableName":"a","ReplicaUpdates":[{"Create":{"RegionName":"eu-west-1"}}]}"#),
