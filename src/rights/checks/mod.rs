@@ -105,7 +105,7 @@ pub(super) fn each(
 ) -> Result<(), Box<Denial>> {
     let name = match asked.operation {
         Operation::Unknown => {
-            let target = asked.unknown_target.unwrap_or_default();
+            let target = asked.unknown_target.unwrap_or(asked.operation.name());
             target.rsplit_once('.').map_or(target, |(_, name)| name)
         }
         operation => operation.name(),

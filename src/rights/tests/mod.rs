@@ -1,7 +1,5 @@
 //! Rights against an independent judge, the examples of the documentation, and requests that nobody can judge.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
 mod examples;
 mod judge;
 mod matrix;
