@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nearside::config::{
-    File, Flag, HOST_NAME, ListenAddress, LoadedCallers, LogFormat, PROFILE_REGION, Resolved, SECTIONS,
-    Sources,
+    File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
 };
+use nearside::frontend::KeyRing;
 use nearside::upstream::remote::Profile;
 
 /// What stands below the help of everything that reads a config.
@@ -178,12 +178,20 @@ fn read_file(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
 }
 
+/// The keys of callers with the rights of their principals, and warnings about them.
+pub(super) struct Callers {
+    pub(super) keys: KeyRing,
+    pub(super) warnings: Vec<String>,
+}
+
 /// Reads the secrets and policies that a config names.
 ///
 /// # Errors
 /// A line for each thing that is wrong.
-pub(super) fn load_callers(resolved: &Resolved) -> Result<LoadedCallers, String> {
-    resolved.load_callers(|name| std::env::var(name).ok()).map_err(|error| error.to_string())
+pub(super) fn load_callers(resolved: &Resolved) -> Result<Callers, String> {
+    let loaded = resolved.load_callers(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+    let warnings = loaded.warnings.clone();
+    Ok(Callers { keys: KeyRing::new(loaded)?, warnings })
 }
 
 /// Does with the arguments what may wait for a file.

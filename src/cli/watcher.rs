@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nearside::config::{Config, LoadedCallers, Resolved};
+use nearside::config::{Config, Resolved};
 use nearside::server::Reloader;
 use nearside::telemetry::LogLevel;
 use tokio::signal::unix::Signal;
 
-use super::command_line::{ConfigArguments, aside, load_callers};
+use super::command_line::{Callers, ConfigArguments, aside, load_callers};
 
 /// How often the files are looked at. A change counts once it was seen twice, so that a file half written does not.
 const CONFIG_LOOK: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ struct Reread {
     /// The files that it names, if it could be read itself.
     files: Option<WatchedFiles>,
     /// What it says, with what those files hold; or everything that is wrong, a line for each.
-    config: Result<(Resolved, LoadedCallers), String>,
+    config: Result<(Resolved, Callers), String>,
 }
 
 /// What is in force, of a config that was read before.
@@ -119,14 +119,13 @@ fn resolve_again(arguments: &ConfigArguments) -> Reread {
     Reread { files, config }
 }
 
-fn reload(config: Result<(Resolved, LoadedCallers), String>, reloader: &Reloader, log_level: &LogLevel) {
+fn reload(config: Result<(Resolved, Callers), String>, reloader: &Reloader, log_level: &LogLevel) {
     let config = config.and_then(|(resolved, callers)| {
         log_level.set(&resolved.config.live.log_level).map(|()| (resolved, callers))
     });
     match config {
-        Ok((resolved, mut callers)) => {
-            let warnings = std::mem::take(&mut callers.warnings);
-            let needing_restart = reloader.apply(resolved.config, callers);
+        Ok((resolved, Callers { keys, warnings })) => {
+            let needing_restart = reloader.apply(resolved.config, keys);
             tracing::info!("Reloaded the config.");
             for warning in warnings {
                 tracing::warn!("{warning}");

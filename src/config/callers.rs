@@ -79,8 +79,10 @@ pub enum WrittenRights {
 /// Rights written as lists. Each allows what it names and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShortRights {
-    /// Tables and indexes, such as `Orders`, `Orders/index/*` and `*`; not empty.
+    /// Names of tables, with wildcards; not empty.
     pub tables: Vec<String>,
+    /// Names of their indexes, with wildcards; `None` for all.
+    pub indexes: Option<Vec<String>>,
     /// Actions, such as `GetItem` and `dynamodb:*`; not empty.
     pub actions: Vec<String>,
     /// Values and prefixes of partition keys; `None` for any.
@@ -105,7 +107,7 @@ pub enum Rights {
     Nothing,
     /// What lists say.
     Short(ShortRights),
-    /// What an IAM policy says, which is not parsed yet.
+    /// What an IAM policy says. It is parsed where rights are judged.
     Policy {
         /// The file that it comes from, for errors.
         file: PathBuf,
@@ -319,6 +321,7 @@ pub(super) struct PrincipalDraft {
 #[derive(Debug, Default)]
 pub(super) struct RightsDraft {
     pub(super) tables: Option<Vec<String>>,
+    pub(super) indexes: Option<Vec<String>>,
     pub(super) actions: Option<Vec<String>>,
     pub(super) leading_keys: Option<Vec<String>>,
     pub(super) attributes: Option<Vec<String>>,
@@ -383,11 +386,12 @@ impl RightsDraft {
     /// The rights, if any list of them was written. Tables and actions must both be there: one without the other would look like
     /// rights and be none.
     fn resolve(self) -> Result<Option<ShortRights>, String> {
-        let Self { tables, actions, leading_keys, attributes } = self;
+        let Self { tables, indexes, actions, leading_keys, attributes } = self;
         let (Some(tables), Some(actions)) = (tables.as_ref(), actions.as_ref()) else {
             let written = [
                 ("tables", &tables),
                 ("actions", &actions),
+                ("indexes", &indexes),
                 ("leading_keys", &leading_keys),
                 ("attributes", &attributes),
             ];
@@ -404,7 +408,15 @@ impl RightsDraft {
             let empty = if tables.is_empty() { "tables" } else { "actions" };
             return Err(format!("{empty} = [] allows nothing; name some, or leave the rights out"));
         }
-        Ok(Some(ShortRights { tables: tables.clone(), actions: actions.clone(), leading_keys, attributes }))
+        for (name, list) in [("leading_keys", &leading_keys), ("attributes", &attributes)] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                return Err(format!(
+                    "{name} = [] allows nothing; name some, or leave {name} out to allow all"
+                ));
+            }
+        }
+        let (tables, actions) = (tables.clone(), actions.clone());
+        Ok(Some(ShortRights { tables, indexes, actions, leading_keys, attributes }))
     }
 }
 
@@ -456,6 +468,19 @@ pub(super) fn name(text: &str) -> Result<String, String> {
         false => {
             Err(format!("{text:?} is not a name; write 1 to {NAME_CHARS_MAX} of A-Z, a-z, 0-9, \"._-+=@\""))
         }
+    }
+}
+
+/// The number of an account.
+///
+/// # Errors
+/// Words that say what one is.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is not an account; write its 12 digits in quotes, such as \"123456789012\""
+        )),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Fixed {
     pub admin_listen: ListenAddress,
     /// Who may call.
     pub auth_mode: AuthMode,
+    /// The number of the upstream's account, by which the ARNs in policies are compared; `None` compares no account.
+    pub auth_account: Option<String>,
     /// Whether the operator accepts callers that nobody verifies, from beyond this machine.
     pub accepts_unauthenticated: bool,
     /// The region, when one is named; see [`Fixed::region`].
@@ -152,6 +154,7 @@ impl Default for Fixed {
             drain_timeout: Duration::from_secs(25),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)).into(),
             auth_mode: AuthMode::None,
+            auth_account: None,
             accepts_unauthenticated: false,
             region: None,
             upstream: UpstreamKind::Local,

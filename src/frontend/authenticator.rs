@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::credentials::{Credential, CredentialScope, DetachedCredential};
-use crate::config::Principal;
 use crate::model::ApiError;
+use crate::rights::Principal;
 
 /// A request with its credentials, as a verifier needs it: all that a signature covers.
 #[derive(Clone, Copy)]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use crate::config::{LoadedCallers, LoadedKey, Principal, SecretBytes};
+use crate::config::{LoadedCallers, LoadedKey, SecretBytes};
 use crate::model::Timestamp;
+use crate::rights::Principal;
 use crate::wire::sigv4::{KeyScope, SigningKey};
 
 /// How many derived keys are kept of each key. Two days are enough where callers sign for one region.
@@ -52,9 +53,24 @@ pub(super) enum TokenMatch {
 }
 
 impl KeyRing {
-    /// The ring of these keys.
-    pub fn new(callers: LoadedCallers) -> Self {
-        let keys = callers.keys.into_iter().map(|key| (key.access_key_id.clone().into(), HeldKey::new(key)));
+    /// The ring of these keys, and the rights of their principals.
+    ///
+    /// # Errors
+    /// What is wrong with the rights, a line for each principal.
+    pub fn new(callers: LoadedCallers) -> Result<Self, String> {
+        let (mut keys, mut principals, mut faults) = (HashMap::new(), HashMap::new(), Vec::new());
+        for key in callers.keys {
+            let name = key.principal.name.clone();
+            let compiled = principals.entry(name).or_insert_with(|| {
+                Principal::of(&key.principal).map(Arc::new).map_err(|fault| faults.push(fault))
+            });
+            if let Ok(principal) = compiled {
+                keys.insert(key.access_key_id.clone().into(), HeldKey::new(key, Arc::clone(principal)));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults.join("\n"));
+        }
         let unknown = HeldKey {
             secret: SecretBytes::from("the secret of no key, as long as others are".to_owned()),
             session_token: None,
@@ -62,7 +78,7 @@ impl KeyRing {
             principal: None,
             derived: ArcSwap::default(),
         };
-        Self { keys: keys.collect(), unknown }
+        Ok(Self { keys, unknown })
     }
 
     /// The key with that public part, or what stands for one that is not there.
@@ -78,8 +94,8 @@ impl fmt::Debug for KeyRing {
 }
 
 impl HeldKey {
-    fn new(key: LoadedKey) -> Self {
-        let LoadedKey { access_key_id: _, secret, session_token, not_after, principal } = key;
+    fn new(key: LoadedKey, principal: Arc<Principal>) -> Self {
+        let LoadedKey { secret, session_token, not_after, .. } = key;
         Self { secret, session_token, not_after, principal: Some(principal), derived: ArcSwap::default() }
     }
 
@@ -134,7 +150,7 @@ impl HeldKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Rights;
+    use crate::config::{Principal, Rights};
 
     fn ring() -> KeyRing {
         let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing });
@@ -145,7 +161,7 @@ mod tests {
             not_after: Timestamp::parse("20261121T080910Z"),
             principal,
         };
-        KeyRing::new(LoadedCallers { keys: vec![key], warnings: Vec::new() })
+        KeyRing::new(LoadedCallers { keys: vec![key], warnings: Vec::new() }).unwrap()
     }
 
     #[test]

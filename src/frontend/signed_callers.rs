@@ -18,8 +18,8 @@ use http::{HeaderMap, HeaderName, header};
 use super::credentials::{Credential, CredentialScope};
 use super::key_ring::{HeldKey, KeyRing, TokenMatch};
 use super::{Authenticator, Caller, Presented};
-use crate::config::Principal;
 use crate::model::{ApiError, ErrorCode, Timestamp};
+use crate::rights::Principal;
 use crate::wire::sigv4::{ALGORITHM, KeyScope, Location, SignedRequest, TERM, hex, string_to_sign};
 
 /// What the service is called in signatures. Its streams are called so too.

@@ -14,6 +14,7 @@ mod document;
 mod grant;
 mod judgement;
 mod pattern;
+mod principal;
 mod resource;
 mod truth;
 
@@ -26,4 +27,5 @@ pub use denial::Denial;
 pub use document::{Policy, PolicyError};
 pub use grant::{Grant, GrantError};
 pub use judgement::Rights;
+pub use principal::Principal;
 pub use resource::Place;

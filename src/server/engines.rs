@@ -18,6 +18,13 @@ use crate::listen::Listeners;
 use crate::local;
 use crate::telemetry::CacheSample;
 
+/// Who may call where callers are verified, and by which place the ARNs in their policies are read.
+pub(super) struct VerifiedCallers {
+    pub(super) callers: SignedCallers,
+    pub(super) region: Box<str>,
+    pub(super) account: Option<Box<str>>,
+}
+
 /// What answers requests.
 #[derive(Clone)]
 pub(super) enum Engines {
@@ -86,7 +93,7 @@ impl Engines {
         self,
         observer: Arc<O>,
         settings: Settings,
-        callers: Option<SignedCallers>,
+        callers: Option<VerifiedCallers>,
         listeners: Listeners,
         shutdown: CancellationToken,
     ) -> GivenUp {
@@ -98,12 +105,12 @@ impl Engines {
             (Self::Apart(realms), None) => {
                 Frontend::new(realms, observer, AnyCaller, settings).serve(listeners, shutdown).await
             }
-            (Self::Sole(_, engine), Some(callers)) => {
-                let gate = Gate::before(engine);
+            (Self::Sole(_, engine), Some(VerifiedCallers { callers, region, account })) => {
+                let gate = Gate::before(engine, &region, account.as_deref());
                 Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
             }
-            (Self::Apart(realms), Some(callers)) => {
-                let gate = Gate::before(realms);
+            (Self::Apart(realms), Some(VerifiedCallers { callers, region, account })) => {
+                let gate = Gate::before(realms, &region, account.as_deref());
                 Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
             }
         }

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, LoadedCallers, UpstreamKind};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
 use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
 
 use caches::Caches;
 use edge::{Edge, SlowFrom};
-use engines::Engines;
+use engines::{Engines, VerifiedCallers};
 pub use fleet::probe_fleet;
 use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
@@ -60,13 +60,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `callers` are those that the config names. Nothing on disk is
-    /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
+    /// Binds the listeners and opens what stands behind the cache. `keys` are of the callers that the config names. Nothing on disk is touched
+    /// when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, callers: LoadedCallers) -> Result<Self, StartError> {
+    pub async fn start(config: Config, keys: KeyRing) -> Result<Self, StartError> {
         descriptors::raise();
         let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
         let admin_listeners =
@@ -87,7 +87,7 @@ impl Server {
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
-        let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(callers)));
+        let keys = Arc::new(ArcSwap::from_pointee(keys));
         Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
     }
 
@@ -167,7 +167,12 @@ impl Server {
             AuthMode::None => None,
             AuthMode::SigV4 => {
                 let regions = self.engines.signed_regions(&self.config.fixed);
-                Some(SignedCallers::new(Arc::clone(&self.keys), regions))
+                let fixed = &self.config.fixed;
+                Some(VerifiedCallers {
+                    callers: SignedCallers::new(Arc::clone(&self.keys), regions),
+                    region: fixed.region().into(),
+                    account: fixed.auth_account.as_deref().map(Into::into),
+                })
             }
         };
         let closing = CancellationToken::new();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::descriptors;
+use super::gate::Judging;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
 use crate::call::Request;
@@ -25,6 +26,7 @@ use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode};
+use crate::rights::{Place, Rights};
 use crate::telemetry::CacheSample;
 
 /// How many stores on disk are open at a time, if there are descriptors for so many. Each has a thread, and memory for pages of
@@ -96,11 +98,24 @@ struct OpenRealm {
 impl Service for Realms {
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         let scope = caller.scope()?;
+        let visit = self.visit(&scope.region, &scope.access_key).await?;
+        Ok(visit.engine().execute(request).await)
+    }
+}
+
+impl Judging for Realms {
+    async fn execute_as(
+        self: &Arc<Self>,
+        caller: &Caller<'_>,
+        rights: &Rights,
+        place: Place<'_>,
+        request: Request,
+    ) -> Result<Served, ApiError> {
+        let scope = caller.scope()?;
         // A principal may have several keys, and finds its tables with each.
         let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
-        let visit = Visit { realm: Some(self.realm(&scope.region, owner).await?), rested: &self.rested };
-        let realm = visit.realm.as_ref().expect("a visit has its realm until it ends");
-        Ok(realm.engine.execute(request).await)
+        let visit = self.visit(&scope.region, owner).await?;
+        visit.engine().execute_as(rights, Place { region: &scope.region, ..place }, request).await
     }
 }
 
@@ -108,6 +123,12 @@ impl Service for Realms {
 struct Visit<'a> {
     realm: Option<Arc<OpenRealm>>,
     rested: &'a Notify,
+}
+
+impl Visit<'_> {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.realm.as_ref().expect("a visit has its realm until it ends").engine
+    }
 }
 
 impl Drop for Visit<'_> {
@@ -178,6 +199,10 @@ impl RealmName {
 }
 
 impl Realms {
+    async fn visit(self: &Arc<Self>, region: &str, owner: &str) -> Result<Visit<'_>, ApiError> {
+        Ok(Visit { realm: Some(self.realm(region, owner).await?), rested: &self.rested })
+    }
+
     /// No realm yet. `settings` are of all their backends, but for the region.
     pub(super) fn new(maker: EngineMaker, stores: Stores, settings: local::Settings) -> Arc<Self> {
         let settings = local::Settings { store_cache_bytes_max: STORE_CACHE_BYTES_MAX, ..settings };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{AuthMode, Config, Live, LoadedCallers};
+use crate::config::{AuthMode, Config, Live};
 use crate::engine::PolicyChange;
 use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
@@ -31,14 +31,14 @@ impl Reloader {
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     ///
-    /// `callers` are those that the config names; requests that come from now on are verified by their keys. A config that would
+    /// `keys` are those of the callers that the config names; requests that come from now on are verified by them. A config that would
     /// not verify callers any more names none, and the keys in force stay until the restart that it needs.
-    pub fn apply(&self, config: Config, callers: LoadedCallers) -> Vec<String> {
+    pub fn apply(&self, config: Config, keys: KeyRing) -> Vec<String> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
             // First: a key that was withdrawn must not come in behind a config that says so.
-            self.keys.store(Arc::new(KeyRing::new(callers)));
+            self.keys.store(Arc::new(keys));
         }
         let before = std::mem::replace(&mut current.live, config.live);
         let after = &current.live;

@@ -173,7 +173,7 @@ fn each_fault_of_a_signature_has_the_services_error() {
         (
             Signer { access_key: "AKIDNOTHING", ..caller.clone() },
             "AccessDenied",
-            "User: AKIDNOTHING is not authorized to perform: dynamodb:ListTables",
+            "user/AKIDNOTHING is not authorized to perform: dynamodb:ListTables on resource: * because no identity-based policy allows",
         ),
     ] {
         let (status, body) = signer.ask(&nearside, "ListTables", "{}");
@@ -284,6 +284,91 @@ fn a_key_with_a_fault_is_one_clear_line_at_the_start_and_in_the_check() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(words) && said.trim().lines().count() == 1, "{said}");
     }
+}
+
+#[test]
+fn rights_that_cannot_be_used_are_one_clear_line_at_the_start_and_in_the_check() {
+    let files = Files::new();
+    let secret = files.put("secret", SECRET);
+    let policy = files.put(
+        "shop.json",
+        "{\"Version\": \"2012-10-17\", \"Statement\": [{\"Effect\": \"Allow\",\n\"Action\": \"dynamodb:GetItm\", \"Resource\": \"*\"}]}",
+    );
+    let of_file = format!("[[auth.principals]]\nname = \"shop\"\npolicy_file = {policy:?}\n");
+    let with = |rights: &str| key("AKIDSHOP", &secret, &format!("principal = \"shop\"\n{rights}"));
+    for (rights, words) in [
+        (of_file.as_str(), "shop.json: line 2, column 11, Statement[0].Action: unknown action"),
+        ("tables = [\"Orders\"]\nactions = [\"GetItems\"]", "the principal \"shop\" cannot be used: "),
+        ("tables = [\"a/b\"]\nactions = [\"read-only\"]", "\"a/b\" is no name"),
+        (
+            "tables = [\"a\"]\nactions = [\"read-only\"]\nleading_keys = []",
+            "leading_keys = [] allows nothing",
+        ),
+    ] {
+        let config = files.config(&with(rights));
+        for (output, code) in [
+            (command(&["--in-memory", "--config", config.to_str().unwrap()]).output().unwrap(), 2),
+            (run(&["check", config.to_str().unwrap()]), 1),
+        ] {
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            assert!(said.contains(words) && said.trim().lines().count() == 1, "{words}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_principal_may_do_what_its_rights_say_until_they_change_and_a_hit_is_judged_as_a_miss() {
+    let files = Files::new();
+    let secret = files.put("secret", SECRET);
+    let policy = |key: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
+                "Resource": "arn:aws:dynamodb:us-east-1:123456789012:table/Kept",
+                "Condition": {{"ForAllValues:StringEquals": {{"dynamodb:LeadingKeys": ["{key}"]}}}}}}]}}"#
+        )
+    };
+    let file = files.put("one.json", &policy("one"));
+    let keys = [
+        key("AKIDALL", &secret, EVERYTHING),
+        key("AKIDONE", &secret, "principal = \"one\""),
+        key("AKIDREAD", &secret, "tables = [\"Ke*\"]\nactions = [\"read-only\"]"),
+        format!("[[auth.principals]]\nname = \"one\"\npolicy_file = {file:?}\n"),
+    ];
+    let nearside = start(&files.config(&keys.concat()));
+    let [all, one, reader] = ["AKIDALL", "AKIDONE", "AKIDREAD"].map(|name| Signer::new(name, SECRET));
+    assert_eq!(all.ask(&nearside, "CreateTable", CREATE).0, 200);
+    let get = |id: &str| format!(r#"{{"TableName":"Kept","Key":{{"id":{{"S":"{id}"}}}}}}"#);
+    let put = |id: &str| format!(r#"{{"TableName":"Kept","Item":{{"id":{{"S":"{id}"}}}}}}"#);
+    for id in ["one", "two"] {
+        assert_eq!(all.ask(&nearside, "PutItem", &put(id)).0, 200);
+        // From now on it is a hit.
+        assert_eq!(all.ask(&nearside, "GetItem", &get(id)).0, 200);
+    }
+    let is_denied = |signer: &Signer, operation: &str, body: &str| {
+        let (status, answer) = signer.ask(&nearside, operation, body);
+        assert_eq!(status == 400, answer.contains("#AccessDeniedException\""), "{answer}");
+        assert!(!answer.contains("two"), "no key in an error: {answer}");
+        status == 400
+    };
+    assert!(!is_denied(&one, "GetItem", &get("one")) && is_denied(&one, "GetItem", &get("two")));
+    assert!(!is_denied(&one, "PutItem", &put("one")) && is_denied(&one, "PutItem", &put("two")));
+    assert!(is_denied(&one, "Scan", r#"{"TableName":"Kept"}"#));
+    assert!(!is_denied(&reader, "Scan", r#"{"TableName":"Kept","ProjectionExpression":"nothing"}"#));
+    assert!(
+        is_denied(&reader, "PutItem", &put("one"))
+            && is_denied(&reader, "DeleteTable", r#"{"TableName":"Kept"}"#)
+    );
+    // What is withdrawn is denied from the next request on, though it is cached.
+    let before = reloads(&nearside, "applied");
+    files.put("one.json", &policy("none"));
+    wait_for_reload(&nearside, "applied", before);
+    assert!(is_denied(&one, "GetItem", &get("one")));
+    // A policy with a fault changes nothing.
+    let before = reloads(&nearside, "refused");
+    files.put("one.json", &policy("one").replace("Allow", "Alow"));
+    wait_for_reload(&nearside, "refused", before);
+    assert!(is_denied(&one, "GetItem", &get("one")) && !is_denied(&all, "GetItem", &get("one")));
 }
 
 #[test]

@@ -9,11 +9,20 @@ use super::{list, path, put, quoted, word};
 
 const AUTH_MODE: &[(&str, AuthMode)] = &[("none", AuthMode::None), ("sigv4", AuthMode::SigV4)];
 
-pub(super) const AUTH: &[Key] = &[Key::fixed(
-    "mode",
-    |draft, given| put(&mut draft.fixed.auth_mode, given.choice(AUTH_MODE)),
-    |fixed| word(AUTH_MODE, &fixed.auth_mode),
-)];
+pub(super) const AUTH: &[Key] = &[
+    Key::fixed(
+        "mode",
+        |draft, given| put(&mut draft.fixed.auth_mode, given.choice(AUTH_MODE)),
+        |fixed| word(AUTH_MODE, &fixed.auth_mode),
+    ),
+    Key::fixed(
+        "account",
+        |draft, given| {
+            put(&mut draft.fixed.auth_account, given.string().and_then(callers::account).map(Some))
+        },
+        |fixed| fixed.auth_account.as_ref().and_then(quoted),
+    ),
+];
 
 pub(super) const AUTH_KEYS: &[Key] = &[
     Key::of_caller(
@@ -59,6 +68,11 @@ pub(super) const AUTH_KEYS: &[Key] = &[
         |key| key.rights.as_ref().and_then(|rights| list(&rights.tables)),
     ),
     Key::of_caller(
+        "indexes",
+        |draft, given| put(&mut draft.rights.indexes, given.texts("\"byStatus\"").map(Some)),
+        |key| key.rights.as_ref().and_then(|rights| list(rights.indexes.as_ref()?)),
+    ),
+    Key::of_caller(
         "actions",
         |draft, given| put(&mut draft.rights.actions, given.texts("\"GetItem\"").map(Some)),
         |key| key.rights.as_ref().and_then(|rights| list(&rights.actions)),
@@ -93,6 +107,11 @@ pub(super) const AUTH_PRINCIPALS: &[Key] = &[
         "tables",
         |draft, given| put(&mut draft.rights.tables, given.texts("\"Orders\"").map(Some)),
         |principal| short(principal).and_then(|rights| list(&rights.tables)),
+    ),
+    Key::of_principal(
+        "indexes",
+        |draft, given| put(&mut draft.rights.indexes, given.texts("\"byStatus\"").map(Some)),
+        |principal| short(principal).and_then(|rights| list(rights.indexes.as_ref()?)),
     ),
     Key::of_principal(
         "actions",

@@ -8,7 +8,7 @@ use crate::config::{Rights, SecretPlace, ShortRights, WrittenRights};
 
 const TWO_KEYS: &str = "[auth]\nmode = \"sigv4\"\n[[auth.keys]]\naccess_key_id = \"AKIA1\"\nsecret_file = \"/s1\"\nprincipal = \"shop\"\n\
     not_after = 2026-12-31T23:59:59+01:00\n[[auth.keys]]\naccess_key_id = \"AKIA2\"\nsecret_env = \"SHOP_SECRET\"\nprincipal = \"shop\"\n\
-    session_token = \"t0ken\"\n[[auth.principals]]\nname = \"shop\"\ntables = [\"Orders\", \"Orders/index/*\"]\n\
+    session_token = \"t0ken\"\n[[auth.principals]]\nname = \"shop\"\ntables = [\"Orders\", \"Carts\"]\n\
     actions = [\"dynamodb:GetItem\"]\nleading_keys = [\"tenant-1\"]\n";
 
 #[test]
@@ -22,7 +22,7 @@ fn a_principal_has_several_keys_and_one_set_of_rights() {
     assert_eq!(second.secret, SecretPlace::Variable("SHOP_SECRET".to_owned()));
     assert_eq!(second.session_token.as_ref().unwrap().expose(), b"t0ken");
     let WrittenRights::Short(rights) = &callers.principals[0].rights else { panic!("{callers:?}") };
-    assert_eq!(rights.tables, ["Orders", "Orders/index/*"]);
+    assert_eq!(rights.tables, ["Orders", "Carts"]);
     assert_eq!(
         (rights.leading_keys.as_deref(), &rights.attributes),
         (Some(&["tenant-1".to_owned()][..]), &None)

@@ -36,7 +36,8 @@ pub(super) fn callers() -> SignedCallers {
         key("AKIDPLAINOLD", None, past),
         key("AKIDTOKENOLD", Some(TOKEN), past),
     ];
-    let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, warnings: Vec::new() })));
+    let ring =
+        Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, warnings: Vec::new() }).unwrap()));
     SignedCallers::new(ring, SignedRegions::Only(REGION.into()))
 }
 
@@ -422,6 +423,6 @@ fn a_key_that_is_withdrawn_is_unknown_to_the_next_request() {
     let callers = callers();
     let request = Unsigned::plain(noon()).signed();
     assert!(request.verified_by(&callers, noon()).is_ok());
-    callers.replace_keys(KeyRing::new(LoadedCallers::default()));
+    callers.replace_keys(KeyRing::new(LoadedCallers::default()).unwrap());
     assert_eq!(request.verified_by(&callers, noon()), Err(UNRECOGNIZED.to_owned()));
 }

@@ -1,0 +1,75 @@
+//! A principal as it is in force: a name, and the rights that go with it.
+
+use super::document::Policy;
+use super::grant::Grant;
+use super::judgement::Rights;
+use crate::config;
+
+/// Who a verified caller is, and what it may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Principal {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub rights: Rights,
+}
+
+impl Principal {
+    /// The principal as the config has it, its policy or its lists compiled.
+    ///
+    /// # Errors
+    /// A line that says what is wrong with them, and where in a document.
+    pub fn of(written: &config::Principal) -> Result<Self, String> {
+        let name = &written.name;
+        let policy = match &written.rights {
+            config::Rights::Nothing => None,
+            config::Rights::Short(short) => Some(grant(short).policy().map_err(|error| {
+                format!("auth: the rights of the principal {name:?} cannot be used: {error}")
+            })?),
+            config::Rights::Policy { file, text } => Some(
+                Policy::parse(text)
+                    .map_err(|error| format!("auth.principals.policy_file: {}: {error}", file.display()))?,
+            ),
+        };
+        Ok(Self { name: name.clone(), rights: Rights::new(name, &policy) })
+    }
+}
+
+fn grant(short: &config::ShortRights) -> Grant {
+    let config::ShortRights { tables, indexes, actions, leading_keys, attributes } = short;
+    Grant {
+        tables: tables.clone(),
+        indexes: indexes.clone(),
+        actions: actions.clone(),
+        leading_keys: leading_keys.clone().unwrap_or_default(),
+        attributes: attributes.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(rights: config::Rights) -> String {
+        Principal::of(&config::Principal { name: "shop".to_owned(), rights }).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_with_rights_is_said_with_its_place() {
+        let text = "{\"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Allow\", \"Action\": \"dynamodb:GetItm\", \
+                    \"Resource\": \"*\"}]}";
+        let policy = config::Rights::Policy { file: "shop.json".into(), text: text.to_owned() };
+        let said = fault(policy);
+        assert!(said.starts_with("auth.principals.policy_file: shop.json: line 2, "), "{said}");
+        assert!(said.contains("Statement[0].Action") && said.contains("\"dynamodb:GetItem\""), "{said}");
+        let short = config::ShortRights {
+            tables: vec!["Orders/index/x".to_owned()],
+            indexes: None,
+            actions: vec!["read-only".to_owned()],
+            leading_keys: None,
+            attributes: None,
+        };
+        let said = fault(config::Rights::Short(short));
+        assert!(said.contains("\"shop\"") && said.contains("\"Orders/index/x\""), "{said}");
+    }
+}
