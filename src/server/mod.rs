@@ -60,8 +60,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `keys` are of the callers that the config names. Nothing on disk is touched
-    /// when a listener cannot be bound, and a remote upstream need not be there yet.
+    /// Binds the listeners and opens what stands behind the cache. `keys` are of the callers that the config names. Nothing on disk is
+    /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
