@@ -1,6 +1,7 @@
 //! What may change while requests run: who may call, the budget of the cache, how each table is cached, and how much is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callers::Callers;
@@ -17,6 +18,8 @@ pub struct Live {
     pub log_level: String,
     /// Requests that take as long as this or longer have a line in the log; zero for none.
     pub log_slow: Duration,
+    /// Where the token of the admin listener is; without one, what needs a token is closed.
+    pub admin_token_file: Option<PathBuf>,
     /// Who may call, if callers are verified.
     pub callers: Callers,
     /// How tables are cached that have no section of their own.
@@ -26,6 +29,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// Every file that is read with the config, and again when it changes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.admin_token_file.as_deref().into_iter().chain(self.callers.files())
+    }
+
     /// How a table is cached.
     pub fn policy(&self, table: &str) -> &CachePolicy {
         self.tables.get(table).unwrap_or(&self.cache)
@@ -131,6 +139,7 @@ impl Default for Live {
             query_share: Share::default(),
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
+            admin_token_file: None,
             callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),

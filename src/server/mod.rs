@@ -20,8 +20,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
-use crate::admin::{Admin, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, LoadedCallers, UpstreamKind};
+use crate::admin::{Admin, AdminToken, FleetReport, ReportFleet};
+use crate::config::{
+    AuthMode, Config, Fixed, ListenAddress, ListenHost, LoadedCallers, SecretBytes, UpstreamKind,
+};
 use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
@@ -45,6 +47,15 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 #[error("{0}")]
 pub struct StartError(String);
 
+/// What the files say that a config names.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// The keys and the rights of callers.
+    pub callers: LoadedCallers,
+    /// The token of the admin listener, if it has one.
+    pub admin_token: Option<SecretBytes>,
+}
+
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
@@ -55,18 +66,19 @@ pub struct Server {
     fleet: Option<FleetPart>,
     metrics: Arc<Metrics>,
     slow: Arc<SlowFrom>,
+    admin_token: Arc<AdminToken>,
     listeners: Listeners,
     admin_listeners: Listeners,
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `callers` are those that the config names. Nothing on disk is
+    /// Binds the listeners and opens what stands behind the cache. `secrets` are those that the config names. Nothing on disk is
     /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, callers: LoadedCallers) -> Result<Self, StartError> {
+    pub async fn start(config: Config, secrets: Secrets) -> Result<Self, StartError> {
         descriptors::raise();
         let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
         let admin_listeners =
@@ -87,8 +99,21 @@ impl Server {
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
-        let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(callers)));
-        Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
+        let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(secrets.callers)));
+        let admin_token = AdminToken::new(secrets.admin_token);
+        Ok(Self {
+            config,
+            live,
+            keys,
+            caches,
+            engines,
+            fleet,
+            metrics,
+            slow,
+            admin_token,
+            listeners,
+            admin_listeners,
+        })
     }
 
     /// What changes the config of this server while it runs.
@@ -101,6 +126,7 @@ impl Server {
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
             slow: Arc::clone(&self.slow),
+            admin_token: Arc::clone(&self.admin_token),
         }
     }
 
@@ -140,6 +166,7 @@ impl Server {
                 hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
                 Origins::Own,
             ),
+            Arc::clone(&self.admin_token),
             Box::new(move || {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
