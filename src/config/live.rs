@@ -1,4 +1,5 @@
-//! What may change while requests run: who may call, the budget of the cache, how each table is cached, and how much is logged.
+//! What may change while requests run: who may call, what is audited, the budget of the cache, how each table is cached, and how much is
+//! logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Live {
     pub log_slow: Duration,
     /// Where the token of the admin listener is; without one, what needs a token is closed.
     pub admin_token_file: Option<PathBuf>,
+    /// Which requests have a line in the audit log.
+    pub audit: Audit,
     /// Who may call, if callers are verified.
     pub callers: Callers,
     /// How tables are cached that have no section of their own.
@@ -48,6 +51,17 @@ impl Live {
             CachePolicy { stale_if_error: theirs.stale_if_error, ..ours.clone() } == *theirs
         })
     }
+}
+
+/// Which requests have a line in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// None.
+    Off,
+    /// Those that were denied. Many of a kind share a line.
+    Denied,
+    /// Each.
+    All,
 }
 
 /// How one table is cached.
@@ -140,6 +154,7 @@ impl Default for Live {
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
             admin_token_file: None,
+            audit: Audit::Off,
             callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! The composition root: builds everything from a config, runs it, and takes it down in order.
 
+mod audit;
 mod backend;
 mod caches;
 mod descriptors;
@@ -28,6 +29,7 @@ use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
 
+use audit::AuditLevel;
 use caches::Caches;
 use edge::{Edge, SlowFrom};
 use engines::Engines;
@@ -66,6 +68,7 @@ pub struct Server {
     fleet: Option<FleetPart>,
     metrics: Arc<Metrics>,
     slow: Arc<SlowFrom>,
+    audit: Arc<AuditLevel>,
     admin_token: Arc<AdminToken>,
     listeners: Listeners,
     admin_listeners: Listeners,
@@ -99,6 +102,7 @@ impl Server {
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
+        let audit = AuditLevel::new(config.live.audit);
         let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(secrets.callers)));
         let admin_token = AdminToken::new(secrets.admin_token);
         Ok(Self {
@@ -110,6 +114,7 @@ impl Server {
             fleet,
             metrics,
             slow,
+            audit,
             admin_token,
             listeners,
             admin_listeners,
@@ -126,6 +131,7 @@ impl Server {
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
             slow: Arc::clone(&self.slow),
+            audit: Arc::clone(&self.audit),
             admin_token: Arc::clone(&self.admin_token),
         }
     }
@@ -199,7 +205,8 @@ impl Server {
         };
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
-        let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
+        let edge =
+            Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit)));
         let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
@@ -305,7 +312,10 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => {
+                edge.report_rest(Instant::now());
+                return;
+            }
             now = ticks.tick() => {
                 caches.sweep(now);
                 edge.report_overdue(now);

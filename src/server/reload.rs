@@ -11,6 +11,7 @@ use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
 
 use super::Secrets;
+use super::audit::AuditLevel;
 use super::caches::Caches;
 use super::edge::SlowFrom;
 use super::engines::Engines;
@@ -26,6 +27,7 @@ pub struct Reloader {
     pub(super) engines: Engines,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slow: Arc<SlowFrom>,
+    pub(super) audit: Arc<AuditLevel>,
     pub(super) admin_token: Arc<AdminToken>,
 }
 
@@ -54,6 +56,7 @@ impl Reloader {
         }
         self.caches.fit(&before, after);
         self.slow.set(after.log_slow);
+        self.audit.set(after.audit);
         self.metrics.reloaded(true);
         needing_restart
     }

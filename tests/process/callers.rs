@@ -180,6 +180,18 @@ fn each_fault_of_a_signature_has_the_services_error() {
         assert!(body.contains(&format!("#{error}Exception\"")) && body.contains(words), "{words}: {body}");
         assert_eq!(status, 400, "{body}");
     }
+    for (reason, count) in [
+        ("signature", 1),
+        ("unknown_key", 1),
+        ("token", 3),
+        ("expired_key", 1),
+        ("clock", 2),
+        ("scope", 2),
+        ("rights", 1),
+    ] {
+        let name = format!("nearside_auth_denied_total{{reason=\"{reason}\"}}");
+        assert_eq!(nearside.metric(&name), count, "{reason}");
+    }
 }
 
 #[test]

@@ -5,15 +5,25 @@ use super::super::callers::{
 };
 use super::super::fixed::AuthMode;
 use super::super::key::Key;
+use super::super::live::Audit;
 use super::{list, path, put, quoted, word};
 
 const AUTH_MODE: &[(&str, AuthMode)] = &[("none", AuthMode::None), ("sigv4", AuthMode::SigV4)];
 
-pub(super) const AUTH: &[Key] = &[Key::fixed(
-    "mode",
-    |draft, given| put(&mut draft.fixed.auth_mode, given.choice(AUTH_MODE)),
-    |fixed| word(AUTH_MODE, &fixed.auth_mode),
-)];
+const AUDIT: &[(&str, Audit)] = &[("off", Audit::Off), ("denied", Audit::Denied), ("all", Audit::All)];
+
+pub(super) const AUTH: &[Key] = &[
+    Key::fixed(
+        "mode",
+        |draft, given| put(&mut draft.fixed.auth_mode, given.choice(AUTH_MODE)),
+        |fixed| word(AUTH_MODE, &fixed.auth_mode),
+    ),
+    Key::live(
+        "audit",
+        |live, given| put(&mut live.audit, given.choice(AUDIT)),
+        |live| word(AUDIT, &live.audit),
+    ),
+];
 
 pub(super) const AUTH_KEYS: &[Key] = &[
     Key::of_caller(
