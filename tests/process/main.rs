@@ -5,6 +5,7 @@
 mod admin;
 mod audit;
 mod callers;
+mod canary;
 mod client;
 mod drain;
 mod exhaustion;
@@ -17,4 +18,5 @@ mod pages;
 mod realms;
 mod reload;
 mod remote;
+mod smuggling;
 mod start;
