@@ -1,5 +1,5 @@
-//! What may change while requests run: who may call, what is audited, the budget of the cache, how each table is cached, and how much is
-//! logged.
+//! What may change while requests run: who may call, what is audited, the budget of the cache, how each table is cached, and how
+//! much is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
