@@ -1,6 +1,8 @@
 //! HTTP for people and monitors, on a listener of its own: `/metrics`, `/livez`, `/readyz`, `/api/fleet`, and a page that links them.
 //!
-//! It never shows a user's data, and changes nothing.
+//! It never shows a user's data, and changes nothing. Every route stands in one table, which says whether it needs the token.
+
+mod token;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted, Rejection};
 use crate::listen::Listeners;
+
+pub use token::AdminToken;
+use token::{Closed, Guard};
 
 /// The connections that are open at a time. They are none of those that clients may have.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -37,6 +43,40 @@ const PAGE_OF_FLEET: &str =
 /// Why a node without a fleet has nothing to say of one.
 const NO_FLEET: &str = "no [fleet] in the config";
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Makes the answer of a route, for a query string.
+type Answer = fn(&Admin, Option<&str>) -> Response<Full<Bytes>>;
+
+/// What is done at a path with a method. A route for GET is one for HEAD, too.
+struct Route {
+    method: Method,
+    path: &'static str,
+    guard: Guard,
+    answer: Answer,
+}
+
+/// Everything that is there.
+const ROUTES: &[Route] = &[
+    Route::get("/", Guard::Open, |admin, _| admin.page()),
+    Route::get("/metrics", Guard::Open, |admin, _| admin.metrics()),
+    Route::get("/livez", Guard::Open, |_, _| response(StatusCode::OK, TEXT, "alive\n".to_owned())),
+    Route::get("/readyz", Guard::Open, Admin::readiness),
+    // It shows names of nodes, and no keys.
+    Route::get("/api/fleet", Guard::TokenIfSet, |admin, _| admin.fleet()),
+];
+
+impl Route {
+    const fn get(path: &'static str, guard: Guard, answer: Answer) -> Self {
+        Self { method: Method::GET, path, guard, answer }
+    }
+
+    fn is_for(&self, method: &Method, path: &str) -> bool {
+        let is_method = self.method == *method || (self.method == Method::GET && *method == Method::HEAD);
+        is_method && self.path == path
+    }
+}
+
 /// The state of the fleet, as the node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetReport {
@@ -52,6 +92,7 @@ pub type ReportFleet = Box<dyn Fn() -> FleetReport + Send + Sync>;
 /// What the admin listener tells, and to whom.
 pub struct Admin {
     access: Access,
+    token: Arc<AdminToken>,
     render: Box<dyn Fn() -> String + Send + Sync>,
     failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
     fleet: Option<ReportFleet>,
@@ -61,17 +102,18 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// An admin that is not ready yet; `render` gives the text of the metrics, `failure` says what keeps the process from
-    /// serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and port
-    /// where DynamoDB is served.
+    /// An admin that is not ready yet. `token` opens what needs one; `render` gives the text of the metrics, `failure` says what keeps
+    /// the process from serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and
+    /// port where DynamoDB is served.
     pub fn new(
         access: Access,
+        token: Arc<AdminToken>,
         render: Box<dyn Fn() -> String + Send + Sync>,
         failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
         fleet: Option<ReportFleet>,
         service: String,
     ) -> Arc<Self> {
-        Arc::new(Self { access, render, failure, fleet, service, ready: AtomicBool::new(false) })
+        Arc::new(Self { access, token, render, failure, fleet, service, ready: AtomicBool::new(false) })
     }
 
     /// Says from now on whether requests should be sent to this process.
@@ -118,9 +160,7 @@ impl Admin {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let (head, _) = request.into_parts();
             let answer = match self.access.admit(&head) {
-                Ok(Admitted::Program | Admitted::Page(_)) => {
-                    self.answer(&head.method, head.uri.path(), head.uri.query())
-                }
+                Ok(Admitted::Program | Admitted::Page(_)) => self.answer(ROUTES, &head),
                 Err(rejection) => reject(&rejection),
             };
             async move { Ok::<_, Infallible>(answer) }
@@ -131,28 +171,57 @@ impl Admin {
         builder.serve_connection(TokioIo::new(stream), service).await.ok();
     }
 
-    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
-        let text = "text/plain; charset=utf-8";
-        if method != Method::GET && method != Method::HEAD {
-            let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
-            return response(StatusCode::METHOD_NOT_ALLOWED, text, words);
-        }
-        match path {
-            "/" => {
-                let more = if self.fleet.is_some() { PAGE_OF_FLEET } else { "" };
-                response(StatusCode::OK, "text/html; charset=utf-8", format!("{PAGE}{more}</ul>"))
+    /// Answers one request from the routes. A route that does not admit it has no part in the answer.
+    fn answer(&self, routes: &[Route], head: &Parts) -> Response<Full<Bytes>> {
+        match routes.iter().find(|route| route.is_for(&head.method, head.uri.path())) {
+            None if head.method == Method::GET || head.method == Method::HEAD => {
+                response(StatusCode::NOT_FOUND, TEXT, "not here; see /\n".to_owned())
             }
-            "/metrics" => {
-                response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.render)())
+            None => {
+                let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
+                response(StatusCode::METHOD_NOT_ALLOWED, TEXT, words)
             }
-            "/livez" => response(StatusCode::OK, text, "alive\n".to_owned()),
-            "/readyz" if asks_for_fleet(query) => readiness(self.unready_in_fleet()),
-            "/readyz" => readiness(self.unready()),
-            "/api/fleet" => match &self.fleet {
-                Some(report) => response(StatusCode::OK, "application/json", report().json),
-                None => response(StatusCode::NOT_FOUND, text, format!("{NO_FLEET}\n")),
+            Some(route) => match self.token.admit(route.guard, &head.headers) {
+                Ok(()) => (route.answer)(self, head.uri.query()),
+                Err(closed) => close(closed),
             },
-            _ => response(StatusCode::NOT_FOUND, text, "not here; see /\n".to_owned()),
+        }
+    }
+
+    fn page(&self) -> Response<Full<Bytes>> {
+        let more = if self.fleet.is_some() { PAGE_OF_FLEET } else { "" };
+        response(StatusCode::OK, "text/html; charset=utf-8", format!("{PAGE}{more}</ul>"))
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.render)())
+    }
+
+    fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        readiness(if asks_for_fleet(query) { self.unready_in_fleet() } else { self.unready() })
+    }
+
+    fn fleet(&self) -> Response<Full<Bytes>> {
+        match &self.fleet {
+            Some(report) => response(StatusCode::OK, "application/json", report().json),
+            None => response(StatusCode::NOT_FOUND, TEXT, format!("{NO_FLEET}\n")),
+        }
+    }
+}
+
+/// The answer to a request that has not the token.
+fn close(closed: Closed) -> Response<Full<Bytes>> {
+    match closed {
+        Closed::NoToken => {
+            let words = "this needs a token, and the node has none; write token_file = \"FILE\" under [admin] in the config\n";
+            response(StatusCode::FORBIDDEN, TEXT, words.to_owned())
+        }
+        Closed::Unauthorized => {
+            let words =
+                "this needs the token of token_file under [admin]; send it as Authorization: Bearer TOKEN\n";
+            let mut response = response(StatusCode::UNAUTHORIZED, TEXT, words.to_owned());
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
         }
     }
 }
@@ -164,10 +233,9 @@ fn asks_for_fleet(query: Option<&str>) -> bool {
 }
 
 fn readiness(unready: Option<String>) -> Response<Full<Bytes>> {
-    let text = "text/plain; charset=utf-8";
     match unready {
-        None => response(StatusCode::OK, text, "ready\n".to_owned()),
-        Some(reason) => response(StatusCode::SERVICE_UNAVAILABLE, text, format!("not ready: {reason}\n")),
+        None => response(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        Some(reason) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
     }
 }
 
@@ -203,7 +271,7 @@ fn reject(rejection: &Rejection) -> Response<Full<Bytes>> {
         Rejection::HostCount => StatusCode::BAD_REQUEST,
         Rejection::Host(_) | Rejection::Origin(_) | Rejection::OtherOrigin(_) => StatusCode::FORBIDDEN,
     };
-    response(status, "text/plain; charset=utf-8", format!("{rejection}\n"))
+    response(status, TEXT, format!("{rejection}\n"))
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
@@ -247,13 +315,85 @@ mod tests {
     fn admin(failure: Option<&str>, fleet: Option<ReportFleet>) -> Arc<Admin> {
         let failure = failure.map(str::to_owned);
         let (render, failure) = (Box::new(|| "figures".to_owned()), Box::new(move || failure.clone()));
-        Admin::new(Access::default(), render, failure, fleet, "127.0.0.1:8001".to_owned())
+        let token = AdminToken::new(None);
+        Admin::new(Access::default(), token, render, failure, fleet, "127.0.0.1:8001".to_owned())
+    }
+
+    fn head(method: Method, target: &str) -> Parts {
+        Request::builder().method(method).uri(target).body(()).unwrap().into_parts().0
     }
 
     fn get(admin: &Admin, target: &str) -> Response<Full<Bytes>> {
-        let (path, query) =
-            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        admin.answer(&Method::GET, path, query)
+        admin.answer(ROUTES, &head(Method::GET, target))
+    }
+
+    fn get_with(admin: &Admin, path: &str, token: &str) -> Response<Full<Bytes>> {
+        let mut head = head(Method::GET, path);
+        head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        admin.answer(ROUTES, &head)
+    }
+
+    /// What each route asks is written here once more, so that nobody opens one by a slip.
+    #[tokio::test]
+    async fn only_figures_and_health_are_open_where_there_is_a_token() {
+        let guards: Vec<_> = ROUTES.iter().map(|route| (route.path, route.guard)).collect();
+        assert!(ROUTES.iter().all(|route| route.method == Method::GET));
+        assert_eq!(
+            guards,
+            [
+                ("/", Guard::Open),
+                ("/metrics", Guard::Open),
+                ("/livez", Guard::Open),
+                ("/readyz", Guard::Open),
+                ("/api/fleet", Guard::TokenIfSet),
+            ]
+        );
+        let report = || FleetReport { json: "{}".to_owned(), unready: None };
+        let admin = admin(None, Some(Box::new(report)));
+        admin.set_ready(true);
+        // Without a token all that there is today is open.
+        for route in ROUTES {
+            assert_eq!(get(&admin, route.path).status(), StatusCode::OK, "{}", route.path);
+        }
+        admin.token.replace(Some("0123456789abcdef".to_owned().into()));
+        for route in ROUTES {
+            let without = if route.guard == Guard::Open { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            assert_eq!(get(&admin, route.path).status(), without, "{}", route.path);
+            assert_eq!(get_with(&admin, route.path, "fedcba9876543210").status(), without);
+            assert_eq!(get_with(&admin, route.path, "0123456789abcdef").status(), StatusCode::OK);
+        }
+        let rejected = get(&admin, "/api/fleet");
+        assert_eq!(rejected.headers()[WWW_AUTHENTICATE], "Bearer");
+        let words = body(rejected).await;
+        assert!(
+            words.ends_with("send it as Authorization: Bearer TOKEN\n") && !words.contains("0123"),
+            "{words}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_changes_state_is_closed_without_a_token() {
+        let answer: Answer = |_, _| panic!("nobody has a right to this");
+        let route =
+            |answer| [Route { method: Method::POST, path: "/api/purge", guard: Guard::Token, answer }];
+        let closed = route(answer);
+        let post = |token: &str| {
+            let mut head = head(Method::POST, "/api/purge");
+            head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+            head
+        };
+        let admin = admin(None, None);
+        let rejected = admin.answer(&closed, &post("0123456789abcdef"));
+        assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+        assert!(body(rejected).await.contains("write token_file = \"FILE\" under [admin]"));
+        admin.token.replace(Some("0123456789abcdef".to_owned().into()));
+        assert_eq!(admin.answer(&closed, &post("x")).status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            admin.answer(&closed, &head(Method::POST, "/api/purge")).status(),
+            StatusCode::UNAUTHORIZED
+        );
+        let open: Answer = |_, _| response(StatusCode::OK, TEXT, String::new());
+        assert_eq!(admin.answer(&route(open), &post("0123456789abcdef")).status(), StatusCode::OK);
     }
 
     async fn body(answer: Response<Full<Bytes>>) -> String {
@@ -270,7 +410,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_of_dynamodb_learns_where_it_is_served() {
-        let answer = admin(None, None).answer(&Method::POST, "/", None);
+        let answer = admin(None, None).answer(ROUTES, &head(Method::POST, "/"));
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(body(answer).await, "this is the admin listener; DynamoDB is served on 127.0.0.1:8001\n");
     }
@@ -285,7 +425,10 @@ mod tests {
             (status("/readyz"), status("/metrics"), status("/x")),
             (StatusCode::OK, StatusCode::OK, StatusCode::NOT_FOUND)
         );
-        assert_eq!(admin.answer(&Method::POST, "/metrics", None).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            admin.answer(ROUTES, &head(Method::POST, "/metrics")).status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
     }
 
     #[tokio::test]

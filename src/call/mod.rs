@@ -1,5 +1,6 @@
 //! A call of the API, as it passes through the program: the request, the answer, and the trait of every upstream.
 
+mod denial;
 mod message;
 mod source;
 
@@ -9,6 +10,7 @@ use std::sync::Weak;
 
 use crate::model::Change;
 
+pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request};
 pub use source::{BypassReason, Source};
 

@@ -12,7 +12,7 @@ use nearside::server::probe_fleet;
 use nearside::telemetry::announce_failure;
 
 use super::announce_failures;
-use super::command_line::{ConfigArguments, load_callers};
+use super::command_line::{ConfigArguments, load_secrets};
 
 /// Prints what is in force, or everything that is wrong.
 pub(super) fn check(matches: &ArgMatches) -> ExitCode {
@@ -47,14 +47,14 @@ fn examine(resolved: &Resolved) -> Result<(), String> {
         Some(fleet) => fleet.read_secrets().map(drop),
         None => Ok(()),
     };
-    let of_callers = load_callers(resolved).map(|callers| {
-        for warning in callers.warnings {
+    let of_files = load_secrets(resolved).map(|loaded| {
+        for warning in loaded.warnings {
             announce_failure(&format!("warning: {warning}"));
         }
     });
-    match (of_fleet, of_callers) {
-        (Err(fleet), Err(callers)) => Err(format!("{fleet}\n{callers}")),
-        (of_fleet, of_callers) => of_fleet.and(of_callers),
+    match (of_fleet, of_files) {
+        (Err(fleet), Err(files)) => Err(format!("{fleet}\n{files}")),
+        (of_fleet, of_files) => of_fleet.and(of_files),
     }
 }
 

@@ -9,6 +9,7 @@ use nearside::config::{
     File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
 };
 use nearside::frontend::KeyRing;
+use nearside::server::Secrets;
 use nearside::upstream::remote::Profile;
 
 /// What stands below the help of everything that reads a config.
@@ -178,20 +179,29 @@ fn read_file(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
 }
 
-/// The keys of callers with the rights of their principals, and warnings about them.
-pub(super) struct Callers {
-    pub(super) keys: KeyRing,
-    pub(super) warnings: Vec<String>,
-}
-
 /// Reads the secrets and policies that a config names.
 ///
 /// # Errors
 /// A line for each thing that is wrong.
-pub(super) fn load_callers(resolved: &Resolved) -> Result<Callers, String> {
-    let loaded = resolved.load_callers(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
-    let warnings = loaded.warnings.clone();
-    Ok(Callers { keys: KeyRing::new(loaded)?, warnings })
+pub(super) fn load_secrets(resolved: &Resolved) -> Result<LoadedSecrets, String> {
+    let of_callers = resolved.load_callers(|name| std::env::var(name).ok());
+    match (of_callers, resolved.load_admin_token()) {
+        (Ok(mut callers), Ok((admin_token, open))) => {
+            let mut warnings = std::mem::take(&mut callers.warnings);
+            warnings.extend(open);
+            Ok(LoadedSecrets { secrets: Secrets { keys: KeyRing::new(callers)?, admin_token }, warnings })
+        }
+        (Err(callers), Err(admin)) => Err(format!("{callers}\n{admin}")),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error.to_string()),
+    }
+}
+
+/// The secrets and policies that a config names.
+pub(super) struct LoadedSecrets {
+    /// What a server needs.
+    pub(super) secrets: Secrets,
+    /// What an operator should look at, a line for each.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Does with the arguments what may wait for a file.

@@ -9,7 +9,7 @@ use nearside::telemetry::{LogSettings, init_logs, use_format};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::{Callers, ConfigArguments, aside, load_callers};
+use super::command_line::{ConfigArguments, aside, load_secrets};
 use super::signals::watch_signals;
 use super::watcher::{WatchedFiles, watch_config};
 use super::{CANNOT_START, announce_failures};
@@ -53,11 +53,11 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
     let json = config.fixed.log_format == LogFormat::Json;
     let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
     let reading = resolved.clone();
-    let Callers { keys, warnings } = aside(&arguments, move |_| load_callers(&reading)).await?;
-    let server = Server::start(config.clone(), keys).await.map_err(|error| error.to_string())?;
+    let loaded = aside(&arguments, move |_| load_secrets(&reading)).await?;
+    let server = Server::start(config.clone(), loaded.secrets).await.map_err(|error| error.to_string())?;
     server.announce();
     log_config(&arguments, &resolved);
-    for warning in warnings {
+    for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
     let watched = WatchedFiles::of(&resolved.config);

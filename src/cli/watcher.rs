@@ -11,7 +11,7 @@ use nearside::server::Reloader;
 use nearside::telemetry::LogLevel;
 use tokio::signal::unix::Signal;
 
-use super::command_line::{Callers, ConfigArguments, aside, load_callers};
+use super::command_line::{ConfigArguments, LoadedSecrets, aside, load_secrets};
 
 /// How often the files are looked at. A change counts once it was seen twice, so that a file half written does not.
 const CONFIG_LOOK: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) struct WatchedFiles(Arc<[PathBuf]>);
 impl WatchedFiles {
     /// Those of a config.
     pub(super) fn of(config: &Config) -> Self {
-        Self(config.live.callers.files().map(Path::to_owned).collect())
+        Self(config.live.files().map(Path::to_owned).collect())
     }
 }
 
@@ -103,7 +103,7 @@ struct Reread {
     /// The files that it names, if it could be read itself.
     files: Option<WatchedFiles>,
     /// What it says, with what those files hold; or everything that is wrong, a line for each.
-    config: Result<(Resolved, Callers), String>,
+    config: Result<(Resolved, LoadedSecrets), String>,
 }
 
 /// What is in force, of a config that was read before.
@@ -115,17 +115,17 @@ fn resolve_again(arguments: &ConfigArguments) -> Reread {
         _ => arguments.resolve().map_err(|unresolved| unresolved.message),
     };
     let files = resolved.as_ref().ok().map(|resolved| WatchedFiles::of(&resolved.config));
-    let config = resolved.and_then(|resolved| load_callers(&resolved).map(|callers| (resolved, callers)));
+    let config = resolved.and_then(|resolved| load_secrets(&resolved).map(|loaded| (resolved, loaded)));
     Reread { files, config }
 }
 
-fn reload(config: Result<(Resolved, Callers), String>, reloader: &Reloader, log_level: &LogLevel) {
-    let config = config.and_then(|(resolved, callers)| {
-        log_level.set(&resolved.config.live.log_level).map(|()| (resolved, callers))
+fn reload(config: Result<(Resolved, LoadedSecrets), String>, reloader: &Reloader, log_level: &LogLevel) {
+    let config = config.and_then(|(resolved, loaded)| {
+        log_level.set(&resolved.config.live.log_level).map(|()| (resolved, loaded))
     });
     match config {
-        Ok((resolved, Callers { keys, warnings })) => {
-            let needing_restart = reloader.apply(resolved.config, keys);
+        Ok((resolved, LoadedSecrets { secrets, warnings })) => {
+            let needing_restart = reloader.apply(resolved.config, secrets);
             tracing::info!("Reloaded the config.");
             for warning in warnings {
                 tracing::warn!("{warning}");

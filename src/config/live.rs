@@ -1,6 +1,8 @@
-//! What may change while requests run: who may call, the budget of the cache, how each table is cached, and how much is logged.
+//! What may change while requests run: who may call, what is audited, the budget of the cache, how each table is cached, and how
+//! much is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callers::Callers;
@@ -17,6 +19,10 @@ pub struct Live {
     pub log_level: String,
     /// Requests that take as long as this or longer have a line in the log; zero for none.
     pub log_slow: Duration,
+    /// Where the token of the admin listener is; without one, what needs a token is closed.
+    pub admin_token_file: Option<PathBuf>,
+    /// Which requests have a line in the audit log.
+    pub audit: Audit,
     /// Who may call, if callers are verified.
     pub callers: Callers,
     /// How tables are cached that have no section of their own.
@@ -26,6 +32,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// Every file that is read with the config, and again when it changes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.admin_token_file.as_deref().into_iter().chain(self.callers.files())
+    }
+
     /// How a table is cached.
     pub fn policy(&self, table: &str) -> &CachePolicy {
         self.tables.get(table).unwrap_or(&self.cache)
@@ -40,6 +51,17 @@ impl Live {
             CachePolicy { stale_if_error: theirs.stale_if_error, ..ours.clone() } == *theirs
         })
     }
+}
+
+/// Which requests have a line in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// None.
+    Off,
+    /// Those that were denied. Many of a kind share a line.
+    Denied,
+    /// Each.
+    All,
 }
 
 /// How one table is cached.
@@ -131,6 +153,8 @@ impl Default for Live {
             query_share: Share::default(),
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
+            admin_token_file: None,
+            audit: Audit::Off,
             callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),

@@ -45,7 +45,7 @@ pub use file::File;
 pub use fixed::{AuthMode, Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
 pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Repeats, Section};
-pub use live::{CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
+pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use secret::{SecretBytes, read_password, read_secret};
 pub use table::SECTIONS;

@@ -17,6 +17,7 @@ use super::fleet::{Ack, node};
 use super::key::{Access, Key};
 use super::live::{CachePolicy, Fill};
 use super::rules;
+use super::secret::{SecretBytes, read_token};
 
 /// What stands among the variables for the region of the profile in use.
 pub const PROFILE_REGION: &str = "the region of the profile";
@@ -89,6 +90,23 @@ impl Resolved {
         match self.config.live.callers.load(&self.caller_places, variable) {
             Ok(loaded) => Ok(loaded),
             Err(faults) => ConfigError::of(faults).map(|()| LoadedCallers::default()),
+        }
+    }
+
+    /// Reads the token of the admin listener, if the config names a file for it, and what an operator should look at. May wait for a
+    /// disk.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a file that cannot be read, or holds no token.
+    pub fn load_admin_token(&self) -> Result<(Option<SecretBytes>, Option<String>), ConfigError> {
+        let Some(file) = &self.config.live.admin_token_file else { return Ok((None, None)) };
+        match read_token(file) {
+            Ok((token, open)) => Ok((Some(token), open.map(|open| format!("admin.token_file: {open}")))),
+            Err(message) => {
+                let origin = self.origins.get(&("admin", "token_file")).cloned().unwrap_or_default();
+                let fault = Fault { origin, message: format!("admin.token_file: {message}") };
+                ConfigError::of(vec![fault]).map(|()| (None, None))
+            }
         }
     }
 

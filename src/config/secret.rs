@@ -1,7 +1,7 @@
-//! Files with one secret in them: the fleet's, the password of its bus, and those of callers' keys.
+//! Files with one secret in them: the fleet's, the password of its bus, those of callers' keys, and the admin listener's token.
 //!
-//! A secret is never logged and never printed. A file that others may read is rejected if it is the fleet's, and a warning if it is
-//! of a caller's key. The rule is the one that PostgreSQL's clients have for a private key: its owner alone may read it, or, if the
+//! A secret is never logged and never printed. A file that others may read is rejected if it is the fleet's, and a warning
+//! otherwise. The rule is the one that PostgreSQL's clients have for a private key: its owner alone may read it, or, if the
 //! owner is root, its group as well. Kubernetes mounts secrets in the latter way (mode 0440) when a pod has an `fsGroup`.
 
 use std::fmt;
@@ -12,6 +12,9 @@ use std::path::Path;
 
 /// A fleet's secret is no shorter.
 const SECRET_BYTES_MIN: usize = 32;
+
+/// A token is no shorter.
+const TOKEN_CHARS_MIN: usize = 16;
 
 /// The most bytes of a file with a secret.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -73,6 +76,25 @@ pub fn read_password(path: &Path) -> Result<SecretBytes, String> {
 /// Words that name the file, and what is wrong with it.
 pub(super) fn read_key_secret(path: &Path) -> Result<(SecretBytes, Option<String>), String> {
     read_open(path)
+}
+
+/// Reads the token of the admin listener, and a warning if others may read the file too: at least 16 characters of one word. May
+/// wait for a disk.
+///
+/// # Errors
+/// Words that name the file, what is wrong with it, and the remedy.
+pub(super) fn read_token(path: &Path) -> Result<(SecretBytes, Option<String>), String> {
+    let (token, open) = read_open(path)?;
+    let remedy = "make one with: openssl rand -hex 32";
+    let wrong = match token.expose() {
+        [] => "is empty".to_owned(),
+        word if !word.iter().all(u8::is_ascii_graphic) => "is not one word in ASCII".to_owned(),
+        word if word.len() < TOKEN_CHARS_MIN => {
+            format!("has {} characters, and a token at least {TOKEN_CHARS_MIN}", word.len())
+        }
+        _ => return Ok((token, open)),
+    };
+    Err(format!("{} {wrong}; {remedy}", path.display()))
 }
 
 /// The bytes of a file that nobody else may read, without one line end behind them.
@@ -182,6 +204,24 @@ mod tests {
             assert!(error.ends_with("is not a password: one line of text in UTF-8"), "{error}");
         }
         assert!(read_password(&files.with("p", 0o644)).unwrap_err().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_token_is_a_word_that_nobody_guesses() {
+        let files = Files(tempfile::tempdir().unwrap());
+        let (token, open) = read_token(&files.with("0123456789abcdef\n", 0o600)).unwrap();
+        assert_eq!((token.expose(), open), (&b"0123456789abcdef"[..], None));
+        let (_, open) = read_token(&files.with("0123456789abcdef", 0o644)).unwrap();
+        assert!(open.unwrap().contains("is open to other users (mode 0644); run: chmod 600 "));
+        for (content, words) in [
+            ("\n", "is empty; make one with: openssl rand -hex 32"),
+            ("0123456789 abcdef", "is not one word in ASCII"),
+            ("0123456789abcde", "has 15 characters, and a token at least 16"),
+        ] {
+            let error = read_token(&files.with(content, 0o600)).unwrap_err();
+            assert!(error.contains(words) && !error.contains("0123"), "{error}");
+        }
+        assert!(read_token(&files.0.path().join("none")).unwrap_err().contains("No such file"));
     }
 
     #[test]

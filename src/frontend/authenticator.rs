@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::credentials::{Credential, CredentialScope, DetachedCredential};
-use crate::model::ApiError;
+use crate::call::DenialReason;
+use crate::model::{ApiError, ErrorCode};
 use crate::rights::Principal;
 
 /// A request with its credentials, as a verifier needs it: all that a signature covers.
@@ -33,8 +34,38 @@ pub trait Authenticator: Send + Sync + 'static {
     /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request.
     ///
     /// # Errors
-    /// The service's own, for a caller that is not who it says it is.
-    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError>;
+    /// [`Unverified`], for a caller that is not who it says it is.
+    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified>;
+}
+
+/// A caller that is not who it says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    /// What the caller hears: the service's own error.
+    pub error: ApiError,
+    /// What is counted and logged.
+    pub reason: DenialReason,
+}
+
+impl Unverified {
+    pub(super) fn new(reason: DenialReason, error: ApiError) -> Self {
+        Self { error, reason }
+    }
+}
+
+/// As far as the code of the error tells.
+impl From<ApiError> for Unverified {
+    fn from(error: ApiError) -> Self {
+        let reason = match error.code {
+            ErrorCode::MissingAuthenticationToken => DenialReason::Missing,
+            ErrorCode::IncompleteSignature => DenialReason::Incomplete,
+            ErrorCode::UnrecognizedClient => DenialReason::UnknownKey,
+            ErrorCode::ExpiredToken => DenialReason::ExpiredKey,
+            ErrorCode::AccessDenied => DenialReason::Rights,
+            _ => DenialReason::Form,
+        };
+        Self { error, reason }
+    }
 }
 
 /// Takes every caller at its word: `auth.mode = "none"`.
@@ -44,7 +75,7 @@ pub struct AnyCaller;
 impl Authenticator for AnyCaller {
     const HASHES_BODIES: bool = false;
 
-    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError> {
+    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
         Ok(Caller::new(presented.credential))
     }
 }

@@ -18,12 +18,14 @@ use super::body::Received;
 use super::credentials::Credential;
 use super::fault::Fault;
 use super::{
-    Authenticator, Caller, Exchange, Frontend, Observer, Presented, RejectReason, Service, cors, large,
+    Authenticator, Caller, Exchange, Frontend, Observer, Presented, RejectReason, Service, Unverified, cors,
+    large,
 };
 use crate::access::{Admitted, Rejection};
-use crate::call::{Attempt, Request, Source};
+use crate::call::{Attempt, DenialReason, Request, Source, Verdict};
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
+use crate::wire::only_table;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
@@ -125,13 +127,18 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         begun: Instant,
     ) -> Response<AnswerBody> {
         let request_bytes = body.sent;
+        let audits = self.observer.audits();
         let (operation, caller) = match self.admit(head, &body) {
             Ok(admitted) => admitted,
-            Err(error) => {
-                let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
-                return self.answer_alone(error, operation, protocol, request_bytes, begun);
+            Err(Unadmitted { error, verdict }) => {
+                let table = only_table(&body.bytes).filter(|_| audits && verdict.denial().is_some());
+                let known = Known { verdict, table: table.as_deref(), ..Known::of_head(head, request_bytes) };
+                return self.answer_alone(error, protocol, known, begun);
             }
         };
+        let principal = caller.principal().filter(|_| audits).cloned();
+        let principal = principal.as_ref().map(|principal| principal.name.as_str());
+        let kept = audits.then(|| body.bytes.clone());
         let unknown_target = match operation {
             Operation::Unknown => target(head).map(Box::from),
             _ => None,
@@ -151,7 +158,14 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         let mut served = match executed {
             Ok(served) => served,
-            Err(error) => return self.answer_alone(error, operation, protocol, request_bytes, begun),
+            Err(error) => {
+                let verdict = verdict_of(error.code);
+                let kept = kept.filter(|_| verdict.denial().is_some());
+                let table = kept.as_deref().and_then(only_table);
+                let table = table.as_deref();
+                let known = Known { verdict, principal, table, ..Known::of_head(head, request_bytes) };
+                return self.answer_alone(error, protocol, known, begun);
+            }
         };
         let source = Some(served.source);
         let table = served.table.take();
@@ -160,27 +174,37 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Some(coding) => Box::pin(answer::compressed_api(served, protocol, coding)).await,
             None => answer::api(served, protocol),
         };
-        let known =
-            Known { operation, source, table: table.as_deref(), error: error.as_ref(), request_bytes };
+        let known = Known {
+            operation,
+            source,
+            table: table.as_deref(),
+            principal,
+            verdict: Verdict::Allowed,
+            error: error.as_ref(),
+            request_bytes,
+        };
         self.observe(&mut response, known, begun);
         response
     }
 
     /// The operation and the caller of a call, or what the service finds wrong with its envelope.
-    fn admit<'h>(&self, head: &'h Parts, body: &Received) -> Result<(Operation, Caller<'h>), ApiError> {
+    fn admit<'h>(&self, head: &'h Parts, body: &Received) -> Result<(Operation, Caller<'h>), Unadmitted> {
         match self.identify(head, body.sha256) {
             // The service parses the body first of all. Here it is parsed once more only when that shows.
-            Err(error) if !body.bytes.is_empty() && !is_json(&body.bytes) => Err(match error.code {
-                // A target that is not known is the least of it.
-                ErrorCode::UnknownOperation => malformed(),
-                _ => told(&format!(
-                    "its body is not JSON. Its credentials are not as they should be, too: {error}"
-                )),
-            }),
-            Ok((operation, _)) if body.bytes.is_empty() && operation != Operation::Unknown => {
-                Err(told("it has no body; the least that an operation takes is {}."))
+            Err(Unadmitted { error, verdict }) if !body.bytes.is_empty() && !is_json(&body.bytes) => {
+                let error = match error.code {
+                    // A target that is not known is the least of it.
+                    ErrorCode::UnknownOperation => malformed(),
+                    _ => told(&format!(
+                        "its body is not JSON. Its credentials are not as they should be, too: {error}"
+                    )),
+                };
+                Err(Unadmitted { error, verdict })
             }
-            verdict => verdict,
+            Ok((operation, _)) if body.bytes.is_empty() && operation != Operation::Unknown => {
+                Err(told("it has no body; the least that an operation takes is {}.").into())
+            }
+            admitted => admitted,
         }
     }
 
@@ -188,9 +212,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         &self,
         head: &'h Parts,
         body_sha256: Option<[u8; 32]>,
-    ) -> Result<(Operation, Caller<'h>), ApiError> {
+    ) -> Result<(Operation, Caller<'h>), Unadmitted> {
         let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
-        let caller = Credential::parse(head).and_then(|credential| {
+        let caller = Credential::parse(head).map_err(Unverified::from).and_then(|credential| {
             self.authenticator.authenticate(&Presented {
                 credential,
                 method: &head.method,
@@ -203,8 +227,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         match caller {
             Ok(caller) => Ok((operation, caller)),
             // The target is judged before the credentials, so a request without any is not worth passing on.
-            Err(_) if operation == Operation::Unknown => Err(unknown_operation()),
-            Err(error) => Err(error),
+            Err(Unverified { reason, .. }) if operation == Operation::Unknown => {
+                Err(Unadmitted { error: unknown_operation(), verdict: Verdict::Denied(reason) })
+            }
+            Err(Unverified { error, reason }) => Err(Unadmitted { error, verdict: Verdict::Denied(reason) }),
         }
     }
 
@@ -238,13 +264,37 @@ impl<S, O, A> Drop for Unanswered<'_, S, O, A> {
     }
 }
 
+/// A request that the service does not hear of.
+struct Unadmitted {
+    error: ApiError,
+    verdict: Verdict,
+}
+
+/// What the service finds wrong before it asks who calls.
+impl From<ApiError> for Unadmitted {
+    fn from(error: ApiError) -> Self {
+        Self { error, verdict: Verdict::Unjudged }
+    }
+}
+
 /// What is known of an exchange apart from its answer's head.
 struct Known<'a> {
     operation: Operation,
     source: Option<Source>,
     table: Option<&'a str>,
+    principal: Option<&'a str>,
+    verdict: Verdict,
     error: Option<&'a ErrorName>,
     request_bytes: usize,
+}
+
+impl Known<'_> {
+    /// What the head of a request says, of which nothing was decided.
+    fn of_head(head: &Parts, request_bytes: usize) -> Self {
+        let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
+        let verdict = Verdict::Unjudged;
+        Self { operation, source: None, table: None, principal: None, verdict, error: None, request_bytes }
+    }
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
@@ -252,14 +302,13 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     fn answer_alone(
         &self,
         error: ApiError,
-        operation: Operation,
         protocol: Protocol,
-        request_bytes: usize,
+        known: Known<'_>,
         begun: Instant,
     ) -> Response<AnswerBody> {
         let name = ErrorName::from(error.code);
         let mut response = answer::local(error, protocol);
-        let known = Known { operation, source: None, table: None, error: Some(&name), request_bytes };
+        let known = Known { error: Some(&name), ..known };
         self.observe(&mut response, known, begun);
         response
     }
@@ -273,6 +322,8 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             operation: known.operation,
             source: known.source,
             table: known.table,
+            principal: known.principal,
+            verdict: known.verdict,
             status,
             error: known.error,
             latency: begun.elapsed(),
@@ -308,7 +359,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         self.observer.rejected(reason);
         let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
-        let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
+        let known = Known::of_head(head, 0);
         match fault {
             Fault::TooLarge => answer::too_large(),
             Fault::TimedOut => answer::empty(StatusCode::REQUEST_TIMEOUT),
@@ -317,18 +368,28 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
-            Fault::Broken => self.answer_alone(malformed(), operation, protocol, 0, begun),
-            Fault::Undecodable => self.answer_alone(undecodable(head), operation, protocol, 0, begun),
+            Fault::Broken => self.answer_alone(malformed(), protocol, known, begun),
+            Fault::Undecodable => self.answer_alone(undecodable(head), protocol, known, begun),
             Fault::Overloaded => {
                 let error =
                     ApiError::new(ErrorCode::ServiceUnavailable, "Too many large requests are in flight");
-                let mut response = self.answer_alone(error, operation, protocol, 0, begun);
+                let mut response = self.answer_alone(error, protocol, known, begun);
                 response
                     .headers_mut()
                     .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_MILLISECONDS));
                 response
             }
         }
+    }
+}
+
+/// What an error of the service's says of the right to a request.
+fn verdict_of(code: ErrorCode) -> Verdict {
+    match code {
+        ErrorCode::AccessDenied => Verdict::Denied(DenialReason::Rights),
+        // Of a credential that is looked at only where tables are apart.
+        ErrorCode::IncompleteSignature | ErrorCode::InvalidSignature => Verdict::Denied(DenialReason::Scope),
+        _ => Verdict::Allowed,
     }
 }
 

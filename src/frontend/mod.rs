@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::call::{Request, Source};
+use crate::call::{Request, Source, Verdict};
 use crate::engine::{Engine, Served};
 use crate::model::{ApiError, ErrorName, Operation};
 
@@ -35,7 +35,7 @@ mod tests;
 mod timer;
 
 pub use accept::GivenUp;
-pub use authenticator::{AnyCaller, Authenticator, Caller, Presented};
+pub use authenticator::{AnyCaller, Authenticator, Caller, Presented, Unverified};
 pub use credentials::{Credential, CredentialScope};
 pub use key_ring::KeyRing;
 pub use signed_callers::{SignedCallers, SignedRegions};
@@ -62,6 +62,10 @@ impl Service for Engine {
 
 /// What the edge tells of its traffic.
 pub trait Observer: Send + Sync + 'static {
+    /// True if it wants to know who called, and which table a denied request names; both cost a little.
+    fn audits(&self) -> bool {
+        false
+    }
     /// A call of the API has its answer.
     fn answered(&self, exchange: &Exchange<'_>);
     /// A connection begins.
@@ -79,8 +83,12 @@ pub struct Exchange<'a> {
     pub operation: Operation,
     /// Where the answer came from; `None` when the front end gave it.
     pub source: Option<Source>,
-    /// The one table that the request names.
+    /// The one table that the request names, as it spells it.
     pub table: Option<&'a str>,
+    /// Who called, if it is verified and the observer [audits](Observer::audits).
+    pub principal: Option<&'a str>,
+    /// Whether the caller may do this.
+    pub verdict: Verdict,
     /// The HTTP status.
     pub status: u16,
     /// The error that was answered.

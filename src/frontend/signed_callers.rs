@@ -17,7 +17,8 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::credentials::{Credential, CredentialScope};
 use super::key_ring::{HeldKey, KeyRing, TokenMatch};
-use super::{Authenticator, Caller, Presented};
+use super::{Authenticator, Caller, Presented, Unverified};
+use crate::call::DenialReason;
 use crate::model::{ApiError, ErrorCode, Timestamp};
 use crate::rights::Principal;
 use crate::wire::sigv4::{ALGORITHM, KeyScope, Location, SignedRequest, TERM, hex, string_to_sign};
@@ -56,7 +57,7 @@ pub struct SignedCallers {
 impl Authenticator for SignedCallers {
     const HASHES_BODIES: bool = true;
 
-    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, ApiError> {
+    fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
         let principal = self.verify(presented, SystemTime::now().into())?;
         Ok(Caller::verified(presented.credential, principal))
     }
@@ -77,12 +78,12 @@ impl SignedCallers {
     /// Who has signed the request.
     ///
     /// # Errors
-    /// The service's own, for a request that nobody has signed, or not so, or not now.
+    /// [`Unverified`], for a request that nobody has signed, or not so, or not now.
     pub(super) fn verify(
         &self,
         presented: &Presented<'_>,
         now: Timestamp,
-    ) -> Result<Arc<Principal>, ApiError> {
+    ) -> Result<Arc<Principal>, Unverified> {
         let Presented { credential, headers, .. } = *presented;
         check_form(credential, headers)?;
         let time = SignedTime::read(credential)?;
@@ -90,7 +91,7 @@ impl SignedCallers {
         let names = credential.signed_headers();
         let signed = SignedHeaders::read(&names, headers)?;
         check_algorithm(credential)?;
-        let scope = credential.scope()?;
+        let scope = credential.scope().map_err(|error| Unverified::new(DenialReason::Scope, error))?;
         self.check_scope(&scope, &time)?;
         let body_sha256 = presented.body_sha256.ok_or_else(unhashed)?;
         check_payload(headers, body_sha256)?;
@@ -112,7 +113,7 @@ impl SignedCallers {
     }
 
     /// Checks all that a key is derived for. The service reports everything that is wrong at once.
-    fn check_scope(&self, scope: &CredentialScope<'_>, time: &SignedTime) -> Result<(), ApiError> {
+    fn check_scope(&self, scope: &CredentialScope<'_>, time: &SignedTime) -> Result<(), Unverified> {
         let is_region = match &self.regions {
             SignedRegions::Only(region) => **region == *scope.region,
             SignedRegions::Any => true,
@@ -144,7 +145,7 @@ impl SignedCallers {
                 scope.date, time.text
             ));
         }
-        Err(invalid(message))
+        Err(invalid(DenialReason::Scope, message))
     }
 }
 
@@ -154,38 +155,40 @@ fn admit(
     is_signed: bool,
     token: Option<&[u8]>,
     now: Timestamp,
-) -> Result<Arc<Principal>, ApiError> {
+) -> Result<Arc<Principal>, Unverified> {
     let is_expired = key.is_expired(now);
     let Some(principal) = key.principal().filter(|_| !is_expired || key.is_temporary()) else {
-        return Err(unrecognized());
+        let is_known = key.principal().is_some();
+        return Err(unrecognized(if is_known { DenialReason::ExpiredKey } else { DenialReason::UnknownKey }));
     };
     if !is_signed {
         return Err(mismatch());
     }
     match key.compare_token(token) {
-        TokenMatch::Other => Err(unrecognized()),
-        TokenMatch::Same if is_expired => Err(ApiError::new(
-            ErrorCode::ExpiredToken,
-            "The security token included in the request is expired",
+        TokenMatch::Other => Err(unrecognized(DenialReason::Token)),
+        TokenMatch::Same if is_expired => Err(Unverified::new(
+            DenialReason::ExpiredKey,
+            ApiError::new(ErrorCode::ExpiredToken, "The security token included in the request is expired"),
         )),
         TokenMatch::Same => Ok(Arc::clone(principal)),
     }
 }
 
 /// The signature must stand where others cannot add a second one.
-fn check_form(credential: Credential<'_>, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_form(credential: Credential<'_>, headers: &HeaderMap) -> Result<(), Unverified> {
     match credential.location() {
-        Location::Query => {
-            Err(invalid("Presigned requests are not accepted here; sign in the Authorization header."))
-        }
+        Location::Query => Err(invalid(
+            DenialReason::Form,
+            "Presigned requests are not accepted here; sign in the Authorization header.",
+        )),
         Location::Header if only(headers, header::AUTHORIZATION).is_none() => {
-            Err(invalid("The Authorization header stands in the request more than once."))
+            Err(invalid(DenialReason::Form, "The Authorization header stands in the request more than once."))
         }
         Location::Header => Ok(()),
     }
 }
 
-fn check_algorithm(credential: Credential<'_>) -> Result<(), ApiError> {
+fn check_algorithm(credential: Credential<'_>) -> Result<(), Unverified> {
     let algorithm = credential.algorithm();
     match algorithm == ALGORITHM {
         true => Ok(()),
@@ -196,12 +199,13 @@ fn check_algorithm(credential: Credential<'_>) -> Result<(), ApiError> {
 }
 
 /// A request may say what it believes its body's hash to be. The body is always the one that was sent.
-fn check_payload(headers: &HeaderMap, body_sha256: [u8; 32]) -> Result<(), ApiError> {
+fn check_payload(headers: &HeaderMap, body_sha256: [u8; 32]) -> Result<(), Unverified> {
     let Some(said) = headers.get(CONTENT_SHA256) else { return Ok(()) };
     let is_only = headers.get_all(CONTENT_SHA256).iter().count() == 1;
     match is_only && said.as_bytes() == hex(body_sha256) {
         true => Ok(()),
         false => Err(invalid(
+            DenialReason::Form,
             "The value of 'x-amz-content-sha256' is not the SHA-256 of the body; unsigned payloads are not accepted.",
         )),
     }
@@ -216,7 +220,7 @@ struct SignedTime {
 
 impl SignedTime {
     /// Reads `X-Amz-Date`, or `Date` where there is none, which may be in the form of HTTP.
-    fn read(credential: Credential<'_>) -> Result<Self, ApiError> {
+    fn read(credential: Credential<'_>) -> Result<Self, Unverified> {
         let written = credential.time();
         let of_http = || httpdate::parse_http_date(&written).ok().map(Timestamp::from);
         match Timestamp::parse(&written).map(|time| (time, written.as_ref().to_owned())) {
@@ -230,19 +234,25 @@ impl SignedTime {
         }
     }
 
-    fn check_skew(&self, now: Timestamp) -> Result<(), ApiError> {
+    fn check_skew(&self, now: Timestamp) -> Result<(), Unverified> {
         let (earliest, latest) = (now.minus(SKEW_MAX), now.plus(SKEW_MAX));
         if self.time < earliest {
-            return Err(invalid(format!(
-                "Signature expired: {} is now earlier than {earliest} ({now} - {SKEW_WORDS})",
-                self.text
-            )));
+            return Err(invalid(
+                DenialReason::Clock,
+                format!(
+                    "Signature expired: {} is now earlier than {earliest} ({now} - {SKEW_WORDS})",
+                    self.text
+                ),
+            ));
         }
         if self.time > latest {
-            return Err(invalid(format!(
-                "Signature not yet current: {} is still later than {latest} ({now} + {SKEW_WORDS})",
-                self.text
-            )));
+            return Err(invalid(
+                DenialReason::Clock,
+                format!(
+                    "Signature not yet current: {} is still later than {latest} ({now} + {SKEW_WORDS})",
+                    self.text
+                ),
+            ));
         }
         Ok(())
     }
@@ -255,26 +265,32 @@ struct SignedHeaders<'a> {
 
 impl<'a> SignedHeaders<'a> {
     /// The value of each of the names. Whoever is between could change what is not signed, and could choose between two values.
-    fn read(names: &'a str, headers: &'a HeaderMap) -> Result<Self, ApiError> {
+    fn read(names: &'a str, headers: &'a HeaderMap) -> Result<Self, Unverified> {
         let mut values: Vec<(&str, &[u8])> = Vec::with_capacity(16);
         let (mut fault, mut last) = (None, "");
         for name in names.split(';') {
             match only(headers, name) {
                 Some(value) if last < name && values.len() < SIGNED_HEADERS_MAX => values.push((name, value)),
                 Some(_) => {
-                    fault = Some(invalid("'SignedHeaders' must be sorted, and name each header once."));
+                    fault = Some(invalid(
+                        DenialReason::Form,
+                        "'SignedHeaders' must be sorted, and name each header once.",
+                    ));
                     break;
                 }
                 None => {
                     let words = format!("The signed header '{name}' must stand in the request exactly once.");
-                    fault.get_or_insert(invalid(words));
+                    fault.get_or_insert(invalid(DenialReason::Form, words));
                 }
             }
             last = name;
         }
         let is_signed = |name: &str| values.iter().any(|(signed, _)| *signed == name);
         if !is_signed("host") && !names.split(';').any(|name| name == "host") {
-            return Err(invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
+            return Err(invalid(
+                DenialReason::Form,
+                "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+            ));
         }
         if let Some(fault) = fault {
             return Err(fault);
@@ -283,7 +299,10 @@ impl<'a> SignedHeaders<'a> {
         let required = [(date, true), (TARGET, false), (SECURITY_TOKEN, false)];
         for (name, is_there) in required {
             if (is_there || headers.contains_key(&name)) && !is_signed(name.as_str()) {
-                return Err(invalid(format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.")));
+                return Err(invalid(
+                    DenialReason::Form,
+                    format!("'{name}' must be a 'SignedHeader' in the AWS Authorization."),
+                ));
             }
         }
         Ok(Self { values })
@@ -297,27 +316,29 @@ fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&[u8]> {
     values.next().is_none().then_some(value.as_bytes())
 }
 
-fn invalid(message: impl Into<Cow<'static, str>>) -> ApiError {
-    ApiError::new(ErrorCode::InvalidSignature, message)
+fn invalid(reason: DenialReason, message: impl Into<Cow<'static, str>>) -> Unverified {
+    Unverified::new(reason, ApiError::new(ErrorCode::InvalidSignature, message))
 }
 
-fn incomplete(message: String) -> ApiError {
-    ApiError::new(ErrorCode::IncompleteSignature, message)
+fn incomplete(message: String) -> Unverified {
+    ApiError::new(ErrorCode::IncompleteSignature, message).into()
 }
 
-fn unrecognized() -> ApiError {
-    ApiError::new(ErrorCode::UnrecognizedClient, "The security token included in the request is invalid.")
+fn unrecognized(reason: DenialReason) -> Unverified {
+    let words = "The security token included in the request is invalid.";
+    Unverified::new(reason, ApiError::new(ErrorCode::UnrecognizedClient, words))
 }
 
 /// The service says no more: its canonical request would help who guesses, too.
-fn mismatch() -> ApiError {
+fn mismatch() -> Unverified {
     invalid(
+        DenialReason::Signature,
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
          signing method. Consult the service documentation for details.",
     )
 }
 
 /// Bodies are hashed wherever this authenticator is asked, so this is a fault of ours.
-fn unhashed() -> ApiError {
-    ApiError::new(ErrorCode::InternalServerError, "Internal server error")
+fn unhashed() -> Unverified {
+    ApiError::new(ErrorCode::InternalServerError, "Internal server error").into()
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::call::Source;
+use crate::call::{Source, Verdict};
 use crate::frontend::{Exchange, Observer, RejectReason};
 use crate::model::{ErrorCode, ErrorName, Operation};
 use crate::telemetry::{Metrics, Repeats, source_label};
+
+use super::audit::{AuditLevel, AuditLog};
 
 /// At most one line in this time for each reason and table of what is rejected.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
@@ -23,6 +25,7 @@ pub(super) struct Edge {
     slow: Arc<SlowFrom>,
     slow_lines: Repeats<(Operation, Box<str>)>,
     rejected_lines: Repeats<Rejected>,
+    audit: AuditLog,
 }
 
 /// From which duration on a request is slow. It may change while requests run.
@@ -60,9 +63,9 @@ enum Rejected {
 }
 
 impl Edge {
-    pub(super) fn new(metrics: Arc<Metrics>, slow: Arc<SlowFrom>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, slow: Arc<SlowFrom>, audit: Arc<AuditLevel>) -> Self {
         let (slow_lines, rejected_lines) = (Repeats::new(SLOW_INTERVAL), Repeats::new(REJECTED_INTERVAL));
-        Self { metrics, slow, slow_lines, rejected_lines }
+        Self { metrics, slow, slow_lines, rejected_lines, audit: AuditLog::new(audit) }
     }
 
     /// Writes the lines of what was counted and is not reported yet.
@@ -73,17 +76,23 @@ impl Edge {
         for ((operation, table), count) in self.slow_lines.overdue(now) {
             tracing::warn!(op = operation.name(), table = &*table, count, "More slow requests.");
         }
+        self.audit.report_overdue(now);
+    }
+
+    /// Writes the lines of the audit that are not written yet, before the end.
+    pub(super) fn report_rest(&self, now: Instant) {
+        self.audit.report_rest(now);
     }
 
     /// The table that figures are counted for: one that is not there gets no label of its own.
     fn table_of<'a>(&self, exchange: &Exchange<'a>) -> &'a str {
-        let table = exchange.table.unwrap_or_default();
+        let table = named_table(exchange);
         let is_missing = exchange.error.and_then(ErrorName::code) == Some(ErrorCode::ResourceNotFound);
         if is_missing && !self.metrics.shows_table(table) { "" } else { table }
     }
 
     fn log_slow(&self, exchange: &Exchange<'_>) {
-        let table = exchange.table.unwrap_or_default();
+        let table = named_table(exchange);
         let Some(count) = self.slow_lines.note((exchange.operation, table.into()), Instant::now()) else {
             return;
         };
@@ -125,6 +134,10 @@ impl Rejected {
 }
 
 impl Observer for Edge {
+    fn audits(&self) -> bool {
+        self.audit.is_on()
+    }
+
     fn answered(&self, exchange: &Exchange<'_>) {
         if let Some(Source::Bypass(reason)) = exchange.source {
             self.metrics.bypassed(reason);
@@ -136,6 +149,10 @@ impl Observer for Edge {
         } else if exchange.operation == Operation::DeleteTable {
             self.metrics.table_deleted(table);
         }
+        if let Some(reason) = exchange.verdict.denial() {
+            self.metrics.denied(reason);
+        }
+        self.audit.record(exchange);
         if self.slow.is_slow(exchange.latency) {
             self.log_slow(exchange);
         }
@@ -180,6 +197,11 @@ impl Observer for Edge {
             self.log_rejected(Rejected::Unread(reason));
         }
     }
+}
+
+/// The table that a request names, which may be anything if it was denied.
+fn named_table<'a>(exchange: &Exchange<'a>) -> &'a str {
+    exchange.table.filter(|_| exchange.verdict == Verdict::Allowed).unwrap_or_default()
 }
 
 /// True for an error by which this node says that it cannot take the request now, or has no room for what it asks.

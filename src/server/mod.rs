@@ -1,5 +1,6 @@
 //! The composition root: builds everything from a config, runs it, and takes it down in order.
 
+mod audit;
 mod backend;
 mod caches;
 mod descriptors;
@@ -20,12 +21,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
-use crate::admin::{Admin, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
+use crate::admin::{Admin, AdminToken, FleetReport, ReportFleet};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, SecretBytes, UpstreamKind};
 use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
 use crate::listen::Listeners;
 use crate::telemetry::{self, Metrics};
 
+use audit::AuditLevel;
 use caches::Caches;
 use edge::{Edge, SlowFrom};
 use engines::{Engines, VerifiedCallers};
@@ -45,6 +47,15 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 #[error("{0}")]
 pub struct StartError(String);
 
+/// What the files say that a config names.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The keys and the rights of callers.
+    pub keys: KeyRing,
+    /// The token of the admin listener, if it has one.
+    pub admin_token: Option<SecretBytes>,
+}
+
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
@@ -55,18 +66,20 @@ pub struct Server {
     fleet: Option<FleetPart>,
     metrics: Arc<Metrics>,
     slow: Arc<SlowFrom>,
+    audit: Arc<AuditLevel>,
+    admin_token: Arc<AdminToken>,
     listeners: Listeners,
     admin_listeners: Listeners,
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `keys` are of the callers that the config names. Nothing on disk is
+    /// Binds the listeners and opens what stands behind the cache. `secrets` are those that the config names. Nothing on disk is
     /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, keys: KeyRing) -> Result<Self, StartError> {
+    pub async fn start(config: Config, secrets: Secrets) -> Result<Self, StartError> {
         descriptors::raise();
         let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
         let admin_listeners =
@@ -87,8 +100,23 @@ impl Server {
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
-        let keys = Arc::new(ArcSwap::from_pointee(keys));
-        Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
+        let audit = AuditLevel::new(config.live.audit);
+        let keys = Arc::new(ArcSwap::from_pointee(secrets.keys));
+        let admin_token = AdminToken::new(secrets.admin_token);
+        Ok(Self {
+            config,
+            live,
+            keys,
+            caches,
+            engines,
+            fleet,
+            metrics,
+            slow,
+            audit,
+            admin_token,
+            listeners,
+            admin_listeners,
+        })
     }
 
     /// What changes the config of this server while it runs.
@@ -101,6 +129,8 @@ impl Server {
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
             slow: Arc::clone(&self.slow),
+            audit: Arc::clone(&self.audit),
+            admin_token: Arc::clone(&self.admin_token),
         }
     }
 
@@ -140,6 +170,7 @@ impl Server {
                 hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
                 Origins::Own,
             ),
+            Arc::clone(&self.admin_token),
             Box::new(move || {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
@@ -177,7 +208,8 @@ impl Server {
         };
         let closing = CancellationToken::new();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
-        let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
+        let edge =
+            Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit)));
         let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
@@ -283,7 +315,10 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => {
+                edge.report_rest(Instant::now());
+                return;
+            }
             now = ticks.tick() => {
                 caches.sweep(now);
                 edge.report_overdue(now);

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::admin::AdminToken;
 use crate::config::{AuthMode, Config, Live};
 use crate::engine::PolicyChange;
 use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
 
+use super::Secrets;
+use super::audit::AuditLevel;
 use super::caches::Caches;
 use super::edge::SlowFrom;
 use super::engines::Engines;
@@ -24,6 +27,8 @@ pub struct Reloader {
     pub(super) engines: Engines,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slow: Arc<SlowFrom>,
+    pub(super) audit: Arc<AuditLevel>,
+    pub(super) admin_token: Arc<AdminToken>,
 }
 
 impl Reloader {
@@ -31,15 +36,16 @@ impl Reloader {
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     ///
-    /// `keys` are those of the callers that the config names; requests that come from now on are verified by them. A config that would
+    /// `secrets` are those that the config names; requests that come from now on are verified by their keys. A config that would
     /// not verify callers any more names none, and the keys in force stay until the restart that it needs.
-    pub fn apply(&self, config: Config, keys: KeyRing) -> Vec<String> {
+    pub fn apply(&self, config: Config, secrets: Secrets) -> Vec<String> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
             // First: a key that was withdrawn must not come in behind a config that says so.
-            self.keys.store(Arc::new(keys));
+            self.keys.store(Arc::new(secrets.keys));
         }
+        self.admin_token.replace(secrets.admin_token);
         let before = std::mem::replace(&mut current.live, config.live);
         let after = &current.live;
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
@@ -50,6 +56,7 @@ impl Reloader {
         }
         self.caches.fit(&before, after);
         self.slow.set(after.log_slow);
+        self.audit.set(after.audit);
         self.metrics.reloaded(true);
         needing_restart
     }

@@ -190,8 +190,8 @@ fn is_read_by_a_person() -> bool {
 }
 
 /// A level is that of this program's own lines. What libraries write beside them is of no use to who runs it, and that of the
-/// SDK shows requests to the sources of credentials.
+/// SDK shows requests to the sources of credentials. The audit log has a switch of its own.
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    let own = level.parse::<LevelFilter>().map(|level| format!("off,nearside={level}"));
+    let own = level.parse::<LevelFilter>().map(|level| format!("off,nearside={level},nearside::audit=info"));
     EnvFilter::try_new(own.as_deref().unwrap_or(level)).map_err(|error| format!("log.level: {error}"))
 }

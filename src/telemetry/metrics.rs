@@ -13,7 +13,7 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts
 use super::latencies::Latencies;
 use super::logs;
 use super::requests::{self, Family, Requests};
-use crate::call::{BypassReason, Source};
+use crate::call::{BypassReason, DenialReason, Source};
 use crate::model::Operation;
 
 /// Error codes with labels of their own, of all operations.
@@ -245,6 +245,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     refusals: IntCounterVec,
+    denials: IntCounterVec,
     reloads: IntCounterVec,
     last_reload: IntGauge,
     fleet: [Latencies; FLEET_FAMILIES.len()],
@@ -274,6 +275,14 @@ impl Metrics {
         );
         for reason in refusals {
             refused.with_label_values(&[reason]);
+        }
+        let denials = counter(
+            "nearside_auth_denied_total",
+            "Requests denied to their callers, by reason.",
+            &["reason"],
+        );
+        for reason in DenialReason::ALL {
+            denials.with_label_values(&[reason.label()]);
         }
         let reloads =
             counter("nearside_config_reloads_total", "Reloads of the config, by outcome.", &["outcome"]);
@@ -306,6 +315,7 @@ impl Metrics {
             connections,
             connections_total,
             refusals: refused,
+            denials,
             reloads,
             last_reload,
             fleet: Default::default(),
@@ -387,6 +397,11 @@ impl Metrics {
         self.refusals.with_label_values(&[reason]).inc();
     }
 
+    /// A request was denied to its caller.
+    pub fn denied(&self, reason: DenialReason) {
+        self.denials.with_label_values(&[reason.label()]).inc();
+    }
+
     /// A config was read again, and applied or refused.
     pub fn reloaded(&self, is_applied: bool) {
         self.reloads.with_label_values(&[if is_applied { "applied" } else { "refused" }]).inc();
@@ -466,6 +481,7 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_errors_total",
         "nearside_bypass_total",
         "nearside_refused_total",
+        "nearside_auth_denied_total",
         "nearside_config_reloads_total",
         "nearside_config_last_reload_success",
         "nearside_connections",
@@ -558,6 +574,7 @@ mod tests {
         for (name, reasons) in [
             ("nearside_refused_total", vec!["head", "foreign_host"]),
             ("nearside_bypass_total", BypassReason::ALL.map(BypassReason::label).to_vec()),
+            ("nearside_auth_denied_total", DenialReason::ALL.map(DenialReason::label).to_vec()),
         ] {
             for reason in reasons {
                 let series = format!("{name}{{reason=\"{reason}\"}}");

@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Kinds that are counted at one time; what is of a further kind is not reported.
+/// Kinds that are counted at one time; what is of a further kind is only counted, all together.
 const KINDS_MAX: usize = 1000;
 
 /// Counts what happens, by kind, and says when it is to be reported.
 pub struct Repeats<K> {
     interval: Duration,
     kinds: Mutex<HashMap<K, Counted>>,
+    unplaced: AtomicU64,
 }
 
 struct Counted {
@@ -26,7 +28,7 @@ struct Counted {
 impl<K: Clone + Eq + Hash> Repeats<K> {
     /// At most one line of each kind in this time.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, kinds: Mutex::default() }
+        Self { interval, kinds: Mutex::default(), unplaced: AtomicU64::new(0) }
     }
 
     /// It happened once more. If a line is to be written now, gives how often it happened since the last one.
@@ -42,6 +44,7 @@ impl<K: Clone + Eq + Hash> Repeats<K> {
                 kinds.insert(kind, Counted { reported: now, count: 0 });
                 return Some(1);
             }
+            self.unplaced.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let counted = kinds.get_mut(&kind)?;
@@ -56,6 +59,11 @@ impl<K: Clone + Eq + Hash> Repeats<K> {
             counted.count > 0 && now.duration_since(counted.reported) >= self.interval
         });
         overdue.map(|(kind, counted)| (kind.clone(), counted.report(now))).collect()
+    }
+
+    /// How often it happened, since the last call, in a kind beyond those that are counted.
+    pub fn take_unplaced(&self) -> u64 {
+        self.unplaced.swap(0, Ordering::Relaxed)
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<K, Counted>> {
@@ -96,6 +104,7 @@ mod tests {
         let repeats = Repeats::new(INTERVAL);
         (0..KINDS_MAX).for_each(|kind| assert_eq!(repeats.note(kind, Instant::now()), Some(1)));
         assert_eq!(repeats.note(KINDS_MAX, Instant::now()), None);
+        assert_eq!((repeats.take_unplaced(), repeats.take_unplaced()), (1, 0));
         tokio::time::advance(INTERVAL).await;
         assert_eq!(repeats.note(KINDS_MAX, Instant::now()), Some(1));
     }

@@ -11,31 +11,31 @@ use tempfile::TempDir;
 
 use crate::client::{Nearside, PATIENCE, command, run};
 
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const OTHER_SECRET: &str = "AnotherSecretOfTheSameKeyAsLongAsItShouldBe";
 const CREATE: &str = r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
-const EVERYTHING: &str = "tables = [\"*\"]\nactions = [\"dynamodb:*\"]";
+pub(crate) const EVERYTHING: &str = "tables = [\"*\"]\nactions = [\"dynamodb:*\"]";
 
 /// Who signs a request, and when.
 #[derive(Clone)]
-struct Signer {
-    access_key: &'static str,
-    secret: &'static str,
-    token: Option<&'static str>,
-    region: &'static str,
-    service: &'static str,
-    time: SystemTime,
+pub(crate) struct Signer {
+    pub(crate) access_key: &'static str,
+    pub(crate) secret: &'static str,
+    pub(crate) token: Option<&'static str>,
+    pub(crate) region: &'static str,
+    pub(crate) service: &'static str,
+    pub(crate) time: SystemTime,
 }
 
 impl Signer {
-    fn new(access_key: &'static str, secret: &'static str) -> Self {
+    pub(crate) fn new(access_key: &'static str, secret: &'static str) -> Self {
         let (region, service) = ("us-east-1", "dynamodb");
         Self { access_key, secret, token: None, region, service, time: SystemTime::now() }
     }
 
     /// The bytes of a request, signed by the reference implementation.
-    fn request(&self, operation: &str, body: &str) -> Vec<u8> {
+    pub(crate) fn request(&self, operation: &str, body: &str) -> Vec<u8> {
         let token = self.token.map(str::to_owned);
         let identity = Credentials::new(self.access_key, self.secret, token, None, "test").into();
         let parameters = SigningParams::builder()
@@ -65,25 +65,25 @@ impl Signer {
         format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
     }
 
-    fn ask(&self, nearside: &Nearside, operation: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, nearside: &Nearside, operation: &str, body: &str) -> (u16, String) {
         nearside.connect().send(&self.request(operation, body)).expect("nearside answers")
     }
 }
 
 /// A directory with a config and secrets.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Puts a file in the place of another at once.
-    fn put(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn put(&self, name: &str, content: &str) -> PathBuf {
         let next = self.path("next");
         std::fs::write(&next, content).unwrap();
         std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -91,25 +91,25 @@ impl Files {
         self.path(name)
     }
 
-    fn config(&self, keys: &str) -> PathBuf {
+    pub(crate) fn config(&self, keys: &str) -> PathBuf {
         self.put("nearside.toml", &format!("[auth]\nmode = \"sigv4\"\n{keys}"))
     }
 }
 
-fn key(access_key_id: &str, secret_file: &Path, more: &str) -> String {
+pub(crate) fn key(access_key_id: &str, secret_file: &Path, more: &str) -> String {
     format!("[[auth.keys]]\naccess_key_id = \"{access_key_id}\"\nsecret_file = {secret_file:?}\n{more}\n")
 }
 
-fn start(config: &Path) -> Nearside {
+pub(crate) fn start(config: &Path) -> Nearside {
     Nearside::start(&["--in-memory", "--config", config.to_str().unwrap()])
 }
 
-fn reloads(nearside: &Nearside, outcome: &str) -> u64 {
+pub(crate) fn reloads(nearside: &Nearside, outcome: &str) -> u64 {
     nearside.metric(&format!("nearside_config_reloads_total{{outcome=\"{outcome}\"}}"))
 }
 
 /// Waits for one more reload than there were.
-fn wait_for_reload(nearside: &Nearside, outcome: &str, before: u64) {
+pub(crate) fn wait_for_reload(nearside: &Nearside, outcome: &str, before: u64) {
     let begun = Instant::now();
     while reloads(nearside, outcome) <= before {
         assert!(begun.elapsed() < PATIENCE, "no reload is {outcome}");
@@ -179,6 +179,18 @@ fn each_fault_of_a_signature_has_the_services_error() {
         let (status, body) = signer.ask(&nearside, "ListTables", "{}");
         assert!(body.contains(&format!("#{error}Exception\"")) && body.contains(words), "{words}: {body}");
         assert_eq!(status, 400, "{body}");
+    }
+    for (reason, count) in [
+        ("signature", 1),
+        ("unknown_key", 1),
+        ("token", 3),
+        ("expired_key", 1),
+        ("clock", 2),
+        ("scope", 2),
+        ("rights", 1),
+    ] {
+        let name = format!("nearside_auth_denied_total{{reason=\"{reason}\"}}");
+        assert_eq!(nearside.metric(&name), count, "{reason}");
     }
 }
 

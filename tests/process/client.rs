@@ -139,8 +139,13 @@ impl Nearside {
 
     /// What monitors get at a path.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.get_with(path, "")
+    }
+
+    /// The same with more headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

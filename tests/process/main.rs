@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod admin;
+mod audit;
 mod callers;
+mod canary;
 mod client;
 mod drain;
 mod exhaustion;
@@ -15,4 +18,5 @@ mod pages;
 mod realms;
 mod reload;
 mod remote;
+mod smuggling;
 mod start;

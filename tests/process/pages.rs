@@ -79,9 +79,23 @@ fn both_listeners_know_their_names_on_loopback() {
             ("", "400"),
             ("Host: localhost\r\nHost: localhost\r\n", "400"),
             ("Host: localhost\r\nOrigin: https://evil.example\r\n", "403"),
+            ("Host: localhost\r\nOrigin: null\r\n", "403"),
+            ("Host: localhost\r\nOrigin: http://localhost\r\nOrigin: https://evil.example\r\n", "403"),
         ] {
             let answer = ask(address, &get(path, headers));
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers}: {answer}");
+            assert!(!answer.contains("access-control-"), "{headers}: {answer}");
+        }
+        // A page that its own name leads here, and one that asks first whether it may ask.
+        let whole = get(&format!("http://evil.example{path}"), "Host: localhost\r\n");
+        let preflight = get(
+            path,
+            "Host: localhost\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n",
+        );
+        for request in [whole, preflight.replacen("GET", "OPTIONS", 1)] {
+            let answer = ask(address, &request);
+            assert!(answer.starts_with("HTTP/1.1 403"), "{request}: {answer}");
+            assert!(!answer.contains("access-control-"), "{answer}");
         }
     }
 }

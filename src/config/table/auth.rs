@@ -5,9 +5,12 @@ use super::super::callers::{
 };
 use super::super::fixed::AuthMode;
 use super::super::key::Key;
+use super::super::live::Audit;
 use super::{list, path, put, quoted, word};
 
 const AUTH_MODE: &[(&str, AuthMode)] = &[("none", AuthMode::None), ("sigv4", AuthMode::SigV4)];
+
+const AUDIT: &[(&str, Audit)] = &[("off", Audit::Off), ("denied", Audit::Denied), ("all", Audit::All)];
 
 pub(super) const AUTH: &[Key] = &[
     Key::fixed(
@@ -21,6 +24,11 @@ pub(super) const AUTH: &[Key] = &[
             put(&mut draft.fixed.auth_account, given.string().and_then(callers::account).map(Some))
         },
         |fixed| fixed.auth_account.as_ref().and_then(quoted),
+    ),
+    Key::live(
+        "audit",
+        |live, given| put(&mut live.audit, given.choice(AUDIT)),
+        |live| word(AUDIT, &live.audit),
     ),
 ];
 

@@ -118,7 +118,11 @@ const ADMIN: &[Key] = &[
         |fixed| quoted(&fixed.admin_listen),
     )
     .with_flag("admin-listen", "ADDRESS", "Where monitors connect"),
-    Key::not_offered("token_file"),
+    Key::live(
+        "token_file",
+        |live, given| put(&mut live.admin_token_file, given.path().map(Some)),
+        |live| live.admin_token_file.as_deref().and_then(path),
+    ),
 ];
 
 const UPSTREAM: &[Key] = &[

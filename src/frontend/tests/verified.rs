@@ -178,7 +178,7 @@ impl Arrived {
             body_sha256: Some(sha256(&self.body)),
         };
         let principal = callers.verify(&presented, now.into());
-        principal.map(|principal| principal.name.clone()).map_err(|error| error.to_string())
+        principal.map(|principal| principal.name.clone()).map_err(|unverified| unverified.error.to_string())
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) {

@@ -1,0 +1,82 @@
+//! The token of the admin listener.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::callers::{Files, reloads, start, wait_for_reload};
+use crate::client::{Nearside, command, run};
+
+const TOKEN: &str = "0123456789abcdef-the-first";
+const OTHER: &str = "0123456789abcdef-the-second";
+
+/// The first line of what comes for a path, and all of it.
+fn get(nearside: &Nearside, path: &str, token: Option<&str>) -> (String, String) {
+    let header = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let answer = nearside.get_with(path, &header);
+    (answer.lines().next().unwrap().to_owned(), answer)
+}
+
+#[test]
+fn names_of_nodes_need_the_token_and_health_and_figures_do_not() {
+    let files = Files::new();
+    let token = files.put("token", &format!("{TOKEN}\n"));
+    let config = files.put("nearside.toml", &format!("[admin]\ntoken_file = {token:?}\n"));
+    let mut nearside = start(&config);
+    let status = |path: &str, token| get(&nearside, path, token).0;
+    for path in ["/", "/metrics", "/livez", "/readyz"] {
+        assert_eq!(status(path, None), "HTTP/1.1 200 OK", "{path}");
+        assert_eq!(status(path, Some(OTHER)), "HTTP/1.1 200 OK", "{path}");
+    }
+    // There is no fleet, which only those with the token learn.
+    assert_eq!(status("/api/fleet", Some(TOKEN)), "HTTP/1.1 404 Not Found");
+    for wrong in [None, Some(OTHER), Some("")] {
+        let (status, answer) = get(&nearside, "/api/fleet", wrong);
+        assert_eq!(status, "HTTP/1.1 401 Unauthorized");
+        assert!(
+            answer.contains("\r\nwww-authenticate: Bearer\r\n") && answer.contains("this needs the token"),
+            "{answer}"
+        );
+    }
+    // Another token counts without a restart, and one that is none leaves the one in force.
+    let before = reloads(&nearside, "applied");
+    files.put("token", OTHER);
+    wait_for_reload(&nearside, "applied", before);
+    assert_eq!(status("/api/fleet", Some(OTHER)), "HTTP/1.1 404 Not Found");
+    assert_eq!(status("/api/fleet", Some(TOKEN)), "HTTP/1.1 401 Unauthorized");
+    let before = reloads(&nearside, "refused");
+    files.put("token", "short");
+    wait_for_reload(&nearside, "refused", before);
+    assert_eq!(status("/api/fleet", Some(OTHER)), "HTTP/1.1 404 Not Found");
+    nearside.terminate();
+    nearside.child.wait().unwrap();
+    let log = nearside.log();
+    assert!(log.contains("nearside.toml:2: admin.token_file: ") && log.contains("has 5 characters"), "{log}");
+    assert!(!log.contains(TOKEN) && !log.contains(OTHER), "{log}");
+}
+
+#[test]
+fn a_token_file_with_a_fault_is_one_clear_line_and_an_open_one_a_warning() {
+    let files = Files::new();
+    let token = files.path("token");
+    let config = files.put("nearside.toml", &format!("[admin]\ntoken_file = {token:?}\n"));
+    for (output, code) in [
+        (command(&["--in-memory", "--config", config.to_str().unwrap()]).output().unwrap(), 2),
+        (run(&["check", config.to_str().unwrap()]), 1),
+    ] {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains("nearside.toml:2: admin.token_file: cannot read") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    files.put("token", TOKEN);
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = run(&["check", config.to_str().unwrap()]);
+    let (said, warned) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(
+        output.status.success() && warned.contains("admin.token_file: ") && warned.contains("run: chmod 600"),
+        "{warned}"
+    );
+    assert!(said.contains("token_file = ") && !said.contains(TOKEN), "{said}");
+}
