@@ -243,6 +243,10 @@ impl Actions {
 
     /// Whether it has an action that only the caller has a name for.
     pub(super) fn contains_name(&self, name: &str) -> bool {
+        // A name in other letters is the same to an upstream that does not mind.
+        if let Some(known) = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+            return self.contains(Action(known as u8));
+        }
         let lower = name.to_ascii_lowercase();
         self.patterns.iter().any(|pattern| pattern.matches(&lower)) != self.is_complement
     }

@@ -7,7 +7,7 @@ use super::condition::{Condition, Effect};
 use super::context::{Context, Keys};
 use super::denial::Denial;
 use super::document::{Policy, ResourceTemplates, StatementTemplate};
-use super::resource::{Resource, ResourcePattern, Resources, Subject};
+use super::resource::{Place, Resource, ResourcePattern, Resources, Subject};
 use super::truth::Truth;
 
 /// What a principal may do: its policies, compiled.
@@ -79,7 +79,7 @@ impl Rights {
     fn judge_by_statements(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
         if let Some((action, names)) = checks::plain(asked) {
             let resource = Resource::table(&asked.place, names.table, names.index);
-            let decision = self.decide(Wanted::Action(action), resource, None);
+            let decision = self.decide(Wanted::Action(action), resource, &asked.place, None);
             match decision {
                 Decision::Allowed => return Ok(()),
                 Decision::Denied { .. } => {
@@ -92,6 +92,7 @@ impl Rights {
         checks::each(asked, self.keys, schemas, &mut |check| match self.decide(
             check.action,
             check.resource,
+            &asked.place,
             Some(&*check.context),
         ) {
             Decision::Allowed => Ok(()),
@@ -99,7 +100,21 @@ impl Rights {
         })
     }
 
-    fn decide(
+    /// What the statements say of an action on a resource, and on its namesake at the node's own place if it has one.
+    fn decide<'a>(
+        &self,
+        action: Wanted<'_>,
+        resource: Resource<'a>,
+        place: &Place<'a>,
+        read_context: Option<&dyn Fn() -> Context>,
+    ) -> Decision {
+        match (self.decide_one(action, resource, read_context), resource.namesake(place)) {
+            (Decision::Allowed, Some(namesake)) => self.decide_one(action, namesake, read_context),
+            (decision, _) => decision,
+        }
+    }
+
+    fn decide_one(
         &self,
         action: Wanted<'_>,
         resource: Resource<'_>,

@@ -27,7 +27,12 @@ pub struct Place<'a> {
     pub account: Option<&'a str>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The account of an ARN. The one that no account has stands for ours: the local backend writes it.
+    fn account_of(&self, arn: &Arn<'a>) -> Option<&'a str> {
+        if arn.account == NO_ACCOUNT { self.account } else { Some(arn.account) }
+    }
+
     fn partition(&self) -> &'static str {
         match self.region {
             region if region.starts_with("cn-") => "aws-cn",
@@ -100,7 +105,7 @@ impl<'a> Resource<'a> {
         }
         let (name, located) = match Arn::parse(spelling) {
             Some(arn) if arn.service == "dynamodb" => match arn.resource.strip_prefix("table/") {
-                Some(name) => (name, (arn.partition, arn.region, Some(arn.account))),
+                Some(name) => (name, (arn.partition, arn.region, place.account_of(&arn))),
                 None => return Self::Unknown,
             },
             Some(_) => return Self::Unknown,
@@ -125,7 +130,7 @@ impl<'a> Resource<'a> {
     }
 
     /// What an ARN names: a table, or an index, a stream, a backup, an export or an import of one.
-    pub(super) fn arn(text: &'a str) -> Self {
+    pub(super) fn arn(place: &Place<'a>, text: &'a str) -> Self {
         let Some(arn) = Arn::parse(text).filter(|arn| arn.service == "dynamodb") else {
             return Self::Unknown;
         };
@@ -133,11 +138,22 @@ impl<'a> Resource<'a> {
         if !is_name(path.split('/').next().unwrap_or_default()) || arn.resource.len() > PATH_BYTES_MAX {
             return Self::Unknown;
         }
-        Self::located((arn.partition, arn.region, Some(arn.account)), Path::Whole(arn.resource))
+        Self::located((arn.partition, arn.region, place.account_of(&arn)), Path::Whole(arn.resource))
     }
 
     fn located((partition, region, account): (&'a str, &'a str, Option<&'a str>), path: Path<'a>) -> Self {
         Self::Known(Located { partition, region, account, path })
+    }
+
+    /// The resource of that name at the node's own place, if it was named by an ARN of another one. Whoever answers the request may
+    /// look at the name alone, so both must be allowed.
+    #[inline]
+    pub(super) fn namesake(&self, place: &Place<'a>) -> Option<Self> {
+        let Self::Known(located) = *self else { return None };
+        let own = (place.partition(), place.region, place.account);
+        let is_own = (located.partition, located.region, located.account) == own;
+        let has_no_region = matches!(located.path, Path::GlobalTable(_));
+        (!is_own && !has_no_region).then(|| Self::located(own, located.path))
     }
 }
 
@@ -467,7 +483,10 @@ mod tests {
         assert!(matches!(Resource::table(&HERE, "a", Some("b/c")), Resource::Unknown));
         assert_eq!(matches("arn:aws:dynamodb:*:*:*", &Resource::Account), Truth::No);
         let stream = "arn:aws:dynamodb:us-east-1:1:table/T/stream/2026-11-21T08:09:10.000";
-        assert_eq!(Resource::arn(stream).to_string(), stream);
-        assert_eq!(matches("arn:aws:dynamodb:*:*:table/T/stream/*", &Resource::arn(stream)), Truth::Yes);
+        assert_eq!(Resource::arn(&HERE, stream).to_string(), stream);
+        assert_eq!(
+            matches("arn:aws:dynamodb:*:*:table/T/stream/*", &Resource::arn(&HERE, stream)),
+            Truth::Yes
+        );
     }
 }

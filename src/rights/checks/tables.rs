@@ -86,7 +86,8 @@ impl<'s> Turn<'s, '_> {
     }
 
     fn arn(&mut self, action: Action, member: &str) -> Result<(), Box<Denial>> {
-        self.check(action, self.text(member).map_or(Resource::Unknown, Resource::arn))
+        let place = self.subject.place;
+        self.check(action, self.text(member).map_or(Resource::Unknown, |arn| Resource::arn(place, arn)))
     }
 
     fn global(&mut self, action: Action) -> Result<(), Box<Denial>> {
@@ -98,7 +99,8 @@ impl<'s> Turn<'s, '_> {
     /// An iterator begins with the ARN of its stream, as in the service.
     fn records(&mut self, action: Action) -> Result<(), Box<Denial>> {
         let iterator = self.text("ShardIterator").and_then(|iterator| iterator.split_once('|'));
-        self.check(action, iterator.map_or(Resource::Unknown, |(arn, _)| Resource::arn(arn)))
+        let place = self.subject.place;
+        self.check(action, iterator.map_or(Resource::Unknown, |(arn, _)| Resource::arn(place, arn)))
     }
 
     /// On the table and on the index, if there is one.
@@ -197,7 +199,7 @@ pub(super) fn unknown(
     }
     let mut arns = Vec::new();
     collect_arns(subject.body, &mut arns);
-    arns.into_iter().try_for_each(|arn| decide(&Check::unreadable(action, Resource::arn(arn))))
+    arns.into_iter().try_for_each(|arn| decide(&Check::unreadable(action, Resource::arn(subject.place, arn))))
 }
 
 fn collect_arns<'a>(json: &'a Json<'_>, arns: &mut Vec<&'a str>) {

@@ -70,3 +70,58 @@ fn words(rights: &Rights, operation: Operation, body: &str) -> String {
     let denial = judge(rights, operation, body).unwrap_err();
     ApiError::from(&*denial).message.unwrap().into_owned()
 }
+
+/// Whoever answers may look at the name alone, whatever partition, region and account a client writes before it.
+#[test]
+fn a_table_under_the_arn_of_another_place_is_judged_as_its_namesake_here_too() {
+    let named = |place: &str, name: &str| format!(r#"{{"TableName":"arn:{place}:table/{name}","Key":{{}}}}"#);
+    let foreign = [
+        "aws:dynamodb:eu-west-1:123456789012",
+        "aws:dynamodb:us-east-1:999999999999",
+        "aws:dynamodb:us-east-1:000000000000",
+        "aws-cn:dynamodb:us-east-1:123456789012",
+        "xx:dynamodb:us-east-1:123456789012",
+        "aws:dynamodb:us-east-1:",
+        "aws:dynamodb::123456789012",
+    ];
+    let all_but_secret = rights_of(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*","Resource":"*"},
+            {"Effect":"Deny","Action":"dynamodb:*","Resource":"arn:aws:dynamodb:us-east-1:123456789012:table/Secret*"}]}"#,
+    );
+    let only_elsewhere = rights_of(
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*",
+            "Resource":["arn:aws:dynamodb:eu-west-1:123456789012:table/*","arn:aws:dynamodb:us-east-1:999999999999:table/*"]}}"#,
+    );
+    for place in foreign {
+        for operation in [Operation::GetItem, Operation::DescribeTable, Operation::DeleteTable] {
+            assert!(!is_allowed(&all_but_secret, operation, &named(place, "Secret")), "{place}");
+            assert!(is_allowed(&all_but_secret, operation, &named(place, "Orders")), "{place}");
+            assert!(!is_allowed(&only_elsewhere, operation, &named(place, "Secret")), "{place}");
+        }
+        let statement = format!(r#"{{"Statement":"SELECT * FROM \"arn:{place}:table/Secret\""}}"#);
+        assert!(!is_allowed(&all_but_secret, Operation::ExecuteStatement, &statement), "{place}");
+        let stream = format!(r#"{{"StreamArn":"arn:{place}:table/Secret/stream/2026-11-21T08:09:10.000"}}"#);
+        assert!(!is_allowed(&all_but_secret, Operation::DescribeStream, &stream), "{place}");
+    }
+    // The account that the local backend writes into its ARNs is ours.
+    let own = rights_of(
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*",
+            "Resource":"arn:aws:dynamodb:us-east-1:123456789012:table/*"}}"#,
+    );
+    assert!(is_allowed(&own, Operation::GetItem, &named("aws:dynamodb:us-east-1:000000000000", "Orders")));
+}
+
+#[test]
+fn a_name_of_an_action_in_other_letters_is_that_action() {
+    let all_but_get = rights_of(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*","Resource":"*"},
+            {"Effect":"Deny","Action":"DYNAMODB:getitem","Resource":"*"}]}"#,
+    );
+    for (target, allowed) in [("getitem", false), ("GETITEM", false), ("gettem", true)] {
+        let target = format!("DynamoDB_20120810.{target}");
+        let body = br#"{"TableName":"Orders"}"#;
+        let asked =
+            Asked { operation: Operation::Unknown, unknown_target: Some(&target), body, place: PLACE };
+        assert_eq!(all_but_get.judge(&asked, &schema).is_ok(), allowed, "{target}");
+    }
+}
