@@ -1,6 +1,7 @@
 //! A call of the API, as it passes through the program: the request, the answer, and the trait of every upstream.
 
 mod message;
+mod role;
 mod source;
 
 use std::future::Future;
@@ -10,6 +11,7 @@ use std::sync::Weak;
 use crate::model::Change;
 
 pub use message::{Answer, Attempt, Request};
+pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
 
 /// A future of an upstream's answer.

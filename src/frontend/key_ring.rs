@@ -153,7 +153,7 @@ mod tests {
     use crate::config::{Principal, Rights};
 
     fn ring() -> KeyRing {
-        let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing });
+        let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing, role: None });
         let key = LoadedKey {
             access_key_id: "AKID".to_owned(),
             secret: SecretBytes::from("secret".to_owned()),
