@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use crate::call::PrincipalRole;
 use crate::config::{LoadedCallers, LoadedKey, SecretBytes};
 use crate::model::Timestamp;
 use crate::rights::Principal;
@@ -79,6 +80,11 @@ impl KeyRing {
             derived: ArcSwap::default(),
         };
         Ok(Self { keys, unknown })
+    }
+
+    /// The roles of the principals that have keys, each once or more often.
+    pub fn roles(&self) -> impl Iterator<Item = Arc<PrincipalRole>> {
+        self.keys.values().filter_map(|key| key.principal.as_ref()?.role.clone())
     }
 
     /// The key with that public part, or what stands for one that is not there.

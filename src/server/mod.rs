@@ -86,6 +86,7 @@ impl Server {
         let authority = authority(&config.fixed.listen, &listeners.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
+        engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
         let keys = Arc::new(ArcSwap::from_pointee(keys));
         Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
