@@ -11,15 +11,15 @@ use tempfile::TempDir;
 
 use crate::client::{Nearside, PATIENCE, command, run};
 
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const OTHER_SECRET: &str = "AnotherSecretOfTheSameKeyAsLongAsItShouldBe";
 const CREATE: &str = r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
-const EVERYTHING: &str = "tables = [\"*\"]\nactions = [\"dynamodb:*\"]";
+pub(crate) const EVERYTHING: &str = "tables = [\"*\"]\nactions = [\"dynamodb:*\"]";
 
 /// Who signs a request, and when.
 #[derive(Clone)]
-struct Signer {
+pub(crate) struct Signer {
     access_key: &'static str,
     secret: &'static str,
     token: Option<&'static str>,
@@ -29,7 +29,7 @@ struct Signer {
 }
 
 impl Signer {
-    fn new(access_key: &'static str, secret: &'static str) -> Self {
+    pub(crate) fn new(access_key: &'static str, secret: &'static str) -> Self {
         let (region, service) = ("us-east-1", "dynamodb");
         Self { access_key, secret, token: None, region, service, time: SystemTime::now() }
     }
@@ -65,16 +65,16 @@ impl Signer {
         format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
     }
 
-    fn ask(&self, nearside: &Nearside, operation: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, nearside: &Nearside, operation: &str, body: &str) -> (u16, String) {
         nearside.connect().send(&self.request(operation, body)).expect("nearside answers")
     }
 }
 
 /// A directory with a config and secrets.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -83,7 +83,7 @@ impl Files {
     }
 
     /// Puts a file in the place of another at once.
-    fn put(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn put(&self, name: &str, content: &str) -> PathBuf {
         let next = self.path("next");
         std::fs::write(&next, content).unwrap();
         std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -91,12 +91,12 @@ impl Files {
         self.path(name)
     }
 
-    fn config(&self, keys: &str) -> PathBuf {
+    pub(crate) fn config(&self, keys: &str) -> PathBuf {
         self.put("nearside.toml", &format!("[auth]\nmode = \"sigv4\"\n{keys}"))
     }
 }
 
-fn key(access_key_id: &str, secret_file: &Path, more: &str) -> String {
+pub(crate) fn key(access_key_id: &str, secret_file: &Path, more: &str) -> String {
     format!("[[auth.keys]]\naccess_key_id = \"{access_key_id}\"\nsecret_file = {secret_file:?}\n{more}\n")
 }
 
@@ -104,12 +104,12 @@ fn start(config: &Path) -> Nearside {
     Nearside::start(&["--in-memory", "--config", config.to_str().unwrap()])
 }
 
-fn reloads(nearside: &Nearside, outcome: &str) -> u64 {
+pub(crate) fn reloads(nearside: &Nearside, outcome: &str) -> u64 {
     nearside.metric(&format!("nearside_config_reloads_total{{outcome=\"{outcome}\"}}"))
 }
 
 /// Waits for one more reload than there were.
-fn wait_for_reload(nearside: &Nearside, outcome: &str, before: u64) {
+pub(crate) fn wait_for_reload(nearside: &Nearside, outcome: &str, before: u64) {
     let begun = Instant::now();
     while reloads(nearside, outcome) <= before {
         assert!(begun.elapsed() < PATIENCE, "no reload is {outcome}");

@@ -15,4 +15,6 @@ mod pages;
 mod realms;
 mod reload;
 mod remote;
+#[cfg(feature = "aws-credentials")]
+mod roles;
 mod start;
