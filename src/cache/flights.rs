@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::call::Answer;
+use crate::call::{Answer, PrincipalRole, Request};
 use crate::model::{ApiError, ErrorCode};
 
 use super::cached_item::CachedItem;
@@ -24,12 +24,28 @@ const WAITERS_MAX: u32 = 10_000;
 pub enum JoinOutcome<T = CachedItem> {
     /// What the fetch brought.
     Landed(T),
-    /// The fetch failed, or was given up: the answer for everyone who waited on it.
-    Failed(Arc<Answer>),
+    /// The fetch failed, or was given up: the answer for everyone who waited on it, unless it is about who had it sent.
+    Failed(Arc<FailedFetch>),
     /// What it brought is older than what a strong read returned before this wait began: read again.
     LookAgain,
     /// It brought an answer that the cache does not understand: send the client's own request, past the cache.
     Opaque,
+}
+
+/// A fetch that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedFetch {
+    /// What came instead.
+    pub answer: Answer,
+    /// On whose behalf it was sent: an upstream may deny one what it allows another.
+    pub on_behalf_of: Option<Arc<PrincipalRole>>,
+}
+
+impl FailedFetch {
+    /// The answer to a request that was to fetch something.
+    pub fn of(answer: &Answer, request: &Request) -> Self {
+        Self { answer: answer.clone(), on_behalf_of: request.on_behalf_of.clone() }
+    }
 }
 
 /// An answer from memory: an item or a page.
@@ -105,7 +121,7 @@ struct Landing<T> {
 #[derive(Debug)]
 pub(super) enum Outcome<T> {
     Landed { answer: T, contradicts_seen: bool },
-    Failed(Arc<Answer>),
+    Failed(Arc<FailedFetch>),
     Opaque,
 }
 
@@ -156,12 +172,9 @@ impl<V, T: Clone + PartialEq> Flight<V, T> {
 }
 
 /// What waiters hear when a leader is gone without a word.
-pub(super) fn abandoned() -> Answer {
-    ApiError::new(
-        ErrorCode::ServiceUnavailable,
-        "The read that this request had joined was given up. Try again.",
-    )
-    .into()
+pub(super) fn abandoned() -> FailedFetch {
+    let words = "The read that this request had joined was given up. Try again.";
+    FailedFetch { answer: ApiError::new(ErrorCode::ServiceUnavailable, words).into(), on_behalf_of: None }
 }
 
 /// The current flight of each address that has one.

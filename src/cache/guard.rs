@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::call::Answer;
-
 use super::cached_item::CachedItem;
-use super::flights::{Flight, Outcome, abandoned};
+use super::flights::{FailedFetch, Flight, Outcome, abandoned};
 use super::item::Rule;
 use super::item::{Consistency, ItemCache, ReadPolicy, SentRead};
 use super::stats::{BumpReason, NotStored, raise};
@@ -132,13 +130,13 @@ impl FillPermit {
     }
 
     /// The fetch failed: tells those who wait.
-    pub fn fail(mut self, failure: Answer) {
+    pub fn fail(mut self, failure: FailedFetch) {
         self.abandon(failure);
     }
 
     /// Nothing is bumped: a permit that is used up can neither store nor answer, so whatever the fetch may still bring
     /// reaches nobody, and what is cached of the key stays as good as it was.
-    fn abandon(&mut self, failure: Answer) {
+    fn abandon(&mut self, failure: FailedFetch) {
         self.is_used = true;
         let stripe = self.cache.words.stripe(self.hash);
         self.cache.slots.lock(stripe).flights_mut().remove(self.hash, &self.flight);

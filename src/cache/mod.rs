@@ -45,7 +45,7 @@ pub(crate) mod tests;
 
 pub use cached_item::CachedItem;
 pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};
-pub use flights::{Hit, JoinOutcome, Joiner, Lookup};
+pub use flights::{FailedFetch, Hit, JoinOutcome, Joiner, Lookup};
 pub use freshness::{FleetMemory, LapsedReads};
 pub use guard::{FillPermit, WriteGuard};
 pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRead};

@@ -1,8 +1,12 @@
 //! A request on its way to an upstream, and the answer on its way back: bytes with the few facts that matter.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
+
+use super::role::PrincipalRole;
 
 /// A request of the API: which operation, and its body's bytes as they came or as the engine rewrote them.
 #[derive(Clone, Debug)]
@@ -17,6 +21,9 @@ pub struct Request {
     pub attempt: Attempt,
     /// The address under which the client reaches this node, `HOST` or `HOST:PORT`, where the operation's answer has it.
     pub address: Option<Box<str>>,
+    /// On whose behalf it is sent: a remote upstream's credentials for it are those of this role. `None` for the node's own. What
+    /// reads or writes data for a client has that client's; what the node asks for itself has none.
+    pub on_behalf_of: Option<Arc<PrincipalRole>>,
 }
 
 /// How often a client has sent a request. Where not all can be served, those who come again wait behind the others: what
@@ -31,12 +38,19 @@ pub enum Attempt {
 }
 
 impl Request {
-    /// A request of a known operation, sent for the first time.
+    /// A request of a known operation, sent for the first time, on the node's own behalf.
     pub fn new(operation: Operation, body: impl Into<Bytes>) -> Self {
-        Self { operation, unknown_target: None, body: body.into(), attempt: Attempt::First, address: None }
+        Self {
+            operation,
+            unknown_target: None,
+            body: body.into(),
+            attempt: Attempt::First,
+            address: None,
+            on_behalf_of: None,
+        }
     }
 
-    /// The same request with another body.
+    /// The same request with another body, on the same behalf.
     #[must_use]
     pub fn with_body(&self, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), ..self.clone() }

@@ -2,6 +2,7 @@
 
 mod denial;
 mod message;
+mod role;
 mod source;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ use crate::model::Change;
 
 pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request};
+pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
 
 /// A future of an upstream's answer.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Fault, Origin};
+use super::role::{self, RoleDraft, WrittenRole};
 use super::secret::{SecretBytes, read_key_secret};
+use crate::call::PrincipalRole;
 use crate::model::Timestamp;
 
 /// The most characters of an access key id, and of the name of a principal.
@@ -45,6 +47,8 @@ pub struct CallerKey {
     pub not_after: Option<Timestamp>,
     /// The rights of its principal, if they stand with the key.
     pub rights: Option<ShortRights>,
+    /// The role of its principal, if it stands with the key.
+    pub role: Option<WrittenRole>,
 }
 
 /// Where a secret is.
@@ -63,6 +67,8 @@ pub struct CallerPrincipal {
     pub name: String,
     /// What it may do.
     pub rights: WrittenRights,
+    /// The role under which its requests go to a remote upstream; without one, under the node's own.
+    pub role: Option<WrittenRole>,
 }
 
 /// What a principal may do, as the config has it.
@@ -98,6 +104,8 @@ pub struct Principal {
     pub name: String,
     /// What it may do.
     pub rights: Rights,
+    /// The role under which its requests go to a remote upstream.
+    pub role: Option<Arc<PrincipalRole>>,
 }
 
 /// What a principal may do. What is not allowed is denied.
@@ -188,6 +196,8 @@ impl Callers {
         faults: &mut Vec<Fault>,
     ) -> BTreeMap<String, Arc<Principal>> {
         let mut written: BTreeMap<&str, Rights> = BTreeMap::new();
+        let roles: BTreeMap<&str, &WrittenRole> =
+            role::written(self, places).map(|(principal, role, _)| (principal, role)).collect();
         for key in &self.keys {
             let rights = key.rights.clone().map(Rights::Short);
             match rights {
@@ -214,7 +224,8 @@ impl Callers {
                      a section [[auth.principals]]"
                 ));
             }
-            (name.to_owned(), Arc::new(Principal { name: name.to_owned(), rights }))
+            let role = roles.get(name).map(|role| Arc::new(role.of(name)));
+            (name.to_owned(), Arc::new(Principal { name: name.to_owned(), rights, role }))
         };
         written.into_iter().map(named).collect()
     }
@@ -297,6 +308,13 @@ pub(super) struct CallerPlaces {
     pub(super) principals: Vec<Origin>,
 }
 
+impl CallerPlaces {
+    /// True if each place is that of a key or principal: none was left out for a fault.
+    pub(super) fn are_of(&self, callers: &Callers) -> bool {
+        self.keys.len() == callers.keys.len() && self.principals.len() == callers.principals.len()
+    }
+}
+
 /// A section `[[auth.keys]]` while it is read. What is `None` was not written.
 #[derive(Debug, Default)]
 pub(super) struct KeyDraft {
@@ -307,6 +325,7 @@ pub(super) struct KeyDraft {
     pub(super) principal: Option<String>,
     pub(super) not_after: Option<Timestamp>,
     pub(super) rights: RightsDraft,
+    pub(super) role: RoleDraft,
 }
 
 /// A section `[[auth.principals]]` while it is read.
@@ -315,6 +334,7 @@ pub(super) struct PrincipalDraft {
     pub(super) name: Option<String>,
     pub(super) policy_file: Option<PathBuf>,
     pub(super) rights: RightsDraft,
+    pub(super) role: RoleDraft,
 }
 
 /// Lists of rights while they are read.
@@ -349,6 +369,7 @@ impl KeyDraft {
             }
         };
         let rights = self.rights.resolve().map_err(|message| format!("auth.keys: {message}"))?;
+        let role = self.role.resolve().map_err(|message| format!("auth.keys: {message}"))?;
         Ok(CallerKey {
             principal: self.principal.unwrap_or_else(|| access_key_id.clone()),
             access_key_id,
@@ -356,6 +377,7 @@ impl KeyDraft {
             session_token: self.session_token,
             not_after: self.not_after,
             rights,
+            role,
         })
     }
 }
@@ -368,6 +390,7 @@ impl PrincipalDraft {
             .name
             .ok_or_else(|| "auth.principals.name is missing in this [[auth.principals]]".to_owned())?;
         let short = self.rights.resolve().map_err(|message| format!("auth.principals: {message}"))?;
+        let role = self.role.resolve().map_err(|message| format!("auth.principals: {message}"))?;
         let rights = match (self.policy_file, short) {
             (Some(_), Some(_)) => {
                 return Err(format!(
@@ -378,7 +401,7 @@ impl PrincipalDraft {
             (None, Some(short)) => WrittenRights::Short(short),
             (None, None) => WrittenRights::Nothing,
         };
-        Ok(CallerPrincipal { name, rights })
+        Ok(CallerPrincipal { name, rights, role })
     }
 }
 
@@ -420,7 +443,7 @@ impl RightsDraft {
     }
 }
 
-/// Faults between keys and principals: names that stand twice, and rights that do.
+/// Faults between keys and principals: names that stand twice, and rights and roles that do.
 pub(super) fn contradictions(callers: &Callers, places: &CallerPlaces) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault = |origin: &Origin, message| faults.push(Fault { origin: origin.clone(), message });
@@ -454,6 +477,7 @@ pub(super) fn contradictions(callers: &Callers, places: &CallerPlaces) -> Vec<Fa
             fault(place, message);
         }
     }
+    faults.extend(role::contradictions(callers, places));
     faults
 }
 

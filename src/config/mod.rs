@@ -17,6 +17,7 @@ mod callers;
 mod fixed;
 mod fleet;
 mod live;
+mod role;
 
 mod error;
 mod value;
@@ -47,6 +48,7 @@ pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Repeats, Section};
 pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
+pub use role::WrittenRole;
 pub use secret::{SecretBytes, read_password, read_secret};
 pub use table::SECTIONS;
 pub use units::{ByteSize, Share, TimeToLive};

@@ -277,9 +277,7 @@ impl Resolver {
         self.take_aws_region(sources.variables);
         self.take_fleet(sources.variables);
         self.faults.extend(rules::broken(&self.draft, &self.unread));
-        let are_whole = self.draft.caller_places.keys.len() == self.draft.live.callers.keys.len()
-            && self.draft.caller_places.principals.len() == self.draft.live.callers.principals.len();
-        if are_whole {
+        if self.draft.caller_places.are_of(&self.draft.live.callers) {
             self.faults.extend(contradictions(&self.draft.live.callers, &self.draft.caller_places));
         }
         ConfigError::of(self.faults)?;

@@ -7,6 +7,7 @@ use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
 use super::fixed::{AuthMode, UpstreamKind};
 use super::fleet::{Ack, CutOff, WhenStale};
+use super::role;
 use super::units::{ByteSize, TimeToLive};
 
 /// A rule: the keys that it is about, and what is wrong if it is broken.
@@ -17,6 +18,8 @@ const RULES: &[Rule] = &[
     (&[("server", "listen"), ("auth", "mode")], listen_needs_consent),
     (&[("admin", "listen")], admin_needs_consent),
     (&[("auth", "mode")], verified_callers_have_keys),
+    (&[("upstream", "kind"), ("upstream", "endpoint")], roles_have_a_remote_upstream),
+    (&[("auth", "account")], roles_are_of_the_account),
     (&[("server", "listen"), ("admin", "listen")], listeners_differ),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
@@ -84,6 +87,27 @@ fn verified_callers_have_keys(draft: &Draft) -> Option<Fault> {
         message: "auth.mode = \"sigv4\" needs a key; write [[auth.keys]] with access_key_id and secret_file"
             .to_owned(),
     })
+}
+
+/// The local backend knows no roles: a principal would be served as if it had none.
+fn roles_have_a_remote_upstream(draft: &Draft) -> Option<Fault> {
+    let (_, _, place) = role::written(&draft.live.callers, &draft.caller_places)
+        .next()
+        .filter(|_| draft.fixed.upstream == UpstreamKind::Local)?;
+    let message = "role_arn needs a remote upstream, and the local backend knows no roles; name an upstream, or leave role_arn out";
+    Some(Fault { origin: place.clone(), message: message.to_owned() })
+}
+
+/// In another account a name means another table, and the cache would show one for the other.
+fn roles_are_of_the_account(draft: &Draft) -> Option<Fault> {
+    let account = draft.fixed.auth_account.as_ref()?;
+    let mut roles = role::written(&draft.live.callers, &draft.caller_places);
+    let (_, role, place) = roles.find(|(_, role, _)| role.account() != account)?;
+    let message = format!(
+        "role_arn: the account {:?} is not auth.account = \"{account}\"; all roles are of the account whose tables are cached",
+        role.account()
+    );
+    Some(Fault { origin: place.clone(), message })
 }
 
 fn listeners_differ(draft: &Draft) -> Option<Fault> {

@@ -36,7 +36,12 @@ impl Engine {
             (Missed::Failed(answer, _), Attributes::Of(_)) if is_denied(&answer) => {
                 let own = self.get_as_asked(request, read).await;
                 if !is_denied(&own) {
-                    self.permissions.note_denied(&read.table.name, Addition::WholeItems, Instant::now());
+                    self.permissions.note_denied(
+                        &read.table.name,
+                        Addition::WholeItems,
+                        request,
+                        Instant::now(),
+                    );
                 }
                 Served::plain(own, Source::Bypass(BypassReason::NotPermitted))
             }
@@ -48,9 +53,14 @@ impl Engine {
     }
 
     /// True if the client wants a part of an item of the table, and the role was not allowed to read whole ones.
-    pub(super) fn may_not_read_whole(&self, table: &KnownTable, attributes: &Attributes) -> bool {
+    pub(super) fn may_not_read_whole(
+        &self,
+        table: &KnownTable,
+        attributes: &Attributes,
+        request: &Request,
+    ) -> bool {
         matches!(attributes, Attributes::Of(_))
-            && self.permissions.is_denied(&table.name, Addition::WholeItems, Instant::now())
+            && self.permissions.is_denied(&table.name, Addition::WholeItems, request, Instant::now())
     }
 
     /// Sends a client's own GetItem, strongly where a fill would have to be: a replica that lags must not take the client
@@ -112,7 +122,7 @@ impl Engine {
         let served = self.batch_as_asked(request, body, parts, BypassReason::NotPermitted).await;
         if !is_denied(&served.answer) {
             for part in parts.iter().filter(wants_part) {
-                self.permissions.note_denied(&part.table.name, Addition::WholeItems, Instant::now());
+                self.permissions.note_denied(&part.table.name, Addition::WholeItems, request, Instant::now());
             }
         }
         Some(served)

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, CachedItem, Consistency, FillMode, FillPermit, Hit, Lookup, ReadPolicy};
-use crate::call::{Answer, Attempt, Request};
+use crate::cache::{
+    Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy,
+};
+use crate::call::{Answer, Attempt, PrincipalRole, Request};
 use crate::model::Operation;
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
@@ -39,6 +41,8 @@ pub(super) struct ItemRead {
     pub(super) consumed: ReturnConsumedCapacity,
     /// Of the client who wants it.
     pub(super) attempt: Attempt,
+    /// On whose behalf it is read.
+    pub(super) on_behalf_of: Option<Arc<PrincipalRole>>,
 }
 
 impl Engine {
@@ -71,7 +75,7 @@ impl Engine {
             Ok(read) => read,
             Err(served) => return served,
         };
-        if self.may_not_read_whole(&read.table, &read.attributes) {
+        if self.may_not_read_whole(&read.table, &read.attributes, &request) {
             let answer = self.get_as_asked(&request, &read).await;
             let source = Source::Bypass(BypassReason::NotPermitted);
             return Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) };
@@ -135,7 +139,7 @@ impl Engine {
         match &fetched {
             Ok(Fetched::Read { value, .. }) => permit.complete(value.clone(), Instant::now()),
             Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
-            Err(answer) => permit.fail(answer.clone()),
+            Err(answer) => permit.fail(FailedFetch::of(answer, &request)),
         }
         fetched
     }
@@ -202,6 +206,10 @@ impl Reading for ItemRead {
         &self.table
     }
 
+    fn on_behalf_of(&self) -> Option<&PrincipalRole> {
+        self.on_behalf_of.as_deref()
+    }
+
     fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<CachedItem, FillPermit> {
         engine.cache.read(&self.address(), &self.policy, now)
     }
@@ -262,6 +270,7 @@ impl ItemRead {
             },
             consumed: get.return_consumed_capacity.unwrap_or_default(),
             attempt: request.attempt,
+            on_behalf_of: request.on_behalf_of.clone(),
         }
     }
 
@@ -286,7 +295,11 @@ impl ItemRead {
             body.push(b'"');
         }
         body.push(b'}');
-        Request { attempt: self.attempt, ..Request::new(Operation::GetItem, body) }
+        Request {
+            attempt: self.attempt,
+            on_behalf_of: self.on_behalf_of.clone(),
+            ..Request::new(Operation::GetItem, body)
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, Consistency, Hit, Lookup, Page, PageItem, PagePermit, Report};
-use crate::call::{Answer, Request};
+use crate::cache::{Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report};
+use crate::call::{Answer, PrincipalRole, Request};
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
@@ -182,7 +182,7 @@ impl Engine {
                 }
             }
             Ok(Fetched::Opaque(_)) => permit.complete_opaque(now),
-            Err(answer) => permit.fail(answer.clone()),
+            Err(answer) => permit.fail(FailedFetch::of(answer, &request)),
         }
         fetched
     }
@@ -247,6 +247,10 @@ impl Reading for PageRead {
 
     fn table(&self) -> &Arc<KnownTable> {
         &self.table
+    }
+
+    fn on_behalf_of(&self) -> Option<&PrincipalRole> {
+        self.request.on_behalf_of.as_deref()
     }
 
     fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<Page, PagePermit> {

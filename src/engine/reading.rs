@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::{Hit, JoinOutcome, Joiner, Lookup};
-use crate::call::Answer;
+use crate::cache::{FailedFetch, Hit, JoinOutcome, Joiner, Lookup};
+use crate::call::{Answer, PrincipalRole};
 
 use super::known_table::KnownTable;
+use super::permissions::is_about_sender;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 
 /// How often a read looks, joins or fetches before it goes past the cache.
@@ -46,6 +47,9 @@ pub(super) trait Reading: Sync {
     type Permit: Send;
 
     fn table(&self) -> &Arc<KnownTable>;
+
+    /// On whose behalf it is read.
+    fn on_behalf_of(&self) -> Option<&PrincipalRole>;
 
     /// Looks into memory, and takes a place among those who wait, or the duty to fetch.
     fn look_up(&self, engine: &Engine, now: Instant) -> Lookup<Self::Value, Self::Permit>;
@@ -135,7 +139,7 @@ impl Engine {
             match read.look_up(self, Instant::now()) {
                 Lookup::Hit(hit) => return Ok(Found::from_memory(hit, Source::Hit)),
                 Lookup::Join(joiner) => {
-                    if let Some(joined) = join(joiner).await {
+                    if let Some(joined) = join(joiner, read.on_behalf_of()).await {
                         return joined;
                     }
                 }
@@ -156,12 +160,21 @@ impl Engine {
 }
 
 /// Waits for a fetch in flight; `None` if the reader must look again.
-async fn join<T: Clone + PartialEq>(joiner: Joiner<T>) -> Option<Result<Found<T>, Missed>> {
+async fn join<T: Clone + PartialEq>(
+    joiner: Joiner<T>,
+    on_behalf_of: Option<&PrincipalRole>,
+) -> Option<Result<Found<T>, Missed>> {
     let source = Source::Joined;
     match joiner.wait().await {
+        JoinOutcome::Failed(failure) if is_about_another(&failure, on_behalf_of) => None,
         JoinOutcome::Landed(value) => Some(Ok(Found { value, source, age_seconds: None, consumed: None })),
-        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(Answer::clone(&failure), source))),
+        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(failure.answer.clone(), source))),
         JoinOutcome::Opaque => Some(Err(Missed::Opaque(None))),
         JoinOutcome::LookAgain => None,
     }
+}
+
+/// True if the upstream has denied a fetch to the one on whose behalf it was sent, and may allow it to this reader.
+pub(super) fn is_about_another(failure: &FailedFetch, on_behalf_of: Option<&PrincipalRole>) -> bool {
+    failure.on_behalf_of.as_deref() != on_behalf_of && is_about_sender(&failure.answer)
 }

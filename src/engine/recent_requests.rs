@@ -101,7 +101,8 @@ impl RecentRequests {
         if bytes + size_of::<RecentRequest>() > BYTES_MAX {
             return;
         }
-        // A body is a slice of whatever the connection had read; the copy holds on to no more than itself.
+        // A body is a slice of whatever the connection had read; the copy holds on to no more than itself. It is nobody's: who sends
+        // the same bytes sends its own request.
         let request = Request::new(read.request.operation, read.request.body.to_vec());
         let recent = RecentRequest { generation, read: PageRead { request, ..read } };
         let slot =

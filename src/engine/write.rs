@@ -119,7 +119,7 @@ impl Engine {
             return Ok(WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) });
         };
         let now = Instant::now();
-        let is_denied = |addition| self.permissions.is_denied(&table.name, addition, now);
+        let is_denied = |addition| self.permissions.is_denied(&table.name, addition, &request, now);
         let wants = images::Wants {
             // Nobody is shown an item that the role may not read.
             image: table.policy.is_some() && !is_denied(Addition::WholeItems),
@@ -219,7 +219,7 @@ impl Engine {
         plan.images.forgo_answer();
         let answer = self.upstream.call(&own).await?;
         if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
-            self.permissions.note_denied(&table.name, Addition::ReturnValues, Instant::now());
+            self.permissions.note_denied(&table.name, Addition::ReturnValues, &own, Instant::now());
         }
         Ok(answer)
     }

@@ -148,7 +148,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Operation::DescribeEndpoints => address(head),
             _ => None,
         };
-        let request = Request { operation, unknown_target, body: Bytes::new(), attempt, address };
+        let request = Request { unknown_target, attempt, address, ..Request::new(operation, Bytes::new()) };
         let executed = if large::is_large(&body) {
             // Boxed, so that the future of a small request stays small.
             Box::pin(self.execute_large(caller, request, body)).await

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use crate::call::PrincipalRole;
 use crate::config::{LoadedCallers, LoadedKey, SecretBytes};
 use crate::model::Timestamp;
 use crate::rights::Principal;
@@ -79,6 +80,11 @@ impl KeyRing {
             derived: ArcSwap::default(),
         };
         Ok(Self { keys, unknown })
+    }
+
+    /// The roles of the principals that have keys, each once or more often.
+    pub fn roles(&self) -> impl Iterator<Item = Arc<PrincipalRole>> {
+        self.keys.values().filter_map(|key| key.principal.as_ref()?.role.clone())
     }
 
     /// The key with that public part, or what stands for one that is not there.
@@ -153,7 +159,7 @@ mod tests {
     use crate::config::{Principal, Rights};
 
     fn ring() -> KeyRing {
-        let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing });
+        let principal = Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing, role: None });
         let key = LoadedKey {
             access_key_id: "AKID".to_owned(),
             secret: SecretBytes::from("secret".to_owned()),

@@ -1,8 +1,11 @@
 //! A principal as it is in force: a name, and the rights that go with it.
 
+use std::sync::Arc;
+
 use super::document::Policy;
 use super::grant::Grant;
 use super::judgement::Rights;
+use crate::call::PrincipalRole;
 use crate::config;
 
 /// Who a verified caller is, and what it may do.
@@ -12,6 +15,8 @@ pub struct Principal {
     pub name: String,
     /// What it may do.
     pub rights: Rights,
+    /// The role under which its requests go to a remote upstream; without one, under the node's own.
+    pub role: Option<Arc<PrincipalRole>>,
 }
 
 impl Principal {
@@ -31,7 +36,7 @@ impl Principal {
                     .map_err(|error| format!("auth.principals.policy_file: {}: {error}", file.display()))?,
             ),
         };
-        Ok(Self { name: name.clone(), rights: Rights::new(name, &policy) })
+        Ok(Self { name: name.clone(), rights: Rights::new(name, &policy), role: written.role.clone() })
     }
 }
 
@@ -51,7 +56,7 @@ mod tests {
     use super::*;
 
     fn fault(rights: config::Rights) -> String {
-        Principal::of(&config::Principal { name: "shop".to_owned(), rights }).unwrap_err()
+        Principal::of(&config::Principal { name: "shop".to_owned(), rights, role: None }).unwrap_err()
     }
 
     #[test]

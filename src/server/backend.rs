@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{StartError, descriptors};
+use crate::call::PrincipalRole;
 use crate::config::{Durability, Fixed, LocalStore, UpstreamKind};
 use crate::endpoint::{Endpoint, Scheme};
 use crate::local::{self, Local, OpenError};
@@ -58,6 +59,13 @@ impl Backend {
                  or give the machine a role ({reason})"
             ))
         })
+    }
+
+    /// Puts the roles of principals in force. The local backend knows none: a config that names some there is an error.
+    pub(super) fn put_roles(&self, roles: impl IntoIterator<Item = Arc<PrincipalRole>>) {
+        if let Self::Remote(remote) = self {
+            remote.put_roles(roles);
+        }
     }
 
     /// What it is, for the line that a person reads at the start.

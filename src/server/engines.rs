@@ -11,6 +11,7 @@ use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
 use crate::cache::Realm;
+use crate::call::PrincipalRole;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
 use crate::frontend::{AnyCaller, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions};
@@ -66,6 +67,13 @@ impl Engines {
         match self {
             Self::Sole(_, engine) => Some(engine),
             Self::Apart(_) => None,
+        }
+    }
+
+    /// Puts the roles in force under which requests of principals go to a remote upstream, and no others.
+    pub(super) fn put_roles(&self, roles: impl IntoIterator<Item = Arc<PrincipalRole>>) {
+        if let Self::Sole(backend, _) = self {
+            backend.put_roles(roles);
         }
     }
 

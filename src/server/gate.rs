@@ -1,4 +1,5 @@
-//! Whether a verified caller may do what it asks. Every request passes here, before the cache and before the upstream.
+//! Whether a verified caller may do what it asks, and on whose behalf that goes upstream. Every request passes here, before the cache and
+//! before the upstream.
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ impl<S: Judging> Service for Gate<S> {
             return Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error"));
         };
         let place = Place { region: &self.region, account: self.account.as_deref() };
+        let request = Request { on_behalf_of: principal.role.clone(), ..request };
         self.service.execute_as(&caller, &principal.rights, place, request).await
     }
 }

@@ -99,6 +99,7 @@ impl Server {
         let authority = authority(&config.fixed.listen, &listeners.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
+        engines.put_roles(secrets.keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
         let keys = Arc::new(ArcSwap::from_pointee(secrets.keys));

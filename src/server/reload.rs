@@ -42,7 +42,9 @@ impl Reloader {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
-            // First: a key that was withdrawn must not come in behind a config that says so.
+            // First: a key that was withdrawn must not come in behind a config that says so. Before it the roles, for who has a new one
+            // must find it.
+            self.engines.put_roles(secrets.keys.roles());
             self.keys.store(Arc::new(secrets.keys));
         }
         self.admin_token.replace(secrets.admin_token);

@@ -8,7 +8,7 @@ use nearside::cache::{
     CacheLimits, FillMode, FleetMemory, FleetSecret, ItemCache, LapsedReads, PageCache, PageLimits,
     PagePolicy, ReadPolicy, Report, ScanAdmission, TableDigest,
 };
-use nearside::call::{Attempt, Request, Source};
+use nearside::call::{Attempt, PrincipalRole, Request, Source};
 use nearside::engine::{Engine, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
 use nearside::model::Operation;
 use nearside::rights::{Place, Rights};
@@ -163,6 +163,19 @@ impl Node {
     fn execute(&self, request: Request) -> Begun {
         let engine = Arc::clone(&self.engine);
         Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }))
+    }
+
+    /// Sends a request on behalf of a role, or of nobody but the node, and lets it run until it waits for the upstream or has its reply.
+    pub(crate) async fn begin_for(
+        &self,
+        role: Option<&Arc<PrincipalRole>>,
+        operation: Operation,
+        body: &str,
+    ) -> Begun {
+        let request = Request::new(operation, body.to_owned());
+        let begun = self.execute(Request { on_behalf_of: role.cloned(), ..request });
+        self.settle().await;
+        begun
     }
 
     /// Sends a request of a caller with these rights, and lets it run until it waits for the upstream or has its reply. A request that

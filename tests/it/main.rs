@@ -27,5 +27,6 @@ mod reads;
 mod realms;
 mod resets;
 mod rights;
+mod roles;
 mod transactions;
 mod twins;

@@ -140,6 +140,11 @@ impl Call {
         String::from_utf8(self.request.body.to_vec()).unwrap()
     }
 
+    /// The principal on whose behalf it was sent; `-` for the node's own.
+    pub(crate) fn principal(&self) -> &str {
+        self.request.on_behalf_of.as_ref().map_or("-", |role| &*role.principal)
+    }
+
     pub(crate) fn answer(self, body: &str) {
         self.reply.send(Ok(Answer::ok(body.to_owned()))).ok();
     }

@@ -18,5 +18,7 @@ mod pages;
 mod realms;
 mod reload;
 mod remote;
+#[cfg(feature = "aws-credentials")]
+mod roles;
 mod smuggling;
 mod start;

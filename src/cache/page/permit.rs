@@ -6,9 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::call::Answer;
-
-use super::super::flights::{Flight, Outcome, abandoned};
+use super::super::flights::{FailedFetch, Flight, Outcome, abandoned};
 use super::super::item::Consistency;
 use super::super::stats::{BumpReason, raise};
 use super::super::table::{Address, CachedTable};
@@ -194,12 +192,12 @@ impl PagePermit {
     }
 
     /// The fetch failed: tells those who wait.
-    pub fn fail(mut self, failure: Answer) {
+    pub fn fail(mut self, failure: FailedFetch) {
         self.abandon(failure);
     }
 
     /// Nothing is bumped: a permit that is used up cannot store, and a failed fetch says nothing about other pages.
-    fn abandon(&mut self, failure: Answer) {
+    fn abandon(&mut self, failure: FailedFetch) {
         self.is_used = true;
         self.cache.flights(self.hash).remove(self.hash, &self.flight);
         self.flight.land(Outcome::Failed(Arc::new(failure)));

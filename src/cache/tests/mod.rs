@@ -239,7 +239,8 @@ fn a_failed_fetch_tells_everyone_who_waits_and_the_next_reader_fetches_anew() {
     let fixture = Fixture::new();
     let permit = fixture.lead("a");
     let joiner = fixture.join("a");
-    let failure = Answer::from(ApiError::new(ErrorCode::Throttling, "Slow down"));
+    let answer = Answer::from(ApiError::new(ErrorCode::Throttling, "Slow down"));
+    let failure = FailedFetch { answer, on_behalf_of: None };
     permit.fail(failure.clone());
     assert!(matches!(outcome(joiner), Some(JoinOutcome::Failed(heard)) if *heard == failure));
     fixture.lead("a").complete(image(1), fixture.now);
@@ -252,7 +253,7 @@ fn a_fetch_dropped_without_a_word_wakes_everyone() {
     let permit = fixture.lead("a");
     let joiner = fixture.join("a");
     drop(permit);
-    assert!(matches!(outcome(joiner), Some(JoinOutcome::Failed(failure)) if failure.status == 503));
+    assert!(matches!(outcome(joiner), Some(JoinOutcome::Failed(failure)) if failure.answer.status == 503));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::callers::{
 use super::super::fixed::AuthMode;
 use super::super::key::Key;
 use super::super::live::Audit;
+use super::super::role::{external_id, role_arn};
 use super::{list, path, put, quoted, word};
 
 const AUTH_MODE: &[(&str, AuthMode)] = &[("none", AuthMode::None), ("sigv4", AuthMode::SigV4)];
@@ -95,6 +96,16 @@ pub(super) const AUTH_KEYS: &[Key] = &[
         |draft, given| put(&mut draft.rights.attributes, given.texts("\"id\"").map(Some)),
         |key| key.rights.as_ref().and_then(|rights| list(rights.attributes.as_ref()?)),
     ),
+    Key::of_caller(
+        "role_arn",
+        |draft, given| put(&mut draft.role.arn, given.string().and_then(role_arn).map(Some)),
+        |key| key.role.as_ref().and_then(|role| quoted(&role.arn)),
+    ),
+    Key::of_caller(
+        "external_id",
+        |draft, given| put(&mut draft.role.external_id, given.string().and_then(external_id).map(Some)),
+        |key| key.role.as_ref().and_then(|role| quoted(role.external_id.as_ref()?)),
+    ),
 ];
 
 pub(super) const AUTH_PRINCIPALS: &[Key] = &[
@@ -135,6 +146,16 @@ pub(super) const AUTH_PRINCIPALS: &[Key] = &[
         "attributes",
         |draft, given| put(&mut draft.rights.attributes, given.texts("\"id\"").map(Some)),
         |principal| short(principal).and_then(|rights| list(rights.attributes.as_ref()?)),
+    ),
+    Key::of_principal(
+        "role_arn",
+        |draft, given| put(&mut draft.role.arn, given.string().and_then(role_arn).map(Some)),
+        |principal| principal.role.as_ref().and_then(|role| quoted(&role.arn)),
+    ),
+    Key::of_principal(
+        "external_id",
+        |draft, given| put(&mut draft.role.external_id, given.string().and_then(external_id).map(Some)),
+        |principal| principal.role.as_ref().and_then(|role| quoted(role.external_id.as_ref()?)),
     ),
 ];
 

@@ -122,6 +122,81 @@ fn a_key_or_principal_with_a_fault_is_one_line_with_its_place() {
     }
 }
 
+/// A key with a role, before a remote upstream.
+#[cfg(feature = "aws-credentials")]
+fn with_role(more: &str) -> String {
+    format!(
+        "[upstream]\nkind = \"aws\"\nregion = \"eu-west-1\"\n[[auth.keys]]\naccess_key_id = \"a\"\nsecret_env = \"SHOP_SECRET\"\n\
+         role_arn = \"arn:aws:iam::123456789012:role/x/shop\"\n{more}"
+    )
+}
+
+#[cfg(feature = "aws-credentials")]
+#[test]
+fn a_role_stands_with_a_key_or_with_the_principal() {
+    let text = with_role(
+        "external_id = \"id-1\"\n[[auth.principals]]\nname = \"p\"\nrole_arn = \"arn:aws:iam::123456789012:role/p\"",
+    );
+    let config = Config::parse(&text).unwrap();
+    let role = config.live.callers.keys[0].role.clone().unwrap();
+    assert_eq!((role.account(), role.external_id.as_deref()), ("123456789012", Some("id-1")));
+    assert_eq!(Config::parse(&config.to_string()).unwrap(), config);
+    let text = format!(
+        "{text}\n[[auth.keys]]\naccess_key_id = \"b\"\nsecret_env = \"SHOP_SECRET\"\nprincipal = \"p\""
+    );
+    let keys = load(&text.replace("[upstream]", "account = \"123456789012\"\n[upstream]")).unwrap().keys;
+    let roles: Vec<_> = keys.iter().map(|key| key.principal.role.as_deref().unwrap()).collect();
+    assert_eq!((&*roles[0].principal, roles[0].external_id.as_deref()), ("a", Some("id-1")));
+    assert_eq!((&*roles[1].principal, &*roles[1].arn), ("p", "arn:aws:iam::123456789012:role/p"));
+}
+
+#[cfg(feature = "aws-credentials")]
+#[test]
+fn a_role_that_cannot_be_meant_is_one_line_with_its_place() {
+    let other = |account: &str, name: &str| {
+        format!("[[auth.principals]]\nname = \"{name}\"\nrole_arn = \"arn:aws:iam::{account}:role/p\"")
+    };
+    for (text, words) in [
+        (
+            with_role("").replace("kind = \"aws\"", "kind = \"local\""),
+            "line 4: role_arn needs a remote upstream, and the local backend knows no roles",
+        ),
+        (
+            with_role("").replace("role/x", "user/x"),
+            "line 7: auth.keys.role_arn: \"arn:aws:iam::123456789012:user/x/shop\" is not",
+        ),
+        (with_role("").replace("iam::123456789012", "sts::1"), "line 7: auth.keys.role_arn: "),
+        (with_role("").replace(":role/x/shop", ":role/"), "line 7: auth.keys.role_arn: "),
+        (with_role("external_id = \"a b\""), "line 8: auth.keys.external_id: \"a b\" is not an external id"),
+        (
+            with_role("[[auth.principals]]\nname = \"p\"\nexternal_id = \"abc\""),
+            "line 8: auth.principals: external_id stands without role_arn",
+        ),
+        (
+            with_role(&other("123456789012", "a")),
+            "line 4: the role of the principal \"a\" stands already at line 8; write it once",
+        ),
+        (
+            with_role(&other("210987654321", "p")),
+            "line 4: role_arn: the account \"123456789012\" is not that of the role at line 8, \"210987654321\"",
+        ),
+        (
+            format!("[auth]\naccount = \"210987654321\"\n{}", with_role("")),
+            "line 6: role_arn: the account \"123456789012\" is not auth.account = \"210987654321\"",
+        ),
+    ] {
+        let error = error(&text);
+        assert!(error.contains(words) && error.lines().count() == 1, "{text}\n{error}");
+    }
+}
+
+#[cfg(not(feature = "aws-credentials"))]
+#[test]
+fn a_build_that_can_assume_no_role_says_so() {
+    let text = "[[auth.principals]]\nname = \"p\"\nrole_arn = \"arn:aws:iam::123456789012:role/p\"";
+    assert!(error(text).contains("line 3: auth.principals.role_arn: this build assumes no roles"));
+}
+
 #[test]
 fn verified_callers_may_come_from_beyond_this_machine() {
     let listening = |mode: &str| {

@@ -14,9 +14,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::{CachedItem, Consistency, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
+use crate::cache::{CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
 use crate::call::{Answer, Attempt, Request};
-use crate::model::Operation;
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
@@ -24,7 +23,7 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known_table::KnownTable;
-use super::reading::Missed;
+use super::reading::{Missed, is_about_another};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 use answer::{compose, has_name, write_list};
@@ -134,14 +133,15 @@ impl Engine {
                 return served;
             }
         };
-        if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes)) {
+        if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes, &request)) {
             return self.batch_as_asked(&request, &body, &parts, BypassReason::NotPermitted).await;
         }
         let (fetches, mut counts) = self.begin(&mut parts);
         let fetched = if fetches.is_empty() {
             Ok(Fetched::default())
         } else {
-            let fetch = Arc::clone(self).fetch_batch(fetches, kind, request.attempt);
+            let own = request.with_body(batch_body(&fetches, kind));
+            let fetch = Arc::clone(self).fetch_batch(fetches, own);
             // A task of its own: readers that joined its fills must not lose their answers with this client.
             self.tasks.spawn(fetch).await.unwrap_or_else(|_| Err(failed("The batch's task ended early.")))
         };
@@ -155,7 +155,8 @@ impl Engine {
                 return served.unwrap_or_else(|| Served::plain(answer, counts.source()));
             }
         };
-        if fetched.is_foreign || self.settle_keys(&mut parts, &fetched, &mut counts).await.is_err() {
+        if fetched.is_foreign || self.settle_keys(&request, &mut parts, &fetched, &mut counts).await.is_err()
+        {
             return self.batch_as_asked(&request, &body, &parts, BypassReason::OpaqueAnswer).await;
         }
         if parts.iter().any(|part| part.table.is_retired()) {
@@ -276,18 +277,12 @@ impl Engine {
 
     /// Makes the one upstream call and hands the cache what came. Permits that get no answer are dropped, which abandons
     /// their fills.
-    async fn fetch_batch(
-        self: Arc<Self>,
-        fetches: Vec<Fetch>,
-        kind: ReturnConsumedCapacity,
-        attempt: Attempt,
-    ) -> Result<Fetched, Answer> {
-        let request = Request { attempt, ..batch_request(&fetches, kind) };
+    async fn fetch_batch(self: Arc<Self>, fetches: Vec<Fetch>, request: Request) -> Result<Fetched, Answer> {
         let answer = self.forward(&request).await;
         if !answer.is_success() {
             for (_, _, read) in fetches.into_iter().flat_map(|fetch| fetch.keys) {
                 if let KeyRead::Fill(permit) = read {
-                    permit.fail(answer.clone());
+                    permit.fail(FailedFetch::of(&answer, &request));
                 }
             }
             return Err(answer);
@@ -371,6 +366,7 @@ impl Engine {
     /// Brings every key to what is shown of it, or leaves it open.
     async fn settle_keys(
         self: &Arc<Self>,
+        request: &Request,
         parts: &mut [Part],
         fetched: &Fetched,
         counts: &mut Counts,
@@ -391,8 +387,13 @@ impl Engine {
                     }
                     State::Joined(joiner) => match joiner.wait().await {
                         JoinOutcome::Landed(image) => State::Found(image),
+                        JoinOutcome::Failed(failure)
+                            if is_about_another(&failure, request.on_behalf_of.as_deref()) =>
+                        {
+                            self.look_again(request, (&part.table, &part.spelling), wanted, counts).await?
+                        }
                         JoinOutcome::Failed(failure) => {
-                            let stale = is_failure(failure.status)
+                            let stale = is_failure(failure.answer.status)
                                 .then(|| self.stale_key(&part.table, part.strong, wanted))
                                 .flatten();
                             stale.map_or(State::Open, |image| {
@@ -402,7 +403,7 @@ impl Engine {
                         }
                         JoinOutcome::Opaque => return Err(CannotShow),
                         JoinOutcome::LookAgain => {
-                            self.look_again(&part.table, &part.spelling, wanted, counts).await?
+                            self.look_again(request, (&part.table, &part.spelling), wanted, counts).await?
                         }
                     },
                     settled => settled,
@@ -414,8 +415,8 @@ impl Engine {
 
     async fn look_again(
         self: &Arc<Self>,
-        table: &Arc<KnownTable>,
-        spelling: &str,
+        request: &Request,
+        (table, spelling): (&Arc<KnownTable>, &str),
         wanted: &WantedKey,
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
@@ -430,6 +431,7 @@ impl Engine {
             consistency: Consistency::Eventual,
             consumed: ReturnConsumedCapacity::None,
             attempt: Attempt::First,
+            on_behalf_of: request.on_behalf_of.clone(),
         };
         match self.find(&single).await {
             Ok(found) => {
@@ -493,8 +495,8 @@ impl Part {
     }
 }
 
-/// The upstream's request for whole items.
-fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
+/// The body of the upstream's request for whole items.
+fn batch_body(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Vec<u8> {
     let mut body = b"{\"RequestItems\":{".to_vec();
     write_list(&mut body, fetches, |fetch, body| {
         write_string(&fetch.spelling, body);
@@ -513,7 +515,7 @@ fn batch_request(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Request {
         body.push(b'"');
     }
     body.push(b'}');
-    Request::new(Operation::BatchGetItem, body)
+    body
 }
 
 fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought>> {

@@ -27,7 +27,11 @@ pub(super) fn callers() -> SignedCallers {
         secret: SecretBytes::from(SECRET.to_owned()),
         session_token: token.map(|token| SecretBytes::from(token.to_owned())),
         not_after: not_after.and_then(Timestamp::parse),
-        principal: Arc::new(Principal { name: format!("{access_key_id}-owner"), rights: Rights::Nothing }),
+        principal: Arc::new(Principal {
+            name: format!("{access_key_id}-owner"),
+            rights: Rights::Nothing,
+            role: None,
+        }),
     };
     let past = Some("20200101T000000Z");
     let keys = vec![

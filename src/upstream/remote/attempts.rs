@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
 use super::breaker::{Turned, Verdict};
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Keyring};
 use super::gate::Turn;
 use super::reply::Reply;
 use super::sign::{CONTENT_TYPE, Signable};
@@ -15,6 +15,7 @@ use super::stats::Outcome;
 use super::transport::{Fault, Outgoing};
 use super::{CLOCK_ERRORS, Host, KEY_ERRORS, Remote};
 use crate::call::{Request, UpstreamError};
+use crate::model::Operation;
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
@@ -25,6 +26,8 @@ const USER_AGENT: &str = concat!("nearside/", env!("CARGO_PKG_VERSION"));
 /// A request being sent, once or more often.
 pub(super) struct Call<'a> {
     request: &'a Request,
+    /// What it is signed with.
+    keyring: &'a Keyring,
     target: String,
     /// When it must have ended.
     deadline: Instant,
@@ -107,16 +110,27 @@ impl Failure {
 impl Remote {
     /// A call of a request that arrived then. What a read waited counts against its timeout. A write has all of its timeout
     /// from now on: once it is sent, giving it up early would leave its outcome unknown.
-    pub(super) fn prepare<'a>(&self, request: &'a Request, arrived: Instant) -> Call<'a> {
+    pub(super) fn prepare<'a>(
+        &self,
+        request: &'a Request,
+        keyring: &'a Keyring,
+        arrived: Instant,
+    ) -> Call<'a> {
+        let timeout = self.timeout_of(request.operation);
         let deadline = match request.operation.only_reads() {
-            true => arrived + self.settings.read_timeout,
-            false => Instant::now() + self.settings.write_timeout,
+            true => arrived + timeout,
+            false => Instant::now() + timeout,
         };
         let target = match &request.unknown_target {
             Some(target) => target.to_string(),
             None => request.operation.target(),
         };
-        Call { target, request, deadline, took_us: AtomicU64::new(0) }
+        Call { target, request, keyring, deadline, took_us: AtomicU64::new(0) }
+    }
+
+    /// How long an operation may take.
+    pub(super) fn timeout_of(&self, operation: Operation) -> Duration {
+        if operation.only_reads() { self.settings.read_timeout } else { self.settings.write_timeout }
     }
 
     /// Waits for a turn, or until the breaker opens: what waits behind calls that get no answer would only wait in vain.
@@ -184,7 +198,7 @@ impl Remote {
                 self.attempt(host, call).await
             }
             Some(name) if KEY_ERRORS.contains(&name) => {
-                self.keyring.refused();
+                call.keyring.refused();
                 Ok(reply)
             }
             _ => Ok(reply),
@@ -194,9 +208,9 @@ impl Remote {
     /// Sends a request once, if the breaker lets it through, and counts how it ended.
     async fn attempt(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
         // Before the breaker, which must not open because a key is missing here.
-        let credentials = self.keyring.current().map_err(|reason| {
+        let credentials = call.keyring.current().map_err(|missing| {
             self.counts.ended(Outcome::NotSent);
-            Failure::Unsigned(reason)
+            Failure::Unsigned(call.keyring.words_for_clients(&missing))
         })?;
         let Some(admission) = host.breaker.admit(Instant::now()) else {
             self.counts.ended(Outcome::Refused);

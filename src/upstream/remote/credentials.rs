@@ -1,7 +1,8 @@
 //! Credentials for the upstream: where they come from, and the last good ones for whoever signs.
 //!
-//! They are asked for once before the start, which fails where there are none. A task of its own renews them ahead of their
-//! end, so no request waits for that; when renewing fails, the old ones stay in use until the upstream rejects them.
+//! The node's own are asked for once before the start, which fails where there are none. A task of its own renews them ahead of their
+//! end, so no request waits for that; when renewing fails, the old ones stay in use until the upstream rejects them. Those of a
+//! principal's role have a keyring of the same kind, see [`roles`](super::roles).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,9 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 #[cfg(feature = "aws-credentials")]
 use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::call::PrincipalRole;
 
 /// An access key.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,11 +64,32 @@ impl Credentials {
     }
 }
 
-/// The credentials in force.
+/// Why there are no credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Their source cannot be reached or fails, in words for an operator.
+    Unavailable(String),
+    /// The node may not assume the role that they would be of, in words for an operator.
+    Denied(String),
+}
+
+impl Missing {
+    /// The reason in words.
+    fn words(&self) -> &str {
+        let (Self::Unavailable(words) | Self::Denied(words)) = self;
+        words
+    }
+}
+
+/// The credentials in force: the node's own, or those of a role.
 pub(super) struct Keyring {
+    /// The role that they are of; `None` for the node's own.
+    role: Option<Arc<PrincipalRole>>,
     current: ArcSwapOption<Credentials>,
     /// Why there are none, or why the last renewal failed.
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<Missing>>,
+    /// Whether their source has answered, or failed.
+    asked: watch::Sender<bool>,
     /// Asks for a renewal ahead of time.
     #[cfg(feature = "aws-credentials")]
     stale: Notify,
@@ -76,8 +101,11 @@ pub(super) struct Keyring {
 impl Keyring {
     /// A keyring that holds these, or none yet.
     pub(super) fn new(credentials: Option<Credentials>) -> Self {
-        let failure = credentials.is_none().then(|| "no credentials have been found yet".to_owned());
+        let none_yet = || Missing::Unavailable("no credentials have been found yet".to_owned());
+        let failure = credentials.is_none().then(none_yet);
         Self {
+            role: None,
+            asked: watch::Sender::new(credentials.is_some()),
             current: ArcSwapOption::new(credentials.map(Arc::new)),
             failure: Mutex::new(failure),
             #[cfg(feature = "aws-credentials")]
@@ -87,12 +115,40 @@ impl Keyring {
         }
     }
 
+    /// A keyring of a role that nobody has assumed yet.
+    pub(super) fn of_role(role: &Arc<PrincipalRole>) -> Self {
+        Self { role: Some(Arc::clone(role)), ..Self::new(None) }
+    }
+
+    /// Waits until the source of the credentials has been asked for the first time.
+    pub(super) async fn asked(&self) {
+        self.asked.subscribe().wait_for(|asked| *asked).await.ok();
+    }
+
     /// The credentials in force.
     ///
     /// # Errors
-    /// Why there are none, in words.
-    pub(super) fn current(&self) -> Result<Arc<Credentials>, String> {
-        self.current.load_full().ok_or_else(|| self.failure().clone().unwrap_or_default())
+    /// Why there are none. Those of a role are none any more when they have expired and the role could not be assumed again: a client
+    /// would take the upstream's word for that to be about its own credentials.
+    pub(super) fn current(&self) -> Result<Arc<Credentials>, Missing> {
+        let current = self.current.load_full();
+        let is_over = |held: &Credentials| {
+            self.role.is_some() && held.expires.is_some_and(|expires| expires <= SystemTime::now())
+        };
+        let failure = || self.failure().clone();
+        match current {
+            Some(held) if !is_over(&held) => Ok(held),
+            Some(held) => failure().map_or(Ok(held), Err),
+            None => Err(failure().unwrap_or_else(|| Missing::Unavailable(String::new()))),
+        }
+    }
+
+    /// Why there are none, for whoever has sent the request. What is the matter with a role is for the operator only.
+    pub(super) fn words_for_clients(&self, missing: &Missing) -> String {
+        match &self.role {
+            None => missing.words().to_owned(),
+            Some(role) => format!("the role of the principal {:?} is not assumed", role.principal),
+        }
     }
 
     /// The upstream does not know or accept the credentials any more.
@@ -101,7 +157,7 @@ impl Keyring {
         self.stale.notify_one();
     }
 
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<Missing>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,7 +201,8 @@ mod chain {
         /// # Errors
         /// Words, when no source has credentials, or the first that should have some fails.
         pub(in super::super) async fn load_from_chain(&self, region: &str) -> Result<(), String> {
-            let good_for = self.ask(&chain(region).await).await?;
+            let good_for =
+                self.ask(&chain(region).await).await.map_err(|missing| missing.words().to_owned())?;
             *self.first_good_for() = Some(good_for);
             Ok(())
         }
@@ -160,7 +217,10 @@ mod chain {
         }
 
         /// Keeps a source that works, and makes another where one fails: the library's own remember what went wrong.
-        async fn keep_from<S: ProvideCredentials, F: Future<Output = S>>(&self, make: impl Fn() -> F) {
+        pub(in super::super) async fn keep_from<S: ProvideCredentials, F: Future<Output = S>>(
+            &self,
+            make: impl Fn() -> F,
+        ) {
             let mut pause = PAUSE_MIN;
             loop {
                 let source = make().await;
@@ -173,7 +233,7 @@ mod chain {
                         Err(reason) => break reason,
                     }
                 };
-                self.failed(&reason);
+                self.failed(reason);
                 self.pause(backed_off(&mut pause)).await;
             }
         }
@@ -187,12 +247,11 @@ mod chain {
         }
 
         /// Puts in force what a source gives, and says how long it is good for.
-        async fn ask(&self, source: &impl ProvideCredentials) -> Result<Duration, String> {
+        async fn ask(&self, source: &impl ProvideCredentials) -> Result<Duration, Missing> {
             match tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials()).await {
                 Ok(Ok(found)) => Ok(self.renewed(&found)),
-                Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(NOWHERE.to_owned()),
-                Ok(Err(error)) => Err(format!("the last source tried failed: {}", words(&error))),
-                Err(_) => Err("the sources of credentials do not answer".to_owned()),
+                Ok(Err(error)) => Err(missing(&error)),
+                Err(_) => Err(Missing::Unavailable("the sources of credentials do not answer".to_owned())),
             }
         }
 
@@ -209,10 +268,12 @@ mod chain {
                 session_token: found.session_token().map(str::to_owned),
                 expires,
             };
-            if self.current.load().as_deref() != Some(&renewed) {
-                self.current.store(Some(Arc::new(renewed)));
+            let failure = self.failure().take();
+            self.put(renewed);
+            let was_asked = self.asked.send_replace(true);
+            if let Some(role) = self.role.as_deref().filter(|_| was_asked && failure.is_some()) {
+                tracing::info!(principal = &*role.principal, role = &*role.arn, "The role is assumed again.");
             }
-            *self.failure() = None;
             let left = expires.and_then(|end| end.duration_since(SystemTime::now()).ok());
             match left {
                 None if expires.is_some() => PAUSE_MIN,
@@ -221,9 +282,37 @@ mod chain {
             }
         }
 
-        fn failed(&self, reason: &str) {
-            tracing::warn!(error = reason, "Credentials could not be renewed.");
-            *self.failure() = Some(format!("no credentials: {reason}"));
+        /// Puts credentials in force.
+        pub(in super::super) fn put(&self, renewed: Credentials) {
+            if self.current.load().as_deref() != Some(&renewed) {
+                self.current.store(Some(Arc::new(renewed)));
+            }
+            *self.failure() = None;
+        }
+
+        /// There are no new credentials.
+        pub(in super::super) fn failed(&self, reason: Missing) {
+            let mut failure = self.failure();
+            match &self.role {
+                None => {
+                    tracing::warn!(error = reason.words(), "Credentials could not be renewed.");
+                    *failure = Some(Missing::Unavailable(format!("no credentials: {}", reason.words())));
+                }
+                Some(role) => {
+                    // Tried again for as long as the principal has the role, and said once.
+                    if failure.as_ref() != Some(&reason) {
+                        tracing::warn!(
+                            principal = &*role.principal,
+                            role = &*role.arn,
+                            error = reason.words(),
+                            "The role cannot be assumed."
+                        );
+                    }
+                    *failure = Some(reason);
+                }
+            }
+            drop(failure);
+            self.asked.send_replace(true);
         }
     }
 
@@ -237,10 +326,44 @@ mod chain {
         DefaultCredentialsChain::builder().region(Region::new(region.to_owned())).build().await
     }
 
+    /// What a source's error means. That of a role says it itself.
+    fn missing(error: &CredentialsError) -> Missing {
+        let own = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<RoleFault>());
+        match (own, error) {
+            (Some(RoleFault(missing)), _) => missing.clone(),
+            (None, CredentialsError::CredentialsNotLoaded(_)) => Missing::Unavailable(NOWHERE.to_owned()),
+            (None, error) => Missing::Unavailable(format!("the last source tried failed: {}", words(error))),
+        }
+    }
+
+    /// Why a role gives no credentials.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{}", .0.words())]
+    pub(in super::super) struct RoleFault(pub(in super::super) Missing);
+
+    /// A keyring as a source of credentials for others.
+    #[derive(Clone, Debug)]
+    pub(in super::super) struct Lent(pub(in super::super) Arc<Keyring>);
+
+    impl ProvideCredentials for Lent {
+        fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let lent = self.0.current().map(|held| {
+                let (id, secret) = (held.access_key_id.clone(), held.secret_access_key.clone());
+                let token = held.session_token.clone();
+                aws_credential_types::Credentials::new(id, secret, token, held.expires, "nearside")
+            });
+            let lent = lent.map_err(|missing| CredentialsError::provider_error(RoleFault(missing)));
+            aws_credential_types::provider::future::ProvideCredentials::ready(lent)
+        }
+    }
+
     /// The causes of an error, each once, in one line. The error itself says only that there is one.
-    fn words(error: &CredentialsError) -> String {
+    pub(in super::super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
         let mut causes: Vec<String> = Vec::new();
-        let mut cause = std::error::Error::source(error);
+        let mut cause = error.source();
         while let Some(error) = cause {
             let said = error.to_string().replace(EMPTY_WORDS, "");
             let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -335,6 +458,16 @@ mod chain {
             }
             assert_eq!(keyring.current().unwrap().access_key_id, "key 1");
         }
+    }
+}
+
+#[cfg(feature = "aws-credentials")]
+pub(super) use chain::{Lent, RoleFault, words};
+
+/// Neither the credentials nor anything of them.
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Keyring").field("role", &self.role).finish_non_exhaustive()
     }
 }
 

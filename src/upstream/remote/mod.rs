@@ -18,13 +18,14 @@ mod limit;
 mod outage;
 mod profile;
 mod reply;
+mod roles;
 mod sign;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod transport;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -37,7 +38,7 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::telemetry::Repeats;
 use crate::wire::only_table;
 
-use crate::call::{Answer, CallFuture, Request, Upstream, UpstreamError};
+use crate::call::{Answer, CallFuture, PrincipalRole, Request, Upstream, UpstreamError};
 use attempts::Failure;
 use breaker::Breaker;
 use budget::RetryBudget;
@@ -47,6 +48,7 @@ use endpoints::Endpoints;
 use gate::Gate;
 use limit::Ended;
 use outage::Outage;
+use roles::Roles;
 use stats::{Counts, Gauges};
 use transport::{ConnectLimits, Http, Transport};
 
@@ -140,7 +142,10 @@ pub struct Remote {
     /// In the order of the endpoints.
     hosts: Vec<Host>,
     signer: Signer,
-    keyring: Keyring,
+    /// The node's own credentials.
+    keyring: Arc<Keyring>,
+    /// Those of the roles on whose behalf requests come.
+    roles: Roles,
     gate: Gate,
     budget: RetryBudget,
     counts: Counts,
@@ -209,7 +214,8 @@ impl Remote {
             hosts: hosts.collect::<Result<_, String>>()?,
             endpoints,
             signer: Signer::new(&settings.region),
-            keyring: Keyring::new(given),
+            keyring: Arc::new(Keyring::new(given)),
+            roles: Roles::default(),
             gate: Gate::new(settings.concurrency_max, settings.read_timeout, settings.write_timeout),
             budget: RetryBudget::new(),
             counts: Counts::default(),
@@ -232,17 +238,51 @@ impl Remote {
         }
     }
 
+    /// Puts these roles of principals in force and no others. Each is assumed at once, as long as the upstream is
+    /// [tended](Self::tend); requests on behalf of another are not sent.
+    pub fn put_roles(&self, roles: impl IntoIterator<Item = Arc<PrincipalRole>>) {
+        self.roles.put(roles);
+    }
+
     /// Does what must be done beside requests until `closing`: finds out whether the upstream is there, renews credentials,
-    /// retires old connections.
+    /// assumes roles, retires old connections.
     pub async fn tend(&self, closing: CancellationToken) {
         let chores = async { tokio::join!(self.probe_until_reached(), self.sweep()) };
         #[cfg(feature = "aws-credentials")]
-        if let CredentialsSource::Chain = self.settings.credentials {
-            let renewing = self.keyring.keep_from_chain(&self.settings.region);
-            closing.run_until_cancelled(async { tokio::join!(chores, renewing) }).await;
-            return;
-        }
+        let chores = async { tokio::join!(chores, self.renew_credentials()) };
         closing.run_until_cancelled(chores).await;
+    }
+
+    /// Renews the node's own credentials and those of roles, without end.
+    #[cfg(feature = "aws-credentials")]
+    async fn renew_credentials(&self) {
+        let region = &self.settings.region;
+        let own = async {
+            if let CredentialsSource::Chain = self.settings.credentials {
+                self.keyring.keep_from_chain(region).await;
+            }
+        };
+        let sts = roles::Sts::new(&self.keyring, region);
+        tokio::join!(own, self.roles.keep(|role| sts.source(role)));
+    }
+
+    /// The credentials for a request that arrived then. Waits for those of a role that is being assumed for the first time, no longer than
+    /// the request may take.
+    ///
+    /// # Errors
+    /// The answer, where the role that the request is on behalf of has none.
+    async fn keyring_for(
+        &self,
+        request: &Request,
+        arrived: Instant,
+    ) -> Result<Arc<Keyring>, Result<Answer, UpstreamError>> {
+        let Some(role) = &request.on_behalf_of else { return Ok(Arc::clone(&self.keyring)) };
+        let keyring = self.roles.keyring(role).map_err(Err)?;
+        tokio::time::timeout_at(arrived + self.timeout_of(request.operation), keyring.asked()).await.ok();
+        match keyring.current() {
+            Ok(_) => Ok(keyring),
+            Err(missing) => Err(roles::unsigned(role, &missing)),
+        }
     }
 
     /// Why requests should not be sent here yet: the upstream has not been reached since the start, or refuses our key.
@@ -284,7 +324,8 @@ impl Remote {
     async fn probe_until_reached(&self) {
         for probes in 1.. {
             let request = Request::new(Operation::ListTables, r#"{"Limit":1}"#);
-            let outcome = self.send_or_read(&self.prepare(&request, Instant::now())).await;
+            let call = self.prepare(&request, &self.keyring, Instant::now());
+            let outcome = self.send_or_read(&call).await;
             let reason = match outcome {
                 Ok(reply) if reply.answer.status < 500 => {
                     match reply
@@ -331,6 +372,13 @@ impl Upstream for Remote {
                 return Ok(self.describe_endpoints(request.address.as_deref()));
             }
             let arrived = Instant::now();
+            let keyring = match self.keyring_for(request, arrived).await {
+                Ok(keyring) => keyring,
+                Err(answer) => {
+                    self.counts.ended(Outcome::NotSent);
+                    return answer;
+                }
+            };
             let Ok(turn) = self.enter(request).await else {
                 self.counts.ended(Outcome::Refused);
                 return Err(Failure::Refused.into_error());
@@ -342,7 +390,7 @@ impl Upstream for Remote {
                 }
                 return turned_away(request.operation);
             };
-            let call = self.prepare(request, arrived);
+            let call = self.prepare(request, &keyring, arrived);
             let outcome = self.send_or_read(&call).await;
             let ended = match &outcome {
                 Ok(reply) if reply.answer.status >= 500 || reply.is_throttled_as_a_whole() => Ended::Badly,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::model::{ApiError, ErrorCode};
 
+use crate::cache::FailedFetch;
 use crate::call::Answer;
 
 use super::super::{
@@ -451,7 +452,8 @@ fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_invalidates_nothin
     let fixture = Fixture::new();
     let scope = fixture.partition("a");
     fixture.fill("other", &scope);
-    let failure = Answer::from(ApiError::new(ErrorCode::ServiceUnavailable, "Later."));
+    let answer = Answer::from(ApiError::new(ErrorCode::ServiceUnavailable, "Later."));
+    let failure = FailedFetch { answer, on_behalf_of: None };
     let permit = fixture.lead("q", &scope);
     let waiting = fixture.join("q", &scope);
     permit.fail(failure.clone());
@@ -459,7 +461,7 @@ fn a_fetch_that_fails_or_is_given_up_tells_those_who_wait_and_invalidates_nothin
     let permit = fixture.lead("q", &scope);
     let waiting = fixture.join("q", &scope);
     drop(permit);
-    assert!(matches!(outcome(waiting), Some(JoinOutcome::Failed(heard)) if heard.status == 503));
+    assert!(matches!(outcome(waiting), Some(JoinOutcome::Failed(heard)) if heard.answer.status == 503));
     assert!(fixture.hit("other").is_some());
 }
 

@@ -1,6 +1,8 @@
 //! The remote upstream against a scripted transport, with the clock stopped; `sockets` and `proxies` use real ones.
 
 mod proxies;
+#[cfg(feature = "aws-credentials")]
+mod roles;
 mod server;
 mod sockets;
 
