@@ -14,12 +14,11 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted, Rejection};
-use crate::listen::Listeners;
+use crate::listen::{Listeners, Socket};
 
 /// The connections that are open at a time. They are none of those that clients may have.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -114,7 +113,7 @@ impl Admin {
         })
     }
 
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
+    async fn serve_connection(self: Arc<Self>, stream: Socket) {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let (head, _) = request.into_parts();
             let answer = match self.access.admit(&head) {

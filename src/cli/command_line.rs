@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nearside::config::{
-    File, Flag, HOST_NAME, ListenAddress, LoadedCallers, LogFormat, PROFILE_REGION, Resolved, SECTIONS,
-    Sources,
+    File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
 };
 use nearside::upstream::remote::Profile;
 
@@ -75,7 +74,7 @@ fn config_file() -> Arg {
 fn admin_address(text: &str) -> Result<ListenAddress, String> {
     text.parse().map_err(|_| {
         format!(
-            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\""
+            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\", or unix:/PATH"
         )
     })
 }
@@ -176,14 +175,6 @@ fn read_file(file: &Path) -> Result<String, String> {
         return Err(wrong("it is not expanded as a shell would do it; write the whole path"));
     }
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
-}
-
-/// Reads the secrets and policies that a config names.
-///
-/// # Errors
-/// A line for each thing that is wrong.
-pub(super) fn load_callers(resolved: &Resolved) -> Result<LoadedCallers, String> {
-    resolved.load_callers(|name| std::env::var(name).ok()).map_err(|error| error.to_string())
 }
 
 /// Does with the arguments what may wait for a file.

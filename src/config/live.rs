@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::callers::Callers;
+use super::tls::TlsFiles;
 use super::units::{ByteSize, Share, TimeToLive};
 
 /// What may change while the program runs.
@@ -17,6 +18,8 @@ pub struct Live {
     pub log_level: String,
     /// Requests that take as long as this or longer have a line in the log; zero for none.
     pub log_slow: Duration,
+    /// The files of the TLS listener, if there is one.
+    pub tls: TlsFiles,
     /// Who may call, if callers are verified.
     pub callers: Callers,
     /// How tables are cached that have no section of their own.
@@ -131,6 +134,7 @@ impl Default for Live {
             query_share: Share::default(),
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
+            tls: TlsFiles::default(),
             callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use crate::config::{LoadedCallers, LoadedKey, Principal, SecretBytes};
+use crate::config::{CertificateName, LoadedCallers, LoadedKey, Principal, SecretBytes};
 use crate::model::Timestamp;
 use crate::wire::sigv4::{KeyScope, SigningKey};
 
@@ -20,6 +20,8 @@ const DERIVED_MAX: usize = 8;
 /// The keys of a config.
 pub struct KeyRing {
     keys: HashMap<Box<str>, HeldKey>,
+    /// Whose client certificates have that name.
+    certificates: HashMap<CertificateName, Arc<Principal>>,
     /// Stands for every key that is not there.
     unknown: HeldKey,
 }
@@ -62,7 +64,15 @@ impl KeyRing {
             principal: None,
             derived: ArcSwap::default(),
         };
-        Self { keys: keys.collect(), unknown }
+        Self { keys: keys.collect(), certificates: callers.certificates.into_iter().collect(), unknown }
+    }
+
+    /// Whose client certificates have a name: one for each of these names that is somebody's.
+    pub(super) fn holders<'a>(
+        &'a self,
+        names: &'a [CertificateName],
+    ) -> impl Iterator<Item = &'a Arc<Principal>> {
+        names.iter().filter_map(|name| self.certificates.get(name))
     }
 
     /// The key with that public part, or what stands for one that is not there.
@@ -145,7 +155,7 @@ mod tests {
             not_after: Timestamp::parse("20261121T080910Z"),
             principal,
         };
-        KeyRing::new(LoadedCallers { keys: vec![key], warnings: Vec::new() })
+        KeyRing::new(LoadedCallers { keys: vec![key], ..LoadedCallers::default() })
     }
 
     #[test]

@@ -25,16 +25,18 @@ mod credentials;
 mod encoding;
 mod exchange;
 mod fault;
+mod handshake;
 mod key_ring;
 mod large;
 mod rare_wake;
 mod signed_callers;
 mod stall;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
 
-pub use accept::GivenUp;
+pub use accept::{Doors, GivenUp, TlsDoor};
 pub use authenticator::{AnyCaller, Authenticator, Caller, Presented};
 pub use credentials::{Credential, CredentialScope};
 pub use key_ring::KeyRing;
@@ -114,11 +116,13 @@ pub enum RejectReason {
     ForeignHost,
     /// The request is of a web page whose origin may not ask.
     ForeignOrigin,
+    /// A TLS handshake failed, took too long, or gave way to another client.
+    TlsHandshake,
 }
 
 impl RejectReason {
     /// Every reason, in the order of their definition.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ConnectionLimit,
         Self::Exhausted,
         Self::Malformed,
@@ -127,6 +131,7 @@ impl RejectReason {
         Self::Overloaded,
         Self::ForeignHost,
         Self::ForeignOrigin,
+        Self::TlsHandshake,
     ];
 
     /// Its label in metrics and logs.
@@ -140,6 +145,7 @@ impl RejectReason {
             Self::Overloaded => "overloaded",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
+            Self::TlsHandshake => "tls_handshake",
         }
     }
 }
@@ -151,6 +157,8 @@ pub struct Settings {
     pub region: String,
     /// Which hosts and origins requests may name.
     pub access: Access,
+    /// The same for requests over TLS.
+    pub tls_access: Access,
     /// Connections open at a time.
     pub max_connections: usize,
     /// The largest body, also after decompression.
@@ -169,6 +177,7 @@ impl Default for Settings {
         Self {
             region: "us-east-1".to_owned(),
             access: Access::default(),
+            tls_access: Access::default(),
             max_connections: 10_000,
             request_bytes_max: 16 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
@@ -185,6 +194,7 @@ pub struct Frontend<S, O, A> {
     observer: Arc<O>,
     authenticator: A,
     settings: Settings,
+    handshakes: handshake::Handshakes,
     /// Bytes of large request bodies in memory.
     bodies: Arc<body::Budget>,
     /// Bytes of what is made of them.
@@ -213,6 +223,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             observer,
             authenticator,
             settings,
+            handshakes: handshake::Handshakes::default(),
             bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
             trees: large::TreeBudget::beside(bodies_bytes_max),
             health: (health, sum),

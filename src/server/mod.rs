@@ -5,6 +5,7 @@ mod caches;
 mod descriptors;
 mod edge;
 mod engines;
+mod files;
 mod fleet;
 mod gate;
 mod maker;
@@ -21,14 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, LoadedCallers, UpstreamKind};
-use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
+use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, CacheSample, Metrics};
+use crate::tls::TlsServer;
 
 use caches::Caches;
 use edge::{Edge, SlowFrom};
 use engines::Engines;
+pub use files::LoadedFiles;
 pub use fleet::probe_fleet;
 use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
@@ -55,20 +58,29 @@ pub struct Server {
     fleet: Option<FleetPart>,
     metrics: Arc<Metrics>,
     slow: Arc<SlowFrom>,
-    listeners: Listeners,
+    doors: Doors,
     admin_listeners: Listeners,
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `callers` are those that the config names. Nothing on disk is
+    /// Binds the listeners and opens what stands behind the cache. `files` are those that the config names. No data on disk is
     /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, callers: LoadedCallers) -> Result<Self, StartError> {
+    pub async fn start(config: Config, files: LoadedFiles) -> Result<Self, StartError> {
         descriptors::raise();
-        let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
+        let LoadedFiles { callers, tls } = files;
+        let plain = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
+        let tls = match config.fixed.tls_listen.as_ref().zip(tls) {
+            Some((address, loaded)) => {
+                let listeners = Listeners::bind(address, "--tls-listen").await.map_err(StartError)?;
+                Some(TlsDoor { listeners, server: TlsServer::new(loaded) })
+            }
+            None => None,
+        };
+        let doors = Doors { plain, tls };
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
@@ -83,12 +95,12 @@ impl Server {
             live: Arc::clone(&live),
             metrics: Arc::clone(&metrics),
         };
-        let authority = authority(&config.fixed.listen, &listeners.addresses());
+        let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
         let slow = SlowFrom::new(config.live.log_slow);
         let keys = Arc::new(ArcSwap::from_pointee(KeyRing::new(callers)));
-        Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, listeners, admin_listeners })
+        Ok(Self { config, live, keys, caches, engines, fleet, metrics, slow, doors, admin_listeners })
     }
 
     /// What changes the config of this server while it runs.
@@ -97,6 +109,7 @@ impl Server {
             config: Mutex::new(self.config.clone()),
             live: Arc::clone(&self.live),
             keys: Arc::clone(&self.keys),
+            tls: self.tls(),
             caches: self.caches.clone(),
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -104,30 +117,52 @@ impl Server {
         }
     }
 
+    fn tls(&self) -> Option<Arc<TlsServer>> {
+        self.doors.tls.as_ref().map(|door| Arc::clone(&door.server))
+    }
+
     /// Says where the server listens, and what stands behind it: the first line of the log.
     pub fn announce(&self) {
-        let (listen, admin_listen) = (&self.config.fixed.listen, &self.config.fixed.admin_listen);
-        let admin = authority(admin_listen, &self.admin_listeners.addresses());
-        let (address, authority) =
-            (bound(listen, &self.listeners), authority(listen, &self.listeners.addresses()));
+        let fixed = &self.config.fixed;
+        let admin = url("http", &fixed.admin_listen, &self.admin_listeners, authority_of);
+        let metrics = match fixed.admin_listen.host() {
+            ListenHost::Unix(_) => format!("/metrics on {admin}"),
+            _ => format!("metrics on {admin}/metrics"),
+        };
+        let mut listens = url("http", &fixed.listen, &self.doors.plain, bound);
+        let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());
+        if let Some((listen, door)) = tls {
+            listens.push_str(&format!(" and {}", url("https", listen, &door.listeners, bound)));
+        }
         let mut upstream = self.engines.describe(&self.config.fixed);
         if let Some(fleet) = &self.config.fixed.fleet {
             upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
         }
         let words = format!(
-            "nearside {} listens on http://{address}; upstream: {upstream}; metrics on http://{admin}/metrics; \
-             try: aws dynamodb list-tables --endpoint-url http://{authority} --region {}",
+            "nearside {} listens on {listens}; upstream: {upstream}; {metrics}; try: {}",
             env!("CARGO_PKG_VERSION"),
-            self.config.fixed.region()
+            self.first_call()
         );
         let fields = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("listen", format!("http://{address}")),
-            ("admin", format!("http://{admin}")),
+            ("listen", listens),
+            ("admin", admin),
             ("upstream", upstream),
             ("region", self.config.fixed.region().to_owned()),
         ];
         telemetry::announce(&words, &fields);
+    }
+
+    /// A command that shows that the server answers.
+    fn first_call(&self) -> String {
+        let fixed = &self.config.fixed;
+        match fixed.listen.host() {
+            ListenHost::Unix(path) => format!("curl --unix-socket {} http://localhost/", path.display()),
+            ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Name(_) => {
+                let endpoint = url("http", &fixed.listen, &self.doors.plain, authority_of);
+                format!("aws dynamodb list-tables --endpoint-url {endpoint} --region {}", fixed.region())
+            }
+        }
     }
 
     /// What the admin listener shows.
@@ -135,6 +170,7 @@ impl Server {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
         let (counted, reporting) = (self.fleet.clone(), self.fleet.clone());
+        let tls = self.tls();
         Admin::new(
             Access::new(
                 hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
@@ -144,6 +180,10 @@ impl Server {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
                 samples.extend(counted.iter().flat_map(|fleet| fleet.samples(&caches)));
+                samples.extend(tls.iter().map(|tls| {
+                    let not_after = tls.not_after().unix_seconds();
+                    CacheSample::plain("nearside_tls_certificate_not_after_timestamp_seconds", not_after)
+                }));
                 metrics.render(&samples)
             }),
             Box::new(move || failing.failure()),
@@ -151,7 +191,7 @@ impl Server {
                 let report = move || FleetReport { json: fleet.json(), unready: fleet.unready() };
                 Box::new(report) as ReportFleet
             }),
-            authority(&self.config.fixed.listen, &self.listeners.addresses()),
+            authority_of(&self.config.fixed.listen, &self.doors.plain),
         )
     }
 
@@ -159,28 +199,25 @@ impl Server {
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let admin = self.admin();
-        let settings = frontend_settings(
-            &self.config.fixed,
-            hosts(&self.listeners, &self.config.fixed.listen, &self.config.fixed),
-        );
+        let settings = frontend_settings(&self.config.fixed, &self.doors);
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
             AuthMode::SigV4 => {
                 let regions = self.engines.signed_regions(&self.config.fixed);
-                Some(SignedCallers::new(Arc::clone(&self.keys), regions))
+                Some(SignedCallers::new(Arc::clone(&self.keys), regions, self.config.fixed.region()))
             }
         };
-        let closing = CancellationToken::new();
+        let (closing, tls) = (CancellationToken::new(), self.tls());
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
         let edge = Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow)));
-        let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
+        let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), tls, closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
         let leaving = CancellationToken::new();
         let in_fleet = self.fleet.map(|fleet| tokio::spawn(fleet.run(leaving.clone(), LEAVE_PATIENCE)));
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
         let serving =
-            tokio::spawn(engines.serve(edge, settings, callers, self.listeners, stop_accepting.clone()));
+            tokio::spawn(engines.serve(edge, settings, callers, self.doors, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
         let begun = Instant::now();
@@ -230,8 +267,29 @@ fn authority(listen: &ListenAddress, addresses: &[SocketAddr]) -> String {
     match (listen.host(), addresses.first()) {
         (ListenHost::Address(_), Some(address)) if !address.ip().is_unspecified() => address.to_string(),
         (ListenHost::Name(name), _) => format!("{name}:{port}"),
+        // Whatever has found the socket needs a name for it all the same.
+        (ListenHost::Unix(_), _) => "localhost".to_owned(),
         (ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_), _) => {
             format!("localhost:{port}")
+        }
+    }
+}
+
+fn authority_of(listen: &ListenAddress, listeners: &Listeners) -> String {
+    authority(listen, &listeners.addresses())
+}
+
+/// A listener as a person writes it: a URL with what `place` says, or the path of a Unix socket.
+fn url(
+    scheme: &str,
+    listen: &ListenAddress,
+    listeners: &Listeners,
+    place: fn(&ListenAddress, &Listeners) -> String,
+) -> String {
+    match listen.host() {
+        ListenHost::Unix(_) => listen.to_string(),
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Name(_) => {
+            format!("{scheme}://{}", place(listen, listeners))
         }
     }
 }
@@ -252,19 +310,27 @@ fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts 
     match listen.host() {
         // What was configured as its address is a name of it.
         ListenHost::Name(name) => name.parse().map_or(hosts.clone(), |name| hosts.with(name)),
-        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) => hosts,
+        // A Unix socket has no address, and what has none is on loopback.
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Unix(_) => hosts,
     }
 }
 
-fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
         UpstreamKind::Aws | UpstreamKind::Endpoint(_) => Origins::Listed(fixed.cors_origins.clone()),
     };
+    // Each listener for itself: one off loopback must not open the other.
+    let access = Access::new(hosts(&doors.plain, &fixed.listen, fixed), origins.clone());
+    let tls_access = match (&fixed.tls_listen, &doors.tls) {
+        (Some(listen), Some(door)) => Access::new(hosts(&door.listeners, listen, fixed), origins),
+        (None, _) | (_, None) => access.clone(),
+    };
     frontend::Settings {
         region: fixed.region().to_owned(),
-        access: Access::new(hosts, origins),
+        access,
+        tls_access,
         max_connections: descriptors::connections_max(fixed.max_connections),
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
@@ -273,7 +339,7 @@ fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
     }
 }
 
-async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
+async fn sweep(caches: Caches, edge: Arc<Edge>, tls: Option<Arc<TlsServer>>, closing: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -282,6 +348,9 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
             now = ticks.tick() => {
                 caches.sweep(now);
                 edge.report_overdue(now);
+                if let Some(reminder) = tls.as_ref().and_then(|tls| tls.reminder(now)) {
+                    tracing::warn!("{reminder}");
+                }
                 give_memory_back();
             }
         }

@@ -36,7 +36,8 @@ pub(super) fn callers() -> SignedCallers {
         key("AKIDPLAINOLD", None, past),
         key("AKIDTOKENOLD", Some(TOKEN), past),
     ];
-    let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, warnings: Vec::new() })));
+    let ring =
+        Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, ..LoadedCallers::default() })));
     SignedCallers::new(ring, SignedRegions::Only(REGION.into()))
 }
 
@@ -169,6 +170,7 @@ impl Arrived {
     pub(super) fn verified_by(&self, callers: &SignedCallers, now: SystemTime) -> Result<String, String> {
         let credential = Credential::parse(&self.head).map_err(|error| error.to_string())?;
         let presented = Presented {
+            certificate: None,
             credential,
             method: &self.head.method,
             path: self.head.uri.path(),
