@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -53,9 +54,9 @@ pub struct TlsDoor {
     pub server: Arc<TlsServer>,
 }
 
-impl From<Listeners> for Doors {
-    fn from(plain: Listeners) -> Self {
-        Self { plain, tls: None }
+impl From<TcpListener> for Doors {
+    fn from(plain: TcpListener) -> Self {
+        Self { plain: plain.into(), tls: None }
     }
 }
 
@@ -69,8 +70,7 @@ struct Accepted {
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns what
     /// it had to give up.
-    pub async fn serve(self: Arc<Self>, doors: impl Into<Doors>, shutdown: CancellationToken) -> GivenUp {
-        let doors = doors.into();
+    pub async fn serve(self: Arc<Self>, doors: Doors, shutdown: CancellationToken) -> GivenUp {
         let connections = TaskTracker::new();
         let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));

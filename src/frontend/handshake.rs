@@ -33,7 +33,16 @@ pub(super) struct Handshakes {
 #[derive(Debug, Default)]
 struct Running {
     last: u64,
-    by_number: BTreeMap<u64, (Instant, CancellationToken)>,
+    by_number: BTreeMap<u64, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    begun: Instant,
+    /// Asks it to give way.
+    gives_way: CancellationToken,
+    /// Says that it has ended.
+    ended: CancellationToken,
 }
 
 impl Default for Handshakes {
@@ -71,23 +80,34 @@ impl Handshakes {
     pub(super) fn begin(&self, place: OwnedSemaphorePermit) -> Handshake<'_> {
         let mut running = self.running();
         running.last += 1;
-        let (number, gives_way) = (running.last, CancellationToken::new());
-        running.by_number.insert(number, (Instant::now(), gives_way.clone()));
-        Handshake { all: self, number, gives_way, _place: place }
+        let (number, entry) = (running.last, Entry::new());
+        running.by_number.insert(number, entry.clone());
+        Handshake { all: self, number, entry, place: Some(place) }
     }
 
-    /// Ends the oldest when its grace is over; waits for ever if there is none.
+    /// Ends the oldest when its grace is over, and waits until it has ended, so that no second one has to; waits for ever if there is
+    /// none.
     async fn end_oldest(&self) {
-        let oldest = self.running().by_number.iter().next().map(|(number, (begun, _))| (*number, *begun));
-        let Some((number, begun)) = oldest else { return pending().await };
-        tokio::time::sleep_until(begun + GRACE).await;
-        if let Some((_, gives_way)) = self.running().by_number.remove(&number) {
-            gives_way.cancel();
+        let oldest = self.running().by_number.first_key_value().map(|(_, entry)| entry.clone());
+        let Some(Entry { begun, gives_way, ended }) = oldest else { return pending().await };
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => return,
+            () = tokio::time::sleep_until(begun + GRACE) => {}
         }
+        gives_way.cancel();
+        ended.cancelled().await;
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn new() -> Self {
+        let [gives_way, ended] = [(); 2].map(|()| CancellationToken::new());
+        Self { begun: Instant::now(), gives_way, ended }
     }
 }
 
@@ -96,20 +116,24 @@ impl Handshakes {
 pub(super) struct Handshake<'a> {
     all: &'a Handshakes,
     number: u64,
-    gives_way: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    entry: Entry,
+    /// There until it has ended.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Handshake<'_> {
     /// Waits until it has to give way.
     pub(super) async fn gives_way(&self) {
-        self.gives_way.cancelled().await;
+        self.entry.gives_way.cancelled().await;
     }
 }
 
 impl Drop for Handshake<'_> {
     fn drop(&mut self) {
         self.all.running().by_number.remove(&self.number);
+        // First, so that who waits for the end finds it free.
+        self.place = None;
+        self.entry.ended.cancel();
     }
 }
 
@@ -133,7 +157,7 @@ mod tests {
         let (place, ()) = tokio::join!(handshakes.place(), ending);
         assert!((GRACE..GRACE + Duration::from_millis(10)).contains(&begun.elapsed()));
         let _in_earnest = handshakes.begin(place);
-        assert!(!idle.iter().any(|handshake| handshake.gives_way.is_cancelled()));
+        assert!(!idle.iter().any(|handshake| handshake.entry.gives_way.is_cancelled()));
         // The next one need not wait.
         drop(idle.remove(0));
         let now = Instant::now();

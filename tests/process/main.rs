@@ -16,3 +16,4 @@ mod realms;
 mod reload;
 mod remote;
 mod start;
+mod tls;

@@ -38,7 +38,7 @@ pub(super) fn callers() -> SignedCallers {
     ];
     let ring =
         Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, ..LoadedCallers::default() })));
-    SignedCallers::new(ring, SignedRegions::Only(REGION.into()))
+    SignedCallers::new(ring, SignedRegions::Only(REGION.into()), REGION)
 }
 
 /// A request and who signs it.
