@@ -12,6 +12,8 @@ mod spread;
 pub mod config;
 pub mod telemetry;
 
+pub mod tls;
+
 pub mod access;
 pub mod listen;
 pub mod offload;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["local"],
     &["cache", "rights", "upstream"],
     &["wire", "access", "listen", "offload"],
+    &["tls"],
     &["config", "telemetry"],
     &["call", "endpoint", "spread"],
     &["model"],

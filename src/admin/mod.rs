@@ -17,12 +17,11 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted, Rejection};
-use crate::listen::Listeners;
+use crate::listen::{Listeners, Socket};
 
 pub use token::AdminToken;
 use token::{Closed, Guard};
@@ -156,7 +155,7 @@ impl Admin {
         })
     }
 
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
+    async fn serve_connection(self: Arc<Self>, stream: Socket) {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let (head, _) = request.into_parts();
             let answer = match self.access.admit(&head) {

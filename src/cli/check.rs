@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use nearside::config::{Config, Resolved};
 use nearside::fleet::Severity;
-use nearside::server::probe_fleet;
+use nearside::server::{LoadedFiles, probe_fleet};
 use nearside::telemetry::announce_failure;
 
 use super::announce_failures;
-use super::command_line::{ConfigArguments, load_secrets};
+use super::command_line::ConfigArguments;
 
 /// Prints what is in force, or everything that is wrong.
 pub(super) fn check(matches: &ArgMatches) -> ExitCode {
@@ -35,7 +35,7 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Looks at what a config means, beyond its words: what has no effect, and the files with secrets.
+/// Looks at what a config means, beyond its words: what has no effect, and the files with secrets and certificates.
 ///
 /// # Errors
 /// A line for each thing that would keep a server from starting.
@@ -47,8 +47,8 @@ fn examine(resolved: &Resolved) -> Result<(), String> {
         Some(fleet) => fleet.read_secrets().map(drop),
         None => Ok(()),
     };
-    let of_files = load_secrets(resolved).map(|loaded| {
-        for warning in loaded.warnings {
+    let of_files = LoadedFiles::read(resolved, None).map(|files| {
+        for warning in files.warnings() {
             announce_failure(&format!("warning: {warning}"));
         }
     });

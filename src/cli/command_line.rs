@@ -8,8 +8,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nearside::config::{
     File, Flag, HOST_NAME, ListenAddress, LogFormat, PROFILE_REGION, Resolved, SECTIONS, Sources,
 };
-use nearside::frontend::KeyRing;
-use nearside::server::Secrets;
 use nearside::upstream::remote::Profile;
 
 /// What stands below the help of everything that reads a config.
@@ -76,7 +74,7 @@ fn config_file() -> Arg {
 fn admin_address(text: &str) -> Result<ListenAddress, String> {
     text.parse().map_err(|_| {
         format!(
-            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\""
+            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\", or unix:/PATH"
         )
     })
 }
@@ -177,31 +175,6 @@ fn read_file(file: &Path) -> Result<String, String> {
         return Err(wrong("it is not expanded as a shell would do it; write the whole path"));
     }
     std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))
-}
-
-/// Reads the secrets and policies that a config names.
-///
-/// # Errors
-/// A line for each thing that is wrong.
-pub(super) fn load_secrets(resolved: &Resolved) -> Result<LoadedSecrets, String> {
-    let of_callers = resolved.load_callers(|name| std::env::var(name).ok());
-    match (of_callers, resolved.load_admin_token()) {
-        (Ok(mut callers), Ok((admin_token, open))) => {
-            let mut warnings = std::mem::take(&mut callers.warnings);
-            warnings.extend(open);
-            Ok(LoadedSecrets { secrets: Secrets { keys: KeyRing::new(callers)?, admin_token }, warnings })
-        }
-        (Err(callers), Err(admin)) => Err(format!("{callers}\n{admin}")),
-        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error.to_string()),
-    }
-}
-
-/// The secrets and policies that a config names.
-pub(super) struct LoadedSecrets {
-    /// What a server needs.
-    pub(super) secrets: Secrets,
-    /// What an operator should look at, a line for each.
-    pub(super) warnings: Vec<String>,
 }
 
 /// Does with the arguments what may wait for a file.

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,7 +49,12 @@ fn configured(file: Option<&PathBuf>) -> Result<ListenAddress, String> {
 /// # Errors
 /// Words that say why it is not ready, or why it could not be asked.
 fn ask(admin: &ListenAddress) -> Result<(), String> {
-    let answer = connect(admin).and_then(read_answer);
+    let answer = match admin.host() {
+        ListenHost::Unix(path) => ask_socket(path),
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Name(_) => {
+            ask_address(admin)
+        }
+    };
     let answer = answer.map_err(|error| format!("no answer from the admin listener at {admin}: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.lines().next().unwrap_or_default();
@@ -59,13 +65,27 @@ fn ask(admin: &ListenAddress) -> Result<(), String> {
     }
 }
 
+fn ask_socket(path: &Path) -> io::Result<String> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    read_answer(stream)
+}
+
+fn ask_address(admin: &ListenAddress) -> io::Result<String> {
+    let stream = connect(admin)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    read_answer(stream)
+}
+
 /// Connects to the first address that takes the connection. A server that listens everywhere is asked on loopback.
 fn connect(admin: &ListenAddress) -> io::Result<TcpStream> {
     let on_loopback = || -> [IpAddr; 2] { [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] };
     let addresses: Vec<SocketAddr> = match admin.host() {
         ListenHost::Address(address) if !address.ip().is_unspecified() => vec![*address],
         ListenHost::Name(name) => (name.as_str(), admin.port()).to_socket_addrs()?.collect(),
-        ListenHost::Address(_) | ListenHost::Every | ListenHost::Localhost => {
+        ListenHost::Address(_) | ListenHost::Every | ListenHost::Localhost | ListenHost::Unix(_) => {
             on_loopback().map(|host| SocketAddr::new(host, admin.port())).to_vec()
         }
     };
@@ -79,9 +99,7 @@ fn connect(admin: &ListenAddress) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-fn read_answer(mut stream: TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+fn read_answer(mut stream: impl Read + Write) -> io::Result<String> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;

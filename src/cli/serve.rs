@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nearside::config::{LogFormat, Resolved};
-use nearside::server::Server;
+use nearside::server::{LoadedFiles, Server};
 use nearside::telemetry::{LogSettings, init_logs, use_format};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::{ConfigArguments, aside, load_secrets};
+use super::command_line::{ConfigArguments, aside};
 use super::signals::watch_signals;
 use super::watcher::{WatchedFiles, watch_config};
 use super::{CANNOT_START, announce_failures};
@@ -53,11 +53,12 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
     let json = config.fixed.log_format == LogFormat::Json;
     let log_level = init_logs(&LogSettings { level: &config.live.log_level, json })?;
     let reading = resolved.clone();
-    let loaded = aside(&arguments, move |_| load_secrets(&reading)).await?;
-    let server = Server::start(config.clone(), loaded.secrets).await.map_err(|error| error.to_string())?;
+    let files = aside(&arguments, move |_| LoadedFiles::read(&reading, None)).await?;
+    let warnings = files.warnings();
+    let server = Server::start(config.clone(), files).await.map_err(|error| error.to_string())?;
     server.announce();
     log_config(&arguments, &resolved);
-    for warning in loaded.warnings {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     let watched = WatchedFiles::of(&resolved.config);

@@ -1,4 +1,4 @@
-//! Watches the config file, and the files with secrets and policies that it names. A change is applied, or reported as invalid.
+//! Watches the config file, and the files with secrets, policies and certificates that it names. A change is applied, or reported as invalid.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nearside::config::{Config, Resolved};
-use nearside::server::Reloader;
+use nearside::server::{LoadedFiles, Reloader};
 use nearside::telemetry::LogLevel;
+use nearside::tls::LoadedTls;
 use tokio::signal::unix::Signal;
 
-use super::command_line::{ConfigArguments, LoadedSecrets, aside, load_secrets};
+use super::command_line::{ConfigArguments, aside};
 
 /// How often the files are looked at. A change counts once it was seen twice, so that a file half written does not.
 const CONFIG_LOOK: Duration = Duration::from_secs(1);
@@ -54,7 +55,9 @@ pub(super) async fn watch_config(
             let reread = loop {
                 // Looked at first: what changes while it is read is read again.
                 loaded = look(&arguments, &watched).await;
-                let reread = aside(&arguments, resolve_again).await;
+                let in_force = reloader.tls_in_force();
+                let reread =
+                    aside(&arguments, move |arguments| resolve_again(arguments, in_force.as_deref())).await;
                 // A file that is missing now may come later, so the files of a config count that could not be used, too.
                 match reread.files.clone() {
                     Some(files) if files != watched => watched = files,
@@ -103,11 +106,11 @@ struct Reread {
     /// The files that it names, if it could be read itself.
     files: Option<WatchedFiles>,
     /// What it says, with what those files hold; or everything that is wrong, a line for each.
-    config: Result<(Resolved, LoadedSecrets), String>,
+    config: Result<(Resolved, LoadedFiles), String>,
 }
 
 /// What is in force, of a config that was read before.
-fn resolve_again(arguments: &ConfigArguments) -> Reread {
+fn resolve_again(arguments: &ConfigArguments, in_force: Option<&LoadedTls>) -> Reread {
     let resolved = match &arguments.file {
         Some(file) if is_pipe(file) => {
             Err(format!("{} is a pipe, which is read only once, at the start", file.display()))
@@ -115,17 +118,19 @@ fn resolve_again(arguments: &ConfigArguments) -> Reread {
         _ => arguments.resolve().map_err(|unresolved| unresolved.message),
     };
     let files = resolved.as_ref().ok().map(|resolved| WatchedFiles::of(&resolved.config));
-    let config = resolved.and_then(|resolved| load_secrets(&resolved).map(|loaded| (resolved, loaded)));
+    let config =
+        resolved.and_then(|resolved| LoadedFiles::read(&resolved, in_force).map(|loaded| (resolved, loaded)));
     Reread { files, config }
 }
 
-fn reload(config: Result<(Resolved, LoadedSecrets), String>, reloader: &Reloader, log_level: &LogLevel) {
+fn reload(config: Result<(Resolved, LoadedFiles), String>, reloader: &Reloader, log_level: &LogLevel) {
     let config = config.and_then(|(resolved, loaded)| {
         log_level.set(&resolved.config.live.log_level).map(|()| (resolved, loaded))
     });
     match config {
-        Ok((resolved, LoadedSecrets { secrets, warnings })) => {
-            let needing_restart = reloader.apply(resolved.config, secrets);
+        Ok((resolved, loaded)) => {
+            let warnings = loaded.warnings();
+            let needing_restart = reloader.apply(resolved.config, loaded);
             tracing::info!("Reloaded the config.");
             for warning in warnings {
                 tracing::warn!("{warning}");

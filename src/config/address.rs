@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::endpoint::Endpoint;
 
-/// Where a listener listens: an address or the name of a host, and a port.
+/// What stands before the path of a Unix socket.
+const UNIX: &str = "unix:";
+
+/// Where a listener listens: an address or the name of a host, and a port; or a Unix socket, whose port is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     host: ListenHost,
@@ -24,6 +28,8 @@ pub enum ListenHost {
     Address(SocketAddr),
     /// Another name, which is looked up at the start.
     Name(String),
+    /// A Unix socket at this absolute path, which its owner alone may connect to: `unix:/run/nearside.sock`.
+    Unix(PathBuf),
 }
 
 impl ListenAddress {
@@ -32,7 +38,7 @@ impl ListenAddress {
         &self.host
     }
 
-    /// The port; 0 for one that is free.
+    /// The port; 0 for one that is free, and for a Unix socket.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -40,7 +46,7 @@ impl ListenAddress {
     /// True when only this machine reaches it, whatever names mean.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
-            ListenHost::Localhost => true,
+            ListenHost::Localhost | ListenHost::Unix(_) => true,
             ListenHost::Address(address) => address.ip().to_canonical().is_loopback(),
             ListenHost::Every | ListenHost::Name(_) => false,
         }
@@ -60,6 +66,7 @@ impl ListenAddress {
                 there == Some(own.ip().to_canonical()) || is_local_name && self.is_loopback()
             }
             ListenHost::Name(name) => name.eq_ignore_ascii_case(&endpoint.host),
+            ListenHost::Unix(_) => false,
         }
     }
 
@@ -68,15 +75,18 @@ impl ListenAddress {
         let is_every = |host: &ListenHost| match host {
             ListenHost::Every => true,
             ListenHost::Address(address) => address.ip().is_unspecified(),
-            ListenHost::Localhost | ListenHost::Name(_) => false,
+            ListenHost::Localhost | ListenHost::Name(_) | ListenHost::Unix(_) => false,
         };
         let is_localhost = |host: &ListenHost| match host {
             ListenHost::Localhost => true,
             ListenHost::Address(address) => {
                 [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].contains(&address.ip())
             }
-            ListenHost::Every | ListenHost::Name(_) => false,
+            ListenHost::Every | ListenHost::Name(_) | ListenHost::Unix(_) => false,
         };
+        if let (ListenHost::Unix(own), ListenHost::Unix(other)) = (&self.host, &other.host) {
+            return own == other;
+        }
         let hosts = [&self.host, &other.host];
         let is_shared = self.host == other.host
             || hosts.iter().any(|host| is_every(host))
@@ -98,6 +108,7 @@ impl fmt::Display for ListenAddress {
             ListenHost::Localhost => write!(formatter, "localhost:{}", self.port),
             ListenHost::Address(address) => write!(formatter, "{address}"),
             ListenHost::Name(name) => write!(formatter, "{name}:{}", self.port),
+            ListenHost::Unix(path) => write!(formatter, "{UNIX}{}", path.display()),
         }
     }
 }
@@ -111,9 +122,14 @@ impl FromStr for ListenAddress {
         let wrong = || {
             format!(
                 "{text:?} is not an address to listen on; write HOST:PORT, such as \"127.0.0.1:8000\", \"localhost:8000\", \
-                 \"[::1]:8000\", or \":8000\" for every interface"
+                 \"[::1]:8000\", \":8000\" for every interface, or \"unix:/run/nearside.sock\""
             )
         };
+        if let Some(path) = text.strip_prefix(UNIX) {
+            let host = ListenHost::Unix(PathBuf::from(path));
+            let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+            return if is_path { Ok(Self { host, port: 0 }) } else { Err(wrong()) };
+        }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(address.into());
         }
@@ -154,9 +170,15 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for text in
-            ["127.0.0.1:8000", "[::1]:0", "localhost:8000", ":8000", "nearside.internal:80", "a-b_c:1"]
-        {
+        for text in [
+            "127.0.0.1:8000",
+            "[::1]:0",
+            "localhost:8000",
+            ":8000",
+            "nearside.internal:80",
+            "a-b_c:1",
+            "unix:/run/a:b.sock",
+        ] {
             assert_eq!(address(text).to_string(), text);
         }
         assert_eq!(*address("*:8000").host(), ListenHost::Every);
@@ -178,6 +200,9 @@ mod tests {
             "localhost:8000/",
             "a..b:1",
             "é:1",
+            "unix:",
+            "unix:nearside.sock",
+            "unix:/run/",
         ] {
             let error = text.parse::<ListenAddress>().unwrap_err();
             assert!(error.contains("127.0.0.1:8000"), "{error}");
@@ -186,7 +211,9 @@ mod tests {
 
     #[test]
     fn only_localhost_and_its_addresses_are_loopback() {
-        for text in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1"] {
+        for text in
+            ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1", "unix:/a"]
+        {
             assert!(address(text).is_loopback(), "{text}");
         }
         // A name may mean anything tomorrow.
@@ -221,12 +248,17 @@ mod tests {
             ("127.0.0.1:1", "localhost:1"),
             (":1", "127.0.0.1:1"),
             ("10.0.0.1:1", "0.0.0.0:1"),
+            ("unix:/a", "unix:/a"),
         ] {
             assert!(collide(one, other) && collide(other, one), "{one} {other}");
         }
-        for (one, other) in
-            [("127.0.0.1:1", "127.0.0.1:2"), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:1", "[::1]:1")]
-        {
+        for (one, other) in [
+            ("127.0.0.1:1", "127.0.0.1:2"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:1", "[::1]:1"),
+            ("unix:/a", "unix:/b"),
+            ("unix:/a", ":1"),
+        ] {
             assert!(!collide(one, other) && !collide(other, one), "{one} {other}");
         }
     }

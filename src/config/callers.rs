@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::error::{Fault, Origin};
 use super::role::{self, RoleDraft, WrittenRole};
 use super::secret::{SecretBytes, read_key_secret};
+use super::tls::CertificateName;
 use crate::call::PrincipalRole;
 use crate::model::Timestamp;
 
@@ -65,6 +66,8 @@ pub enum SecretPlace {
 pub struct CallerPrincipal {
     /// Its name.
     pub name: String,
+    /// The name in client certificates that stands for it.
+    pub certificate: Option<CertificateName>,
     /// What it may do.
     pub rights: WrittenRights,
     /// The role under which its requests go to a remote upstream; without one, under the node's own.
@@ -139,11 +142,13 @@ pub struct LoadedKey {
     pub principal: Arc<Principal>,
 }
 
-/// Every key with its secret, and every principal that has one.
+/// Every key with its secret, and every principal that has a key or a certificate.
 #[derive(Clone, Debug, Default)]
 pub struct LoadedCallers {
     /// The keys.
     pub keys: Vec<LoadedKey>,
+    /// The principals that have certificates, by a name in these. No two have one name.
+    pub certificates: Vec<(CertificateName, Arc<Principal>)>,
     /// What an operator should look at, a line for each.
     pub warnings: Vec<String>,
 }
@@ -185,10 +190,14 @@ impl Callers {
                 Err(message) => faults.push(Fault { origin: place.clone(), message }),
             }
         }
+        for principal in &self.principals {
+            let Some(name) = &principal.certificate else { continue };
+            loaded.certificates.push((name.clone(), Arc::clone(&principals[&principal.name])));
+        }
         if faults.is_empty() { Ok(loaded) } else { Err(faults) }
     }
 
-    /// Every principal that has a key, by its name.
+    /// Every principal that has a key or a certificate, by its name.
     fn load_principals(
         &self,
         places: &CallerPlaces,
@@ -207,9 +216,12 @@ impl Callers {
         }
         for (principal, place) in self.principals.iter().zip(&places.principals) {
             let name = &principal.name;
+            if principal.certificate.is_some() {
+                written.entry(name).or_insert(Rights::Nothing);
+            }
             let Some(rights) = written.get_mut(name.as_str()) else {
                 warnings
-                    .push(format!("the principal {name:?} of [auth.principals] has no key, so nobody is it"));
+                    .push(format!("the principal {name:?} of [auth.principals] has no key and no certificate, so nobody is it"));
                 continue;
             };
             match principal.load_rights() {
@@ -332,6 +344,7 @@ pub(super) struct KeyDraft {
 #[derive(Debug, Default)]
 pub(super) struct PrincipalDraft {
     pub(super) name: Option<String>,
+    pub(super) certificate: Option<CertificateName>,
     pub(super) policy_file: Option<PathBuf>,
     pub(super) rights: RightsDraft,
     pub(super) role: RoleDraft,
@@ -401,7 +414,7 @@ impl PrincipalDraft {
             (None, Some(short)) => WrittenRights::Short(short),
             (None, None) => WrittenRights::Nothing,
         };
-        Ok(CallerPrincipal { name, rights, role })
+        Ok(CallerPrincipal { name, certificate: self.certificate, rights, role })
     }
 }
 
@@ -457,6 +470,16 @@ pub(super) fn contradictions(callers: &Callers, places: &CallerPlaces) -> Vec<Fa
             fault(place, message);
         }
         with_rights.insert(&principal.name, place);
+        let same = |other: &CallerPrincipal| {
+            principal.certificate.is_some() && other.certificate == principal.certificate
+        };
+        if let Some(first) = callers.principals[..nth].iter().position(same) {
+            let message = format!(
+                "auth.principals: the certificate of the principal {:?} is that of another one already, at {}",
+                principal.name, places.principals[first]
+            );
+            fault(place, message);
+        }
     }
     for (nth, (key, place)) in callers.keys.iter().zip(&places.keys).enumerate() {
         let same = |other: &CallerKey| other.access_key_id == key.access_key_id;

@@ -1,14 +1,19 @@
 //! The configuration while it is read: each key as it was written, before keys that belong together are resolved.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::address::ListenAddress;
 use super::callers::CallerPlaces;
 use super::error::Origin;
 use super::fixed::{Fixed, LocalStore, UpstreamKind};
 use super::fleet::FleetDraft;
 use super::live::Live;
 use crate::endpoint::Endpoint;
+
+/// Where TLS is spoken, if the config has a certificate and does not say.
+const TLS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// What `upstream.kind` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub(super) struct Draft {
     pub(super) fixed: Fixed,
     /// What a reload changes.
     pub(super) live: Live,
+    /// `server.tls.listen`, if somebody wrote it.
+    pub(super) tls_listen: Option<ListenAddress>,
     /// `upstream.kind`, if somebody wrote it.
     pub(super) kind: Option<KindName>,
     /// `upstream.endpoint`.
@@ -57,8 +64,17 @@ impl Draft {
 
     /// Where `[fleet]` begins, or where the first of its keys was written; `None` if nobody wrote anything of it.
     pub(super) fn fleet_origin(&self) -> Option<Origin> {
-        let of_key = || self.origins.iter().find(|((section, _), _)| *section == "fleet");
-        self.sections.get("fleet").or_else(|| of_key().map(|(_, origin)| origin)).cloned()
+        self.section_origin("fleet")
+    }
+
+    /// Where `[server.tls]` begins, or where the first of its keys was written; `None` if nobody wrote anything of it.
+    pub(super) fn tls_origin(&self) -> Option<Origin> {
+        self.section_origin("server.tls")
+    }
+
+    fn section_origin(&self, name: &str) -> Option<Origin> {
+        let of_key = || self.origins.iter().find(|((section, _), _)| *section == name);
+        self.sections.get(name).or_else(|| of_key().map(|(_, origin)| origin)).cloned()
     }
 
     /// Chooses the upstream and the store from the keys that name them. Between keys that contradict each other, the later layer
@@ -71,6 +87,9 @@ impl Draft {
             self.fixed.store = LocalStore::Memory;
         } else if let Some(directory) = self.data_dir.take() {
             self.fixed.store = LocalStore::Directory(directory);
+        }
+        if self.tls_origin().is_some() {
+            self.fixed.tls_listen = Some(self.tls_listen.take().unwrap_or_else(|| TLS_LISTEN.into()));
         }
         self.fixed.upstream = self.upstream()?;
         Ok(())

@@ -115,10 +115,9 @@ impl<'v> Reader<'v> {
             let nested = format!("{}.{}", section.name, name.get_ref());
             match SECTIONS.iter().find(|known| known.name == nested) {
                 Some(nested) if nested.repeats == Repeats::List => self.list(nested, value),
-                Some(nested) if nested.is_offered() => self.section(nested, value),
-                Some(_) => {
-                    let message = format!("[{nested}] is not offered by this version yet; leave it out");
-                    self.fault(name.span(), message);
+                Some(nested) => {
+                    self.contents.sections.push((nested.name, self.origin(name.span())));
+                    self.section(nested, value);
                 }
                 None => {
                     let setting = self.key(section, (name, value));

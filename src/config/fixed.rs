@@ -15,6 +15,8 @@ use crate::endpoint::Endpoint;
 pub struct Fixed {
     /// Where DynamoDB clients connect.
     pub listen: ListenAddress,
+    /// Where they connect with TLS; `None` without a certificate.
+    pub tls_listen: Option<ListenAddress>,
     /// Names of this node that requests may use beside those of loopback.
     pub hosts: Vec<HostPattern>,
     /// Origins whose web pages may ask.
@@ -145,6 +147,7 @@ impl Default for Fixed {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)).into(),
+            tls_listen: None,
             hosts: Vec::new(),
             cors_origins: Vec::new(),
             max_connections: 10_000,

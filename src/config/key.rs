@@ -42,11 +42,6 @@ impl Section {
     pub(super) const fn list(name: &'static str, keys: &'static [Key]) -> Self {
         Self { name, keys, repeats: Repeats::List }
     }
-
-    /// False if this version knows the section but has none of its keys.
-    pub(super) fn is_offered(&self) -> bool {
-        !self.keys.iter().all(|key| matches!(key.access, Access::NotOffered))
-    }
 }
 
 /// A key of the configuration.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callers::Callers;
+use super::tls::TlsFiles;
 use super::units::{ByteSize, Share, TimeToLive};
 
 /// What may change while the program runs.
@@ -23,6 +24,8 @@ pub struct Live {
     pub admin_token_file: Option<PathBuf>,
     /// Which requests have a line in the audit log.
     pub audit: Audit,
+    /// The files of the TLS listener, if there is one.
+    pub tls: TlsFiles,
     /// Who may call, if callers are verified.
     pub callers: Callers,
     /// How tables are cached that have no section of their own.
@@ -34,7 +37,8 @@ pub struct Live {
 impl Live {
     /// Every file that is read with the config, and again when it changes.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.admin_token_file.as_deref().into_iter().chain(self.callers.files())
+        let of_admin = self.admin_token_file.as_deref().into_iter();
+        of_admin.chain(self.callers.files()).chain(self.tls.files())
     }
 
     /// How a table is cached.
@@ -155,6 +159,7 @@ impl Default for Live {
             log_slow: Duration::from_secs(1),
             admin_token_file: None,
             audit: Audit::Off,
+            tls: TlsFiles::default(),
             callers: Callers::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),

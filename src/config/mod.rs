@@ -12,6 +12,7 @@ mod address;
 
 mod bus_url;
 mod secret;
+mod tls;
 
 mod callers;
 mod fixed;
@@ -49,8 +50,9 @@ pub use key::{Flag, Key, Repeats, Section};
 pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use role::WrittenRole;
-pub use secret::{SecretBytes, read_password, read_secret};
+pub use secret::{SecretBytes, read_password, read_private_key, read_secret};
 pub use table::SECTIONS;
+pub use tls::{CertificateName, TlsFiles};
 pub use units::{ByteSize, Share, TimeToLive};
 pub use web::{HostPattern, OriginPattern};
 

@@ -39,9 +39,9 @@ impl Config {
         formatter: &mut fmt::Formatter<'_>,
         remark: impl Fn(&'static Section, &'static Key) -> Option<String>,
     ) -> fmt::Result {
-        let offered = SECTIONS.iter().filter(|section| section.is_offered() && !section.name.is_empty());
         // A section that is left out as a whole, such as [fleet], must not be there without its keys.
-        let printed = offered.filter(|section| section.keys.iter().any(|key| self.printed(key).is_some()));
+        let has_keys = |section: &&Section| section.keys.iter().any(|key| self.printed(key).is_some());
+        let printed = SECTIONS.iter().filter(|section| !section.name.is_empty()).filter(has_keys);
         for (nth, section) in printed.enumerate() {
             writeln!(formatter, "{}[{}]", if nth == 0 { "" } else { "\n" }, section.name)?;
             for key in section.keys {

@@ -110,10 +110,24 @@ impl Resolved {
         }
     }
 
-    /// Keys that nobody needs.
+    /// A fault of what a key names, at the place where the key was written.
+    pub fn fault(&self, section: &'static str, name: &'static str, message: String) -> Fault {
+        Fault { origin: self.origins.get(&(section, name)).cloned().unwrap_or_default(), message }
+    }
+
+    /// Keys and certificates that nobody needs.
     fn keys_without_effect(&self) -> Option<String> {
-        let place =
-            self.caller_places.keys.first().filter(|_| self.config.fixed.auth_mode == AuthMode::None)?;
+        if self.config.fixed.auth_mode != AuthMode::None {
+            return None;
+        }
+        let principals = &self.config.live.callers.principals;
+        if let Some(nth) = principals.iter().position(|principal| principal.certificate.is_some()) {
+            return Some(format!(
+                "{}: certificate has no effect with auth.mode = \"none\"; write mode = \"sigv4\"",
+                self.caller_places.principals[nth]
+            ));
+        }
+        let place = self.caller_places.keys.first()?;
         Some(format!(
             "{place}: [[auth.keys]] has no effect with auth.mode = \"none\"; write mode = \"sigv4\""
         ))

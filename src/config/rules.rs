@@ -20,10 +20,15 @@ const RULES: &[Rule] = &[
     (&[("auth", "mode")], verified_callers_have_keys),
     (&[("upstream", "kind"), ("upstream", "endpoint")], roles_have_a_remote_upstream),
     (&[("auth", "account")], roles_are_of_the_account),
+    (&[("server.tls", "listen"), ("server.tls", "client_ca"), ("auth", "mode")], tls_needs_consent),
+    (&[("server.tls", "cert"), ("server.tls", "key")], tls_has_a_pair),
+    (&[("server.tls", "client_ca")], certificates_have_an_authority),
     (&[("server", "listen"), ("admin", "listen")], listeners_differ),
+    (&[("server", "listen"), ("server.tls", "listen")], tls_listener_differs),
+    (&[("admin", "listen"), ("server.tls", "listen")], tls_listener_differs_from_admin),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
-    (&[("upstream", "endpoint"), ("server", "listen")], upstream_is_another),
+    (&[("upstream", "endpoint"), ("server", "listen"), ("server.tls", "listen")], upstream_is_another),
     (&[("fleet", "url")], fleet_has_a_bus),
     (&[("fleet", "secret_file")], fleet_has_a_secret),
     (&[("upstream", "kind"), ("upstream", "endpoint")], fleet_has_a_remote_upstream),
@@ -67,6 +72,43 @@ fn admin_needs_consent(draft: &Draft) -> Option<Fault> {
     needs_consent(draft, &draft.fixed.admin_listen, "admin")
 }
 
+/// With client certificates, nobody comes in who is not known to the authority that the operator named.
+fn tls_needs_consent(draft: &Draft) -> Option<Fault> {
+    let address = draft.fixed.tls_listen.as_ref()?;
+    match (draft.fixed.auth_mode, &draft.live.tls.client_ca) {
+        (AuthMode::None, None) => needs_consent(draft, address, "server.tls"),
+        (AuthMode::None, Some(_)) | (AuthMode::SigV4, _) => None,
+    }
+}
+
+fn tls_has_a_pair(draft: &Draft) -> Option<Fault> {
+    let origin = draft.tls_origin()?;
+    let tls = &draft.live.tls;
+    let (key, example) = match (&tls.cert, &tls.key) {
+        (None, _) => ("cert", "server.pem"),
+        (_, None) => ("key", "server.key"),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(Fault { origin, message: format!("server.tls.{key} is missing; write {key} = \"{example}\"") })
+}
+
+/// Without an authority no client is asked for a certificate, and nobody would be that principal.
+fn certificates_have_an_authority(draft: &Draft) -> Option<Fault> {
+    if draft.live.tls.client_ca.is_some() {
+        return None;
+    }
+    let callers = &draft.live.callers;
+    let nth = callers.principals.iter().position(|principal| principal.certificate.is_some())?;
+    Some(Fault {
+        // Where it stands is known unless another one could not be read.
+        origin: draft.caller_places.principals.get(nth).cloned().unwrap_or_default(),
+        message: format!(
+            "auth.principals: the certificate of the principal {:?} needs client_ca of [server.tls], the authority that signs it",
+            callers.principals[nth].name
+        ),
+    })
+}
+
 /// Callers are not verified, so an address that others can reach is the operator's explicit choice.
 fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) -> Option<Fault> {
     let is_safe = address.is_loopback() || draft.fixed.accepts_unauthenticated;
@@ -81,7 +123,10 @@ fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) 
 /// Without a key nobody could call, and a request would be the first to say so.
 fn verified_callers_have_keys(draft: &Draft) -> Option<Fault> {
     // Keys that could not be read have places too.
-    let lacks = draft.fixed.auth_mode == AuthMode::SigV4 && draft.caller_places.keys.is_empty();
+    let has_certificates =
+        draft.live.callers.principals.iter().any(|principal| principal.certificate.is_some());
+    let lacks =
+        draft.fixed.auth_mode == AuthMode::SigV4 && draft.caller_places.keys.is_empty() && !has_certificates;
     lacks.then(|| Fault {
         origin: draft.origin("auth", "mode"),
         message: "auth.mode = \"sigv4\" needs a key; write [[auth.keys]] with access_key_id and secret_file"
@@ -120,6 +165,24 @@ fn listeners_differ(draft: &Draft) -> Option<Fault> {
     })
 }
 
+fn tls_listener_differs(draft: &Draft) -> Option<Fault> {
+    differs_from_tls(draft, &draft.fixed.listen, "server")
+}
+
+fn tls_listener_differs_from_admin(draft: &Draft) -> Option<Fault> {
+    differs_from_tls(draft, &draft.fixed.admin_listen, "admin")
+}
+
+fn differs_from_tls(draft: &Draft, other: &ListenAddress, section: &'static str) -> Option<Fault> {
+    let tls = draft.fixed.tls_listen.as_ref().filter(|tls| tls.collides_with(other))?;
+    Some(Fault {
+        origin: draft.origin(section, "listen").max(draft.origin("server.tls", "listen")),
+        message: format!(
+            "{section}.listen = \"{other}\" and server.tls.listen = \"{tls}\" need ports of their own"
+        ),
+    })
+}
+
 fn upstream_has_a_region(draft: &Draft) -> Option<Fault> {
     let is_missing = draft.fixed.upstream == UpstreamKind::Aws && draft.fixed.region.is_none();
     is_missing.then(|| Fault {
@@ -141,7 +204,8 @@ fn region_fits_a_host(draft: &Draft) -> Option<Fault> {
 
 fn upstream_is_another(draft: &Draft) -> Option<Fault> {
     let UpstreamKind::Endpoint(endpoint) = &draft.fixed.upstream else { return None };
-    draft.fixed.listen.is_reached_by(endpoint).then(|| Fault {
+    let listeners = [Some(&draft.fixed.listen), draft.fixed.tls_listen.as_ref()];
+    listeners.into_iter().flatten().any(|listener| listener.is_reached_by(endpoint)).then(|| Fault {
         origin: draft.origin("upstream", "endpoint"),
         message: format!("the upstream {endpoint} is this node itself; listen on another port"),
     })

@@ -97,6 +97,14 @@ pub(super) fn read_token(path: &Path) -> Result<(SecretBytes, Option<String>), S
     Err(format!("{} {wrong}; {remedy}", path.display()))
 }
 
+/// Reads a private key, and a warning if others may read the file too. May wait for a disk.
+///
+/// # Errors
+/// Words that name the file, and what is wrong with it.
+pub fn read_private_key(path: &Path) -> Result<(SecretBytes, Option<String>), String> {
+    read_open(path)
+}
+
 /// The bytes of a file that nobody else may read, without one line end behind them.
 fn read(path: &Path) -> Result<SecretBytes, String> {
     match read_open(path)? {

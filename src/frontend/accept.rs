@@ -1,19 +1,23 @@
 //! Accepting connections, and ending them in order when the process does.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::listen::Listeners;
-
+use super::connection::Peer;
+use super::handshake::{self, Handshake};
+use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
+use crate::listen::{Listeners, Socket};
+use crate::tls::TlsServer;
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
 /// only burn the processor that they need.
@@ -32,65 +36,142 @@ pub struct GivenUp {
     pub connections: usize,
 }
 
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Doors {
+    /// Where they come as they are.
+    pub plain: Listeners,
+    /// Where they come with TLS.
+    pub tls: Option<TlsDoor>,
+}
+
+/// Where clients come in with TLS.
+#[derive(Debug)]
+pub struct TlsDoor {
+    /// The sockets.
+    pub listeners: Listeners,
+    /// The certificate.
+    pub server: Arc<TlsServer>,
+}
+
+impl From<TcpListener> for Doors {
+    fn from(plain: TcpListener) -> Self {
+        Self { plain: plain.into(), tls: None }
+    }
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    socket: Socket,
+    /// The certificate and a place for the handshake, where there is to be one.
+    tls: Option<(Arc<TlsServer>, OwnedSemaphorePermit)>,
+}
+
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Accepts connections until `shutdown`, then lets requests in flight finish within the drain timeout and returns what
     /// it had to give up.
-    pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) -> GivenUp {
+    pub async fn serve(self: Arc<Self>, doors: Doors, shutdown: CancellationToken) -> GivenUp {
         let connections = TaskTracker::new();
         let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = self.accept_forever(&listeners, &permits, &connections) => {}
+            () = self.accept_forever(&doors, &permits, &connections) => {}
         }
         self.is_draining.store(true, Ordering::Relaxed);
         // Closed before anything is waited for, so that a balancer sees a refusal rather than a connection that nobody reads.
-        self.accept_queued(listeners, &permits, &connections);
+        self.accept_queued(doors, &permits, &connections);
         connections.close();
         self.drain(&connections).await
     }
 
     async fn accept_forever(
         self: &Arc<Self>,
-        listeners: &Listeners,
+        doors: &Doors,
         permits: &Arc<Semaphore>,
         connections: &TaskTracker,
     ) {
         loop {
             let permit = self.permit(permits).await;
-            let stream = self.accept(listeners).await;
-            self.spawn(stream, permit, connections);
+            let accepted = tokio::select! {
+                socket = self.accept(&doors.plain) => Accepted { socket, tls: None },
+                accepted = self.accept_tls(doors.tls.as_ref()) => accepted,
+            };
+            self.spawn(accepted, permit, connections);
         }
     }
 
     /// Accepts those who have connected already, as far as there is room, and closes the listeners, which resets the others.
-    fn accept_queued(
-        self: &Arc<Self>,
-        listeners: Listeners,
-        permits: &Arc<Semaphore>,
-        connections: &TaskTracker,
-    ) {
+    fn accept_queued(self: &Arc<Self>, doors: Doors, permits: &Arc<Semaphore>, connections: &TaskTracker) {
         // The system's own listeners, which are asked whether or not the runtime has heard of a connection.
-        for listener in listeners.into_std() {
+        for listener in doors.plain.into_rest() {
             while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
-                && let Ok((stream, _)) = listener.accept()
-                && stream.set_nonblocking(true).is_ok()
-                && let Ok(stream) = TcpStream::from_std(stream)
+                && let Some(socket) = listener.accept()
             {
-                self.spawn(stream, permit, connections);
+                self.spawn(Accepted { socket, tls: None }, permit, connections);
+            }
+        }
+        let Some(TlsDoor { listeners, server }) = doors.tls else { return };
+        for listener in listeners.into_rest() {
+            while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
+                && let Some(place) = self.handshakes.free_place()
+                && let Some(socket) = listener.accept()
+            {
+                let tls = Some((Arc::clone(&server), place));
+                self.spawn(Accepted { socket, tls }, permit, connections);
             }
         }
     }
 
-    fn spawn(self: &Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit, connections: &TaskTracker) {
-        // An answer is written whole; waiting for more to send would only delay it.
-        let _ = stream.set_nodelay(true);
+    fn spawn(self: &Arc<Self>, accepted: Accepted, permit: OwnedSemaphorePermit, connections: &TaskTracker) {
         let frontend = Arc::clone(self);
-        connections.spawn(async move {
-            frontend.serve_connection(stream).await;
-            drop(permit);
-        });
+        let Accepted { socket, tls } = accepted;
+        socket.send_at_once();
+        // Two tasks, so that one for a plain connection has no room for a handshake.
+        match tls {
+            None => connections.spawn(async move {
+                frontend.serve_peer(Stream::Plain(socket), Peer::plain()).await;
+                drop(permit);
+            }),
+            Some((server, place)) => connections.spawn(async move {
+                // Boxed, so that its room is free again when it is over.
+                let handshake = frontend.handshakes.begin(place);
+                let shaken = Box::pin(frontend.shake_hands(&server, socket, handshake)).await;
+                if let Some((stream, peer)) = shaken {
+                    Arc::clone(&frontend).serve_peer(stream, peer).await;
+                }
+                drop(permit);
+            }),
+        };
+    }
+
+    /// Makes a handshake. `None` if nothing came of it, in time and without being in the way of others.
+    async fn shake_hands(
+        &self,
+        server: &TlsServer,
+        socket: Socket,
+        handshake: Handshake<'_>,
+    ) -> Option<(Stream, Peer)> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = tokio::time::timeout(handshake::PATIENCE, server.accept(socket)) => outcome,
+            () = handshake.gives_way() => {
+                self.observer.rejected(RejectReason::TlsHandshake);
+                return None;
+            }
+            () = self.draining.cancelled() => return None,
+        };
+        let error = match outcome {
+            Ok(Ok((stream, certificate))) => {
+                return Some((Stream::Tls(Box::new(stream)), Peer::over_tls(certificate)));
+            }
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        self.observer.rejected(RejectReason::TlsHandshake);
+        tracing::debug!(%error, "A TLS handshake failed.");
+        None
     }
 
     /// Ends the connections: those that are used with their next answer, the others soon, and all in time.
@@ -117,10 +198,20 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             return permit;
         }
         self.observer.rejected(RejectReason::ConnectionLimit);
-        Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
+        // A handshake that nothing comes of must not keep out a client.
+        let permit = self.handshakes.make_room_for(Arc::clone(permits).acquire_owned()).await;
+        permit.expect("the semaphore is never closed")
     }
 
-    async fn accept(&self, listeners: &Listeners) -> TcpStream {
+    /// The next connection for TLS, when there is a place for its handshake; never, if there is no such listener.
+    async fn accept_tls(&self, door: Option<&TlsDoor>) -> Accepted {
+        let Some(TlsDoor { listeners, server }) = door else { return pending().await };
+        let place = self.handshakes.place().await;
+        let socket = self.accept(listeners).await;
+        Accepted { socket, tls: Some((Arc::clone(server), place)) }
+    }
+
+    async fn accept(&self, listeners: &Listeners) -> Socket {
         let mut has_warned = false;
         loop {
             match listeners.accept().await {

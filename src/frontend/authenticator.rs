@@ -1,5 +1,6 @@
 //! Who calls: the one question between the envelope of a request and the service behind.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
@@ -8,12 +9,15 @@ use super::credentials::{Credential, CredentialScope, DetachedCredential};
 use crate::call::DenialReason;
 use crate::model::{ApiError, ErrorCode};
 use crate::rights::Principal;
+use crate::tls::Certificate;
 
 /// A request with its credentials, as a verifier needs it: all that a signature covers.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
     /// The credentials; not verified.
     pub credential: Credential<'a>,
+    /// The client's certificate, if its connection has shown one.
+    pub certificate: Option<&'a Certificate>,
     /// The method.
     pub method: &'a Method,
     /// The path as sent.
@@ -36,6 +40,13 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// [`Unverified`], for a caller that is not who it says it is.
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified>;
+
+    /// The caller of a request without credentials, by its client's certificate; `None` if that is nobody's. As
+    /// [`Self::authenticate`], it must not wait.
+    ///
+    /// # Errors
+    /// [`Unverified`], if the certificate is of several, or has expired.
+    fn recognize(&self, certificate: &Certificate) -> Result<Option<Caller<'static>>, Unverified>;
 }
 
 /// A caller that is not who it says it is.
@@ -78,29 +89,51 @@ impl Authenticator for AnyCaller {
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
         Ok(Caller::new(presented.credential))
     }
+
+    fn recognize(&self, _: &Certificate) -> Result<Option<Caller<'static>>, Unverified> {
+        Ok(None)
+    }
 }
 
 /// Who sends a request, as the authenticator has found.
 #[derive(Clone)]
 pub struct Caller<'a> {
-    credential: Credential<'a>,
+    proof: Proof<Credential<'a>>,
     principal: Option<Arc<Principal>>,
+}
+
+/// What a caller has shown.
+#[derive(Clone)]
+enum Proof<C> {
+    /// A credential in the request.
+    Credential(C),
+    /// A certificate, with the region of the node.
+    Certificate(Arc<str>),
 }
 
 impl<'a> Caller<'a> {
     /// The caller that presented this credential, which nobody has verified.
     pub fn new(credential: Credential<'a>) -> Self {
-        Self { credential, principal: None }
+        Self { proof: Proof::Credential(credential), principal: None }
     }
 
     /// The caller that presented this credential and is verified to be that principal.
     pub(super) fn verified(credential: Credential<'a>, principal: Arc<Principal>) -> Self {
-        Self { credential, principal: Some(principal) }
+        Self { proof: Proof::Credential(credential), principal: Some(principal) }
+    }
+
+    /// The caller whose certificate is that principal's, at a node of that region.
+    pub(super) fn certified(principal: Arc<Principal>, region: Arc<str>) -> Self {
+        Self { proof: Proof::Certificate(region), principal: Some(principal) }
     }
 
     /// A copy for work that outlives the exchange's turn on its thread.
     pub(super) fn detach(self) -> DetachedCaller {
-        DetachedCaller { credential: self.credential.detach(), principal: self.principal }
+        let proof = match self.proof {
+            Proof::Credential(credential) => Proof::Credential(credential.detach()),
+            Proof::Certificate(region) => Proof::Certificate(region),
+        };
+        DetachedCaller { proof, principal: self.principal }
     }
 
     /// Who the caller is, if callers are verified.
@@ -108,23 +141,37 @@ impl<'a> Caller<'a> {
         self.principal.as_ref()
     }
 
-    /// Whose tables the request is about, by the access key and the region of its credential.
+    /// Whose tables the request is about, by the access key and the region of its credential. A caller that has shown a certificate
+    /// has an empty access key, and the region of the node.
     ///
     /// # Errors
     /// The service's own for a credential that is not in five parts, or names no region.
     pub fn scope(&self) -> Result<CredentialScope<'a>, ApiError> {
-        self.credential.scope()
+        match &self.proof {
+            Proof::Credential(credential) => credential.scope(),
+            Proof::Certificate(region) => Ok(CredentialScope {
+                access_key: Cow::Borrowed(""),
+                date: Cow::Borrowed(""),
+                region: Cow::Owned(region.to_string()),
+                service: Cow::Borrowed("dynamodb"),
+                term: Cow::Borrowed("aws4_request"),
+            }),
+        }
     }
 }
 
 /// A caller that borrows nothing.
 pub(super) struct DetachedCaller {
-    credential: DetachedCredential,
+    proof: Proof<DetachedCredential>,
     principal: Option<Arc<Principal>>,
 }
 
 impl DetachedCaller {
     pub(super) fn attached(&self) -> Caller<'_> {
-        Caller { credential: self.credential.attached(), principal: self.principal.clone() }
+        let proof = match &self.proof {
+            Proof::Credential(credential) => Proof::Credential(credential.attached()),
+            Proof::Certificate(region) => Proof::Certificate(Arc::clone(region)),
+        };
+        Caller { proof, principal: self.principal.clone() }
     }
 }

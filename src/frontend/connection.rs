@@ -15,21 +15,51 @@ use super::rare_wake::Rarely;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
+use crate::tls::Certificate;
 
 /// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
 /// may pass, and no more than a hundred headers; the front end takes less than either.
 pub(super) const READ_BYTES: usize = 32 * 1024;
 
+/// The client of a connection, before it has said anything in HTTP.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// True if the connection is encrypted.
+    pub(super) is_over_tls: bool,
+    /// Its certificate, which the authority for clients has signed.
+    pub(super) certificate: Option<Certificate>,
+}
+
+impl Peer {
+    /// The client of a connection that is not encrypted.
+    pub(super) fn plain() -> Self {
+        Self { is_over_tls: false, certificate: None }
+    }
+
+    /// The client of an encrypted connection.
+    pub(super) fn over_tls(certificate: Option<Certificate>) -> Self {
+        Self { is_over_tls: true, certificate }
+    }
+}
+
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
-    /// Serves one connection until it ends, idles for too long, or the front end drains.
+    /// Serves one connection, which is not encrypted, until it ends, idles for too long, or the front end drains.
     pub async fn serve_connection<IO>(self: Arc<Self>, io: IO)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.serve_peer(io, Peer::plain()).await;
+    }
+
+    /// The same for a client of whom something is known.
+    pub(super) async fn serve_peer<IO>(self: Arc<Self>, io: IO, peer: Peer)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let _open = Open::new(&*self.observer);
-        let frontend = &self;
+        let (frontend, peer) = (&self, &peer);
         let service =
-            service_fn(|request| async move { Ok::<_, Infallible>(frontend.respond(request).await) });
+            service_fn(|request| async move { Ok::<_, Infallible>(frontend.respond(request, peer).await) });
         let mut builder = http1::Builder::new();
         builder
             .timer(ConnectionTimer::default())

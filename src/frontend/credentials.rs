@@ -97,6 +97,12 @@ impl<'a> Credential<'a> {
         Ok(Self { head, place })
     }
 
+    /// True for a request that carries nothing of a credential.
+    pub(super) fn is_missing(head: &Parts) -> bool {
+        let is_in_query = head.uri.query().is_some_and(|query| query.contains("X-Amz-"));
+        !head.headers.contains_key(header::AUTHORIZATION) && !is_in_query
+    }
+
     /// A copy for work that outlives the exchange's turn on its thread.
     pub(super) fn detach(self) -> DetachedCredential {
         DetachedCredential { head: self.head.clone(), place: self.place }

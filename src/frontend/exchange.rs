@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::Received;
+use super::connection::Peer;
 use super::credentials::Credential;
 use super::fault::Fault;
 use super::{
@@ -48,6 +49,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     pub(super) fn respond(
         self: &Arc<Self>,
         request: http::Request<Incoming>,
+        peer: &Peer,
     ) -> impl Future<Output = Response<AnswerBody>> {
         // Not an `async fn`, whose future would have room for the request and for its parts.
         let begun = Instant::now();
@@ -61,13 +63,14 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             } else {
                 self.receive(&head.headers, body).await
             };
-            let mut response = match (self.settings.access.admit(&head), body) {
+            let access = if peer.is_over_tls { &self.settings.tls_access } else { &self.settings.access };
+            let mut response = match (access.admit(&head), body) {
                 (Err(rejection), _) => self.reject(&head, &rejection),
-                (Ok(Admitted::Program), body) => self.route(&head, body, begun).await,
+                (Ok(Admitted::Program), body) => self.route(&head, peer, body, begun).await,
                 (Ok(Admitted::Page(allowed)), body) => {
                     let mut response = match cors::is_preflight(&head) {
                         true => cors::preflight(&head),
-                        false => self.route(&head, body, begun).await,
+                        false => self.route(&head, peer, body, begun).await,
                     };
                     cors::open(response.headers_mut(), allowed);
                     response
@@ -84,6 +87,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     async fn route(
         self: &Arc<Self>,
         head: &Parts,
+        peer: &Peer,
         body: Result<Received, Fault>,
         begun: Instant,
     ) -> Response<AnswerBody> {
@@ -94,7 +98,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let protocol = Protocol::of(&head.headers);
         match self.route_aside(head, &body, protocol) {
             Some(response) => response,
-            None => self.call(head, body, protocol.unwrap_or(Protocol::Json), begun).await,
+            None => self.call(head, peer, body, protocol.unwrap_or(Protocol::Json), begun).await,
         }
     }
 
@@ -122,13 +126,14 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     async fn call(
         self: &Arc<Self>,
         head: &Parts,
+        peer: &Peer,
         mut body: Received,
         protocol: Protocol,
         begun: Instant,
     ) -> Response<AnswerBody> {
         let request_bytes = body.sent;
         let audits = self.observer.audits();
-        let (operation, caller) = match self.admit(head, &body) {
+        let (operation, caller) = match self.admit(head, peer, &body) {
             Ok(admitted) => admitted,
             Err(Unadmitted { error, verdict }) => {
                 let table = only_table(&body.bytes).filter(|_| audits && verdict.denial().is_some());
@@ -188,8 +193,13 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     }
 
     /// The operation and the caller of a call, or what the service finds wrong with its envelope.
-    fn admit<'h>(&self, head: &'h Parts, body: &Received) -> Result<(Operation, Caller<'h>), Unadmitted> {
-        match self.identify(head, body.sha256) {
+    fn admit<'h>(
+        &self,
+        head: &'h Parts,
+        peer: &'h Peer,
+        body: &Received,
+    ) -> Result<(Operation, Caller<'h>), Unadmitted> {
+        match self.identify(head, peer, body.sha256) {
             // The service parses the body first of all. Here it is parsed once more only when that shows.
             Err(Unadmitted { error, verdict }) if !body.bytes.is_empty() && !is_json(&body.bytes) => {
                 let error = match error.code {
@@ -211,18 +221,26 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     fn identify<'h>(
         &self,
         head: &'h Parts,
+        peer: &'h Peer,
         body_sha256: Option<[u8; 32]>,
     ) -> Result<(Operation, Caller<'h>), Unadmitted> {
         let operation = target(head).and_then(Operation::from_target).ok_or_else(unknown_operation)?;
+        let certificate = peer.certificate.as_ref();
+        let of_certificate = certificate.filter(|_| Credential::is_missing(head));
         let caller = Credential::parse(head).map_err(Unverified::from).and_then(|credential| {
             self.authenticator.authenticate(&Presented {
                 credential,
+                certificate,
                 method: &head.method,
                 path: head.uri.path(),
                 query: head.uri.query().unwrap_or_default(),
                 headers: &head.headers,
                 body_sha256,
             })
+        });
+        let caller = caller.or_else(|missing| match of_certificate {
+            Some(certificate) => self.authenticator.recognize(certificate)?.ok_or(missing),
+            None => Err(missing),
         });
         match caller {
             Ok(caller) => Ok((operation, caller)),

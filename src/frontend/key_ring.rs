@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::call::PrincipalRole;
-use crate::config::{LoadedCallers, LoadedKey, SecretBytes};
+use crate::config::{self, CertificateName, LoadedCallers, LoadedKey, SecretBytes};
 use crate::model::Timestamp;
 use crate::rights::Principal;
 use crate::wire::sigv4::{KeyScope, SigningKey};
@@ -22,6 +22,8 @@ const DERIVED_MAX: usize = 8;
 /// The keys of a config.
 pub struct KeyRing {
     keys: HashMap<Box<str>, HeldKey>,
+    /// Whose client certificates have that name.
+    certificates: HashMap<CertificateName, Arc<Principal>>,
     /// Stands for every key that is not there.
     unknown: HeldKey,
 }
@@ -59,16 +61,21 @@ impl KeyRing {
     /// # Errors
     /// What is wrong with the rights, a line for each principal.
     pub fn new(callers: LoadedCallers) -> Result<Self, String> {
-        let (mut keys, mut principals, mut faults) = (HashMap::new(), HashMap::new(), Vec::new());
-        for key in callers.keys {
-            let name = key.principal.name.clone();
-            let compiled = principals.entry(name).or_insert_with(|| {
-                Principal::of(&key.principal).map(Arc::new).map_err(|fault| faults.push(fault))
+        let LoadedCallers { keys: loaded, certificates: named, .. } = callers;
+        let (mut principals, mut faults) = (HashMap::new(), Vec::new());
+        let mut compiled = |written: &Arc<config::Principal>| {
+            let principal = principals.entry(written.name.clone()).or_insert_with(|| {
+                Principal::of(written).map(Arc::new).map_err(|fault| faults.push(fault)).ok()
             });
-            if let Ok(principal) = compiled {
-                keys.insert(key.access_key_id.clone().into(), HeldKey::new(key, Arc::clone(principal)));
-            }
-        }
+            principal.clone()
+        };
+        let held = loaded.into_iter().filter_map(|key| {
+            let principal = compiled(&key.principal)?;
+            Some((key.access_key_id.clone().into(), HeldKey::new(key, principal)))
+        });
+        let keys = held.collect();
+        let of_names = named.into_iter().filter_map(|(name, written)| Some((name, compiled(&written)?)));
+        let certificates = of_names.collect();
         if !faults.is_empty() {
             return Err(faults.join("\n"));
         }
@@ -79,12 +86,21 @@ impl KeyRing {
             principal: None,
             derived: ArcSwap::default(),
         };
-        Ok(Self { keys, unknown })
+        Ok(Self { keys, certificates, unknown })
     }
 
-    /// The roles of the principals that have keys, each once or more often.
+    /// The roles of the principals, each once or more often.
     pub fn roles(&self) -> impl Iterator<Item = Arc<PrincipalRole>> {
-        self.keys.values().filter_map(|key| key.principal.as_ref()?.role.clone())
+        let of_keys = self.keys.values().filter_map(|key| key.principal.as_ref());
+        of_keys.chain(self.certificates.values()).filter_map(|principal| principal.role.clone())
+    }
+
+    /// Whose client certificates have a name: one for each of these names that is somebody's.
+    pub(super) fn holders<'a>(
+        &'a self,
+        names: &'a [CertificateName],
+    ) -> impl Iterator<Item = &'a Arc<Principal>> {
+        names.iter().filter_map(|name| self.certificates.get(name))
     }
 
     /// The key with that public part, or what stands for one that is not there.
@@ -167,7 +183,7 @@ mod tests {
             not_after: Timestamp::parse("20261121T080910Z"),
             principal,
         };
-        KeyRing::new(LoadedCallers { keys: vec![key], warnings: Vec::new() }).unwrap()
+        KeyRing::new(LoadedCallers { keys: vec![key], ..LoadedCallers::default() }).unwrap()
     }
 
     #[test]

@@ -25,16 +25,18 @@ mod credentials;
 mod encoding;
 mod exchange;
 mod fault;
+mod handshake;
 mod key_ring;
 mod large;
 mod rare_wake;
 mod signed_callers;
 mod stall;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
 
-pub use accept::GivenUp;
+pub use accept::{Doors, GivenUp, TlsDoor};
 pub use authenticator::{AnyCaller, Authenticator, Caller, Presented, Unverified};
 pub use credentials::{Credential, CredentialScope};
 pub use key_ring::KeyRing;
@@ -122,11 +124,13 @@ pub enum RejectReason {
     ForeignHost,
     /// The request is of a web page whose origin may not ask.
     ForeignOrigin,
+    /// A TLS handshake failed, took too long, or gave way to another client.
+    TlsHandshake,
 }
 
 impl RejectReason {
     /// Every reason, in the order of their definition.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ConnectionLimit,
         Self::Exhausted,
         Self::Malformed,
@@ -135,6 +139,7 @@ impl RejectReason {
         Self::Overloaded,
         Self::ForeignHost,
         Self::ForeignOrigin,
+        Self::TlsHandshake,
     ];
 
     /// Its label in metrics and logs.
@@ -148,6 +153,7 @@ impl RejectReason {
             Self::Overloaded => "overloaded",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
+            Self::TlsHandshake => "tls_handshake",
         }
     }
 }
@@ -159,6 +165,8 @@ pub struct Settings {
     pub region: String,
     /// Which hosts and origins requests may name.
     pub access: Access,
+    /// The same for requests over TLS.
+    pub tls_access: Access,
     /// Connections open at a time.
     pub max_connections: usize,
     /// The largest body, also after decompression.
@@ -177,6 +185,7 @@ impl Default for Settings {
         Self {
             region: "us-east-1".to_owned(),
             access: Access::default(),
+            tls_access: Access::default(),
             max_connections: 10_000,
             request_bytes_max: 16 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
@@ -193,6 +202,7 @@ pub struct Frontend<S, O, A> {
     observer: Arc<O>,
     authenticator: A,
     settings: Settings,
+    handshakes: handshake::Handshakes,
     /// Bytes of large request bodies in memory.
     bodies: Arc<body::Budget>,
     /// Bytes of what is made of them.
@@ -221,6 +231,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             observer,
             authenticator,
             settings,
+            handshakes: handshake::Handshakes::default(),
             bodies: Arc::new(body::Budget::new(bodies_bytes_max)),
             trees: large::TreeBudget::beside(bodies_bytes_max),
             health: (health, sum),

@@ -21,6 +21,7 @@ use super::{Authenticator, Caller, Presented, Unverified};
 use crate::call::DenialReason;
 use crate::model::{ApiError, ErrorCode, Timestamp};
 use crate::rights::Principal;
+use crate::tls::Certificate;
 use crate::wire::sigv4::{ALGORITHM, KeyScope, Location, SignedRequest, TERM, hex, string_to_sign};
 
 /// What the service is called in signatures. Its streams are called so too.
@@ -52,21 +53,61 @@ pub enum SignedRegions {
 pub struct SignedCallers {
     ring: Arc<ArcSwap<KeyRing>>,
     regions: SignedRegions,
+    /// The region of the node.
+    region: Arc<str>,
 }
 
 impl Authenticator for SignedCallers {
     const HASHES_BODIES: bool = true;
 
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
-        let principal = self.verify(presented, SystemTime::now().into())?;
+        let now = SystemTime::now().into();
+        let principal = self.verify(presented, now)?;
+        if let Some(certificate) = presented.certificate
+            && let Some(holder) = self.holder(certificate, now)?
+            && holder.name != principal.name
+        {
+            let words = "The client certificate and the signature of the request are of different principals";
+            return Err(ApiError::new(ErrorCode::AccessDenied, words).into());
+        }
         Ok(Caller::verified(presented.credential, principal))
+    }
+
+    fn recognize(&self, certificate: &Certificate) -> Result<Option<Caller<'static>>, Unverified> {
+        let holder = self.holder(certificate, SystemTime::now().into())?;
+        Ok(holder.map(|principal| Caller::certified(principal, Arc::clone(&self.region))))
     }
 }
 
 impl SignedCallers {
-    /// Callers that sign with the keys of the ring that is in force when their request comes.
-    pub fn new(ring: Arc<ArcSwap<KeyRing>>, regions: SignedRegions) -> Self {
-        Self { ring, regions }
+    /// Callers that sign with the keys of the ring that is in force when their request comes, or have a certificate that is in it.
+    /// The latter do not say for which region; it is `region`.
+    pub fn new(ring: Arc<ArcSwap<KeyRing>>, regions: SignedRegions, region: &str) -> Self {
+        Self { ring, regions, region: region.into() }
+    }
+
+    /// Whose certificate this is, if it is somebody's.
+    ///
+    /// # Errors
+    /// The service's own, if it has names of several, or has expired while its connection lasts.
+    pub(super) fn holder(
+        &self,
+        certificate: &Certificate,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Principal>>, ApiError> {
+        let ring = self.ring.load();
+        let mut holders = ring.holders(&certificate.names);
+        let Some(holder) = holders.next() else { return Ok(None) };
+        if holders.any(|other| other.name != holder.name) {
+            return Err(ApiError::new(
+                ErrorCode::AccessDenied,
+                "The client certificate has names of several principals",
+            ));
+        }
+        if certificate.not_after < now {
+            return Err(ApiError::new(ErrorCode::UnrecognizedClient, "The client certificate has expired"));
+        }
+        Ok(Some(Arc::clone(holder)))
     }
 
     /// Verifies by other keys from now on.

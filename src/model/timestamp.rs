@@ -35,6 +35,11 @@ impl Timestamp {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 
+    /// Seconds since the beginning of 1970.
+    pub fn unix_seconds(self) -> u64 {
+        self.seconds
+    }
+
     /// The time that is so much later.
     pub fn plus(self, duration: Duration) -> Self {
         Self { seconds: self.seconds.saturating_add(duration.as_secs()) }

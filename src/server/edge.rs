@@ -186,7 +186,10 @@ impl Observer for Edge {
         self.metrics.refused(reason.label());
         // Clients that break off or are idle are no event, and a want of descriptors has a line of its own.
         let is_of_interest = match reason {
-            RejectReason::Malformed | RejectReason::TimedOut | RejectReason::Exhausted => false,
+            RejectReason::Malformed
+            | RejectReason::TimedOut
+            | RejectReason::Exhausted
+            | RejectReason::TlsHandshake => false,
             RejectReason::ConnectionLimit
             | RejectReason::BodyTooLarge
             | RejectReason::Overloaded

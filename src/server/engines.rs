@@ -14,8 +14,9 @@ use crate::cache::Realm;
 use crate::call::PrincipalRole;
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
-use crate::frontend::{AnyCaller, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions};
-use crate::listen::Listeners;
+use crate::frontend::{
+    AnyCaller, Doors, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions,
+};
 use crate::local;
 use crate::telemetry::CacheSample;
 
@@ -102,24 +103,24 @@ impl Engines {
         observer: Arc<O>,
         settings: Settings,
         callers: Option<VerifiedCallers>,
-        listeners: Listeners,
+        doors: Doors,
         shutdown: CancellationToken,
     ) -> GivenUp {
         // A front end for each, so that where all callers are one, nothing is looked up for a request.
         match (self, callers) {
             (Self::Sole(_, engine), None) => {
-                Frontend::new(engine, observer, AnyCaller, settings).serve(listeners, shutdown).await
+                Frontend::new(engine, observer, AnyCaller, settings).serve(doors, shutdown).await
             }
             (Self::Apart(realms), None) => {
-                Frontend::new(realms, observer, AnyCaller, settings).serve(listeners, shutdown).await
+                Frontend::new(realms, observer, AnyCaller, settings).serve(doors, shutdown).await
             }
             (Self::Sole(_, engine), Some(VerifiedCallers { callers, region, account })) => {
                 let gate = Gate::before(engine, &region, account.as_deref());
-                Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
+                Frontend::new(gate, observer, callers, settings).serve(doors, shutdown).await
             }
             (Self::Apart(realms), Some(VerifiedCallers { callers, region, account })) => {
                 let gate = Gate::before(realms, &region, account.as_deref());
-                Frontend::new(gate, observer, callers, settings).serve(listeners, shutdown).await
+                Frontend::new(gate, observer, callers, settings).serve(doors, shutdown).await
             }
         }
     }

@@ -6,6 +6,7 @@ mod caches;
 mod descriptors;
 mod edge;
 mod engines;
+mod files;
 mod fleet;
 mod gate;
 mod maker;
@@ -22,15 +23,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, AdminToken, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, SecretBytes, UpstreamKind};
-use crate::frontend::{self, KeyRing, RejectReason, SignedCallers};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
+use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, CacheSample, Metrics};
+use crate::tls::TlsServer;
 
 use audit::AuditLevel;
 use caches::Caches;
 use edge::{Edge, SlowFrom};
 use engines::{Engines, VerifiedCallers};
+pub use files::LoadedFiles;
 pub use fleet::probe_fleet;
 use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
@@ -47,15 +50,6 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 #[error("{0}")]
 pub struct StartError(String);
 
-/// What the files say that a config names.
-#[derive(Debug)]
-pub struct Secrets {
-    /// The keys and the rights of callers.
-    pub keys: KeyRing,
-    /// The token of the admin listener, if it has one.
-    pub admin_token: Option<SecretBytes>,
-}
-
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
@@ -68,20 +62,29 @@ pub struct Server {
     slow: Arc<SlowFrom>,
     audit: Arc<AuditLevel>,
     admin_token: Arc<AdminToken>,
-    listeners: Listeners,
+    doors: Doors,
     admin_listeners: Listeners,
 }
 
 impl Server {
-    /// Binds the listeners and opens what stands behind the cache. `secrets` are those that the config names. Nothing on disk is
+    /// Binds the listeners and opens what stands behind the cache. `files` are those that the config names. No data on disk is
     /// touched when a listener cannot be bound, and a remote upstream need not be there yet.
     ///
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, secrets: Secrets) -> Result<Self, StartError> {
+    pub async fn start(config: Config, files: LoadedFiles) -> Result<Self, StartError> {
         descriptors::raise();
-        let listeners = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
+        let LoadedFiles { keys, admin_token, tls, .. } = files;
+        let plain = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
+        let tls = match config.fixed.tls_listen.as_ref().zip(tls) {
+            Some((address, loaded)) => {
+                let listeners = Listeners::bind(address, "--tls-listen").await.map_err(StartError)?;
+                Some(TlsDoor { listeners, server: TlsServer::new(loaded) })
+            }
+            None => None,
+        };
+        let doors = Doors { plain, tls };
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
@@ -96,14 +99,14 @@ impl Server {
             live: Arc::clone(&live),
             metrics: Arc::clone(&metrics),
         };
-        let authority = authority(&config.fixed.listen, &listeners.addresses());
+        let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
-        engines.put_roles(secrets.keys.roles());
+        engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
-        let keys = Arc::new(ArcSwap::from_pointee(secrets.keys));
-        let admin_token = AdminToken::new(secrets.admin_token);
+        let keys = Arc::new(ArcSwap::from_pointee(keys));
+        let admin_token = AdminToken::new(admin_token);
         Ok(Self {
             config,
             live,
@@ -115,7 +118,7 @@ impl Server {
             slow,
             audit,
             admin_token,
-            listeners,
+            doors,
             admin_listeners,
         })
     }
@@ -126,6 +129,7 @@ impl Server {
             config: Mutex::new(self.config.clone()),
             live: Arc::clone(&self.live),
             keys: Arc::clone(&self.keys),
+            tls: self.tls(),
             caches: self.caches.clone(),
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -135,30 +139,52 @@ impl Server {
         }
     }
 
+    fn tls(&self) -> Option<Arc<TlsServer>> {
+        self.doors.tls.as_ref().map(|door| Arc::clone(&door.server))
+    }
+
     /// Says where the server listens, and what stands behind it: the first line of the log.
     pub fn announce(&self) {
-        let (listen, admin_listen) = (&self.config.fixed.listen, &self.config.fixed.admin_listen);
-        let admin = authority(admin_listen, &self.admin_listeners.addresses());
-        let (address, authority) =
-            (bound(listen, &self.listeners), authority(listen, &self.listeners.addresses()));
+        let fixed = &self.config.fixed;
+        let admin = url("http", &fixed.admin_listen, &self.admin_listeners, authority_of);
+        let metrics = match fixed.admin_listen.host() {
+            ListenHost::Unix(_) => format!("/metrics on {admin}"),
+            _ => format!("metrics on {admin}/metrics"),
+        };
+        let mut listens = url("http", &fixed.listen, &self.doors.plain, bound);
+        let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());
+        if let Some((listen, door)) = tls {
+            listens.push_str(&format!(" and {}", url("https", listen, &door.listeners, bound)));
+        }
         let mut upstream = self.engines.describe(&self.config.fixed);
         if let Some(fleet) = &self.config.fixed.fleet {
             upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
         }
         let words = format!(
-            "nearside {} listens on http://{address}; upstream: {upstream}; metrics on http://{admin}/metrics; \
-             try: aws dynamodb list-tables --endpoint-url http://{authority} --region {}",
+            "nearside {} listens on {listens}; upstream: {upstream}; {metrics}; try: {}",
             env!("CARGO_PKG_VERSION"),
-            self.config.fixed.region()
+            self.first_call()
         );
         let fields = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("listen", format!("http://{address}")),
-            ("admin", format!("http://{admin}")),
+            ("listen", listens),
+            ("admin", admin),
             ("upstream", upstream),
             ("region", self.config.fixed.region().to_owned()),
         ];
         telemetry::announce(&words, &fields);
+    }
+
+    /// A command that shows that the server answers.
+    fn first_call(&self) -> String {
+        let fixed = &self.config.fixed;
+        match fixed.listen.host() {
+            ListenHost::Unix(path) => format!("curl --unix-socket {} http://localhost/", path.display()),
+            ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Name(_) => {
+                let endpoint = url("http", &fixed.listen, &self.doors.plain, authority_of);
+                format!("aws dynamodb list-tables --endpoint-url {endpoint} --region {}", fixed.region())
+            }
+        }
     }
 
     /// What the admin listener shows.
@@ -166,6 +192,7 @@ impl Server {
         let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
         let (counting, failing) = (self.engines.clone(), self.engines.clone());
         let (counted, reporting) = (self.fleet.clone(), self.fleet.clone());
+        let tls = self.tls();
         Admin::new(
             Access::new(
                 hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
@@ -176,6 +203,10 @@ impl Server {
                 let mut samples = caches.samples(&metrics);
                 samples.extend(counting.samples());
                 samples.extend(counted.iter().flat_map(|fleet| fleet.samples(&caches)));
+                samples.extend(tls.iter().map(|tls| {
+                    let not_after = tls.not_after().unix_seconds();
+                    CacheSample::plain("nearside_tls_certificate_not_after_timestamp_seconds", not_after)
+                }));
                 metrics.render(&samples)
             }),
             Box::new(move || failing.failure()),
@@ -183,7 +214,7 @@ impl Server {
                 let report = move || FleetReport { json: fleet.json(), unready: fleet.unready() };
                 Box::new(report) as ReportFleet
             }),
-            authority(&self.config.fixed.listen, &self.listeners.addresses()),
+            authority_of(&self.config.fixed.listen, &self.doors.plain),
         )
     }
 
@@ -191,34 +222,31 @@ impl Server {
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
         let admin = self.admin();
-        let settings = frontend_settings(
-            &self.config.fixed,
-            hosts(&self.listeners, &self.config.fixed.listen, &self.config.fixed),
-        );
+        let settings = frontend_settings(&self.config.fixed, &self.doors);
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
             AuthMode::SigV4 => {
                 let regions = self.engines.signed_regions(&self.config.fixed);
                 let fixed = &self.config.fixed;
                 Some(VerifiedCallers {
-                    callers: SignedCallers::new(Arc::clone(&self.keys), regions),
+                    callers: SignedCallers::new(Arc::clone(&self.keys), regions, fixed.region()),
                     region: fixed.region().into(),
                     account: fixed.auth_account.as_deref().map(Into::into),
                 })
             }
         };
-        let closing = CancellationToken::new();
+        let (closing, tls) = (CancellationToken::new(), self.tls());
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
         let edge =
             Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit)));
-        let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), closing.clone()));
+        let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), tls, closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
         let leaving = CancellationToken::new();
         let in_fleet = self.fleet.map(|fleet| tokio::spawn(fleet.run(leaving.clone(), LEAVE_PATIENCE)));
         let (engines, stop_accepting) = (self.engines.clone(), CancellationToken::new());
         let serving =
-            tokio::spawn(engines.serve(edge, settings, callers, self.listeners, stop_accepting.clone()));
+            tokio::spawn(engines.serve(edge, settings, callers, self.doors, stop_accepting.clone()));
         admin.set_ready(true);
         shutdown.cancelled().await;
         let begun = Instant::now();
@@ -268,8 +296,29 @@ fn authority(listen: &ListenAddress, addresses: &[SocketAddr]) -> String {
     match (listen.host(), addresses.first()) {
         (ListenHost::Address(_), Some(address)) if !address.ip().is_unspecified() => address.to_string(),
         (ListenHost::Name(name), _) => format!("{name}:{port}"),
+        // Whatever has found the socket needs a name for it all the same.
+        (ListenHost::Unix(_), _) => "localhost".to_owned(),
         (ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_), _) => {
             format!("localhost:{port}")
+        }
+    }
+}
+
+fn authority_of(listen: &ListenAddress, listeners: &Listeners) -> String {
+    authority(listen, &listeners.addresses())
+}
+
+/// A listener as a person writes it: a URL with what `place` says, or the path of a Unix socket.
+fn url(
+    scheme: &str,
+    listen: &ListenAddress,
+    listeners: &Listeners,
+    place: fn(&ListenAddress, &Listeners) -> String,
+) -> String {
+    match listen.host() {
+        ListenHost::Unix(_) => listen.to_string(),
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Name(_) => {
+            format!("{scheme}://{}", place(listen, listeners))
         }
     }
 }
@@ -290,19 +339,27 @@ fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts 
     match listen.host() {
         // What was configured as its address is a name of it.
         ListenHost::Name(name) => name.parse().map_or(hosts.clone(), |name| hosts.with(name)),
-        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) => hosts,
+        // A Unix socket has no address, and what has none is on loopback.
+        ListenHost::Every | ListenHost::Localhost | ListenHost::Address(_) | ListenHost::Unix(_) => hosts,
     }
 }
 
-fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
         UpstreamKind::Aws | UpstreamKind::Endpoint(_) => Origins::Listed(fixed.cors_origins.clone()),
     };
+    // Each listener for itself: one off loopback must not open the other.
+    let access = Access::new(hosts(&doors.plain, &fixed.listen, fixed), origins.clone());
+    let tls_access = match (&fixed.tls_listen, &doors.tls) {
+        (Some(listen), Some(door)) => Access::new(hosts(&door.listeners, listen, fixed), origins),
+        (None, _) | (_, None) => access.clone(),
+    };
     frontend::Settings {
         region: fixed.region().to_owned(),
-        access: Access::new(hosts, origins),
+        access,
+        tls_access,
         max_connections: descriptors::connections_max(fixed.max_connections),
         request_bytes_max: usize::try_from(fixed.request_bytes_max.0).unwrap_or(usize::MAX),
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
@@ -311,7 +368,7 @@ fn frontend_settings(fixed: &Fixed, hosts: Hosts) -> frontend::Settings {
     }
 }
 
-async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
+async fn sweep(caches: Caches, edge: Arc<Edge>, tls: Option<Arc<TlsServer>>, closing: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -323,6 +380,9 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, closing: CancellationToken) {
             now = ticks.tick() => {
                 caches.sweep(now);
                 edge.report_overdue(now);
+                if let Some(reminder) = tls.as_ref().and_then(|tls| tls.reminder(now)) {
+                    tracing::warn!("{reminder}");
+                }
                 give_memory_back();
             }
         }

@@ -9,12 +9,13 @@ use crate::config::{AuthMode, Config, Live};
 use crate::engine::PolicyChange;
 use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
+use crate::tls::{LoadedTls, TlsServer};
 
-use super::Secrets;
 use super::audit::AuditLevel;
 use super::caches::Caches;
 use super::edge::SlowFrom;
 use super::engines::Engines;
+use super::files::LoadedFiles;
 
 /// Changes what is live of a running server's config.
 pub struct Reloader {
@@ -23,6 +24,8 @@ pub struct Reloader {
     pub(super) live: Arc<ArcSwap<Live>>,
     /// The keys of callers.
     pub(super) keys: Arc<ArcSwap<KeyRing>>,
+    /// The certificate, if there is a TLS listener.
+    pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) caches: Caches,
     pub(super) engines: Engines,
     pub(super) metrics: Arc<Metrics>,
@@ -36,18 +39,25 @@ impl Reloader {
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     ///
-    /// `secrets` are those that the config names; requests that come from now on are verified by their keys. A config that would
-    /// not verify callers any more names none, and the keys in force stay until the restart that it needs.
-    pub fn apply(&self, config: Config, secrets: Secrets) -> Vec<String> {
+    /// `files` are those that the config names. Requests that come from now on are verified by their keys. A config that would
+    /// not verify callers any more names none, and the keys in force stay until the restart that it needs. So does the certificate
+    /// if the mode or the address of its listener waits for a restart: what clients must show may follow from these.
+    pub fn apply(&self, config: Config, files: LoadedFiles) -> Vec<String> {
+        let LoadedFiles { keys, admin_token, tls, .. } = files;
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
             // First: a key that was withdrawn must not come in behind a config that says so. Before it the roles, for who has a new one
             // must find it.
-            self.engines.put_roles(secrets.keys.roles());
-            self.keys.store(Arc::new(secrets.keys));
+            self.engines.put_roles(keys.roles());
+            self.keys.store(Arc::new(keys));
         }
-        self.admin_token.replace(secrets.admin_token);
+        self.admin_token.replace(admin_token);
+        let is_same = (config.fixed.auth_mode, &config.fixed.tls_listen)
+            == (current.fixed.auth_mode, &current.fixed.tls_listen);
+        if let (Some(server), Some(loaded), true) = (&self.tls, tls, is_same) {
+            server.replace(loaded);
+        }
         let before = std::mem::replace(&mut current.live, config.live);
         let after = &current.live;
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
@@ -61,6 +71,11 @@ impl Reloader {
         self.audit.set(after.audit);
         self.metrics.reloaded(true);
         needing_restart
+    }
+
+    /// The certificate in force, if there is a TLS listener.
+    pub fn tls_in_force(&self) -> Option<Arc<LoadedTls>> {
+        self.tls.as_ref().map(|tls| tls.in_force())
     }
 
     /// Takes note that a config could not be used; the one in force stays.

@@ -493,9 +493,24 @@ pub fn metric_names() -> Vec<&'static str> {
     names
 }
 
+/// What a TLS listener says of itself.
+const TLS_METRICS: &[(&str, &str, &str)] = &[(
+    "nearside_tls_certificate_not_after_timestamp_seconds",
+    "gauge",
+    "When the certificate of the TLS listener expires, in seconds since 1970.",
+)];
+
 /// Name, kind and help of everything that is handed over as samples.
 fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    let groups = [CACHE_METRICS, PAGE_METRICS, UPSTREAM_METRICS, REALM_METRICS, FLEET_METRICS, LOG_METRICS];
+    let groups = [
+        CACHE_METRICS,
+        PAGE_METRICS,
+        UPSTREAM_METRICS,
+        REALM_METRICS,
+        FLEET_METRICS,
+        LOG_METRICS,
+        TLS_METRICS,
+    ];
     groups.into_iter().flatten()
 }
 

@@ -22,3 +22,4 @@ mod remote;
 mod roles;
 mod smuggling;
 mod start;
+mod tls;

@@ -115,6 +115,11 @@ pub(super) const AUTH_PRINCIPALS: &[Key] = &[
         |principal| quoted(&principal.name),
     ),
     Key::of_principal(
+        "certificate",
+        |draft, given| put(&mut draft.certificate, given.parsed().map(Some)),
+        |principal| principal.certificate.as_ref().and_then(quoted),
+    ),
+    Key::of_principal(
         "policy_file",
         |draft, given| put(&mut draft.policy_file, given.path().map(Some)),
         |principal| match &principal.rights {

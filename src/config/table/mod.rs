@@ -3,6 +3,7 @@
 //! reload does with it follow from here.
 
 mod auth;
+mod tls;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -15,6 +16,7 @@ use super::key::{Access, Key, Section};
 use super::live::{Fill, Images, ScanPages};
 use super::units::{ByteSize, TimeToLive};
 use auth::{AUTH, AUTH_KEYS, AUTH_PRINCIPALS};
+use tls::TLS;
 
 /// A shorter idle timeout would cut off clients in the middle of their work.
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -54,7 +56,7 @@ const KIND: &[(&str, KindName)] =
 /// whose own variable beats it.
 pub const SECTIONS: &[Section] = &[
     Section::once("server", SERVER),
-    Section::once("server.tls", &[Key::not_offered("cert"), Key::not_offered("key")]),
+    Section::once("server.tls", TLS),
     Section::once("admin", ADMIN),
     Section::once("auth", AUTH),
     Section::list("auth.keys", AUTH_KEYS),

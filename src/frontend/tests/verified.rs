@@ -40,9 +40,10 @@ pub(super) fn callers() -> SignedCallers {
         key("AKIDPLAINOLD", None, past),
         key("AKIDTOKENOLD", Some(TOKEN), past),
     ];
-    let ring =
-        Arc::new(ArcSwap::from_pointee(KeyRing::new(LoadedCallers { keys, warnings: Vec::new() }).unwrap()));
-    SignedCallers::new(ring, SignedRegions::Only(REGION.into()))
+    let ring = Arc::new(ArcSwap::from_pointee(
+        KeyRing::new(LoadedCallers { keys, ..LoadedCallers::default() }).unwrap(),
+    ));
+    SignedCallers::new(ring, SignedRegions::Only(REGION.into()), REGION)
 }
 
 /// A request and who signs it.
@@ -174,6 +175,7 @@ impl Arrived {
     pub(super) fn verified_by(&self, callers: &SignedCallers, now: SystemTime) -> Result<String, String> {
         let credential = Credential::parse(&self.head).map_err(|error| error.to_string())?;
         let presented = Presented {
+            certificate: None,
             credential,
             method: &self.head.method,
             path: self.head.uri.path(),

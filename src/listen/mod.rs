@@ -1,17 +1,23 @@
 //! Listening sockets: one address of the config may be several of them.
 //!
 //! `localhost` is an address of each family, and so is every interface; a name has whatever addresses it is looked up to. All of them
-//! share one port and are accepted from in turn.
+//! share one port and are accepted from in turn. A Unix socket is one alone.
+
+mod socket;
+mod unix;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use crate::config::{ListenAddress, ListenHost};
+pub use socket::Socket;
+use unix::SocketFile;
 
 /// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of
 /// clients connects at once, and those beyond it try again only after a second.
@@ -27,9 +33,46 @@ const PORT_TRIES: usize = 16;
 /// The sockets of one configured address; at least one.
 #[derive(Debug)]
 pub struct Listeners {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Listener>,
     /// Which socket is asked first, so that none waits for the others for ever.
     turn: AtomicUsize,
+    /// Where the Unix socket is found, if it is one.
+    file: Option<SocketFile>,
+}
+
+/// A socket of either kind.
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The system's own listener, which knows of connections that the runtime has not heard of.
+#[derive(Debug)]
+pub struct RestListener(StdListener);
+
+#[derive(Debug)]
+enum StdListener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl RestListener {
+    /// The next connection that waits; `None` if there is none.
+    pub fn accept(&self) -> Option<Socket> {
+        match &self.0 {
+            StdListener::Tcp(listener) => {
+                let (stream, _) = listener.accept().ok()?;
+                stream.set_nonblocking(true).ok()?;
+                TcpStream::from_std(stream).ok().map(Socket::Tcp)
+            }
+            StdListener::Unix(listener) => {
+                let (stream, _) = listener.accept().ok()?;
+                stream.set_nonblocking(true).ok()?;
+                UnixStream::from_std(stream).ok().map(Socket::Unix)
+            }
+        }
+    }
 }
 
 impl Listeners {
@@ -38,7 +81,9 @@ impl Listeners {
     /// # Errors
     /// Words that name the address and the reason, and the flag that helps.
     pub async fn bind(address: &ListenAddress, flag: &str) -> Result<Self, String> {
+        let cannot = |error| format!("cannot listen on {address}: {error}; choose another with {flag}");
         let bound = match address.host() {
+            ListenHost::Unix(path) => return Self::bind_unix(path).await.map_err(cannot),
             ListenHost::Every => every_interface(address.port()),
             ListenHost::Localhost => {
                 share_a_port(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], address.port())
@@ -52,28 +97,46 @@ impl Listeners {
                 })
             }
         };
-        match bound {
-            Ok(sockets) => Ok(Self { sockets, turn: AtomicUsize::new(0) }),
-            Err(error) => Err(format!("cannot listen on {address}: {error}; choose another with {flag}")),
-        }
+        let sockets = bound.map_err(cannot)?.into_iter().map(Listener::Tcp).collect();
+        Ok(Self { sockets, turn: AtomicUsize::new(0), file: None })
     }
 
-    /// Where clients connect: one address for each socket.
+    async fn bind_unix(path: &Path) -> io::Result<Self> {
+        let path = path.to_owned();
+        // It may wait for another process that starts.
+        let bound = tokio::task::spawn_blocking(move || unix::listen(&path)).await;
+        let (listener, file) = bound.map_err(io::Error::other)??;
+        let sockets = vec![Listener::Unix(UnixListener::from_std(listener)?)];
+        Ok(Self { sockets, turn: AtomicUsize::new(0), file: Some(file) })
+    }
+
+    /// Where clients connect: one address for each socket, and none for a Unix socket.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        let address = |listener: &Listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        };
+        self.sockets.iter().filter_map(address).collect()
     }
 
     /// The next connection of any socket.
     ///
     /// # Errors
     /// Those of the system's own call; the next one may succeed.
-    pub async fn accept(&self) -> io::Result<TcpStream> {
+    pub async fn accept(&self) -> io::Result<Socket> {
         poll_fn(|context| {
             let first = self.turn.fetch_add(1, Ordering::Relaxed);
             for nth in 0..self.sockets.len() {
-                let socket = &self.sockets[first.wrapping_add(nth) % self.sockets.len()];
-                if let Poll::Ready(accepted) = socket.poll_accept(context) {
-                    return Poll::Ready(accepted.map(|(stream, _)| stream));
+                let accepted = match &self.sockets[first.wrapping_add(nth) % self.sockets.len()] {
+                    Listener::Tcp(listener) => {
+                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Tcp(stream))
+                    }
+                    Listener::Unix(listener) => {
+                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Unix(stream))
+                    }
+                };
+                if accepted.is_ready() {
+                    return accepted;
                 }
             }
             Poll::Pending
@@ -81,15 +144,20 @@ impl Listeners {
         .await
     }
 
-    /// The system's own listeners, which know of connections that the runtime has not heard of.
-    pub fn into_std(self) -> Vec<std::net::TcpListener> {
-        self.sockets.into_iter().filter_map(|socket| socket.into_std().ok()).collect()
+    /// The system's own listeners. A Unix socket cannot be found any more.
+    pub fn into_rest(self) -> Vec<RestListener> {
+        drop(self.file);
+        let rest = |listener| match listener {
+            Listener::Tcp(listener) => listener.into_std().map(StdListener::Tcp),
+            Listener::Unix(listener) => listener.into_std().map(StdListener::Unix),
+        };
+        self.sockets.into_iter().filter_map(|listener| rest(listener).ok().map(RestListener)).collect()
     }
 }
 
 impl From<TcpListener> for Listeners {
     fn from(socket: TcpListener) -> Self {
-        Self { sockets: vec![socket], turn: AtomicUsize::new(0) }
+        Self { sockets: vec![Listener::Tcp(socket)], turn: AtomicUsize::new(0), file: None }
     }
 }
 
@@ -167,7 +235,8 @@ mod tests {
     /// Connects to an address and takes the connection.
     async fn pass(listeners: &Listeners, address: SocketAddr) {
         let (there, here) = tokio::join!(TcpStream::connect(address), listeners.accept());
-        assert_eq!(there.unwrap().local_addr().unwrap().port(), here.unwrap().peer_addr().unwrap().port());
+        let Socket::Tcp(here) = here.unwrap() else { panic!("{address} is no Unix socket") };
+        assert_eq!(there.unwrap().local_addr().unwrap().port(), here.peer_addr().unwrap().port());
     }
 
     fn has_ipv6() -> bool {
