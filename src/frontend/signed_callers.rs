@@ -61,15 +61,7 @@ impl Authenticator for SignedCallers {
     const HASHES_BODIES: bool = true;
 
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
-        let now = SystemTime::now().into();
-        let principal = self.verify(presented, now)?;
-        if let Some(certificate) = presented.certificate
-            && let Some(holder) = self.holder(certificate, now)?
-            && holder.name != principal.name
-        {
-            let words = "The client certificate and the signature of the request are of different principals";
-            return Err(ApiError::new(ErrorCode::AccessDenied, words).into());
-        }
+        let principal = self.identify(presented, SystemTime::now().into())?;
         Ok(Caller::verified(presented.credential, principal))
     }
 
@@ -84,6 +76,26 @@ impl SignedCallers {
     /// The latter do not say for which region; it is `region`.
     pub fn new(ring: Arc<ArcSwap<KeyRing>>, regions: SignedRegions, region: &str) -> Self {
         Self { ring, regions, region: region.into() }
+    }
+
+    /// Who sends a request that is signed: the principal of the signature, which must be that of the certificate if it is somebody's.
+    ///
+    /// # Errors
+    /// As [`Self::verify`] and [`Self::holder`], and if they are of different principals.
+    pub(super) fn identify(
+        &self,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, Unverified> {
+        let principal = self.verify(presented, now)?;
+        if let Some(certificate) = presented.certificate
+            && let Some(holder) = self.holder(certificate, now)?
+            && holder.name != principal.name
+        {
+            let words = "The client certificate and the signature of the request are of different principals";
+            return Err(ApiError::new(ErrorCode::AccessDenied, words).into());
+        }
+        Ok(principal)
     }
 
     /// Whose certificate this is, if it is somebody's.
@@ -120,11 +132,7 @@ impl SignedCallers {
     ///
     /// # Errors
     /// [`Unverified`], for a request that nobody has signed, or not so, or not now.
-    pub(super) fn verify(
-        &self,
-        presented: &Presented<'_>,
-        now: Timestamp,
-    ) -> Result<Arc<Principal>, Unverified> {
+    fn verify(&self, presented: &Presented<'_>, now: Timestamp) -> Result<Arc<Principal>, Unverified> {
         let Presented { credential, headers, .. } = *presented;
         check_form(credential, headers)?;
         let time = SignedTime::read(credential)?;

@@ -151,27 +151,27 @@ impl Server {
             ListenHost::Unix(_) => format!("/metrics on {admin}"),
             _ => format!("metrics on {admin}/metrics"),
         };
-        let mut listens = url("http", &fixed.listen, &self.doors.plain, bound);
+        let listens = url("http", &fixed.listen, &self.doors.plain, bound);
         let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());
-        if let Some((listen, door)) = tls {
-            listens.push_str(&format!(" and {}", url("https", listen, &door.listeners, bound)));
-        }
+        let tls = tls.map(|(listen, door)| url("https", listen, &door.listeners, bound));
+        let with_tls = tls.as_ref().map_or_else(String::new, |tls| format!("; with TLS on {tls}"));
         let mut upstream = self.engines.describe(&self.config.fixed);
         if let Some(fleet) = &self.config.fixed.fleet {
             upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
         }
         let words = format!(
-            "nearside {} listens on {listens}; upstream: {upstream}; {metrics}; try: {}",
+            "nearside {} listens on {listens}{with_tls}; upstream: {upstream}; {metrics}; try: {}",
             env!("CARGO_PKG_VERSION"),
             self.first_call()
         );
-        let fields = [
+        let mut fields = vec![
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("listen", listens),
             ("admin", admin),
             ("upstream", upstream),
             ("region", self.config.fixed.region().to_owned()),
         ];
+        fields.extend(tls.map(|tls| ("tls_listen", tls)));
         telemetry::announce(&words, &fields);
     }
 

@@ -74,7 +74,7 @@ impl Files {
         all.extend(arguments);
         let nearside = Nearside::start(&all);
         let address =
-            nearside.greeting.split("and https://").nth(1).expect("the greeting names the listener");
+            nearside.greeting.split("with TLS on https://").nth(1).expect("the greeting names the listener");
         let address = address.split(';').next().unwrap().parse().unwrap();
         (nearside, address)
     }
@@ -316,6 +316,20 @@ fn idle_handshakes_keep_no_client_out() {
         assert_eq!(nearside.connect().call("ListTables", "{}").unwrap().0, 200);
     }
     drop(idle);
+}
+
+#[test]
+fn a_client_that_says_nothing_more_is_sent_away_as_without_tls() {
+    let files = Files::new();
+    let (nearside, address) = files.start("", "[server]\nidle_timeout = \"1s\"\n");
+    let mut stream = Client::new().connect(address);
+    send(&mut stream, &list_tables()).unwrap();
+    stream.read_to_end(&mut Vec::new()).expect("a clean end");
+    // Half of a head is no more.
+    let mut slow = Client::new().connect(address);
+    slow.write_all(&list_tables()[..40]).unwrap();
+    slow.read_to_end(&mut Vec::new()).expect("a clean end");
+    assert!(nearside.metric("nearside_refused_total{reason=\"timed_out\"}") >= 1);
 }
 
 #[test]

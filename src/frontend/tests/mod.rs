@@ -1,5 +1,6 @@
 //! Wire tests: bytes in, bytes out over an in-memory connection, with the clock stopped.
 
+mod certificates;
 mod mutated;
 mod signed;
 mod verified;

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue};
 use super::*;
 use crate::config::{LoadedCallers, LoadedKey, Principal, Rights, SecretBytes};
 use crate::model::Timestamp;
+use crate::tls::Certificate;
 use crate::wire::sigv4::sha256;
 
 pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -22,6 +23,12 @@ const REGION: &str = "eu-west-1";
 
 /// Callers with the keys `AKIDPLAIN` and `AKIDTOKEN`, which wants [`TOKEN`], and their expired sisters `…OLD`.
 pub(super) fn callers() -> SignedCallers {
+    let ring = Arc::new(ArcSwap::from_pointee(KeyRing::new(loaded()).unwrap()));
+    SignedCallers::new(ring, SignedRegions::Only(REGION.into()), REGION)
+}
+
+/// The keys of [`callers`].
+pub(super) fn loaded() -> LoadedCallers {
     let key = |access_key_id: &str, token: Option<&str>, not_after: Option<&str>| LoadedKey {
         access_key_id: access_key_id.to_owned(),
         secret: SecretBytes::from(SECRET.to_owned()),
@@ -40,10 +47,7 @@ pub(super) fn callers() -> SignedCallers {
         key("AKIDPLAINOLD", None, past),
         key("AKIDTOKENOLD", Some(TOKEN), past),
     ];
-    let ring = Arc::new(ArcSwap::from_pointee(
-        KeyRing::new(LoadedCallers { keys, ..LoadedCallers::default() }).unwrap(),
-    ));
-    SignedCallers::new(ring, SignedRegions::Only(REGION.into()), REGION)
+    LoadedCallers { keys, ..LoadedCallers::default() }
 }
 
 /// A request and who signs it.
@@ -173,9 +177,19 @@ impl Unsigned {
 impl Arrived {
     /// Who has signed it, or what is wrong.
     pub(super) fn verified_by(&self, callers: &SignedCallers, now: SystemTime) -> Result<String, String> {
+        self.verified_with(None, callers, now)
+    }
+
+    /// The same over a connection with that client certificate.
+    pub(super) fn verified_with(
+        &self,
+        certificate: Option<&Certificate>,
+        callers: &SignedCallers,
+        now: SystemTime,
+    ) -> Result<String, String> {
         let credential = Credential::parse(&self.head).map_err(|error| error.to_string())?;
         let presented = Presented {
-            certificate: None,
+            certificate,
             credential,
             method: &self.head.method,
             path: self.head.uri.path(),
@@ -183,7 +197,7 @@ impl Arrived {
             headers: &self.head.headers,
             body_sha256: Some(sha256(&self.body)),
         };
-        let principal = callers.verify(&presented, now.into());
+        let principal = callers.identify(&presented, now.into());
         principal.map(|principal| principal.name.clone()).map_err(|unverified| unverified.error.to_string())
     }
 
