@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Fault, Origin};
-use super::role::{self, RoleDraft, WrittenRole};
+use super::role::{self, PlacedRole, RoleDraft, WrittenRole};
 use super::secret::{SecretBytes, read_key_secret};
 use super::tls::CertificateName;
 use crate::call::PrincipalRole;
@@ -167,6 +167,19 @@ impl Callers {
         secrets.chain(policies)
     }
 
+    /// Every role. None if a section has a fault: that was reported, and places would be mistaken.
+    pub(super) fn roles<'c>(&'c self, places: &'c CallerPlaces) -> impl Iterator<Item = PlacedRole<'c>> {
+        let are_whole = places.are_of(self);
+        let of_principals = self.principals.iter().zip(&places.principals);
+        let of_keys = self.keys.iter().zip(&places.keys);
+        of_principals
+            .filter_map(|(principal, place)| Some((principal.name.as_str(), principal.role.as_ref()?, place)))
+            .chain(
+                of_keys.filter_map(|(key, place)| Some((key.principal.as_str(), key.role.as_ref()?, place))),
+            )
+            .filter(move |_| are_whole)
+    }
+
     /// Reads every secret and policy. May wait for a disk.
     ///
     /// # Errors
@@ -206,7 +219,7 @@ impl Callers {
     ) -> BTreeMap<String, Arc<Principal>> {
         let mut written: BTreeMap<&str, Rights> = BTreeMap::new();
         let roles: BTreeMap<&str, &WrittenRole> =
-            role::written(self, places).map(|(principal, role, _)| (principal, role)).collect();
+            self.roles(places).map(|(principal, role, _)| (principal, role)).collect();
         for key in &self.keys {
             let rights = key.rights.clone().map(Rights::Short);
             match rights {
@@ -500,7 +513,7 @@ pub(super) fn contradictions(callers: &Callers, places: &CallerPlaces) -> Vec<Fa
             fault(place, message);
         }
     }
-    faults.extend(role::contradictions(callers, places));
+    faults.extend(role::contradictions(&callers.roles(places).collect::<Vec<_>>()));
     faults
 }
 

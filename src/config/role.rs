@@ -1,6 +1,5 @@
 //! The role under which a principal's requests go to the upstream, as `[[auth.keys]]` or `[[auth.principals]]` have it.
 
-use super::callers::{CallerPlaces, Callers};
 use super::error::{Fault, Origin};
 use crate::call::PrincipalRole;
 use crate::model::arn::Arn;
@@ -52,24 +51,11 @@ impl RoleDraft {
     }
 }
 
-/// Every role with the principal that it is for, and the place of the section that it stands in. None if a section has a fault: it
-/// was reported, and places would be mistaken.
-pub(super) fn written<'c>(
-    callers: &'c Callers,
-    places: &'c CallerPlaces,
-) -> impl Iterator<Item = (&'c str, &'c WrittenRole, &'c Origin)> {
-    let are_whole = places.are_of(callers);
-    let of_principals = callers.principals.iter().zip(&places.principals);
-    let of_keys = callers.keys.iter().zip(&places.keys);
-    of_principals
-        .filter_map(|(principal, place)| Some((principal.name.as_str(), principal.role.as_ref()?, place)))
-        .chain(of_keys.filter_map(|(key, place)| Some((key.principal.as_str(), key.role.as_ref()?, place))))
-        .filter(move |_| are_whole)
-}
+/// The name of a principal, its role, and the place of the section that this stands in.
+pub(super) type PlacedRole<'c> = (&'c str, &'c WrittenRole, &'c Origin);
 
 /// Roles that stand twice for one principal, and such as are of different accounts.
-pub(super) fn contradictions(callers: &Callers, places: &CallerPlaces) -> Vec<Fault> {
-    let roles: Vec<_> = written(callers, places).collect();
+pub(super) fn contradictions(roles: &[PlacedRole<'_>]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (nth, (principal, role, place)) in roles.iter().enumerate() {
         let earlier = &roles[..nth];

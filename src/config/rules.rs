@@ -7,7 +7,6 @@ use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
 use super::fixed::{AuthMode, UpstreamKind};
 use super::fleet::{Ack, CutOff, WhenStale};
-use super::role;
 use super::units::{ByteSize, TimeToLive};
 
 /// A rule: the keys that it is about, and what is wrong if it is broken.
@@ -136,9 +135,10 @@ fn verified_callers_have_keys(draft: &Draft) -> Option<Fault> {
 
 /// The local backend knows no roles: a principal would be served as if it had none.
 fn roles_have_a_remote_upstream(draft: &Draft) -> Option<Fault> {
-    let (_, _, place) = role::written(&draft.live.callers, &draft.caller_places)
-        .next()
-        .filter(|_| draft.fixed.upstream == UpstreamKind::Local)?;
+    let (_, _, place) = draft.live.callers.roles(&draft.caller_places).next()?;
+    if draft.fixed.upstream != UpstreamKind::Local {
+        return None;
+    }
     let message = "role_arn needs a remote upstream, and the local backend knows no roles; name an upstream, or leave role_arn out";
     Some(Fault { origin: place.clone(), message: message.to_owned() })
 }
@@ -146,7 +146,7 @@ fn roles_have_a_remote_upstream(draft: &Draft) -> Option<Fault> {
 /// In another account a name means another table, and the cache would show one for the other.
 fn roles_are_of_the_account(draft: &Draft) -> Option<Fault> {
     let account = draft.fixed.auth_account.as_ref()?;
-    let mut roles = role::written(&draft.live.callers, &draft.caller_places);
+    let mut roles = draft.live.callers.roles(&draft.caller_places);
     let (_, role, place) = roles.find(|(_, role, _)| role.account() != account)?;
     let message = format!(
         "role_arn: the account {:?} is not auth.account = \"{account}\"; all roles are of the account whose tables are cached",

@@ -1,5 +1,5 @@
-//! Whether a verified caller may do what it asks, and on whose behalf that goes upstream. Every request passes here, before the cache and
-//! before the upstream.
+//! Whether a verified caller may do what it asks, and on whose behalf that goes upstream. Every request passes here, before the cache
+//! and before the upstream.
 
 use std::sync::Arc;
 

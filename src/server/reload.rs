@@ -47,8 +47,8 @@ impl Reloader {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
-            // First: a key that was withdrawn must not come in behind a config that says so. Before it the roles, for who has a new one
-            // must find it.
+            // First: a key that was withdrawn must not come in behind a config that says so. Before it
+            // the roles: whoever has a new one must find it.
             self.engines.put_roles(keys.roles());
             self.keys.store(Arc::new(keys));
         }

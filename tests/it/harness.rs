@@ -165,7 +165,8 @@ impl Node {
         Begun(tokio::spawn(async move { Reply::from(engine.execute(request).await) }))
     }
 
-    /// Sends a request on behalf of a role, or of nobody but the node, and lets it run until it waits for the upstream or has its reply.
+    /// Sends a request on behalf of a role, or of nobody but the node, and lets it run until it waits for the upstream or has its
+    /// reply.
     pub(crate) async fn begin_for(
         &self,
         role: Option<&Arc<PrincipalRole>>,

@@ -15,6 +15,9 @@ use tokio::sync::watch;
 
 use crate::call::PrincipalRole;
 
+#[cfg(feature = "aws-credentials")]
+pub(super) use chain::{Lent, RoleFault, words};
+
 /// An access key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -70,6 +73,7 @@ pub(super) enum Missing {
     /// Their source cannot be reached or fails, in words for an operator.
     Unavailable(String),
     /// The node may not assume the role that they would be of, in words for an operator.
+    #[cfg_attr(not(feature = "aws-credentials"), expect(dead_code, reason = "nothing assumes roles there"))]
     Denied(String),
 }
 
@@ -159,6 +163,13 @@ impl Keyring {
 
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<Missing>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Neither the credentials nor anything of them.
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Keyring").field("role", &self.role).finish_non_exhaustive()
     }
 }
 
@@ -458,16 +469,6 @@ mod chain {
             }
             assert_eq!(keyring.current().unwrap().access_key_id, "key 1");
         }
-    }
-}
-
-#[cfg(feature = "aws-credentials")]
-pub(super) use chain::{Lent, RoleFault, words};
-
-/// Neither the credentials nor anything of them.
-impl fmt::Debug for Keyring {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Keyring").field("role", &self.role).finish_non_exhaustive()
     }
 }
 

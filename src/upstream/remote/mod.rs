@@ -266,8 +266,8 @@ impl Remote {
         tokio::join!(own, self.roles.keep(|role| sts.source(role)));
     }
 
-    /// The credentials for a request that arrived then. Waits for those of a role that is being assumed for the first time, no longer than
-    /// the request may take.
+    /// The credentials for a request that arrived then. Waits for those of a role that is being assumed for the first time, no longer
+    /// than the request may take.
     ///
     /// # Errors
     /// The answer, where the role that the request is on behalf of has none.

@@ -1,9 +1,9 @@
 //! The roles of principals: on whose behalf which requests are signed, and with what.
 //!
-//! Each role that a config names has a keyring, and a task that keeps credentials on it by AssumeRole, as the node's own are kept: ahead
-//! of their end, the last good ones as long as the role cannot be assumed again. All roles are assumed as soon as they are named, and
-//! nobody waits for that but a request that comes before the first answer of STS. A role that is named no more takes its credentials
-//! with it; calls that are being sent with them go on.
+//! Each role that a config names has a keyring, and a task that keeps credentials on it by AssumeRole, as the node's own are kept:
+//! ahead of their end, the last good ones as long as the role cannot be assumed again. All roles are assumed as soon as they are
+//! named, and nobody waits for that but a request that comes before the first answer of STS. A role that is named no more takes its
+//! credentials with it; calls that are being sent with them go on.
 
 use std::collections::HashMap;
 use std::sync::Arc;

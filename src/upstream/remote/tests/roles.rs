@@ -10,7 +10,10 @@ use super::*;
 
 /// Sources of credentials for roles, by principal: each gives, in turn, keys that live for so many seconds, or a fault.
 #[derive(Clone, Default, Debug)]
-struct Sources(Arc<Mutex<HashMap<String, VecDeque<Result<u64, Missing>>>>>);
+struct Sources(Arc<Mutex<HashMap<String, Script>>>);
+
+/// What a source gives, in turn: the seconds that a key lives, or why there is none.
+type Script = VecDeque<Result<u64, Missing>>;
 
 impl Sources {
     fn will(&self, principal: &str, gives: impl IntoIterator<Item = Result<u64, Missing>>) {
