@@ -1,4 +1,5 @@
-//! Watches the config file, and the files with secrets, policies and certificates that it names. A change is applied, or reported as invalid.
+//! Watches the config file, and the files with secrets, policies and certificates that it names. A change is applied, or reported
+//! as invalid.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;

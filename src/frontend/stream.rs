@@ -18,6 +18,33 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
+/// A connection that is idle for too long is dropped as it is. Its client should see an end, and not a connection that somebody has
+/// cut.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Self::Tls(stream) = self else { return };
+        let (socket, session) = stream.get_mut();
+        // What is half written cannot end well.
+        if !session.wants_write() {
+            session.send_close_notify();
+            session.write_tls(&mut AtOnce(socket)).ok();
+        }
+    }
+}
+
+/// Writes what the kernel takes at once.
+struct AtOnce<'a>(&'a Socket);
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

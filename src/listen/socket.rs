@@ -25,6 +25,17 @@ impl Socket {
             Self::Unix(_) => {}
         }
     }
+
+    /// Writes what the kernel takes now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it takes nothing, and those of the connection.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
 }
 
 impl AsyncRead for Socket {

@@ -112,8 +112,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
-/// The rest of a listener's settings. Tickets can be read as long as this certificate is in force, and their keys change by themselves.
-/// They carry the client's certificate, so an authority that is replaced is asked again.
+/// The rest of a listener's settings. Tickets can be read as long as this certificate is in force, and their keys change by
+/// themselves. They carry the client's certificate, so where the authority is replaced, they are worth nothing.
 fn resumable(mut config: ServerConfig) -> Result<ServerConfig, TlsFault> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = Ticketer::new().map_err(|error| TlsFault {

@@ -1,4 +1,5 @@
-//! TLS as it is spoken to clients: the certificate in force, which may change while connections go on, and the certificates of clients.
+//! TLS as it is spoken to clients: the certificate in force, which may change while connections go on, and the certificates of
+//! clients.
 //!
 //! Versions 1.2 and 1.3 with the cipher suites of rustls, `http/1.1` alone in ALPN, sessions resumed by tickets. There is no
 //! renegotiation, and no early data. The limits of handshakes are those of who has them made.
