@@ -16,7 +16,7 @@ use super::connection::Peer;
 use super::handshake::{self, Handshake};
 use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-use crate::listen::{Listeners, Socket};
+use crate::listen::{Listeners, Socket, send_at_once};
 use crate::tls::TlsServer;
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
@@ -127,7 +127,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     fn spawn(self: &Arc<Self>, accepted: Accepted, permit: OwnedSemaphorePermit, connections: &TaskTracker) {
         let frontend = Arc::clone(self);
         let Accepted { socket, tls } = accepted;
-        socket.send_at_once();
+        send_at_once(&socket);
         // Two tasks, so that one for a plain connection has no room for a handshake.
         match tls {
             None => connections.spawn(async move {

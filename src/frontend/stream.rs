@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::listen::Socket;
+use crate::listen::{Socket, try_write};
 
 /// A connection. It is an `enum`, so that HTTP is built once, and a read costs one comparison more.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct AtOnce<'a>(&'a Socket);
 
 impl io::Write for AtOnce<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        try_write(self.0, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

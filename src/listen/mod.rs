@@ -16,7 +16,7 @@ use std::task::Poll;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use crate::config::{ListenAddress, ListenHost};
-pub use socket::Socket;
+pub use socket::{Socket, send_at_once, try_write};
 use unix::SocketFile;
 
 /// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of
@@ -64,12 +64,12 @@ impl RestListener {
             StdListener::Tcp(listener) => {
                 let (stream, _) = listener.accept().ok()?;
                 stream.set_nonblocking(true).ok()?;
-                TcpStream::from_std(stream).ok().map(Socket::Tcp)
+                TcpStream::from_std(stream).ok().map(Socket::Left)
             }
             StdListener::Unix(listener) => {
                 let (stream, _) = listener.accept().ok()?;
                 stream.set_nonblocking(true).ok()?;
-                UnixStream::from_std(stream).ok().map(Socket::Unix)
+                UnixStream::from_std(stream).ok().map(Socket::Right)
             }
         }
     }
@@ -129,10 +129,10 @@ impl Listeners {
             for nth in 0..self.sockets.len() {
                 let accepted = match &self.sockets[first.wrapping_add(nth) % self.sockets.len()] {
                     Listener::Tcp(listener) => {
-                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Tcp(stream))
+                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Left(stream))
                     }
                     Listener::Unix(listener) => {
-                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Unix(stream))
+                        listener.poll_accept(context).map_ok(|(stream, _)| Socket::Right(stream))
                     }
                 };
                 if accepted.is_ready() {
@@ -235,7 +235,7 @@ mod tests {
     /// Connects to an address and takes the connection.
     async fn pass(listeners: &Listeners, address: SocketAddr) {
         let (there, here) = tokio::join!(TcpStream::connect(address), listeners.accept());
-        let Socket::Tcp(here) = here.unwrap() else { panic!("{address} is no Unix socket") };
+        let Socket::Left(here) = here.unwrap() else { panic!("{address} is no Unix socket") };
         assert_eq!(there.unwrap().local_addr().unwrap().port(), here.peer_addr().unwrap().port());
     }
 

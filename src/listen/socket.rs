@@ -1,93 +1,29 @@
 //! One connection as the kernel has it.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
 
-/// A connection of either kind. It is an `enum`, so that what is above is built once, and a read costs one comparison more.
-#[derive(Debug)]
-pub enum Socket {
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a Unix socket.
-    Unix(UnixStream),
-}
+/// A connection over TCP (left) or a Unix socket (right). What is above is built once, and a read costs one comparison more.
+pub type Socket = Either<TcpStream, UnixStream>;
 
-impl Socket {
-    /// Has what is written sent at once: waiting for more would only delay an answer, which is written whole.
-    pub fn send_at_once(&self) {
-        match self {
-            // The connection works without it, too.
-            Self::Tcp(stream) => drop(stream.set_nodelay(true)),
-            Self::Unix(_) => {}
-        }
-    }
-
-    /// Writes what the kernel takes now.
-    ///
-    /// # Errors
-    /// `WouldBlock` if it takes nothing, and those of the connection.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        }
+/// Has what is written sent at once: waiting for more would only delay an answer, which is written whole.
+pub fn send_at_once(socket: &Socket) {
+    match socket {
+        // The connection works without it, too.
+        Either::Left(stream) => drop(stream.set_nodelay(true)),
+        Either::Right(_) => {}
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+/// Writes what the kernel takes now.
+///
+/// # Errors
+/// `WouldBlock` if it takes nothing, and those of the connection.
+pub fn try_write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    match socket {
+        Either::Left(stream) => stream.try_write(bytes),
+        Either::Right(stream) => stream.try_write(bytes),
     }
 }
