@@ -9,11 +9,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::call::Request;
+use crate::model::Operation;
 use crate::model::partiql::Statement;
-use crate::model::{AttributeValue, Operation};
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, read_value};
-use crate::wire::named::{TABLES_MAX, statement_members, table_written, tables_written};
+use crate::wire::named::{TABLES_MAX, statement_members, statement_of, table_written, tables_written};
 
 use super::changes::WrittenKey;
 use super::known_table::KnownTable;
@@ -65,7 +64,7 @@ impl Engine {
                 plan.wide.widen(scope);
                 continue;
             };
-            let Some(statement) = understood(member).filter(|_| names.len() == 1) else {
+            let Some(statement) = statement_of(member).filter(|_| names.len() == 1) else {
                 plan.wide.widen(scope);
                 continue;
             };
@@ -94,19 +93,6 @@ impl Engine {
         }
         plan
     }
-}
-
-/// A statement with its parameters, if all of it is understood.
-fn understood(member: &Json<'_>) -> Option<Statement> {
-    let text = member.get("Statement")?.text()?;
-    let parameters = match member.get("Parameters") {
-        None => Vec::new(),
-        Some(parameters) => {
-            let values = parameters.elements()?.iter().map(|value| read_value(value, Reader::Older).ok());
-            values.collect::<Option<Vec<AttributeValue>>>()?
-        }
-    };
-    Statement::parse(text, &parameters).ok()
 }
 
 fn written_key(statement: &Statement, table: &Arc<KnownTable>) -> Option<WrittenKey> {

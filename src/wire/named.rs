@@ -6,10 +6,11 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
+use super::attribute::{Reader, read_value};
 use super::json::{Json, LISTED_MAX, Text};
-use crate::model::Operation;
 use crate::model::operation::OperationClass;
-use crate::model::partiql::{self, Effect};
+use crate::model::partiql::{self, Effect, Statement};
+use crate::model::{AttributeValue, Operation};
 
 /// The most tables of one request that are told apart: no request that the service takes names more.
 pub const TABLES_MAX: usize = 100;
@@ -80,6 +81,19 @@ pub fn statement_members<'b, 'a>(operation: Operation, body: &'b Json<'a>) -> Op
         _ => Some(std::slice::from_ref(body)),
     };
     members.filter(|members| members.len() <= LISTED_MAX)
+}
+
+/// The statement of one member with its parameters, if all of it is understood.
+pub fn statement_of(member: &Json<'_>) -> Option<Statement> {
+    let text = member.get("Statement")?.text()?;
+    let parameters = match member.get("Parameters") {
+        None => Vec::new(),
+        Some(parameters) => {
+            let values = parameters.elements()?.iter().map(|value| read_value(value, Reader::Older).ok());
+            values.collect::<Option<Vec<AttributeValue>>>()?
+        }
+    };
+    Statement::parse(text, &parameters).ok()
 }
 
 /// The table that a statement writes, if it writes one; `None` if that cannot be said.

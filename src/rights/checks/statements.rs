@@ -11,8 +11,7 @@ use crate::rights::context::{ConditionKey, Context, Values};
 use crate::rights::denial::Denial;
 use crate::rights::resource::Resource;
 use crate::wire::Json;
-use crate::wire::attribute::{Reader, read_value};
-use crate::wire::named::{STATEMENT_BYTES_MAX, statement_members};
+use crate::wire::named::{STATEMENT_BYTES_MAX, statement_members, statement_of};
 
 /// What a statement may ask for.
 pub(super) const ACTIONS: [Action; 4] =
@@ -35,7 +34,7 @@ fn any(decide: Decide<'_>) -> Result<(), Box<Denial>> {
 fn one(subject: Subject<'_>, member: &Json<'_>, decide: Decide<'_>) -> Result<(), Box<Denial>> {
     let text = member.get("Statement").and_then(Json::text).filter(|text| text.len() <= STATEMENT_BYTES_MAX);
     let Some(text) = text else { return any(decide) };
-    let Some(statement) = understood(text, member) else {
+    let Some(statement) = statement_of(member) else {
         return by_text(subject, text, decide);
     };
     let (action, index) = match &statement {
@@ -61,18 +60,6 @@ fn one(subject: Subject<'_>, member: &Json<'_>, decide: Decide<'_>) -> Result<()
         return Ok(());
     }
     decide(&Check::with(action, resource, || context(&|| Values::one("ALL_OLD"))))
-}
-
-/// A statement with its parameters, if all of it is understood.
-fn understood(text: &str, member: &Json<'_>) -> Option<Statement> {
-    let parameters = match member.get("Parameters") {
-        None => Vec::new(),
-        Some(parameters) => {
-            let values = parameters.elements()?.iter().map(|value| read_value(value, Reader::Older).ok());
-            values.collect::<Option<Vec<AttributeValue>>>()?
-        }
-    };
-    Statement::parse(text, &parameters).ok()
 }
 
 /// A statement that only its grammar is understood of: what it reads or writes is known, and nothing else.
