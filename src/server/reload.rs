@@ -45,12 +45,15 @@ impl Reloader {
     pub fn apply(&self, config: Config, files: LoadedFiles) -> Vec<String> {
         let LoadedFiles { keys, admin_token, tls, .. } = files;
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let needing_restart = current.needing_restart(&config);
+        let mut needing_restart = current.needing_restart(&config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
             // First: a key that was withdrawn must not come in behind a config that says so. Before it
             // the roles: whoever has a new one must find it.
             self.engines.put_roles(keys.roles());
             self.keys.store(Arc::new(keys));
+        } else if current.fixed.auth_mode == AuthMode::SigV4 && config.live.callers != current.live.callers {
+            // Callers are verified until then, by the keys and rights of before.
+            needing_restart.extend(["auth.keys", "auth.principals"].map(str::to_owned));
         }
         self.admin_token.replace(admin_token);
         let is_same = (config.fixed.auth_mode, &config.fixed.tls_listen)
