@@ -367,8 +367,8 @@ fn the_listeners_have_ports_of_their_own() {
 
 #[test]
 fn what_this_version_lacks_is_reported_and_not_ignored() {
-    let error = error("[dax]\nlisten = \"a\"");
-    assert!(error.contains("unknown section \"dax\""), "{error}");
+    let error = error("[fleet]\nfence = true");
+    assert!(error.contains("fleet.fence: is not offered by this version yet"), "{error}");
 }
 
 #[test]
