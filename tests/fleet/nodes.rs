@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::bus::{self, Bus};
+pub(crate) use crate::client::wait_until;
 use crate::client::{Client, Nearside, PATIENCE, command};
 use crate::proxy::Proxy;
 use crate::upstream::{CREATE, Upstream};
@@ -183,14 +184,4 @@ pub(crate) fn write_secret(path: &Path, secret: &str) {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
     std::io::Write::write_all(&mut file, secret.as_bytes()).unwrap();
-}
-
-/// Asks again until it is so.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what} takes too long");
-        // Asking is work for the process that is waited for.
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -9,7 +9,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4::SigningParams;
 use tempfile::TempDir;
 
-use crate::client::{Nearside, PATIENCE, command, run};
+use crate::client::{Nearside, PATIENCE, assert_faulty, run};
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const OTHER_SECRET: &str = "AnotherSecretOfTheSameKeyAsLongAsItShouldBe";
@@ -288,14 +288,7 @@ fn a_key_with_a_fault_is_one_clear_line_at_the_start_and_in_the_check() {
     let files = Files::new();
     let config = files.config(&key("AKIDSHOP", &files.path("none"), ""));
     let words = "nearside.toml:3: auth.keys.secret_file: cannot read";
-    for (output, code) in [
-        (command(&["--in-memory", "--config", config.to_str().unwrap()]).output().unwrap(), 2),
-        (run(&["check", config.to_str().unwrap()]), 1),
-    ] {
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(words) && said.trim().lines().count() == 1, "{said}");
-    }
+    assert_faulty(&config, words);
 }
 
 #[test]
@@ -318,14 +311,7 @@ fn rights_that_cannot_be_used_are_one_clear_line_at_the_start_and_in_the_check()
         ),
     ] {
         let config = files.config(&with(rights));
-        for (output, code) in [
-            (command(&["--in-memory", "--config", config.to_str().unwrap()]).output().unwrap(), 2),
-            (run(&["check", config.to_str().unwrap()]), 1),
-        ] {
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(code), "{said}");
-            assert!(said.contains(words) && said.trim().lines().count() == 1, "{words}: {said}");
-        }
+        assert_faulty(&config, words);
     }
 }
 

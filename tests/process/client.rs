@@ -65,6 +65,29 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     sealed(program()).args(arguments).output().unwrap()
 }
 
+/// A config with a fault in it ends the start, and is reported by the check, with one line that has these words. Gives both lines.
+pub(crate) fn assert_faulty(config: &Path, words: &str) -> [String; 2] {
+    let config = config.to_str().unwrap();
+    [(command(&["--in-memory", "--config", config]).output().unwrap(), 2), (run(&["check", config]), 1)].map(
+        |(output, code)| {
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            assert!(said.contains(words) && said.trim().lines().count() == 1, "{words}: {said}");
+            said
+        },
+    )
+}
+
+/// Asks again until it is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what} takes too long");
+        // Asking is work for the process that is waited for.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Nearside {
     pub(crate) fn on_disk(directory: &Path) -> Self {
         Self::start(&["--data-dir", directory.to_str().unwrap()])

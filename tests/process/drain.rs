@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Nearside, PATIENCE, request};
+use crate::client::{Client, Nearside, request, wait_until};
 use crate::fake::Fake;
 
 /// Writes in flight; fewer than an upstream that was never met is asked at one time.
@@ -22,17 +22,8 @@ fn start(fake: &Fake, drain_timeout: &str) -> Nearside {
     );
     std::fs::write(config.path(), text).unwrap();
     let nearside = Nearside::start(&["--upstream", &fake.url(), "--config", config.path().to_str().unwrap()]);
-    wait_until(|| nearside.is_ready());
+    wait_until("readiness", || nearside.is_ready());
     nearside
-}
-
-/// Asks again until it is so.
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "it takes too long");
-        std::thread::yield_now();
-    }
 }
 
 fn put(number: usize) -> Vec<u8> {
@@ -72,7 +63,7 @@ fn writes_in_flight_are_answered_while_nothing_new_is_served() {
     let clients = writes_in_flight(&nearside, &fake, WRITES);
 
     nearside.terminate();
-    wait_until(|| is_refused(&nearside));
+    wait_until("the closing of the port", || is_refused(&nearside));
     assert!(!nearside.is_ready());
     assert_eq!((rest(idle), used.rest()), (String::new(), String::new()), "idle connections are closed");
     assert!(nearside.child.try_wait().unwrap().is_none(), "it waits for the writes");
@@ -94,7 +85,7 @@ fn answer_after_the_signal() -> Option<String> {
     let mut client = TcpStream::connect(nearside.address).unwrap();
     let _write = writes_in_flight(&nearside, &fake, 1);
     nearside.terminate();
-    wait_until(|| is_refused(&nearside));
+    wait_until("the closing of the port", || is_refused(&nearside));
     // The connection may be closed already, on a machine that is busy: it is kept for half a second.
     client.write_all(&request("ListTables", "{}")).ok();
     let answer = rest(client);
@@ -188,7 +179,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut nearside = start(&fake, "60s");
     let clients = writes_in_flight(&nearside, &fake, 1);
     nearside.terminate();
-    wait_until(|| is_refused(&nearside));
+    wait_until("the closing of the port", || is_refused(&nearside));
     let begun = Instant::now();
     nearside.terminate();
     assert_eq!(nearside.child.wait().unwrap().code(), Some(1));

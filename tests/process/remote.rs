@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use crate::client::{Nearside, PATIENCE, command, program, sealed};
+use crate::client::{Nearside, command, program, sealed, wait_until};
 
 const CREATE: &str = r#"{"TableName":"Far","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
@@ -32,15 +31,6 @@ fn start_at(address: SocketAddr) -> Nearside {
         "--admin-listen",
         "127.0.0.1:0",
     ]))
-}
-
-/// Asks again until it is so.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what} takes too long");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use nearside::model::Timestamp;
 
 use crate::callers::{EVERYTHING, Files, SECRET, Signer, key, reloads, wait_for_reload};
-use crate::client::{Nearside, PATIENCE, command};
+use crate::client::{Nearside, command, wait_until};
 
 const DESCRIPTION: &str = r#"{"Table":{"TableName":"Kept","TableId":"1","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#;
@@ -195,14 +195,6 @@ fn get(id: &str) -> String {
     format!(r#"{{"TableName":"Kept","Key":{{"id":{{"S":"{id}"}}}}}}"#)
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what} takes too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn each_principal_is_seen_upstream_under_its_role_until_that_is_withdrawn() {
     let (files, fake) = (Files::new(), Fake::start("123456789012"));
@@ -211,10 +203,11 @@ fn each_principal_is_seen_upstream_under_its_role_until_that_is_withdrawn() {
     let keys = [
         key("AKIDSHOP", &secret, &of("shop")),
         key("AKIDBANK", &secret, &format!("{EVERYTHING}\nprincipal = \"bank\"\n{}", role("bank"))),
+        key("AKIDTHIRD", &secret, &format!("{EVERYTHING}\nprincipal = \"third\"\n{}", role("third"))),
         key("AKIDNONE", &secret, EVERYTHING),
     ];
     let shop = principal("shop", &format!("{}\nexternal_id = \"id-1\"", role("shop")));
-    fake.state().short_sessions.insert("shop");
+    fake.state().short_sessions.extend(["shop", "third"]);
     let nearside = start(&fake, &files.config(&format!("{}{shop}", keys.concat())));
     let [shop, bank, none] = ["AKIDSHOP", "AKIDBANK", "AKIDNONE"].map(|name| Signer::new(name, SECRET));
     for (nth, (signer, expected)) in
@@ -251,7 +244,9 @@ fn each_principal_is_seen_upstream_under_its_role_until_that_is_withdrawn() {
     assert_eq!(bank.ask(&nearside, "GetItem", &get("item-9")).0, 200);
     assert_eq!((fake.take_keys("GetItem"), fake.sessions("bank")), (vec!["ASIABANK0".to_owned()], 1));
     let sessions = fake.sessions("shop");
-    std::thread::sleep(Duration::from_secs(4));
+    // Its session would have been renewed as often as one that is as short.
+    let of_third = fake.sessions("third");
+    wait_until("two renewals of the third", || fake.sessions("third") >= of_third + 2);
     assert!(fake.sessions("shop") <= sessions + 1, "at most one was on its way");
 }
 

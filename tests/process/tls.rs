@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, version};
 use tempfile::TempDir;
 
-use crate::client::{Nearside, PATIENCE, command, program, request, run, sealed};
+use crate::client::{Nearside, PATIENCE, assert_faulty, program, request, run, sealed};
 
 const EVERYTHING: &str = "tables = [\"*\"]\nactions = [\"dynamodb:*\"]";
 
@@ -249,13 +249,7 @@ fn a_certificate_that_cannot_be_used_is_one_clear_line_at_the_start_and_in_the_c
     ] {
         let (cert, key) = (certificate(cert), certificate(key));
         std::fs::write(&config, format!("[server.tls]\ncert = {cert:?}\nkey = {key:?}\n")).unwrap();
-        for (output, code) in [
-            (command(&["--in-memory", "--config", config.to_str().unwrap()]).output().unwrap(), 2),
-            (run(&["check", config.to_str().unwrap()]), 1),
-        ] {
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(code), "{said}");
-            assert!(said.contains(words) && said.trim().lines().count() == 1, "{words}: {said}");
+        for said in assert_faulty(&config, words) {
             assert!(said.contains("nearside.toml:2: ") || said.contains("nearside.toml:3: "), "{said}");
         }
     }
