@@ -127,6 +127,11 @@ impl Context {
         };
     }
 
+    /// True if that key is asked for.
+    pub(super) fn asks_for(&self, key: ConditionKey) -> bool {
+        self.asked.contains(key)
+    }
+
     /// True if a partition attribute is asked for.
     pub(super) fn asks_for_partition(&self) -> bool {
         PARTITION.iter().any(|key| self.asked.contains(*key))

@@ -97,6 +97,11 @@ fn a_scan_has_no_leading_keys_and_so_passes_as_in_iam() {
             ),
             (
                 ExecuteStatement,
+                r#"{"Statement":"SELECT * FROM Orders WHERE (tenant='alice' AND id='1') OR (id='2' AND tenant IN ['alice'])"}"#,
+                true,
+            ),
+            (
+                ExecuteStatement,
                 r#"{"Statement":"SELECT * FROM Orders WHERE tenant=?","Parameters":[{"S":"alice"}]}"#,
                 true,
             ),
