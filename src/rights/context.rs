@@ -50,6 +50,11 @@ impl ConditionKey {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, key)| *key)
     }
 
+    /// True for the values of a partition attribute.
+    pub(super) fn is_of_partition(self) -> bool {
+        PARTITION.contains(&self)
+    }
+
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)
     }

@@ -36,7 +36,7 @@ fn principals() -> Vec<(&'static str, Value)> {
     });
     let of = |statements: Vec<Value>| json!({"Version": "2012-10-17", "Statement": statements});
     vec![
-        ("nothing", of(vec![])),
+        ("nothing", of(vec![allow(json!("s3:*"), json!("*"), none())])),
         ("everything", of(vec![allow(json!("*"), json!("*"), none())])),
         ("one-table", of(vec![allow(json!("dynamodb:*"), json!(orders), none())])),
         ("all-tables", of(vec![allow(json!("dynamodb:*"), json!(arn("table/*")), none())])),
