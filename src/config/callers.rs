@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Fault, Origin};
+use super::list_places::ListPlaces;
 use super::role::{self, PlacedRole, RoleDraft, WrittenRole};
 use super::secret::{SecretBytes, read_key_secret};
 use super::tls::CertificateName;
@@ -117,7 +118,12 @@ pub enum Rights {
     /// Nothing.
     Nothing,
     /// What lists say.
-    Short(ShortRights),
+    Short {
+        /// The lists.
+        lists: ShortRights,
+        /// Where they stand, for errors.
+        places: ListPlaces,
+    },
     /// What an IAM policy says. It is parsed where rights are judged.
     Policy {
         /// The file that it comes from, for errors.
@@ -151,6 +157,17 @@ pub struct LoadedCallers {
     pub certificates: Vec<(CertificateName, Arc<Principal>)>,
     /// What an operator should look at, a line for each.
     pub warnings: Vec<String>,
+}
+
+impl LoadedCallers {
+    /// Every principal, each once.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
+        let of_keys = self.keys.iter().map(|key| &key.principal);
+        let all = of_keys.chain(self.certificates.iter().map(|(_, principal)| principal));
+        let by_name: BTreeMap<&str, &Principal> =
+            all.map(|principal| (principal.name.as_str(), &**principal)).collect();
+        by_name.into_values()
+    }
 }
 
 impl Callers {
@@ -220,14 +237,17 @@ impl Callers {
         let mut written: BTreeMap<&str, Rights> = BTreeMap::new();
         let roles: BTreeMap<&str, &WrittenRole> =
             self.roles(places).map(|(principal, role, _)| (principal, role)).collect();
-        for key in &self.keys {
-            let rights = key.rights.clone().map(Rights::Short);
-            match rights {
-                Some(rights) => drop(written.insert(&key.principal, rights)),
+        let places_of = |all: &[ListPlaces], nth: usize| all.get(nth).cloned().unwrap_or_default();
+        for (nth, key) in self.keys.iter().enumerate() {
+            match key.rights.clone() {
+                Some(lists) => {
+                    let rights = Rights::Short { lists, places: places_of(&places.key_lists, nth) };
+                    written.insert(&key.principal, rights);
+                }
                 None => drop(written.entry(&key.principal).or_insert(Rights::Nothing)),
             }
         }
-        for (principal, place) in self.principals.iter().zip(&places.principals) {
+        for (nth, (principal, place)) in self.principals.iter().zip(&places.principals).enumerate() {
             let name = &principal.name;
             if principal.certificate.is_some() {
                 written.entry(name).or_insert(Rights::Nothing);
@@ -237,7 +257,7 @@ impl Callers {
                     .push(format!("the principal {name:?} of [auth.principals] has no key and no certificate, so nobody is it"));
                 continue;
             };
-            match principal.load_rights() {
+            match principal.load_rights(places_of(&places.principal_lists, nth)) {
                 Ok(loaded) => *rights = loaded,
                 Err(message) => faults.push(Fault { origin: place.clone(), message }),
             }
@@ -300,10 +320,10 @@ impl CallerKey {
 }
 
 impl CallerPrincipal {
-    fn load_rights(&self) -> Result<Rights, String> {
+    fn load_rights(&self, places: ListPlaces) -> Result<Rights, String> {
         Ok(match &self.rights {
             WrittenRights::Nothing => Rights::Nothing,
-            WrittenRights::Short(rights) => Rights::Short(rights.clone()),
+            WrittenRights::Short(rights) => Rights::Short { lists: rights.clone(), places },
             WrittenRights::PolicyFile(file) => {
                 let text = read_policy(file).map_err(|reason| {
                     format!("auth.principals.policy_file: cannot read {}: {reason}", file.display())
@@ -331,6 +351,9 @@ fn read_policy(file: &Path) -> Result<String, String> {
 pub(super) struct CallerPlaces {
     pub(super) keys: Vec<Origin>,
     pub(super) principals: Vec<Origin>,
+    /// Those of their lists of rights, in the same order.
+    pub(super) key_lists: Vec<ListPlaces>,
+    pub(super) principal_lists: Vec<ListPlaces>,
 }
 
 impl CallerPlaces {

@@ -17,6 +17,7 @@ mod tls;
 mod callers;
 mod fixed;
 mod fleet;
+mod list_places;
 mod live;
 mod role;
 
@@ -47,6 +48,7 @@ pub use file::File;
 pub use fixed::{AuthMode, Durability, Fixed, LocalStore, LogFormat, RemoteLimits, UpstreamKind};
 pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Repeats, Section};
+pub use list_places::ListPlaces;
 pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use role::WrittenRole;

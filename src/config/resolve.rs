@@ -15,6 +15,7 @@ use super::file::{Contents, File, ListSection, Setting, TableSection, contents, 
 use super::fixed::{AuthMode, Fixed, UpstreamKind};
 use super::fleet::{Ack, node};
 use super::key::{Access, Key};
+use super::list_places::ListPlaces;
 use super::live::{CachePolicy, Fill};
 use super::rules;
 use super::secret::{SecretBytes, read_token};
@@ -245,6 +246,9 @@ impl Resolver {
     fn put_caller(&mut self, list: ListSection<'_>) {
         let (mut key, mut principal) = (KeyDraft::default(), PrincipalDraft::default());
         let faults_before = self.faults.len();
+        let written =
+            list.settings.iter().map(|setting| (setting.key.name, setting.origin.clone())).collect();
+        let written = ListPlaces::new(list.section.name, list.origin.clone(), written);
         for setting in list.settings {
             let read = match &setting.key.access {
                 Access::CallerKey(read, _) => read(&mut key, setting.given),
@@ -255,8 +259,12 @@ impl Resolver {
         }
         let (callers, places) = (&mut self.draft.live.callers, &mut self.draft.caller_places);
         let is_key = list.section.name == "auth.keys";
-        let places = if is_key { &mut places.keys } else { &mut places.principals };
+        let (places, lists) = match is_key {
+            true => (&mut places.keys, &mut places.key_lists),
+            false => (&mut places.principals, &mut places.principal_lists),
+        };
         places.push(list.origin.clone());
+        lists.push(written);
         let resolved = match is_key {
             true => key.resolve().map(|key| callers.keys.push(key)),
             false => principal.resolve().map(|principal| callers.principals.push(principal)),

@@ -236,6 +236,11 @@ impl Actions {
         self.bits == 0 && self.patterns.is_empty() && !self.is_complement
     }
 
+    /// True if it has none of the actions that have names here.
+    pub(super) fn has_no_known(&self) -> bool {
+        self.bits == 0
+    }
+
     #[inline]
     pub(super) fn contains(&self, action: Action) -> bool {
         self.bits >> action.0 & 1 == 1

@@ -135,6 +135,11 @@ impl Condition {
         self.key
     }
 
+    /// True if that is one of its values.
+    pub(super) fn wants(&self, value: &str) -> bool {
+        self.wanted.iter().any(|wanted| wanted.matches(value))
+    }
+
     /// Whether it holds.
     pub(super) fn holds(&self, context: &Context, effect: Effect, user_name: &str) -> Truth {
         let of_user;
@@ -146,15 +151,12 @@ impl Condition {
             key => context.get(key),
         };
         match self.operator {
-            Operator::Null => {
-                let wants = |absent: &str| self.wanted.iter().any(|wanted| wanted.matches(absent));
-                match values {
-                    Values::Unknown if wants("true") && wants("false") => Truth::Yes,
-                    Values::Unknown => Truth::Unknown,
-                    Values::Absent => wants("true").into(),
-                    Values::Known(_) => wants("false").into(),
-                }
-            }
+            Operator::Null => match values {
+                Values::Unknown if self.wants("true") && self.wants("false") => Truth::Yes,
+                Values::Unknown => Truth::Unknown,
+                Values::Absent => self.wants("true").into(),
+                Values::Known(_) => self.wants("false").into(),
+            },
             Operator::Compare { quantifier, is_negated, if_exists, .. } => match values {
                 Values::Unknown => Truth::Unknown,
                 Values::Absent => match quantifier {
@@ -163,8 +165,7 @@ impl Condition {
                     Quantifier::Single => (if_exists || is_negated).into(),
                 },
                 Values::Known(values) => {
-                    let fits =
-                        |value: &String| self.wanted.iter().any(|wanted| wanted.matches(value)) != is_negated;
+                    let fits = |value: &String| self.wants(value) != is_negated;
                     match (quantifier, effect) {
                         (Quantifier::All, _) | (Quantifier::Single, Effect::Allow) => {
                             values.iter().all(fits).into()

@@ -50,6 +50,11 @@ impl ConditionKey {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, key)| *key)
     }
 
+    /// True for the values of a partition attribute.
+    pub(super) fn is_of_partition(self) -> bool {
+        PARTITION.contains(&self)
+    }
+
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)
     }
@@ -125,6 +130,11 @@ impl Context {
             Values::Known(values) if values.is_empty() => Values::Absent,
             values => values,
         };
+    }
+
+    /// True if that key is asked for.
+    pub(super) fn asks_for(&self, key: ConditionKey) -> bool {
+        self.asked.contains(key)
     }
 
     /// True if a partition attribute is asked for.

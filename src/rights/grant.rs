@@ -3,10 +3,13 @@
 use super::action::{self, Actions, UnknownAction};
 use super::condition::{ConditionTemplate, Effect, Operator};
 use super::context::ConditionKey;
-use super::document::{Policy, ResourceTemplates, StatementTemplate};
+use super::document::{self, Policy, ResourceTemplates, StatementTemplate};
 use super::pattern::Template;
 use super::resource::ResourcePattern;
+use crate::config::nearest;
 
+/// The names of sets of actions.
+const SETS: [&str; 2] = ["read-only", "read-write"];
 /// What `read-only` stands for.
 const READS: [&str; 8] =
     ["get*", "batchgetitem", "query", "scan", "conditioncheckitem", "partiqlselect", "describe*", "list*"];
@@ -53,9 +56,24 @@ pub enum GrantError {
     Action(String),
     /// A name of a table or an index that none has.
     #[error(
-        "{0:?} is no name: names have the characters a-z, A-Z, 0-9, '_', '.' and '-', and '*' and '?' for any"
+        "{name:?} is no name: names have the characters a-z, A-Z, 0-9, '_', '.' and '-', and '*' and '?' for any"
     )]
-    Name(String),
+    Name {
+        /// The list that it stands in.
+        list: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
+impl GrantError {
+    /// The list that is wrong.
+    pub fn list(&self) -> &'static str {
+        match self {
+            Self::Empty(list) | Self::Name { list, .. } => list,
+            Self::Action(_) => "actions",
+        }
+    }
 }
 
 impl Grant {
@@ -76,10 +94,44 @@ impl Grant {
             conditions,
         };
         if conditions.is_empty() {
-            return Ok(Policy { statements: vec![statement(actions, conditions)] });
+            return Ok(Policy { statements: vec![statement(actions, conditions)], ..Policy::default() });
         }
         let (items, metadata) = (actions.and(&Actions::items()), actions.and(&named(&METADATA)));
-        Ok(Policy { statements: vec![statement(items, conditions), statement(metadata, Vec::new())] })
+        let statements = vec![statement(items, conditions), statement(metadata, Vec::new())];
+        Ok(Policy { statements, ..Policy::default() })
+    }
+
+    /// What can match nothing, each with the list that it stands in.
+    pub fn warnings(&self) -> Vec<(&'static str, String)> {
+        let mut warnings = Vec::new();
+        for text in &self.leading_keys {
+            if Template::has_variable(text) {
+                let words = format!(
+                    "{text:?} is that very text: lists have no variables; a policy document has them"
+                );
+                warnings.push(("leading_keys", words));
+            }
+            warnings
+                .extend(document::idle_number(text, &self.leading_keys).map(|words| ("leading_keys", words)));
+        }
+        for text in self.attributes.iter().filter(|text| text.contains(['*', '?'])) {
+            let words = format!("{text:?} is an attribute of that very name: attributes have no wildcards");
+            warnings.push(("attributes", words));
+        }
+        let limit = match (self.leading_keys.is_empty(), self.attributes.is_empty()) {
+            (true, true) => return warnings,
+            (false, _) => "leading_keys",
+            (true, false) => "attributes",
+        };
+        let Ok(actions) = self.actions() else { return warnings };
+        let mut items = actions.and(&Actions::items());
+        if limit == "leading_keys" {
+            items = items.and(&named(&["scan"]).complement());
+        }
+        if items.is_empty() && actions.and(&named(&METADATA)).is_empty() {
+            warnings.push(("actions", format!("with {limit} these allow nothing")));
+        }
+        warnings
     }
 
     fn actions(&self) -> Result<Actions, GrantError> {
@@ -106,7 +158,15 @@ impl Grant {
                         true => written.to_owned(),
                         false => format!("{}{written}", action::PREFIX),
                     };
-                    actions.add(&prefixed).map_err(|UnknownAction(words)| GrantError::Action(words))?;
+                    actions.add(&prefixed).map_err(|UnknownAction(words)| {
+                        let is_set = nearest::nearest(written, SETS.into_iter());
+                        GrantError::Action(match is_set.filter(|_| !written.contains(':')) {
+                            Some(set) => {
+                                format!("unknown action {written:?}; the nearest known one is {set:?}")
+                            }
+                            None => words,
+                        })
+                    })?;
                 }
             }
         }
@@ -120,12 +180,12 @@ impl Grant {
         let mut patterns = Vec::new();
         let mut is_everything = false;
         for table in &self.tables {
-            check_name(table)?;
+            check_name("tables", table)?;
             is_everything |= table == "*" && self.indexes.is_none();
             patterns.push(ResourcePattern::of_names(table, None));
             let every_index = ["*".to_owned()];
             for index in self.indexes.as_deref().unwrap_or(&every_index) {
-                check_name(index)?;
+                check_name("indexes", index)?;
                 patterns.push(ResourcePattern::of_names(table, Some(("index", index))));
             }
             patterns.extend(BELONGINGS.map(|kind| ResourcePattern::of_names(table, Some((kind, "*")))));
@@ -176,10 +236,10 @@ fn named(names: &[&str]) -> Actions {
     actions
 }
 
-fn check_name(name: &str) -> Result<(), GrantError> {
+fn check_name(list: &'static str, name: &str) -> Result<(), GrantError> {
     let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?".contains(&byte);
     match !name.is_empty() && name.bytes().all(is_of_names) {
         true => Ok(()),
-        false => Err(GrantError::Name(name.to_owned())),
+        false => Err(GrantError::Name { list, name: name.to_owned() }),
     }
 }

@@ -36,13 +36,29 @@ enum TemplatePiece {
     UserName,
 }
 
-/// A policy variable that has no value here.
+/// What is wrong with a policy variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UnknownVariable(String);
+pub(super) enum VariableError {
+    /// It has no value here.
+    Unknown(String),
+    /// It has no end.
+    Unclosed(String),
+}
 
-impl fmt::Display for UnknownVariable {
+impl fmt::Display for VariableError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the policy variable {} has no value here; only ${{aws:username}} has", self.0)
+        match self {
+            Self::Unknown(variable) => {
+                write!(
+                    formatter,
+                    "the policy variable {variable} has no value here; only ${{aws:username}} has"
+                )
+            }
+            Self::Unclosed(variable) => write!(
+                formatter,
+                "the policy variable {variable} has no closing brace; for the characters themselves write ${{$}}{{"
+            ),
+        }
     }
 }
 
@@ -55,16 +71,18 @@ impl Template {
     /// Reads a text in which `${…}` stands for a variable, and `${*}`, `${?}` and `${$}` for the characters themselves.
     ///
     /// # Errors
-    /// [`UnknownVariable`] for every other variable.
-    pub(super) fn parse(text: &str) -> Result<Self, UnknownVariable> {
+    /// [`VariableError`] for every other variable, and for one that has no end.
+    pub(super) fn parse(text: &str) -> Result<Self, VariableError> {
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
-            let Some((name, after)) = after.split_once('}') else { break };
+            let Some((name, after)) = after.split_once('}') else {
+                return Err(VariableError::Unclosed(format!("${{{after}")));
+            };
             pieces.push(TemplatePiece::Written(before.to_owned()));
             pieces.push(match name {
                 "*" | "?" | "$" => TemplatePiece::Literal(name.to_owned()),
                 name if name.eq_ignore_ascii_case("aws:username") => TemplatePiece::UserName,
-                name => return Err(UnknownVariable(format!("${{{name}}}"))),
+                name => return Err(VariableError::Unknown(format!("${{{name}}}"))),
             });
             rest = after;
         }
@@ -75,6 +93,16 @@ impl Template {
     /// True if a text holds a variable.
     pub(super) fn has_variable(text: &str) -> bool {
         text.split_once("${").is_some_and(|(_, rest)| rest.contains('}'))
+    }
+
+    /// True if `*` or `?` stands in it as written.
+    pub(super) fn has_wildcards(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, TemplatePiece::Written(text) if text.contains(['*', '?'])))
+    }
+
+    /// True if it depends on who has the policy.
+    pub(super) fn has_user_name(&self) -> bool {
+        self.0.contains(&TemplatePiece::UserName)
     }
 
     /// The text, wildcards taken as they are.
@@ -277,7 +305,11 @@ mod tests {
             unknown.to_string(),
             "the policy variable ${aws:PrincipalTag/team} has no value here; only ${aws:username} has"
         );
-        assert_eq!(Template::parse("a${b").unwrap().text(""), "a${b");
+        assert_eq!(
+            Template::parse("a-${aws:username").unwrap_err().to_string(),
+            "the policy variable ${aws:username has no closing brace; for the characters themselves write ${$}{"
+        );
+        assert_eq!(Template::parse("a${$}{b").unwrap().text(""), "a${b");
     }
 
     #[test]

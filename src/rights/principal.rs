@@ -28,15 +28,33 @@ impl Principal {
         let name = &written.name;
         let policy = match &written.rights {
             config::Rights::Nothing => None,
-            config::Rights::Short(short) => Some(grant(short).policy().map_err(|error| {
-                format!("auth: the rights of the principal {name:?} cannot be used: {error}")
-            })?),
+            config::Rights::Short { lists, places } => Some(
+                grant(lists)
+                    .policy()
+                    .map_err(|error| places.fault(error.list(), &error.to_string()).to_string())?,
+            ),
             config::Rights::Policy { file, text } => Some(
                 Policy::parse(text)
                     .map_err(|error| format!("auth.principals.policy_file: {}: {error}", file.display()))?,
             ),
         };
         Ok(Self { name: name.clone(), rights: Rights::new(name, &policy), role: written.role.clone() })
+    }
+
+    /// What in the rights of a principal can match nothing, a line for each. None if they have a fault: [`Self::of`] reports it.
+    pub fn warnings(written: &config::Principal) -> Vec<String> {
+        match &written.rights {
+            config::Rights::Nothing => Vec::new(),
+            config::Rights::Short { lists, places } => {
+                let warnings = grant(lists).warnings().into_iter();
+                warnings.map(|(list, words)| places.fault(list, &words).to_string()).collect()
+            }
+            config::Rights::Policy { file, text } => {
+                let policy = Policy::parse(text).unwrap_or_default();
+                let place = format!("auth.principals.policy_file: {}", file.display());
+                policy.warnings().iter().map(|warning| format!("{place}: {warning}")).collect()
+            }
+        }
     }
 }
 
@@ -74,7 +92,22 @@ mod tests {
             leading_keys: None,
             attributes: None,
         };
-        let said = fault(config::Rights::Short(short));
-        assert!(said.contains("\"shop\"") && said.contains("\"Orders/index/x\""), "{said}");
+        let said = fault(config::Rights::Short { lists: short, places: config::ListPlaces::default() });
+        assert!(said.contains("tables: \"Orders/index/x\" is no name"), "{said}");
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_said_with_its_file() {
+        let text = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "dynamodb:ExecuteStatement", "Resource": "*"}}"#;
+        let rights = config::Rights::Policy { file: "shop.json".into(), text: text.to_owned() };
+        let principal = config::Principal { name: "shop".to_owned(), rights, role: None };
+        let said = Principal::warnings(&principal);
+        assert!(
+            said[0].starts_with(
+                "auth.principals.policy_file: shop.json: line 1, column 69, Statement.Action: dynamodb:Ex"
+            ),
+            "{said:?}"
+        );
+        assert_eq!(said.len(), 1);
     }
 }

@@ -271,6 +271,40 @@ impl ResourcePattern {
         Self::Arn(Box::new(ArnPattern { partition: any(), region: any(), account: any(), path }))
     }
 
+    /// Why it can name nothing, if it can not.
+    pub(super) fn idle_reason(&self) -> Option<&'static str> {
+        let Self::Arn(arn) = self else { return None };
+        let PathPattern::Whole(path) = &arn.path else { return None };
+        if !["aws", "aws-cn", "aws-us-gov"].iter().any(|partition| arn.partition.matches(partition)) {
+            return Some("the partition is one of aws, aws-cn and aws-us-gov");
+        }
+        let (account, is_whole) = arn.account.head();
+        if is_whole && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Some("an account has 12 digits");
+        }
+        let (head, is_whole) = path.head();
+        let is_path = |kind: &str| match head.strip_prefix(kind) {
+            Some(name) => !is_whole || !name.is_empty(),
+            None => !is_whole && kind.starts_with(head),
+        };
+        if !is_path("table/") && !is_path("global-table/") {
+            return Some("behind the account stands table/ or global-table/ and a name");
+        }
+        let Some((kind, name)) = head.split_once('/') else { return None };
+        let (name, part) = name.split_once('/').map_or((name, None), |(name, part)| (name, Some(part)));
+        if !name.is_empty() && !is_name(name) {
+            return Some("a name has 1 to 255 of a-z, A-Z, 0-9, '_', '.' and '-'");
+        }
+        let is_kind = |part: &str| {
+            let kinds = ["index/", "stream/", "backup/", "export/", "import/"];
+            kinds.iter().any(|kind| part.starts_with(kind) || (!is_whole && kind.starts_with(part)))
+        };
+        if part.is_some_and(|part| !is_kind(part)) {
+            return Some("behind a table stands index/, stream/, backup/, export/ or import/ and a name");
+        }
+        (kind == "table" && arn.region.head() == ("", true)).then_some("a table has a region")
+    }
+
     /// Whether it names the resource.
     #[inline]
     fn matches(&self, subject: &Subject<'_>) -> Truth {

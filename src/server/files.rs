@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::config::{AuthMode, Resolved, SecretBytes};
 use crate::frontend::KeyRing;
+use crate::rights::Principal;
 use crate::tls::{ClientCertificates, LoadedTls};
 
 /// What the files of a config hold.
@@ -27,7 +28,8 @@ impl LoadedFiles {
         let variable = |name: &str| std::env::var(name).ok();
         let callers = resolved.load_callers(variable).map_err(|error| error.to_string());
         let keys = callers.and_then(|mut callers| {
-            let warnings = std::mem::take(&mut callers.warnings);
+            let mut warnings = std::mem::take(&mut callers.warnings);
+            warnings.extend(callers.principals().flat_map(Principal::warnings));
             KeyRing::new(callers).map(|keys| (keys, warnings))
         });
         let token = resolved.load_admin_token().map_err(|error| error.to_string());

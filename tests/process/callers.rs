@@ -303,8 +303,14 @@ fn rights_that_cannot_be_used_are_one_clear_line_at_the_start_and_in_the_check()
     let with = |rights: &str| key("AKIDSHOP", &secret, &format!("principal = \"shop\"\n{rights}"));
     for (rights, words) in [
         (of_file.as_str(), "shop.json: line 2, column 11, Statement[0].Action: unknown action"),
-        ("tables = [\"Orders\"]\nactions = [\"GetItems\"]", "the principal \"shop\" cannot be used: "),
-        ("tables = [\"a/b\"]\nactions = [\"read-only\"]", "\"a/b\" is no name"),
+        (
+            "tables = [\"Orders\"]\nactions = [\"GetItems\"]",
+            "nearside.toml:8: auth.keys.actions: unknown action \"dynamodb:GetItems\"; the nearest",
+        ),
+        (
+            "tables = [\"a/b\"]\nactions = [\"read-only\"]",
+            "nearside.toml:7: auth.keys.tables: \"a/b\" is no name",
+        ),
         (
             "tables = [\"a\"]\nactions = [\"read-only\"]\nleading_keys = []",
             "leading_keys = [] allows nothing",
@@ -313,6 +319,35 @@ fn rights_that_cannot_be_used_are_one_clear_line_at_the_start_and_in_the_check()
         let config = files.config(&with(rights));
         assert_faulty(&config, words);
     }
+}
+
+#[test]
+fn rights_that_can_match_nothing_are_warnings_of_the_check() {
+    let files = Files::new();
+    let secret = files.put("secret", SECRET);
+    let policy = files.put(
+        "shop.json",
+        "{\"Version\": \"2012-10-17\", \"Statement\": [{\"Effect\": \"Deny\",\n\"Action\": \"dynamodb:*\", \
+         \"Resource\": \"arn:aws:dynamodb:us-east-1:123456789012:Orders\"}]}",
+    );
+    let keys = [
+        key("AKIDSHOP", &secret, "principal = \"shop\""),
+        key("AKIDLIST", &secret, "tables = [\"a\"]\nactions = [\"Query\"]\nleading_keys = [\"1.0\"]"),
+        format!("[[auth.principals]]\nname = \"shop\"\npolicy_file = {policy:?}\n"),
+    ];
+    let output = run(&["check", files.config(&keys.concat()).to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let of_policy = format!(
+        "warning: auth.principals.policy_file: {}: line 2, column 37, Statement[0].Resource: ",
+        policy.display()
+    );
+    assert!(said.contains(&of_policy), "{said}");
+    assert!(
+        said.contains("nearside.toml:12: auth.keys.leading_keys: \"1.0\" is never the value of a number key"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 2, "{said}");
 }
 
 #[test]

@@ -264,7 +264,12 @@ fn secrets_and_policies_are_read_from_where_they_are() {
     assert_eq!(b.secret.expose(), b"0123456789abcdef");
     assert_eq!(a.principal, b.principal);
     assert_eq!(a.principal.rights, Rights::Policy { file: policy, text: "{\"Statement\":[]}".to_owned() });
-    assert!(matches!(&c.principal.rights, Rights::Short(ShortRights { tables, .. }) if tables == &["*"]));
+    let Rights::Short { lists: ShortRights { tables, .. }, places } = &c.principal.rights else {
+        panic!("{c:?}")
+    };
+    assert_eq!(tables, &["*"]);
+    assert_eq!(places.fault("actions", "no").to_string(), "line 15: auth.keys.actions: no");
+    assert_eq!(places.fault("indexes", "no").to_string(), "line 11: auth.keys.indexes: no");
     assert!(!format!("{loaded:?}").contains("wJalr"));
 }
 

@@ -144,7 +144,16 @@ fn part(
             }
             _ => partitions::set_of_items(&mut context, subject, spelling, [asked.get("Key")].into_iter()),
         }
-        context.put(ConditionKey::Attributes, || known(attributes_of(asked).map(|names| vec![names])));
+        match action {
+            Action::QUERY | Action::SCAN => {
+                partitions::set_attributes_of_page(&mut context, subject, spelling, index, || {
+                    attributes_of(asked)
+                });
+            }
+            _ => {
+                context.put(ConditionKey::Attributes, || known(attributes_of(asked).map(|names| vec![names])))
+            }
+        }
         context.put(ConditionKey::Select, || select_of(action, asked));
         context.put(ConditionKey::ReturnValues, return_values);
         if let Some(enclosing) = enclosing {
@@ -213,7 +222,7 @@ fn set_queried(
     asked: &Json<'_>,
 ) {
     let condition = if context.asks_for_partition() { key_condition_of(asked) } else { None };
-    partitions::set(context, subject, spelling, index, |name| {
+    partitions::set(context, subject, spelling, index, |_, name| {
         let value = condition.as_ref()?.equal_to(name)?;
         Some(vec![partitions::text_of(value)?])
     });

@@ -3,6 +3,7 @@
 //! A request that cannot be read for certain asks for its action on an unknown resource, which only `"Resource": "*"` allows.
 
 mod items;
+mod limits;
 mod names;
 mod partitions;
 mod statements;
@@ -10,7 +11,7 @@ mod tables;
 
 use std::sync::Arc;
 
-use super::action::Action;
+use super::action::{self, Action};
 use super::asked::Asked;
 use super::context::{Context, Keys};
 use super::denial::Denial;
@@ -135,7 +136,14 @@ fn by_operation(subject: Subject<'_>, name: &str, decide: Decide<'_>) -> Result<
         BatchWriteItem => items::batch_write(subject, decide),
         TransactGetItems | TransactWriteItems => items::transaction(subject, decide),
         ExecuteStatement | BatchExecuteStatement | ExecuteTransaction => statements::each(subject, decide),
-        operation => match Action::named(name).filter(|_| operation != Unknown) {
+        Unknown => match Operation::all().find(|operation| operation.name().eq_ignore_ascii_case(name)) {
+            // An upstream that does not mind letters reads it as this operation, whose parts are the actions.
+            Some(operation) if action::is_operation_only(operation.name()) => {
+                unreadable(operation, operation.name(), decide)
+            }
+            _ => tables::unknown(subject, Wanted::Named(name), decide),
+        },
+        _ => match Action::named(name) {
             Some(action) => tables::each(subject, action, decide),
             None => tables::unknown(subject, Wanted::Named(name), decide),
         },

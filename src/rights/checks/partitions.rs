@@ -1,11 +1,13 @@
 //! The values of partition attributes, as condition keys have them: numbers in DynamoDB's normal form, bytes in base64.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Subject;
 use crate::model::{AttributeValue, KeySchema, Number, TableSchema};
-use crate::rights::context::{Context, Values};
+use crate::rights::context::{ConditionKey, Context, Values};
 use crate::wire::Json;
 
 /// Sets the keys of the partition attributes from the `Key` or `Item` members of one table. They are unknown if the table is,
@@ -16,19 +18,19 @@ pub(super) fn set_of_items<'j>(
     spelling: &str,
     items: impl Iterator<Item = Option<&'j Json<'j>>> + Clone,
 ) {
-    set(context, subject, spelling, None, |name| {
+    set(context, subject, spelling, None, |_, name| {
         let values = items.clone().map(|item| text_of_json(item?.get(name)?));
         values.collect()
     });
 }
 
-/// Sets them by what `values_of` gives for each attribute of the key of the table or the index; `None` is unknown.
+/// Sets them by what `values_of` gives for each attribute of the key of the table or the index, by key and name; `None` is unknown.
 pub(super) fn set(
     context: &mut Context,
     subject: Subject<'_>,
     spelling: &str,
     index: Option<&str>,
-    values_of: impl Fn(&str) -> Option<Vec<String>>,
+    values_of: impl Fn(&KeySchema, &str) -> Option<Vec<String>>,
 ) {
     if !context.asks_for_partition() {
         return;
@@ -41,8 +43,35 @@ pub(super) fn set(
         return;
     };
     for (position, attribute) in key.partition.iter().enumerate() {
-        context.put_partition(position, || values_of(&attribute.name).map_or(Values::Unknown, Values::Known));
+        context.put_partition(position, || {
+            values_of(key, &attribute.name).map_or(Values::Unknown, Values::Known)
+        });
     }
+}
+
+/// Sets the attributes of a request for a page: those that it names, and those of the keys of its table and its index. A page that is
+/// not the last ends with the key of an item, whatever is projected. They are unknown if the table is, or if `named` is.
+pub(super) fn set_attributes_of_page(
+    context: &mut Context,
+    subject: Subject<'_>,
+    spelling: &str,
+    index: Option<&str>,
+    named: impl FnOnce() -> Option<BTreeSet<String>>,
+) {
+    if !context.asks_for(ConditionKey::Attributes) {
+        return;
+    }
+    let schema = subject.schemas.schema(spelling);
+    let of_index = schema.as_deref().and_then(|schema| Some((&schema.key, key_of(schema, index)?)));
+    let Some((of_table, of_index)) = of_index else {
+        context.unknown_table = Some(spelling.to_owned());
+        context.set(ConditionKey::Attributes, Values::Unknown);
+        return;
+    };
+    let of_keys = of_table.attributes().chain(of_index.attributes()).map(|attribute| attribute.name.clone());
+    let names = named().map(|named| named.into_iter().chain(of_keys).collect::<BTreeSet<_>>());
+    let values = names.map_or(Values::Unknown, |names| Values::Known(names.into_iter().collect()));
+    context.set(ConditionKey::Attributes, values);
 }
 
 /// The key of a table or of its index.

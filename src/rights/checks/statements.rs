@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, Decide, Subject, Wanted, items, partitions};
-use crate::model::expr::KeyTest;
-use crate::model::partiql::{Asks, Columns, Effect, Filter, Returning, Select, Statement, read_source};
-use crate::model::{AttributeValue, Operation};
+use super::{Check, Decide, Subject, Wanted, items, limits, partitions};
+use crate::model::Operation;
+use crate::model::partiql::{Columns, Effect, Filter, Returning, Select, Statement, read_source};
 use crate::rights::action::Action;
 use crate::rights::context::{ConditionKey, Context, Values};
 use crate::rights::denial::Denial;
@@ -128,10 +127,14 @@ fn read(context: &mut Context, subject: Subject<'_>, statement: &Statement, inde
     if let Some(filter) = filter {
         attributes.extend(filter.condition().roots().map(str::to_owned));
     }
-    context.put(ConditionKey::Attributes, || Values::Known(attributes.into_iter().collect()));
-    partitions::set(context, subject, statement.table(), index, |name| match statement {
+    if let Statement::Select(_) = statement {
+        partitions::set_attributes_of_page(context, subject, statement.table(), index, || Some(attributes));
+    } else {
+        context.put(ConditionKey::Attributes, || Values::Known(attributes.into_iter().collect()));
+    }
+    partitions::set(context, subject, statement.table(), index, |key, name| match statement {
         Statement::Insert(insert) => Some(vec![partitions::text_of(insert.item.get(name)?)?]),
-        _ => values_in(filter?, name),
+        _ => limits::partition_values(filter?, key),
     });
     if let Statement::Select(_) | Statement::Exists(_) = statement {
         context.put(ConditionKey::FullTableScan, || is_full_scan(subject, statement, index));
@@ -155,18 +158,6 @@ fn add_columns(attributes: &mut BTreeSet<String>, select: &Select) {
     attributes.extend(select.order.iter().filter_map(|order| order.attribute.as_ref().ok()).cloned());
 }
 
-/// The values to which a filter limits an attribute by `=` or `IN`; `None` if it does not.
-fn values_in(filter: &Filter, name: &str) -> Option<Vec<String>> {
-    let tests = filter.conjuncts().into_iter().filter_map(Filter::attribute);
-    let mut limits = tests.filter(|test| test.name == name).filter_map(|test| match &test.asks {
-        Asks::Key(KeyTest::Equal(value)) => Some(vec![value]),
-        Asks::OneOf(values) => Some(values.iter().collect()),
-        Asks::Key(_) | Asks::Other => None,
-    });
-    let values: Vec<&AttributeValue> = limits.next()?;
-    values.into_iter().map(partitions::text_of).collect()
-}
-
 /// Whether a statement reads more than the partitions that it names.
 fn is_full_scan(subject: Subject<'_>, statement: &Statement, index: Option<&str>) -> Values {
     let schema = subject.schemas.schema(statement.table());
@@ -174,7 +165,6 @@ fn is_full_scan(subject: Subject<'_>, statement: &Statement, index: Option<&str>
         return Values::Unknown;
     };
     let is_limited =
-        |name: &str| filter_of(statement).is_some_and(|filter| values_in(filter, name).is_some());
-    let is_full = !key.partition.iter().all(|attribute| is_limited(&attribute.name));
-    Values::one(if is_full { "true" } else { "false" })
+        filter_of(statement).is_some_and(|filter| limits::partition_values(filter, key).is_some());
+    Values::one(if is_limited { "false" } else { "true" })
 }

@@ -1,14 +1,16 @@
 //! Policy documents: the JSON of IAM's identity-based policies.
 
+mod idle;
 mod node;
 
-use super::action::{Actions, UnknownAction};
+use super::action::{self, Actions, UnknownAction};
 use super::condition::{ConditionTemplate, Effect, Operator};
 use super::context::ConditionKey;
 use super::pattern::Template;
 use super::resource::ResourcePattern;
 use crate::config::nearest;
 
+pub(super) use idle::number as idle_number;
 pub use node::PolicyError;
 
 use node::{Member, Node};
@@ -25,6 +27,8 @@ const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub(super) statements: Vec<StatementTemplate>,
+    /// What can match nothing, each with its place.
+    pub(super) warnings: Vec<PolicyError>,
 }
 
 /// A statement of a policy.
@@ -53,6 +57,8 @@ impl Policy {
     /// [`PolicyError`] for the first fault, with its place. An unknown action, condition key or policy variable is a fault: a policy
     /// that cannot be understood wholly must not be taken for a weaker one.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
+        // Editors of some systems begin a file with a byte order mark.
+        let document = document.strip_prefix('\u{feff}').unwrap_or(document);
         let root = Node::of_document(document)?;
         if document.len() > DOCUMENT_BYTES_MAX {
             return Err(root.error(format!("a policy document has at most {DOCUMENT_BYTES_MAX} bytes")));
@@ -75,10 +81,15 @@ impl Policy {
             }
         }
         let statements = statements.ok_or_else(|| root.error("the document has no Statement"))?;
-        let reader = Reader { has_variables };
-        let elements = statements.elements()?;
+        let mut reader = Reader { has_variables, warnings: Vec::new() };
+        let elements = statements.some_elements()?;
         let statements = elements.iter().map(|node| reader.statement(node)).collect::<Result<_, _>>()?;
-        Ok(Self { statements })
+        Ok(Self { statements, warnings: reader.warnings })
+    }
+
+    /// What in the document can match nothing, each with its place.
+    pub fn warnings(&self) -> &[PolicyError] {
+        &self.warnings
     }
 }
 
@@ -90,6 +101,7 @@ fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
 /// Reads the elements of a document of one version.
 struct Reader {
     has_variables: bool,
+    warnings: Vec<PolicyError>,
 }
 
 /// The elements of a statement.
@@ -99,10 +111,14 @@ struct Elements<'a> {
     actions: Option<Actions>,
     resources: Option<ResourceTemplates>,
     conditions: Option<Node<'a>>,
+    /// True if an action is named as one of DynamoDB.
+    names_actions: bool,
+    /// The resources, if they are all of other services.
+    foreign: Option<Node<'a>>,
 }
 
 impl Reader {
-    fn statement(&self, node: &Node<'_>) -> Result<StatementTemplate, PolicyError> {
+    fn statement(&mut self, node: &Node<'_>) -> Result<StatementTemplate, PolicyError> {
         const ELEMENTS: [&str; 7] =
             ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
         let mut found = Elements::default();
@@ -111,14 +127,16 @@ impl Reader {
                 "Sid" => drop(value.text()?),
                 "Effect" => found.effect = Some(effect(&value)?),
                 "Action" | "NotAction" => {
-                    let actions = actions(&value)?;
+                    let (actions, are_named) = self.actions(&value)?;
+                    found.names_actions = are_named;
                     let actions = if name == "Action" { actions } else { actions.complement() };
                     if found.actions.replace(actions).is_some() {
                         return Err(value.error("a statement has either Action or NotAction"));
                     }
                 }
                 "Resource" | "NotResource" => {
-                    let resources = self.resources(&value, name == "NotResource")?;
+                    let (resources, are_foreign) = self.resources(&value, name == "NotResource")?;
+                    found.foreign = are_foreign.then(|| value.clone());
                     if found.resources.replace(resources).is_some() {
                         return Err(value.error("a statement has either Resource or NotResource"));
                     }
@@ -138,12 +156,34 @@ impl Reader {
             Some(node) => self.conditions(node)?,
             None => Vec::new(),
         };
+        if let Some(resources) = found.foreign.filter(|_| found.names_actions) {
+            self.warn(&resources, idle::FOREIGN_RESOURCES);
+        }
         Ok(StatementTemplate {
             effect: found.effect.ok_or_else(|| missing("Effect"))?,
             actions,
             resources: found.resources.ok_or_else(|| missing("Resource"))?,
             conditions,
         })
+    }
+
+    fn warn(&mut self, node: &Node<'_>, words: impl Into<String>) {
+        self.warnings.push(node.error(words));
+    }
+
+    /// The actions, and whether any is named as one of DynamoDB.
+    fn actions(&mut self, node: &Node<'_>) -> Result<(Actions, bool), PolicyError> {
+        let (mut actions, mut are_named) = (Actions::default(), false);
+        for element in node.some_elements()? {
+            let written = element.text()?;
+            let added = actions.add(&written);
+            added.map_err(|UnknownAction(words)| element.error(words))?;
+            are_named |= written.to_ascii_lowercase().starts_with(action::PREFIX);
+            if let Some(words) = idle::action(&written) {
+                self.warn(&element, words);
+            }
+        }
+        Ok((actions, are_named))
     }
 
     fn template(&self, node: &Node<'_>, text: &str) -> Result<Template, PolicyError> {
@@ -156,37 +196,46 @@ impl Reader {
         Template::parse(text).map_err(|unknown| node.error(unknown.to_string()))
     }
 
-    fn resources(&self, node: &Node<'_>, is_complement: bool) -> Result<ResourceTemplates, PolicyError> {
-        let templates = node.elements()?.into_iter().map(|element| {
+    /// The resources, and whether they name none of DynamoDB.
+    fn resources(
+        &mut self,
+        node: &Node<'_>,
+        is_complement: bool,
+    ) -> Result<(ResourceTemplates, bool), PolicyError> {
+        let (mut templates, mut are_foreign) = (Vec::new(), !is_complement);
+        for element in node.some_elements()? {
             let text = element.text()?;
             let template = self.template(&element, &text)?;
-            if ResourcePattern::of(&template, "").is_none() {
+            let Some(pattern) = ResourcePattern::of(&template, "name") else {
                 let example = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders";
                 return Err(
                     element.error(format!("{text:?} is neither \"*\" nor an ARN such as {example:?}"))
                 );
+            };
+            are_foreign &= pattern == ResourcePattern::Foreign;
+            if let Some(words) = idle::resource(&pattern, &text) {
+                self.warn(&element, words);
             }
-            Ok(template)
-        });
-        let templates = templates.collect::<Result<_, _>>()?;
-        Ok(ResourceTemplates::Written { templates, is_complement })
+            templates.push(template);
+        }
+        Ok((ResourceTemplates::Written { templates, is_complement }, are_foreign))
     }
 
-    fn conditions(&self, node: &Node<'_>) -> Result<Vec<ConditionTemplate>, PolicyError> {
+    fn conditions(&mut self, node: &Node<'_>) -> Result<Vec<ConditionTemplate>, PolicyError> {
         let mut conditions = Vec::new();
         for Member { name, value } in node.members()? {
             let operator = Operator::named(&name).ok_or_else(|| value.error(unknown_operator(&name)))?;
             for Member { name, value } in value.members()? {
                 let key = ConditionKey::named(&name).ok_or_else(|| value.error(unknown_key(&name)))?;
-                let values = value.elements()?.into_iter().map(|element| {
-                    let text = element.scalar()?;
-                    self.template(&element, &text)
-                });
-                conditions.push(ConditionTemplate {
-                    operator,
-                    key,
-                    values: values.collect::<Result<_, _>>()?,
-                });
+                let elements = value.some_elements()?;
+                let values = elements.iter().map(|element| self.template(element, &element.scalar()?));
+                let values = values.collect::<Result<Vec<_>, _>>()?;
+                for (element, template) in elements.iter().zip(&values) {
+                    if let Some(words) = idle::value(operator, key, template, &values) {
+                        self.warn(element, words);
+                    }
+                }
+                conditions.push(ConditionTemplate { operator, key, values });
             }
         }
         Ok(conditions)
@@ -199,15 +248,6 @@ fn effect(node: &Node<'_>) -> Result<Effect, PolicyError> {
         "Deny" => Ok(Effect::Deny),
         other => Err(node.error(format!("the effect is \"Allow\" or \"Deny\", and not {other:?}"))),
     }
-}
-
-fn actions(node: &Node<'_>) -> Result<Actions, PolicyError> {
-    let mut actions = Actions::default();
-    for element in node.elements()? {
-        let added = actions.add(&element.text()?);
-        added.map_err(|UnknownAction(words)| element.error(words))?;
-    }
-    Ok(actions)
 }
 
 fn unknown_operator(name: &str) -> String {
@@ -246,6 +286,10 @@ mod tests {
 
     fn statement(elements: &str) -> String {
         format!("{{\"Version\":\"2012-10-17\",\n \"Statement\":[{{\n  {elements}\n}}]}}")
+    }
+
+    fn warnings(document: &str) -> Vec<String> {
+        Policy::parse(document).unwrap().warnings().iter().map(ToString::to_string).collect()
     }
 
     const REST: &str = r#""Effect":"Allow","Action":"dynamodb:*","Resource":"*""#;
@@ -350,5 +394,121 @@ mod tests {
             "Condition":{"Bool":{"dynamodb:FullTableScan":true},"Null":{"aws:UserName":false}}}]}"#;
         let policy = Policy::parse(document).unwrap();
         assert_eq!(policy.statements[0].conditions.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_list_is_a_fault_as_in_iam() {
+        let empty = "the list is empty; a policy has at least one element here";
+        for (document, path) in [
+            (r#"{"Statement":[]}"#.to_owned(), "Statement"),
+            (statement(r#""Effect":"Allow","Action":[],"Resource":"*""#), "Statement[0].Action"),
+            (statement(r#""Effect":"Deny","NotAction":[],"Resource":"*""#), "Statement[0].NotAction"),
+            (statement(r#""Effect":"Deny","Action":"*","Resource":[]"#), "Statement[0].Resource"),
+            (statement(r#""Effect":"Allow","Action":"*","NotResource":[]"#), "Statement[0].NotResource"),
+            (
+                statement(&format!(r#"{REST},"Condition":{{"StringEquals":{{"dynamodb:Select":[]}}}}"#)),
+                "Statement[0].Condition.StringEquals.dynamodb:Select",
+            ),
+        ] {
+            assert!(fault(&document).ends_with(&format!(", {path}: {empty}")), "{}", fault(&document));
+        }
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_a_warning_with_its_place() {
+        let of_resource =
+            |arn: &str| statement(&format!(r#""Effect":"Deny","Action":"dynamodb:*","Resource":["{arn}"]"#));
+        let of_action = |action: &str| {
+            statement(&format!(r#""Effect":"Deny","Action":["dynamodb:Query","{action}"],"Resource":"*""#))
+        };
+        let of_condition = |operator: &str, key: &str, value: &str| {
+            statement(&format!(r#"{REST},"Condition":{{"{operator}":{{"{key}":{value}}}}}"#))
+        };
+        let account = "arn:aws:dynamodb:us-east-1:123456789012";
+        for (document, words) in [
+            (
+                of_resource(&format!("{account}:Orders")),
+                "Statement[0].Resource[0]: \"arn:aws:dynamodb:us-east-1:123456789012:Orders\" names nothing",
+            ),
+            (
+                of_resource(&format!("{account}:tables/*")),
+                "behind the account stands table/ or global-table/ and a name",
+            ),
+            (of_resource(&format!("{account}:table/")), "behind the account stands table/"),
+            (of_resource(&format!("{account}:table/Or ders")), "a name has"),
+            (of_resource(&format!("{account}:table/Orders/indexes/*")), "behind a table stands index/"),
+            (of_resource(&format!("{account}:table/Orders/index")), "behind a table stands index/"),
+            (of_action("dynamodb:Transact*"), "Statement[0].Action[1]: dynamodb:Transact* is no action"),
+            (of_resource("arn:aws:dynamodb::123456789012:table/Orders"), "a table has a region"),
+            (of_resource("arn:aws:dynamodb:us-east-1:1234:table/Orders"), "an account has 12 digits"),
+            (
+                of_resource("arn:asw:dynamodb:*:*:table/Orders"),
+                "the partition is one of aws, aws-cn and aws-us-gov",
+            ),
+            (
+                of_resource("arn:aws:dynamdb:*:*:table/Orders"),
+                "Statement[0].Resource: all resources are of other services",
+            ),
+            (
+                of_action("dynamodb:TransactWriteItems"),
+                "Statement[0].Action[1]: dynamodb:TransactWriteItems is no action",
+            ),
+            (
+                of_action("dynamdb:Scan"),
+                "Statement[0].Action[1]: \"dynamdb:Scan\" is an action of another service",
+            ),
+            (
+                of_condition("StringEquals", "dynamodb:Select", r#"["COUNT","SPECIFIC_ATTRIBUTE"]"#),
+                "Statement[0].Condition.StringEquals.dynamodb:Select[1]: unknown value \"SPECIFIC_ATTRIBUTE\"; the nearest known one is \"SPECIFIC_ATTRIBUTES\"",
+            ),
+            (of_condition("StringLike", "dynamodb:ReturnValues", "\"OLD*\""), "unknown value \"OLD*\""),
+            (of_condition("StringEquals", "dynamodb:FullTableScan", "\"True\""), "unknown value \"True\""),
+            (
+                of_condition("Null", "dynamodb:LeadingKeys", "\"no\""),
+                "unknown value \"no\"; known are true, false",
+            ),
+            (of_condition("Bool", "dynamodb:FullTableScan", "1"), "unknown value \"1\""),
+            (
+                of_condition("StringEquals", "dynamodb:LeadingKeys", "\"a*\""),
+                "\"a*\" has wildcards, and this operator has none; StringLike has",
+            ),
+            (
+                of_condition("ForAllValues:StringEquals", "dynamodb:LeadingKeys", "\"1.0\""),
+                "LeadingKeys: \"1.0\" is never the value of a number key: DynamoDB writes that number \"1\"",
+            ),
+        ] {
+            let warnings = warnings(&document);
+            assert!(warnings.len() == 1 && warnings[0].contains(words), "{words}\n{warnings:#?}");
+        }
+    }
+
+    #[test]
+    fn what_may_match_is_no_warning() {
+        for document in [
+            statement(r#""Effect":"Deny","Action":["s3:*","*"],"Resource":"arn:aws:s3:::bucket/*""#),
+            statement(
+                r#""Effect":"Allow","Action":["dynamodb:Get*","dax:*"],"Resource":["arn:aws:s3:::b","arn:aws*:dynamodb:*:*:*e/Ord?rs"]"#,
+            ),
+            statement(
+                r#""Effect":"Allow","Action":"dynamodb:*","Resource":["arn:aws:dynamodb:*","arn:aws:dynamodb::*:global-table/G","arn:aws:dynamodb:eu-west-1:*:t*","arn:aws:dynamodb:*:*:table/T/i*","arn:aws:dynamodb:*:*:table/T/index/a?"]"#,
+            ),
+            statement(
+                r#""Effect":"Allow","Action":"dynamodb:*","Resource":"arn:aws:dynamodb:*:*:table/u-${aws:username}""#,
+            ),
+            statement(&format!(
+                r#"{REST},"Condition":{{"StringLike":{{"dynamodb:Select":"*_ATTRIBUTES","dynamodb:LeadingKeys":["1.*","7"]}},
+                    "StringEqualsIgnoreCase":{{"dynamodb:ReturnValues":"none"}},"Bool":{{"dynamodb:FullTableScan":false}},
+                    "StringEquals":{{"dynamodb:LeadingKeys":["1.0","1","${{*}}","x","${{aws:username}}"]}}}}"#
+            )),
+        ] {
+            assert_eq!(warnings(&document), Vec::<String>::new(), "{document}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_document_is_passed_over() {
+        let document = format!("\u{feff}{}", statement(REST));
+        assert_eq!(Policy::parse(&document).unwrap(), Policy::parse(&document[3..]).unwrap());
+        assert_eq!(fault("\u{feff}[]"), "line 1, column 1: an object is expected here");
     }
 }

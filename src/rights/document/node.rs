@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What is wrong with a policy document, and where.
+/// What is wrong with a policy document, or has no effect in it, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
     /// The line, from 1.
@@ -106,6 +106,15 @@ impl<'a> Node<'a> {
             path: format!("{}[{index}]", self.path),
         });
         Ok(elements.collect())
+    }
+
+    /// The elements of a list that must not be empty; anything else is the only element of one.
+    pub(super) fn some_elements(&self) -> Result<Vec<Self>, PolicyError> {
+        let elements = self.elements()?;
+        match elements.is_empty() {
+            true => Err(self.error("the list is empty; a policy has at least one element here")),
+            false => Ok(elements),
+        }
     }
 
     /// The text of a string.

@@ -97,6 +97,11 @@ fn a_scan_has_no_leading_keys_and_so_passes_as_in_iam() {
             ),
             (
                 ExecuteStatement,
+                r#"{"Statement":"SELECT * FROM Orders WHERE (tenant='alice' AND id='1') OR (id='2' AND tenant IN ['alice'])"}"#,
+                true,
+            ),
+            (
+                ExecuteStatement,
                 r#"{"Statement":"SELECT * FROM Orders WHERE tenant=?","Parameters":[{"S":"alice"}]}"#,
                 true,
             ),
@@ -408,7 +413,47 @@ fn faults_of_the_short_form_are_named() {
     assert!(
         fault(&["a"], &["TransactWriteItems"]).to_string().starts_with("TransactWriteItems is no action")
     );
-    assert_eq!(fault(&["a/b"], &["*"]), GrantError::Name("a/b".into()));
+    assert_eq!(fault(&["a/b"], &["*"]), GrantError::Name { list: "tables", name: "a/b".into() });
+    assert_eq!(
+        fault(&["a"], &["Read-Only"]).to_string(),
+        "unknown action \"Read-Only\"; the nearest known one is \"read-only\""
+    );
+    assert!(fault(&["a"], &["dynamodb:read-only"]).to_string().contains("an action is written like"));
+}
+
+#[test]
+fn lists_that_can_match_nothing_are_warnings() {
+    let warnings = |actions: &[&str], leading_keys: &[&str], attributes: &[&str]| {
+        let grant = Grant {
+            tables: strings(&["*"]),
+            actions: strings(actions),
+            leading_keys: strings(leading_keys),
+            attributes: strings(attributes),
+            ..Grant::default()
+        };
+        grant.warnings()
+    };
+    let one = |list, words: &str| vec![(list, words.to_owned())];
+    assert_eq!(
+        warnings(&["*"], &["1.0"], &[]),
+        one("leading_keys", "\"1.0\" is never the value of a number key: DynamoDB writes that number \"1\"")
+    );
+    assert!(warnings(&["*"], &["1.0", "1", "tenant-1*"], &["id"]).is_empty());
+    assert!(warnings(&["*"], &["${aws:username}"], &[])[0].1.contains("lists have no variables"));
+    assert!(warnings(&["*"], &[], &["i*"])[0].1.contains("attributes have no wildcards"));
+    assert_eq!(warnings(&["Scan"], &["a"], &[]), one("actions", "with leading_keys these allow nothing"));
+    assert_eq!(
+        warnings(&["DeleteTable"], &[], &["a"]),
+        one("actions", "with attributes these allow nothing")
+    );
+    for (actions, leading_keys, attributes) in [
+        (["Scan"], &[][..], &["a"][..]),
+        (["Query"], &["a"], &[]),
+        (["DescribeTable"], &["a"], &["a"]),
+        (["DeleteTable"], &[], &[]),
+    ] {
+        assert!(warnings(&actions, leading_keys, attributes).is_empty(), "{actions:?}");
+    }
 }
 
 #[test]

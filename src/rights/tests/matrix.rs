@@ -30,9 +30,13 @@ fn principals() -> Vec<(&'static str, Value)> {
             "dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"],
         },
     });
+    let partition_only = json!({
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["tenant", "number", "price", "status"]},
+        "StringEqualsIfExists": {"dynamodb:Select": ["SPECIFIC_ATTRIBUTES", "COUNT"]},
+    });
     let of = |statements: Vec<Value>| json!({"Version": "2012-10-17", "Statement": statements});
     vec![
-        ("nothing", of(vec![])),
+        ("nothing", of(vec![allow(json!("s3:*"), json!("*"), none())])),
         ("everything", of(vec![allow(json!("*"), json!("*"), none())])),
         ("one-table", of(vec![allow(json!("dynamodb:*"), json!(orders), none())])),
         ("all-tables", of(vec![allow(json!("dynamodb:*"), json!(arn("table/*")), none())])),
@@ -75,6 +79,7 @@ fn principals() -> Vec<(&'static str, Value)> {
         ),
         ("strict-prefix", of(vec![allow(json!("dynamodb:*"), json!("*"), strict)])),
         ("columns", of(vec![allow(json!("dynamodb:*"), json!("*"), columns)])),
+        ("columns-without-a-key", of(vec![allow(json!("dynamodb:*"), json!("*"), partition_only)])),
         (
             "index-only",
             of(vec![allow(json!("dynamodb:Query"), json!(arn("table/Orders/index/byStatus")), none())]),
@@ -276,20 +281,17 @@ impl Table {
 
     fn page_cases(&self) -> Vec<Case> {
         use Operation::*;
+        // A page ends with the key of an item, so whoever asks for one asks for the attributes of keys.
         let scanned = |select: &str, attributes: &[&str]| -> Keys {
-            let mut keys = vec![
+            vec![
                 ("dynamodb:Select", texts(&[select])),
                 ("dynamodb:ReturnConsumedCapacity", texts(&["NONE"])),
-            ];
-            if !attributes.is_empty() {
-                keys.push(("dynamodb:Attributes", texts(attributes)));
-            }
-            keys
+                ("dynamodb:Attributes", texts(&[self.key_names, attributes].concat())),
+            ]
         };
         let partition = self.key_names.last().unwrap();
         let queried = |select: &str, attributes: &[&str]| -> Keys {
-            let named = [&[*partition], attributes].concat();
-            [scanned(select, &named), vec![("dynamodb:LeadingKeys", texts(&[&self.leading]))]].concat()
+            [scanned(select, attributes), vec![("dynamodb:LeadingKeys", texts(&[&self.leading]))]].concat()
         };
         let condition = json!({
             "KeyConditionExpression": "#p = :p", "ExpressionAttributeNames": {"#p": partition},
@@ -388,6 +390,28 @@ impl Table {
                 [item_keys(&["price"]), vec![("dynamodb:ReturnValues", texts(&["ALL_OLD"]))]].concat(),
             ),
         ];
+        let partition = match &self.key[*self.key_names.last().unwrap()] {
+            value if value.get("S").is_some() => format!("tenant = '{}'", self.leading),
+            _ => format!("\"number\" = {}", self.leading),
+        };
+        let (other, leading) = match name {
+            "Orders" => ("tenant = 'tenant-1#a'", "tenant-1#a"),
+            _ => ("\"number\" IN [7]", "7"),
+        };
+        let either = Case {
+            operation: Operation::ExecuteStatement,
+            body: json!({"Statement": format!("SELECT price FROM {name} WHERE {partition} OR {other}")}),
+            asks: vec![ask(
+                "PartiQLSelect",
+                self.path(),
+                [
+                    item_keys(&["price"]),
+                    select("SPECIFIC_ATTRIBUTES", "false"),
+                    vec![("dynamodb:LeadingKeys", texts(&[&self.leading, leading]))],
+                ]
+                .concat(),
+            )],
+        };
         let single = cases.clone().map(|(action, statement, keys)| Case {
             operation: Operation::ExecuteStatement,
             body: json!({"Statement": statement}),
@@ -405,6 +429,7 @@ impl Table {
         single
             .into_iter()
             .chain([
+                either,
                 Case {
                     operation: Operation::BatchExecuteStatement,
                     body: json!({"Statements": statements}),
@@ -481,7 +506,7 @@ fn index_cases(leading: &str) -> Vec<Case> {
     });
     let keys = vec![
         ("dynamodb:LeadingKeys", texts(&[leading])),
-        ("dynamodb:Attributes", texts(&["status"])),
+        ("dynamodb:Attributes", texts(&["status", "tenant", "id"])),
         ("dynamodb:Select", texts(&["ALL_PROJECTED_ATTRIBUTES"])),
         ("dynamodb:ReturnConsumedCapacity", texts(&["NONE"])),
     ];
@@ -494,6 +519,7 @@ fn index_cases(leading: &str) -> Vec<Case> {
                 "Scan",
                 path(),
                 vec![
+                    ("dynamodb:Attributes", texts(&["status", "tenant", "id"])),
                     ("dynamodb:Select", texts(&["ALL_PROJECTED_ATTRIBUTES"])),
                     ("dynamodb:ReturnConsumedCapacity", texts(&["INDEXES"])),
                 ],
@@ -507,7 +533,7 @@ fn index_cases(leading: &str) -> Vec<Case> {
                 path(),
                 vec![
                     ("dynamodb:LeadingKeys", texts(&[leading, "open"])),
-                    ("dynamodb:Attributes", texts(&["id", "status"])),
+                    ("dynamodb:Attributes", texts(&["id", "status", "tenant"])),
                     ("dynamodb:Select", texts(&["SPECIFIC_ATTRIBUTES"])),
                     ("dynamodb:FullTableScan", texts(&["false"])),
                 ],

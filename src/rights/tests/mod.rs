@@ -3,6 +3,7 @@
 mod examples;
 mod judge;
 mod matrix;
+mod pages;
 mod unreadable;
 
 use std::sync::Arc;
@@ -117,7 +118,14 @@ fn a_name_of_an_action_in_other_letters_is_that_action() {
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*","Resource":"*"},
             {"Effect":"Deny","Action":"DYNAMODB:getitem","Resource":"*"}]}"#,
     );
-    for (target, allowed) in [("getitem", false), ("GETITEM", false), ("gettem", true)] {
+    for (target, allowed) in [
+        ("getitem", false),
+        ("GETITEM", false),
+        ("gettem", true),
+        // Operations that are no actions need those of all that they may hold.
+        ("transactgetitems", false),
+        ("TRANSACTWRITEITEMS", true),
+    ] {
         let target = format!("DynamoDB_20120810.{target}");
         let body = br#"{"TableName":"Orders"}"#;
         let asked =
