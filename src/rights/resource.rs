@@ -290,7 +290,7 @@ impl ResourcePattern {
         if !is_path("table/") && !is_path("global-table/") {
             return Some("behind the account stands table/ or global-table/ and a name");
         }
-        let Some((kind, name)) = head.split_once('/') else { return None };
+        let (kind, name) = head.split_once('/')?;
         let (name, part) = name.split_once('/').map_or((name, None), |(name, part)| (name, Some(part)));
         if !name.is_empty() && !is_name(name) {
             return Some("a name has 1 to 255 of a-z, A-Z, 0-9, '_', '.' and '-'");

@@ -189,6 +189,11 @@ fn tables(leading: &str) -> Vec<Table> {
 
 type Keys = Vec<(&'static str, Vec<String>)>;
 
+/// What a statement that reads asks of the attributes and of the whole table.
+fn select(select: &str, full: &str) -> Keys {
+    vec![("dynamodb:Select", texts(&[select])), ("dynamodb:FullTableScan", texts(&[full]))]
+}
+
 fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(|value| (*value).to_owned()).collect()
 }
@@ -356,17 +361,43 @@ impl Table {
         cases
     }
 
+    /// The keys of a statement about one item. Statements have none for the capacity that they consume.
+    fn statement_keys(&self, attributes: &[&str]) -> Keys {
+        let mut keys = self.item_keys(attributes, &[]);
+        keys.retain(|(key, _)| *key != "dynamodb:ReturnConsumedCapacity");
+        keys
+    }
+
+    /// A statement whose condition allows two partitions.
+    fn either_of_two_partitions(&self) -> Case {
+        let name = self.name;
+        let partition = match &self.key[*self.key_names.last().unwrap()] {
+            value if value.get("S").is_some() => format!("tenant = '{}'", self.leading),
+            _ => format!("\"number\" = {}", self.leading),
+        };
+        let (other, leading) = match name {
+            "Orders" => ("tenant = 'tenant-1#a'", "tenant-1#a"),
+            _ => ("\"number\" IN [7]", "7"),
+        };
+        Case {
+            operation: Operation::ExecuteStatement,
+            body: json!({"Statement": format!("SELECT price FROM {name} WHERE {partition} OR {other}")}),
+            asks: vec![ask(
+                "PartiQLSelect",
+                self.path(),
+                [
+                    self.statement_keys(&["price"]),
+                    select("SPECIFIC_ATTRIBUTES", "false"),
+                    vec![("dynamodb:LeadingKeys", texts(&[&self.leading, leading]))],
+                ]
+                .concat(),
+            )],
+        }
+    }
+
     fn statement_cases(&self) -> Vec<Case> {
         let (name, key) = (self.name, &self.partiql_key);
-        let select = |select: &str, full: &str| {
-            vec![("dynamodb:Select", texts(&[select])), ("dynamodb:FullTableScan", texts(&[full]))]
-        };
-        // Statements have no key for the capacity that they consume.
-        let item_keys = |attributes: &[&str]| {
-            let mut keys = self.item_keys(attributes, &[]);
-            keys.retain(|(key, _)| *key != "dynamodb:ReturnConsumedCapacity");
-            keys
-        };
+        let item_keys = |attributes: &[&str]| self.statement_keys(attributes);
         let item = item_keys(&[]);
         let cases = [
             (
@@ -390,28 +421,6 @@ impl Table {
                 [item_keys(&["price"]), vec![("dynamodb:ReturnValues", texts(&["ALL_OLD"]))]].concat(),
             ),
         ];
-        let partition = match &self.key[*self.key_names.last().unwrap()] {
-            value if value.get("S").is_some() => format!("tenant = '{}'", self.leading),
-            _ => format!("\"number\" = {}", self.leading),
-        };
-        let (other, leading) = match name {
-            "Orders" => ("tenant = 'tenant-1#a'", "tenant-1#a"),
-            _ => ("\"number\" IN [7]", "7"),
-        };
-        let either = Case {
-            operation: Operation::ExecuteStatement,
-            body: json!({"Statement": format!("SELECT price FROM {name} WHERE {partition} OR {other}")}),
-            asks: vec![ask(
-                "PartiQLSelect",
-                self.path(),
-                [
-                    item_keys(&["price"]),
-                    select("SPECIFIC_ATTRIBUTES", "false"),
-                    vec![("dynamodb:LeadingKeys", texts(&[&self.leading, leading]))],
-                ]
-                .concat(),
-            )],
-        };
         let single = cases.clone().map(|(action, statement, keys)| Case {
             operation: Operation::ExecuteStatement,
             body: json!({"Statement": statement}),
@@ -429,7 +438,7 @@ impl Table {
         single
             .into_iter()
             .chain([
-                either,
+                self.either_of_two_partitions(),
                 Case {
                     operation: Operation::BatchExecuteStatement,
                     body: json!({"Statements": statements}),
