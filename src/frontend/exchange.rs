@@ -27,7 +27,7 @@ use crate::access::{Admitted, Rejection};
 use crate::call::{Attempt, DenialReason, Request, Source, Verdict};
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
-use crate::wire::only_table;
+use crate::wire::{index_named, only_table};
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
@@ -94,7 +94,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     ) -> Response<AnswerBody> {
         let body = match body {
             Ok(body) => body,
-            Err(fault) => return self.refuse(head, fault, begun),
+            Err(fault) => return self.refuse(head, peer, fault, begun),
         };
         let protocol = Protocol::of(&head.headers);
         match self.route_aside(head, &body, protocol) {
@@ -138,8 +138,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let (operation, caller) = match self.admit(head, peer, &body, coding) {
             Ok(admitted) => admitted,
             Err(Unadmitted { error, verdict }) => {
-                let table = only_table(&body.bytes).filter(|_| audits && verdict.denial().is_some());
-                let known = Known { verdict, table: table.as_deref(), ..Known::of_head(head, request_bytes) };
+                let audited = Some(&*body.bytes).filter(|_| audits && verdict.denial().is_some());
+                let (table, index) = (audited.and_then(only_table), audited.and_then(index_named));
+                let (table, index) = (table.as_deref(), index.as_deref());
+                let known = Known { verdict, table, index, ..Known::of_head(head, peer, request_bytes) };
                 return self.answer_alone(error, protocol, known, begun);
             }
         };
@@ -147,11 +149,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             // Boxed, so that the future of a request that is not compressed stays small.
             body = match Box::pin(self.decode(coding, body)).await {
                 Ok(body) => body,
-                Err(fault) => return self.refuse(head, fault, begun),
+                Err(fault) => return self.refuse(head, peer, fault, begun),
             };
         }
         if let Some(error) = lack_of_body(operation, &body) {
-            return self.answer_alone(error, protocol, Known::of_head(head, request_bytes), begun);
+            return self.answer_alone(error, protocol, Known::of_head(head, peer, request_bytes), begun);
         }
         let principal = caller.principal().filter(|_| audits).cloned();
         let principal = principal.as_ref().map(|principal| principal.name.as_str());
@@ -168,15 +170,16 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Ok(served) => served,
             Err(error) => {
                 let verdict = verdict_of(error.code);
-                let kept = kept.filter(|_| verdict.denial().is_some());
-                let table = kept.as_deref().and_then(only_table);
-                let table = table.as_deref();
-                let known = Known { verdict, principal, table, ..Known::of_head(head, request_bytes) };
+                let kept = kept.as_deref().filter(|_| verdict.denial().is_some());
+                let (table, index) = (kept.and_then(only_table), kept.and_then(index_named));
+                let (table, index) = (table.as_deref(), index.as_deref());
+                let known =
+                    Known { verdict, principal, table, index, ..Known::of_head(head, peer, request_bytes) };
                 return self.answer_alone(error, protocol, known, begun);
             }
         };
         let source = Some(served.source);
-        let table = served.table.take();
+        let (table, index) = (served.table.take(), kept.as_deref().and_then(index_named));
         let error = served.answer.error.take();
         let mut response = match answer::coding(&served, &head.headers) {
             Some(coding) => Box::pin(answer::compressed_api(served, protocol, coding)).await,
@@ -186,7 +189,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             operation,
             source,
             table: table.as_deref(),
+            index: index.as_deref(),
             principal,
+            peer,
             verdict: Verdict::Allowed,
             error: error.as_ref(),
             request_bytes,
@@ -222,11 +227,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         }
     }
 
-    async fn decode(
-        &self,
-        coding: Result<Option<Coding>, Fault>,
-        body: Received,
-    ) -> Result<Received, Fault> {
+    async fn decode(&self, coding: Result<Option<Coding>, Fault>, body: Received) -> Result<Received, Fault> {
         match coding? {
             Some(coding) => self.decompress(coding, body).await,
             None => Ok(body),
@@ -315,18 +316,28 @@ struct Known<'a> {
     operation: Operation,
     source: Option<Source>,
     table: Option<&'a str>,
+    index: Option<&'a str>,
     principal: Option<&'a str>,
+    peer: &'a Peer,
     verdict: Verdict,
     error: Option<&'a ErrorName>,
     request_bytes: usize,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
     /// What the head of a request says, of which nothing was decided.
-    fn of_head(head: &Parts, request_bytes: usize) -> Self {
-        let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
-        let verdict = Verdict::Unjudged;
-        Self { operation, source: None, table: None, principal: None, verdict, error: None, request_bytes }
+    fn of_head(head: &Parts, peer: &'a Peer, request_bytes: usize) -> Self {
+        Self {
+            operation: target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown),
+            source: None,
+            table: None,
+            index: None,
+            principal: None,
+            peer,
+            verdict: Verdict::Unjudged,
+            error: None,
+            request_bytes,
+        }
     }
 }
 
@@ -355,7 +366,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             operation: known.operation,
             source: known.source,
             table: known.table,
+            index: known.index,
             principal: known.principal,
+            client: known.peer.address,
             verdict: known.verdict,
             status,
             error: known.error,
@@ -383,7 +396,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     }
 
     /// Answers a request whose body cannot be had.
-    fn refuse(&self, head: &Parts, fault: Fault, begun: Instant) -> Response<AnswerBody> {
+    fn refuse(&self, head: &Parts, peer: &Peer, fault: Fault, begun: Instant) -> Response<AnswerBody> {
         let reason = match fault {
             Fault::TooLarge => RejectReason::BodyTooLarge,
             Fault::Overloaded => RejectReason::Overloaded,
@@ -392,7 +405,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         self.observer.rejected(reason);
         let protocol = Protocol::of(&head.headers).unwrap_or(Protocol::Json);
-        let known = Known::of_head(head, 0);
+        let known = Known::of_head(head, peer, 0);
         match fault {
             Fault::TooLarge => answer::too_large(),
             Fault::TimedOut => answer::empty(StatusCode::REQUEST_TIMEOUT),
