@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::connection::Peer;
 use super::handshake::{self, Handshake};
 use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-use crate::listen::{Listeners, Socket, send_at_once};
+use crate::listen::{Listeners, Socket, peer_address, send_at_once};
 use crate::tls::TlsServer;
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
@@ -128,16 +129,17 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let frontend = Arc::clone(self);
         let Accepted { socket, tls } = accepted;
         send_at_once(&socket);
+        let address = peer_address(&socket);
         // Two tasks, so that one for a plain connection has no room for a handshake.
         match tls {
             None => connections.spawn(async move {
-                frontend.serve_peer(Stream::Plain(socket), Peer::plain()).await;
+                frontend.serve_peer(Stream::Plain(socket), Peer::plain(address)).await;
                 drop(permit);
             }),
             Some((server, place)) => connections.spawn(async move {
                 // Boxed, so that its room is free again when it is over.
                 let handshake = frontend.handshakes.begin(place);
-                let shaken = Box::pin(frontend.shake_hands(&server, socket, handshake)).await;
+                let shaken = Box::pin(frontend.shake_hands(&server, socket, address, handshake)).await;
                 if let Some((stream, peer)) = shaken {
                     Arc::clone(&frontend).serve_peer(stream, peer).await;
                 }
@@ -151,6 +153,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         &self,
         server: &TlsServer,
         socket: Socket,
+        address: Option<SocketAddr>,
         handshake: Handshake<'_>,
     ) -> Option<(Stream, Peer)> {
         let outcome = tokio::select! {
@@ -164,7 +167,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         let error = match outcome {
             Ok(Ok((stream, certificate))) => {
-                return Some((Stream::Tls(Box::new(stream)), Peer::over_tls(certificate)));
+                return Some((Stream::Tls(Box::new(stream)), Peer::over_tls(address, certificate)));
             }
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),

@@ -1,4 +1,4 @@
-//! Request bodies: read whole within limits of size, time and memory, and decompressed.
+//! Request bodies: read whole within limits of size, time and memory, and decompressed once their sender is known.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const TRUSTED_CAPACITY: usize = 256 * 1024;
 /// A body that arrived whole.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// The body, decompressed.
+    /// The body: as sent until it is [decompressed](Frontend::decompress).
     pub(super) bytes: Bytes,
     /// How many bytes were sent for it.
     pub(super) sent: usize,
@@ -54,23 +54,23 @@ impl Received {
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
-    /// Reads a body whole.
+    /// Reads a body whole, as it is sent. What it holds is for those who may ask: a stranger's is not decompressed.
     pub(super) async fn receive(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Received, Fault> {
-        let received = if body.is_end_stream() {
-            Received { bytes: Bytes::new(), sent: 0, sha256: self.sha256(b""), _reservation: None }
-        } else {
-            match arrived_already(&mut body).await {
-                Some(bytes) if body.is_end_stream() => {
-                    let sha256 = self.sha256(&bytes);
-                    Received { sent: bytes.len(), sha256, bytes, _reservation: None }
-                }
-                // Boxed, so that the future of a request whose body is there already stays small.
-                first => Box::pin(self.receive_slowly(headers, first, body)).await?,
+        if body.is_end_stream() {
+            return Ok(Received {
+                bytes: Bytes::new(),
+                sent: 0,
+                sha256: self.sha256(b""),
+                _reservation: None,
+            });
+        }
+        match arrived_already(&mut body).await {
+            Some(bytes) if body.is_end_stream() => {
+                let sha256 = self.sha256(&bytes);
+                Ok(Received { sent: bytes.len(), sha256, bytes, _reservation: None })
             }
-        };
-        match Coding::of_body(headers)? {
-            Some(coding) => Box::pin(self.decompress(coding, received)).await,
-            None => Ok(received),
+            // Boxed, so that the future of a request whose body is there already stays small.
+            first => Box::pin(self.receive_slowly(headers, first, body)).await,
         }
     }
 
@@ -120,7 +120,8 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         tokio::time::timeout(DEADLINE, discard(&mut body)).await.ok();
     }
 
-    async fn decompress(&self, coding: Coding, received: Received) -> Result<Received, Fault> {
+    /// Decompresses a body.
+    pub(super) async fn decompress(&self, coding: Coding, received: Received) -> Result<Received, Fault> {
         let maximum = self.settings.request_bytes_max;
         // Most bodies are small, and need not wait behind heavy ones.
         if received.sent <= SMALL
@@ -219,7 +220,6 @@ async fn discard(body: &mut Incoming) {
     }
 }
 
-/// Decompresses a body, counting every piece before it is kept: a small body may hold gigabytes.
 /// Decompresses a body that stays small; `None` if it does not.
 fn inflate_small(coding: Coding, sent: &[u8], maximum: usize) -> Result<Option<Vec<u8>>, Fault> {
     let room = LARGE_BODY_BYTES.min(maximum);
@@ -239,6 +239,7 @@ fn inflate_small(coding: Coding, sent: &[u8], maximum: usize) -> Result<Option<V
     }
 }
 
+/// Decompresses a body, counting every piece before it is kept: a small body may hold gigabytes.
 fn inflate(
     coding: Coding,
     received: &Received,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -28,17 +29,19 @@ pub(super) struct Peer {
     pub(super) is_over_tls: bool,
     /// Its certificate, which the authority for clients has signed.
     pub(super) certificate: Option<Certificate>,
+    /// Where it is, if it comes over TCP.
+    pub(super) address: Option<SocketAddr>,
 }
 
 impl Peer {
     /// The client of a connection that is not encrypted.
-    pub(super) fn plain() -> Self {
-        Self { is_over_tls: false, certificate: None }
+    pub(super) fn plain(address: Option<SocketAddr>) -> Self {
+        Self { is_over_tls: false, certificate: None, address }
     }
 
     /// The client of an encrypted connection.
-    pub(super) fn over_tls(certificate: Option<Certificate>) -> Self {
-        Self { is_over_tls: true, certificate }
+    pub(super) fn over_tls(address: Option<SocketAddr>, certificate: Option<Certificate>) -> Self {
+        Self { is_over_tls: true, certificate, address }
     }
 }
 
@@ -48,7 +51,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.serve_peer(io, Peer::plain()).await;
+        self.serve_peer(io, Peer::plain(None)).await;
     }
 
     /// The same for a client of whom something is known.

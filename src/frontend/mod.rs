@@ -3,6 +3,7 @@
 //! The front end knows the protocol's envelope (methods, headers, credentials, limits, sums) and nothing of what is
 //! inside a body. Where it answers by itself it answers as DynamoDB does, in the same order of checks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Service for Engine {
 
 /// What the edge tells of its traffic.
 pub trait Observer: Send + Sync + 'static {
-    /// True if it wants to know who called, and which table a denied request names; both cost a little.
+    /// True if it wants to know who called, which index, and which table a denied request names; all cost a little.
     fn audits(&self) -> bool {
         false
     }
@@ -87,8 +88,12 @@ pub struct Exchange<'a> {
     pub source: Option<Source>,
     /// The one table that the request names, as it spells it.
     pub table: Option<&'a str>,
+    /// The index that the request names beside it, as it spells it, if the observer [audits](Observer::audits).
+    pub index: Option<&'a str>,
     /// Who called, if it is verified and the observer [audits](Observer::audits).
     pub principal: Option<&'a str>,
+    /// Where the client of the connection is, if that is over TCP. It may be a balancer.
+    pub client: Option<SocketAddr>,
     /// Whether the caller may do this.
     pub verdict: Verdict,
     /// The HTTP status.

@@ -1,6 +1,7 @@
 //! One connection as the kernel has it.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
@@ -14,6 +15,14 @@ pub fn send_at_once(socket: &Socket) {
         // The connection works without it, too.
         Either::Left(stream) => drop(stream.set_nodelay(true)),
         Either::Right(_) => {}
+    }
+}
+
+/// Where the other side of a connection over TCP is.
+pub fn peer_address(socket: &Socket) -> Option<SocketAddr> {
+    match socket {
+        Either::Left(stream) => stream.peer_addr().ok(),
+        Either::Right(_) => None,
     }
 }
 

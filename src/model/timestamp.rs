@@ -14,11 +14,10 @@ pub struct Timestamp {
 impl Timestamp {
     /// Reads `20261121T080910Z`. `None` for any other form and for a time that does not exist.
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let [date @ .., b'T', h1, h2, m1, m2, s1, s2, b'Z'] = text.as_bytes() else { return None };
         let days = days_of(date)?;
-        let [hour, minute, second] = [time.get(..2)?, time.get(2..4)?, time.get(4..)?].map(number);
-        let (hour, minute, second) = (hour?, minute?, second?);
-        let exists = time.len() == 6 && hour < 24 && minute < 60 && second < 60;
+        let (hour, minute, second) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?, number(&[*s1, *s2])?);
+        let exists = hour < 24 && minute < 60 && second < 60;
         exists.then_some(Self { seconds: days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second })
     }
 
@@ -75,16 +74,17 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A number of digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+/// A number of a few digits and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'));
+    digits.iter().try_fold(0, add)
 }
 
 /// Days from 1970 to `20261121`; `None` for a day that does not exist.
-fn days_of(date: &str) -> Option<u64> {
-    let [year, month, day] = [date.get(..4)?, date.get(4..6)?, date.get(6..)?].map(number);
-    let (year, month, day) = (year?, month?, day?);
-    if date.len() != 8 || year < 1970 || !(1..=12).contains(&month) {
+fn days_of(date: &[u8]) -> Option<u64> {
+    let date: &[u8; 8] = date.try_into().ok()?;
+    let (year, month, day) = (number(&date[..4])?, number(&date[4..6])?, number(&date[6..])?);
+    if year < 1970 || !(1..=12).contains(&month) {
         return None;
     }
     // Counted from 1 March, so that a leap day is the last of its year.

@@ -1,6 +1,6 @@
 //! The audit log: a line for each request that was denied, or for each at all, where the config asks for it.
 //!
-//! A line names the principal, the action, the table, the verdict and the request id. It never has keys, values, tokens, signatures or
+//! A line names the principal, its client's address, the action, the table and index, the verdict and the request id. It never has keys, values, tokens, signatures or
 //! policies, and no access key: one that nobody has verified may be a secret in the wrong place.
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::telemetry::Repeats;
 /// At most one line in this time for each kind of denied request, unless all requests have one.
 const DENIED_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The most characters of the name of a table.
-const TABLE_CHARS_MAX: usize = 255;
+/// The most characters of the name of a table or an index.
+const NAME_CHARS_MAX: usize = 255;
 
 /// Stands for a fact that there is not.
 const NONE: &str = "-";
@@ -123,8 +123,10 @@ fn log(exchange: &Exchange<'_>, count: u64) {
     tracing::info!(
         target: "nearside::audit",
         principal = exchange.principal.unwrap_or(NONE),
+        client = %exchange.client.map_or_else(|| NONE.to_owned(), |client| client.to_string()),
         action = format_args!("dynamodb:{}", exchange.operation),
         table = exchange.table.map_or(NONE, shown_table),
+        index = exchange.index.map_or(NONE, shown_name),
         verdict = exchange.verdict.label(),
         reason = exchange.verdict.denial().map_or(NONE, DenialReason::label),
         code = exchange.error.map_or(NONE, ErrorName::text),
@@ -134,11 +136,15 @@ fn log(exchange: &Exchange<'_>, count: u64) {
     );
 }
 
-/// The table's name in what a request says, if it can be one: anything else may be a secret in the wrong place.
+/// The table's name in what a request says, if it can be one.
 fn shown_table(said: &str) -> &str {
-    let name = table_name(said);
+    shown_name(table_name(said))
+}
+
+/// A name, if it can be one of a table or an index: anything else may be a secret in the wrong place.
+fn shown_name(name: &str) -> &str {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    match (1..=TABLE_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_name) {
+    match (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_name) {
         true => name,
         false => NONE,
     }
@@ -149,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_be_a_table_is_shown() {
+    fn only_what_can_be_a_table_or_an_index_is_shown() {
         for (said, shown) in [
             ("Orders", "Orders"),
             ("arn:aws:dynamodb:us-east-1:000000000000:table/Orders/index/byTime", "Orders"),
@@ -161,6 +167,11 @@ mod tests {
             assert_eq!(shown_table(said), shown, "{said}");
         }
         assert_eq!(shown_table(&"x".repeat(256)), NONE);
+        for (said, shown) in
+            [("by-Time_2.0", "by-Time_2.0"), ("index/byTime", NONE), ("a=b", NONE), ("", NONE)]
+        {
+            assert_eq!(shown_name(said), shown, "{said}");
+        }
     }
 
     #[test]

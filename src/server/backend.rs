@@ -11,7 +11,7 @@ use crate::endpoint::{Endpoint, Scheme};
 use crate::local::{self, Local, OpenError};
 use crate::telemetry::CacheSample;
 use crate::upstream::remote::{
-    AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, Settings,
+    AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, RoleOutcome, Settings,
 };
 
 /// What stands behind the cache.
@@ -126,6 +126,9 @@ impl Backend {
         }));
         samples.extend(Outcome::ALL.iter().zip(stats.outcomes).map(|(outcome, value)| {
             CacheSample::labelled("nearside_upstream_requests_total", "outcome", outcome.label(), value)
+        }));
+        samples.extend(RoleOutcome::ALL.iter().zip(stats.roles).map(|(outcome, value)| {
+            CacheSample::labelled("nearside_upstream_role_requests_total", "outcome", outcome.label(), value)
         }));
         samples
     }

@@ -129,6 +129,11 @@ pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_upstream_in_flight", "gauge", "Requests to the remote upstream under way."),
     ("nearside_upstream_waiting", "gauge", "Requests to the remote upstream that wait for their turn."),
     ("nearside_upstream_breakers_open", "gauge", "Endpoints whose circuit breaker is open."),
+    (
+        "nearside_upstream_role_requests_total",
+        "counter",
+        "Credentials of principals' roles that were asked for, by what came of it.",
+    ),
 ];
 
 /// Of the local backend where regions and access keys are kept apart: name, kind, help.

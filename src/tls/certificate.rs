@@ -202,6 +202,104 @@ mod tests {
         assert_eq!(Certificate::parse(&whole[..whole.len() - 1]), None);
     }
 
+    /// The certificates of the tests.
+    const CERTIFICATES: [&[u8]; 9] = [
+        include_bytes!("../../tests/certificates/authority.pem"),
+        include_bytes!("../../tests/certificates/client.pem"),
+        include_bytes!("../../tests/certificates/early.pem"),
+        include_bytes!("../../tests/certificates/expired.pem"),
+        include_bytes!("../../tests/certificates/foreign.pem"),
+        include_bytes!("../../tests/certificates/nobody.pem"),
+        include_bytes!("../../tests/certificates/renewed.pem"),
+        include_bytes!("../../tests/certificates/server.pem"),
+        include_bytes!("../../tests/certificates/stranger.pem"),
+    ];
+
+    /// True if a value of the name's kind, with the name's own length, stands somewhere in the bytes, behind the identifier that a
+    /// common name has. It knows nothing of how a certificate is nested.
+    fn holds(der: &[u8], name: &CertificateName) -> bool {
+        let (before, tags, text): (&[u8], &[u8], &str) = match name {
+            CertificateName::Dns(text) => (&[], &[DNS_NAME], text),
+            CertificateName::Uri(text) => (&[], &[URI], text),
+            CertificateName::CommonName(text) => {
+                (COMMON_NAME, &[UTF8_STRING, PRINTABLE_STRING, IA5_STRING], text)
+            }
+        };
+        let lengths = lengths_of(text.len());
+        let heads = tags.iter().flat_map(|tag| lengths.iter().map(move |length| (*tag, length)));
+        let mut heads = heads.map(|(tag, length)| [before, &[tag], &length[..]].concat());
+        heads.any(|head| {
+            let mut found = der.windows(head.len() + text.len()).map(|window| window.split_at(head.len()));
+            found.any(|(found, value)| found == head && value.eq_ignore_ascii_case(text.as_bytes()))
+        })
+    }
+
+    /// Every way to write a length that is read. DER allows the shortest alone.
+    fn lengths_of(length: usize) -> Vec<Vec<u8>> {
+        let bytes = u32::try_from(length).unwrap().to_be_bytes();
+        let long = (1..=4).filter(|count| length < 1 << (8 * count));
+        let long = long.map(|count| [&[0x80 + count as u8], &bytes[4 - count..]].concat());
+        long.chain((length < 0x80).then(|| vec![length as u8])).collect()
+    }
+
+    /// Changes a certificate in up to four ways: cut off, flipped bits, lengths that lie, parts doubled, dropped or moved.
+    fn mutate(der: &mut Vec<u8>, random: &mut fastrand::Rng) {
+        for _ in 0..random.usize(1..=4) {
+            let place = random.usize(..der.len().max(1)).min(der.len().saturating_sub(1));
+            let Some(byte) = der.get_mut(place) else { return };
+            match random.u8(..7) {
+                0 => der.truncate(place),
+                1 => *byte ^= 1 << random.u8(..8),
+                2 => *byte = random.u8(..),
+                // Where a tag may be, so that the length behind it lies, in the short form or in a long one.
+                3 => {
+                    let tags = [SEQUENCE, SET, UTF8_STRING, DNS_NAME, URI, OCTET_STRING, EXTENSIONS];
+                    let tag = tags[random.usize(..tags.len())];
+                    let places: Vec<_> = memchr::memchr_iter(tag, &der[..der.len() - 1]).collect();
+                    if !places.is_empty() {
+                        der[places[random.usize(..places.len())] + 1] = random.u8(..0x86);
+                    }
+                }
+                4 => {
+                    let end = (place + random.usize(..40)).min(der.len());
+                    let part = der[place..end].to_vec();
+                    let to = random.usize(..=der.len());
+                    der.splice(to..to, part);
+                }
+                5 => drop(der.drain(place..(place + random.usize(1..8)).min(der.len()))),
+                _ => der.insert(place, random.u8(..)),
+            }
+        }
+    }
+
+    /// `NEARSIDE_CASES` sets how many are made, `NEARSIDE_SEED` replays a run.
+    #[test]
+    fn a_mutated_certificate_is_no_panic_and_has_no_name_that_is_not_in_it() {
+        let from_environment = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let seed = from_environment("NEARSIDE_SEED").unwrap_or_else(|| fastrand::u64(..));
+        let cases = from_environment("NEARSIDE_CASES").unwrap_or(20_000);
+        println!("{cases} certificates; replay with NEARSIDE_SEED={seed} NEARSIDE_CASES={cases}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let whole = CERTIFICATES.map(|pem| CertificateDer::from_pem_slice(pem).unwrap().to_vec());
+        let (mut read, mut renamed) = (0_u64, 0_u64);
+        for case in 0..cases {
+            let original = &whole[random.usize(..whole.len())];
+            let mut mutated = original.clone();
+            mutate(&mut mutated, &mut random);
+            let Some(certificate) = Certificate::parse(&mutated) else { continue };
+            read += 1;
+            renamed += u64::from(certificate.names != Certificate::parse(original).unwrap().names);
+            for name in &*certificate.names {
+                assert!(holds(&mutated, name), "seed {seed}, case {case}: {name} is not in {mutated:02x?}");
+            }
+        }
+        println!("{read} could be read, {renamed} of them with other names");
+        assert!(
+            read > cases / 20 && renamed > 0,
+            "{read} of {cases} could be read, {renamed} with other names"
+        );
+    }
+
     #[test]
     fn a_subject_with_two_common_names_has_none() {
         let name = |text: &[u8], tag| {

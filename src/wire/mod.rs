@@ -17,5 +17,5 @@ pub mod page;
 pub mod request;
 
 pub use json::Json;
-pub use named::only_table;
+pub use named::{index_named, only_table};
 pub use weight::tree_bytes;

@@ -226,6 +226,33 @@ pub fn only_table(body: &[u8]) -> Option<Cow<'_, str>> {
     deserializer.deserialize_map(Request).ok().flatten()
 }
 
+/// The index that a request names in `IndexName`. `None` when it names none, and for what is no JSON.
+pub fn index_named(body: &[u8]) -> Option<Cow<'_, str>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    deserializer.deserialize_map(Index).ok().flatten()
+}
+
+struct Index;
+
+impl<'de> Visitor<'de> for Index {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut index = None;
+        while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
+            match name.as_ref() {
+                "IndexName" => index = Some(members.next_value::<Text<'de>>()?.0),
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(index)
+    }
+}
+
 struct Request;
 
 impl<'de> Visitor<'de> for Request {
@@ -300,6 +327,19 @@ mod tests {
         let deep =
             format!("{{\"Key\":{}{},\"TableName\":\"a\"}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(only_table(deep.as_bytes()).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn an_index_is_found_beside_the_table_and_nowhere_else() {
+        for (body, index) in [
+            (r#"{"IndexName":"i","TableName":"a"}"#, Some("i")),
+            (r#"{"TableName":"a","Key":{"IndexName":{"S":"x"}}}"#, None),
+            (r#"{"TableName":"a","IndexName":1}"#, None),
+            (r#"{"IndexName":"i""#, None),
+            ("", None),
+        ] {
+            assert_eq!(index_named(body.as_bytes()).as_deref(), index, "{body}");
+        }
     }
 
     fn owned(named: Named<'_>) -> Named<'static> {

@@ -9,6 +9,7 @@ use crate::client::Nearside;
 
 const CREATE: &str = r#"{"TableName":"Kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
+const QUERY: &str = r#"{"TableName":"Kept","IndexName":"byTime","KeyConditionExpression":"id = :v","ExpressionAttributeValues":{":v":{"S":"a"}}}"#;
 const GET: &str = r#"{"TableName":"Kept","Key":{"id":{"S":"a"}}}"#;
 
 /// A config with a caller that may do everything and one that may do nothing.
@@ -44,9 +45,10 @@ fn denied_requests_have_a_line_each_kind_and_none_is_lost_in_a_flood() {
     let forger = Signer { secret: "another", ..caller.clone() };
     (0..50).for_each(|_| assert_eq!(forger.ask(&nearside, "GetItem", GET).0, 400));
     let unknown = Signer { access_key: "AKIDUNKNOWN", ..caller.clone() };
-    assert_eq!(unknown.ask(&nearside, "PutItem", "{\"TableName\":\"not a\\ntable\"}").0, 400);
+    let unnamed = "{\"TableName\":\"not a\\ntable\",\"IndexName\":\"no index\"}";
+    assert_eq!(unknown.ask(&nearside, "PutItem", unnamed).0, 400);
     let guest = Signer { access_key: "AKIDNOTHING", ..caller.clone() };
-    (0..3).for_each(|_| assert_eq!(guest.ask(&nearside, "GetItem", GET).0, 400));
+    (0..3).for_each(|_| assert_eq!(guest.ask(&nearside, "Query", QUERY).0, 400));
     assert_eq!(nearside.connect().send(&unsigned()).unwrap().0, 400);
     assert_eq!(caller.ask(&nearside, "GetItem", GET).0, 200);
     for (reason, count) in
@@ -58,18 +60,20 @@ fn denied_requests_have_a_line_each_kind_and_none_is_lost_in_a_flood() {
     assert!(!nearside.metrics().contains("not a"));
     let (lines, log) = audited(&mut nearside);
     let of = |reason: &str| lines.iter().filter(|line| line["reason"] == *reason).collect::<Vec<_>>();
-    for (reason, total, principal, action, table) in [
-        ("signature", 50, "-", "dynamodb:GetItem", "Kept"),
-        ("unknown_key", 1, "-", "dynamodb:PutItem", "-"),
-        ("rights", 3, "guest", "dynamodb:GetItem", "Kept"),
-        ("missing", 1, "-", "dynamodb:ListTables", "-"),
+    for (reason, total, principal, action, table, index) in [
+        ("signature", 50, "-", "dynamodb:GetItem", "Kept", "-"),
+        ("unknown_key", 1, "-", "dynamodb:PutItem", "-", "-"),
+        ("rights", 3, "guest", "dynamodb:Query", "Kept", "byTime"),
+        ("missing", 1, "-", "dynamodb:ListTables", "-", "-"),
     ] {
         let lines = of(reason);
         let counted: u64 = lines.iter().map(|line| line["count"].as_u64().unwrap()).sum();
         assert!(counted == total && lines.len() <= 20, "{reason}: {lines:?}");
         let first = lines[0];
         assert_eq!((&first["principal"], &first["action"]), (&principal.into(), &action.into()), "{first}");
-        assert_eq!((&first["table"], &first["verdict"]), (&table.into(), &"denied".into()), "{first}");
+        assert_eq!((&first["table"], &first["index"]), (&table.into(), &index.into()), "{first}");
+        assert_eq!(first["verdict"], "denied", "{first}");
+        assert!(first["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{first}");
         assert_eq!(first["request_id"].as_str().unwrap().len(), 52);
     }
     assert_eq!(of("rights")[0]["code"], "AccessDeniedException");
@@ -99,16 +103,21 @@ fn where_all_is_audited_each_request_has_its_line() {
         assert_eq!(forger.ask(&nearside, "GetItem", GET).0, 400);
     }
     assert_eq!(caller.ask(&nearside, "GetItem", "{}").0, 400);
+    assert_eq!(caller.ask(&nearside, "Query", QUERY).0, 400);
     assert_eq!(nearside.connect().send(&unreadable()).unwrap().0, 400);
     let (lines, log) = audited(&mut nearside);
     assert!(lines.iter().all(|line| line["count"] == 1), "{log}");
     let verdicts =
         |verdict: &str| lines.iter().filter(|line| line["verdict"] == *verdict).collect::<Vec<_>>();
     let (allowed, denied, unjudged) = (verdicts("allowed"), verdicts("denied"), verdicts("unjudged"));
-    assert_eq!((allowed.len(), denied.len(), unjudged.len()), (21, 20, 1), "{log}");
+    assert_eq!((allowed.len(), denied.len(), unjudged.len()), (22, 20, 1), "{log}");
     assert_eq!((&allowed[0]["principal"], &allowed[0]["table"]), (&"shop".into(), &"Kept".into()));
     assert_eq!((&allowed[0]["code"], &allowed[0]["reason"]), (&"-".into(), &"-".into()));
-    assert_eq!(allowed[20]["code"], "ValidationException");
+    assert_eq!((&allowed[20]["code"], &allowed[20]["index"]), (&"ValidationException".into(), &"-".into()));
+    assert_eq!(
+        (&allowed[21]["code"], &allowed[21]["index"]),
+        (&"ValidationException".into(), &"byTime".into())
+    );
     assert_eq!(unjudged[0]["action"], "dynamodb:Unknown");
     let mut ids: Vec<_> = lines.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     ids.sort_unstable();

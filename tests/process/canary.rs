@@ -1,4 +1,5 @@
-//! Nothing of users' data and no secret comes out by the side: not in the log at any level, not at the admin listener.
+//! Nothing of users' data and no secret comes out by the side: not in the log at any level, not at the admin listener. No request here
+//! panics; what the log shows of one that does is tested beside `log_panic`.
 
 use std::path::Path;
 

@@ -191,6 +191,11 @@ fn start(fake: &Fake, config: &Path) -> Nearside {
     Nearside::from_command(program.env("AWS_ENDPOINT_URL_STS", &upstream))
 }
 
+/// How often roles were to be assumed with that outcome.
+fn role_requests(nearside: &Nearside, outcome: &str) -> u64 {
+    nearside.metric(&format!("nearside_upstream_role_requests_total{{outcome=\"{outcome}\"}}"))
+}
+
 fn get(id: &str) -> String {
     format!(r#"{{"TableName":"Kept","Key":{{"id":{{"S":"{id}"}}}}}}"#)
 }
@@ -272,6 +277,8 @@ fn a_role_that_sts_denies_keeps_its_principal_out_and_nobody_else() {
     // Once somebody has changed the role's trust, nothing need be restarted.
     fake.state().denied_sessions.clear();
     wait_until("the role", || shop.ask(&nearside, "GetItem", &get("b")).0 == 200);
+    assert!(role_requests(&nearside, "denied") >= 2);
+    assert_eq!((role_requests(&nearside, "assumed"), role_requests(&nearside, "unavailable")), (1, 0));
     nearside.terminate();
     nearside.child.wait().unwrap();
     let log = nearside.log();

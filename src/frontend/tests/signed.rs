@@ -46,13 +46,35 @@ async fn the_body_is_hashed_as_it_was_sent_however_it_arrives() {
         assert_eq!(ask(&mut wire, &head, "content-encoding: gzip\r\n", &pressed).await.text(), owner);
         // The signature is of the bytes as sent, not of what is in them.
         let reply = ask(&mut wire, &small, "content-encoding: gzip\r\n", &pressed).await;
-        assert!(reply.text().contains("credentials are not as they should be"), "{}", reply.text());
+        assert!(reply.summed().contains("#InvalidSignatureException\""), "{}", reply.text());
         let large = format!("\"{}\"", "x".repeat(90_000));
         let head = signed_head(large.as_bytes(), token);
         assert_eq!(ask(&mut wire, &head, "", large.as_bytes()).await.text(), large);
         let reply = ask(&mut wire, &head, "", large.replacen('x', "y", 1).as_bytes()).await;
         assert!(reply.summed().contains("#InvalidSignatureException\""), "{}", reply.text());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stranger_sends_compressed_is_not_decompressed() {
+    let mut wire = Wire::asking(callers(), &[]);
+    // More than the front end takes, once it is decompressed; no gzip at all; and a coding that is not known.
+    let bomb = gzip(&vec![b' '; 100_001]);
+    let cases: [(&str, &[u8], u16); 3] = [("gzip", &bomb, 413), ("gzip", b"{}", 500), ("br", b"{}", 500)];
+    for (coding, body, status) in cases {
+        let line = format!("content-encoding: {coding}\r\n");
+        let strangers = signed_head(b"another body", None);
+        let reply = ask(&mut wire, &strangers, &line, body).await;
+        assert_eq!(reply.status(), 400, "{coding}");
+        assert!(reply.summed().contains("#InvalidSignatureException\""), "{}", reply.text());
+        let unsigned = strangers.replace("AWS4-HMAC-SHA256 ", "Bearer ");
+        let reply = ask(&mut wire, &unsigned, &line, body).await;
+        assert!(reply.summed().contains("#MissingAuthenticationTokenException\""), "{}", reply.text());
+        // Those who may ask are answered as the service does.
+        let mut wire = Wire::asking(callers(), &[]);
+        assert_eq!(ask(&mut wire, &signed_head(body, None), &line, body).await.status(), status, "{coding}");
+    }
+    assert_eq!(wire.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]

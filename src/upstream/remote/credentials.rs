@@ -13,6 +13,9 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
+use super::stats::RoleCounts;
+#[cfg(feature = "aws-credentials")]
+use super::stats::RoleOutcome;
 use crate::call::PrincipalRole;
 
 #[cfg(feature = "aws-credentials")]
@@ -89,6 +92,9 @@ impl Missing {
 pub(super) struct Keyring {
     /// The role that they are of; `None` for the node's own.
     role: Option<Arc<PrincipalRole>>,
+    /// Counts what comes of assuming it, together with other roles.
+    #[cfg(feature = "aws-credentials")]
+    counts: Arc<RoleCounts>,
     current: ArcSwapOption<Credentials>,
     /// Why there are none, or why the last renewal failed.
     failure: Mutex<Option<Missing>>,
@@ -109,6 +115,8 @@ impl Keyring {
         let failure = credentials.is_none().then(none_yet);
         Self {
             role: None,
+            #[cfg(feature = "aws-credentials")]
+            counts: Arc::default(),
             asked: watch::Sender::new(credentials.is_some()),
             current: ArcSwapOption::new(credentials.map(Arc::new)),
             failure: Mutex::new(failure),
@@ -120,8 +128,17 @@ impl Keyring {
     }
 
     /// A keyring of a role that nobody has assumed yet.
-    pub(super) fn of_role(role: &Arc<PrincipalRole>) -> Self {
-        Self { role: Some(Arc::clone(role)), ..Self::new(None) }
+    #[cfg_attr(
+        not(feature = "aws-credentials"),
+        expect(unused_variables, reason = "nothing assumes roles there")
+    )]
+    pub(super) fn of_role(role: &Arc<PrincipalRole>, counts: &Arc<RoleCounts>) -> Self {
+        Self {
+            role: Some(Arc::clone(role)),
+            #[cfg(feature = "aws-credentials")]
+            counts: Arc::clone(counts),
+            ..Self::new(None)
+        }
     }
 
     /// Waits until the source of the credentials has been asked for the first time.
@@ -282,6 +299,9 @@ mod chain {
             let failure = self.failure().take();
             self.put(renewed);
             let was_asked = self.asked.send_replace(true);
+            if self.role.is_some() {
+                self.counts.ended(RoleOutcome::Assumed);
+            }
             if let Some(role) = self.role.as_deref().filter(|_| was_asked && failure.is_some()) {
                 tracing::info!(principal = &*role.principal, role = &*role.arn, "The role is assumed again.");
             }
@@ -310,6 +330,10 @@ mod chain {
                     *failure = Some(Missing::Unavailable(format!("no credentials: {}", reason.words())));
                 }
                 Some(role) => {
+                    self.counts.ended(match reason {
+                        Missing::Denied(_) => RoleOutcome::Denied,
+                        Missing::Unavailable(_) => RoleOutcome::Unavailable,
+                    });
                     // Tried again for as long as the principal has the role, and said once.
                     if failure.as_ref() != Some(&reason) {
                         tracing::warn!(

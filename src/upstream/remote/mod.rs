@@ -56,7 +56,7 @@ pub use credentials::Credentials;
 pub use endpoints::AwsHosts;
 pub use profile::Profile;
 pub use sign::{Signable, Signer};
-pub use stats::{Outcome, RemoteStats};
+pub use stats::{Outcome, RemoteStats, RoleOutcome};
 pub use transport::Network;
 
 /// A read that was turned away may come back after a random time between these, in milliseconds.
@@ -302,6 +302,7 @@ impl Remote {
             writes_limit: writes_limit as u64,
             connections_opened,
             open_breakers: open as u64,
+            roles: self.roles.outcomes(),
         })
     }
 

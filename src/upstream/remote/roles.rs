@@ -14,6 +14,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use tokio::sync::Notify;
 
 use super::credentials::{Keyring, Missing};
+use super::stats::{RoleCounts, RoleOutcome};
 use crate::call::{Answer, PrincipalRole, UpstreamError};
 use crate::model::{ApiError, ErrorCode};
 
@@ -25,6 +26,7 @@ pub(super) use sts::Sts;
 pub(super) struct Roles {
     held: ArcSwap<HashMap<Arc<PrincipalRole>, Arc<Keyring>>>,
     changed: Notify,
+    counts: Arc<RoleCounts>,
 }
 
 impl Roles {
@@ -33,11 +35,16 @@ impl Roles {
         let before = self.held.load();
         let kept = |role: &Arc<PrincipalRole>| before.get(role).cloned();
         let held = roles.into_iter().map(|role| {
-            let keyring = kept(&role).unwrap_or_else(|| Arc::new(Keyring::of_role(&role)));
+            let keyring = kept(&role).unwrap_or_else(|| Arc::new(Keyring::of_role(&role, &self.counts)));
             (role, keyring)
         });
         self.held.store(Arc::new(held.collect()));
         self.changed.notify_one();
+    }
+
+    /// How often roles were to be assumed, and what came of it.
+    pub(super) fn outcomes(&self) -> [u64; RoleOutcome::ALL.len()] {
+        self.counts.get()
     }
 
     /// The credentials of a role.

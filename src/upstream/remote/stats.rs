@@ -47,6 +47,47 @@ impl Outcome {
     }
 }
 
+/// What came of asking for the credentials of a principal's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "aws-credentials"), expect(dead_code, reason = "nothing assumes roles there"))]
+pub enum RoleOutcome {
+    /// There are new ones.
+    Assumed,
+    /// The node may not assume the role.
+    Denied,
+    /// STS could not be asked, or failed.
+    Unavailable,
+}
+
+impl RoleOutcome {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Assumed, Self::Denied, Self::Unavailable];
+
+    /// The value of its label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Assumed => "assumed",
+            Self::Denied => "denied",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The counts of all roles together.
+#[derive(Debug, Default)]
+pub(super) struct RoleCounts([Count; RoleOutcome::ALL.len()]);
+
+impl RoleCounts {
+    #[cfg(feature = "aws-credentials")]
+    pub(super) fn ended(&self, outcome: RoleOutcome) {
+        self.0[outcome as usize].add_one();
+    }
+
+    pub(super) fn get(&self) -> [u64; RoleOutcome::ALL.len()] {
+        RoleOutcome::ALL.map(|outcome| self.0[outcome as usize].get())
+    }
+}
+
 /// A count that only grows.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
@@ -105,6 +146,8 @@ pub struct RemoteStats {
     pub writes_limit: u64,
     /// Endpoints whose circuit breaker is open now.
     pub open_breakers: u64,
+    /// How often roles were to be assumed, in the order of [`RoleOutcome::ALL`].
+    pub roles: [u64; RoleOutcome::ALL.len()],
 }
 
 /// The figures that others know; each is described at [`RemoteStats`].
@@ -115,13 +158,21 @@ pub(super) struct Gauges {
     pub(super) writes_limit: u64,
     pub(super) connections_opened: u64,
     pub(super) open_breakers: u64,
+    pub(super) roles: [u64; RoleOutcome::ALL.len()],
 }
 
 impl Counts {
     /// The figures now.
     pub(super) fn snapshot(&self, gauges: Gauges) -> RemoteStats {
-        let Gauges { in_flight, waiting, reads_limit, writes_limit, connections_opened, open_breakers } =
-            gauges;
+        let Gauges {
+            in_flight,
+            waiting,
+            reads_limit,
+            writes_limit,
+            connections_opened,
+            open_breakers,
+            roles,
+        } = gauges;
         RemoteStats {
             outcomes: Outcome::ALL.map(|outcome| self.outcomes[outcome as usize].get()),
             retries: self.retries.get(),
@@ -135,6 +186,7 @@ impl Counts {
             writes_limit,
             connections_opened,
             open_breakers,
+            roles,
         }
     }
 }

@@ -77,8 +77,11 @@ pub struct KeyScope<'a> {
 pub fn string_to_sign(canonical_request: &[u8], time: &str, scope: &KeyScope<'_>) -> Vec<u8> {
     let KeyScope { date, region, service } = scope;
     let mut out = Vec::with_capacity(160 + region.len() + service.len());
-    for part in [ALGORITHM, "\n", time, "\n", date, "/", region, "/", service, "/", TERM, "\n"] {
+    for (part, end) in
+        [(ALGORITHM, b'\n'), (time, b'\n'), (date, b'/'), (region, b'/'), (service, b'/'), (TERM, b'\n')]
+    {
         out.extend_from_slice(part.as_bytes());
+        out.push(end);
     }
     out.extend_from_slice(&hex(sha256(canonical_request)));
     out
@@ -119,6 +122,10 @@ impl std::fmt::Debug for SigningKey {
 
 /// A path without empty segments, `.` and `..`.
 fn normalized(path: &str) -> Cow<'_, str> {
+    // The one that all calls have: a search would cost more than all that is left to do.
+    if path == "/" {
+        return path.into();
+    }
     if path.starts_with('/') && !path.contains("//") && !path.contains('.') {
         return path.into();
     }
@@ -196,6 +203,9 @@ fn push_encoded(out: &mut Vec<u8>, bytes: &[u8], slash: Slash) {
 
 /// Writes a line for each header, an empty one, and one that lists the names.
 fn push_headers(out: &mut Vec<u8>, headers: &mut [(&str, &[u8])]) {
+    if headers.is_sorted_by(|(one, _), (other, _)| one < other) {
+        return push_sorted_headers(out, headers);
+    }
     // Stable, so that the values of one name stay in their order.
     headers.sort_by_key(|(name, _)| *name);
     let is_same = |(one, _): &(&str, &[u8]), (other, _): &(&str, &[u8])| one == other;
@@ -210,6 +220,20 @@ fn push_headers(out: &mut Vec<u8>, headers: &mut [(&str, &[u8])]) {
     for (place, same) in headers.chunk_by(is_same).enumerate() {
         out.push(if place == 0 { b'\n' } else { b';' });
         out.extend_from_slice(same[0].0.as_bytes());
+    }
+}
+
+/// The same for names in order, each once.
+fn push_sorted_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_bytes());
+        out.push(b':');
+        push_without_blanks(out, value);
+        out.push(b'\n');
+    }
+    for (place, (name, _)) in headers.iter().enumerate() {
+        out.push(if place == 0 { b'\n' } else { b';' });
+        out.extend_from_slice(name.as_bytes());
     }
 }
 

@@ -182,7 +182,7 @@ async fn a_role_that_is_withdrawn_signs_nothing_more_and_the_others_keep_their_k
 
 #[test]
 fn keys_that_have_ended_are_none_once_the_role_cannot_be_assumed_again() {
-    let keyring = Keyring::of_role(&role("shop"));
+    let keyring = Keyring::of_role(&role("shop"), &Arc::default());
     let ended = SystemTime::now() - Duration::from_secs(1);
     keyring.put(Credentials { expires: Some(ended), ..Credentials::placeholder() });
     assert!(keyring.current().is_ok(), "perhaps it is our clock that is wrong");
