@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::model::capacity::Consumed;
 use crate::model::{ApiError, Cause, Item, Operation};
 use crate::wire::attribute::{Reader, item_from_json, read_item, write_item};
 use crate::wire::expressions::refuse_mixture;
@@ -14,7 +15,7 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency, Consumed, Units};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::catalog::{Catalog, Table};
 use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
 use super::image::NewItem;
@@ -58,7 +59,7 @@ impl Local {
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
             write_array(reads.iter().zip(&answers), answer.member("ConsumedCapacity"), |(read, got), out| {
-                got.consumed.write_json(read.request.table_name, report, out);
+                write_consumed(&got.consumed, read.request.table_name, report, out);
             });
         }
         Ok(answer.finish())
@@ -87,7 +88,7 @@ impl Local {
             write_array(&done, answer.member("ConsumedCapacity"), |(name, written), out| {
                 let mut consumed = Consumed::default();
                 written.iter().for_each(|judged| consumed.add(judged.consumed()));
-                consumed.write_json(name, report, out);
+                write_consumed(&consumed, name, report, out);
             });
         }
         Ok(answer.finish())
@@ -221,7 +222,7 @@ fn read_all(reads: &[TableRead<'_, '_>], snapshot: &Snapshot) -> Result<Vec<Tabl
                 answer.unprocessed.push(place);
                 continue;
             }
-            answer.consumed.add_table(Units::read(bytes, read.request.consistency));
+            answer.consumed.add_table(read.request.consistency.read(bytes));
             if let Some(row) = row {
                 let mut item = Vec::new();
                 read.request.selection.write(&row, &mut item)?;

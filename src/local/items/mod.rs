@@ -7,6 +7,7 @@ mod returned;
 
 use std::sync::Arc;
 
+use crate::model::capacity::Consumed;
 use crate::model::{ApiError, Cause, Operation};
 use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
@@ -14,7 +15,7 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency, Consumed, Units};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::change::{parse_condition, parse_update};
 use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
 use super::image::NewItem;
@@ -47,8 +48,8 @@ impl Local {
         if report.is_wanted() {
             let mut consumed = Consumed::default();
             let bytes = row.as_ref().map_or(0, Row::size_bytes);
-            consumed.add_table(Units::read(bytes, Consistency::requested(body)));
-            consumed.write_json(table_name, report, answer.member("ConsumedCapacity"));
+            consumed.add_table(Consistency::requested(body).read(bytes));
+            write_consumed(&consumed, table_name, report, answer.member("ConsumedCapacity"));
         }
         Ok(answer.finish())
     }
@@ -116,7 +117,7 @@ impl Local {
         returned.write(&mut done, &mut answer)?;
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
-            done.consumed().write_json(table_name, report, answer.member("ConsumedCapacity"));
+            write_consumed(&done.consumed(), table_name, report, answer.member("ConsumedCapacity"));
         }
         if wants_collection_metrics(body) && has_collections(&done.table) {
             write_collection_metrics(&done, answer.member("ItemCollectionMetrics"));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::capacity::{Consumed, Units};
 use crate::model::partiql::{Select, Statement, exists_misplaced};
 use crate::model::schema::TableSchema;
 use crate::model::{ApiError, ErrorCode, Item};
@@ -10,7 +11,7 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, json};
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, Units};
+use crate::local::capacity::{CapacityReport, Consistency, write_consumed};
 use crate::local::catalog::Table;
 use crate::local::rows::{self, Row};
 use crate::local::set_order::{hashed, hashed_text};
@@ -115,7 +116,7 @@ impl Local {
 
         let row = snapshot.get(table.items, &rows::item_key(&key))?.map(Row::new).transpose()?;
         let mut consumed = Consumed::default();
-        consumed.add_table(Units::read(row.as_ref().map_or(0, Row::size_bytes), consistency));
+        consumed.add_table(consistency.read(row.as_ref().map_or(0, Row::size_bytes)));
         let item = row.map(|row| row.item()).transpose()?.map(|item| {
             let mut out = Vec::new();
             write_item(&columns.of(item), &mut out);
@@ -258,7 +259,7 @@ fn answer(body: &Json<'_>, outcomes: &[Outcome]) -> Vec<u8> {
     let consumed = by_table(outcomes);
     if report.is_wanted() && !consumed.is_empty() {
         write_array(&consumed, answer.member("ConsumedCapacity"), |(table, consumed), out| {
-            consumed.write_json(table, report, out);
+            write_consumed(consumed, table, report, out);
         });
     }
     answer.finish()

@@ -18,7 +18,7 @@ use crate::model::{ApiError, AttributeValue, ErrorCode};
 use crate::wire::Json;
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::set_order::hashed_text;
 use super::write::OnFailure;
 use super::{Handled, Local, LocalError};
@@ -74,7 +74,7 @@ impl Local {
         out.push(b']');
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
-            done.consumed().write_json(&table_name, report, answer.member("ConsumedCapacity"));
+            write_consumed(&done.consumed(), &table_name, report, answer.member("ConsumedCapacity"));
         }
         Ok(answer.finish())
     }

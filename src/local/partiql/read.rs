@@ -1,5 +1,6 @@
 //! `SELECT`: a page of rows, or the one item that a batch or transaction asks for.
 
+use crate::model::capacity::Consumed;
 use crate::model::java_order::{Buckets, sort_as_java};
 use crate::model::partiql::{Columns, Select};
 use crate::model::schema::IndexKind;
@@ -10,7 +11,7 @@ use crate::wire::page::{Output, PageRange, PageRequest, RowSource};
 use crate::wire::request::ReturnConsumedCapacity;
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed};
+use crate::local::capacity::{CapacityReport, Consistency, write_consumed};
 use crate::local::catalog::Table;
 use crate::local::page::{self, PAGE_BYTES_MAX, Page, PagePlan};
 use crate::local::set_order::write_hashed;
@@ -75,7 +76,7 @@ impl Local {
             write_item(last, answer.member("LastEvaluatedKey"));
         }
         if wish.report.is_wanted() {
-            rows.consumed.write_json(&select.table, wish.report, answer.member("ConsumedCapacity"));
+            write_consumed(&rows.consumed, &select.table, wish.report, answer.member("ConsumedCapacity"));
         }
         Ok(answer.finish())
     }

@@ -10,7 +10,7 @@ use crate::wire::attribute::write_item;
 use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, StartKey};
 
 use super::answer::ObjectWriter;
-use super::capacity::CapacityReport;
+use super::capacity::{CapacityReport, write_consumed};
 use super::catalog::Table;
 use super::members::table_name;
 use super::page::{self, Page, PagePlan};
@@ -72,7 +72,7 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
     }
     let report = CapacityReport::requested(body);
     if report.is_wanted() {
-        consumed.write_json(table_name(body)?, report, answer.member("ConsumedCapacity"));
+        write_consumed(&consumed, table_name(body)?, report, answer.member("ConsumedCapacity"));
     }
     Ok(answer.finish())
 }

@@ -15,11 +15,12 @@ pub(super) mod write;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::model::capacity::Consumed;
 use crate::model::{ApiError, ErrorCode, Key};
 use crate::wire::json::write_string;
 use crate::wire::keys::KeyRefusal;
 
-use super::capacity::{CapacityReport, Consumed, UnitKind};
+use super::capacity::{CapacityReport, UnitKind, write_transaction_consumed};
 use super::catalog::{Catalog, Table};
 use super::rows;
 use super::set_order::write_hashed;
@@ -149,7 +150,7 @@ impl ConsumedTables {
 
     fn write_json(&self, report: CapacityReport, kind: UnitKind, out: &mut Vec<u8>) {
         write_array(&self.tables, out, |(_, name, consumed), out| {
-            consumed.write_transaction_json(name, report, kind, out);
+            write_transaction_consumed(consumed, name, report, kind, out);
         });
     }
 }

@@ -1,12 +1,13 @@
 //! TransactGetItems: many items of one state.
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::capacity::{CapacityReport, UnitKind};
 use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
 use crate::local::selection::Selection;
 use crate::local::set_order::write_hashed;
 use crate::local::{Handled, Local, LocalError};
+use crate::model::capacity::{Consumed, Units};
 use crate::model::{ApiError, Item};
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
@@ -72,7 +73,7 @@ impl Local {
                 return Err(too_large(bytes).into());
             }
             let mut units = Consumed::default();
-            units.add_table(Units::read(row_bytes, Consistency::Strong));
+            units.add_table(Units::strong_read(row_bytes));
             consumed.add(&target.table, &read.table_name, units);
             let item = row.map(|row| {
                 let mut item = Vec::with_capacity(row_bytes);

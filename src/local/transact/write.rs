@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::local::answer::ObjectWriter;
 use crate::local::batch::one_of_each_collection;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::capacity::{CapacityReport, UnitKind};
 use crate::local::catalog::Catalog;
 use crate::local::change::{expression_condition, expression_update};
 use crate::local::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
@@ -15,6 +15,7 @@ use crate::local::refusal::Refusal;
 use crate::local::store::{Reads, Writes};
 use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
 use crate::local::{Handled, Local, LocalError};
+use crate::model::capacity::{Consumed, Units};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, Cause, ErrorCode};
 use crate::wire::Json;
@@ -336,7 +337,7 @@ fn repeat(actions: &[TransactionAction], sizes: &[usize], catalog: &Catalog) -> 
     let mut consumed = ConsumedTables::default();
     for (position, action) in actions.iter().enumerate() {
         let bytes = sizes.get(position).copied().unwrap_or(0);
-        let units = Consumed::of_table(Units::read(bytes, Consistency::Strong));
+        let units = Consumed::of_table(Units::strong_read(bytes));
         consumed.add(&*catalog.table(&action.table_name)?, &action.table_name, units);
     }
     Ok(Transacted { written: Vec::new(), consumed, units: UnitKind::Read })
