@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report};
 use crate::call::{Answer, PrincipalRole, Request};
+use crate::insight::ReadOfPage;
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
@@ -45,7 +46,7 @@ impl Engine {
         let seen = self.recent.with(place, request, generation, |read| {
             self.look_up_page(read, now).map_or_else(
                 || read.clone().missed(request.clone()),
-                |hit| Looked::Hit(show(read, Found::from_memory(hit, Source::Hit))),
+                |hit| Looked::Hit(read.answered_by(Found::from_memory(hit, Source::Hit))),
             )
         });
         if let Some(looked) = seen {
@@ -64,7 +65,7 @@ impl Engine {
             let Some(hit) = self.look_up_page(&read, now) else {
                 return Some(Looked::Miss(Box::new(read)));
             };
-            let served = show(&read, Found::from_memory(hit, Source::Hit));
+            let served = read.answered_by(Found::from_memory(hit, Source::Hit));
             self.recent.keep(place, generation, read);
             Some(Looked::Hit(served))
         });
@@ -109,7 +110,7 @@ impl Engine {
             Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
                 return self.bypass(&request, BypassReason::UnknownTable).await;
             }
-            Ok(found) => return show(&read, found),
+            Ok(found) => return read.answered_by(found),
             Err(Missed::Failed(answer, source)) => (answer, source),
             Err(Missed::Opaque(answer)) => {
                 let answer = answer.expect("a read past the cache has an answer");
@@ -222,6 +223,20 @@ impl PageRead {
     /// What was understood of an earlier request of the same bytes holds for this one.
     fn missed(self, request: Request) -> Looked<Box<Self>> {
         Looked::Miss(Box::new(Self { request, ..self }))
+    }
+
+    /// The answer for the client. Takes note of the read, too.
+    fn answered_by(&self, found: Found<Page>) -> Served {
+        self.table.usage.page_read(&ReadOfPage {
+            index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
+            partition: self.plan.partition(),
+            fingerprint: &self.plan.fingerprint,
+            hash: self.address_hash,
+            outcome: found.source.into(),
+            bytes: found.value.body().len(),
+            age_seconds: found.age_seconds,
+        });
+        show(self, found)
     }
 
     /// Where the page is cached.
