@@ -12,6 +12,8 @@ use crate::cache::{
 use crate::call::{Answer, Attempt, PrincipalRole, Request};
 use crate::insight::{Outcome, ReadOfItem, TableUsage};
 use crate::model::Operation;
+use crate::model::capacity::Units;
+use crate::model::value::item_size_bytes;
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
@@ -161,7 +163,7 @@ impl Engine {
         key: &[u8],
         request: &Request,
     ) -> Result<Fetched<CachedItem>, Answer> {
-        let answer = self.upstream.call(request).await.map_err(unread)?;
+        let answer = self.call(request).await.map_err(unread)?;
         if !answer.is_success() {
             return Err(answer);
         }
@@ -216,6 +218,7 @@ impl Found<CachedItem> {
             hash: address.hash(),
             outcome: self.source.into(),
             bytes: self.value.body().len(),
+            price: self.value.price(),
             age_seconds: self.age_seconds,
         });
     }
@@ -329,7 +332,8 @@ impl ItemRead {
 /// Takes note of a read whose item the cache does not get to see.
 fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
     let (hash, outcome) = (table.cached.address(key).hash(), Outcome::Bypass);
-    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, age_seconds: None });
+    let price = Units::default();
+    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, price, age_seconds: None });
 }
 
 /// Which part of the item a GetItem asks for; `None` when the upstream would refuse it, or may.
@@ -352,7 +356,7 @@ pub(super) fn cached_item_of(item: Option<&Json<'_>>) -> Option<CachedItem> {
     let item = item_of_answer(item)?;
     let mut json = Vec::with_capacity(512);
     write_item(&item, &mut json);
-    Some(CachedItem::present(&json))
+    Some(CachedItem::present(&json, item_size_bytes(&item)))
 }
 
 /// The answer that shows the client its part of the item.

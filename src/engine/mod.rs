@@ -18,6 +18,7 @@ mod elsewhere;
 mod fallback;
 mod images;
 mod known_table;
+mod metering;
 mod page_plan;
 mod peers;
 mod permissions;
@@ -267,7 +268,7 @@ impl Engine {
 
     /// Sends a request as it is and answers what comes.
     async fn forward(&self, request: &Request) -> Answer {
-        match self.upstream.call(request).await {
+        match self.call(request).await {
             Ok(answer) => answer,
             // Statements that may change something do not come here.
             Err(error)

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::cache::{Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report};
 use crate::call::{Answer, PrincipalRole, Request};
 use crate::insight::ReadOfPage;
+use crate::model::capacity::ReadPrice;
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
@@ -167,7 +168,8 @@ impl Engine {
         expected: ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         permit.wait_for_room().await;
-        let fetched = self.fetch_page(&request, &table, &expected).await;
+        let is_strong = permit.consistency() == Consistency::Strong;
+        let fetched = self.fetch_page(&request, is_strong, &table, &expected).await;
         let now = Instant::now();
         match &fetched {
             Ok(Fetched::Read { value: page, .. }) => {
@@ -191,6 +193,7 @@ impl Engine {
     async fn fetch_page(
         self: &Arc<Self>,
         request: &Request,
+        is_strong: bool,
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
@@ -208,7 +211,12 @@ impl Engine {
             return Ok(Fetched::Opaque(answer));
         }
         Ok(match PageAnswer::read(&answer.body) {
-            Some(PageAnswer { body, consumed }) => Fetched::Read { value: Page::new(body), consumed },
+            Some(PageAnswer { body, consumed }) => {
+                let charged = answer.charges.first();
+                let price = charged.map(|charge| ReadPrice::of_page(&charge.consumed, is_strong));
+                let value = Page::new(body).priced(price.unwrap_or_default());
+                Fetched::Read { value, consumed }
+            }
             None => Fetched::Opaque(answer),
         })
     }
@@ -234,6 +242,7 @@ impl PageRead {
             hash: self.address_hash,
             outcome: found.source.into(),
             bytes: found.value.body().len(),
+            price: found.value.price(),
             age_seconds: found.age_seconds,
         });
         show(self, found)
@@ -296,7 +305,9 @@ impl Reading for PageRead {
         let is_global = self.plan.is_of_global_index();
         let consistency = if is_global { Consistency::Eventual } else { Consistency::Strong };
         let sent = engine.pages.sending(&address, scope);
-        let fetched = engine.fetch_page(&self.request(consistency), &self.table, &self.plan.expected()).await;
+        let is_strong = consistency == Consistency::Strong;
+        let request = self.request(consistency);
+        let fetched = engine.fetch_page(&request, is_strong, &self.table, &self.plan.expected()).await;
         let now = Instant::now();
         let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
         match &fetched {

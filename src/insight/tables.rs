@@ -35,12 +35,20 @@ impl Insight {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if tables.len() >= TABLES_MAX && !tables.contains_key(&place) {
             // Nobody else can get hold of one meanwhile.
-            tables.retain(|_, table| Arc::strong_count(table) > 1);
+            tables
+                .extract_if(|_, table| Arc::strong_count(table) == 1)
+                .for_each(|(_, table)| self.others.inherit(&table));
             if tables.len() >= TABLES_MAX {
                 return Arc::clone(&self.others);
             }
         }
         Arc::clone(tables.entry(place).or_insert_with_key(|(_, name)| Arc::new(TableUsage::new(name))))
+    }
+
+    /// Every table, those that are gathered in one without a name at the end.
+    pub fn tables(&self) -> Vec<Arc<TableUsage>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.values().chain([&self.others]).map(Arc::clone).collect()
     }
 }
 

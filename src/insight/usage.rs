@@ -3,6 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::call::Source;
+use crate::model::capacity::{Charge, ReadPrice, Units};
+
+use super::units::{ItemSizes, SpentUnits, UnitCounts};
 
 /// Indexes of one table that are told apart. A table has at most 25 at a time; what is used beyond this is gathered under
 /// [`OTHER_INDEX`].
@@ -24,6 +27,17 @@ pub enum Outcome {
     Bypass,
     /// From memory past its time, because the upstream failed.
     Stale,
+}
+
+impl Outcome {
+    /// True if the reader had its answer without a read of its own at the upstream, which would have charged for it.
+    fn saves(self) -> bool {
+        match self {
+            Self::Hit | Self::Joined => true,
+            // An upstream that fails charges nothing.
+            Self::Miss | Self::Bypass | Self::Stale => false,
+        }
+    }
 }
 
 impl From<Source> for Outcome {
@@ -50,6 +64,8 @@ pub struct ReadOfItem<'a> {
     pub outcome: Outcome,
     /// How many bytes the cached form of the item has, key left out; 0 if it is not known.
     pub bytes: usize,
+    /// What an eventually consistent read of it costs at the upstream.
+    pub price: Units,
     /// How old the answer from memory was, in whole seconds.
     pub age_seconds: Option<u64>,
 }
@@ -69,6 +85,8 @@ pub struct ReadOfPage<'a> {
     pub outcome: Outcome,
     /// How many bytes the page has.
     pub bytes: usize,
+    /// What an eventually consistent read of it costs at the upstream.
+    pub price: ReadPrice,
     /// How old the answer from memory was, in whole seconds.
     pub age_seconds: Option<u64>,
 }
@@ -88,6 +106,8 @@ pub struct WriteOfItem<'a> {
 #[derive(Debug)]
 pub struct TableUsage {
     name: Box<str>,
+    units: UnitCounts,
+    pub(super) sizes: ItemSizes,
     indexes: RwLock<Vec<Arc<IndexUsage>>>,
 }
 
@@ -95,11 +115,14 @@ pub struct TableUsage {
 #[derive(Debug)]
 pub struct IndexUsage {
     name: Box<str>,
+    units: UnitCounts,
+    pub(super) sizes: ItemSizes,
 }
 
 impl TableUsage {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), indexes: RwLock::default() }
+        let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
+        Self { name: name.into(), units, sizes, indexes: RwLock::default() }
     }
 
     /// The table's name.
@@ -119,20 +142,62 @@ impl TableUsage {
         let name = if indexes.len() < INDEXES_MAX { name } else { OTHER_INDEX };
         // Another thread may have added it meanwhile.
         find(&indexes, name).unwrap_or_else(|| {
-            let added = Arc::new(IndexUsage { name: name.into() });
+            let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
+            let added = Arc::new(IndexUsage { name: name.into(), units, sizes });
             indexes.push(Arc::clone(&added));
             added
         })
     }
 
     /// An item was read.
-    pub fn item_read(&self, _read: &ReadOfItem<'_>) {}
+    pub fn item_read(&self, read: &ReadOfItem<'_>) {
+        if read.outcome.saves() {
+            self.units.save(read.price);
+        }
+    }
 
     /// A page was read.
-    pub fn page_read(&self, _read: &ReadOfPage<'_>) {}
+    pub fn page_read(&self, read: &ReadOfPage<'_>) {
+        if !read.outcome.saves() {
+            return;
+        }
+        match read.index {
+            Some(index) => {
+                index.units.save(read.price.index());
+                // Most indexes have all that is asked of them.
+                if read.price.table() != Units::default() {
+                    self.units.save(read.price.table());
+                }
+            }
+            None => self.units.save(read.price.table()),
+        }
+    }
 
     /// A write of an item is sent.
     pub fn item_written(&self, _write: &WriteOfItem<'_>) {}
+
+    /// The upstream has charged something of this table.
+    pub fn charged(&self, charge: &Charge) {
+        self.units.spend(charge.kind, charge.consumed.table() + charge.consumed.failed(), charge.basis);
+        for (_, name, units) in charge.consumed.indexes() {
+            self.index(name).units.spend(charge.kind, units, charge.basis);
+        }
+    }
+
+    /// What was saved and spent so far: of the table itself under an empty name, and of each index.
+    pub fn units(&self) -> Vec<(Box<str>, SpentUnits)> {
+        let indexes = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
+        let of_indexes = indexes.iter().map(|index| (index.name.clone(), index.units.sum()));
+        std::iter::once((Box::default(), self.units.sum())).chain(of_indexes).collect()
+    }
+
+    /// Takes over what another table has counted that makes room.
+    pub(super) fn inherit(&self, other: &Self) {
+        self.units.add(other.units.sum());
+        for index in other.indexes.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.index(&index.name).units.add(index.units.sum());
+        }
+    }
 }
 
 impl IndexUsage {

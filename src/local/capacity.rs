@@ -1,6 +1,6 @@
 //! Consumed capacity: the service's formulas, and how an answer reports them.
 
-use crate::model::capacity::{Consumed, Units};
+use crate::model::capacity::{Consumed, UnitKind, Units};
 use crate::model::schema::IndexKind;
 use crate::wire::{Json, json};
 
@@ -27,24 +27,6 @@ impl Consistency {
         match self {
             Self::Strong => Units::strong_read(bytes),
             Self::Eventual => Units::eventual_read(bytes),
-        }
-    }
-}
-
-/// Which units a transaction consumed. It says so beside the sum; other operations leave it to their name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnitKind {
-    /// `ReadCapacityUnits`.
-    Read,
-    /// `WriteCapacityUnits`.
-    Write,
-}
-
-impl UnitKind {
-    fn member(self) -> &'static str {
-        match self {
-            Self::Read => "ReadCapacityUnits",
-            Self::Write => "WriteCapacityUnits",
         }
     }
 }
@@ -81,7 +63,8 @@ pub(crate) fn write_consumed(consumed: &Consumed, table: &str, report: CapacityR
     write_of_kind(consumed, table, report, None, out);
 }
 
-/// Appends the `ConsumedCapacity` object of a transaction.
+/// Appends the `ConsumedCapacity` object of a transaction, which says which units they are beside the sum. Other operations leave
+/// it to their name.
 pub(crate) fn write_transaction_consumed(
     consumed: &Consumed,
     table: &str,
@@ -141,8 +124,12 @@ fn write_units(units: Units, kind: Option<UnitKind>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"CapacityUnits\":");
     write_amount(units, out);
     if let Some(kind) = kind {
+        let member = match kind {
+            UnitKind::Read => "ReadCapacityUnits",
+            UnitKind::Write => "WriteCapacityUnits",
+        };
         out.extend_from_slice(b",\"");
-        out.extend_from_slice(kind.member().as_bytes());
+        out.extend_from_slice(member.as_bytes());
         out.extend_from_slice(b"\":");
         write_amount(units, out);
     }

@@ -91,11 +91,16 @@ impl Consumed {
 
     /// Counts units of an index.
     pub fn add_index(&mut self, index: &IndexSchema, units: Units) {
+        self.add_named_index(index.kind, &index.name, units);
+    }
+
+    /// Counts units of an index of that kind and name.
+    pub fn add_named_index(&mut self, kind: IndexKind, name: &str, units: Units) {
         let known =
-            self.indexes.iter_mut().find(|(kind, name, _)| *kind == index.kind && *name == index.name);
+            self.indexes.iter_mut().find(|(known, known_name, _)| *known == kind && *known_name == name);
         match known {
             Some((_, _, sum)) => *sum += units,
-            None => self.indexes.push((index.kind, index.name.clone(), units)),
+            None => self.indexes.push((kind, name.to_owned(), units)),
         }
     }
 
@@ -104,11 +109,7 @@ impl Consumed {
         self.table += other.table;
         self.failed += other.failed;
         for (kind, name, units) in other.indexes {
-            match self.indexes.iter_mut().find(|(known, known_name, _)| *known == kind && *known_name == name)
-            {
-                Some((_, _, sum)) => *sum += units,
-                None => self.indexes.push((kind, name, units)),
-            }
+            self.add_named_index(kind, &name, units);
         }
     }
 
@@ -136,6 +137,74 @@ impl Consumed {
     pub fn in_transaction(mut self) -> Self {
         self.table = self.table * 2;
         self
+    }
+}
+
+/// Which units an operation consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitKind {
+    /// Read units.
+    Read,
+    /// Write units.
+    Write,
+}
+
+/// How an amount is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The upstream has reported it, or it follows from sizes that are known.
+    Exact,
+    /// It is a guess by what is known of other items of the table.
+    Estimated,
+}
+
+/// What an operation consumed of one table and its indexes, as DynamoDB charges it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The table's name.
+    pub table: Box<str>,
+    /// Of which units.
+    pub kind: UnitKind,
+    /// How much.
+    pub consumed: Consumed,
+    /// How that is known.
+    pub basis: Basis,
+}
+
+impl Charge {
+    /// An amount that is known for sure.
+    pub fn exact(table: &str, kind: UnitKind, consumed: Consumed) -> Self {
+        Self { table: table.into(), kind, consumed, basis: Basis::Exact }
+    }
+}
+
+/// What an eventually consistent read costs: of the table itself, and of the index that it reads. It is kept with everything
+/// that is cached, so it is small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadPrice {
+    table_halves: u32,
+    index_halves: u32,
+}
+
+impl ReadPrice {
+    /// The price of a page, by what its read is charged: half of that if it was read strongly.
+    pub fn of_page(charged: &Consumed, is_strong: bool) -> Self {
+        let indexes = charged.indexes().fold(Units::default(), |sum, (_, _, units)| sum + units);
+        let halves = |units: Units| {
+            let halves = if is_strong { units.halves().div_ceil(2) } else { units.halves() };
+            u32::try_from(halves).unwrap_or(u32::MAX)
+        };
+        Self { table_halves: halves(charged.table()), index_halves: halves(indexes) }
+    }
+
+    /// The part of the table itself.
+    pub fn table(self) -> Units {
+        Units::from_halves(self.table_halves.into())
+    }
+
+    /// The part of the index.
+    pub fn index(self) -> Units {
+        Units::from_halves(self.index_halves.into())
     }
 }
 

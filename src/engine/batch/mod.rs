@@ -506,7 +506,8 @@ impl Part {
 /// Takes note of a key that was fetched or waited for.
 fn note_item(table: &Arc<KnownTable>, key: &[u8], outcome: Outcome, image: &CachedItem) {
     let (hash, bytes) = (table.cached.address(key).hash(), image.body().len());
-    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, age_seconds: None });
+    let price = image.price();
+    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, price, age_seconds: None });
 }
 
 /// The body of the upstream's request for whole items.

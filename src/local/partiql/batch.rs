@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::capacity::{Consumed, Units};
+use crate::model::arn::table_name;
+use crate::model::capacity::{Charge, Consumed, UnitKind, Units};
 use crate::model::partiql::{Select, Statement, exists_misplaced};
 use crate::model::schema::TableSchema;
 use crate::model::{ApiError, ErrorCode, Item};
@@ -17,7 +18,7 @@ use crate::local::rows::{self, Row};
 use crate::local::set_order::{hashed, hashed_text};
 use crate::local::store::{Snapshot, Writes};
 use crate::local::write::OnFailure;
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
 use crate::wire::json::write_array;
 
 use super::parameters::parameters;
@@ -50,7 +51,7 @@ struct Outcome {
 
 impl Local {
     /// Runs statements, reads or writes, each for itself.
-    pub(crate) async fn batch_execute_statement(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn batch_execute_statement(&self, body: &Json<'_>) -> Charged {
         let members: Vec<Member> = body
             .get("Statements")
             .and_then(Json::elements)
@@ -78,7 +79,11 @@ impl Local {
             }
             false => self.write_members(members).await?,
         };
-        Ok(answer(body, &outcomes))
+        let kind = if is_read { UnitKind::Read } else { UnitKind::Write };
+        let charges = by_table(&outcomes).into_iter();
+        let charges =
+            charges.map(|(table, consumed)| Charge::exact(table_name(table), kind, consumed)).collect();
+        Ok(Reply { body: answer(body, &outcomes), charges })
     }
 
     fn read_member(&self, member: &Member, snapshot: &Snapshot) -> Result<Outcome, LocalError> {

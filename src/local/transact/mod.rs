@@ -15,12 +15,13 @@ pub(super) mod write;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::capacity::Consumed;
+use crate::model::arn::table_name;
+use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::{ApiError, ErrorCode, Key};
 use crate::wire::json::write_string;
 use crate::wire::keys::KeyRefusal;
 
-use super::capacity::{CapacityReport, UnitKind, write_transaction_consumed};
+use super::capacity::{CapacityReport, write_transaction_consumed};
 use super::catalog::{Catalog, Table};
 use super::rows;
 use super::set_order::write_hashed;
@@ -146,6 +147,11 @@ impl ConsumedTables {
             Some((_, _, sum)) => sum.add(consumed),
             None => self.tables.push((table.items, table_name.to_owned(), consumed)),
         }
+    }
+
+    fn charges(self, kind: UnitKind) -> Vec<Charge> {
+        let charges = self.tables.into_iter();
+        charges.map(|(_, name, consumed)| Charge::exact(table_name(&name), kind, consumed)).collect()
     }
 
     fn write_json(&self, report: CapacityReport, kind: UnitKind, out: &mut Vec<u8>) {
