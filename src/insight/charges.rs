@@ -78,14 +78,10 @@ impl Sum {
 impl Insight {
     /// What the upstream charges for a request that it answered: as its answer reports, or else by formula.
     pub fn charges(&self, realm: u32, request: &Request, answer: &Answer) -> Vec<Charge> {
-        let kind = match request.operation.class() {
-            OperationClass::ItemRead | OperationClass::PageRead | OperationClass::StrongRead => {
-                UnitKind::Read
-            }
-            OperationClass::ItemWrite => UnitKind::Write,
-            OperationClass::Statement => UnitKind::Read,
-            OperationClass::Ddl | OperationClass::Other | OperationClass::Unknown => return Vec::new(),
-        };
+        let class = request.operation.class();
+        if matches!(class, OperationClass::Ddl | OperationClass::Other | OperationClass::Unknown) {
+            return Vec::new();
+        }
         let is_failed_condition = answer.rejection() == Some(ErrorCode::ConditionalCheckFailed);
         if !answer.is_success() && !is_failed_condition {
             return Vec::new();
@@ -93,6 +89,11 @@ impl Insight {
         let (Ok(body), Some(object)) = (Json::parse_short(&request.body), RawObject::parse(&answer.body))
         else {
             return Vec::new();
+        };
+        let kind = match class {
+            OperationClass::ItemWrite => UnitKind::Write,
+            OperationClass::Statement if !only_selects(request.operation, &body) => UnitKind::Write,
+            _ => UnitKind::Read,
         };
         if let Some(told) = object.get("ConsumedCapacity").and_then(|told| told_by(told, &body, kind)) {
             return told;
@@ -314,6 +315,14 @@ fn hides(read: &Json<'_>) -> bool {
     read.get("ProjectionExpression").is_some()
         || read.get("AttributesToGet").is_some()
         || read.get("Select").is_some_and(is_partial)
+}
+
+/// True if all statements of a request read. Reads and writes cannot be mixed in one.
+fn only_selects(operation: Operation, body: &Json<'_>) -> bool {
+    let selects = |member: &Json<'_>| {
+        member.get("Statement").and_then(Json::text).is_some_and(|text| read_source(text).is_some())
+    };
+    statement_members(operation, body).is_some_and(|members| members.iter().all(selects))
 }
 
 /// The size of an item in a request.
