@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for Counted {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
         match self {
-            Self::Number => Number::parse(text).map(Number::size_bytes).map_err(E::custom),
+            Self::Number => Number::parse(text).map(Number::size_bytes).map_err(|_| E::custom("no number")),
             Self::Base64 => {
                 let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
                 Ok((text.len() / 4 * 3).saturating_sub(padding))
