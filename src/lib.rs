@@ -19,6 +19,8 @@ pub mod listen;
 pub mod offload;
 pub mod wire;
 
+pub mod insight;
+
 pub mod cache;
 pub mod rights;
 pub mod upstream;

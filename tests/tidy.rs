@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["local"],
     &["cache", "rights", "upstream"],
+    &["insight"],
     &["wire", "access", "listen", "offload"],
     &["tls"],
     &["config", "telemetry"],

@@ -170,9 +170,9 @@ fn store(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, policy: &ReadPolicy, 
     let address = table.address(&key);
     let now = tokio::time::Instant::now();
     match cache.read(&address, policy, now) {
-        Lookup::Lead(permit) => permit.complete(CachedItem::present(item), now),
+        Lookup::Lead(permit) => permit.complete(CachedItem::present(item, item.len()), now),
         Lookup::Hit(_) | Lookup::Join(_) => {
-            let item = CachedItem::present(item);
+            let item = CachedItem::present(item, item.len());
             cache.begin_write(&[address], now).applied(Some((&item, policy)), now);
         }
     }

@@ -23,8 +23,8 @@ pub(super) struct Facts {
 /// The end of time: 8,900 years, and the largest number that fits.
 pub(super) const NEVER_MS: u64 = (1 << 48) - 1;
 
-/// Four numbers of 48 bits, then table, checksum and body length of 32 bits, then the key's length of 16 bits.
-const FACTS_BYTES: usize = 4 * 6 + 3 * 4 + 2;
+/// Four numbers of 48 bits, then table, checksum and body length of 32 bits, then the key's length of 16 bits and the price of 8.
+const FACTS_BYTES: usize = 4 * 6 + 3 * 4 + 2 + 1;
 
 /// An entry of the store.
 #[derive(Clone, Debug)]
@@ -48,6 +48,7 @@ impl Entry {
         out.put(&image.crc32().to_le_bytes());
         out.put(&body_bytes.to_le_bytes());
         out.put(&key_bytes.to_le_bytes());
+        out.put(&[image.price_halves()]);
         Some(Self(Held::from_parts(&[&packed, key, image.body()])))
     }
 
@@ -70,7 +71,8 @@ impl Entry {
     pub(super) fn into_image(self) -> CachedItem {
         let (crc32, body_bytes) = (self.u32(28), self.u32(32) as usize);
         let start = FACTS_BYTES + self.key_bytes();
-        CachedItem::from_parts(self.0.into_bytes(start, start + body_bytes), crc32)
+        let price_halves = self.0.head()[38];
+        CachedItem::from_parts(self.0.into_bytes(start, start + body_bytes), crc32, price_halves)
     }
 
     /// True if it holds exactly this image.
@@ -137,13 +139,14 @@ mod tests {
     #[test]
     fn an_entry_gives_back_what_was_packed_at_every_size() {
         for item_bytes in (2..6_000).step_by(7).chain([100_000, 400 * 1024]) {
-            let image = CachedItem::present(&vec![b'x'; item_bytes]);
+            let image = CachedItem::present(&vec![b'x'; item_bytes], item_bytes);
             let key = vec![b'k'; 1 + item_bytes % 3_000];
             let entry = Entry::pack(FACTS, &key, &image).expect("the key is short enough");
             assert_eq!(entry.facts(), FACTS);
             assert!(entry.key() == key && entry.holds(&image));
             assert!(!entry.holds(&CachedItem::absent()));
-            assert_eq!(entry.into_image(), image);
+            let given = entry.into_image();
+            assert_eq!((&given, given.price()), (&image, image.price()));
         }
     }
 

@@ -88,6 +88,11 @@ impl Address<'_> {
     pub fn hash(&self) -> u64 {
         self.hash
     }
+
+    /// The canonical bytes that were hashed.
+    pub fn key(&self) -> &[u8] {
+        self.key
+    }
 }
 
 impl CachedTable {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::model::capacity::Charge;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 use super::role::PrincipalRole;
@@ -69,12 +70,14 @@ pub struct Answer {
     /// Headers that must reach the client as they are, such as `x-amzn-requestid` and `x-amz-retry-after`; names in
     /// lower case.
     pub headers: Vec<(String, String)>,
+    /// What the operation consumed of each table, where that is known beside the body. It is not part of what clients get.
+    pub charges: Vec<Charge>,
 }
 
 impl Answer {
     /// A success with that body.
     pub fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, body: body.into(), error: None, headers: Vec::new() }
+        Self { status: 200, body: body.into(), error: None, headers: Vec::new(), charges: Vec::new() }
     }
 
     /// True for a 2xx.
@@ -91,6 +94,7 @@ impl Answer {
 impl From<ApiError> for Answer {
     fn from(error: ApiError) -> Self {
         let (status, name) = (error.code.status(), error.code.into());
-        Self { status, body: error.to_json().into(), error: Some(name), headers: Vec::new() }
+        let (headers, charges) = (Vec::new(), Vec::new());
+        Self { status, body: error.to_json().into(), error: Some(name), headers, charges }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callers::Callers;
+use super::prices::Prices;
 use super::tls::TlsFiles;
 use super::units::{ByteSize, Share, TimeToLive};
 
@@ -28,6 +29,8 @@ pub struct Live {
     pub tls: TlsFiles,
     /// Who may call, if callers are verified.
     pub callers: Callers,
+    /// What capacity units cost.
+    pub prices: Prices,
     /// How tables are cached that have no section of their own.
     pub cache: CachePolicy,
     /// The sections `[tables.NAME]`, each filled up from `[cache]`.
@@ -161,6 +164,7 @@ impl Default for Live {
             audit: Audit::Off,
             tls: TlsFiles::default(),
             callers: Callers::default(),
+            prices: Prices::default(),
             cache: CachePolicy::default(),
             tables: BTreeMap::new(),
         }

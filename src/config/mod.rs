@@ -5,6 +5,7 @@
 //! each fault with its place and an example. [`Fixed`] needs a restart to change; [`Live`] may change while requests run, and one
 //! request sees one of it.
 
+mod prices;
 mod units;
 mod web;
 
@@ -50,6 +51,7 @@ pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Repeats, Section};
 pub use list_places::ListPlaces;
 pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
+pub use prices::{Billing, Price, Prices};
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use role::WrittenRole;
 pub use secret::{SecretBytes, read_password, read_private_key, read_secret};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 use toml::value::{Datetime, Offset};
 
+use super::prices::Price;
 use super::units::{ByteSize, TimeToLive, parse_duration};
 use crate::model::Timestamp;
 
@@ -100,6 +101,17 @@ impl<'v> Given<'v> {
     /// A time limit, which zero is not.
     pub(super) fn timeout(self) -> Result<Duration, String> {
         self.lasting(Duration::from_millis(1))
+    }
+
+    /// An amount of money.
+    pub(super) fn price(self) -> Result<Price, String> {
+        let written = match self {
+            Self::Toml(DeValue::Integer(_) | DeValue::Float(_), written) => Some(written),
+            Self::Toml(..) => None,
+            Self::Text(text) => Some(text),
+        };
+        let price = written.and_then(Price::parse);
+        price.ok_or_else(|| format!("{self} is not a price; write a number such as 0.125"))
     }
 
     /// True or false.

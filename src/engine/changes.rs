@@ -17,6 +17,7 @@ use crate::cache::{
     RemovalGuard, Report, WriteGuard,
 };
 use crate::call::{Answer, Attempt, ChangeListener, Request};
+use crate::insight::WriteOfItem;
 use crate::model::operation::OperationClass;
 use crate::model::{Cause, Change, ErrorCode};
 
@@ -234,6 +235,10 @@ impl Engine {
         let now = Instant::now();
         let addresses: Vec<_> =
             keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
+        for (written, address) in keys.iter().zip(&addresses) {
+            let (key, partition) = (&*written.key, &*written.partition);
+            written.table.usage.item_written(&WriteOfItem { key, partition, hash: address.hash() });
+        }
         let partitions = keys.iter().map(|written| &*written.partition);
         let pages: Vec<_> = addresses.iter().copied().zip(partitions).collect();
         let (items, pages) = (self.cache.begin_write(&addresses, now), self.pages.begin_write(&pages, now));
@@ -361,6 +366,15 @@ impl ChangeListener for Engine {
         let now = Instant::now();
         let places: Vec<_> = unnamed.into_iter().flat_map(|change| Place::all(change, self)).collect();
         let addresses: Vec<_> = places.iter().map(|(_, place)| place.table.address(&place.key)).collect();
+        for ((change, place), address) in places.iter().zip(&addresses) {
+            // A statement is a write of a client's that did not say which item it is.
+            if change.cause == Cause::Statement
+                && let Some(table) = self.tables.get(&change.table.name)
+            {
+                let (key, partition) = (&*place.key, place.partition());
+                table.usage.item_written(&WriteOfItem { key, partition, hash: address.hash() });
+            }
+        }
         let partitions = places.iter().map(|(_, place)| place.partition());
         let written: Vec<_> = addresses.iter().copied().zip(partitions).collect();
         let items = self.cache.begin_write(&addresses, now);

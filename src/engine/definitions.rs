@@ -37,7 +37,7 @@ impl Engine {
                 return answer;
             }
             let change = engine.begin_change(&request, Vec::new(), scope.clone());
-            let outcome = engine.upstream.call(&request).await;
+            let outcome = engine.call(&request).await;
             if request.operation.class() != OperationClass::Statement {
                 engine.forget(&scope);
             }

@@ -46,6 +46,7 @@ impl Engine {
         let around = Surroundings {
             upstream: &*self.upstream,
             cache: &self.cache,
+            insight: &self.insight,
             realm: self.realm,
             peers: self.peers.get().map(|peers| &**peers),
         };

@@ -10,7 +10,10 @@ use crate::cache::{
     Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy,
 };
 use crate::call::{Answer, Attempt, PrincipalRole, Request};
+use crate::insight::{Outcome, ReadOfItem, TableUsage};
 use crate::model::Operation;
+use crate::model::capacity::Units;
+use crate::model::value::item_size_bytes;
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
@@ -53,13 +56,15 @@ impl Engine {
             let policy = table.policy?;
             let key = get.key.canonical_bytes(&table.schema.key)?;
             let attributes = wanted_attributes(&get, request, table)?;
+            let address = table.cached.address(&key);
             let hit = match get.consistent_read {
                 Some(true) => None,
-                _ => self.cache.lookup(&table.cached.address(&key), Instant::now()),
+                _ => self.cache.lookup(&address, Instant::now()),
             };
             // If the table is retired, the entry may be an item of another table under the same key.
             if let Some(hit) = hit.filter(|_| !table.is_retired()) {
                 let found = Found::from_memory(hit, Source::Hit);
+                found.note(&address, &table.usage);
                 let consumed = get.return_consumed_capacity.unwrap_or_default();
                 return Some(Looked::Hit(show(table, &attributes, consumed, found)));
             }
@@ -76,6 +81,7 @@ impl Engine {
             Err(served) => return served,
         };
         if self.may_not_read_whole(&read.table, &read.attributes, &request) {
+            note_unfilled(&read.table, &read.key);
             let answer = self.get_as_asked(&request, &read).await;
             let source = Source::Bypass(BypassReason::NotPermitted);
             return Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) };
@@ -89,7 +95,10 @@ impl Engine {
             Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
                 self.bypass(&request, BypassReason::UnknownTable).await
             }
-            Ok(found) => show(&read.table, &read.attributes, read.consumed, found),
+            Ok(found) => {
+                found.note(&read.address(), &read.table.usage);
+                show(&read.table, &read.attributes, read.consumed, found)
+            }
             Err(missed) => {
                 let served = self.answer_missed(&request, &read, missed).await;
                 Served { table: Some(Arc::clone(&read.table.name)), ..served }
@@ -119,6 +128,9 @@ impl Engine {
             return Err(self.bypass_unknown(request, &get.table_name.0).await);
         };
         let Some(policy) = table.policy else {
+            if let Some(key) = get.key.canonical_bytes(&table.schema.key) {
+                note_unfilled(&table, &key);
+            }
             return Err(self.bypass(request, BypassReason::Disabled).await);
         };
         let attributes = wanted_attributes(&get, request, &table);
@@ -151,7 +163,7 @@ impl Engine {
         key: &[u8],
         request: &Request,
     ) -> Result<Fetched<CachedItem>, Answer> {
-        let answer = self.upstream.call(request).await.map_err(unread)?;
+        let answer = self.call(request).await.map_err(unread)?;
         if !answer.is_success() {
             return Err(answer);
         }
@@ -195,6 +207,20 @@ impl Engine {
             return None;
         }
         cached_item_of(item)
+    }
+}
+
+impl Found<CachedItem> {
+    /// Takes note of the read that found this.
+    pub(super) fn note(&self, address: &Address<'_>, usage: &TableUsage) {
+        usage.item_read(&ReadOfItem {
+            key: address.key(),
+            hash: address.hash(),
+            outcome: self.source.into(),
+            bytes: self.value.body().len(),
+            price: self.value.price(),
+            age_seconds: self.age_seconds,
+        });
     }
 }
 
@@ -303,6 +329,13 @@ impl ItemRead {
     }
 }
 
+/// Takes note of a read whose item the cache does not get to see.
+fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
+    let (hash, outcome) = (table.cached.address(key).hash(), Outcome::Bypass);
+    let price = Units::default();
+    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, price, age_seconds: None });
+}
+
 /// Which part of the item a GetItem asks for; `None` when the upstream would refuse it, or may.
 fn wanted_attributes(get: &GetItem<'_>, request: &Request, table: &KnownTable) -> Option<Attributes> {
     if get.is_whole() {
@@ -323,7 +356,7 @@ pub(super) fn cached_item_of(item: Option<&Json<'_>>) -> Option<CachedItem> {
     let item = item_of_answer(item)?;
     let mut json = Vec::with_capacity(512);
     write_item(&item, &mut json);
-    Some(CachedItem::present(&json))
+    Some(CachedItem::present(&json, item_size_bytes(&item)))
 }
 
 /// The answer that shows the client its part of the item.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::{CachedIndex, CachedTable, FillMode, PagePolicy, ReadPolicy};
+use crate::insight::{IndexUsage, TableUsage};
 use crate::model::TableSchema;
 use crate::model::schema::IndexKind;
 use crate::spread::Spread;
@@ -72,6 +73,12 @@ pub enum PolicyChange {
     Keeps,
 }
 
+/// Where a table is cached, and where it is learned what requests do to it.
+pub(super) struct Place {
+    pub(super) cached: Arc<CachedTable>,
+    pub(super) usage: Arc<TableUsage>,
+}
+
 /// A table that the upstream has described.
 pub(crate) struct KnownTable {
     /// The table's name, whatever spelling a request used.
@@ -86,6 +93,8 @@ pub(crate) struct KnownTable {
     unsettled_indexes: Vec<String>,
     /// Its part of the item cache.
     pub(crate) cached: Arc<CachedTable>,
+    /// What requests do to it.
+    pub(crate) usage: Arc<TableUsage>,
     /// How its items are cached; `None` when they are not.
     pub(crate) policy: Option<ReadPolicy>,
     /// How pages of the table itself are cached; `None` when they are not.
@@ -142,6 +151,8 @@ pub(crate) struct KnownIndex {
     pub(crate) pages: Option<PagePolicy>,
     /// A global index's part of the cache; a local one shares its table's.
     pub(crate) global: Option<Arc<CachedIndex>>,
+    /// What requests do to it.
+    pub(crate) usage: Arc<IndexUsage>,
     /// False while it is being made or removed.
     pub(crate) is_settled: bool,
 }
@@ -153,13 +164,14 @@ impl KnownTable {
         description: TableDescription,
         policy: TablePolicy,
         policies: u64,
-        cached: Arc<CachedTable>,
+        Place { cached, usage }: Place,
         ages: bool,
     ) -> Self {
         let TableDescription { schema, arn, unsettled_indexes, time_to_live: _ } = description;
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: (index.kind == IndexKind::Global).then(|| cached.index(&index.name)),
+            usage: usage.index(&index.name),
             is_settled: !unsettled_indexes.contains(&index.name),
         });
         Self {
@@ -181,6 +193,7 @@ impl KnownTable {
             index_pages_asked: AtomicU64::new(0),
             interest_reported: AtomicU64::new(0),
             cached,
+            usage,
             schema: Arc::new(schema),
             unsettled_indexes,
         }
@@ -197,6 +210,7 @@ impl KnownTable {
         let indexes = names.map(|(index, known)| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: known.global.clone(),
+            usage: Arc::clone(&known.usage),
             is_settled: known.is_settled,
         });
         Self {
@@ -207,6 +221,7 @@ impl KnownTable {
             arn: self.arn.clone(),
             unsettled_indexes: self.unsettled_indexes.clone(),
             cached: Arc::clone(&self.cached),
+            usage: Arc::clone(&self.usage),
             policy: policy.items,
             pages: policy.pages,
             indexes: indexes.collect(),

@@ -18,6 +18,7 @@ mod elsewhere;
 mod fallback;
 mod images;
 mod known_table;
+mod metering;
 mod page_plan;
 mod peers;
 mod permissions;
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{ItemCache, PageCache, Realm};
 use crate::call::{Answer, BypassReason, ChangeListener, Request, Source, Upstream, UpstreamError};
+use crate::insight::Insight;
 use crate::model::arn::table_name;
 use crate::model::operation::OperationClass;
 use crate::model::{ApiError, ErrorCode, Operation};
@@ -82,6 +84,8 @@ pub struct Memory {
     pub items: Arc<ItemCache>,
     /// Pages of Query and Scan.
     pub pages: Arc<PageCache>,
+    /// What requests do to tables.
+    pub insight: Arc<Insight>,
     recent: Arc<RecentRequests>,
 }
 
@@ -90,7 +94,7 @@ impl Memory {
     /// of the pages' budget on top.
     pub fn new(items: Arc<ItemCache>, pages: Arc<PageCache>) -> Self {
         let recent = Arc::new(RecentRequests::new(pages.stats().bytes_max));
-        Self { items, pages, recent }
+        Self { items, pages, insight: Arc::default(), recent }
     }
 }
 
@@ -128,6 +132,7 @@ pub struct Engine {
     cache: Arc<ItemCache>,
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,
+    insight: Arc<Insight>,
     tables: Tables,
     permissions: Permissions,
     /// The other nodes in front of the same tables, if there are any.
@@ -164,7 +169,7 @@ impl Engine {
         memory: &Memory,
         policy_of: PolicyOf,
     ) -> Arc<Self> {
-        let Memory { items, pages, recent } = memory.clone();
+        let Memory { items, pages, insight, recent } = memory.clone();
         Arc::new_cyclic(|engine: &Weak<Self>| Self {
             realm,
             hears_changes: upstream.report_changes(Weak::clone(engine) as Weak<dyn ChangeListener>),
@@ -172,6 +177,7 @@ impl Engine {
             upstream,
             cache: items,
             pages,
+            insight,
             tables: Tables::new(policy_of, Arc::clone(&recent)),
             recent,
             permissions: Permissions::default(),
@@ -262,7 +268,7 @@ impl Engine {
 
     /// Sends a request as it is and answers what comes.
     async fn forward(&self, request: &Request) -> Answer {
-        match self.upstream.call(request).await {
+        match self.call(request).await {
             Ok(answer) => answer,
             // Statements that may change something do not come here.
             Err(error)

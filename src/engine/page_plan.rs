@@ -81,6 +81,11 @@ impl PagePlan {
         self.expected.clone()
     }
 
+    /// The canonical bytes of the partition that a Query reads, of the table or of an index.
+    pub(super) fn partition(&self) -> Option<&[u8]> {
+        self.expected.partition.as_deref()
+    }
+
     /// Lets the table know which of its pages are asked for. True if other nodes should hear of it.
     pub(super) fn note(&self, table: &KnownTable, now: Instant) -> bool {
         self.is_of_global_index() && table.note_index_page(now)

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use crate::cache::{Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report};
 use crate::call::{Answer, PrincipalRole, Request};
+use crate::insight::ReadOfPage;
+use crate::model::capacity::ReadPrice;
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
@@ -45,7 +47,7 @@ impl Engine {
         let seen = self.recent.with(place, request, generation, |read| {
             self.look_up_page(read, now).map_or_else(
                 || read.clone().missed(request.clone()),
-                |hit| Looked::Hit(show(read, Found::from_memory(hit, Source::Hit))),
+                |hit| Looked::Hit(read.answered_by(Found::from_memory(hit, Source::Hit))),
             )
         });
         if let Some(looked) = seen {
@@ -64,7 +66,7 @@ impl Engine {
             let Some(hit) = self.look_up_page(&read, now) else {
                 return Some(Looked::Miss(Box::new(read)));
             };
-            let served = show(&read, Found::from_memory(hit, Source::Hit));
+            let served = read.answered_by(Found::from_memory(hit, Source::Hit));
             self.recent.keep(place, generation, read);
             Some(Looked::Hit(served))
         });
@@ -109,7 +111,7 @@ impl Engine {
             Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
                 return self.bypass(&request, BypassReason::UnknownTable).await;
             }
-            Ok(found) => return show(&read, found),
+            Ok(found) => return read.answered_by(found),
             Err(Missed::Failed(answer, source)) => (answer, source),
             Err(Missed::Opaque(answer)) => {
                 let answer = answer.expect("a read past the cache has an answer");
@@ -166,7 +168,8 @@ impl Engine {
         expected: ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         permit.wait_for_room().await;
-        let fetched = self.fetch_page(&request, &table, &expected).await;
+        let is_strong = permit.consistency() == Consistency::Strong;
+        let fetched = self.fetch_page(&request, is_strong, &table, &expected).await;
         let now = Instant::now();
         match &fetched {
             Ok(Fetched::Read { value: page, .. }) => {
@@ -190,6 +193,7 @@ impl Engine {
     async fn fetch_page(
         self: &Arc<Self>,
         request: &Request,
+        is_strong: bool,
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
@@ -207,7 +211,12 @@ impl Engine {
             return Ok(Fetched::Opaque(answer));
         }
         Ok(match PageAnswer::read(&answer.body) {
-            Some(PageAnswer { body, consumed }) => Fetched::Read { value: Page::new(body), consumed },
+            Some(PageAnswer { body, consumed }) => {
+                let charged = answer.charges.first();
+                let price = charged.map(|charge| ReadPrice::of_page(&charge.consumed, is_strong));
+                let value = Page::new(body).priced(price.unwrap_or_default());
+                Fetched::Read { value, consumed }
+            }
             None => Fetched::Opaque(answer),
         })
     }
@@ -222,6 +231,21 @@ impl PageRead {
     /// What was understood of an earlier request of the same bytes holds for this one.
     fn missed(self, request: Request) -> Looked<Box<Self>> {
         Looked::Miss(Box::new(Self { request, ..self }))
+    }
+
+    /// The answer for the client. Takes note of the read, too.
+    fn answered_by(&self, found: Found<Page>) -> Served {
+        self.table.usage.page_read(&ReadOfPage {
+            index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
+            partition: self.plan.partition(),
+            fingerprint: &self.plan.fingerprint,
+            hash: self.address_hash,
+            outcome: found.source.into(),
+            bytes: found.value.body().len(),
+            price: found.value.price(),
+            age_seconds: found.age_seconds,
+        });
+        show(self, found)
     }
 
     /// Where the page is cached.
@@ -281,7 +305,9 @@ impl Reading for PageRead {
         let is_global = self.plan.is_of_global_index();
         let consistency = if is_global { Consistency::Eventual } else { Consistency::Strong };
         let sent = engine.pages.sending(&address, scope);
-        let fetched = engine.fetch_page(&self.request(consistency), &self.table, &self.plan.expected()).await;
+        let is_strong = consistency == Consistency::Strong;
+        let request = self.request(consistency);
+        let fetched = engine.fetch_page(&request, is_strong, &self.table, &self.plan.expected()).await;
         let now = Instant::now();
         let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
         match &fetched {

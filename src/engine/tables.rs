@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::cache::{CachedTable, Changed, ItemCache, Realm, Report, TableDigest, TableIdentity};
 use crate::call::Upstream;
+use crate::insight::Insight;
 use crate::upstream::schemas::{DescribeFailure, TableDescription, TimeToLive, fetch_description};
 
-use super::known_table::{KnownTable, PolicyChange, TablePolicy};
+use super::known_table::{KnownTable, Place, PolicyChange, TablePolicy};
 use super::peers::Peers;
 use super::questions::{Question, Questions};
 use super::recent_requests::{Generation, RecentRequests};
@@ -51,6 +52,7 @@ pub(crate) struct Tables {
 pub(super) struct Surroundings<'a> {
     pub(super) upstream: &'a dyn Upstream,
     pub(super) cache: &'a ItemCache,
+    pub(super) insight: &'a Insight,
     pub(super) realm: Realm,
     /// The other nodes in front of the same tables.
     pub(super) peers: Option<&'a dyn Peers>,
@@ -141,6 +143,7 @@ impl Tables {
         let TableDescription { schema, arn, .. } = &description;
         let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
         let cached = around.cache.table(around.realm, identity, now);
+        let usage = around.insight.table(around.realm.number(), &schema.name);
         let ages = !around.upstream.never_lags();
         let time_to_live = description.time_to_live.clone();
         let (mut table, mut replaced) = (None, Vec::new());
@@ -153,8 +156,8 @@ impl Tables {
                 known.values().find(|known| is_it(known) && known.is_described_by(&description)).cloned();
             let learned = same.unwrap_or_else(|| {
                 let former = known.values().find(|known| is_it(known) && known.has_schema_of(&description));
-                let learned =
-                    KnownTable::new(spelling, description, policy, policies, Arc::clone(&cached), ages);
+                let place = Place { cached: Arc::clone(&cached), usage };
+                let learned = KnownTable::new(spelling, description, policy, policies, place, ages);
                 Arc::new(match former {
                     Some(former) => learned.succeeding(former),
                     None => learned,

@@ -214,10 +214,10 @@ impl Engine {
     /// still a write sent once: DynamoDB authorizes a request before it executes any of it, and this one was denied for what
     /// it says, so no attempt of it was executed.
     async fn send(&self, plan: &mut WritePlan) -> Result<Answer, UpstreamError> {
-        let answer = self.upstream.call(&plan.request).await?;
+        let answer = self.call(&plan.request).await?;
         let Some(own) = plan.own.take().filter(|_| is_denied(&answer)) else { return Ok(answer) };
         plan.images.forgo_answer();
-        let answer = self.upstream.call(&own).await?;
+        let answer = self.call(&own).await?;
         if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
             self.permissions.note_denied(&table.name, Addition::ReturnValues, &own, Instant::now());
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::{ApiError, Cause, Item, Operation};
 use crate::wire::attribute::{Reader, item_from_json, read_item, write_item};
 use crate::wire::expressions::refuse_mixture;
@@ -14,7 +15,7 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency, Consumed, Units};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::catalog::{Catalog, Table};
 use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
 use super::image::NewItem;
@@ -23,7 +24,7 @@ use super::rows::{self, Row};
 use super::selection::Selection;
 use super::store::{Snapshot, StoreError, Writes};
 use super::write::{Action, ItemWrite, Judged, OnFailure};
-use super::{Handled, Local, LocalError};
+use super::{Charged, Local, LocalError, Reply};
 use crate::wire::json::{write_array, write_map};
 
 /// The most keys of a BatchGetItem, all tables together.
@@ -36,7 +37,7 @@ const READ_BYTES_MAX: usize = 16_000_000;
 
 impl Local {
     /// Reads many items.
-    pub(crate) fn batch_get_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) fn batch_get_item(&self, body: &Json<'_>) -> Charged {
         let requests = shape::judge(Operation::BatchGetItem, body, |reader| parse_reads(body, reader))?;
         let mut reads = Vec::with_capacity(requests.len());
         for request in requests {
@@ -58,14 +59,19 @@ impl Local {
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
             write_array(reads.iter().zip(&answers), answer.member("ConsumedCapacity"), |(read, got), out| {
-                got.consumed.write_json(read.request.table_name, report, out);
+                write_consumed(&got.consumed, read.request.table_name, report, out);
             });
         }
-        Ok(answer.finish())
+        let charges = reads
+            .iter()
+            .zip(answers)
+            .map(|(read, got)| Charge::exact(&read.table.schema.name, UnitKind::Read, got.consumed));
+        let charges = charges.collect();
+        Ok(Reply { body: answer.finish(), charges })
     }
 
     /// Puts and removes many items.
-    pub(crate) async fn batch_write_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn batch_write_item(&self, body: &Json<'_>) -> Charged {
         let requests = parse_writes(body)?;
         let catalog = Arc::clone(&self.catalog);
         let done = self.write_judged(move |writes| write_all(requests, &catalog, writes)).await?;
@@ -85,13 +91,22 @@ impl Local {
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
             write_array(&done, answer.member("ConsumedCapacity"), |(name, written), out| {
-                let mut consumed = Consumed::default();
-                written.iter().for_each(|judged| consumed.add(judged.consumed()));
-                consumed.write_json(name, report, out);
+                write_consumed(&consumed_of(written), name, report, out);
             });
         }
-        Ok(answer.finish())
+        let charges = done.iter().filter_map(|(_, written)| {
+            let table = &written.first()?.table.schema.name;
+            Some(Charge::exact(table, UnitKind::Write, consumed_of(written)))
+        });
+        Ok(Reply { charges: charges.collect(), body: answer.finish() })
     }
+}
+
+/// What writes of one table consumed together.
+fn consumed_of(written: &[Judged]) -> Consumed {
+    let mut consumed = Consumed::default();
+    written.iter().for_each(|judged| consumed.add(judged.consumed()));
+    consumed
 }
 
 /// What a batch wants of one table, as far as the request alone can say it.
@@ -221,7 +236,7 @@ fn read_all(reads: &[TableRead<'_, '_>], snapshot: &Snapshot) -> Result<Vec<Tabl
                 answer.unprocessed.push(place);
                 continue;
             }
-            answer.consumed.add_table(Units::read(bytes, read.request.consistency));
+            answer.consumed.add_table(read.request.consistency.read(bytes));
             if let Some(row) = row {
                 let mut item = Vec::new();
                 read.request.selection.write(&row, &mut item)?;

@@ -2,11 +2,11 @@
 //!
 //! An entry is a row like an item's, cut down to what the index projects, under the index's own order.
 
+use crate::model::capacity::Units;
 use crate::model::key::partition_bytes;
 use crate::model::schema::IndexKind;
 use crate::model::{IndexMove, IndexSchema, Item, KeySchema};
 
-use super::capacity::Units;
 use super::catalog::Table;
 use super::rows;
 use super::store::Space;

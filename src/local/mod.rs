@@ -53,6 +53,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
+use crate::model::capacity::Charge;
 use crate::model::{ApiError, Change, Operation};
 use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::telemetry::catch_panic;
@@ -144,6 +145,16 @@ impl From<KeyRefusal> for LocalError {
 
 /// What a handler gives back: the JSON body of a success, or the reason why not.
 pub(crate) type Handled = Result<Vec<u8>, LocalError>;
+
+/// What a handler of reads and writes of items gives back, or the reason why not.
+pub(crate) type Charged = Result<Reply, LocalError>;
+
+/// The JSON body of a success, and what the operation consumed of each table.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) body: Vec<u8>,
+    pub(crate) charges: Vec<Charge>,
+}
 
 impl Local {
     /// A backend that lives as long as the process.
@@ -254,7 +265,7 @@ impl Local {
     }
 
     /// Answers one request.
-    async fn handle(&self, request: &Request) -> Handled {
+    async fn handle(&self, request: &Request) -> Charged {
         if request.operation == Operation::Unknown && request.body.is_empty() {
             return Err(unsupported(request.operation).into());
         }
@@ -265,20 +276,22 @@ impl Local {
             shape::check_sent(request.operation, &body, &request.body)?;
             self.settings.arn_regions.check(&body)?;
         }
-        match request.operation {
-            Operation::GetItem => self.get_item(&body),
-            Operation::PutItem => self.put_item(&body).await,
-            Operation::UpdateItem => self.update_item(&body).await,
-            Operation::DeleteItem => self.delete_item(&body).await,
-            Operation::BatchGetItem => self.batch_get_item(&body),
-            Operation::BatchWriteItem => self.batch_write_item(&body).await,
-            Operation::TransactGetItems => self.transact_get_items(&body),
-            Operation::TransactWriteItems => self.transact_write_items(&body, request.body.len()).await,
-            Operation::Query => self.read_page(PageKind::Query, &body).await,
-            Operation::Scan => self.read_page(PageKind::Scan, &body).await,
-            Operation::ExecuteStatement => self.execute_statement(&body).await,
-            Operation::ExecuteTransaction => self.execute_transaction(&body).await,
-            Operation::BatchExecuteStatement => self.batch_execute_statement(&body).await,
+        let handled = match request.operation {
+            Operation::GetItem => return self.get_item(&body),
+            Operation::PutItem => return self.put_item(&body).await,
+            Operation::UpdateItem => return self.update_item(&body).await,
+            Operation::DeleteItem => return self.delete_item(&body).await,
+            Operation::BatchGetItem => return self.batch_get_item(&body),
+            Operation::BatchWriteItem => return self.batch_write_item(&body).await,
+            Operation::TransactGetItems => return self.transact_get_items(&body),
+            Operation::TransactWriteItems => {
+                return self.transact_write_items(&body, request.body.len()).await;
+            }
+            Operation::Query => return self.read_page(PageKind::Query, &body).await,
+            Operation::Scan => return self.read_page(PageKind::Scan, &body).await,
+            Operation::ExecuteStatement => return self.execute_statement(&body).await,
+            Operation::ExecuteTransaction => return self.execute_transaction(&body).await,
+            Operation::BatchExecuteStatement => return self.batch_execute_statement(&body).await,
             Operation::CreateTable => self.create_table(&body).await,
             Operation::DeleteTable => self.delete_table(&body).await,
             Operation::UpdateTable => self.update_table(&body).await,
@@ -304,7 +317,8 @@ impl Local {
             Operation::GetShardIterator => self.get_shard_iterator(&body),
             Operation::GetRecords => self.get_records(&body),
             operation => tables::empty_list(operation).ok_or_else(|| unsupported(operation).into()),
-        }
+        };
+        handled.map(|body| Reply { body, charges: Vec::new() })
     }
 
     /// The state of the last acknowledged commit, or a later one.
@@ -401,7 +415,7 @@ impl Upstream for Local {
                 }
             };
             match handled {
-                Ok(body) => Ok(Answer::ok(body)),
+                Ok(Reply { body, charges }) => Ok(Answer { charges, ..Answer::ok(body) }),
                 Err(LocalError::Api(error)) => Ok(error.into()),
                 Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
             }

@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use crate::model::capacity::{Consumed, Units};
 use crate::model::partiql::Columns;
 use crate::model::{IndexSchema, Item};
 use crate::wire::attribute::write_item;
 use crate::wire::page::{Output, PageRequest, RowSource};
 
 use super::LocalError;
-use super::capacity::{Consistency, Consumed, Units};
+use super::capacity::Consistency;
 use super::catalog::Table;
 use super::rows::{self, Row};
 use super::store::{Direction, KeyRange, Snapshot, Space};
@@ -184,7 +185,7 @@ impl Reading<'_> {
         let Some(row) = self.snapshot.get(table.items, &rows::item_key(&key))? else { return Ok(entry) };
         let row = Row::new(row)?;
         self.fetched_bytes += row.size_bytes();
-        self.fetched += Units::read(row.size_bytes(), self.plan.consistency());
+        self.fetched += self.plan.consistency().read(row.size_bytes());
         Ok(row.item()?)
     }
 
@@ -211,7 +212,7 @@ impl Reading<'_> {
         };
         let plan = self.plan;
         let mut consumed = Consumed::default();
-        let read = Units::read(self.bytes, plan.consistency());
+        let read = plan.consistency().read(self.bytes);
         match plan.index {
             None => consumed.add_table(read),
             Some((index, _)) => {

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
+use crate::model::capacity::{Consumed, Units};
 use crate::model::expr::Condition;
 use crate::model::{ApiError, Cause, ErrorCode, IndexMove, Item, Key};
 use crate::wire::Json;
 use crate::wire::keys::{self, IndexKeySource, KeyRefusal, KeySource};
 
-use super::capacity::{Consumed, Units};
 use super::catalog::Table;
 use super::change::{ItemChange, is_too_deep, too_deep};
 use super::change_log::{Actor, Change};

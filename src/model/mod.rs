@@ -7,6 +7,7 @@ pub mod value;
 
 pub mod arn;
 pub mod canonical;
+pub mod capacity;
 pub mod change;
 pub mod key;
 pub mod key_attribute;

@@ -14,6 +14,8 @@ use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Li
 use crate::engine::{Memory, TablePolicy};
 use crate::telemetry::{CacheSample, Metrics};
 
+use super::savings;
+
 /// Longer pages are served and not kept. A page is 1 MB of items at most, which may be several times as much JSON.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
@@ -69,6 +71,7 @@ impl Caches {
         let mut samples = item_samples(&self.memory.items);
         samples.extend(page_samples(&self.memory.pages));
         samples.extend(table_samples(&self.memory.pages, metrics));
+        samples.extend(savings::samples(&self.memory.insight, metrics));
         samples
     }
 }

@@ -12,6 +12,7 @@ mod gate;
 mod maker;
 mod realms;
 mod reload;
+mod savings;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

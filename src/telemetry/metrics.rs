@@ -104,6 +104,22 @@ pub const PAGE_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_page_bytes_max", "gauge", "The budget of those bytes."),
 ];
 
+/// Name, kind and help of the capacity units that the cache saves and the upstream charges.
+pub const UNIT_METRICS: &[(&str, &str, &str)] = &[
+    (
+        "nearside_read_units_saved_total",
+        "counter",
+        "Read units that the upstream would have charged for what was answered without it.",
+    ),
+    ("nearside_read_units_spent_total", "counter", "Read units that the upstream has charged."),
+    ("nearside_write_units_spent_total", "counter", "Write units that the upstream has charged."),
+    (
+        "nearside_units_estimated_total",
+        "counter",
+        "Units among those charged that are estimates, because answers hide sizes.",
+    ),
+];
+
 /// Name, kind and help of what a remote upstream counts by itself.
 pub const UPSTREAM_METRICS: &[(&str, &str, &str)] = &[
     (
@@ -212,7 +228,7 @@ const LOG_METRICS: &[(&str, &str, &str)] = &[(
 /// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
-    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`] or [`UPSTREAM_METRICS`].
+    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`], [`UNIT_METRICS`] or [`UPSTREAM_METRICS`].
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,
@@ -510,6 +526,7 @@ fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'sta
     let groups = [
         CACHE_METRICS,
         PAGE_METRICS,
+        UNIT_METRICS,
         UPSTREAM_METRICS,
         REALM_METRICS,
         FLEET_METRICS,

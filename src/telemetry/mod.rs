@@ -14,8 +14,8 @@ pub use logs::{
     LogLevel, LogSettings, announce, announce_failure, catch_panic, flush_logs, init_logs, use_format,
 };
 pub use metrics::{
-    CACHE_METRICS, CacheSample, FLEET_METRICS, Metrics, PAGE_METRICS, REALM_METRICS, UPSTREAM_METRICS,
-    metric_names,
+    CACHE_METRICS, CacheSample, FLEET_METRICS, Metrics, PAGE_METRICS, REALM_METRICS, UNIT_METRICS,
+    UPSTREAM_METRICS, metric_names,
 };
 pub use repeats::Repeats;
 pub use requests::source_label;

@@ -4,6 +4,7 @@ pub mod json;
 pub mod named;
 pub mod raw;
 pub mod sigv4;
+pub mod size;
 mod weight;
 
 pub mod attribute;

@@ -28,5 +28,6 @@ mod realms;
 mod resets;
 mod rights;
 mod roles;
+mod savings;
 mod transactions;
 mod twins;

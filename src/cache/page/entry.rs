@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::model::capacity::ReadPrice;
+
 use super::super::blocks::Held;
 use super::super::table::{Address, CachedTable};
 use super::body::Page;
@@ -35,9 +37,10 @@ pub(super) struct PageFacts {
 #[derive(Debug)]
 pub(super) struct PageEntry {
     pub(super) facts: PageFacts,
-    fingerprint_bytes: usize,
+    fingerprint_bytes: u32,
     bytes: usize,
     crc32: u32,
+    price: ReadPrice,
     held: Held,
     /// Gives the bytes back to the budget when the entry is gone, whoever held it last.
     charge: Option<Charge>,
@@ -47,9 +50,10 @@ impl PageEntry {
     pub(super) fn new(facts: PageFacts, fingerprint: &[u8], page: &Page) -> Self {
         Self {
             facts,
-            fingerprint_bytes: fingerprint.len(),
+            fingerprint_bytes: u32::try_from(fingerprint.len()).unwrap_or(u32::MAX),
             bytes: fingerprint.len() + page.body().len(),
             crc32: page.crc32(),
+            price: page.price(),
             held: Held::from_parts(&[fingerprint, page.body()]),
             charge: None,
         }
@@ -64,20 +68,25 @@ impl PageEntry {
     /// True unless it is of another request with the same hash.
     pub(super) fn is_for(&self, address: &Address<'_>) -> bool {
         self.facts.table.id() == address.table.id()
-            && self.fingerprint_bytes == address.key.len()
+            && self.fingerprint_bytes() == address.key.len()
             && self.held.holds(0, address.key)
     }
 
     /// True if it holds exactly this page.
     pub(super) fn holds(&self, page: &Page) -> bool {
-        self.bytes - self.fingerprint_bytes == page.body().len()
-            && self.held.holds(self.fingerprint_bytes, page.body())
+        self.bytes - self.fingerprint_bytes() == page.body().len()
+            && self.held.holds(self.fingerprint_bytes(), page.body())
     }
 
     /// The page: of usual length, a slice of the entry; put together anew if it is long.
     pub(super) fn page(&self) -> Page {
-        let body: Bytes = self.held.clone().into_bytes(self.fingerprint_bytes, self.bytes);
-        Page::from_parts(body, self.crc32)
+        let body: Bytes = self.held.clone().into_bytes(self.fingerprint_bytes(), self.bytes);
+        Page::from_parts(body, self.crc32, self.price)
+    }
+
+    /// A request is a few megabytes at most, and a fingerprint little more.
+    fn fingerprint_bytes(&self) -> usize {
+        self.fingerprint_bytes as usize
     }
 
     /// The bytes that it takes from the allocator, its place in the store included.

@@ -93,7 +93,7 @@ impl Fixture {
 }
 
 fn image(value: u64) -> CachedItem {
-    CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
+    CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes(), 3)
 }
 
 /// Polls once; a wait that has an outcome never needs more.
@@ -660,7 +660,7 @@ fn a_sweep_reclaims_what_is_dead_or_expired() {
 fn a_smaller_budget_is_kept_at_once() {
     let fixture = Fixture::new();
     for key in 0..3_000 {
-        fixture.fill(&format!("{key}"), &CachedItem::present(&[b'x'; 2_000]));
+        fixture.fill(&format!("{key}"), &CachedItem::present(&[b'x'; 2_000], 2_000));
     }
     assert!(fixture.cache.stats().bytes > 5_000_000);
     fixture.cache.set_max_bytes(1_000_000);
@@ -708,7 +708,7 @@ fn the_budget_holds_whatever_the_sizes_are() {
 fn entry_of(item_bytes: usize) -> super::entry::Entry {
     let version = super::words::Version { stripe: 0, table: 0 };
     let facts = super::entry::Facts { version, table: 0, read_ms: 0, expires_ms: 0 };
-    super::entry::Entry::pack(facts, b"key", &CachedItem::present(&vec![b'x'; item_bytes]))
+    super::entry::Entry::pack(facts, b"key", &CachedItem::present(&vec![b'x'; item_bytes], item_bytes))
         .expect("a short key")
 }
 

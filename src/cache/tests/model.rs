@@ -379,7 +379,7 @@ impl Setup {
 
 fn image_of(value: Option<u32>) -> CachedItem {
     value.map_or_else(CachedItem::absent, |value| {
-        CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes())
+        CachedItem::present(format!("{{\"v\":{{\"N\":\"{value}\"}}}}").as_bytes(), 3)
     })
 }
 

@@ -3,6 +3,7 @@
 //! reload does with it follow from here.
 
 mod auth;
+mod prices;
 mod tls;
 
 use std::fmt::Display;
@@ -16,6 +17,7 @@ use super::key::{Access, Key, Section};
 use super::live::{Fill, Images, ScanPages};
 use super::units::{ByteSize, TimeToLive};
 use auth::{AUTH, AUTH_KEYS, AUTH_PRINCIPALS};
+use prices::PRICES;
 use tls::TLS;
 
 /// A shorter idle timeout would cut off clients in the middle of their work.
@@ -66,6 +68,7 @@ pub const SECTIONS: &[Section] = &[
     Section::once("local", LOCAL),
     Section::once("fleet", FLEET),
     Section::once("cache", CACHE),
+    Section::once("prices", PRICES),
     Section::once("log", LOG),
 ];
 

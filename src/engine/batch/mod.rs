@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::cache::{CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
 use crate::call::{Answer, Attempt, Request};
+use crate::insight::{Outcome, ReadOfItem};
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
@@ -23,7 +24,7 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known_table::KnownTable;
-use super::reading::{Missed, is_about_another};
+use super::reading::{Found, Missed, is_about_another};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 use answer::{compose, has_name, write_list};
@@ -238,32 +239,31 @@ impl Engine {
                 keys: Vec::new(),
             };
             for wanted in &mut part.keys {
+                let address = part.table.cached.address(&wanted.key);
                 let permit = match &part.table.policy {
-                    Some(policy) if !part.strong => {
-                        let cached = &part.table.cached;
-                        match self.cache.read(&cached.address(&wanted.key), policy, now) {
-                            Lookup::Hit(found) => {
-                                wanted.state = State::Found(found.value);
-                                counts.hit += 1;
-                                continue;
-                            }
-                            Lookup::Join(joiner) => {
-                                wanted.state = State::Joined(joiner);
-                                counts.miss += 1;
-                                continue;
-                            }
-                            Lookup::Lead(permit) => {
-                                self.check_current(&part.table);
-                                Some(permit)
-                            }
+                    Some(policy) if !part.strong => match self.cache.read(&address, policy, now) {
+                        Lookup::Hit(found) => {
+                            let found = Found::from_memory(found, Source::Hit);
+                            found.note(&address, &part.table.usage);
+                            wanted.state = State::Found(found.value);
+                            counts.hit += 1;
+                            continue;
                         }
-                    }
+                        Lookup::Join(joiner) => {
+                            wanted.state = State::Joined(joiner);
+                            counts.miss += 1;
+                            continue;
+                        }
+                        Lookup::Lead(permit) => {
+                            self.check_current(&part.table);
+                            Some(permit)
+                        }
+                    },
                     _ => None,
                 };
                 counts.miss += 1;
                 fetch.strong |=
                     permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
-                let address = part.table.cached.address(&wanted.key);
                 let strong = || KeyRead::Strong(self.cache.sending(&address, fill_of(&part.table)));
                 let read = permit.map_or_else(strong, KeyRead::Fill);
                 fetch.keys.push((wanted.key.clone(), wanted.json.clone(), read));
@@ -377,7 +377,11 @@ impl Engine {
                     State::Open => {
                         let brought = fetched.brought.get(&part.spelling);
                         match brought.and_then(|brought| brought.get(&wanted.key)) {
-                            Some(Brought::Item(image)) => State::Found(image.clone()),
+                            Some(Brought::Item(image)) => {
+                                let outcome = if part.strong { Outcome::Bypass } else { Outcome::Miss };
+                                note_item(&part.table, &wanted.key, outcome, image);
+                                State::Found(image.clone())
+                            }
                             Some(Brought::Opaque(item)) => match part.attributes {
                                 Attributes::All => State::Opaque(item.clone()),
                                 Attributes::Of(_) => return Err(CannotShow),
@@ -386,7 +390,10 @@ impl Engine {
                         }
                     }
                     State::Joined(joiner) => match joiner.wait().await {
-                        JoinOutcome::Landed(image) => State::Found(image),
+                        JoinOutcome::Landed(image) => {
+                            note_item(&part.table, &wanted.key, Outcome::Joined, &image);
+                            State::Found(image)
+                        }
                         JoinOutcome::Failed(failure)
                             if is_about_another(&failure, request.on_behalf_of.as_deref()) =>
                         {
@@ -435,6 +442,7 @@ impl Engine {
         };
         match self.find(&single).await {
             Ok(found) => {
+                found.note(&single.address(), &table.usage);
                 if found.source == Source::Stale {
                     counts.note_stale();
                 }
@@ -493,6 +501,13 @@ impl Part {
         }
         Some(Self { table, spelling: spelling.to_owned(), attributes, strong, keys, other_members })
     }
+}
+
+/// Takes note of a key that was fetched or waited for.
+fn note_item(table: &Arc<KnownTable>, key: &[u8], outcome: Outcome, image: &CachedItem) {
+    let (hash, bytes) = (table.cached.address(key).hash(), image.body().len());
+    let price = image.price();
+    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, price, age_seconds: None });
 }
 
 /// The body of the upstream's request for whole items.

@@ -10,6 +10,7 @@ use crate::call::{Answer, Request};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
 use crate::model::schema::IndexKind;
+use crate::model::value::item_size_bytes;
 use crate::model::{IndexSchema, Item, KeySchema, Operation, TableSchema};
 use crate::wire::attribute::{Reader, item_from_json, item_of_answer, write_item};
 use crate::wire::expressions::Placeholders;
@@ -341,7 +342,7 @@ fn image_of(item: Option<&Item>) -> CachedItem {
         Some(item) => {
             let mut json = Vec::with_capacity(512);
             write_item(item, &mut json);
-            CachedItem::present(&json)
+            CachedItem::present(&json, item_size_bytes(item))
         }
     }
 }

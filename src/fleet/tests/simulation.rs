@@ -455,7 +455,7 @@ impl World {
 }
 
 fn image(version: u64) -> CachedItem {
-    CachedItem::present(format!("{version}").as_bytes())
+    CachedItem::present(format!("{version}").as_bytes(), 3)
 }
 
 fn version_of(item: &CachedItem) -> u64 {

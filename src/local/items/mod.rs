@@ -7,6 +7,7 @@ mod returned;
 
 use std::sync::Arc;
 
+use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::{ApiError, Cause, Operation};
 use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
@@ -14,7 +15,7 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, shape};
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency, Consumed, Units};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::change::{parse_condition, parse_update};
 use super::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
 use super::image::NewItem;
@@ -22,12 +23,12 @@ use super::members::{required, table_name};
 use super::rows::{self, Row};
 use super::selection::Selection;
 use super::write::{Action, ItemWrite, OnFailure};
-use super::{Handled, Local};
+use super::{Charged, Local, Reply};
 use returned::Returned;
 
 impl Local {
     /// Reads one item.
-    pub(crate) fn get_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) fn get_item(&self, body: &Json<'_>) -> Charged {
         let (attributes, selection) = shape::judge(Operation::GetItem, body, |reader| {
             refuse_mixture(body, &["ProjectionExpression"], &["AttributesToGet"])?;
             Ok((read_item(required(body, "Key")?, reader)?, Selection::parse(body)?))
@@ -43,18 +44,18 @@ impl Local {
         if let Some(row) = &row {
             selection.write(row, answer.member("Item"))?;
         }
+        let bytes = row.as_ref().map_or(0, Row::size_bytes);
+        let consumed = Consumed::of_table(Consistency::requested(body).read(bytes));
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
-            let mut consumed = Consumed::default();
-            let bytes = row.as_ref().map_or(0, Row::size_bytes);
-            consumed.add_table(Units::read(bytes, Consistency::requested(body)));
-            consumed.write_json(table_name, report, answer.member("ConsumedCapacity"));
+            write_consumed(&consumed, table_name, report, answer.member("ConsumedCapacity"));
         }
-        Ok(answer.finish())
+        let charges = vec![Charge::exact(&table.schema.name, UnitKind::Read, consumed)];
+        Ok(Reply { body: answer.finish(), charges })
     }
 
     /// Puts an item in the place of whatever has its key.
-    pub(crate) async fn put_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn put_item(&self, body: &Json<'_>) -> Charged {
         let (write, returned) = shape::judge(Operation::PutItem, body, |reader| {
             let (item, returned) = detected(reader, || {
                 refuse_mixture_in_write(
@@ -72,7 +73,7 @@ impl Local {
     }
 
     /// Removes an item.
-    pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn delete_item(&self, body: &Json<'_>) -> Charged {
         let judge = |reader| {
             let returned = Returned::of_replaced(body)?;
             refuse_mixture_in_write(body, &["ConditionExpression"], &["Expected", "ConditionalOperator"])?;
@@ -86,7 +87,7 @@ impl Local {
     }
 
     /// Changes an item, or makes it.
-    pub(crate) async fn update_item(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn update_item(&self, body: &Json<'_>) -> Charged {
         let judge = |reader| {
             let expressions = ["UpdateExpression", "ConditionExpression"];
             let legacy = ["AttributeUpdates", "Expected", "ConditionalOperator"];
@@ -102,7 +103,7 @@ impl Local {
         self.write_item(body, write, returned).await
     }
 
-    async fn write_item(&self, body: &Json<'_>, write: ItemWrite, returned: Returned) -> Handled {
+    async fn write_item(&self, body: &Json<'_>, write: ItemWrite, returned: Returned) -> Charged {
         let table_name = table_name(body)?;
         let (catalog, name) = (Arc::clone(&self.catalog), table_name.to_owned());
         let mut done = self
@@ -115,13 +116,15 @@ impl Local {
         let mut answer = ObjectWriter::with_capacity(256);
         returned.write(&mut done, &mut answer)?;
         let report = CapacityReport::requested(body);
+        let consumed = done.consumed();
         if report.is_wanted() {
-            done.consumed().write_json(table_name, report, answer.member("ConsumedCapacity"));
+            write_consumed(&consumed, table_name, report, answer.member("ConsumedCapacity"));
         }
         if wants_collection_metrics(body) && has_collections(&done.table) {
             write_collection_metrics(&done, answer.member("ItemCollectionMetrics"));
         }
-        Ok(answer.finish())
+        let charges = vec![Charge::exact(&done.table.schema.name, UnitKind::Write, consumed)];
+        Ok(Reply { body: answer.finish(), charges })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::model::arn::table_name;
+use crate::model::capacity::{Charge, Consumed, UnitKind, Units};
 use crate::model::partiql::{Select, Statement, exists_misplaced};
 use crate::model::schema::TableSchema;
 use crate::model::{ApiError, ErrorCode, Item};
@@ -10,13 +12,13 @@ use crate::wire::keys::{self, KeySource};
 use crate::wire::{Json, json};
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, Units};
+use crate::local::capacity::{CapacityReport, Consistency, write_consumed};
 use crate::local::catalog::Table;
 use crate::local::rows::{self, Row};
 use crate::local::set_order::{hashed, hashed_text};
 use crate::local::store::{Snapshot, Writes};
 use crate::local::write::OnFailure;
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
 use crate::wire::json::write_array;
 
 use super::parameters::parameters;
@@ -49,7 +51,7 @@ struct Outcome {
 
 impl Local {
     /// Runs statements, reads or writes, each for itself.
-    pub(crate) async fn batch_execute_statement(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn batch_execute_statement(&self, body: &Json<'_>) -> Charged {
         let members: Vec<Member> = body
             .get("Statements")
             .and_then(Json::elements)
@@ -77,7 +79,11 @@ impl Local {
             }
             false => self.write_members(members).await?,
         };
-        Ok(answer(body, &outcomes))
+        let kind = if is_read { UnitKind::Read } else { UnitKind::Write };
+        let charges = by_table(&outcomes).into_iter();
+        let charges =
+            charges.map(|(table, consumed)| Charge::exact(table_name(table), kind, consumed)).collect();
+        Ok(Reply { body: answer(body, &outcomes), charges })
     }
 
     fn read_member(&self, member: &Member, snapshot: &Snapshot) -> Result<Outcome, LocalError> {
@@ -115,7 +121,7 @@ impl Local {
 
         let row = snapshot.get(table.items, &rows::item_key(&key))?.map(Row::new).transpose()?;
         let mut consumed = Consumed::default();
-        consumed.add_table(Units::read(row.as_ref().map_or(0, Row::size_bytes), consistency));
+        consumed.add_table(consistency.read(row.as_ref().map_or(0, Row::size_bytes)));
         let item = row.map(|row| row.item()).transpose()?.map(|item| {
             let mut out = Vec::new();
             write_item(&columns.of(item), &mut out);
@@ -258,7 +264,7 @@ fn answer(body: &Json<'_>, outcomes: &[Outcome]) -> Vec<u8> {
     let consumed = by_table(outcomes);
     if report.is_wanted() && !consumed.is_empty() {
         write_array(&consumed, answer.member("ConsumedCapacity"), |(table, consumed), out| {
-            consumed.write_json(table, report, out);
+            write_consumed(consumed, table, report, out);
         });
     }
     answer.finish()

@@ -13,15 +13,16 @@ mod write;
 
 use std::sync::Arc;
 
+use crate::model::capacity::{Charge, UnitKind};
 use crate::model::partiql::{Statement, exists_misplaced, read_index};
 use crate::model::{ApiError, AttributeValue, ErrorCode};
 use crate::wire::Json;
 
 use super::answer::ObjectWriter;
-use super::capacity::{CapacityReport, Consistency};
+use super::capacity::{CapacityReport, Consistency, write_consumed};
 use super::set_order::hashed_text;
 use super::write::OnFailure;
-use super::{Handled, Local, LocalError};
+use super::{Charged, Local, LocalError, Reply};
 
 use parameters::parameters;
 use read::PageWish;
@@ -30,7 +31,7 @@ use write::StatementWrite;
 
 impl Local {
     /// Runs one statement.
-    pub(crate) async fn execute_statement(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn execute_statement(&self, body: &Json<'_>) -> Charged {
         let text = statement_text(body);
         // Parameters are looked at before the statement is.
         let parameters = parameters(body)?;
@@ -56,7 +57,7 @@ impl Local {
         read::check_key(index).err()
     }
 
-    async fn execute_write(&self, body: &Json<'_>, statement: Statement) -> Handled {
+    async fn execute_write(&self, body: &Json<'_>, statement: Statement) -> Charged {
         let table_name = statement.table().to_owned();
         let (catalog, name) = (Arc::clone(&self.catalog), table_name.clone());
         let on_failure = OnFailure::requested(body);
@@ -74,9 +75,10 @@ impl Local {
         out.push(b']');
         let report = CapacityReport::requested(body);
         if report.is_wanted() {
-            done.consumed().write_json(&table_name, report, answer.member("ConsumedCapacity"));
+            write_consumed(&done.consumed(), &table_name, report, answer.member("ConsumedCapacity"));
         }
-        Ok(answer.finish())
+        let charges = vec![Charge::exact(&done.table.schema.name, UnitKind::Write, done.consumed())];
+        Ok(Reply { body: answer.finish(), charges })
     }
 }
 

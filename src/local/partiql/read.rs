@@ -1,5 +1,7 @@
 //! `SELECT`: a page of rows, or the one item that a batch or transaction asks for.
 
+use crate::model::arn::table_name;
+use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::java_order::{Buckets, sort_as_java};
 use crate::model::partiql::{Columns, Select};
 use crate::model::schema::IndexKind;
@@ -10,12 +12,12 @@ use crate::wire::page::{Output, PageRange, PageRequest, RowSource};
 use crate::wire::request::ReturnConsumedCapacity;
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed};
+use crate::local::capacity::{CapacityReport, Consistency, write_consumed};
 use crate::local::catalog::Table;
 use crate::local::page::{self, PAGE_BYTES_MAX, Page, PagePlan};
 use crate::local::set_order::write_hashed;
 use crate::local::store::{KeyRange, Snapshot};
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
 
 use super::plan::{self, ReadPlan};
 use super::token::{Position, StatementDigest};
@@ -51,7 +53,7 @@ struct Rows {
 
 impl Local {
     /// Reads a page of what a `SELECT` selects.
-    pub(super) async fn select(&self, select: &Select, wish: PageWish) -> Handled {
+    pub(super) async fn select(&self, select: &Select, wish: PageWish) -> Charged {
         let table = self.catalog.table(&select.table)?;
         let source = Source::of(&table, select, wish.consistency)?;
         if let Some(index) = &select.index {
@@ -75,9 +77,10 @@ impl Local {
             write_item(last, answer.member("LastEvaluatedKey"));
         }
         if wish.report.is_wanted() {
-            rows.consumed.write_json(&select.table, wish.report, answer.member("ConsumedCapacity"));
+            write_consumed(&rows.consumed, &select.table, wish.report, answer.member("ConsumedCapacity"));
         }
-        Ok(answer.finish())
+        let charges = vec![Charge::exact(table_name(&select.table), UnitKind::Read, rows.consumed)];
+        Ok(Reply { body: answer.finish(), charges })
     }
 }
 

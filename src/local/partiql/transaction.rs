@@ -17,7 +17,7 @@ use crate::local::transact::tokens::ClientToken;
 use crate::local::transact::write::{ActionKind, TransactionAction};
 use crate::local::transact::{BYTES_MAX, EmptyKey, cancelled, too_large};
 use crate::local::write::{ItemCheck, OnFailure};
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
 
 use super::parameters::parameters;
 use super::write::{changing, insertion, removal};
@@ -27,7 +27,7 @@ const MEMBER: &str = "TransactStatements";
 
 impl Local {
     /// Runs statements, reads or writes, as one transaction.
-    pub(crate) async fn execute_transaction(&self, body: &Json<'_>) -> Handled {
+    pub(crate) async fn execute_transaction(&self, body: &Json<'_>) -> Charged {
         let members = body.get(MEMBER).and_then(Json::elements).unwrap_or_default();
         let statements = parse(members)?;
         if statements.iter().any(Statement::is_read) && !statements.iter().all(Statement::is_read) {
@@ -37,9 +37,11 @@ impl Local {
             .into());
         }
         let mut answer = ObjectWriter::with_capacity(256);
-        if statements.iter().all(Statement::is_read) {
+        let charges = if statements.iter().all(Statement::is_read) {
             let reads = self.with_tables(statements, |statement, table, _| read_of(statement, table))?;
-            self.transact_read(&reads)?.write_members(body, &mut answer);
+            let done = self.transact_read(&reads)?;
+            done.write_members(body, &mut answer);
+            done.into_charges()
         } else {
             let actions = self.with_tables(statements, |statement, table, position| {
                 action_of(statement, table, OnFailure::requested(&members[position]))
@@ -48,8 +50,9 @@ impl Local {
             let done = self.transact(actions, token, EmptyKey::Cancels, Cause::Statement).await?;
             answer.member("Responses").extend_from_slice(b"[]");
             done.write_members(body, &mut answer);
-        }
-        Ok(answer.finish())
+            done.into_charges()
+        };
+        Ok(Reply { body: answer.finish(), charges })
     }
 
     /// Gives every statement its table.

@@ -3,6 +3,7 @@
 //! What the request means, and what the service refuses of it, [`crate::wire::page`] reads.
 
 use crate::model::KeyValue;
+use crate::model::capacity::{Charge, UnitKind};
 use crate::model::expr::{KeyInterval, SortInterval};
 use crate::model::placement::Segment;
 use crate::wire::Json;
@@ -10,18 +11,18 @@ use crate::wire::attribute::write_item;
 use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, StartKey};
 
 use super::answer::ObjectWriter;
-use super::capacity::CapacityReport;
+use super::capacity::{CapacityReport, write_consumed};
 use super::catalog::Table;
 use super::members::table_name;
 use super::page::{self, Page, PagePlan};
 use super::rows;
 use super::set_order::write_hashed;
 use super::store::{KeyRange, successor};
-use super::{Handled, Local};
+use super::{Charged, Local, Reply};
 
 impl Local {
     /// Reads a page of one partition, or of a whole table or index.
-    pub(crate) async fn read_page(&self, kind: PageKind, body: &Json<'_>) -> Handled {
+    pub(crate) async fn read_page(&self, kind: PageKind, body: &Json<'_>) -> Charged {
         let question = PageQuestion::read(kind, body)?;
         let table = self.catalog.table(table_name(body)?)?;
         let request = question.resolve(&table.schema)?;
@@ -49,7 +50,7 @@ fn plan(table: &Table, request: PageRequest) -> PagePlan<'_> {
     PagePlan { table, index, range, request, columns: None }
 }
 
-fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
+fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Charged {
     let Page { items, count, scanned, last, bytes: _, consumed } = page;
     let mut answer = ObjectWriter::with_capacity(items.len() + 256);
     if !matches!(plan.request.output, Output::Count) {
@@ -72,9 +73,10 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Handled {
     }
     let report = CapacityReport::requested(body);
     if report.is_wanted() {
-        consumed.write_json(table_name(body)?, report, answer.member("ConsumedCapacity"));
+        write_consumed(&consumed, table_name(body)?, report, answer.member("ConsumedCapacity"));
     }
-    Ok(answer.finish())
+    let charges = vec![Charge::exact(&plan.table.schema.name, UnitKind::Read, consumed)];
+    Ok(Reply { body: answer.finish(), charges })
 }
 
 /// Where in the store a starting key lies.

@@ -15,11 +15,13 @@ pub(super) mod write;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::model::arn::table_name;
+use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::{ApiError, ErrorCode, Key};
 use crate::wire::json::write_string;
 use crate::wire::keys::KeyRefusal;
 
-use super::capacity::{CapacityReport, Consumed, UnitKind};
+use super::capacity::{CapacityReport, write_transaction_consumed};
 use super::catalog::{Catalog, Table};
 use super::rows;
 use super::set_order::write_hashed;
@@ -147,9 +149,14 @@ impl ConsumedTables {
         }
     }
 
+    fn charges(self, kind: UnitKind) -> Vec<Charge> {
+        let charges = self.tables.into_iter();
+        charges.map(|(_, name, consumed)| Charge::exact(table_name(&name), kind, consumed)).collect()
+    }
+
     fn write_json(&self, report: CapacityReport, kind: UnitKind, out: &mut Vec<u8>) {
         write_array(&self.tables, out, |(_, name, consumed), out| {
-            consumed.write_transaction_json(name, report, kind, out);
+            write_transaction_consumed(consumed, name, report, kind, out);
         });
     }
 }

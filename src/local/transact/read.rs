@@ -1,12 +1,13 @@
 //! TransactGetItems: many items of one state.
 
 use crate::local::answer::ObjectWriter;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::capacity::CapacityReport;
 use crate::local::members::{required, table_name};
 use crate::local::rows::{self, Row};
 use crate::local::selection::Selection;
 use crate::local::set_order::write_hashed;
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
+use crate::model::capacity::{Charge, Consumed, UnitKind, Units};
 use crate::model::{ApiError, Item};
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
@@ -37,13 +38,13 @@ pub(crate) struct ItemsRead {
 
 impl Local {
     /// Reads items that all belong to one state.
-    pub(in crate::local) fn transact_get_items(&self, body: &Json<'_>) -> Handled {
+    pub(in crate::local) fn transact_get_items(&self, body: &Json<'_>) -> Charged {
         let parts = required(body, "TransactItems")?.elements().unwrap_or_default();
         let reads = parts.iter().map(parse_read).collect::<Result<Vec<ItemRead>, ApiError>>()?;
         let done = self.transact_read(&reads)?;
         let mut answer = ObjectWriter::with_capacity(1024);
         done.write_members(body, &mut answer);
-        Ok(answer.finish())
+        Ok(Reply { body: answer.finish(), charges: done.into_charges() })
     }
 
     /// Reads items whose projections were read already, from one snapshot.
@@ -72,7 +73,7 @@ impl Local {
                 return Err(too_large(bytes).into());
             }
             let mut units = Consumed::default();
-            units.add_table(Units::read(row_bytes, Consistency::Strong));
+            units.add_table(Units::strong_read(row_bytes));
             consumed.add(&target.table, &read.table_name, units);
             let item = row.map(|row| {
                 let mut item = Vec::with_capacity(row_bytes);
@@ -85,6 +86,11 @@ impl Local {
 }
 
 impl ItemsRead {
+    /// What was consumed of each table.
+    pub(crate) fn into_charges(self) -> Vec<Charge> {
+        self.consumed.charges(UnitKind::Read)
+    }
+
     /// Adds the responses, and the consumed capacity if `body` asks for it, to the answer.
     pub(crate) fn write_members(&self, body: &Json<'_>, answer: &mut ObjectWriter) {
         write_array(&self.items, answer.member("Responses"), |item, out| {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::local::answer::ObjectWriter;
 use crate::local::batch::one_of_each_collection;
-use crate::local::capacity::{CapacityReport, Consistency, Consumed, UnitKind, Units};
+use crate::local::capacity::CapacityReport;
 use crate::local::catalog::Catalog;
 use crate::local::change::{expression_condition, expression_update};
 use crate::local::collections::{has_collections, wants_collection_metrics, write_collection_metrics};
@@ -14,7 +14,8 @@ use crate::local::members::{required, table_name};
 use crate::local::refusal::Refusal;
 use crate::local::store::{Reads, Writes};
 use crate::local::write::{Action, ItemCheck, ItemWrite, Judged, OnFailure, condition_failed};
-use crate::local::{Handled, Local, LocalError};
+use crate::local::{Charged, Local, LocalError, Reply};
+use crate::model::capacity::{Charge, Consumed, UnitKind, Units};
 use crate::model::value::item_size_bytes;
 use crate::model::{ApiError, Cause, ErrorCode};
 use crate::wire::Json;
@@ -58,7 +59,7 @@ pub(crate) struct Transacted {
 
 impl Local {
     /// Carries out actions on many items. `body_bytes` is the length of the request.
-    pub(in crate::local) async fn transact_write_items(&self, body: &Json<'_>, body_bytes: usize) -> Handled {
+    pub(in crate::local) async fn transact_write_items(&self, body: &Json<'_>, body_bytes: usize) -> Charged {
         let parts = required(body, "TransactItems")?.elements().unwrap_or_default();
         let actions = parts.iter().map(parse_action).collect::<Result<Vec<TransactionAction>, ApiError>>()?;
         // JSON never says a value in fewer bytes than it counts.
@@ -69,7 +70,7 @@ impl Local {
         let done = self.transact(actions, token, EmptyKey::RefusesRequest, Cause::Keyed).await?;
         let mut answer = ObjectWriter::with_capacity(256);
         done.write_members(body, &mut answer);
-        Ok(answer.finish())
+        Ok(Reply { body: answer.finish(), charges: done.into_charges() })
     }
 
     /// Carries out a transaction of actions whose expressions were read already: all in one commit, or nothing. With a token
@@ -107,6 +108,11 @@ impl Local {
 }
 
 impl Transacted {
+    /// What was consumed of each table.
+    pub(crate) fn into_charges(self) -> Vec<Charge> {
+        self.consumed.charges(self.units)
+    }
+
     /// Adds the members that `body` asks for to the answer: consumed capacity and metrics of item collections.
     pub(crate) fn write_members(&self, body: &Json<'_>, answer: &mut ObjectWriter) {
         let report = CapacityReport::requested(body);
@@ -336,7 +342,7 @@ fn repeat(actions: &[TransactionAction], sizes: &[usize], catalog: &Catalog) -> 
     let mut consumed = ConsumedTables::default();
     for (position, action) in actions.iter().enumerate() {
         let bytes = sizes.get(position).copied().unwrap_or(0);
-        let units = Consumed::of_table(Units::read(bytes, Consistency::Strong));
+        let units = Consumed::of_table(Units::strong_read(bytes));
         consumed.add(&*catalog.table(&action.table_name)?, &action.table_name, units);
     }
     Ok(Transacted { written: Vec::new(), consumed, units: UnitKind::Read })

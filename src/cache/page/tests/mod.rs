@@ -645,7 +645,7 @@ const ITEM_POLICY: ReadPolicy = ReadPolicy {
 };
 
 fn item_of_a_page() -> PageItem {
-    PageItem { key: b"item".to_vec(), image: CachedItem::present(br#"{"v":{"N":"1"}}"#) }
+    PageItem { key: b"item".to_vec(), image: CachedItem::present(br#"{"v":{"N":"1"}}"#, 3) }
 }
 
 impl Fixture {

@@ -1,0 +1,226 @@
+//! One table as requests use it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::call::Source;
+use crate::model::capacity::{Charge, ReadPrice, Units};
+
+use super::units::{ItemSizes, SpentUnits, UnitCounts};
+
+/// Indexes of one table that are told apart. A table has at most 25 at a time; what is used beyond this is gathered under
+/// [`OTHER_INDEX`].
+const INDEXES_MAX: usize = 100;
+
+/// The name under which further indexes are gathered.
+const OTHER_INDEX: &str = "other";
+
+/// How a read was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// From memory.
+    Hit,
+    /// By a fill that another reader had begun.
+    Joined,
+    /// By a fill of its own.
+    Miss,
+    /// By the upstream, past the cache: strong reads among others.
+    Bypass,
+    /// From memory past its time, because the upstream failed.
+    Stale,
+}
+
+impl Outcome {
+    /// True if the reader had its answer without a read of its own at the upstream, which would have charged for it.
+    fn saves(self) -> bool {
+        match self {
+            Self::Hit | Self::Joined => true,
+            // An upstream that fails charges nothing.
+            Self::Miss | Self::Bypass | Self::Stale => false,
+        }
+    }
+}
+
+impl From<Source> for Outcome {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Hit => Self::Hit,
+            Source::Joined => Self::Joined,
+            Source::Miss => Self::Miss,
+            Source::Stale => Self::Stale,
+            // No single read is answered by the last two.
+            Source::Bypass(_) | Source::Write | Source::Batch { .. } => Self::Bypass,
+        }
+    }
+}
+
+/// A read of one item: a GetItem, or one key of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOfItem<'a> {
+    /// The canonical bytes of its key.
+    pub key: &'a [u8],
+    /// The keyed hash of table and key by which the cache finds it.
+    pub hash: u64,
+    /// How it was answered.
+    pub outcome: Outcome,
+    /// How many bytes the cached form of the item has, key left out; 0 if it is not known.
+    pub bytes: usize,
+    /// What an eventually consistent read of it costs at the upstream.
+    pub price: Units,
+    /// How old the answer from memory was, in whole seconds.
+    pub age_seconds: Option<u64>,
+}
+
+/// A read of one page: a Query or a Scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOfPage<'a> {
+    /// The index that was read; `None` for the table itself.
+    pub index: Option<&'a IndexUsage>,
+    /// The canonical bytes of the partition that was read, of the table or of the index; `None` for a Scan.
+    pub partition: Option<&'a [u8]>,
+    /// The canonical bytes of what was asked for.
+    pub fingerprint: &'a [u8],
+    /// The keyed hash of table and fingerprint by which the cache finds it.
+    pub hash: u64,
+    /// How it was answered.
+    pub outcome: Outcome,
+    /// How many bytes the page has.
+    pub bytes: usize,
+    /// What an eventually consistent read of it costs at the upstream.
+    pub price: ReadPrice,
+    /// How old the answer from memory was, in whole seconds.
+    pub age_seconds: Option<u64>,
+}
+
+/// A write that names an item by its whole key, as it is sent: it may still be rejected.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteOfItem<'a> {
+    /// The canonical bytes of its key.
+    pub key: &'a [u8],
+    /// Those of the partition values alone.
+    pub partition: &'a [u8],
+    /// The keyed hash of table and key by which the cache finds the item.
+    pub hash: u64,
+}
+
+/// One table of one realm. It outlives descriptions of the table, and the table itself.
+#[derive(Debug)]
+pub struct TableUsage {
+    name: Box<str>,
+    units: UnitCounts,
+    pub(super) sizes: ItemSizes,
+    indexes: RwLock<Vec<Arc<IndexUsage>>>,
+}
+
+/// One index of a table.
+#[derive(Debug)]
+pub struct IndexUsage {
+    name: Box<str>,
+    units: UnitCounts,
+    pub(super) sizes: ItemSizes,
+}
+
+impl TableUsage {
+    pub(super) fn new(name: &str) -> Self {
+        let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
+        Self { name: name.into(), units, sizes, indexes: RwLock::default() }
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The index of that name: to be found once and kept.
+    pub fn index(&self, name: &str) -> Arc<IndexUsage> {
+        let find = |indexes: &[Arc<IndexUsage>], name: &str| {
+            indexes.iter().find(|index| *index.name == *name).map(Arc::clone)
+        };
+        if let Some(known) = find(&self.indexes.read().unwrap_or_else(PoisonError::into_inner), name) {
+            return known;
+        }
+        let mut indexes = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
+        let name = if indexes.len() < INDEXES_MAX { name } else { OTHER_INDEX };
+        // Another thread may have added it meanwhile.
+        find(&indexes, name).unwrap_or_else(|| {
+            let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
+            let added = Arc::new(IndexUsage { name: name.into(), units, sizes });
+            indexes.push(Arc::clone(&added));
+            added
+        })
+    }
+
+    /// An item was read.
+    pub fn item_read(&self, read: &ReadOfItem<'_>) {
+        if read.outcome.saves() {
+            self.units.save(read.price);
+        }
+    }
+
+    /// A page was read.
+    pub fn page_read(&self, read: &ReadOfPage<'_>) {
+        if !read.outcome.saves() {
+            return;
+        }
+        match read.index {
+            Some(index) => {
+                index.units.save(read.price.index());
+                // Most indexes have all that is asked of them.
+                if read.price.table() != Units::default() {
+                    self.units.save(read.price.table());
+                }
+            }
+            None => self.units.save(read.price.table()),
+        }
+    }
+
+    /// A write of an item is sent.
+    pub fn item_written(&self, _write: &WriteOfItem<'_>) {}
+
+    /// The upstream has charged something of this table.
+    pub fn charged(&self, charge: &Charge) {
+        self.units.spend(charge.kind, charge.consumed.table() + charge.consumed.failed(), charge.basis);
+        for (_, name, units) in charge.consumed.indexes() {
+            self.index(name).units.spend(charge.kind, units, charge.basis);
+        }
+    }
+
+    /// What was saved and spent so far: of the table itself under an empty name, and of each index.
+    pub fn units(&self) -> Vec<(Box<str>, SpentUnits)> {
+        let indexes = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
+        let of_indexes = indexes.iter().map(|index| (index.name.clone(), index.units.sum()));
+        std::iter::once((Box::default(), self.units.sum())).chain(of_indexes).collect()
+    }
+
+    /// Takes over what another table has counted that makes room.
+    pub(super) fn inherit(&self, other: &Self) {
+        self.units.add(other.units.sum());
+        for index in other.indexes.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.index(&index.name).units.add(index.units.sum());
+        }
+    }
+}
+
+impl IndexUsage {
+    /// The index's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_the_same_each_time_and_further_ones_are_gathered() {
+        let table = TableUsage::new("orders");
+        let first = table.index("by-date");
+        assert!(Arc::ptr_eq(&first, &table.index("by-date")));
+        for number in 1..INDEXES_MAX {
+            assert_eq!(table.index(&number.to_string()).name(), number.to_string());
+        }
+        assert_eq!(table.index("one").name(), OTHER_INDEX);
+        assert!(Arc::ptr_eq(&table.index("two"), &table.index("three")));
+        assert!(Arc::ptr_eq(&first, &table.index("by-date")));
+    }
+}
