@@ -1,8 +1,16 @@
-//! HTTP for people and monitors, on a listener of its own: `/metrics`, `/livez`, `/readyz`, `/api/fleet`, and a page that links them.
+//! HTTP for people and monitors, on a listener of its own: metrics, health, the console, and the API behind it.
 //!
-//! It never shows a user's data, and changes nothing. Every route stands in one table, which says whether it needs the token.
+//! Every route stands in one table (`routes`), which says who may have it. What is asked of the node goes through one trait
+//! ([`Node`]), which the composition root implements. What shows items or changes anything needs the token.
 
+mod node;
+mod query;
 mod token;
+
+mod reply;
+
+mod console;
+mod routes;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -12,19 +20,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, Admitted, Rejection};
+use crate::access::{Access, Admitted};
 use crate::listen::{Listeners, Socket};
 
+pub use node::{Call, Fault, FleetReport, Node, Pending};
+use query::Query;
+use reply::{Reply, close, error, other_method, reject, text};
+use routes::{Answer, ROUTES, Route};
 pub use token::AdminToken;
-use token::{Closed, Guard};
 
 /// The connections that are open at a time. They are none of those that clients may have.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -32,87 +43,36 @@ pub const CONNECTIONS_MAX: usize = 16;
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Nearside</title>\
-<h1>Nearside</h1><ul><li><a href=\"/metrics\">metrics</a><li><a href=\"/livez\">alive?</a><li><a href=\"/readyz\">ready?</a>";
+/// The largest body of a request.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// What the page has besides in a fleet.
-const PAGE_OF_FLEET: &str =
-    "<li><a href=\"/readyz?fleet\">ready, with the fleet?</a><li><a href=\"/api/fleet\">fleet</a>";
+/// How long a body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a node without a fleet has nothing to say of one.
 const NO_FLEET: &str = "no [fleet] in the config";
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Makes the answer of a route, for a query string.
-type Answer = fn(&Admin, Option<&str>) -> Response<Full<Bytes>>;
-
-/// What is done at a path with a method. A route for GET is one for HEAD, too.
-struct Route {
-    method: Method,
-    path: &'static str,
-    guard: Guard,
-    answer: Answer,
-}
-
-/// Everything that is there.
-const ROUTES: &[Route] = &[
-    Route::get("/", Guard::Open, |admin, _| admin.page()),
-    Route::get("/metrics", Guard::Open, |admin, _| admin.metrics()),
-    Route::get("/livez", Guard::Open, |_, _| response(StatusCode::OK, TEXT, "alive\n".to_owned())),
-    Route::get("/readyz", Guard::Open, Admin::readiness),
-    // It shows names of nodes, and no keys.
-    Route::get("/api/fleet", Guard::TokenIfSet, |admin, _| admin.fleet()),
-];
-
-impl Route {
-    const fn get(path: &'static str, guard: Guard, answer: Answer) -> Self {
-        Self { method: Method::GET, path, guard, answer }
-    }
-
-    fn is_for(&self, method: &Method, path: &str) -> bool {
-        let is_method = self.method == *method || (self.method == Method::GET && *method == Method::HEAD);
-        is_method && self.path == path
-    }
-}
-
-/// The state of the fleet, as the node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FleetReport {
-    /// A JSON object with members, positions and leases. It has names of nodes, and no keys, values or secrets.
-    pub json: String,
-    /// Why the node serves less than it could from memory, in a few words: it has no lease or is no member.
-    pub unready: Option<String>,
-}
-
-/// Looks at the fleet. It is called for each request, and must not wait.
-pub type ReportFleet = Box<dyn Fn() -> FleetReport + Send + Sync>;
 
 /// What the admin listener tells, and to whom.
 pub struct Admin {
     access: Access,
     token: Arc<AdminToken>,
-    render: Box<dyn Fn() -> String + Send + Sync>,
-    failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
-    fleet: Option<ReportFleet>,
+    node: Arc<dyn Node>,
     /// The host and port where DynamoDB is served.
     service: String,
     ready: AtomicBool,
 }
 
+/// A request that its route admits.
+struct Asked {
+    head: Parts,
+    query: Query,
+    body: Bytes,
+}
+
 impl Admin {
-    /// An admin that is not ready yet. `token` opens what needs one; `render` gives the text of the metrics, `failure` says what keeps
-    /// the process from serving well, if anything does. `fleet` is `None` for a node that stands alone. `service` is the host and
-    /// port where DynamoDB is served.
-    pub fn new(
-        access: Access,
-        token: Arc<AdminToken>,
-        render: Box<dyn Fn() -> String + Send + Sync>,
-        failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
-        fleet: Option<ReportFleet>,
-        service: String,
-    ) -> Arc<Self> {
-        Arc::new(Self { access, token, render, failure, fleet, service, ready: AtomicBool::new(false) })
+    /// An admin that is not ready yet. `token` opens what needs one. `service` is the host and port where DynamoDB is served.
+    pub fn new(access: Access, token: Arc<AdminToken>, node: Arc<dyn Node>, service: String) -> Arc<Self> {
+        Arc::new(Self { access, token, node, service, ready: AtomicBool::new(false) })
     }
 
     /// Says from now on whether requests should be sent to this process.
@@ -120,7 +80,7 @@ impl Admin {
         self.ready.store(ready, Ordering::Release);
     }
 
-    /// Accepts and answers until `shutdown`; returns at once then, since nobody's data is in flight here.
+    /// Accepts and answers until `shutdown`; returns at once then: a write that came this way is the engine's, and runs to its end.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
         let mut connections = Connections::default();
         loop {
@@ -141,7 +101,7 @@ impl Admin {
     /// Why requests should go elsewhere, if they should.
     fn unready(&self) -> Option<String> {
         match self.ready.load(Ordering::Acquire) {
-            true => (self.failure)(),
+            true => self.node.failure(),
             false => Some("starting or draining".to_owned()),
         }
     }
@@ -149,20 +109,22 @@ impl Admin {
     /// Why requests should go to another node of the fleet, if they should. Only who asks for it learns this, because a node that has
     /// lost its fleet still serves: a cache must not decide whether its pod does.
     fn unready_in_fleet(&self) -> Option<String> {
-        self.unready().or_else(|| match &self.fleet {
-            Some(report) => report().unready,
+        self.unready().or_else(|| match self.node.fleet() {
+            Some(report) => report.unready,
             None => Some(NO_FLEET.to_owned()),
         })
     }
 
     async fn serve_connection(self: Arc<Self>, stream: Socket) {
-        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-            let (head, _) = request.into_parts();
-            let answer = match self.access.admit(&head) {
-                Ok(Admitted::Program | Admitted::Page(_)) => self.answer(ROUTES, &head),
-                Err(rejection) => reject(&rejection),
-            };
-            async move { Ok::<_, Infallible>(answer) }
+        let service = service_fn(move |request: Request<Incoming>| {
+            let admin = Arc::clone(&self);
+            async move {
+                let (head, body) = request.into_parts();
+                Ok::<_, Infallible>(match admin.access.admit(&head) {
+                    Ok(Admitted::Program | Admitted::Page(_)) => admin.answer(ROUTES, head, body).await,
+                    Err(rejection) => reject(&rejection),
+                })
+            }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(32 * 1024);
@@ -170,71 +132,73 @@ impl Admin {
         builder.serve_connection(TokioIo::new(stream), service).await.ok();
     }
 
-    /// Answers one request from the routes. A route that does not admit it has no part in the answer.
-    fn answer(&self, routes: &[Route], head: &Parts) -> Response<Full<Bytes>> {
-        match routes.iter().find(|route| route.is_for(&head.method, head.uri.path())) {
-            None if head.method == Method::GET || head.method == Method::HEAD => {
-                response(StatusCode::NOT_FOUND, TEXT, "not here; see /\n".to_owned())
-            }
-            None => {
-                let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
-                response(StatusCode::METHOD_NOT_ALLOWED, TEXT, words)
-            }
-            Some(route) => match self.token.admit(route.guard, &head.headers) {
-                Ok(()) => (route.answer)(self, head.uri.query()),
-                Err(closed) => close(closed),
+    /// Answers one request from the routes. A route that does not admit it has no part in the answer, and its body is not read.
+    async fn answer<B: hyper::body::Body<Data = Bytes>>(
+        &self,
+        routes: &[Route],
+        head: Parts,
+        body: B,
+    ) -> Reply
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (method, path) = (&head.method, head.uri.path());
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        let Some(route) = routes.iter().find(|route| route.is_for(method, path)) else {
+            let other = routes.iter().find(|route| route.path == path && path != "/");
+            return match (other, console::file(path)) {
+                (Some(other), _) => other_method(other.methods()),
+                (None, Some(file)) if is_read => file,
+                (None, _) if is_read => text(StatusCode::NOT_FOUND, "not here; see /\n"),
+                (None, _) => self.misdirected(),
+            };
+        };
+        if let Err(closed) = self.token.admit(route.guard, &head.headers) {
+            return close(closed);
+        }
+        let body = match route.method == Method::POST {
+            true => match read_body(body).await {
+                Ok(body) => body,
+                Err(reply) => return reply,
             },
+            false => Bytes::new(),
+        };
+        let query = Query::parse(head.uri.query());
+        let asked = Asked { head, query, body };
+        match route.answer {
+            Answer::Now(answer) => answer(self, &asked),
+            Answer::Later(answer) => answer(self, &asked).await,
         }
     }
 
-    fn page(&self) -> Response<Full<Bytes>> {
-        let more = if self.fleet.is_some() { PAGE_OF_FLEET } else { "" };
-        response(StatusCode::OK, "text/html; charset=utf-8", format!("{PAGE}{more}</ul>"))
-    }
-
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.render)())
-    }
-
-    fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        readiness(if asks_for_fleet(query) { self.unready_in_fleet() } else { self.unready() })
-    }
-
-    fn fleet(&self) -> Response<Full<Bytes>> {
-        match &self.fleet {
-            Some(report) => response(StatusCode::OK, "application/json", report().json),
-            None => response(StatusCode::NOT_FOUND, TEXT, format!("{NO_FLEET}\n")),
-        }
+    /// The answer to a client of DynamoDB, most likely.
+    fn misdirected(&self) -> Reply {
+        let words = format!("this is the admin listener; DynamoDB is served on {}\n", self.service);
+        text(StatusCode::METHOD_NOT_ALLOWED, words)
     }
 }
 
-/// The answer to a request that has not the token.
-fn close(closed: Closed) -> Response<Full<Bytes>> {
-    match closed {
-        Closed::NoToken => {
-            let words = "this needs a token, and the node has none; write token_file = \"FILE\" under [admin] in the config\n";
-            response(StatusCode::FORBIDDEN, TEXT, words.to_owned())
+/// Reads a body to its end.
+///
+/// # Errors
+/// The answer to one that is too large, takes too long, or breaks off.
+async fn read_body<B: hyper::body::Body<Data = Bytes>>(body: B) -> Result<Bytes, Reply>
+where
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, std::pin::pin!(reading)).await else {
+        return Err(error(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body of the request took longer than 10 seconds.",
+        ));
+    };
+    match read {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(failure) if failure.is::<LengthLimitError>() => {
+            Err(error(StatusCode::PAYLOAD_TOO_LARGE, "The body of a request has at most 1 MiB here."))
         }
-        Closed::Unauthorized => {
-            let words =
-                "this needs the token of token_file under [admin]; send it as Authorization: Bearer TOKEN\n";
-            let mut response = response(StatusCode::UNAUTHORIZED, TEXT, words.to_owned());
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
-    }
-}
-
-/// True for `?fleet`, alone or among others.
-fn asks_for_fleet(query: Option<&str>) -> bool {
-    let mut names = query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
-    names.any(|name| name == "fleet")
-}
-
-fn readiness(unready: Option<String>) -> Response<Full<Bytes>> {
-    match unready {
-        None => response(StatusCode::OK, TEXT, "ready\n".to_owned()),
-        Some(reason) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
+        Err(_) => Err(error(StatusCode::BAD_REQUEST, "The body of the request broke off.")),
     }
 }
 
@@ -264,27 +228,19 @@ impl Drop for Connections {
     }
 }
 
-/// The answer to a request that names another host, or comes from a page of another origin.
-fn reject(rejection: &Rejection) -> Response<Full<Bytes>> {
-    let status = match rejection {
-        Rejection::HostCount => StatusCode::BAD_REQUEST,
-        Rejection::Host(_) | Rejection::Origin(_) | Rejection::OtherOrigin(_) => StatusCode::FORBIDDEN,
-    };
-    response(status, TEXT, format!("{rejection}\n"))
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
+    use std::sync::Mutex;
 
+    use http_body_util::Full;
+    use hyper::Response;
+    use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+    use serde_json::{Value, json};
+
+    use super::token::Guard;
     use super::*;
+    use crate::call::Answer as ApiAnswer;
+    use crate::config::AuthMode;
 
     #[tokio::test]
     async fn of_too_many_connections_the_oldest_gives_way_to_the_newest() {
@@ -311,162 +267,257 @@ mod tests {
         drop(connections);
     }
 
-    fn admin(failure: Option<&str>, fleet: Option<ReportFleet>) -> Arc<Admin> {
-        let failure = failure.map(str::to_owned);
-        let (render, failure) = (Box::new(|| "figures".to_owned()), Box::new(move || failure.clone()));
-        let token = AdminToken::new(None);
-        Admin::new(Access::default(), token, render, failure, fleet, "127.0.0.1:8001".to_owned())
+    /// A node that says what the test lets it say.
+    #[derive(Default)]
+    struct FakeNode {
+        failure: Option<String>,
+        /// Why it is unready in its fleet, if it is in one.
+        fleet: Option<Arc<Mutex<Option<String>>>>,
+    }
+
+    impl Node for FakeNode {
+        fn metrics(&self) -> String {
+            "figures".to_owned()
+        }
+
+        fn failure(&self) -> Option<String> {
+            self.failure.clone()
+        }
+
+        fn fleet(&self) -> Option<FleetReport> {
+            let unready = self.fleet.as_ref()?.lock().unwrap().clone();
+            Some(FleetReport { json: "{\"members\":[]}".to_owned(), unready })
+        }
+
+        fn stats(&self, unready: Option<&str>) -> Value {
+            json!({ "unready": unready })
+        }
+
+        fn config(&self) -> Value {
+            json!({ "keys": [] })
+        }
+
+        fn call(&self, call: Call) -> Pending<'_, Result<ApiAnswer, Fault>> {
+            let body = format!("{} {}", call.operation.name(), String::from_utf8_lossy(&call.body));
+            Box::pin(async move { Ok(ApiAnswer::ok(body)) })
+        }
+    }
+
+    fn admin_of(node: FakeNode, mode: AuthMode) -> Arc<Admin> {
+        let token = AdminToken::new(None, mode);
+        Admin::new(Access::default(), token, Arc::new(node), "127.0.0.1:8001".to_owned())
+    }
+
+    fn admin() -> Arc<Admin> {
+        admin_of(FakeNode::default(), AuthMode::None)
+    }
+
+    fn set_token(admin: &Admin) {
+        admin.token.replace(Some("0123456789abcdef".to_owned().into()));
     }
 
     fn head(method: Method, target: &str) -> Parts {
         Request::builder().method(method).uri(target).body(()).unwrap().into_parts().0
     }
 
-    fn get(admin: &Admin, target: &str) -> Response<Full<Bytes>> {
-        admin.answer(ROUTES, &head(Method::GET, target))
+    async fn ask(admin: &Admin, head: Parts, body: &str) -> Response<Full<Bytes>> {
+        admin.answer(ROUTES, head, Full::new(Bytes::from(body.to_owned()))).await
     }
 
-    fn get_with(admin: &Admin, path: &str, token: &str) -> Response<Full<Bytes>> {
-        let mut head = head(Method::GET, path);
-        head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        admin.answer(ROUTES, &head)
+    async fn get(admin: &Admin, target: &str) -> Response<Full<Bytes>> {
+        ask(admin, head(Method::GET, target), "").await
     }
 
-    /// What each route asks is written here once more, so that nobody opens one by a slip.
-    #[tokio::test]
-    async fn only_figures_and_health_are_open_where_there_is_a_token() {
-        let guards: Vec<_> = ROUTES.iter().map(|route| (route.path, route.guard)).collect();
-        assert!(ROUTES.iter().all(|route| route.method == Method::GET));
-        assert_eq!(
-            guards,
-            [
-                ("/", Guard::Open),
-                ("/metrics", Guard::Open),
-                ("/livez", Guard::Open),
-                ("/readyz", Guard::Open),
-                ("/api/fleet", Guard::TokenIfSet),
-            ]
-        );
-        let report = || FleetReport { json: "{}".to_owned(), unready: None };
-        let admin = admin(None, Some(Box::new(report)));
-        admin.set_ready(true);
-        // Without a token all that there is today is open.
-        for route in ROUTES {
-            assert_eq!(get(&admin, route.path).status(), StatusCode::OK, "{}", route.path);
-        }
-        admin.token.replace(Some("0123456789abcdef".to_owned().into()));
-        for route in ROUTES {
-            let without = if route.guard == Guard::Open { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
-            assert_eq!(get(&admin, route.path).status(), without, "{}", route.path);
-            assert_eq!(get_with(&admin, route.path, "fedcba9876543210").status(), without);
-            assert_eq!(get_with(&admin, route.path, "0123456789abcdef").status(), StatusCode::OK);
-        }
-        let rejected = get(&admin, "/api/fleet");
-        assert_eq!(rejected.headers()[WWW_AUTHENTICATE], "Bearer");
-        let words = body(rejected).await;
-        assert!(
-            words.ends_with("send it as Authorization: Bearer TOKEN\n") && !words.contains("0123"),
-            "{words}"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_changes_state_is_closed_without_a_token() {
-        let answer: Answer = |_, _| panic!("nobody has a right to this");
-        let route =
-            |answer| [Route { method: Method::POST, path: "/api/purge", guard: Guard::Token, answer }];
-        let closed = route(answer);
-        let post = |token: &str| {
-            let mut head = head(Method::POST, "/api/purge");
-            head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-            head
-        };
-        let admin = admin(None, None);
-        let rejected = admin.answer(&closed, &post("0123456789abcdef"));
-        assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
-        assert!(body(rejected).await.contains("write token_file = \"FILE\" under [admin]"));
-        admin.token.replace(Some("0123456789abcdef".to_owned().into()));
-        assert_eq!(admin.answer(&closed, &post("x")).status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(
-            admin.answer(&closed, &head(Method::POST, "/api/purge")).status(),
-            StatusCode::UNAUTHORIZED
-        );
-        let open: Answer = |_, _| response(StatusCode::OK, TEXT, String::new());
-        assert_eq!(admin.answer(&route(open), &post("0123456789abcdef")).status(), StatusCode::OK);
+    async fn status(admin: &Admin, target: &str) -> StatusCode {
+        get(admin, target).await.status()
     }
 
     async fn body(answer: Response<Full<Bytes>>) -> String {
         String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
-    #[test]
-    fn a_broken_store_is_not_ready() {
-        let admin = admin(Some("the disk is full"), None);
+    /// A request to a route, with a token and an operation for those that want one.
+    async fn at(admin: &Admin, route: &Route, token: Option<&str>) -> StatusCode {
+        let mut head = head(route.method.clone(), &format!("{}?operation=GetItem", route.path));
+        if let Some(token) = token {
+            head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        ask(admin, head, "{}").await.status()
+    }
+
+    /// What each route asks is written here once more, so that nobody opens one by a slip.
+    #[tokio::test]
+    async fn only_figures_and_health_are_open_where_there_is_a_token() {
+        let guards: Vec<_> =
+            ROUTES.iter().map(|route| (route.method.as_str(), route.path, route.guard)).collect();
+        assert_eq!(
+            guards,
+            [
+                ("GET", "/", Guard::Open),
+                ("GET", "/metrics", Guard::Open),
+                ("GET", "/livez", Guard::Open),
+                ("GET", "/readyz", Guard::Open),
+                ("GET", "/api/fleet", Guard::TokenIfSet),
+                ("GET", "/api/stats", Guard::TokenIfSet),
+                ("GET", "/api/config", Guard::TokenIfSet),
+                ("GET", "/api/warnings", Guard::TokenIfSet),
+                ("POST", "/api/call", Guard::Data),
+            ]
+        );
+        for mode in [AuthMode::None, AuthMode::SigV4] {
+            let in_fleet = FakeNode { fleet: Some(Arc::default()), ..FakeNode::default() };
+            let admin = admin_of(in_fleet, mode);
+            admin.set_ready(true);
+            for route in ROUTES {
+                let is_closed =
+                    route.guard == Guard::Token || (route.guard == Guard::Data && mode == AuthMode::SigV4);
+                let without = if is_closed { StatusCode::FORBIDDEN } else { StatusCode::OK };
+                assert_eq!(at(&admin, route, None).await, without, "{}", route.path);
+            }
+            set_token(&admin);
+            for route in ROUTES {
+                let without =
+                    if route.guard == Guard::Open { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                assert_eq!(at(&admin, route, None).await, without, "{}", route.path);
+                assert_eq!(at(&admin, route, Some("fedcba9876543210")).await, without, "{}", route.path);
+                assert_eq!(at(&admin, route, Some("0123456789abcdef")).await, StatusCode::OK);
+            }
+            let rejected = get(&admin, "/api/fleet").await;
+            assert_eq!(rejected.headers()[WWW_AUTHENTICATE], "Bearer");
+            let words = body(rejected).await;
+            assert!(
+                words.ends_with("send it as Authorization: Bearer TOKEN.\"}\n") && !words.contains("0123"),
+                "{words}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_state_is_closed_without_a_token() {
+        let route = [Route {
+            method: Method::POST,
+            path: "/api/purge",
+            guard: Guard::Token,
+            answer: Answer::Now(|_, _| panic!("nobody has a right to this")),
+        }];
+        let admin = admin();
+        let post = async |token: &str| {
+            let mut head = head(Method::POST, "/api/purge");
+            head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+            admin.answer(&route, head, Full::new(Bytes::new())).await
+        };
+        let rejected = post("0123456789abcdef").await;
+        assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+        assert!(body(rejected).await.contains("write token_file = \\\"FILE\\\" under [admin]"));
+        set_token(&admin);
+        assert_eq!(post("x").await.status(), StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test]
+    async fn a_call_names_its_operation_in_the_query_or_as_clients_do() {
+        let admin = admin();
+        let answer = ask(&admin, head(Method::POST, "/api/call?operation=Query"), "{\"a\":1}").await;
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(body(answer).await, "Query {\"a\":1}");
+        let mut named = head(Method::POST, "/api/call");
+        named.headers.insert("x-amz-target", "DynamoDB_20120810.PutItem".parse().unwrap());
+        assert_eq!(body(ask(&admin, named, "{}").await).await, "PutItem {}");
+        for target in ["/api/call", "/api/call?operation=DropTable", "/api/call?operation="] {
+            let answer = ask(&admin, head(Method::POST, target), "{}").await;
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+            assert!(body(answer).await.contains("Name an operation of DynamoDB"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_body_is_turned_away() {
+        let admin = admin();
+        let (fits, large) = ("x".repeat(BODY_BYTES_MAX), "x".repeat(BODY_BYTES_MAX + 1));
+        let post = async |body: &str| {
+            ask(&admin, head(Method::POST, "/api/call?operation=Query"), body).await.status()
+        };
+        assert_eq!((post(&fits).await, post(&large).await), (StatusCode::OK, StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    #[tokio::test]
+    async fn another_method_is_answered_with_the_right_one() {
+        let admin = admin();
+        for (method, path, allowed) in [
+            (Method::POST, "/metrics", "GET, HEAD"),
+            (Method::DELETE, "/api/stats", "GET, HEAD"),
+            (Method::GET, "/api/call", "POST"),
+        ] {
+            let answer = ask(&admin, head(method, path), "").await;
+            assert_eq!(
+                (answer.status(), &answer.headers()[ALLOW]),
+                (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static(allowed))
+            );
+            assert_eq!(body(answer).await, format!("{{\"error\":\"This path takes {allowed}.\"}}\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_store_is_not_ready() {
+        let failing = FakeNode { failure: Some("the disk is full".to_owned()), ..FakeNode::default() };
+        let admin = admin_of(failing, AuthMode::None);
         admin.set_ready(true);
-        assert_eq!(get(&admin, "/readyz").status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(get(&admin, "/livez").status(), StatusCode::OK);
+        assert_eq!(status(&admin, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(&admin, "/livez").await, StatusCode::OK);
+        assert_eq!(body(get(&admin, "/api/stats").await).await, "{\"unready\":\"the disk is full\"}\n");
     }
 
     #[tokio::test]
     async fn a_client_of_dynamodb_learns_where_it_is_served() {
-        let answer = admin(None, None).answer(ROUTES, &head(Method::POST, "/"));
+        let answer = ask(&admin(), head(Method::POST, "/"), "{}").await;
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(body(answer).await, "this is the admin listener; DynamoDB is served on 127.0.0.1:8001\n");
     }
 
-    #[test]
-    fn readiness_follows_what_it_is_told() {
-        let admin = admin(None, None);
-        let status = |target| get(&admin, target).status();
-        assert_eq!((status("/livez"), status("/readyz")), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+    #[tokio::test]
+    async fn readiness_follows_what_it_is_told() {
+        let admin = admin();
+        assert_eq!(
+            (status(&admin, "/livez").await, status(&admin, "/readyz").await),
+            (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE)
+        );
         admin.set_ready(true);
         assert_eq!(
-            (status("/readyz"), status("/metrics"), status("/x")),
+            (status(&admin, "/readyz").await, status(&admin, "/metrics").await, status(&admin, "/x").await),
             (StatusCode::OK, StatusCode::OK, StatusCode::NOT_FOUND)
-        );
-        assert_eq!(
-            admin.answer(ROUTES, &head(Method::POST, "/metrics")).status(),
-            StatusCode::METHOD_NOT_ALLOWED
         );
     }
 
     #[tokio::test]
     async fn a_node_without_a_lease_is_unready_only_for_those_who_ask_for_the_fleet() {
-        let unready = Arc::new(std::sync::Mutex::new(Some("no lease".to_owned())));
-        let of_fleet = Arc::clone(&unready);
-        let report = move || FleetReport {
-            json: "{\"members\":[]}".to_owned(),
-            unready: of_fleet.lock().unwrap().clone(),
-        };
-        let admin = admin(None, Some(Box::new(report)));
-        assert_eq!(body(get(&admin, "/readyz?fleet")).await, "not ready: starting or draining\n");
+        let unready = Arc::new(Mutex::new(Some("no lease".to_owned())));
+        let in_fleet = FakeNode { fleet: Some(Arc::clone(&unready)), ..FakeNode::default() };
+        let admin = admin_of(in_fleet, AuthMode::None);
+        assert_eq!(body(get(&admin, "/readyz?fleet").await).await, "not ready: starting or draining\n");
         admin.set_ready(true);
         for target in ["/readyz?fleet", "/readyz?fleet=1", "/readyz?verbose&fleet"] {
-            let answer = get(&admin, target);
+            let answer = get(&admin, target).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{target}");
             assert_eq!(body(answer).await, "not ready: no lease\n");
         }
         for target in ["/readyz", "/readyz?fleets", "/livez?fleet"] {
-            assert_eq!(get(&admin, target).status(), StatusCode::OK, "{target}");
+            assert_eq!(status(&admin, target).await, StatusCode::OK, "{target}");
         }
-        let answer = get(&admin, "/api/fleet");
+        let answer = get(&admin, "/api/fleet").await;
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
         assert_eq!(body(answer).await, "{\"members\":[]}");
-        assert!(body(get(&admin, "/")).await.contains("href=\"/api/fleet\""));
         *unready.lock().unwrap() = None;
-        assert_eq!(get(&admin, "/readyz?fleet").status(), StatusCode::OK);
+        assert_eq!(status(&admin, "/readyz?fleet").await, StatusCode::OK);
     }
 
     #[tokio::test]
     async fn a_node_that_stands_alone_says_so() {
-        let admin = admin(None, None);
+        let admin = admin();
         admin.set_ready(true);
-        let answer = get(&admin, "/api/fleet");
+        let answer = get(&admin, "/api/fleet").await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-        assert_eq!(body(answer).await, "no [fleet] in the config\n");
-        let answer = get(&admin, "/readyz?fleet");
+        assert_eq!(body(answer).await, "{\"error\":\"There is no [fleet] in the config.\"}\n");
+        let answer = get(&admin, "/readyz?fleet").await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(body(answer).await, "not ready: no [fleet] in the config\n");
-        assert!(!body(get(&admin, "/")).await.contains("fleet"));
     }
 }

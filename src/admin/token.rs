@@ -8,13 +8,16 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-use crate::config::SecretBytes;
+use crate::config::{AuthMode, SecretBytes};
 
 /// How long a scheme and the space behind it are.
 const SCHEME: &[u8] = b"bearer ";
 
 /// The token that `[admin] token_file` names. It may change while requests come.
-pub struct AdminToken(ArcSwap<Option<SecretBytes>>);
+pub struct AdminToken {
+    token: ArcSwap<Option<SecretBytes>>,
+    auth_mode: AuthMode,
+}
 
 /// What a route asks of a request. Every route says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +27,10 @@ pub(super) enum Guard {
     /// The token, where there is one: it shows names of machines.
     TokenIfSet,
     /// The token, and a node without one is closed: it changes state, or shows keys.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no route changes state yet; the gate stands before the first does")
-    )]
     Token,
+    /// It shows items. Where callers are not verified everybody has these anyway, so it asks what [`Guard::TokenIfSet`] asks;
+    /// elsewhere what [`Guard::Token`] does.
+    Data,
 }
 
 /// Why a request may not have a route.
@@ -41,14 +43,19 @@ pub(super) enum Closed {
 }
 
 impl AdminToken {
-    /// A listener with that token, or without one.
-    pub fn new(token: Option<SecretBytes>) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(token)))
+    /// A listener with that token, or without one, of a node whose callers are verified in that mode.
+    pub fn new(token: Option<SecretBytes>, auth_mode: AuthMode) -> Arc<Self> {
+        Arc::new(Self { token: ArcSwap::from_pointee(token), auth_mode })
+    }
+
+    /// True if there is a token.
+    pub fn is_set(&self) -> bool {
+        self.token.load().is_some()
     }
 
     /// Requests need that token from now on.
     pub fn replace(&self, token: Option<SecretBytes>) {
-        self.0.store(Arc::new(token));
+        self.token.store(Arc::new(token));
     }
 
     /// Decides whether a request with these headers may have a route.
@@ -56,11 +63,16 @@ impl AdminToken {
     /// # Errors
     /// [`Closed`], if it may not.
     pub(super) fn admit(&self, guard: Guard, headers: &HeaderMap) -> Result<(), Closed> {
-        let token = self.0.load();
+        let token = self.token.load();
+        let guard = match (guard, self.auth_mode) {
+            (Guard::Data, AuthMode::None) => Guard::TokenIfSet,
+            (Guard::Data, AuthMode::SigV4) => Guard::Token,
+            (guard, _) => guard,
+        };
         match (guard, token.as_ref()) {
             (Guard::Open, _) | (Guard::TokenIfSet, None) => Ok(()),
-            (Guard::Token, None) => Err(Closed::NoToken),
-            (Guard::TokenIfSet | Guard::Token, Some(token)) => {
+            (Guard::Token | Guard::Data, None) => Err(Closed::NoToken),
+            (Guard::TokenIfSet | Guard::Token | Guard::Data, Some(token)) => {
                 let is_same = |sent: &[u8]| verify_slices_are_equal(token.expose(), sent).is_ok();
                 match bearer(headers).is_some_and(is_same) {
                     true => Ok(()),
@@ -97,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_token_stands_once_behind_its_scheme() {
-        let token = AdminToken::new(Some(SecretBytes::from("0123456789abcdef".to_owned())));
+        let token = AdminToken::new(Some(SecretBytes::from("0123456789abcdef".to_owned())), AuthMode::None);
         let admit = |values: &[&str]| token.admit(Guard::Token, &headers(values));
         for good in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"] {
             assert_eq!(admit(&[good]), Ok(()), "{good}");
@@ -123,7 +135,7 @@ mod tests {
 
     #[test]
     fn another_token_counts_from_the_next_request_on() {
-        let token = AdminToken::new(None);
+        let token = AdminToken::new(None, AuthMode::None);
         let admit = |guard, value: &str| token.admit(guard, &headers(&[value]));
         assert_eq!(admit(Guard::Token, "Bearer one"), Err(Closed::NoToken));
         assert_eq!(admit(Guard::TokenIfSet, "x"), Ok(()));
@@ -134,6 +146,17 @@ mod tests {
                 assert_eq!(admit(guard, &format!("Bearer {other}")), Err(Closed::Unauthorized));
             }
             assert_eq!(admit(Guard::Open, "x"), Ok(()));
+        }
+    }
+
+    #[test]
+    fn items_are_shown_without_a_token_only_where_callers_are_not_verified() {
+        for (mode, without) in [(AuthMode::None, Ok(())), (AuthMode::SigV4, Err(Closed::NoToken))] {
+            let token = AdminToken::new(None, mode);
+            assert_eq!(token.admit(Guard::Data, &headers(&[])), without);
+            token.replace(Some(SecretBytes::from("0123456789abcdef".to_owned())));
+            assert_eq!(token.admit(Guard::Data, &headers(&[])), Err(Closed::Unauthorized));
+            assert_eq!(token.admit(Guard::Data, &headers(&["Bearer 0123456789abcdef"])), Ok(()));
         }
     }
 }

@@ -55,7 +55,7 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
     let reading = resolved.clone();
     let files = aside(&arguments, move |_| LoadedFiles::read(&reading, None)).await?;
     let warnings = files.warnings();
-    let server = Server::start(config.clone(), files).await.map_err(|error| error.to_string())?;
+    let server = Server::start(resolved.clone(), files).await.map_err(|error| error.to_string())?;
     server.announce();
     log_config(&arguments, &resolved);
     for warning in warnings {

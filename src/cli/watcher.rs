@@ -131,7 +131,7 @@ fn reload(config: Result<(Resolved, LoadedFiles), String>, reloader: &Reloader, 
     match config {
         Ok((resolved, loaded)) => {
             let warnings = loaded.warnings();
-            let needing_restart = reloader.apply(resolved.config, loaded);
+            let needing_restart = reloader.apply(resolved, loaded);
             tracing::info!("Reloaded the config.");
             for warning in warnings {
                 tracing::warn!("{warning}");

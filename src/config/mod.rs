@@ -52,6 +52,7 @@ pub use key::{Flag, Key, Repeats, Section};
 pub use list_places::ListPlaces;
 pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
 pub use prices::{Billing, Price, Prices};
+pub use printing::KeyInForce;
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};
 pub use role::WrittenRole;
 pub use secret::{SecretBytes, read_password, read_private_key, read_secret};

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use super::Config;
 use super::callers::Callers;
 use super::error::Origin;
 use super::key::{Access, Key, Section};
+use super::live::{CachePolicy, Live};
 use super::resolve::Resolved;
 use super::table::{SECTIONS, keys};
 
@@ -119,6 +123,111 @@ impl Resolved {
         let is_over = |origin: &&Origin| matches!(origin, Origin::Variable(_) | Origin::Flag(_));
         origins.filter(is_over).map(ToString::to_string).collect()
     }
+}
+
+/// A key of the config in force.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KeyInForce {
+    /// Its section: `server`, `tables.Orders`.
+    pub section: String,
+    /// Its name.
+    pub key: &'static str,
+    /// Its value, as the file has it.
+    pub value: Value,
+    /// True if a reload changes it; otherwise a restart does.
+    pub live: bool,
+    /// Where it was written: `default`, `file`, `variable` or `flag`.
+    pub from: &'static str,
+}
+
+impl Resolved {
+    /// The keys in force, those of tables last. The keys and principals of callers are left out: whose they are is nobody's
+    /// business who looks at a console.
+    pub fn keys_in_force(&self) -> Vec<KeyInForce> {
+        let of_sections = keys().filter(|(section, _)| !section.name.is_empty());
+        let of_sections = of_sections.filter_map(|(section, key)| {
+            let from = self.origins.get(&(section.name, key.name)).map_or("default", source);
+            let value = as_json(&self.config.printed(key)?);
+            Some(KeyInForce {
+                section: section.name.to_owned(),
+                key: key.name,
+                value,
+                live: key.is_live(),
+                from,
+            })
+        });
+        let of_tables = self.config.live.tables.iter().flat_map(|(table, policy)| {
+            let of_table = policy.printed();
+            let of_indexes = policy.indexes.iter().flat_map(move |(index, policy)| {
+                let printed = keys().filter_map(|(_, key)| match &key.access {
+                    Access::IndexPolicy { print_index, .. } => {
+                        Some((key.name, as_json(&print_index(policy)?)))
+                    }
+                    _ => None,
+                });
+                printed.map(move |key| (format!("tables.{table}.indexes.{index}"), key))
+            });
+            of_table.map(move |key| (format!("tables.{table}"), key)).chain(of_indexes)
+        });
+        let of_tables = of_tables.map(|(section, (key, value))| KeyInForce {
+            section,
+            key,
+            value,
+            live: true,
+            from: "file",
+        });
+        of_sections.chain(of_tables).collect()
+    }
+
+    /// Takes over what is live of another config, and returns what was in force.
+    pub fn replace_live(&mut self, other: Self) -> Live {
+        let is_kept = |(section, name): &(&str, &str)| {
+            keys().any(|(of, key)| of.name == *section && key.name == *name && !key.is_live())
+        };
+        self.origins.retain(|key, _| is_kept(key));
+        self.origins.extend(other.origins.into_iter().filter(|(key, _)| !is_kept(key)));
+        std::mem::replace(&mut self.config.live, other.config.live)
+    }
+}
+
+impl CachePolicy {
+    /// Each key with its value, as a section of the file has it.
+    pub fn in_force(&self) -> Map<String, Value> {
+        self.printed().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn printed(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        keys().filter_map(|(_, key)| match &key.access {
+            Access::Policy(_, print) | Access::IndexPolicy { print, .. } => {
+                Some((key.name, as_json(&print(self)?)))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Key {
+    /// True if a reload changes it.
+    fn is_live(&self) -> bool {
+        !matches!(self.access, Access::Fixed(..) | Access::Shorthand(_) | Access::NotOffered)
+    }
+}
+
+/// The layer of an origin.
+fn source(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::Default => "default",
+        Origin::File { .. } => "file",
+        Origin::Ambient(_) | Origin::Variable(_) => "variable",
+        Origin::Flag(_) => "flag",
+    }
+}
+
+/// A printed value as JSON has it.
+fn as_json(printed: &str) -> Value {
+    let read = toml::from_str::<toml::Table>(&format!("value = {printed}")).ok();
+    let value = read.and_then(|mut table| serde_json::to_value(table.remove("value")?).ok());
+    value.unwrap_or_else(|| printed.into())
 }
 
 /// Prints the config as a file that says the same, apart from session tokens.

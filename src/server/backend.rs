@@ -11,7 +11,8 @@ use crate::endpoint::{Endpoint, Scheme};
 use crate::local::{self, Local, OpenError};
 use crate::telemetry::CacheSample;
 use crate::upstream::remote::{
-    AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, RoleOutcome, Settings,
+    AwsHosts, Credentials, CredentialsSource, Hosts, Network, Outcome, Remote, RemoteStats, RoleOutcome,
+    Settings,
 };
 
 /// What stands behind the cache.
@@ -100,6 +101,14 @@ impl Backend {
     pub(super) async fn close(&self) {
         if let Self::Local(local) = self {
             local.close().await;
+        }
+    }
+
+    /// What a remote upstream has counted.
+    pub(super) fn stats(&self) -> Option<RemoteStats> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote.stats()),
         }
     }
 

@@ -219,9 +219,13 @@ fn page_samples(cache: &PageCache) -> Vec<CacheSample> {
     samples
 }
 
-/// The figures of each table: of its items, of its pages with those of its local indexes, and of each global index. Tables
-/// without a label of their own share one, for their indexes too.
-fn table_samples(cache: &PageCache, metrics: &Metrics) -> Vec<CacheSample> {
+/// What was counted of each table: of its items by the table's label; of its pages, with those of its local indexes, and of
+/// the pages of each global index by that and the name of the index. Tables without a label of their own share one, for their indexes
+/// too.
+pub(super) fn stats_by_table(
+    cache: &PageCache,
+    metrics: &Metrics,
+) -> (BTreeMap<String, TableStats>, BTreeMap<(String, String), ScopeStats>) {
     let mut items: BTreeMap<String, TableStats> = BTreeMap::new();
     let mut pages: BTreeMap<(String, String), ScopeStats> = BTreeMap::new();
     for (table, indexes) in cache.tables() {
@@ -234,6 +238,12 @@ fn table_samples(cache: &PageCache, metrics: &Metrics) -> Vec<CacheSample> {
             *pages.entry((label.to_owned(), index.to_owned())).or_default() += stats;
         }
     }
+    (items, pages)
+}
+
+/// The same under the names of the metrics.
+fn table_samples(cache: &PageCache, metrics: &Metrics) -> Vec<CacheSample> {
+    let (items, pages) = stats_by_table(cache, metrics);
     let of_items = items.into_iter().flat_map(|(table, stats)| {
         let figures = [
             ("nearside_item_hits_total", stats.hits),

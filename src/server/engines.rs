@@ -10,8 +10,9 @@ use super::backend::{self, Backend, unopened};
 use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
+use crate::admin::{Call, Fault};
 use crate::cache::Realm;
-use crate::call::PrincipalRole;
+use crate::call::{Answer, PrincipalRole, Request};
 use crate::config::{Fixed, LocalStore, UpstreamKind};
 use crate::engine::{Engine, PolicyChange};
 use crate::frontend::{
@@ -19,6 +20,7 @@ use crate::frontend::{
 };
 use crate::local;
 use crate::telemetry::CacheSample;
+use crate::upstream::remote::RemoteStats;
 
 /// Who may call where callers are verified, and by which place the ARNs in their policies are read.
 pub(super) struct VerifiedCallers {
@@ -68,6 +70,29 @@ impl Engines {
         match self {
             Self::Sole(_, engine) => Some(engine),
             Self::Apart(_) => None,
+        }
+    }
+
+    /// Answers a call that comes past the front end, as that of a client which nobody verifies.
+    ///
+    /// # Errors
+    /// [`Fault`] where the local backend is not behind it, and where the call does not say whose tables it means.
+    pub(super) async fn call(&self, call: Call) -> Result<Answer, Fault> {
+        let Call { operation, body, region, access_key } = call;
+        let request = Request::new(operation, body);
+        match self {
+            Self::Sole(Backend::Local(_), engine) => Ok(engine.execute(request).await.answer),
+            Self::Sole(Backend::Remote(_), _) => Err(Fault::missing(
+                "Calls over the admin listener are for the local backend: ask a remote upstream with your own credentials.",
+            )),
+            Self::Apart(realms) => {
+                let (Some(region), Some(access_key)) = (region, access_key) else {
+                    let sentence = "With share = false each region and access key has tables of its own: \
+                                    name them, as region=us-east-1&access_key=KEY.";
+                    return Err(Fault::invalid(sentence));
+                };
+                Ok(realms.execute_of(&region, &access_key, request).await.unwrap_or_else(Answer::from))
+            }
         }
     }
 
@@ -146,6 +171,14 @@ impl Engines {
         match self {
             Self::Sole(backend, _) => backend.failure(),
             Self::Apart(realms) => realms.failure(),
+        }
+    }
+
+    /// What a remote upstream has counted.
+    pub(super) fn remote_stats(&self) -> Option<RemoteStats> {
+        match self {
+            Self::Sole(backend, _) => backend.stats(),
+            Self::Apart(_) => None,
         }
     }
 

@@ -6,12 +6,15 @@ mod caches;
 mod descriptors;
 mod edge;
 mod engines;
+mod figures;
 mod files;
 mod fleet;
 mod gate;
 mod maker;
+mod node;
 mod realms;
 mod reload;
+mod running;
 mod savings;
 
 use std::net::SocketAddr;
@@ -23,11 +26,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
-use crate::admin::{Admin, AdminToken, FleetReport, ReportFleet};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, UpstreamKind};
+use crate::admin::{Admin, AdminToken};
+use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
 use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
-use crate::telemetry::{self, CacheSample, Metrics};
+use crate::telemetry::{self, Metrics};
 use crate::tls::TlsServer;
 
 use audit::AuditLevel;
@@ -39,6 +42,7 @@ pub use fleet::probe_fleet;
 use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
 pub use reload::Reloader;
+use running::{RunningNode, Started};
 
 /// How often the cache is tidied (holds that are over, entries past their time), and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -54,6 +58,8 @@ pub struct StartError(String);
 /// A server that is bound and built, and not yet serving.
 pub struct Server {
     config: Config,
+    /// The same with what a reload changes, and where it was written.
+    in_force: Arc<Mutex<Resolved>>,
     live: Arc<ArcSwap<crate::config::Live>>,
     keys: Arc<ArcSwap<KeyRing>>,
     caches: Caches,
@@ -74,8 +80,9 @@ impl Server {
     /// # Errors
     /// [`StartError`] for an address in use, for a data directory that cannot be served, and for a remote upstream without
     /// credentials.
-    pub async fn start(config: Config, files: LoadedFiles) -> Result<Self, StartError> {
+    pub async fn start(resolved: Resolved, files: LoadedFiles) -> Result<Self, StartError> {
         descriptors::raise();
+        let config = resolved.config.clone();
         let LoadedFiles { keys, admin_token, tls, .. } = files;
         let plain = Listeners::bind(&config.fixed.listen, "--listen").await.map_err(StartError)?;
         let tls = match config.fixed.tls_listen.as_ref().zip(tls) {
@@ -107,9 +114,10 @@ impl Server {
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
         let keys = Arc::new(ArcSwap::from_pointee(keys));
-        let admin_token = AdminToken::new(admin_token);
+        let admin_token = AdminToken::new(admin_token, config.fixed.auth_mode);
         Ok(Self {
             config,
+            in_force: Arc::new(Mutex::new(resolved)),
             live,
             keys,
             caches,
@@ -127,7 +135,7 @@ impl Server {
     /// What changes the config of this server while it runs.
     pub fn reloader(&self) -> Reloader {
         Reloader {
-            config: Mutex::new(self.config.clone()),
+            config: Arc::clone(&self.in_force),
             live: Arc::clone(&self.live),
             keys: Arc::clone(&self.keys),
             tls: self.tls(),
@@ -190,32 +198,31 @@ impl Server {
 
     /// What the admin listener shows.
     fn admin(&self) -> Arc<Admin> {
-        let (metrics, caches) = (Arc::clone(&self.metrics), self.caches.clone());
-        let (counting, failing) = (self.engines.clone(), self.engines.clone());
-        let (counted, reporting) = (self.fleet.clone(), self.fleet.clone());
-        let tls = self.tls();
+        let fixed = &self.config.fixed;
+        let node = RunningNode {
+            started: Started::now(),
+            listen: url("http", &fixed.listen, &self.doors.plain, bound),
+            tls_listen: fixed
+                .tls_listen
+                .as_ref()
+                .zip(self.doors.tls.as_ref())
+                .map(|(listen, door)| url("https", listen, &door.listeners, bound)),
+            upstream: self.engines.describe(fixed),
+            fixed: fixed.clone(),
+            in_force: Arc::clone(&self.in_force),
+            caches: self.caches.clone(),
+            engines: self.engines.clone(),
+            fleet: self.fleet.clone(),
+            metrics: Arc::clone(&self.metrics),
+            admin_token: Arc::clone(&self.admin_token),
+            tls: self.tls(),
+        };
+        let hosts = hosts(&self.admin_listeners, &fixed.admin_listen, fixed);
         Admin::new(
-            Access::new(
-                hosts(&self.admin_listeners, &self.config.fixed.admin_listen, &self.config.fixed),
-                Origins::Own,
-            ),
+            Access::new(hosts, Origins::Own),
             Arc::clone(&self.admin_token),
-            Box::new(move || {
-                let mut samples = caches.samples(&metrics);
-                samples.extend(counting.samples());
-                samples.extend(counted.iter().flat_map(|fleet| fleet.samples(&caches)));
-                samples.extend(tls.iter().map(|tls| {
-                    let not_after = tls.not_after().unix_seconds();
-                    CacheSample::plain("nearside_tls_certificate_not_after_timestamp_seconds", not_after)
-                }));
-                metrics.render(&samples)
-            }),
-            Box::new(move || failing.failure()),
-            reporting.map(|fleet| {
-                let report = move || FleetReport { json: fleet.json(), unready: fleet.unready() };
-                Box::new(report) as ReportFleet
-            }),
-            authority_of(&self.config.fixed.listen, &self.doors.plain),
+            Arc::new(node),
+            authority_of(&fixed.listen, &self.doors.plain),
         )
     }
 

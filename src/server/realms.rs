@@ -21,7 +21,7 @@ use super::descriptors;
 use super::gate::Judging;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
-use crate::call::Request;
+use crate::call::{Answer, Request};
 use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
@@ -199,6 +199,20 @@ impl RealmName {
 }
 
 impl Realms {
+    /// Answers a request that comes past the front end, in the realm of an owner in a region.
+    ///
+    /// # Errors
+    /// Why the realm is not open.
+    pub(super) async fn execute_of(
+        self: &Arc<Self>,
+        region: &str,
+        owner: &str,
+        request: Request,
+    ) -> Result<Answer, ApiError> {
+        let visit = self.visit(region, owner).await?;
+        Ok(visit.engine().execute(request).await.answer)
+    }
+
     async fn visit(self: &Arc<Self>, region: &str, owner: &str) -> Result<Visit<'_>, ApiError> {
         Ok(Visit { realm: Some(self.realm(region, owner).await?), rested: &self.rested })
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::admin::AdminToken;
-use crate::config::{AuthMode, Config, Live};
+use crate::config::{AuthMode, Live, Resolved};
 use crate::engine::PolicyChange;
 use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
@@ -20,7 +20,7 @@ use super::files::LoadedFiles;
 /// Changes what is live of a running server's config.
 pub struct Reloader {
     /// What is in force.
-    pub(super) config: Mutex<Config>,
+    pub(super) config: Arc<Mutex<Resolved>>,
     pub(super) live: Arc<ArcSwap<Live>>,
     /// The keys of callers.
     pub(super) keys: Arc<ArcSwap<KeyRing>>,
@@ -35,17 +35,18 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Puts the live part of `config` in force and returns the keys of the rest that differ, which need a restart. A
+    /// Puts the live part of a config in force and returns the keys of the rest that differ, which need a restart. A
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.
     ///
     /// `files` are those that the config names. Requests that come from now on are verified by their keys. A config that would
     /// not verify callers any more names none, and the keys in force stay until the restart that it needs. So does the certificate
     /// if the mode or the address of its listener waits for a restart: what clients must show may follow from these.
-    pub fn apply(&self, config: Config, files: LoadedFiles) -> Vec<String> {
+    pub fn apply(&self, resolved: Resolved, files: LoadedFiles) -> Vec<String> {
         let LoadedFiles { keys, admin_token, tls, .. } = files;
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut needing_restart = current.needing_restart(&config);
+        let mut in_force = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, config) = (&in_force.config, &resolved.config);
+        let mut needing_restart = current.needing_restart(config);
         if config.fixed.auth_mode == AuthMode::SigV4 {
             // First: a key that was withdrawn must not come in behind a config that says so. Before it
             // the roles: whoever has a new one must find it.
@@ -61,8 +62,8 @@ impl Reloader {
         if let (Some(server), Some(loaded), true) = (&self.tls, tls, is_same) {
             server.replace(loaded);
         }
-        let before = std::mem::replace(&mut current.live, config.live);
-        let after = &current.live;
+        let before = in_force.replace_live(resolved);
+        let after = &in_force.config.live;
         if (&before.cache, &before.tables) != (&after.cache, &after.tables) {
             // In this order, or a table could be remembered with its old policy.
             self.live.store(Arc::new(after.clone()));

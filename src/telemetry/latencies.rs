@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::proto;
+use serde::Serialize;
 
 use crate::spread::Spread;
 
@@ -42,6 +43,19 @@ pub(super) struct Tally {
     total: u64,
 }
 
+/// A histogram as people and programs read it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Histogram {
+    /// Upper bounds in seconds.
+    pub bounds: Vec<f64>,
+    /// For each bound, how many durations were not above it.
+    pub counts: Vec<u64>,
+    /// How many durations there were, those above every bound included.
+    pub count: u64,
+    /// All of them together.
+    pub sum_seconds: f64,
+}
+
 impl Latencies {
     /// Counts one duration.
     pub(super) fn observe(&self, latency: Duration) {
@@ -73,6 +87,20 @@ impl Tally {
     /// How many durations.
     pub(super) fn count(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// As people and programs read it.
+    pub(super) fn figures(&self) -> Histogram {
+        let counts = self.buckets[..BOUNDS].iter().scan(0, |count, in_bucket| {
+            *count += in_bucket;
+            Some(*count)
+        });
+        Histogram {
+            bounds: (0..BOUNDS).map(|bucket| bound_of(bucket) as f64 / 1e9).collect(),
+            counts: counts.collect(),
+            count: self.count(),
+            sum_seconds: Duration::from_nanos(self.total).as_secs_f64(),
+        }
     }
 
     /// As Prometheus has it.
@@ -150,5 +178,8 @@ mod tests {
         let counts: Vec<u64> = histogram.get_bucket().iter().map(proto::Bucket::cumulative_count).collect();
         assert_eq!((histogram.get_sample_count(), &counts[..6]), (2, &[0, 1, 1, 1, 2, 2][..]));
         assert!((histogram.get_sample_sum() - 82e-6).abs() < 1e-12);
+        let figures = sum.tally().figures();
+        assert_eq!((figures.count, &figures.counts), (2, &counts));
+        assert_eq!((figures.bounds[0], figures.sum_seconds), (5e-6, 82e-6));
     }
 }

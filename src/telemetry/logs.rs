@@ -13,8 +13,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::lines;
+use super::warnings::KeepWarnings;
 
 /// How long the end of the process waits for a standard error that takes no lines.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -59,14 +62,14 @@ pub fn init_logs(settings: &LogSettings<'_>) -> Result<LogLevel, String> {
     if settings.json {
         let builder = builder.json().with_filter_reloading();
         let handle = builder.reload_handle();
-        builder.try_init().map_err(|error| error.to_string())?;
+        builder.finish().with(KeepWarnings).try_init().map_err(|error| error.to_string())?;
         return Ok(LogLevel(Box::new(move |filter| {
             handle.reload(filter).map_err(|error| error.to_string())
         })));
     }
     let builder = builder.with_filter_reloading();
     let handle = builder.reload_handle();
-    builder.try_init().map_err(|error| error.to_string())?;
+    builder.finish().with(KeepWarnings).try_init().map_err(|error| error.to_string())?;
     Ok(LogLevel(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
 }
 

@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::latencies::Latencies;
 use super::logs;
-use super::requests::{self, Family, Requests};
+use super::requests::{self, Family, RequestFigures, Requests};
 use crate::call::{BypassReason, DenialReason, Source};
 use crate::model::Operation;
 
@@ -427,6 +428,18 @@ impl Metrics {
     pub fn reloaded(&self, is_applied: bool) {
         self.reloads.with_label_values(&[if is_applied { "applied" } else { "refused" }]).inc();
         self.last_reload.set(i64::from(is_applied));
+    }
+
+    /// What was counted of requests, for people and programs.
+    pub fn request_figures(&self) -> RequestFigures {
+        self.requests.figures()
+    }
+
+    /// How many answers were errors.
+    pub fn errors_total(&self) -> u64 {
+        let families = self.errors.collect();
+        let counts = families.iter().flat_map(|family| family.get_metric());
+        counts.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
 
     /// The text for Prometheus, with the cache's own figures.

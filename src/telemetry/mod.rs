@@ -9,7 +9,9 @@ mod logs;
 mod metrics;
 mod repeats;
 mod requests;
+mod warnings;
 
+pub use latencies::Histogram;
 pub use logs::{
     LogLevel, LogSettings, announce, announce_failure, catch_panic, flush_logs, init_logs, use_format,
 };
@@ -18,4 +20,5 @@ pub use metrics::{
     UPSTREAM_METRICS, metric_names,
 };
 pub use repeats::Repeats;
-pub use requests::source_label;
+pub use requests::{OperationFigures, RequestFigures, TableFigures, source_label};
+pub use warnings::{Warning, recent_warnings};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prometheus::proto::{self, MetricFamily, MetricType};
 
-use super::latencies::{Latencies, Tally};
+use super::latencies::{Histogram, Latencies, Tally};
 use crate::call::Source;
 use crate::model::Operation;
 
@@ -35,6 +35,37 @@ const BY_THE_EDGE: &str = "refused";
 
 /// The ways in which an answer comes about: from a source, or by the front end itself.
 const SOURCES: usize = Source::LABELS.len() + 1;
+
+/// What was counted so far, for people and programs.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFigures {
+    /// By operation and source, over all tables.
+    pub by_operation: Vec<OperationFigures>,
+    /// By table: those that have a label of their own, and the others together.
+    pub tables: Vec<TableFigures>,
+}
+
+/// What was counted of an operation that was answered from one source.
+#[derive(Clone, Debug)]
+pub struct OperationFigures {
+    /// The name of the operation.
+    pub operation: &'static str,
+    /// The label of the source.
+    pub source: &'static str,
+    /// How long the requests took.
+    pub latency: Histogram,
+}
+
+/// What was counted of a table.
+#[derive(Clone, Debug)]
+pub struct TableFigures {
+    /// Its name, or the label that tables without a label of their own share.
+    pub table: String,
+    /// How long requests took, by the label of their source.
+    pub by_source: Vec<(&'static str, Histogram)>,
+    /// How often each error was answered.
+    pub errors: Vec<(String, u64)>,
+}
 
 /// How requests ended, by operation, table and source.
 pub(super) struct Requests {
@@ -174,6 +205,38 @@ impl Requests {
         });
         let described = FAMILIES.iter().zip([requests, by_operation.collect(), by_table, errors]);
         described.map(|(family, metrics)| family.of(metrics)).collect()
+    }
+
+    /// The same figures, for people and programs.
+    pub(super) fn figures(&self) -> RequestFigures {
+        let _unmoved = self.deleted();
+        let tables = self.tables.load();
+        let mut by_operation: BTreeMap<usize, Tally> = self.retired.tallies().collect();
+        let own = tables.iter().map(|(table, figures)| (&**table, &**figures));
+        let labelled: BTreeMap<_, _> = own.chain([(UNNAMED, &self.unnamed), (OTHER, &self.other)]).collect();
+        let mut by_table = Vec::new();
+        for (table, figures) in labelled {
+            let mut by_source: BTreeMap<usize, Tally> = BTreeMap::new();
+            for (place, tally) in figures.tallies() {
+                *by_operation.entry(place).or_default() += &tally;
+                *by_source.entry(place % SOURCES).or_default() += &tally;
+            }
+            let errors: Vec<_> =
+                figures.errors().iter().map(|(code, count)| (code.to_string(), *count)).collect();
+            if table != UNNAMED && !(by_source.is_empty() && errors.is_empty()) {
+                let by_source = by_source.iter().map(|(source, tally)| (label_at(*source), tally.figures()));
+                by_table.push(TableFigures {
+                    table: table.to_owned(),
+                    by_source: by_source.collect(),
+                    errors,
+                });
+            }
+        }
+        let by_operation = by_operation.iter().map(|(place, tally)| {
+            let (operation, source) = labels_of(*place);
+            OperationFigures { operation, source, latency: tally.figures() }
+        });
+        RequestFigures { by_operation: by_operation.collect(), tables: by_table }
     }
 
     /// Finds a table's figures, or those that it shares.

@@ -32,7 +32,7 @@ fn names_of_nodes_need_the_token_and_health_and_figures_do_not() {
         let (status, answer) = get(&nearside, "/api/fleet", wrong);
         assert_eq!(status, "HTTP/1.1 401 Unauthorized");
         assert!(
-            answer.contains("\r\nwww-authenticate: Bearer\r\n") && answer.contains("this needs the token"),
+            answer.contains("\r\nwww-authenticate: Bearer\r\n") && answer.contains("This needs the token"),
             "{answer}"
         );
     }

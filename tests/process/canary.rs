@@ -164,7 +164,17 @@ fn send_all(nearside: &Nearside) -> Vec<String> {
 /// Everything that a node has said, in its log and at its admin listener.
 fn said(mut nearside: Nearside, node: &str) -> Vec<(String, String)> {
     let token = format!("Authorization: Bearer {ADMIN_TOKEN}\r\n");
-    let paths = ["/", "/metrics", "/livez", "/readyz", "/api/fleet", "/other"];
+    let paths = [
+        "/",
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/api/fleet",
+        "/api/stats",
+        "/api/config",
+        "/api/warnings",
+        "/other",
+    ];
     let mut said: Vec<_> = paths
         .iter()
         .flat_map(|path| [("", *path), (token.as_str(), *path)])

@@ -1,0 +1,79 @@
+//! The node behind the admin listener: what the routes ask of it, and how it says no.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde_json::Value;
+
+use crate::call::Answer;
+use crate::model::Operation;
+
+/// What is still to come, as an object-safe trait has it.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A node, as the admin listener asks it. What does not return a [`Pending`] is called for each request, and must not wait.
+pub trait Node: Send + Sync {
+    /// The text of the metrics, for Prometheus.
+    fn metrics(&self) -> String;
+
+    /// What keeps the process from serving well, if anything does.
+    fn failure(&self) -> Option<String>;
+
+    /// How the node stands in its fleet; `None` for a node that stands alone.
+    fn fleet(&self) -> Option<FleetReport>;
+
+    /// Everything that is counted, for a person. `unready` says why requests should go elsewhere, if they should.
+    fn stats(&self, unready: Option<&str>) -> Value;
+
+    /// The config in force, key by key, without secrets.
+    fn config(&self) -> Value;
+
+    /// Answers a call of the API as any client's, where the local backend is behind the cache.
+    ///
+    /// # Errors
+    /// [`Fault`] where that is not so, or where the call does not say whose tables it means.
+    fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>>;
+}
+
+/// A call of DynamoDB's API that comes over the admin listener.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What is called.
+    pub operation: Operation,
+    /// Its JSON body.
+    pub body: Bytes,
+    /// Whose tables are meant, where regions and access keys are kept apart.
+    pub region: Option<String>,
+    /// See `region`.
+    pub access_key: Option<String>,
+}
+
+/// The state of the fleet, as the node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetReport {
+    /// A JSON object with members, positions and leases. It has names of nodes, and no keys, values or secrets.
+    pub json: String,
+    /// Why the node serves less than it could from memory, in a few words: it has no lease or is no member.
+    pub unready: Option<String>,
+}
+
+/// Why a request has no other answer: a status, and a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) sentence: String,
+}
+
+impl Fault {
+    /// The request is not as it should be.
+    pub fn invalid(sentence: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, sentence: sentence.into() }
+    }
+
+    /// What the request names is not there.
+    pub fn missing(sentence: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, sentence: sentence.into() }
+    }
+}
