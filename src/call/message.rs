@@ -71,13 +71,13 @@ pub struct Answer {
     /// lower case.
     pub headers: Vec<(String, String)>,
     /// What the operation consumed of each table, where that is known beside the body. It is not part of what clients get.
-    pub charges: Vec<Charge>,
+    pub charges: Box<[Charge]>,
 }
 
 impl Answer {
     /// A success with that body.
     pub fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, body: body.into(), error: None, headers: Vec::new(), charges: Vec::new() }
+        Self { status: 200, body: body.into(), error: None, headers: Vec::new(), charges: Box::default() }
     }
 
     /// True for a 2xx.
@@ -94,7 +94,7 @@ impl Answer {
 impl From<ApiError> for Answer {
     fn from(error: ApiError) -> Self {
         let (status, name) = (error.code.status(), error.code.into());
-        let (headers, charges) = (Vec::new(), Vec::new());
+        let (headers, charges) = (Vec::new(), Box::default());
         Self { status, body: error.to_json().into(), error: Some(name), headers, charges }
     }
 }

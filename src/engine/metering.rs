@@ -13,7 +13,7 @@ impl Engine {
         let mut answer = self.upstream.call(request).await?;
         let realm = self.realm.number();
         if answer.charges.is_empty() {
-            answer.charges = self.insight.charges(realm, request, &answer);
+            answer.charges = self.insight.charges(realm, request, &answer).into();
         }
         for charge in &answer.charges {
             self.insight.table(realm, &charge.table).charged(charge);

@@ -415,7 +415,7 @@ impl Upstream for Local {
                 }
             };
             match handled {
-                Ok(Reply { body, charges }) => Ok(Answer { charges, ..Answer::ok(body) }),
+                Ok(Reply { body, charges }) => Ok(Answer { charges: charges.into(), ..Answer::ok(body) }),
                 Err(LocalError::Api(error)) => Ok(error.into()),
                 Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
             }

@@ -81,7 +81,7 @@ struct Silent(Arc<Local>);
 impl Upstream for Silent {
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
         let call = self.0.call(request);
-        Box::pin(async move { call.await.map(|answer| Answer { charges: Vec::new(), ..answer }) })
+        Box::pin(async move { call.await.map(|answer| Answer { charges: Box::default(), ..answer }) })
     }
 }
 

@@ -80,3 +80,21 @@ fn every_page_metric_keeps_to_the_bound_of_tables() {
     }
     assert_eq!(nearside.metric(r#"nearside_page_misses_total{table="other",index="other"}"#), 10);
 }
+
+#[test]
+fn units_are_counted_that_hits_save_and_the_backend_charges() {
+    let nearside = Nearside::start(&["--in-memory"]);
+    let mut client = nearside.connect();
+    create(&mut client, "Saved");
+    let item = format!(
+        r#"{{"TableName":"Saved","Item":{{"id":{{"S":"a"}},"text":{{"S":"{}"}}}}}}"#,
+        "x".repeat(4_500)
+    );
+    client.must("PutItem", &item);
+    client.must("GetItem", &key("Saved").replace("\"Key\"", "\"ConsistentRead\":true,\"Key\""));
+    (0..3).for_each(|_| drop(client.must("GetItem", &key("Saved"))));
+    let units = |name: &str| nearside.metric(&format!("nearside_{name}_total{{table=\"Saved\",index=\"\"}}"));
+    // Two blocks of 4 KB are one unit for an eventually consistent read, and two for a strong one.
+    assert_eq!((units("read_units_saved"), units("read_units_spent")), (3, 2));
+    assert_eq!((units("write_units_spent"), units("units_estimated")), (5, 0));
+}
