@@ -11,6 +11,7 @@ use crate::upstream::remote::{Outcome, RemoteStats};
 
 use super::caches::stats_by_table;
 use super::running::RunningNode;
+use super::savings;
 
 /// All parts. `unready` says why requests should go elsewhere, if they should.
 pub(super) fn stats(node: &RunningNode, unready: Option<&str>) -> Value {
@@ -21,6 +22,7 @@ pub(super) fn stats(node: &RunningNode, unready: Option<&str>) -> Value {
         "requests": requests(&figures, node.metrics.errors_total()),
         "cache": cache(node),
         "tables": tables(node, &live, &figures),
+        "savings": savings::savings(&node.caches.memory.insight, &live.prices),
         "upstream": node.engines.remote_stats().map(|stats| upstream(&stats)),
         "fleet": node.fleet.as_ref().and_then(|fleet| serde_json::from_str::<Value>(&fleet.json()).ok()),
     })
@@ -102,12 +104,15 @@ fn tables(node: &RunningNode, live: &Live, figures: &RequestFigures) -> Vec<Valu
     let (items, pages) = stats_by_table(&node.caches.memory.pages, &node.metrics);
     let mut names: Vec<&str> = items.keys().map(String::as_str).collect();
     names.extend(figures.tables.iter().map(|of| of.table.as_str()));
+    let units = savings::units_by_table(&node.caches.memory.insight, &node.metrics);
+    names.extend(units.keys().map(|(table, _)| table.as_str()));
     names.sort_unstable();
     names.dedup();
     let of_table = |name: &str| {
         let requested = figures.tables.iter().find(|of| of.table == name);
         let pages: Vec<_> = pages.iter().filter(|((table, _), _)| table == name).collect();
-        table(name, requested, items.get(name), &pages, live)
+        let units = savings::units_of(name, &units);
+        table(name, requested, items.get(name), &pages, units, live)
     };
     names.into_iter().map(of_table).collect()
 }
@@ -117,6 +122,7 @@ fn table(
     requested: Option<&TableFigures>,
     items: Option<&TableStats>,
     pages: &[(&(String, String), &ScopeStats)],
+    units: Vec<Value>,
     live: &Live,
 ) -> Value {
     let by_source = requested.map(|of| of.by_source.as_slice()).unwrap_or_default();
@@ -135,6 +141,7 @@ fn table(
         "latency": latency.collect::<Map<_, _>>(),
         "items": { "hits": items.hits, "misses": items.leads, "joins": items.joins },
         "pages": pages.collect::<Vec<_>>(),
+        "units": units,
         "policy": policy(live.policy(name)),
     })
 }

@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
+use crate::config::Prices;
 use crate::insight::{Insight, SpentUnits};
+use crate::model::capacity::Units;
 use crate::telemetry::{CacheSample, Metrics};
 
 /// The label of tables without one of their own.
 const OTHER: &str = "other";
 
+/// Units by the labels of table and index.
+pub(super) type UnitsByTable = BTreeMap<(String, String), SpentUnits>;
+
 /// The units of each table and index, by their labels; those of a table itself under an empty name. Tables without a label of their
 /// own share one, for their indexes too.
-pub(super) fn units_by_table(insight: &Insight, metrics: &Metrics) -> BTreeMap<(String, String), SpentUnits> {
-    let mut sums: BTreeMap<(String, String), SpentUnits> = BTreeMap::new();
+pub(super) fn units_by_table(insight: &Insight, metrics: &Metrics) -> UnitsByTable {
+    let mut sums = UnitsByTable::new();
     for table in insight.tables() {
         // Tables that are gathered in one have no name.
         let label = if table.name().is_empty() { Some(OTHER) } else { metrics.table_label(table.name()) };
@@ -22,7 +29,10 @@ pub(super) fn units_by_table(insight: &Insight, metrics: &Metrics) -> BTreeMap<(
             *sums.entry((label.to_owned(), index.to_owned())).or_default() += units;
         }
     }
-    sums.retain(|(_, index), units| *units != SpentUnits::default() || index.is_empty());
+    // A table shows that nothing was counted; an index, and what is gathered, is shown once something was.
+    sums.retain(|(table, index), units| {
+        *units != SpentUnits::default() || (index.is_empty() && table != OTHER)
+    });
     sums
 }
 
@@ -38,8 +48,43 @@ pub(super) fn samples(insight: &Insight, metrics: &Metrics) -> Vec<CacheSample> 
         ];
         figures.map(|(name, units)| {
             let labels = vec![("table", table.clone()), ("index", index.clone())];
-            CacheSample { name, labels, value: units.halves() as f64 / 2.0 }
+            CacheSample { name, labels, value: number(units) }
         })
     });
     samples.collect()
+}
+
+/// The member `savings` of `api/stats`: all tables together, with and without a label.
+pub(super) fn savings(insight: &Insight, prices: &Prices) -> Value {
+    let mut sum = SpentUnits::default();
+    insight.tables().iter().flat_map(|table| table.units()).for_each(|(_, units)| sum += units);
+    json!({
+        "read_units_saved": number(sum.read_saved),
+        "read_units_spent": number(sum.read_spent),
+        "write_units_spent": number(sum.write_spent),
+        "money": {
+            "saved": prices.of_reads(sum.read_saved),
+            "spent": prices.of_reads(sum.read_spent) + prices.of_writes(sum.write_spent),
+            "currency": prices.currency,
+            "prices": prices.describe(),
+        },
+    })
+}
+
+/// The members of `units` of one table in `api/stats`.
+pub(super) fn units_of(table: &str, units: &UnitsByTable) -> Vec<Value> {
+    let of_table = units.iter().filter(|((known, _), _)| known == table);
+    let rows = of_table.map(|((_, index), units)| {
+        json!({
+            "index": index,
+            "read_saved": number(units.read_saved),
+            "read_spent": number(units.read_spent),
+            "write_spent": number(units.write_spent),
+        })
+    });
+    rows.collect()
+}
+
+fn number(units: Units) -> f64 {
+    units.halves() as f64 / 2.0
 }
