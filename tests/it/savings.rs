@@ -27,6 +27,9 @@ const OPERATIONS: usize = 4_000;
 /// The most that two sums may differ by.
 const DIFFERENCE_MAX: f64 = 0.01;
 
+/// The same where answers hide sizes, so that they are estimated: filtered queries and counting scans of the table Orders.
+const ESTIMATE_DIFFERENCE_MAX: f64 = 0.1;
+
 /// Units of a table, or of an index of it, read and written.
 type Units = BTreeMap<(String, String), [f64; 2]>;
 
@@ -39,8 +42,8 @@ async fn what_is_saved_and_spent_is_what_the_load_costs_without_a_cache() {
     let sums = sums(&insight);
     assert_eq!(sums.keys().collect::<Vec<_>>(), cost.keys().collect::<Vec<_>>());
     for (place, cost) in &cost {
-        assert_near(place, "read", sums[place][0], cost[0]);
-        assert_near(place, "write", sums[place][1], cost[1]);
+        assert_near(place, "read", sums[place][0], cost[0], DIFFERENCE_MAX);
+        assert_near(place, "write", sums[place][1], cost[1], DIFFERENCE_MAX);
     }
 }
 
@@ -53,7 +56,10 @@ async fn the_formulas_agree_with_an_upstream_that_reports_nothing() {
     let sums = sums(&insight);
     // A silent upstream says nothing of what writes cost in indexes.
     for (place, cost) in cost.iter().filter(|(_, cost)| cost[0] > 0.0) {
-        assert_near(place, "read", sums.get(place).copied().unwrap_or_default()[0], cost[0]);
+        let hides = *place == ("Orders".to_owned(), String::new());
+        let difference_max = if hides { ESTIMATE_DIFFERENCE_MAX } else { DIFFERENCE_MAX };
+        let sum = sums.get(place).copied().unwrap_or_default()[0];
+        assert_near(place, "read", sum, cost[0], difference_max);
     }
 }
 
@@ -65,10 +71,10 @@ fn given() -> (u64, usize) {
     (seed, operations)
 }
 
-fn assert_near((table, index): &(String, String), kind: &str, sum: f64, cost: f64) {
+fn assert_near((table, index): &(String, String), kind: &str, sum: f64, cost: f64, difference_max: f64) {
     println!("{table}/{index}: {sum} {kind} units saved and spent, {cost} without a cache");
     let difference = (sum - cost).abs();
-    assert!(difference <= cost * DIFFERENCE_MAX, "{table}/{index}: {sum} {kind} units, not {cost}");
+    assert!(difference <= cost * difference_max, "{table}/{index}: {sum} {kind} units, not {cost}");
 }
 
 fn local() -> Arc<Local> {
