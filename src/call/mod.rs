@@ -4,6 +4,7 @@ mod denial;
 mod message;
 mod role;
 mod source;
+mod trace;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request};
 pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
+pub use trace::{Trace, TraceId};
 
 /// A future of an upstream's answer.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, UpstreamError>> + Send + 'a>>;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::call::{Request, Source, Verdict};
+use crate::call::{Request, Source, Trace, Verdict};
 use crate::engine::{Engine, Served};
 use crate::model::{ApiError, ErrorName, Operation};
 
@@ -108,6 +108,8 @@ pub struct Exchange<'a> {
     pub answer_bytes: usize,
     /// The `x-amzn-requestid` of the answer.
     pub request_id: &'a str,
+    /// The trace that the request is a part of.
+    pub trace: Option<&'a Trace>,
 }
 
 /// Why the edge rejected a connection or a request before it was read.

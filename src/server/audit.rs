@@ -131,6 +131,7 @@ fn log(exchange: &Exchange<'_>, count: u64) {
         reason = exchange.verdict.denial().map_or(NONE, DenialReason::label),
         code = exchange.error.map_or(NONE, ErrorName::text),
         request_id = exchange.request_id,
+        trace_id = exchange.trace.map(|trace| display(trace.id())),
         count,
         "Audit."
     );

@@ -103,6 +103,7 @@ impl Edge {
             code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             latency_us = microseconds(exchange.latency),
             request_id = exchange.request_id,
+            trace_id = exchange.trace.map(|trace| display(trace.id())),
             count,
             "Slow request."
         );
@@ -170,6 +171,7 @@ impl Observer for Edge {
             latency_us = microseconds(exchange.latency),
             bytes = exchange.answer_bytes,
             request_id = exchange.request_id,
+            trace_id = exchange.trace.map(|trace| display(trace.id())),
             "Answered."
         );
     }

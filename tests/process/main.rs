@@ -23,3 +23,4 @@ mod roles;
 mod smuggling;
 mod start;
 mod tls;
+mod traces;

@@ -14,13 +14,15 @@ use super::sign::{CONTENT_TYPE, Signable};
 use super::stats::Outcome;
 use super::transport::{Fault, Outgoing};
 use super::{CLOCK_ERRORS, Host, KEY_ERRORS, Remote};
-use crate::call::{Request, UpstreamError};
+use crate::call::{Request, Trace, UpstreamError};
 use crate::model::Operation;
 
 /// Before a read is sent again, it waits for a random time between these, in milliseconds.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 25..=100;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 const USER_AGENT: &str = concat!("nearside/", env!("CARGO_PKG_VERSION"));
 
 /// A request being sent, once or more often.
@@ -282,8 +284,19 @@ impl Remote {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let target = HeaderValue::from_str(&call.target).map_err(|_| "an invalid operation".to_owned())?;
         headers.insert(TARGET, target);
+        if let Some(trace) = &call.request.trace {
+            insert_trace(trace, &mut headers);
+        }
         let signable = Signable { host: &host.authority, target: &call.target, body: &body };
         self.signer.sign(&signable, credentials, self.clock.now(), &mut headers)?;
         Ok(Outgoing { headers, body })
     }
+}
+
+/// Names the trace of a request. Both headers stay unsigned, so that a proxy on the way may take part in the trace.
+fn insert_trace(trace: &Trace, headers: &mut HeaderMap) {
+    let parent = HeaderValue::try_from(trace.parent_header()).ok();
+    let state = trace.state_header().and_then(|state| HeaderValue::try_from(state).ok());
+    headers.extend(parent.map(|parent| (TRACE_PARENT, parent)));
+    headers.extend(state.map(|state| (TRACE_STATE, state)));
 }
