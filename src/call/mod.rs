@@ -4,6 +4,8 @@ mod denial;
 mod message;
 mod role;
 mod source;
+#[cfg(feature = "otlp")]
+mod span;
 mod trace;
 
 use std::future::Future;
@@ -16,6 +18,8 @@ pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request};
 pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
+#[cfg(feature = "otlp")]
+pub use span::{CallSpan, Span, SpanFacts, SpanSide, SpanSink, Spans};
 pub use trace::{Trace, TraceId};
 
 /// A future of an upstream's answer.

@@ -5,6 +5,11 @@
 //! what is sent upstream.
 
 use std::fmt;
+#[cfg(feature = "otlp")]
+use std::time::{Duration, SystemTime};
+
+#[cfg(feature = "otlp")]
+use super::span::{self, CallSpan, Recording, Span, SpanFacts, SpanSide, SpanSink};
 
 /// The most bytes of a `tracestate` that is passed on. Every party of a trace must pass on at least so many.
 const STATE_BYTES_MAX: usize = 512;
@@ -15,13 +20,15 @@ const SAMPLED: u8 = 1;
 /// The length of a `traceparent` of version 00.
 const PARENT_BYTES: usize = 55;
 
-/// A trace, and the place in it of those who sent a request. Neither id is zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A trace, and a place in it: of who sent a request, or of the span under which it is recorded here. Neither id is zero.
+#[derive(Debug)]
 pub struct Trace {
     id: TraceId,
     parent: u64,
     flags: u8,
     state: Option<Box<str>>,
+    #[cfg(feature = "otlp")]
+    recording: Option<Recording>,
 }
 
 /// The id of a trace, as it stands in log lines: 32 hexadecimal digits.
@@ -60,6 +67,8 @@ impl Trace {
             parent: u64::try_from(parent).ok()?,
             flags: u8::try_from(flags).ok()?,
             state: state.filter(|state| is_sendable(state)).map(Box::from),
+            #[cfg(feature = "otlp")]
+            recording: None,
         })
     }
 
@@ -70,12 +79,64 @@ impl Trace {
 
     /// The `traceparent` for the upstream.
     pub fn parent_header(&self) -> String {
-        format!("00-{}-{:016x}-{:02x}", self.id, self.parent, self.flags)
+        self.header_under(self.parent)
+    }
+
+    fn header_under(&self, parent: u64) -> String {
+        format!("00-{}-{parent:016x}-{:02x}", self.id, self.flags)
     }
 
     /// The `tracestate` for the upstream.
     pub fn state_header(&self) -> Option<&str> {
         self.state.as_deref()
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl Trace {
+    /// The trace of a request that is recorded here, under a span of its own: that which it came with, or a new one.
+    pub fn recorded(received: Option<Self>, sink: SpanSink) -> Self {
+        let recording = Some(Recording { sink, parent: received.as_ref().map(|trace| trace.parent) });
+        let parent = span::random_id();
+        match received {
+            Some(trace) => Self { parent, flags: trace.flags | SAMPLED, recording, ..trace },
+            None => Self { id: TraceId(fastrand::u128(1..)), parent, flags: SAMPLED, state: None, recording },
+        }
+    }
+
+    /// True if its sender may have recorded its part.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The request has its answer, after so long.
+    pub fn end(&self, took: Duration, facts: SpanFacts) {
+        if let Some(recording) = &self.recording {
+            let (begun, ended) = span::since(took);
+            let (id, parent, side) = (self.parent, recording.parent, SpanSide::Server);
+            let state = self.state.clone();
+            recording.sink.put(Span { trace: self.id.0, id, parent, side, state, begun, ended, facts });
+        }
+    }
+
+    /// A call of the upstream begins; `None` if the trace is not recorded here.
+    pub fn begin_call(&self) -> Option<CallSpan> {
+        self.recording.is_some().then(CallSpan::begin)
+    }
+
+    /// The call has ended.
+    pub fn end_call(&self, call: CallSpan, facts: SpanFacts) {
+        if let Some(recording) = &self.recording {
+            let (trace, parent, side) = (self.id.0, Some(self.parent), SpanSide::Client);
+            let (state, ended) = (self.state.clone(), SystemTime::now());
+            let CallSpan { id, begun } = call;
+            recording.sink.put(Span { trace, id, parent, side, state, begun, ended, facts });
+        }
+    }
+
+    /// The `traceparent` of that call.
+    pub fn parent_header_of(&self, call: &CallSpan) -> String {
+        self.header_under(call.id)
     }
 }
 
@@ -142,7 +203,7 @@ mod tests {
             &zeros(3, 35),
             &zeros(36, 52),
         ] {
-            assert_eq!(Trace::parse(parent, None), None, "{parent}");
+            assert!(Trace::parse(parent, None).is_none(), "{parent}");
         }
     }
 
