@@ -139,7 +139,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let request_bytes = body.sent;
         let audits = self.observer.audits();
         let coding = Coding::of_body(&head.headers);
-        let trace = trace(&head.headers).map(Arc::new);
+        let trace = self.observer.trace(trace(&head.headers));
         let of_head = || Known { trace: trace.as_deref(), ..Known::of_head(head, peer, request_bytes) };
         let (operation, caller) = match self.admit(head, peer, &body, coding) {
             Ok(admitted) => admitted,

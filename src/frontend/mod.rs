@@ -69,6 +69,10 @@ pub trait Observer: Send + Sync + 'static {
     fn audits(&self) -> bool {
         false
     }
+    /// The trace of a request that came with that one, or with none: the same, unless it is recorded here.
+    fn trace(&self, received: Option<Trace>) -> Option<Arc<Trace>> {
+        received.map(Arc::new)
+    }
     /// A call of the API has its answer.
     fn answered(&self, exchange: &Exchange<'_>);
     /// A connection begins.

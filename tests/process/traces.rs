@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use crate::client::{Nearside, command, request};
 
-const CREATE: &str = r#"{"TableName":"Traced","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+pub(crate) const CREATE: &str = r#"{"TableName":"Traced","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
     "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const PARENT: &str = "00f067aa0ba902b7";
 
 /// A request with more headers.
 pub(crate) fn with_headers(operation: &str, body: &str, headers: &str) -> Vec<u8> {
@@ -37,7 +38,7 @@ fn the_trace_of_a_request_is_in_the_logs_of_the_node_and_of_its_upstream() {
     let mut near = start(&["--upstream", &format!("http://{}", far.address)]);
     let mut client = near.connect();
     client.must("CreateTable", CREATE);
-    let traced = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\ntracestate: congo=t61\r\n");
+    let traced = format!("traceparent: 00-{TRACE}-{PARENT}-01\r\ntracestate: congo=t61\r\n");
     let get = |id: &str| format!(r#"{{"TableName":"Traced","Key":{{"id":{{"S":"{id}"}}}}}}"#);
     let batch = format!(r#"{{"RequestItems":{{"Traced":{{"Keys":[{}]}}}}}}"#, r#"{"id":{"S":"c"}}"#);
     let query = r#"{"TableName":"Traced","KeyConditionExpression":"id = :i","ExpressionAttributeValues":{":i":{"S":"d"}}}"#;
@@ -55,7 +56,7 @@ fn the_trace_of_a_request_is_in_the_logs_of_the_node_and_of_its_upstream() {
     let traced_calls = ["GetItem", "BatchGetItem", "Query", "PutItem"];
 
     let untraced = "traceparent: 00-nonsense\r\n".to_owned();
-    let twice = format!("{traced}traceparent: 00-{TRACE}-00f067aa0ba902b7-00\r\n");
+    let twice = format!("{traced}traceparent: 00-{TRACE}-{PARENT}-00\r\n");
     for (id, headers) in [("x", ""), ("y", &untraced), ("z", &twice)] {
         send("GetItem", &get(id), headers);
     }
