@@ -27,9 +27,6 @@ EXCEPTIONS = {
     "nearside_realms_": "needs `share = false`",
     'code=~"InternalServerError|ServiceUnavailableException"': "no node fails here",
     **(PENDING := {
-        "nearside_read_units_saved_total": "is not counted yet",
-        "nearside_read_units_spent_total": "is not counted yet",
-        "nearside_write_units_spent_total": "is not counted yet",
         "nearside_shadow_reads_total": "is not counted yet",
         "nearside_verified_total": "is not counted yet",
     }),
