@@ -335,3 +335,87 @@ fn the_documented_metrics_are_the_metrics() {
     in_code.sort_unstable();
     assert_eq!(in_docs, in_code);
 }
+
+/// The documents, and what they are called.
+fn documents() -> Vec<(String, String)> {
+    let folder = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let files = folder.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let named = files.chain([root().join("README.md")]).map(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    });
+    named.collect()
+}
+
+/// What stands between single backticks on one line.
+fn code_words(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn the_metrics_that_documents_name_are_there() {
+    let names = nearside::telemetry::metric_names();
+    let mut wrong = Vec::new();
+    for (document, text) in documents() {
+        for (at, _) in text.match_indices("nearside_") {
+            let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+            let end = text[at..].find(|c| !is_name(c)).map_or(text.len(), |length| at + length);
+            let name = &text[at..end];
+            // `nearside_page_…` is any of them.
+            let is_known = match name.ends_with('_') {
+                true => names.iter().any(|known| known.starts_with(name)),
+                false => names.contains(&name),
+            };
+            if !is_known {
+                wrong.push(format!("{document}: {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "metrics that are not there:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_keys_that_documents_set_are_there() {
+    let config = fs::read_to_string(root().join("config/nearside.toml")).unwrap();
+    let words = config.lines().map(|line| line.trim_start_matches(['#', ' ']));
+    let keys: BTreeSet<&str> = words.filter_map(|line| Some(line.split_once(" = ")?.0.trim())).collect();
+    // An attribute in statements of PartiQL.
+    let keys = &keys | &BTreeSet::from(["tenant"]);
+    let mut wrong = Vec::new();
+    for (document, text) in documents() {
+        for set in code_words(&text).filter_map(|code| Some(code.split_once(" = ")?.0)) {
+            let key = set.rsplit('.').next().unwrap();
+            let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if is_key && !keys.contains(key) {
+                wrong.push(format!("{document}: {set}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "keys that are not in config/nearside.toml:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_sentences_that_troubleshooting_quotes_are_the_programs() {
+    let sources: String =
+        rust_files(&root().join("src")).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    // As the compiler reads them: quotes without their marks, and lines that go on without their breaks.
+    let sources = sources.replace("\\\"", "\"");
+    let mut parts = sources.split("\\\n");
+    let first = parts.next().unwrap().to_owned();
+    let sources = parts.fold(first, |text, part| text + part.trim_start());
+    let text = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let symptoms = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let mut quoted = 0;
+    let mut wrong = Vec::new();
+    for sentence in symptoms.flat_map(code_words).filter(|code| code.contains(' ')) {
+        quoted += 1;
+        // The kernel's words are the kernel's.
+        let is_ours = |piece: &&str| !piece.is_empty() && *piece != "Address already in use";
+        let pieces = sentence.split('…').map(str::trim).filter(is_ours);
+        wrong.extend(
+            pieces.filter(|piece| !sources.contains(piece)).map(|piece| format!("{sentence}: {piece:?}")),
+        );
+    }
+    assert!(quoted >= 20, "only {quoted} sentences are quoted");
+    assert!(wrong.is_empty(), "nothing says:\n{}", wrong.join("\n"));
+}

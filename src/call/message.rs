@@ -8,6 +8,7 @@ use crate::model::capacity::Charge;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 use super::role::PrincipalRole;
+use super::trace::Trace;
 
 /// A request of the API: which operation, and its body's bytes as they came or as the engine rewrote them.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Request {
     /// On whose behalf it is sent: a remote upstream's credentials for it are those of this role. `None` for the node's own. What
     /// reads or writes data for a client has that client's; what the node asks for itself has none.
     pub on_behalf_of: Option<Arc<PrincipalRole>>,
+    /// The trace that the client's request is a part of. What the node asks for itself has none.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// How often a client has sent a request. Where not all can be served, those who come again wait behind the others: what
@@ -48,6 +51,7 @@ impl Request {
             attempt: Attempt::First,
             address: None,
             on_behalf_of: None,
+            trace: None,
         }
     }
 

@@ -4,6 +4,9 @@ mod denial;
 mod message;
 mod role;
 mod source;
+#[cfg(feature = "otlp")]
+mod span;
+mod trace;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +18,9 @@ pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request};
 pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
+#[cfg(feature = "otlp")]
+pub use span::{CallSpan, Span, SpanFacts, SpanSide, SpanSink, Spans};
+pub use trace::{Trace, TraceId};
 
 /// A future of an upstream's answer.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, UpstreamError>> + Send + 'a>>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::ListenAddress;
 use super::fleet::Fleet;
-use super::units::ByteSize;
+use super::units::{ByteSize, Fraction};
 use super::web::{HostPattern, OriginPattern};
 use crate::endpoint::Endpoint;
 
@@ -62,6 +62,10 @@ pub struct Fixed {
     pub stream_shard_records_max: u64,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where spans of requests are sent; `None` if none are recorded.
+    pub otlp_endpoint: Option<Endpoint>,
+    /// Which part of the requests that come without a trace are recorded as well.
+    pub trace_sample: Fraction,
     /// How the node takes part in a fleet; `None` if it stands alone.
     pub fleet: Option<Fleet>,
 }
@@ -178,6 +182,8 @@ impl Default for Fixed {
             stream_shards: 1,
             stream_shard_records_max: 100_000,
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            trace_sample: Fraction::ZERO,
             fleet: None,
         }
     }

@@ -28,6 +28,7 @@ const RULES: &[Rule] = &[
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
     (&[("upstream", "endpoint"), ("server", "listen"), ("server.tls", "listen")], upstream_is_another),
+    (&[("tracing", "otlp_endpoint")], spans_can_be_exported),
     (&[("fleet", "url")], fleet_has_a_bus),
     (&[("fleet", "secret_file")], fleet_has_a_secret),
     (&[("upstream", "kind"), ("upstream", "endpoint")], fleet_has_a_remote_upstream),
@@ -208,6 +209,14 @@ fn upstream_is_another(draft: &Draft) -> Option<Fault> {
     listeners.into_iter().flatten().any(|listener| listener.is_reached_by(endpoint)).then(|| Fault {
         origin: draft.origin("upstream", "endpoint"),
         message: format!("the upstream {endpoint} is this node itself; listen on another port"),
+    })
+}
+
+fn spans_can_be_exported(draft: &Draft) -> Option<Fault> {
+    let is_missing = draft.fixed.otlp_endpoint.is_some() && !cfg!(feature = "otlp");
+    is_missing.then(|| Fault {
+        origin: draft.origin("tracing", "otlp_endpoint"),
+        message: "otlp_endpoint needs a build with --features otlp; leave it out in this one".to_owned(),
     })
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::cache::{
     Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy,
 };
-use crate::call::{Answer, Attempt, PrincipalRole, Request};
+use crate::call::{Answer, Attempt, PrincipalRole, Request, Trace};
 use crate::insight::{Outcome, ReadOfItem, TableUsage};
 use crate::model::Operation;
 use crate::model::capacity::Units;
@@ -46,6 +46,8 @@ pub(super) struct ItemRead {
     pub(super) attempt: Attempt,
     /// On whose behalf it is read.
     pub(super) on_behalf_of: Option<Arc<PrincipalRole>>,
+    /// The trace that it is a part of.
+    pub(super) trace: Option<Arc<Trace>>,
 }
 
 impl Engine {
@@ -297,6 +299,7 @@ impl ItemRead {
             consumed: get.return_consumed_capacity.unwrap_or_default(),
             attempt: request.attempt,
             on_behalf_of: request.on_behalf_of.clone(),
+            trace: request.trace.clone(),
         }
     }
 
@@ -324,6 +327,7 @@ impl ItemRead {
         Request {
             attempt: self.attempt,
             on_behalf_of: self.on_behalf_of.clone(),
+            trace: self.trace.clone(),
             ..Request::new(Operation::GetItem, body)
         }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
@@ -24,7 +24,7 @@ use super::{
     large,
 };
 use crate::access::{Admitted, Rejection};
-use crate::call::{Attempt, DenialReason, Request, Source, Verdict};
+use crate::call::{Attempt, DenialReason, Request, Source, Trace, Verdict};
 use crate::engine::Served;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 use crate::wire::{index_named, only_table};
@@ -33,6 +33,10 @@ const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// In which SDKs say which attempt this is: `attempt=2; max=3`.
 const SDK_REQUEST: HeaderName = HeaderName::from_static("amz-sdk-request");
+
+/// The trace of a request, as W3C's Trace Context has it, and what its parties tell each other.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What the service answers to anything that is not a call of its API, and its sum.
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
@@ -135,13 +139,15 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let request_bytes = body.sent;
         let audits = self.observer.audits();
         let coding = Coding::of_body(&head.headers);
+        let trace = self.observer.trace(trace(&head.headers));
+        let of_head = || Known { trace: trace.as_deref(), ..Known::of_head(head, peer, request_bytes) };
         let (operation, caller) = match self.admit(head, peer, &body, coding) {
             Ok(admitted) => admitted,
             Err(Unadmitted { error, verdict }) => {
                 let audited = Some(&*body.bytes).filter(|_| audits && verdict.denial().is_some());
                 let (table, index) = (audited.and_then(only_table), audited.and_then(index_named));
                 let (table, index) = (table.as_deref(), index.as_deref());
-                let known = Known { verdict, table, index, ..Known::of_head(head, peer, request_bytes) };
+                let known = Known { verdict, table, index, ..of_head() };
                 return self.answer_alone(error, protocol, known, begun);
             }
         };
@@ -158,7 +164,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let principal = caller.principal().filter(|_| audits).cloned();
         let principal = principal.as_ref().map(|principal| principal.name.as_str());
         let kept = audits.then(|| body.bytes.clone());
-        let request = request_of(head, operation);
+        let request = Request { trace: trace.clone(), ..request_of(head, operation) };
         let executed = if large::is_large(&body) {
             // Boxed, so that the future of a small request stays small.
             Box::pin(self.execute_large(caller, request, body)).await
@@ -173,8 +179,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 let kept = kept.as_deref().filter(|_| verdict.denial().is_some());
                 let (table, index) = (kept.and_then(only_table), kept.and_then(index_named));
                 let (table, index) = (table.as_deref(), index.as_deref());
-                let known =
-                    Known { verdict, principal, table, index, ..Known::of_head(head, peer, request_bytes) };
+                let known = Known { verdict, principal, table, index, ..of_head() };
                 return self.answer_alone(error, protocol, known, begun);
             }
         };
@@ -195,6 +200,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             verdict: Verdict::Allowed,
             error: error.as_ref(),
             request_bytes,
+            trace: trace.as_deref(),
         };
         self.observe(&mut response, known, begun);
         response
@@ -322,6 +328,7 @@ struct Known<'a> {
     verdict: Verdict,
     error: Option<&'a ErrorName>,
     request_bytes: usize,
+    trace: Option<&'a Trace>,
 }
 
 impl<'a> Known<'a> {
@@ -337,6 +344,7 @@ impl<'a> Known<'a> {
             verdict: Verdict::Unjudged,
             error: None,
             request_bytes,
+            trace: None,
         }
     }
 }
@@ -376,6 +384,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             request_bytes: known.request_bytes,
             answer_bytes,
             request_id: id.to_str().unwrap_or(""),
+            trace: known.trace,
         });
     }
 
@@ -475,6 +484,15 @@ fn attempt(head: &Parts) -> Attempt {
         Some(2..) => Attempt::Again,
         _ => Attempt::First,
     }
+}
+
+/// The trace that the client says its request is a part of, if it says so once and in the form that is agreed on.
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut parents = headers.get_all(TRACE_PARENT).iter();
+    let (parent, None) = (parents.next()?, parents.next()) else { return None };
+    let states: Result<Vec<_>, _> = headers.get_all(TRACE_STATE).iter().map(HeaderValue::to_str).collect();
+    let state = states.ok().map(|states| states.join(","));
+    Trace::parse(parent.to_str().ok()?, state.as_deref())
 }
 
 /// Where the client believes that it is: what it asked for, else its `Host`.

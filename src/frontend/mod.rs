@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::call::{Request, Source, Verdict};
+use crate::call::{Request, Source, Trace, Verdict};
 use crate::engine::{Engine, Served};
 use crate::model::{ApiError, ErrorName, Operation};
 
@@ -69,6 +69,10 @@ pub trait Observer: Send + Sync + 'static {
     fn audits(&self) -> bool {
         false
     }
+    /// The trace of a request that came with that one, or with none: the same, unless it is recorded here.
+    fn trace(&self, received: Option<Trace>) -> Option<Arc<Trace>> {
+        received.map(Arc::new)
+    }
     /// A call of the API has its answer.
     fn answered(&self, exchange: &Exchange<'_>);
     /// A connection begins.
@@ -108,6 +112,8 @@ pub struct Exchange<'a> {
     pub answer_bytes: usize,
     /// The `x-amzn-requestid` of the answer.
     pub request_id: &'a str,
+    /// The trace that the request is a part of.
+    pub trace: Option<&'a Trace>,
 }
 
 /// Why the edge rejected a connection or a request before it was read.

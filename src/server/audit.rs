@@ -1,7 +1,8 @@
 //! The audit log: a line for each request that was denied, or for each at all, where the config asks for it.
 //!
-//! A line names the principal, its client's address, the action, the table and index, the verdict and the request id. It never has keys, values, tokens, signatures or
-//! policies, and no access key: one that nobody has verified may be a secret in the wrong place.
+//! A line names the principal, its client's address, the action, the table and index, the verdict and the request id. It never
+//! has keys, values, tokens, signatures or policies, and no access key: one that nobody has verified may be a secret in the wrong
+//! place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -131,6 +132,7 @@ fn log(exchange: &Exchange<'_>, count: u64) {
         reason = exchange.verdict.denial().map_or(NONE, DenialReason::label),
         code = exchange.error.map_or(NONE, ErrorName::text),
         request_id = exchange.request_id,
+        trace_id = exchange.trace.map(|trace| display(trace.id())),
         count,
         "Audit."
     );

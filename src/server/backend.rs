@@ -229,6 +229,6 @@ fn chain() -> Result<CredentialsSource, StartError> {
 }
 
 /// An environment variable that says something.
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

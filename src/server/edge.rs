@@ -7,8 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::{Source, Verdict};
+#[cfg(feature = "otlp")]
+use crate::call::{SpanFacts, Trace};
 use crate::frontend::{Exchange, Observer, RejectReason};
+#[cfg(feature = "otlp")]
+use crate::model::arn::table_name;
 use crate::model::{ErrorCode, ErrorName, Operation};
+#[cfg(feature = "otlp")]
+use crate::telemetry::Tracer;
 use crate::telemetry::{Metrics, Repeats, source_label};
 
 use super::audit::{AuditLevel, AuditLog};
@@ -26,6 +32,9 @@ pub(super) struct Edge {
     slow_lines: Repeats<(Operation, Box<str>)>,
     rejected_lines: Repeats<Rejected>,
     audit: AuditLog,
+    /// What records requests, if anything does.
+    #[cfg(feature = "otlp")]
+    tracer: Option<Tracer>,
 }
 
 /// From which duration on a request is slow. It may change while requests run.
@@ -65,7 +74,21 @@ enum Rejected {
 impl Edge {
     pub(super) fn new(metrics: Arc<Metrics>, slow: Arc<SlowFrom>, audit: Arc<AuditLevel>) -> Self {
         let (slow_lines, rejected_lines) = (Repeats::new(SLOW_INTERVAL), Repeats::new(REJECTED_INTERVAL));
-        Self { metrics, slow, slow_lines, rejected_lines, audit: AuditLog::new(audit) }
+        Self {
+            metrics,
+            slow,
+            slow_lines,
+            rejected_lines,
+            audit: AuditLog::new(audit),
+            #[cfg(feature = "otlp")]
+            tracer: None,
+        }
+    }
+
+    /// The same, which also records requests.
+    #[cfg(feature = "otlp")]
+    pub(super) fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer: Some(tracer), ..self }
     }
 
     /// Writes the lines of what was counted and is not reported yet.
@@ -103,6 +126,7 @@ impl Edge {
             code = exchange.error.map(ErrorName::text).unwrap_or_default(),
             latency_us = microseconds(exchange.latency),
             request_id = exchange.request_id,
+            trace_id = exchange.trace.map(|trace| display(trace.id())),
             count,
             "Slow request."
         );
@@ -138,6 +162,14 @@ impl Observer for Edge {
         self.audit.is_on()
     }
 
+    #[cfg(feature = "otlp")]
+    fn trace(&self, received: Option<Trace>) -> Option<Arc<Trace>> {
+        match &self.tracer {
+            Some(tracer) => tracer.trace(received),
+            None => received.map(Arc::new),
+        }
+    }
+
     fn answered(&self, exchange: &Exchange<'_>) {
         if let Some(Source::Bypass(reason)) = exchange.source {
             self.metrics.bypassed(reason);
@@ -153,6 +185,10 @@ impl Observer for Edge {
             self.metrics.denied(reason);
         }
         self.audit.record(exchange);
+        #[cfg(feature = "otlp")]
+        if let Some(trace) = exchange.trace {
+            trace.end(exchange.latency, span_facts(exchange));
+        }
         if self.slow.is_slow(exchange.latency) {
             self.log_slow(exchange);
         }
@@ -170,6 +206,7 @@ impl Observer for Edge {
             latency_us = microseconds(exchange.latency),
             bytes = exchange.answer_bytes,
             request_id = exchange.request_id,
+            trace_id = exchange.trace.map(|trace| display(trace.id())),
             "Answered."
         );
     }
@@ -205,6 +242,20 @@ impl Observer for Edge {
 /// The table that a request names, which may be anything if it was denied.
 fn named_table<'a>(exchange: &Exchange<'a>) -> &'a str {
     exchange.table.filter(|_| exchange.verdict == Verdict::Allowed).unwrap_or_default()
+}
+
+/// What a span says of a request.
+#[cfg(feature = "otlp")]
+fn span_facts(exchange: &Exchange<'_>) -> SpanFacts {
+    let table = table_name(named_table(exchange));
+    SpanFacts {
+        operation: exchange.operation,
+        table: (!table.is_empty()).then(|| table.to_owned()),
+        status: Some(exchange.status),
+        error: exchange.error.map(|error| error.text().to_owned()),
+        source: exchange.source,
+        request_id: Some(exchange.request_id.to_owned()),
+    }
 }
 
 /// True for an error by which this node says that it cannot take the request now, or has no room for what it asks.

@@ -16,6 +16,8 @@ mod realms;
 mod reload;
 mod running;
 mod savings;
+#[cfg(feature = "otlp")]
+mod spans;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -71,6 +73,8 @@ pub struct Server {
     admin_token: Arc<AdminToken>,
     doors: Doors,
     admin_listeners: Listeners,
+    #[cfg(feature = "otlp")]
+    tracing: Option<(telemetry::Tracer, telemetry::SpanExport)>,
 }
 
 impl Server {
@@ -95,6 +99,8 @@ impl Server {
         let doors = Doors { plain, tls };
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
+        #[cfg(feature = "otlp")]
+        let tracing = spans::tracer(&config.fixed)?;
         let metrics = Metrics::new(&RejectReason::ALL.map(RejectReason::label));
         let plan = FleetPlan::of(&config)?;
         if let Some(plan) = &plan {
@@ -129,6 +135,8 @@ impl Server {
             admin_token,
             doors,
             admin_listeners,
+            #[cfg(feature = "otlp")]
+            tracing,
         })
     }
 
@@ -245,8 +253,10 @@ impl Server {
         };
         let (closing, tls) = (CancellationToken::new(), self.tls());
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
-        let edge =
-            Arc::new(Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit)));
+        let edge = Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit));
+        #[cfg(feature = "otlp")]
+        let (edge, exporting) = spans::begin(self.tracing, edge, &closing);
+        let edge = Arc::new(edge);
         let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), tls, closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
@@ -281,6 +291,10 @@ impl Server {
         closing.cancel();
         admin_task.await.ok();
         sweeper.await.ok();
+        #[cfg(feature = "otlp")]
+        if let Some(exporting) = exporting {
+            exporting.await.ok();
+        }
         tracing::info!(took = ?begun.elapsed(), "Shutdown ended.");
     }
 }

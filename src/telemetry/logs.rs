@@ -187,8 +187,8 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     }
 }
 
-/// The words of a panic that the program's text has. Others were made of values, which may be a request's: that of a slice of text, for
-/// one, quotes the text. The location tells what they would say.
+/// The words of a panic that the program's text has. Others were made of values, which may be a request's: that of a slice of
+/// text, for one, quotes the text. The location tells what they would say.
 fn panic_words(payload: &dyn Any) -> &'static str {
     payload.downcast_ref::<&'static str>().copied().unwrap_or("its words are not shown: they may quote data")
 }

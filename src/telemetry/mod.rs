@@ -1,4 +1,4 @@
-//! Metrics and logs: the only place that knows prometheus and the set-up of tracing.
+//! Metrics, logs and spans: the only place that knows prometheus, OpenTelemetry and the set-up of tracing.
 //!
 //! In come plain facts; out go a text for Prometheus and lines on the standard error. Nothing of users' items, keys or
 //! credentials is among the facts.
@@ -7,6 +7,8 @@ mod latencies;
 mod lines;
 mod logs;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod repeats;
 mod requests;
 mod warnings;
@@ -19,6 +21,8 @@ pub use metrics::{
     CACHE_METRICS, CacheSample, FLEET_METRICS, Metrics, PAGE_METRICS, REALM_METRICS, UNIT_METRICS,
     UPSTREAM_METRICS, metric_names,
 };
+#[cfg(feature = "otlp")]
+pub use otlp::{SpanExport, Tracer};
 pub use repeats::Repeats;
 pub use requests::{OperationFigures, RequestFigures, TableFigures, source_label};
 pub use warnings::{Warning, recent_warnings};

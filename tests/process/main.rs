@@ -21,5 +21,8 @@ mod remote;
 #[cfg(feature = "aws-credentials")]
 mod roles;
 mod smuggling;
+#[cfg(feature = "otlp")]
+mod spans;
 mod start;
 mod tls;
+mod traces;

@@ -70,6 +70,7 @@ pub const SECTIONS: &[Section] = &[
     Section::once("cache", CACHE),
     Section::once("prices", PRICES),
     Section::once("log", LOG),
+    Section::once("tracing", TRACING),
 ];
 
 const SERVER: &[Key] = &[
@@ -434,6 +435,19 @@ const LOG: &[Key] = &[
         |fixed| word(LOG_FORMAT, &fixed.log_format),
     )
     .with_flag("log-format", "FORMAT", "How log lines are written: text or json"),
+];
+
+const TRACING: &[Key] = &[
+    Key::fixed(
+        "otlp_endpoint",
+        |draft, given| put(&mut draft.fixed.otlp_endpoint, given.parsed().map(Some)),
+        |fixed| fixed.otlp_endpoint.as_ref().and_then(quoted),
+    ),
+    Key::fixed(
+        "sample",
+        |draft, given| put(&mut draft.fixed.trace_sample, given.fraction()),
+        |fixed| bare(fixed.trace_sample),
+    ),
 ];
 
 const COMMAND_LINE: &[Key] = &[

@@ -439,6 +439,7 @@ impl Engine {
             consumed: ReturnConsumedCapacity::None,
             attempt: Attempt::First,
             on_behalf_of: request.on_behalf_of.clone(),
+            trace: request.trace.clone(),
         };
         match self.find(&single).await {
             Ok(found) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
+use super::attempt_span::AttemptSpan;
 use super::breaker::{Turned, Verdict};
 use super::credentials::{Credentials, Keyring};
 use super::gate::Turn;
@@ -216,11 +217,12 @@ impl Remote {
             self.counts.ended(Outcome::Refused);
             return Err(Failure::Refused);
         };
-        let outcome =
-            match tokio::time::timeout_at(call.deadline, self.exchange(host, call, &credentials)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Failure::TimedOut),
-            };
+        let span = AttemptSpan::begin(call.request);
+        let exchanging = self.exchange(host, call, &credentials, &span);
+        let outcome = match tokio::time::timeout_at(call.deadline, exchanging).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::TimedOut),
+        };
         let (ended, verdict) = match &outcome {
             Ok(reply) if reply.answer.status >= 500 => (Outcome::Failed, Verdict::Failed),
             Ok(reply) if reply.is_throttled() => (Outcome::Throttled, Verdict::Good),
@@ -228,6 +230,8 @@ impl Remote {
             Err(failure) => (failure.outcome(), Verdict::Failed),
         };
         self.counts.ended(ended);
+        #[cfg(feature = "otlp")]
+        span.end(call.request, ending(&outcome));
         self.watch(host, &outcome);
         let url = &host.endpoint;
         match admission.settle(verdict, Instant::now()) {
@@ -260,8 +264,9 @@ impl Remote {
         host: &Host,
         call: &Call<'_>,
         credentials: &Credentials,
+        span: &AttemptSpan,
     ) -> Result<Reply, Failure> {
-        let outgoing = self.signed(host, call, credentials).map_err(Failure::Unsigned)?;
+        let outgoing = self.signed(host, call, credentials, span).map_err(Failure::Unsigned)?;
         let exchanged = host.transport.exchange(outgoing).await;
         call.note_took(exchanged.took);
         let response = exchanged.response.map_err(|fault| match fault {
@@ -272,7 +277,13 @@ impl Remote {
         Reply::read(call.request.operation, response).map_err(Failure::Invalid)
     }
 
-    fn signed(&self, host: &Host, call: &Call<'_>, credentials: &Credentials) -> Result<Outgoing, String> {
+    fn signed(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        credentials: &Credentials,
+        span: &AttemptSpan,
+    ) -> Result<Outgoing, String> {
         let body = call.request.body.clone();
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(header::HOST, host.authority_header.clone());
@@ -282,8 +293,20 @@ impl Remote {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let target = HeaderValue::from_str(&call.target).map_err(|_| "an invalid operation".to_owned())?;
         headers.insert(TARGET, target);
+        span.insert_headers(call.request, &mut headers);
         let signable = Signable { host: &host.authority, target: &call.target, body: &body };
         self.signer.sign(&signable, credentials, self.clock.now(), &mut headers)?;
         Ok(Outgoing { headers, body })
+    }
+}
+
+/// The status of an attempt, if it has an answer, and its error.
+#[cfg(feature = "otlp")]
+fn ending(outcome: &Result<Reply, Failure>) -> (Option<u16>, Option<String>) {
+    match outcome {
+        Ok(reply) => {
+            (Some(reply.answer.status), reply.answer.error.as_ref().map(|error| error.text().to_owned()))
+        }
+        Err(failure) => (None, Some(failure.outcome().label().to_owned())),
     }
 }

@@ -7,6 +7,7 @@
 //! A write was certainly not sent if there was no connection, or if it never left here: no turn, an open breaker, no
 //! signature. After every other failure its outcome is unknown.
 
+mod attempt_span;
 mod attempts;
 mod breaker;
 mod budget;

@@ -16,6 +16,7 @@ use http::{HeaderMap, Response};
 
 use super::transport::{Exchanged, Exchanging, Fault, Outgoing};
 use super::*;
+use crate::call::Trace;
 
 /// What the endpoint does with a request.
 enum Reaction {
@@ -175,6 +176,26 @@ async fn a_read_is_sent_once_more_after_a_fault_and_a_write_is_not() {
         assert_ne!(put(&remote).await.ok().map(|answer| answer.status), Some(200));
         assert_eq!(endpoint.requests(), 3);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_of_a_request_goes_with_each_attempt_and_is_not_signed() {
+    let (endpoint, remote) = start();
+    endpoint.will(failing());
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = Trace::parse(parent, Some("congo=t61")).map(Arc::new);
+    let request = Request { trace, ..Request::new(Operation::GetItem, "{}") };
+    remote.call(&request).await.unwrap();
+    get(&remote).await.unwrap();
+    let heads = endpoint.heads.lock().unwrap();
+    for head in &heads[..2] {
+        assert_eq!(
+            (&head["traceparent"], &head["tracestate"]),
+            (&parent.parse().unwrap(), &"congo=t61".parse().unwrap())
+        );
+        assert!(!head["authorization"].to_str().unwrap().contains("trace"));
+    }
+    assert!(!heads[2].contains_key("traceparent") && !heads[2].contains_key("tracestate"));
 }
 
 #[tokio::test(start_paused = true)]

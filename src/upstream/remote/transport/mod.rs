@@ -162,6 +162,20 @@ impl Http {
     }
 }
 
+#[cfg(feature = "otlp")]
+impl Network {
+    /// A client of one endpoint beside the upstream, over the same proxies and with the same certificates.
+    ///
+    /// # Errors
+    /// As for the upstream: a proxy or certificates that cannot be used, or an endpoint that is none.
+    pub fn client_of(&self, endpoint: &Endpoint, timeout: Duration) -> Result<reqwest::Client, String> {
+        let limits = ConnectLimits { timeout, concurrency_max: 1 };
+        let http = Http::to_endpoints(std::slice::from_ref(endpoint), self, limits)?;
+        let client = http.first().map(|http| http.clients.load().current.clone());
+        client.ok_or_else(|| format!("{endpoint} is invalid"))
+    }
+}
+
 impl ClientPlan {
     fn build(&self) -> Result<reqwest::Client, String> {
         let mut builder = reqwest::Client::builder()
