@@ -317,10 +317,12 @@ def a_node_that_is_gone_is_seen_at_once_and_found_again(browser, nodes):
 def a_page_that_is_hidden_asks_for_nothing(browser, nodes):
     console = Console(browser, nodes["busy"].url)
     console.page.until("document.querySelector('.chart path')")
+    # A page with a clock of its own, beside that of the figures.
+    console.open("warnings")
     console.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true }); window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
     console.page.evaluate("new Promise((done) => setTimeout(done, 500))")
     asked = len(console.page.requests)
-    console.page.evaluate("new Promise((done) => setTimeout(done, 5000))")
+    console.page.evaluate("new Promise((done) => setTimeout(done, 7000))")
     assert len(console.page.requests) == asked, console.page.requests[asked:]
     console.page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
     console.page.evaluate("new Promise((done) => setTimeout(done, 2500))")

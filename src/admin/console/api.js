@@ -61,10 +61,19 @@ export async function api(path, body, settings = {}) {
   }
 }
 
+// With share = false, tables belong to a region and an access key.
+const REALM = "nearside-realm";
+
+export const realm = {
+  get: () => JSON.parse(sessionStorage.getItem(REALM) ?? "null"),
+  set: (region, accessKey) => sessionStorage.setItem(REALM, JSON.stringify({ region, access_key: accessKey })),
+};
+
 /** One call of DynamoDB through the node. Gives what it answered, and how the cache served it. */
 export async function dynamo(operation, input) {
   const headers = { "Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": `DynamoDB_20120810.${operation}` };
-  const answer = await send("api/call", { method: "POST", body: JSON.stringify(input), headers, timeout: 30000 });
+  const query = realm.get() ? `?${new URLSearchParams(realm.get())}` : "";
+  const answer = await send(`api/call${query}`, { method: "POST", body: JSON.stringify(input), headers, timeout: 30000 });
   const text = await answer.text();
   if (answer.ok) return { output: JSON.parse(text), source: answer.headers.get("x-nearside-cache") };
   let value = {};

@@ -1,6 +1,6 @@
 // The browser of the local backend's tables: Scan, Query and PartiQL, page by page, and items to look at and to edit.
 
-import { dynamo } from "./api.js";
+import { dynamo, realm } from "./api.js";
 import { h, put, panel, empty, field, options, pill } from "./dom.js";
 import { bytes, count, plural, seconds } from "./format.js";
 import { confirmed, toast } from "./dialog.js";
@@ -441,6 +441,35 @@ function tableView(context, description, box) {
   modes.Scan.run();
 }
 
+/** Which tables to show, where each region and access key has its own. */
+function realmForm(home) {
+  const region = h("input", { name: "region", required: true, value: realm.get()?.region ?? home ?? "us-east-1" });
+  const key = h("input", {
+    name: "access-key",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    value: realm.get()?.access_key ?? "",
+  });
+  const submit = (event) => {
+    event.preventDefault();
+    realm.set(region.value.trim(), key.value.trim());
+    // The page begins again with those tables.
+    if (location.hash === "#/data") dispatchEvent(new HashChangeEvent("hashchange"));
+    else location.hash = "#/data";
+  };
+  return panel(
+    "Whose tables",
+    "With share = false, each pair of region and access key has tables of its own.",
+    h(
+      "form",
+      { id: "realm", class: "stack tight", onsubmit: submit },
+      h("div", { class: "row" }, field("Region", region), field("Access key id", key)),
+      h("div", { class: "buttons left" }, h("button", { class: "primary" }, "Show its tables")),
+    ),
+  );
+}
+
 export default {
   id: "data",
   title: "Data",
@@ -459,6 +488,8 @@ export default {
       );
       return;
     }
+    if (feed.stats.node?.share === false) root.append(realmForm(feed.stats.node.region));
+    if (feed.stats.node?.share === false && !realm.get()) return;
     const list = h("ul", { class: "list" });
     const search = h("input", { type: "search", placeholder: "Find a table", "aria-label": "Find a table", oninput: draw });
     const main = h("div", { class: "stack" }, panel(null, null, empty("Choose a table", "Its items are shown here, page by page.")));

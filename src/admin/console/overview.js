@@ -170,31 +170,31 @@ export function adviceList(items) {
   );
 }
 
-/** What shadow mode and sampled verification have found; null if neither is on. */
+/** A counter, a share or a text of a report; a histogram by its median. */
+function factText(name, value) {
+  if (typeof value === "number") return /ratio|share/.test(name) ? percent(value) : count(value);
+  if (value?.counts) return value.count > 0 ? `${seconds(quantile(value, 0.5))} in the median, ${count(value.count)} in all` : NONE;
+  if (Array.isArray(value)) return value.map((part) => (typeof part === "object" ? inWords(part) : String(part))).join("; ") || "none";
+  return typeof value === "object" && value !== null ? inWords(value) : String(value ?? NONE);
+}
+
+const inWords = (values) =>
+  Object.entries(values)
+    .map(([name, value]) => `${name.replaceAll("_", " ")} ${factText(name, value)}`)
+    .join(", ");
+
+/** What shadow mode and sampled verification have found; nothing for what is not on. */
 function correctness({ shadow, verification }) {
-  const facts = (title, values) =>
-    values &&
-    panel(
-      title,
-      null,
-      h(
-        "dl",
-        { class: "facts" },
-        Object.entries(values)
-          .filter(([, value]) => typeof value !== "object" || value === null)
-          .map(([name, value]) => [
-            h("dt", null, name.replaceAll("_", " ")),
-            h(
-              "dd",
-              null,
-              typeof value === "number" ? (/ratio|share/.test(name) ? percent(value) : count(value)) : String(value ?? NONE),
-            ),
-          ]),
-      ),
-    );
+  const facts = (title, values) => {
+    const rows = Object.entries(values).map(([name, value]) => [
+      h("dt", null, name.replaceAll("_", " ")),
+      h("dd", null, factText(name, value)),
+    ]);
+    return panel(title, null, h("dl", { class: "facts" }, rows));
+  };
   return [
-    facts("Shadow mode: what the cache would have done", shadow),
-    facts("Verification: hits compared with the upstream", verification),
+    shadow && facts("Shadow mode: what the cache would have done", shadow),
+    verification && facts("Verification: hits compared with the upstream", verification),
   ].filter(Boolean);
 }
 
