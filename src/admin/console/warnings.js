@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { h, panel, pill, empty } from "./dom.js";
-import { ago, clock } from "./format.js";
+import { ago, clock, exact } from "./format.js";
 import { dataTable } from "./table.js";
 import { problem } from "./gate.js";
 
@@ -23,7 +23,12 @@ export default {
           cell: (row) => h("span", { class: "number" }, clock(row.time), h("br"), h("span", { class: "muted" }, ago(row.time))),
         },
         { id: "level", label: "Level", cell: (row) => pill(row.level, row.level === "error" ? "bad" : "warn") },
-        { id: "message", label: "Message", cell: (row) => h("span", null, row.message, fields(row.fields)) },
+        {
+          id: "message",
+          label: "Message",
+          cell: (row) =>
+            h("span", null, row.message, row.count > 1 && h("span", { class: "muted" }, ` × ${exact(row.count)}`), fields(row.fields)),
+        },
       ],
     });
     table.element.classList.add("cards", "warnings");
@@ -31,7 +36,7 @@ export default {
       h(
         "span",
         { class: "lead" },
-        "The last 100 lines of the log that are warnings or errors, newest first. An error needs you; a warning says that the node coped.",
+        "The last 100 warnings and errors of the log, newest first; those that say the same are one. An error needs you; a warning says that the node coped.",
       ),
     );
     const box = h("div");
@@ -47,7 +52,7 @@ export default {
         table.set(
           warnings
             .map((row) => {
-              const name = `${row.time} ${row.message}`;
+              const name = `${row.level} ${row.message}`;
               seen.set(name, (seen.get(name) ?? 0) + 1);
               return { ...row, place: `${name} ${seen.get(name)}` };
             })
