@@ -9,6 +9,7 @@ mod token;
 
 mod reply;
 
+mod actions;
 mod console;
 mod routes;
 
@@ -31,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Admitted};
 use crate::listen::{Listeners, Socket};
 
-pub use node::{Call, Fault, FleetReport, Node, Pending};
+pub use node::{Call, Fault, FleetReport, Flush, Node, Pending, Warm};
 use query::Query;
 use reply::{Reply, close, error, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
-pub use token::AdminToken;
+pub use token::{AdminToken, ItemsAreFor};
 
 /// The connections that are open at a time. They are none of those that clients may have.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -240,7 +241,6 @@ mod tests {
     use super::token::Guard;
     use super::*;
     use crate::call::Answer as ApiAnswer;
-    use crate::config::AuthMode;
 
     #[tokio::test]
     async fn of_too_many_connections_the_oldest_gives_way_to_the_newest() {
@@ -297,19 +297,39 @@ mod tests {
             json!({ "keys": [] })
         }
 
+        fn flush(&self, flush: Flush) -> Pending<'_, Result<String, Fault>> {
+            Box::pin(async move { Ok(format!("{flush:?}")) })
+        }
+
+        fn reload(&self) -> Pending<'_, Result<Vec<String>, Fault>> {
+            Box::pin(async { Ok(vec!["server.listen".to_owned()]) })
+        }
+
+        fn warm(&self, warm: Warm) -> Pending<'_, Result<Value, Fault>> {
+            Box::pin(async move { Ok(json!({ "asked": format!("{warm:?}") })) })
+        }
+
+        fn warm_ups(&self) -> Value {
+            json!({ "jobs": [] })
+        }
+
+        fn stop_warm_up(&self, table: &str) -> Result<Value, Fault> {
+            Ok(json!({ "table": table }))
+        }
+
         fn call(&self, call: Call) -> Pending<'_, Result<ApiAnswer, Fault>> {
             let body = format!("{} {}", call.operation.name(), String::from_utf8_lossy(&call.body));
             Box::pin(async move { Ok(ApiAnswer::ok(body)) })
         }
     }
 
-    fn admin_of(node: FakeNode, mode: AuthMode) -> Arc<Admin> {
-        let token = AdminToken::new(None, mode);
+    fn admin_of(node: FakeNode, items: ItemsAreFor) -> Arc<Admin> {
+        let token = AdminToken::new(None, items);
         Admin::new(Access::default(), token, Arc::new(node), "127.0.0.1:8001".to_owned())
     }
 
     fn admin() -> Arc<Admin> {
-        admin_of(FakeNode::default(), AuthMode::None)
+        admin_of(FakeNode::default(), ItemsAreFor::Everybody)
     }
 
     fn set_token(admin: &Admin) {
@@ -342,7 +362,16 @@ mod tests {
         if let Some(token) = token {
             head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        ask(admin, head, "{}").await.status()
+        let body = if route.path.starts_with("/api/warm") { "{\"table\":\"T\"}" } else { "{}" };
+        ask(admin, head, body).await.status()
+    }
+
+    /// What a route answers to who may have it. A warm-up goes on behind its answer.
+    fn success(route: &Route) -> StatusCode {
+        match (route.method.as_str(), route.path) {
+            ("POST", "/api/warm") => StatusCode::ACCEPTED,
+            _ => StatusCode::OK,
+        }
     }
 
     /// What each route asks is written here once more, so that nobody opens one by a slip.
@@ -362,25 +391,30 @@ mod tests {
                 ("GET", "/api/config", Guard::TokenIfSet),
                 ("GET", "/api/warnings", Guard::TokenIfSet),
                 ("POST", "/api/call", Guard::Data),
+                ("POST", "/api/flush", Guard::Token),
+                ("POST", "/api/reload", Guard::Token),
+                ("POST", "/api/warm", Guard::Token),
+                ("GET", "/api/warm", Guard::TokenIfSet),
+                ("POST", "/api/warm/stop", Guard::Token),
             ]
         );
-        for mode in [AuthMode::None, AuthMode::SigV4] {
+        for items in [ItemsAreFor::Everybody, ItemsAreFor::TheToken] {
             let in_fleet = FakeNode { fleet: Some(Arc::default()), ..FakeNode::default() };
-            let admin = admin_of(in_fleet, mode);
+            let admin = admin_of(in_fleet, items);
             admin.set_ready(true);
             for route in ROUTES {
-                let is_closed =
-                    route.guard == Guard::Token || (route.guard == Guard::Data && mode == AuthMode::SigV4);
-                let without = if is_closed { StatusCode::FORBIDDEN } else { StatusCode::OK };
+                let is_closed = route.guard == Guard::Token
+                    || (route.guard == Guard::Data && items == ItemsAreFor::TheToken);
+                let without = if is_closed { StatusCode::FORBIDDEN } else { success(route) };
                 assert_eq!(at(&admin, route, None).await, without, "{}", route.path);
             }
             set_token(&admin);
             for route in ROUTES {
                 let without =
-                    if route.guard == Guard::Open { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                    if route.guard == Guard::Open { success(route) } else { StatusCode::UNAUTHORIZED };
                 assert_eq!(at(&admin, route, None).await, without, "{}", route.path);
                 assert_eq!(at(&admin, route, Some("fedcba9876543210")).await, without, "{}", route.path);
-                assert_eq!(at(&admin, route, Some("0123456789abcdef")).await, StatusCode::OK);
+                assert_eq!(at(&admin, route, Some("0123456789abcdef")).await, success(route));
             }
             let rejected = get(&admin, "/api/fleet").await;
             assert_eq!(rejected.headers()[WWW_AUTHENTICATE], "Bearer");
@@ -430,6 +464,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_an_action_does_not_understand_it_says() {
+        let admin = admin();
+        set_token(&admin);
+        let post = async |path: &str, sent: &str| {
+            let mut head = head(Method::POST, path);
+            head.headers.insert("authorization", "Bearer 0123456789abcdef".parse().unwrap());
+            let answer = ask(&admin, head, sent).await;
+            (answer.status().as_u16(), body(answer).await)
+        };
+        for (path, sent, expected) in [
+            ("/api/flush", "", "Everything"),
+            ("/api/flush", "{}", "Everything"),
+            ("/api/flush", r#"{"table":"T"}"#, r#"Table(\"T\")"#),
+            ("/api/flush", r#"{"table":"T","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"T\", key: "#),
+            ("/api/reload", "", r#"{"needs_restart":["server.listen"],"reloaded":true}"#),
+            (
+                "/api/warm",
+                r#"{"table":"T","segments":2,"rate":5}"#,
+                "segments: Some(2), rate: Some(5.0), restart: false",
+            ),
+            (
+                "/api/warm",
+                r#"{"table":"T","segments":null,"rate":null,"restart":true}"#,
+                "segments: None, rate: None, restart: true",
+            ),
+            ("/api/warm/stop", r#"{"table":"T"}"#, r#"{"table":"T"}"#),
+        ] {
+            let (status, said) = post(path, sent).await;
+            assert!(status < 300 && said.contains(expected), "{path} {sent}: {status} {said}");
+        }
+        for (path, sent, expected) in [
+            ("/api/flush", "{", "is not what POST api/flush takes"),
+            ("/api/flush", r#"{"tabel":"T"}"#, "unknown field `tabel`"),
+            ("/api/flush", r#"{"key":{}}"#, "Name the table of the key, too"),
+            ("/api/flush", r#"{"table":""}"#, "Name a table"),
+            ("/api/warm", "{}", "missing field `table`"),
+            ("/api/warm", r#"{"table":"T","segments":0}"#, "segments must be from 1 to 64"),
+            ("/api/warm", r#"{"table":"T","rate":0}"#, "rate must be from 1 to 1000000"),
+            ("/api/warm/stop", "[]", "is not what POST api/warm/stop takes"),
+        ] {
+            let (status, said) = post(path, sent).await;
+            assert!(status == 400 && said.contains(expected), "{path} {sent}: {status} {said}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_large_body_is_turned_away() {
         let admin = admin();
         let (fits, large) = ("x".repeat(BODY_BYTES_MAX), "x".repeat(BODY_BYTES_MAX + 1));
@@ -459,7 +539,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_store_is_not_ready() {
         let failing = FakeNode { failure: Some("the disk is full".to_owned()), ..FakeNode::default() };
-        let admin = admin_of(failing, AuthMode::None);
+        let admin = admin_of(failing, ItemsAreFor::Everybody);
         admin.set_ready(true);
         assert_eq!(status(&admin, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(&admin, "/livez").await, StatusCode::OK);
@@ -491,7 +571,7 @@ mod tests {
     async fn a_node_without_a_lease_is_unready_only_for_those_who_ask_for_the_fleet() {
         let unready = Arc::new(Mutex::new(Some("no lease".to_owned())));
         let in_fleet = FakeNode { fleet: Some(Arc::clone(&unready)), ..FakeNode::default() };
-        let admin = admin_of(in_fleet, AuthMode::None);
+        let admin = admin_of(in_fleet, ItemsAreFor::Everybody);
         assert_eq!(body(get(&admin, "/readyz?fleet").await).await, "not ready: starting or draining\n");
         admin.set_ready(true);
         for target in ["/readyz?fleet", "/readyz?fleet=1", "/readyz?verbose&fleet"] {

@@ -30,11 +30,67 @@ pub trait Node: Send + Sync {
     /// The config in force, key by key, without secrets.
     fn config(&self) -> Value;
 
+    /// Drops what is cached, and returns what that was, in a few words.
+    ///
+    /// # Errors
+    /// [`Fault`] for a table that is not there, and a key that is none of its.
+    fn flush(&self, flush: Flush) -> Pending<'_, Result<String, Fault>>;
+
+    /// Reads the config again, and returns the keys that need a restart.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; the one in force stays.
+    fn reload(&self) -> Pending<'_, Result<Vec<String>, Fault>>;
+
+    /// Begins to read a table into the cache, or goes on with it, and returns the job.
+    ///
+    /// # Errors
+    /// [`Fault`] for a table that cannot be warmed.
+    fn warm(&self, warm: Warm) -> Pending<'_, Result<Value, Fault>>;
+
+    /// The jobs that [`Node::warm`] has begun.
+    fn warm_ups(&self) -> Value;
+
+    /// Stops the job of a table, and returns it.
+    ///
+    /// # Errors
+    /// [`Fault`] if there is none.
+    fn stop_warm_up(&self, table: &str) -> Result<Value, Fault>;
+
     /// Answers a call of the API as any client's, where the local backend is behind the cache.
     ///
     /// # Errors
     /// [`Fault`] where that is not so, or where the call does not say whose tables it means.
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>>;
+}
+
+/// What is to be dropped of the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Everything.
+    Everything,
+    /// What is cached of a table.
+    Table(String),
+    /// What is cached of an item.
+    Item {
+        /// Its table.
+        table: String,
+        /// Its key, in DynamoDB's JSON.
+        key: String,
+    },
+}
+
+/// How a table is to be read into the cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warm {
+    /// The table.
+    pub table: String,
+    /// In how many segments at a time.
+    pub segments: Option<u32>,
+    /// The most read units a second that it may cost.
+    pub rate: Option<f64>,
+    /// From the beginning, also if a former job stopped half way.
+    pub restart: bool,
 }
 
 /// A call of DynamoDB's API that comes over the admin listener.
@@ -70,6 +126,16 @@ impl Fault {
     /// The request is not as it should be.
     pub fn invalid(sentence: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, sentence: sentence.into() }
+    }
+
+    /// The request does not go with what there is now.
+    pub fn conflict(sentence: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, sentence: sentence.into() }
+    }
+
+    /// Something that is needed does not answer now.
+    pub fn unavailable(sentence: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence: sentence.into() }
     }
 
     /// What the request names is not there.

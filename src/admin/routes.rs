@@ -6,7 +6,7 @@ use serde_json::json;
 use super::node::{Call, Fault, Pending};
 use super::reply::{Reply, error, fail, json, json_text, reply, text};
 use super::token::Guard;
-use super::{Admin, Asked, NO_FLEET, console};
+use super::{Admin, Asked, NO_FLEET, actions, console};
 use crate::model::Operation;
 use crate::telemetry::recent_warnings;
 
@@ -47,6 +47,16 @@ pub(super) const ROUTES: &[Route] = &[
         json(StatusCode::OK, &json!({ "warnings": recent_warnings() }))
     }),
     Route::post("/api/call", Guard::Data, |admin, asked| Box::pin(call(admin, asked))),
+    Route::post("/api/flush", Guard::Token, |admin, asked| Box::pin(actions::flush(admin, asked))),
+    Route::post("/api/reload", Guard::Token, |admin, asked| Box::pin(actions::reload(admin, asked))),
+    Route::post("/api/warm", Guard::Token, |admin, asked| Box::pin(actions::warm(admin, asked))),
+    Route::get("/api/warm", Guard::TokenIfSet, |admin, _| json(StatusCode::OK, &admin.node.warm_ups())),
+    Route {
+        method: Method::POST,
+        path: "/api/warm/stop",
+        guard: Guard::Token,
+        answer: Answer::Now(actions::stop_warm_up),
+    },
 ];
 
 impl Route {

@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-use crate::config::{AuthMode, SecretBytes};
+use crate::config::SecretBytes;
 
 /// How long a scheme and the space behind it are.
 const SCHEME: &[u8] = b"bearer ";
@@ -16,7 +16,16 @@ const SCHEME: &[u8] = b"bearer ";
 /// The token that `[admin] token_file` names. It may change while requests come.
 pub struct AdminToken {
     token: ArcSwap<Option<SecretBytes>>,
-    auth_mode: AuthMode,
+    items: ItemsAreFor,
+}
+
+/// Who may see and write items over the admin listener, where there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemsAreFor {
+    /// Everybody who reaches the listener: they have the items anyway. With a token, it is asked for.
+    Everybody,
+    /// Nobody.
+    TheToken,
 }
 
 /// What a route asks of a request. Every route says so.
@@ -28,8 +37,7 @@ pub(super) enum Guard {
     TokenIfSet,
     /// The token, and a node without one is closed: it changes state, or shows keys.
     Token,
-    /// It shows items. Where callers are not verified everybody has these anyway, so it asks what [`Guard::TokenIfSet`] asks;
-    /// elsewhere what [`Guard::Token`] does.
+    /// It shows items: what [`ItemsAreFor`] says.
     Data,
 }
 
@@ -43,9 +51,9 @@ pub(super) enum Closed {
 }
 
 impl AdminToken {
-    /// A listener with that token, or without one, of a node whose callers are verified in that mode.
-    pub fn new(token: Option<SecretBytes>, auth_mode: AuthMode) -> Arc<Self> {
-        Arc::new(Self { token: ArcSwap::from_pointee(token), auth_mode })
+    /// A listener with that token, or without one.
+    pub fn new(token: Option<SecretBytes>, items: ItemsAreFor) -> Arc<Self> {
+        Arc::new(Self { token: ArcSwap::from_pointee(token), items })
     }
 
     /// True if there is a token.
@@ -64,9 +72,9 @@ impl AdminToken {
     /// [`Closed`], if it may not.
     pub(super) fn admit(&self, guard: Guard, headers: &HeaderMap) -> Result<(), Closed> {
         let token = self.token.load();
-        let guard = match (guard, self.auth_mode) {
-            (Guard::Data, AuthMode::None) => Guard::TokenIfSet,
-            (Guard::Data, AuthMode::SigV4) => Guard::Token,
+        let guard = match (guard, self.items) {
+            (Guard::Data, ItemsAreFor::Everybody) => Guard::TokenIfSet,
+            (Guard::Data, ItemsAreFor::TheToken) => Guard::Token,
             (guard, _) => guard,
         };
         match (guard, token.as_ref()) {
@@ -109,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_token_stands_once_behind_its_scheme() {
-        let token = AdminToken::new(Some(SecretBytes::from("0123456789abcdef".to_owned())), AuthMode::None);
+        let token =
+            AdminToken::new(Some(SecretBytes::from("0123456789abcdef".to_owned())), ItemsAreFor::Everybody);
         let admit = |values: &[&str]| token.admit(Guard::Token, &headers(values));
         for good in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"] {
             assert_eq!(admit(&[good]), Ok(()), "{good}");
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn another_token_counts_from_the_next_request_on() {
-        let token = AdminToken::new(None, AuthMode::None);
+        let token = AdminToken::new(None, ItemsAreFor::Everybody);
         let admit = |guard, value: &str| token.admit(guard, &headers(&[value]));
         assert_eq!(admit(Guard::Token, "Bearer one"), Err(Closed::NoToken));
         assert_eq!(admit(Guard::TokenIfSet, "x"), Ok(()));
@@ -150,9 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn items_are_shown_without_a_token_only_where_callers_are_not_verified() {
-        for (mode, without) in [(AuthMode::None, Ok(())), (AuthMode::SigV4, Err(Closed::NoToken))] {
-            let token = AdminToken::new(None, mode);
+    fn items_are_shown_without_a_token_only_to_those_who_have_them_anyway() {
+        for (items, without) in
+            [(ItemsAreFor::Everybody, Ok(())), (ItemsAreFor::TheToken, Err(Closed::NoToken))]
+        {
+            let token = AdminToken::new(None, items);
             assert_eq!(token.admit(Guard::Data, &headers(&[])), without);
             token.replace(Some(SecretBytes::from("0123456789abcdef".to_owned())));
             assert_eq!(token.admit(Guard::Data, &headers(&[])), Err(Closed::Unauthorized));

@@ -52,7 +52,7 @@ pub use item::{CacheLimits, Consistency, FillMode, ItemCache, ReadPolicy, SentRe
 pub use page::{
     BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageItem, PageLimits,
     PageNotStored, PagePermit, PagePolicy, PageScope, PageStats, PageWriteGuard, RemovalGuard, ScanAdmission,
-    ScopeStats, SentPage,
+    ScopeStats, SentPage, WarmItem, Warmed, Warming,
 };
 pub use secret::FleetSecret;
 pub use stats::{BumpReason, CacheStats, NotStored, TableStats};

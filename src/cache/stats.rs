@@ -27,6 +27,8 @@ pub enum BumpReason {
     Reported,
     /// Another node of the fleet reported a change.
     Elsewhere,
+    /// The operator had it dropped.
+    Flushed,
 }
 
 /// Why an image was not stored.
@@ -50,7 +52,7 @@ pub enum NotStored {
 
 impl BumpReason {
     /// Every reason, for those who label counters with it.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Write,
         Self::Rejected,
         Self::Unknown,
@@ -61,6 +63,7 @@ impl BumpReason {
         Self::TableInvalidated,
         Self::Reported,
         Self::Elsewhere,
+        Self::Flushed,
     ];
 
     /// The value of the label.
@@ -76,6 +79,7 @@ impl BumpReason {
             Self::TableInvalidated => "void",
             Self::Reported => "reported",
             Self::Elsewhere => "elsewhere",
+            Self::Flushed => "flushed",
         }
     }
 }

@@ -57,6 +57,11 @@ impl Words {
         self.words[stripe.0 as usize].load(Ordering::Acquire)
     }
 
+    /// The words of all stripes, each as [`Words::load`] gives it.
+    pub(super) fn load_all(&self) -> Box<[u64]> {
+        self.words.iter().map(|word| word.load(Ordering::Acquire)).collect()
+    }
+
     pub(super) fn bump(&self, stripe: Stripe) {
         self.words[stripe.0 as usize].fetch_add(1, Ordering::AcqRel);
     }

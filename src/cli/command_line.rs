@@ -10,6 +10,8 @@ use nearside::config::{
 };
 use nearside::upstream::remote::Profile;
 
+use super::node_client::AdminAddress;
+
 /// What stands below the help of everything that reads a config.
 const ABOUT_VARIABLES: &str = "\
 Every flag has a variable NEARSIDE_<FLAG> and every key of the config file a variable NEARSIDE_<SECTION>_<KEY>, such as
@@ -36,15 +38,7 @@ pub(super) fn command_line() -> Command {
         .subcommand(verify);
     let healthcheck = Command::new("healthcheck")
         .about("Exit with 0 when the server is ready: for containers without a shell")
-        .arg(config_file())
-        .arg(
-            Arg::new("admin")
-                .long("admin")
-                .visible_alias("admin-listen")
-                .value_name("ADDRESS")
-                .value_parser(admin_address)
-                .help("The server's admin address [default: admin.listen, with its variables]"),
-        );
+        .args([config_file(), admin_address()]);
     let [of_serve, of_check] = [serve(), with_config_flags(check)];
     with_config_flags(
         Command::new("nearside").about("A DynamoDB endpoint that caches: point any AWS SDK at it"),
@@ -52,6 +46,103 @@ pub(super) fn command_line() -> Command {
     .version(env!("CARGO_PKG_VERSION"))
     .args_conflicts_with_subcommands(true)
     .subcommands([of_serve, of_check, local, healthcheck])
+    .subcommands(commands_of_a_node())
+    .subcommands(commands_of_a_shell())
+}
+
+/// The commands that ask a running node, or have it do something. They exit with 0, with 1 when the node is not there or rejects it,
+/// and with 2 when they cannot be understood.
+fn commands_of_a_node() -> [Command; 5] {
+    let of_node = |name, about| Command::new(name).about(about).args(node());
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    let table = || Arg::new("table").value_name("TABLE").help("The table's name");
+    let number = |name, value, least: u32, most: u32| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .value_parser(value_parser!(u32).range(i64::from(least)..=i64::from(most)))
+    };
+    let top = of_node("top", "Show what a node does, live; q ends it, and in a pipe it is printed once").arg(
+        Arg::new("interval")
+            .long("interval")
+            .value_name("SECONDS")
+            .value_parser(seconds)
+            .default_value("2")
+            .help("Between two looks"),
+    );
+    let stats = of_node("stats", "Print what a node has counted since its start").arg(json());
+    let hot = of_node("hot", "Print the keys and partitions that are asked for most; needs the admin token")
+        .arg(number("window", "SECONDS", 1, 600).default_value("60").help("Of the last 60 or 600 seconds"))
+        .arg(number("limit", "N", 1, 1000).default_value("20").help("How many"))
+        .arg(json());
+    let flush = of_node(
+        "flush",
+        "Drop what a node has cached: of everything, of a table, or of an item with all pages; needs the admin token",
+    )
+    .arg(table())
+    .arg(Arg::new("key").value_name("KEY").help("The item's whole key as DynamoDB JSON: '{\"pk\":{\"S\":\"a\"}}'"));
+    let warm = of_node(
+        "warm",
+        "Have a node read a table into its cache, at a bounded rate; Ctrl-C stops it, and the next time it goes on from there; \
+         needs the admin token",
+    )
+    .arg(table().required(true))
+    .arg(number("segments", "N", 1, 64).help("Parts that are read at the same time [default: 4]"))
+    .arg(
+        Arg::new("rate")
+            .long("rate")
+            .value_name("RCU/s")
+            .value_parser(read_units)
+            .help("The most read units a second that it costs [default: 100]"),
+    )
+    .arg(Arg::new("restart").long("restart").action(ArgAction::SetTrue).help("Begin at the beginning"));
+    [top, stats, hot, flush, warm]
+}
+
+fn commands_of_a_shell() -> [Command; 2] {
+    let completions = Command::new("completions").about("Print the completions for a shell").arg(
+        Arg::new("shell")
+            .value_name("SHELL")
+            .required(true)
+            .value_parser(value_parser!(clap_complete::Shell)),
+    );
+    let man = Command::new("man")
+        .about("Print the manual page, of the program or of a command, as troff: nearside man | man -l -")
+        .arg(Arg::new("command").value_name("COMMAND").help("The command"));
+    [completions, man]
+}
+
+/// Where a node is, and the token for it.
+fn node() -> [Arg; 3] {
+    let token_file = Arg::new("admin-token-file")
+        .long("admin-token-file")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("The file with the admin token [default: NEARSIDE_ADMIN_TOKEN, or admin.token_file]");
+    [config_file(), admin_address(), token_file]
+}
+
+fn admin_address() -> Arg {
+    Arg::new("admin")
+        .long("admin")
+        .visible_alias("admin-listen")
+        .value_name("ADDRESS")
+        .value_parser(value_parser!(AdminAddress))
+        .help("The server's admin address [default: admin.listen, with its variables]")
+}
+
+/// # Errors
+/// Words that say what is wrong.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "write a number of seconds from 0.1 to 3600".to_owned())
+}
+
+/// # Errors
+/// Words that say what is wrong.
+fn read_units(text: &str) -> Result<f64, String> {
+    let units = text.parse().ok().filter(|units| (1.0..=1e6).contains(units));
+    units.ok_or_else(|| "write a number of read units a second from 1 to 1000000".to_owned())
 }
 
 /// The flags of the config, each with its variable and its default.
@@ -67,16 +158,6 @@ fn config_file() -> Arg {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .help("Config file (TOML) [env: NEARSIDE_CONFIG]")
-}
-
-/// # Errors
-/// Words that say how to write one.
-fn admin_address(text: &str) -> Result<ListenAddress, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "{text:?} is not the address of an admin listener; write HOST:PORT, such as \"127.0.0.1:8100\", or unix:/PATH"
-        )
-    })
 }
 
 fn config_flag(flag: Flag, default: Option<String>) -> Arg {
@@ -159,6 +240,14 @@ impl ConfigArguments {
     /// What is wrong with the file.
     pub(super) fn admin_listen(&self) -> Result<ListenAddress, String> {
         self.with_sources(|sources| Resolved::as_far_as_read(sources).admin_listen)
+    }
+
+    /// The file with the token of the admin listener, if the config names one, whatever else is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(super) fn admin_token_file(&self) -> Result<Option<PathBuf>, String> {
+        self.with_sources(Resolved::admin_token_file_as_far_as_read)
     }
 
     fn with_sources<T>(&self, resolve: impl FnOnce(&Sources<'_>) -> T) -> Result<T, String> {

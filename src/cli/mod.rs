@@ -1,21 +1,30 @@
-//! The commands of the `nearside` program: `serve`, `check`, `healthcheck`, `local verify`. One file each, from its arguments to its
-//! exit code.
+//! The commands of the `nearside` program, from their arguments to their exit codes: those that serve and check, and those that ask a
+//! running node.
 
 mod check;
 mod healthcheck;
 mod local;
 mod serve;
 
+mod shell;
+mod stats;
+mod top;
+mod warm;
+
 mod command_line;
+mod node_client;
 mod signals;
+mod summary;
 mod watcher;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ArgMatches;
 use nearside::telemetry::{announce_failure, flush_logs};
 
 use command_line::{ConfigArguments, command_line};
+use node_client::NodeClient;
 
 /// The exit code of a program that cannot start, or cannot open what it is to look at.
 const CANNOT_START: u8 = 2;
@@ -32,6 +41,13 @@ pub(crate) fn run() -> ExitCode {
             let directory = verify_matches.and_then(|matches| matches.get_one::<PathBuf>("directory"));
             local::verify(directory.expect("the directory is required"))
         }
+        Some(("top", matches)) => top::top(matches),
+        Some(("stats", matches)) => stats::stats(matches),
+        Some(("hot", matches)) => stats::hot(matches),
+        Some(("flush", matches)) => stats::flush(matches),
+        Some(("warm", matches)) => warm::warm(matches),
+        Some(("completions", matches)) => shell::completions(matches),
+        Some(("man", matches)) => shell::man(matches),
         Some((_, matches)) => healthcheck::check_health(matches),
     };
     flush_logs();
@@ -41,4 +57,21 @@ pub(crate) fn run() -> ExitCode {
 /// Reports everything that is wrong, each fault in a line of its own.
 fn announce_failures(message: &str) {
     message.lines().for_each(announce_failure);
+}
+
+/// Does something with the node that the arguments name.
+fn with_node(matches: &ArgMatches, ask: impl FnOnce(&NodeClient) -> Result<(), String>) -> ExitCode {
+    let node = match NodeClient::of(matches) {
+        Ok(node) => node,
+        Err(message) => return fail(&message, CANNOT_START),
+    };
+    match ask(&node) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(&message, 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    announce_failures(message);
+    ExitCode::from(code)
 }

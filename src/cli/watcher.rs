@@ -29,12 +29,12 @@ impl WatchedFiles {
     }
 }
 
-/// Reads the config again at each SIGHUP and after each change of a file, links on the way to it included.
+/// Reads the config again at each SIGHUP, after each change of a file, links on the way to it included, and when somebody asks for it.
 pub(super) async fn watch_config(
     arguments: Arc<ConfigArguments>,
     mut watched: WatchedFiles,
     mut hangups: Signal,
-    reloader: Reloader,
+    mut reloader: Reloader,
     log_level: LogLevel,
 ) {
     let mut loaded = look(&arguments, &watched).await;
@@ -42,7 +42,12 @@ pub(super) async fn watch_config(
     let mut ticks = tokio::time::interval(CONFIG_LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let mut asked = None;
         let is_due = tokio::select! {
+            Some(ask) = reloader.asked() => {
+                asked = Some(ask);
+                true
+            }
             hangup = hangups.recv() => match hangup {
                 Some(()) => true,
                 None => return,
@@ -65,7 +70,10 @@ pub(super) async fn watch_config(
                     Some(_) | None => break reread,
                 }
             };
-            reload(reread.config, &reloader, &log_level);
+            let reloaded = reload(reread.config, &reloader, &log_level);
+            if let Some(asked) = asked {
+                asked.answer(reloaded);
+            }
         }
     }
 }
@@ -124,7 +132,15 @@ fn resolve_again(arguments: &ConfigArguments, in_force: Option<&LoadedTls>) -> R
     Reread { files, config }
 }
 
-fn reload(config: Result<(Resolved, LoadedFiles), String>, reloader: &Reloader, log_level: &LogLevel) {
+/// Puts a config in force, and says in the log what came of it.
+///
+/// # Errors
+/// Everything that is wrong, a line for each fault.
+fn reload(
+    config: Result<(Resolved, LoadedFiles), String>,
+    reloader: &Reloader,
+    log_level: &LogLevel,
+) -> Result<Vec<String>, String> {
     let config = config.and_then(|(resolved, loaded)| {
         log_level.set(&resolved.config.live.log_level).map(|()| (resolved, loaded))
     });
@@ -139,12 +155,14 @@ fn reload(config: Result<(Resolved, LoadedFiles), String>, reloader: &Reloader, 
             if !needing_restart.is_empty() {
                 tracing::warn!("These keys change with a restart: {}.", needing_restart.join(", "));
             }
+            Ok(needing_restart)
         }
         Err(reason) => {
             reloader.refuse();
             for fault in reason.lines() {
                 tracing::error!("The config was not reloaded, the old one stays: {fault}");
             }
+            Err(reason)
         }
     }
 }

@@ -10,7 +10,7 @@ use super::table::{find, keys};
 use super::value::Given;
 
 /// Variables that mean something to the program but are no keys.
-const OTHERS: &[&str] = &["NEARSIDE_CONFIG"];
+const OTHERS: &[&str] = &["NEARSIDE_CONFIG", "NEARSIDE_ADMIN_TOKEN"];
 
 /// What the names of our variables begin with.
 const PREFIX: &str = "NEARSIDE_";

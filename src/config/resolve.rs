@@ -1,6 +1,7 @@
 //! File, variables and flags, put over one another and over the defaults.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use toml::de::DeTable;
 
@@ -65,6 +66,11 @@ impl Resolved {
     /// What the sources say of the process, as far as they say it well, whatever is wrong with the rest.
     pub fn as_far_as_read(sources: &Sources<'_>) -> Fixed {
         Resolver::read(sources).draft.fixed
+    }
+
+    /// Where the sources say that the token of the admin listener is, whatever is wrong with the rest.
+    pub fn admin_token_file_as_far_as_read(sources: &Sources<'_>) -> Option<PathBuf> {
+        Resolver::read(sources).draft.live.admin_token_file
     }
 }
 

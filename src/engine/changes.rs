@@ -20,6 +20,8 @@ use crate::call::{Answer, Attempt, ChangeListener, Request};
 use crate::insight::WriteOfItem;
 use crate::model::operation::OperationClass;
 use crate::model::{Cause, Change, ErrorCode};
+use crate::wire::Json;
+use crate::wire::request::{item_key_bytes, item_partition_bytes};
 
 use super::Engine;
 use super::images::Outcome;
@@ -74,6 +76,15 @@ enum Reported {
     /// The pages that it changes. Its items are left to the request.
     Pages,
     Everything,
+}
+
+/// Why nothing was dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlushFailure {
+    /// The upstream has no such table, or does not describe it now.
+    Missing,
+    /// It is no key of the table. Names its key attributes with their types.
+    Key(String),
 }
 
 /// A change that this node sends, from before its first byte is sent until its verdict. Dropped without one, the outcome is
@@ -314,6 +325,41 @@ impl Engine {
             }
             Scope::Everything => self.cache.invalidate_all(self.realm, Instant::now()),
         }
+    }
+
+    /// Drops everything that is cached, on this node only.
+    pub fn flush(&self) {
+        self.invalidate(&Scope::Everything);
+    }
+
+    /// Drops everything that is cached of a table, on this node only.
+    ///
+    /// # Errors
+    /// [`FlushFailure`] for a table that is not known.
+    pub async fn flush_table(self: &Arc<Self>, table: &str) -> Result<(), FlushFailure> {
+        let known = self.learn(table).await.ok_or(FlushFailure::Missing)?;
+        self.invalidate(&Scope::named(&known.name));
+        Ok(())
+    }
+
+    /// Drops what is cached of an item, and the pages that may show it, on this node only. `key` is its whole key in DynamoDB's JSON.
+    ///
+    /// # Errors
+    /// [`FlushFailure`] for a table that is not known, and a key that is none of its.
+    pub async fn flush_item(self: &Arc<Self>, table: &str, key: &str) -> Result<(), FlushFailure> {
+        let known = self.learn(table).await.ok_or(FlushFailure::Missing)?;
+        let schema = &known.schema.key;
+        let unfit = || {
+            let attributes =
+                schema.attributes().map(|key| format!("{} ({})", key.name, key.scalar_type.name()));
+            FlushFailure::Key(attributes.collect::<Vec<_>>().join(" and "))
+        };
+        let key = Json::parse(key.as_bytes()).map_err(|_| unfit())?;
+        let is_whole = key.members().is_some_and(|members| members.len() == schema.attributes().count());
+        let bytes = item_key_bytes(schema, &key).filter(|_| is_whole).ok_or_else(unfit)?;
+        let partition = item_partition_bytes(schema, &key).ok_or_else(unfit)?;
+        self.pages.flush_item(&known.cached.address(&bytes), &partition, Instant::now());
+        Ok(())
     }
 
     /// Asks for the policy of each table again, and invalidates what was stored under the old ones if the change says so. To be

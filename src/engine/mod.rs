@@ -30,6 +30,7 @@ mod statements;
 mod tables;
 mod transacted;
 mod view;
+mod warming;
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -45,9 +46,11 @@ use crate::model::operation::OperationClass;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::only_table;
 
+pub use changes::FlushFailure;
 pub use known_table::{PolicyChange, TablePolicy};
 pub use peers::{Acknowledgement, Peers, Receipt};
 pub use tables::PolicyOf;
+pub use warming::{WarmFailure, WarmPage, WarmPlace, WarmSurvey};
 
 use items::ItemRead;
 use pages::PageRead;

@@ -10,11 +10,11 @@ use super::backend::{self, Backend, unopened};
 use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
-use crate::admin::{Call, Fault};
+use crate::admin::{Call, Fault, Flush};
 use crate::cache::Realm;
 use crate::call::{Answer, PrincipalRole, Request};
 use crate::config::{Fixed, LocalStore, UpstreamKind};
-use crate::engine::{Engine, PolicyChange};
+use crate::engine::{Engine, FlushFailure, PolicyChange};
 use crate::frontend::{
     AnyCaller, Doors, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions,
 };
@@ -93,6 +93,43 @@ impl Engines {
                 };
                 Ok(realms.execute_of(&region, &access_key, request).await.unwrap_or_else(Answer::from))
             }
+        }
+    }
+
+    /// Drops what is cached, in every realm that is open.
+    ///
+    /// # Errors
+    /// [`Fault`] for a table that is not there, and a key that is none of its.
+    pub(super) async fn flush(&self, flush: Flush) -> Result<(), Fault> {
+        let engines = match self {
+            Self::Sole(_, engine) => vec![Arc::clone(engine)],
+            Self::Apart(realms) => realms.engines(),
+        };
+        let mut outcome = Err(FlushFailure::Missing);
+        for engine in &engines {
+            let flushed = match &flush {
+                Flush::Everything => {
+                    engine.flush();
+                    Ok(())
+                }
+                Flush::Table(table) => engine.flush_table(table).await,
+                Flush::Item { table, key } => engine.flush_item(table, key).await,
+            };
+            // One that has the table speaks for all.
+            if flushed.is_ok() || outcome == Err(FlushFailure::Missing) {
+                outcome = flushed;
+            }
+        }
+        match (outcome, flush) {
+            (Ok(()), _) | (_, Flush::Everything) => Ok(()),
+            (Err(FlushFailure::Missing), Flush::Table(table) | Flush::Item { table, .. }) => {
+                Err(Fault::missing(format!(
+                    "There is no table {table} behind this node, as far as its upstream says: check its name."
+                )))
+            }
+            (Err(FlushFailure::Key(attributes)), _) => Err(Fault::invalid(format!(
+                "The key must have exactly {attributes}, as DynamoDB JSON such as {{\"pk\":{{\"S\":\"a\"}}}}."
+            ))),
         }
     }
 

@@ -18,6 +18,7 @@ mod running;
 mod savings;
 #[cfg(feature = "otlp")]
 mod spans;
+mod warming;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
-use crate::admin::{Admin, AdminToken};
+use crate::admin::{Admin, AdminToken, ItemsAreFor};
 use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
 use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
@@ -43,8 +44,10 @@ pub use files::LoadedFiles;
 pub use fleet::probe_fleet;
 use fleet::{FleetPart, FleetPlan};
 use maker::EngineMaker;
-pub use reload::Reloader;
+use reload::ReloadAsks;
+pub use reload::{ReloadAsk, Reloaded, Reloader};
 use running::{RunningNode, Started};
+use warming::WarmUps;
 
 /// How often the cache is tidied (holds that are over, entries past their time), and lines are written that are due.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -71,6 +74,8 @@ pub struct Server {
     slow: Arc<SlowFrom>,
     audit: Arc<AuditLevel>,
     admin_token: Arc<AdminToken>,
+    reload_asks: ReloadAsks,
+    warm_ups: WarmUps,
     doors: Doors,
     admin_listeners: Listeners,
     #[cfg(feature = "otlp")]
@@ -120,7 +125,7 @@ impl Server {
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
         let keys = Arc::new(ArcSwap::from_pointee(keys));
-        let admin_token = AdminToken::new(admin_token, config.fixed.auth_mode);
+        let admin_token = AdminToken::new(admin_token, items_are_for(&config.fixed));
         Ok(Self {
             config,
             in_force: Arc::new(Mutex::new(resolved)),
@@ -133,6 +138,8 @@ impl Server {
             slow,
             audit,
             admin_token,
+            reload_asks: ReloadAsks::default(),
+            warm_ups: WarmUps::default(),
             doors,
             admin_listeners,
             #[cfg(feature = "otlp")]
@@ -153,6 +160,7 @@ impl Server {
             slow: Arc::clone(&self.slow),
             audit: Arc::clone(&self.audit),
             admin_token: Arc::clone(&self.admin_token),
+            asked: self.reload_asks.listen(),
         }
     }
 
@@ -224,6 +232,8 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             admin_token: Arc::clone(&self.admin_token),
             tls: self.tls(),
+            reload_asks: self.reload_asks.clone(),
+            warm_ups: self.warm_ups.clone(),
         };
         let hosts = hosts(&self.admin_listeners, &fixed.admin_listen, fixed);
         Admin::new(
@@ -276,6 +286,7 @@ impl Server {
         // Red before the listener closes, so that a balancer can look elsewhere.
         admin.set_ready(false);
         stop_accepting.cancel();
+        self.warm_ups.close().await;
         let deadline = begun + drain_timeout;
         let given_up = serving.await.unwrap_or_default();
         // Writes whose clients are gone, and fills that nobody waits for any more, have a right to the same time.
@@ -310,6 +321,16 @@ fn tell(given_up: frontend::GivenUp, tasks: usize) {
         tasks,
         "Gave up what was in flight when the time to drain was over: requests without an answer, connections with them, writes and fills."
     );
+}
+
+/// Who may have items over the admin listener. Without verified callers everybody on this machine has them; off loopback only the
+/// operator's consent says the same of whoever comes.
+fn items_are_for(fixed: &Fixed) -> ItemsAreFor {
+    let is_near = fixed.admin_listen.is_loopback() || fixed.accepts_unauthenticated;
+    match fixed.auth_mode {
+        AuthMode::None if is_near => ItemsAreFor::Everybody,
+        AuthMode::None | AuthMode::SigV4 => ItemsAreFor::TheToken,
+    }
 }
 
 /// The host and port by which a client on this machine reaches a listener.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::{Call, Fault, FleetReport, Node, Pending};
+use crate::admin::{Call, Fault, FleetReport, Flush, Node, Pending, Warm};
 use crate::call::Answer;
 use crate::telemetry::CacheSample;
 
@@ -36,6 +36,51 @@ impl Node for RunningNode {
 
     fn config(&self) -> Value {
         json!({ "keys": self.in_force().keys_in_force() })
+    }
+
+    fn flush(&self, flush: Flush) -> Pending<'_, Result<String, Fault>> {
+        Box::pin(async move {
+            let flushed = match &flush {
+                Flush::Everything => "everything".to_owned(),
+                Flush::Table(table) => format!("table {table}"),
+                Flush::Item { table, .. } => format!("one item of {table}"),
+            };
+            self.engines.flush(flush).await?;
+            tracing::info!(flushed, "Flushed what is cached.");
+            Ok(flushed)
+        })
+    }
+
+    fn reload(&self) -> Pending<'_, Result<Vec<String>, Fault>> {
+        Box::pin(async {
+            match self.reload_asks.ask().await {
+                Some(Ok(keys)) => Ok(keys),
+                Some(Err(faults)) => {
+                    let faults = faults.trim_end().replace('\n', "; ");
+                    Err(Fault::invalid(format!("The config was not reloaded, the old one stays: {faults}")))
+                }
+                None => Err(Fault::unavailable("This process does not watch its config: start it again.")),
+            }
+        })
+    }
+
+    fn warm(&self, warm: Warm) -> Pending<'_, Result<Value, Fault>> {
+        Box::pin(async move {
+            match self.engines.sole() {
+                Some(engine) => self.warm_ups.start(engine, warm).await,
+                None => Err(Fault::invalid(
+                    "With share = false each region and access key has tables of its own, and there is nothing to warm.",
+                )),
+            }
+        })
+    }
+
+    fn warm_ups(&self) -> Value {
+        self.warm_ups.to_json()
+    }
+
+    fn stop_warm_up(&self, table: &str) -> Result<Value, Fault> {
+        self.warm_ups.stop(table)
     }
 
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>> {

@@ -333,6 +333,11 @@ impl Realms {
         oldest.and_then(|name| open.remove(&name)).map_or(Room::None, Room::Of)
     }
 
+    /// The engines of all realms that are open. Of a realm that is closed nothing is cached that is used again.
+    pub(super) fn engines(&self) -> Vec<Arc<Engine>> {
+        self.all_open().iter().map(|realm| Arc::clone(&realm.engine)).collect()
+    }
+
     fn all_open(&self) -> Vec<Arc<OpenRealm>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::AdminToken;
 use crate::config::{AuthMode, Live, Resolved};
@@ -16,6 +17,41 @@ use super::caches::Caches;
 use super::edge::SlowFrom;
 use super::engines::Engines;
 use super::files::LoadedFiles;
+
+/// What came of reading the config again: the keys that need a restart, or everything that is wrong.
+pub type Reloaded = Result<Vec<String>, String>;
+
+/// A request to read the config again. Dropped without an answer, it says that nobody reads.
+pub struct ReloadAsk(oneshot::Sender<Reloaded>);
+
+impl ReloadAsk {
+    /// Tells who asked what came of it.
+    pub fn answer(self, reloaded: Reloaded) {
+        // Who asked may have gone.
+        self.0.send(reloaded).ok();
+    }
+}
+
+/// The way of such requests from the admin listener to who watches the config. Clones are the same way.
+#[derive(Clone, Default)]
+pub(super) struct ReloadAsks(Arc<Mutex<Option<mpsc::Sender<ReloadAsk>>>>);
+
+impl ReloadAsks {
+    /// The end where they arrive from now on.
+    pub(super) fn listen(&self) -> mpsc::Receiver<ReloadAsk> {
+        let (sender, asked) = mpsc::channel(1);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        asked
+    }
+
+    /// Has the config read again; `None` if nobody watches it.
+    pub(super) async fn ask(&self) -> Option<Reloaded> {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (answer, answered) = oneshot::channel();
+        sender.send(ReloadAsk(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
 
 /// Changes what is live of a running server's config.
 pub struct Reloader {
@@ -32,9 +68,15 @@ pub struct Reloader {
     pub(super) slow: Arc<SlowFrom>,
     pub(super) audit: Arc<AuditLevel>,
     pub(super) admin_token: Arc<AdminToken>,
+    pub(super) asked: mpsc::Receiver<ReloadAsk>,
 }
 
 impl Reloader {
+    /// Waits until somebody asks for the config to be read again; `None` when nobody will.
+    pub async fn asked(&mut self) -> Option<ReloadAsk> {
+        self.asked.recv().await
+    }
+
     /// Puts the live part of a config in force and returns the keys of the rest that differ, which need a restart. A
     /// changed policy invalidates everything that is cached, so that it holds for what was stored before, too. What may be served
     /// while the upstream fails is no such change: it is made when there is nothing to fill an empty cache from.

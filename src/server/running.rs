@@ -13,6 +13,8 @@ use crate::tls::TlsServer;
 use super::caches::Caches;
 use super::engines::Engines;
 use super::fleet::FleetPart;
+use super::reload::ReloadAsks;
+use super::warming::WarmUps;
 
 /// When a process began to serve.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,8 @@ pub(super) struct RunningNode {
     pub(super) metrics: Arc<Metrics>,
     pub(super) admin_token: Arc<AdminToken>,
     pub(super) tls: Option<Arc<TlsServer>>,
+    pub(super) reload_asks: ReloadAsks,
+    pub(super) warm_ups: WarmUps,
 }
 
 impl RunningNode {

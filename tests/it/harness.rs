@@ -123,6 +123,11 @@ impl Node {
         Self { engine, items, pages, script, upstream }
     }
 
+    /// The node itself, for what no client asks for.
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// Another node reports this.
     pub(crate) async fn hear(&self, report: &Report) {
         self.engine.apply_report(report, tokio::time::Instant::now());

@@ -31,3 +31,4 @@ mod roles;
 mod savings;
 mod transactions;
 mod twins;
+mod warming;

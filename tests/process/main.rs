@@ -7,6 +7,7 @@ mod audit;
 mod callers;
 mod canary;
 mod client;
+mod commands;
 mod drain;
 mod exhaustion;
 mod fake;

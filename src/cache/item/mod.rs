@@ -319,13 +319,17 @@ impl ItemCache {
     /// Makes what is cached of a key unusable: the upstream has changed the item without a write that was begun here. For pages the
     /// same must have been said before ([`super::PageCache::invalidate`]), or an item of an older page could be stored after it.
     pub fn invalidate(&self, address: &Address<'_>, now: Instant) {
+        self.invalidate_because(address, BumpReason::Reported, now);
+    }
+
+    pub(super) fn invalidate_because(&self, address: &Address<'_>, reason: BumpReason, now: Instant) {
         let stripe = self.stripe(address);
         let _shard = self.slots.lock(stripe);
         if self.obeys(Rule::TouchOnWrite) {
             self.words.touch(stripe, self.seconds(now));
         }
         if self.obeys(Rule::BumpOnReport) {
-            self.bump(stripe, BumpReason::Reported);
+            self.bump(stripe, reason);
         }
     }
 

@@ -20,17 +20,18 @@
 //!
 //! Absence is not stored: a page does not name what it lacks.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
 use super::super::cached_item::CachedItem;
 use super::super::item::{Consistency, ReadPolicy};
 use super::super::stats::raise;
+use super::super::table::CachedTable;
 use super::body::Page;
 use super::cache::{PageCache, PageRule};
-use super::permit::{Completion, PagePermit};
+use super::permit::{Completion, PagePermit, Sending};
 use super::scope::Extent;
 
 /// Two items of one slot keep each other out now and then. Tests make many caches, with few items.
@@ -73,6 +74,26 @@ pub struct PageItem {
     pub image: CachedItem,
 }
 
+/// What became of an item of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StoredItem {
+    /// It is stored.
+    Stored,
+    /// What is cached of it may be used, and stays.
+    There,
+    /// It may not be stored, or there is no room for it.
+    KeptOut,
+}
+
+/// A page on its way, whose items may be stored.
+pub(super) struct SentItems<'a> {
+    pub(super) cache: &'a PageCache,
+    pub(super) table: &'a Arc<CachedTable>,
+    pub(super) sending: Sending,
+    /// How many reads of items had completed before.
+    pub(super) reads_before: u64,
+}
+
 impl PagePermit {
     /// As [`PagePermit::complete`], and stores those items of the page for which that is right. The page must be of the table
     /// itself and its items have all their attributes; nothing is stored if the policy does not ask for it, or if the page
@@ -85,43 +106,13 @@ impl PagePermit {
         now: Instant,
     ) -> Completion {
         if let Some(reads_before) = self.reads_before() {
+            let (cache, table, sending) = (&**self.cache(), self.table(), self.sending());
+            let sent = SentItems { cache, table, sending, reads_before };
             for item in items {
-                self.store_item(item, reads_before, policy, now);
+                sent.store(item, policy, now, || self.is_fresh(), || self.may_land_late());
             }
         }
         self.complete(page, now)
-    }
-
-    fn store_item(&self, item: &PageItem, reads_before: u64, policy: &ReadPolicy, now: Instant) {
-        let (pages, table) = (self.cache(), self.table());
-        let items = &pages.items;
-        let address = table.address(&item.key);
-        let stripe = items.stripe(&address);
-        let shard = items.slots.lock(stripe);
-        let version = items.version(table, stripe);
-        let has_writers = shard.has_writers(stripe) || pages.writers.count(address.hash) > 0;
-        let may_have_missed_a_write = self.consistency() == Consistency::Eventual
-            && (items.is_changing(&shard, &address, version, now)
-                || items.is_changing(&shard, &address, version, self.began()));
-        let is_refused = version.is_held()
-            || !items.may_store(now)
-            || items.is_held(table, self.began(), now)
-            || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
-            // After the writers were found gone.
-            || (!self.is_fresh() && pages.obeys(PageRule::ItemsCheckWords))
-            || (self.may_land_late() && pages.obeys(PageRule::ItemsCheckLateWrites))
-            || (may_have_missed_a_write && pages.obeys(PageRule::ItemsCheckTouches))
-            || (items.reads.has_completed_since(reads_before, address.hash)
-                && pages.obeys(PageRule::ItemsCheckReads))
-            || (shard.flights().current(&address).is_some() && pages.obeys(PageRule::ItemsCheckFlights));
-        // What may be used is as good: storing it again would only cost time.
-        let is_there =
-            items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);
-        if !(is_refused || is_there) && items.install(&address, &item.image, version, policy, self.began()) {
-            raise(&table.counters.pages_installed);
-            // Those who hit it have seen it, also when it is gone: an older page must not bring back what was before.
-            items.reads.note(address.hash);
-        }
     }
 
     fn may_land_late(&self) -> bool {
@@ -133,8 +124,56 @@ impl PagePermit {
     }
 }
 
+impl SentItems<'_> {
+    /// Stores an item, if that is right. `is_fresh` says whether no word moved that vouches for it, and `may_land_late` whether a write
+    /// of unknown outcome may yet change it.
+    pub(super) fn store(
+        &self,
+        item: &PageItem,
+        policy: &ReadPolicy,
+        now: Instant,
+        is_fresh: impl FnOnce() -> bool,
+        may_land_late: impl FnOnce() -> bool,
+    ) -> StoredItem {
+        let Self { cache: pages, table, sending, reads_before } = *self;
+        let (items, began) = (&pages.items, sending.began);
+        let address = table.address(&item.key);
+        let stripe = items.stripe(&address);
+        let shard = items.slots.lock(stripe);
+        let version = items.version(table, stripe);
+        let has_writers = shard.has_writers(stripe) || pages.writers.count(address.hash) > 0;
+        let may_have_missed_a_write = sending.consistency == Consistency::Eventual
+            && (items.is_changing(&shard, &address, version, now)
+                || items.is_changing(&shard, &address, version, began));
+        let is_refused = version.is_held()
+            || !items.may_store(now)
+            || items.is_held(table, began, now)
+            || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
+            // After the writers were found gone.
+            || (!is_fresh() && pages.obeys(PageRule::ItemsCheckWords))
+            || (may_land_late() && pages.obeys(PageRule::ItemsCheckLateWrites))
+            || (may_have_missed_a_write && pages.obeys(PageRule::ItemsCheckTouches))
+            || (items.reads.has_completed_since(reads_before, address.hash)
+                && pages.obeys(PageRule::ItemsCheckReads))
+            || (shard.flights().current(&address).is_some() && pages.obeys(PageRule::ItemsCheckFlights));
+        // What may be used is as good: storing it again would only cost time.
+        let is_there =
+            items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);
+        match (is_refused, is_there) {
+            (_, true) => StoredItem::There,
+            (false, false) if items.install(&address, &item.image, version, policy, began) => {
+                raise(&table.counters.pages_installed);
+                // Those who hit it have seen it, also when it is gone: an older page must not bring back what was before.
+                items.reads.note(address.hash);
+                StoredItem::Stored
+            }
+            (_, false) => StoredItem::KeptOut,
+        }
+    }
+}
+
 impl PageCache {
-    fn may_land_late_in(&self, partition_hash: u64) -> bool {
+    pub(super) fn may_land_late_in(&self, partition_hash: u64) -> bool {
         self.late_bumps.is_expected(self.words.stripe(partition_hash))
     }
 }

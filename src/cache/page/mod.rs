@@ -35,6 +35,7 @@ mod cache;
 mod elsewhere;
 mod items;
 mod permit;
+mod warming;
 mod write;
 
 mod scope;
@@ -62,4 +63,5 @@ pub use permit::{Completion, PagePermit};
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};
 pub use stats::{BumpedScope, PageNotStored, PageStats, ScopeStats};
+pub use warming::{WarmItem, Warmed, Warming};
 pub use write::{IndexTouch, PageChange, PageWriteGuard, RemovalGuard};

@@ -83,6 +83,10 @@ impl PagePermit {
         self.sending.began
     }
 
+    pub(super) fn sending(&self) -> Sending {
+        self.sending
+    }
+
     pub(super) fn reads_before(&self) -> Option<u64> {
         self.reads_before
     }

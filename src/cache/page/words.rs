@@ -40,6 +40,15 @@ impl PageWords {
         PageVersion { table: table.word(), scope, index }
     }
 
+    /// The words of all partitions, by their stripes. Must be called before whatever they are to vouch for is asked of the upstream.
+    pub(super) fn all_partitions(&self) -> Box<[u64]> {
+        self.partitions.load_all()
+    }
+
+    pub(super) fn partition(&self, stripe: Stripe) -> u64 {
+        self.partitions.load(stripe)
+    }
+
     pub(super) fn stripe(&self, partition_hash: u64) -> Stripe {
         self.partitions.stripe(partition_hash)
     }

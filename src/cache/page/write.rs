@@ -314,6 +314,17 @@ impl PageCache {
         }
     }
 
+    /// Makes unusable what is cached of an item, and every page that may show it, in whatever index that is. For who has a doubt: nothing
+    /// need have changed.
+    pub fn flush_item(&self, address: &Address<'_>, partition: &[u8], now: Instant) {
+        let (table, reason) = (address.table, BumpReason::Flushed);
+        // Pages first: an item out of a page is stored only while the page is good.
+        self.invalidate_partition(self.words.stripe(table.hash(partition)), reason, now);
+        self.invalidate_scans(table, reason, now);
+        self.invalidate_indexes(table, &IndexTouch::Unknown, reason, now);
+        self.items.invalidate_because(address, reason, now);
+    }
+
     /// The upstream is about to remove an item by itself. Invalidates its pages; and until the guard is dropped no page of the table
     /// is stored, so that no hit shows an item that another reader may have found gone. When every reader finds it gone, its
     /// pages must be invalidated once more, and the guard be dropped after that.

@@ -223,9 +223,26 @@ struct StrongRead {
     image: Option<CachedItem>,
 }
 
+/// What was captured for a page whose items are to be stored.
+enum Fetching {
+    /// For a client's query.
+    Asked(PagePermit),
+    /// For nobody: to warm the cache.
+    Warming(Warming),
+}
+
+impl Fetching {
+    fn consistency(&self) -> Consistency {
+        match self {
+            Self::Asked(permit) => permit.consistency(),
+            Self::Warming(warming) => warming.consistency(),
+        }
+    }
+}
+
 /// A query of the partition of all keys, and what it reads.
 struct PageFetch {
-    permit: PagePermit,
+    permit: Fetching,
     client: usize,
     images: Option<Vec<CachedItem>>,
 }
@@ -849,6 +866,13 @@ impl World {
     }
 
     fn query(&mut self, client: usize) {
+        if self.journal.random.u8(..4) == 0 {
+            let warming = self.pages.begin_warming(&self.table, self.setup.page_fill, Instant::now());
+            self.note(format_args!("client {client} warms the keys, {:?}", warming.consistency()));
+            self.clients[client] = Client::Waiting;
+            self.page_fetches.push(PageFetch { permit: Fetching::Warming(warming), client, images: None });
+            return;
+        }
         let policy = PagePolicy {
             // The page itself is not stored: what is looked at here are its items.
             ttl: Some(Duration::ZERO),
@@ -867,7 +891,7 @@ impl World {
             let consistency = permit.consistency();
             self.note(format_args!("client {client} queries the keys, {consistency:?}"));
             self.clients[client] = Client::Waiting;
-            self.page_fetches.push(PageFetch { permit, client, images: None });
+            self.page_fetches.push(PageFetch { permit: Fetching::Asked(permit), client, images: None });
         }
     }
 
@@ -885,7 +909,16 @@ impl World {
         let items: Vec<_> =
             present.map(|(key, image)| PageItem { key: key_bytes(key).to_vec(), image }).collect();
         let before = self.table.stats().pages_installed;
-        permit.complete_with_items(Page::new(Bytes::new()), &items, &self.policy, Instant::now());
+        match permit {
+            Fetching::Asked(permit) => {
+                permit.complete_with_items(Page::new(Bytes::new()), &items, &self.policy, Instant::now());
+            }
+            Fetching::Warming(warming) => {
+                let warm = |item| WarmItem { item, partition: b"all".to_vec() };
+                let items: Vec<_> = items.into_iter().map(warm).collect();
+                warming.store(&items, &self.policy, Instant::now());
+            }
+        }
         let stored = self.table.stats().pages_installed - before;
         self.note(format_args!("client {client} has queried the keys; {stored} are stored"));
         self.clients[client] = Client::Idle;

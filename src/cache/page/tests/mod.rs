@@ -707,3 +707,94 @@ fn an_item_of_a_page_is_not_stored_when_it_was_read_meanwhile_or_is_being_read()
     assert_eq!(fixture.item(), None);
     drop(reading);
 }
+
+// Items of pages that nobody asked for.
+
+impl Fixture {
+    fn warm(&self, warming: Warming) -> Warmed {
+        let item = WarmItem { item: item_of_a_page(), partition: b"a".to_vec() };
+        warming.store(&[item], &ITEM_POLICY, self.now)
+    }
+
+    fn begin_warming(&self) -> Warming {
+        self.pages.begin_warming(&self.table, FillMode::Adaptive, self.now)
+    }
+}
+
+const STORED: Warmed = Warmed { stored: 1, there: 0, kept_out: 0 };
+const KEPT_OUT: Warmed = Warmed { stored: 0, there: 0, kept_out: 1 };
+
+#[test]
+fn a_warmed_item_is_found_by_its_key_and_left_as_it_is_the_next_time() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.warm(fixture.begin_warming()), STORED);
+    assert_eq!(fixture.item(), Some(item_of_a_page().image));
+    assert_eq!(fixture.warm(fixture.begin_warming()), Warmed { stored: 0, there: 1, kept_out: 0 });
+    assert_eq!(fixture.pages.stats().entries, 0);
+}
+
+#[test]
+fn warming_reads_strongly_where_the_whole_table_may_lag_and_else_eventually() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.begin_warming().consistency(), Consistency::Eventual);
+    fixture.write("a");
+    assert_eq!(fixture.begin_warming().consistency(), Consistency::Eventual);
+    fixture.items.invalidate_table(&fixture.table, fixture.now);
+    assert_eq!(fixture.begin_warming().consistency(), Consistency::Strong);
+    fixture.pass(70);
+    assert_eq!(fixture.begin_warming().consistency(), Consistency::Eventual);
+    let strong = fixture.pages.begin_warming(&fixture.table, FillMode::Strong, fixture.now);
+    assert_eq!(strong.consistency(), Consistency::Strong);
+}
+
+#[test]
+fn a_write_of_another_partition_spares_a_warmed_item_in_a_table_that_is_being_written() {
+    let mut fixture = Fixture::new();
+    fixture.write("b");
+    let warming = fixture.begin_warming();
+    fixture.write("b");
+    assert_eq!(fixture.warm(warming), STORED);
+    // Where nothing was written lately, all partitions have one word.
+    fixture.pass(400);
+    let warming = fixture.begin_warming();
+    fixture.write("b");
+    assert_eq!(fixture.warm(warming), KEPT_OUT);
+}
+
+#[test]
+fn a_warmed_item_is_not_stored_when_its_partition_was_written_meanwhile_or_is_being_written() {
+    let mut fixture = Fixture::new();
+    for written_before in ["b", "a"] {
+        fixture.pass(400);
+        fixture.write(written_before);
+        fixture.pass(70);
+        let warming = fixture.begin_warming();
+        fixture.write("a");
+        assert_eq!(fixture.warm(warming), KEPT_OUT);
+    }
+    fixture.pass(400);
+    let warming = fixture.begin_warming();
+    let guard = fixture.begin_write("a");
+    assert_eq!(fixture.warm(warming), KEPT_OUT);
+    guard.rejected(fixture.now);
+    let warming = fixture.begin_warming();
+    fixture.items.invalidate_table(&fixture.table, fixture.now);
+    assert_eq!(fixture.warm(warming), KEPT_OUT);
+    assert_eq!(fixture.item(), None);
+}
+
+#[test]
+fn what_is_flushed_of_an_item_is_the_item_and_every_page_that_may_show_it() {
+    let fixture = Fixture::new();
+    let (own, other) = (fixture.partition("a"), fixture.partition("b"));
+    let index = fixture.index_partition("open");
+    fixture.warm(fixture.begin_warming());
+    for (fingerprint, scope) in [("own", &own), ("other", &other), ("index", &index)] {
+        assert_eq!(fixture.fill(fingerprint, scope), Completion::Stored);
+    }
+    fixture.pages.flush_item(&fixture.table.address(b"item"), b"a", fixture.now);
+    assert_eq!(fixture.item(), None);
+    let hits = ["own", "other", "index"].map(|fingerprint| fixture.hit(fingerprint).is_some());
+    assert_eq!(hits, [false, true, false]);
+    assert_eq!(fixture.items.stats().bumps(BumpReason::Flushed), 1);
+}

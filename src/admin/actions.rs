@@ -1,0 +1,114 @@
+//! The routes that change something: their bodies, read strictly, and what the node has done.
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::node::{Fault, Flush, Warm};
+use super::reply::{Reply, fail, json};
+use super::{Admin, Asked};
+
+/// The most segments that a table is read in at a time: each has a page in flight.
+const SEGMENTS_MAX: u32 = 64;
+
+/// The fewest and the most read units a second.
+const RATES: std::ops::RangeInclusive<f64> = 1.0..=1e6;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlushBody {
+    table: Option<String>,
+    key: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WarmBody {
+    table: String,
+    segments: Option<u32>,
+    rate: Option<f64>,
+    restart: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableBody {
+    table: String,
+}
+
+pub(super) async fn flush(admin: &Admin, asked: &Asked) -> Reply {
+    let flushed = match read_flush(asked) {
+        Ok(flush) => admin.node.flush(flush).await,
+        Err(fault) => Err(fault),
+    };
+    match flushed {
+        Ok(flushed) => json(StatusCode::OK, &json!({ "flushed": flushed })),
+        Err(fault) => fail(&fault),
+    }
+}
+
+pub(super) async fn reload(admin: &Admin, _: &Asked) -> Reply {
+    match admin.node.reload().await {
+        Ok(keys) => json(StatusCode::OK, &json!({ "reloaded": true, "needs_restart": keys })),
+        Err(fault) => fail(&fault),
+    }
+}
+
+pub(super) async fn warm(admin: &Admin, asked: &Asked) -> Reply {
+    let begun = match read_warm(asked) {
+        Ok(warm) => admin.node.warm(warm).await,
+        Err(fault) => Err(fault),
+    };
+    match begun {
+        Ok(job) => json(StatusCode::ACCEPTED, &job),
+        Err(fault) => fail(&fault),
+    }
+}
+
+pub(super) fn stop_warm_up(admin: &Admin, asked: &Asked) -> Reply {
+    let body = read::<TableBody>(asked, "api/warm/stop", r#"{"table":"Orders"}"#);
+    match body.and_then(|TableBody { table }| admin.node.stop_warm_up(&table)) {
+        Ok(job) => json(StatusCode::OK, &job),
+        Err(fault) => fail(&fault),
+    }
+}
+
+fn read_flush(asked: &Asked) -> Result<Flush, Fault> {
+    const EXAMPLE: &str = r#"{}, {"table":"Orders"} or {"table":"Orders","key":{"pk":{"S":"a"}}}"#;
+    if asked.body.trim_ascii().is_empty() {
+        return Ok(Flush::Everything);
+    }
+    match read::<FlushBody>(asked, "api/flush", EXAMPLE)? {
+        FlushBody { table: None, key: None } => Ok(Flush::Everything),
+        FlushBody { table: None, key: Some(_) } => Err(Fault::invalid("Name the table of the key, too.")),
+        FlushBody { table: Some(table), key } => Ok(match (named(table)?, key) {
+            (table, None) => Flush::Table(table),
+            (table, Some(key)) => Flush::Item { table, key: key.get().to_owned() },
+        }),
+    }
+}
+
+fn read_warm(asked: &Asked) -> Result<Warm, Fault> {
+    let body = read(asked, "api/warm", r#"{"table":"Orders","segments":4,"rate":100}"#)?;
+    let WarmBody { table, segments, rate, restart } = body;
+    if segments.is_some_and(|segments| !(1..=SEGMENTS_MAX).contains(&segments)) {
+        return Err(Fault::invalid(format!("segments must be from 1 to {SEGMENTS_MAX}.")));
+    }
+    if rate.is_some_and(|rate| !RATES.contains(&rate)) {
+        return Err(Fault::invalid("rate must be from 1 to 1000000, in read units a second."));
+    }
+    Ok(Warm { table: named(table)?, segments, rate, restart: restart.unwrap_or(false) })
+}
+
+fn named(table: String) -> Result<String, Fault> {
+    if table.is_empty() { Err(Fault::invalid("Name a table.")) } else { Ok(table) }
+}
+
+/// The body of a request as its route takes it.
+fn read<T: DeserializeOwned>(asked: &Asked, path: &str, example: &str) -> Result<T, Fault> {
+    serde_json::from_slice(&asked.body).map_err(|error| {
+        Fault::invalid(format!("The body is not what POST {path} takes, which is {example}: {error}."))
+    })
+}
