@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
 use super::super::cached_item::CachedItem;
-use super::super::item::{Consistency, ReadPolicy};
+use super::super::item::{Consistency, InstalledBy, ReadPolicy};
 use super::super::stats::raise;
 use super::body::Page;
 use super::cache::{PageCache, PageRule};
@@ -117,7 +117,10 @@ impl PagePermit {
         // What may be used is as good: storing it again would only cost time.
         let is_there =
             items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);
-        if !(is_refused || is_there) && items.install(&address, &item.image, version, policy, self.began()) {
+        let by = InstalledBy::Other;
+        if !(is_refused || is_there)
+            && items.install(&address, &item.image, version, policy, self.began(), by)
+        {
             raise(&table.counters.pages_installed);
             // Those who hit it have seen it, also when it is gone: an older page must not bring back what was before.
             items.reads.note(address.hash);
