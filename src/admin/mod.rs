@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Admitted};
 use crate::listen::{Listeners, Socket};
 
-pub use node::{Call, Fault, FleetReport, Node, Pending};
+pub use node::{Call, Fault, FleetReport, HotOrder, HotQuery, Node, Pending};
 use query::Query;
 use reply::{Reply, close, error, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
@@ -297,6 +297,18 @@ mod tests {
             json!({ "keys": [] })
         }
 
+        fn hot(&self, query: HotQuery) -> Value {
+            json!({ "window_seconds": query.window_seconds, "limit": query.limit })
+        }
+
+        fn curve(&self) -> Value {
+            json!({ "tables": [] })
+        }
+
+        fn advice(&self) -> Value {
+            json!({ "advice": [] })
+        }
+
         fn call(&self, call: Call) -> Pending<'_, Result<ApiAnswer, Fault>> {
             let body = format!("{} {}", call.operation.name(), String::from_utf8_lossy(&call.body));
             Box::pin(async move { Ok(ApiAnswer::ok(body)) })
@@ -361,6 +373,9 @@ mod tests {
                 ("GET", "/api/stats", Guard::TokenIfSet),
                 ("GET", "/api/config", Guard::TokenIfSet),
                 ("GET", "/api/warnings", Guard::TokenIfSet),
+                ("GET", "/api/hot", Guard::Token),
+                ("GET", "/api/curve", Guard::TokenIfSet),
+                ("GET", "/api/advice", Guard::TokenIfSet),
                 ("POST", "/api/call", Guard::Data),
             ]
         );

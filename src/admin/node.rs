@@ -30,11 +30,44 @@ pub trait Node: Send + Sync {
     /// The config in force, key by key, without secrets.
     fn config(&self) -> Value;
 
+    /// The heaviest keys. They are users' data.
+    fn hot(&self, query: HotQuery) -> Value;
+
+    /// What the hit ratio would be with caches of other sizes.
+    fn curve(&self) -> Value;
+
+    /// What to change in the config, in sentences.
+    fn advice(&self) -> Value;
+
     /// Answers a call of the API as any client's, where the local backend is behind the cache.
     ///
     /// # Errors
     /// [`Fault`] where that is not so, or where the call does not say whose tables it means.
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>>;
+}
+
+/// Which of the heaviest keys are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotQuery {
+    /// The last minute or the last ten: 60 or 600.
+    pub window_seconds: u32,
+    /// What makes a key heavy.
+    pub order: HotOrder,
+    /// Items, and partitions, at most.
+    pub limit: usize,
+}
+
+/// What makes a key heavy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotOrder {
+    /// Reads and writes together.
+    Accesses,
+    /// Reads.
+    Reads,
+    /// Reads that were answered from memory.
+    Hits,
+    /// Writes.
+    Writes,
 }
 
 /// A call of DynamoDB's API that comes over the admin listener.

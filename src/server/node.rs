@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::{Call, Fault, FleetReport, Node, Pending};
+use crate::admin::{Call, Fault, FleetReport, HotQuery, Node, Pending};
 use crate::call::Answer;
 use crate::telemetry::CacheSample;
 
 use super::figures;
+use super::learned;
 use super::running::RunningNode;
 
 impl Node for RunningNode {
     fn metrics(&self) -> String {
         let mut samples = self.caches.samples(&self.metrics);
+        samples.extend(learned::samples(&self.caches));
         samples.extend(self.engines.samples());
         samples.extend(self.fleet.iter().flat_map(|fleet| fleet.samples(&self.caches)));
         samples.extend(self.tls.iter().map(|tls| {
@@ -36,6 +38,18 @@ impl Node for RunningNode {
 
     fn config(&self) -> Value {
         json!({ "keys": self.in_force().keys_in_force() })
+    }
+
+    fn hot(&self, query: HotQuery) -> Value {
+        learned::hot(&self.caches, query)
+    }
+
+    fn curve(&self) -> Value {
+        learned::curve(&self.caches)
+    }
+
+    fn advice(&self) -> Value {
+        learned::advice(self)
     }
 
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>> {

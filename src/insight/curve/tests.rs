@@ -65,7 +65,7 @@ impl Node {
 /// Items of 100 bytes to 2,000, most of them short.
 fn image(key: u64) -> CachedItem {
     let length = 100 + (key.wrapping_mul(0x9e37_79b9) >> 8) % 400 * (1 + key % 5);
-    CachedItem::present(&vec![b'x'; length as usize])
+    CachedItem::present(&vec![b'x'; length as usize], length as usize)
 }
 
 /// What a load does next.

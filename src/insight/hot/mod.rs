@@ -8,7 +8,7 @@
 //! a buffer of its thread until the next [`HotKeys::drain`], a few times a second, which counts it in sketches.
 //!
 //! Crates were looked at and left: `heavykeeper` has no sliding windows, no second count for a key and an unbounded size of keys;
-//! `streaming_algorithms` was last released in 2020 and needs nightly features. A bounded heap and a map are what is needed.
+//! `streaming_algorithms` was last released in 2020. A bounded heap and a map are what is needed.
 
 mod sketch;
 mod windows;
@@ -95,8 +95,14 @@ struct Known {
     ages: Ages,
 }
 
-/// The hits of a table up to each of [`AGES_SECONDS`], and older ones.
-pub(crate) type Ages = [u64; BOUNDS + 1];
+/// How old the answers of a table's hits were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ages {
+    /// Up to each of [`AGES_SECONDS`] and above the one before, and older ones.
+    pub(crate) counts: [u64; BOUNDS + 1],
+    /// All ages together.
+    pub(crate) sum_seconds: u64,
+}
 
 /// What one thread has noted.
 #[derive(Default)]
@@ -305,7 +311,8 @@ impl HotKeys {
             note.count(windows, note.hash);
             if note.access == Access::Hit {
                 let age = AGES_SECONDS.iter().position(|bound| note.age_seconds <= *bound);
-                known.ages[age.unwrap_or(BOUNDS)] += note.weight();
+                known.ages.counts[age.unwrap_or(BOUNDS)] += note.weight();
+                known.ages.sum_seconds += note.weight() * u64::from(note.age_seconds);
             }
             if let Some(partition) = known.schema.as_ref().and_then(|schema| partition_of(schema, note.key)) {
                 let note = Note { kind: Kind::Partition, key: partition, ..note };

@@ -90,7 +90,7 @@ async fn a_quiet_node_counts_exactly() {
     );
     let written = hot.heaviest(Window::TenMinutes, Order::Writes, 20, later);
     assert_eq!(written.items.iter().map(line).collect::<Vec<_>>(), [line(&found.items[2])]);
-    assert_eq!(hot.ages(table), [0, 0, 7, 0, 0, 0, 0, 0]);
+    assert_eq!(hot.ages(table), Ages { counts: [0, 0, 7, 0, 0, 0, 0, 0], sum_seconds: 210 });
     assert_eq!(format!("{hot:?}"), "HotKeys { .. }");
     assert!(hot.heaviest(Window::Minute, Order::Hits, 1, later).items.len() == 1);
     assert!(hot.heaviest(Window::Minute, Order::Hits, 20, now + Duration::from_secs(3_600)).items.is_empty());
@@ -109,7 +109,7 @@ fn named_of_top_20(seed: u64, accesses: usize, accesses_per_drain: usize) -> usi
     let mut counts = vec![0u64; KEYS];
     for round in 0..accesses / accesses_per_drain {
         let run = |thread: usize| {
-            let mut random = fastrand::Rng::with_seed(seed ^ (round * THREADS + thread) as u64 * 0x9e37);
+            let mut random = fastrand::Rng::with_seed(seed ^ ((round * THREADS + thread) as u64 * 0x9e37));
             let mut counts = HashMap::new();
             for _ in 0..accesses_per_drain / THREADS {
                 let rank = zipf.rank(&mut random);
