@@ -53,7 +53,7 @@ impl Node {
         let guard = self.cache.begin_write(&[self.table.address(&bytes)], now);
         // Every other write tells what the item is now.
         let after = image(key);
-        guard.applied((key % 2 == 0).then_some((&after, &POLICY)), now);
+        guard.applied(key.is_multiple_of(2).then_some((&after, &POLICY)), now);
     }
 
     fn hit_ratio(&self) -> f64 {
