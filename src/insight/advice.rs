@@ -20,6 +20,9 @@ const GAIN_MIN: f64 = 0.05;
 /// Twice as much memory again is advised for at least so many more.
 const GAIN_OF_DOUBLING_MIN: f64 = 0.02;
 
+/// Less memory is advised after this time at least: a cache that has just begun is not full.
+const OBSERVED_MS_MIN: u64 = 30 * 60 * 1000;
+
 /// Less memory is advised if it costs at most so many hits.
 const LOSS_MAX: f64 = 0.005;
 
@@ -178,7 +181,7 @@ fn less_memory(observed: &Observed<'_>) -> Option<Advice> {
     let used: Vec<_> = curves.into_iter().filter(|curve| curve.counts.reads > 0.0).collect();
     let mut factor: f64 = 0.0;
     for curve in &used {
-        let (points, now) = judged(curve)?;
+        let (points, now) = judged(curve).filter(|_| curve.observed_ms >= OBSERVED_MS_MIN)?;
         let enough = |point: &&Point| points[now].hit_ratio - point.hit_ratio <= LOSS_MAX;
         let least = points[..=now].iter().rev().take_while(enough).last()?;
         factor = factor.max(least.bytes as f64 / points[now].bytes as f64);
@@ -367,7 +370,8 @@ mod tests {
         };
         let counts = TableCounts { reads, misses: reads * (1.0 - hit_ratios[4]), ..TableCounts::default() };
         let points = points.map(point).collect();
-        CurveReport { bytes_max, samples: reads as u64 / 8, points, counts, tables: Vec::new() }
+        let (observed_ms, samples) = (OBSERVED_MS_MIN, reads as u64 / 8);
+        CurveReport { bytes_max, observed_ms, samples, points, counts, tables: Vec::new() }
     }
 
     fn of_table(curve: &CurveReport, change: impl FnOnce(&mut TableCounts)) -> TableCurve {
@@ -422,6 +426,8 @@ mod tests {
         let (flat, growing) = (curve(384 << 20, FLAT, 1e6), curve(128 << 20, GROWING, 1e6));
         let text = "The cache is larger than this load needs: with max_bytes = \"256MiB\" in [cache] the hit ratio would also be 91 %.";
         assert_eq!(texts(&flat, &CurveReport::default()), [(Level::Info, text.to_owned())]);
+        let young = CurveReport { observed_ms: OBSERVED_MS_MIN - 1, ..flat.clone() };
+        assert_eq!(texts(&young, &CurveReport::default()), []);
         assert_eq!(texts(&flat, &growing).len(), 1, "pages want more");
         assert!(texts(&flat, &growing)[0].1.contains("pages"));
     }

@@ -17,7 +17,7 @@ mod units;
 mod usage;
 
 #[cfg(test)]
-mod zipf;
+pub(crate) mod zipf;
 
 pub use tables::Insight;
 pub use units::SpentUnits;

@@ -1,9 +1,9 @@
 //! Skewed loads for tests: the key of rank n is drawn with a probability of 1/n^s.
 
-pub(super) struct Zipf(Vec<f64>);
+pub(crate) struct Zipf(Vec<f64>);
 
 impl Zipf {
-    pub(super) fn new(keys: usize, exponent: f64) -> Self {
+    pub(crate) fn new(keys: usize, exponent: f64) -> Self {
         let mut sum = 0.0;
         let sums = (1..=keys).map(|rank| {
             sum += (rank as f64).powf(-exponent);
@@ -13,7 +13,7 @@ impl Zipf {
     }
 
     /// A rank from 0.
-    pub(super) fn rank(&self, random: &mut fastrand::Rng) -> usize {
+    pub(crate) fn rank(&self, random: &mut fastrand::Rng) -> usize {
         let drawn = random.f64() * self.0.last().expect("there is a key");
         self.0.partition_point(|sum| *sum <= drawn).min(self.0.len() - 1)
     }

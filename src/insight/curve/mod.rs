@@ -29,7 +29,7 @@ const REAL: usize = 4;
 const EVENTS_MAX: usize = 1024;
 
 /// Events that are simulated in a second. If there are more, the sample becomes smaller.
-const EVENTS_PER_SECOND: f64 = 8192.0;
+const EVENTS_PER_SECOND: f64 = 4096.0;
 
 /// After how long a time with few events more addresses may be sampled.
 const QUIET_MS: u64 = 60_000;
@@ -115,6 +115,8 @@ struct Ladder {
     /// Since when there are so few events that there could be four times as many.
     quiet_since_ms: u64,
     drained_ms: u64,
+    /// Since when this size is observed.
+    began_ms: u64,
     /// By table, what [`RealCache::reads`] was at the last drain.
     reads: std::collections::HashMap<u32, u64>,
     /// With the present cost of an entry.
@@ -170,6 +172,8 @@ pub(crate) struct Point {
 pub(crate) struct CurveReport {
     /// The size that is configured.
     pub(crate) bytes_max: u64,
+    /// For how long this size has been observed.
+    pub(crate) observed_ms: u64,
     /// Sampled reads, in the simulation that has the fewest.
     pub(crate) samples: u64,
     /// From the smallest to the largest size; empty if there were no reads.
@@ -279,6 +283,7 @@ impl Ladder {
             densest: Sampling(0),
             quiet_since_ms: now_ms,
             drained_ms: now_ms,
+            began_ms: now_ms,
             reads: std::collections::HashMap::new(),
             scale,
             spare: Vec::new(),
@@ -351,6 +356,7 @@ impl Ladder {
         let (samples, points) = points(&|simulation| Some(*simulation.counts().0));
         CurveReport {
             bytes_max: self.bytes_max,
+            observed_ms: self.drained_ms - self.began_ms,
             samples,
             points,
             counts: total.of_all(share),
@@ -401,6 +407,3 @@ impl std::fmt::Debug for Curve {
         formatter.debug_struct("Curve").finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

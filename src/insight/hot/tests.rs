@@ -1,3 +1,5 @@
+//! Counts of a quiet node, and the heaviest keys of skewed loads.
+
 use std::collections::HashMap;
 use std::time::Duration;
 
