@@ -117,7 +117,7 @@ fn seed() -> u64 {
 }
 
 const KEYS: usize = 60_000;
-const REQUESTS: usize = 150_000;
+const REQUESTS: usize = 100_000;
 
 fn skewed(exponent: f64) {
     let mut random = fastrand::Rng::with_seed(seed());
