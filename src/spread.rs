@@ -35,6 +35,11 @@ impl<T> Spread<T> {
         &self.0[share_of_thread()].0
     }
 
+    /// The values of all threads.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|share| &share.0)
+    }
+
     /// The sum of one number of each thread's value.
     pub(crate) fn sum(&self, read: impl Fn(&T) -> &AtomicU64) -> u64 {
         self.0.iter().map(|share| read(&share.0).load(Ordering::Relaxed)).sum()

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Admitted};
 use crate::listen::{Listeners, Socket};
 
-pub use node::{Call, Fault, FleetReport, Flush, Node, Pending, Warm};
+pub use node::{Call, Fault, FleetReport, Flush, HotOrder, HotQuery, Node, Pending, Warm};
 use query::Query;
 use reply::{Reply, close, error, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
@@ -317,6 +317,18 @@ mod tests {
             Ok(json!({ "table": table }))
         }
 
+        fn hot(&self, query: HotQuery) -> Value {
+            json!({ "window_seconds": query.window_seconds, "limit": query.limit })
+        }
+
+        fn curve(&self) -> Value {
+            json!({ "tables": [] })
+        }
+
+        fn advice(&self) -> Value {
+            json!({ "advice": [] })
+        }
+
         fn call(&self, call: Call) -> Pending<'_, Result<ApiAnswer, Fault>> {
             let body = format!("{} {}", call.operation.name(), String::from_utf8_lossy(&call.body));
             Box::pin(async move { Ok(ApiAnswer::ok(body)) })
@@ -390,6 +402,9 @@ mod tests {
                 ("GET", "/api/stats", Guard::TokenIfSet),
                 ("GET", "/api/config", Guard::TokenIfSet),
                 ("GET", "/api/warnings", Guard::TokenIfSet),
+                ("GET", "/api/hot", Guard::Token),
+                ("GET", "/api/curve", Guard::TokenIfSet),
+                ("GET", "/api/advice", Guard::TokenIfSet),
                 ("POST", "/api/call", Guard::Data),
                 ("POST", "/api/flush", Guard::Token),
                 ("POST", "/api/reload", Guard::Token),

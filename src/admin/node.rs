@@ -57,6 +57,15 @@ pub trait Node: Send + Sync {
     /// [`Fault`] if there is none.
     fn stop_warm_up(&self, table: &str) -> Result<Value, Fault>;
 
+    /// The heaviest keys. They are users' data.
+    fn hot(&self, query: HotQuery) -> Value;
+
+    /// What the hit ratio would be with caches of other sizes.
+    fn curve(&self) -> Value;
+
+    /// What to change in the config, in sentences.
+    fn advice(&self) -> Value;
+
     /// Answers a call of the API as any client's, where the local backend is behind the cache.
     ///
     /// # Errors
@@ -91,6 +100,30 @@ pub struct Warm {
     pub rate: Option<f64>,
     /// From the beginning, also if a former job stopped half way.
     pub restart: bool,
+}
+
+/// Which of the heaviest keys are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotQuery {
+    /// The last minute or the last ten: 60 or 600.
+    pub window_seconds: u32,
+    /// What makes a key heavy.
+    pub order: HotOrder,
+    /// Items, and partitions, at most.
+    pub limit: usize,
+}
+
+/// What makes a key heavy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotOrder {
+    /// Reads and writes together.
+    Accesses,
+    /// Reads.
+    Reads,
+    /// Reads that were answered from memory.
+    Hits,
+    /// Writes.
+    Writes,
 }
 
 /// A call of DynamoDB's API that comes over the admin listener.

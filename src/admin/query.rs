@@ -31,7 +31,6 @@ impl Query {
     ///
     /// # Errors
     /// [`Fault`] with the bounds, for anything else.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no route takes a number yet; api/hot does next"))]
     pub(super) fn number<T: FromStr + PartialOrd + Display>(
         &self,
         name: &str,

@@ -3,12 +3,15 @@
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use super::node::{Call, Fault, Pending};
+use super::node::{Call, Fault, HotOrder, HotQuery, Pending};
 use super::reply::{Reply, error, fail, json, json_text, reply, text};
 use super::token::Guard;
 use super::{Admin, Asked, NO_FLEET, actions, console};
 use crate::model::Operation;
 use crate::telemetry::recent_warnings;
+
+/// The most keys that one answer shows.
+const HOT_MAX: usize = 100;
 
 /// Makes the answer of a route.
 #[derive(Clone, Copy)]
@@ -46,6 +49,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/warnings", Guard::TokenIfSet, |_, _| {
         json(StatusCode::OK, &json!({ "warnings": recent_warnings() }))
     }),
+    // It shows keys.
+    Route::get("/api/hot", Guard::Token, hot),
+    Route::get("/api/curve", Guard::TokenIfSet, |admin, _| json(StatusCode::OK, &admin.node.curve())),
+    Route::get("/api/advice", Guard::TokenIfSet, |admin, _| json(StatusCode::OK, &admin.node.advice())),
     Route::post("/api/call", Guard::Data, |admin, asked| Box::pin(call(admin, asked))),
     Route::post("/api/flush", Guard::Token, |admin, asked| Box::pin(actions::flush(admin, asked))),
     Route::post("/api/reload", Guard::Token, |admin, asked| Box::pin(actions::reload(admin, asked))),
@@ -96,6 +103,29 @@ fn fleet(admin: &Admin, _: &Asked) -> Reply {
         Some(report) => json_text(StatusCode::OK, report.json),
         None => error(StatusCode::NOT_FOUND, &format!("There is {NO_FLEET}.")),
     }
+}
+
+fn hot(admin: &Admin, asked: &Asked) -> Reply {
+    match read_hot(asked) {
+        Ok(query) => json(StatusCode::OK, &admin.node.hot(query)),
+        Err(fault) => fail(&fault),
+    }
+}
+
+fn read_hot(asked: &Asked) -> Result<HotQuery, Fault> {
+    let window_seconds = match asked.query.get("window") {
+        None | Some("60") => 60,
+        Some("600") => 600,
+        Some(_) => return Err(Fault::invalid("Set window to 60 or 600: the last minute or the last ten.")),
+    };
+    let order = match asked.query.get("by") {
+        None | Some("accesses") => HotOrder::Accesses,
+        Some("reads") => HotOrder::Reads,
+        Some("hits") => HotOrder::Hits,
+        Some("writes") => HotOrder::Writes,
+        Some(_) => return Err(Fault::invalid("Set by to accesses, reads, hits or writes.")),
+    };
+    Ok(HotQuery { window_seconds, order, limit: asked.query.number("limit", 1..=HOT_MAX, 20)? })
 }
 
 async fn call(admin: &Admin, asked: &Asked) -> Reply {

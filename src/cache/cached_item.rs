@@ -8,7 +8,7 @@ use crate::model::capacity::Units;
 
 const OPENING: &[u8] = b"{\"Item\":";
 const CLOSING: &[u8] = b"}";
-const ABSENT: &[u8] = b"{}";
+pub(super) const ABSENT: &[u8] = b"{}";
 
 /// The answer body of a GetItem of the whole item: `{"Item":{…}}`, or `{}` when there is none; and its CRC-32.
 ///

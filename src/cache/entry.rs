@@ -5,7 +5,7 @@
 //! body it sends is a slice of the entry itself. A long entry is cut into blocks, and its body copied at a hit.
 
 use super::blocks::{HEAD_BYTES_MAX, Held};
-use super::cached_item::CachedItem;
+use super::cached_item::{ABSENT, CachedItem};
 use super::words::Version;
 
 /// What is kept beside key and body.
@@ -81,6 +81,17 @@ impl Entry {
         self.u32(28) == image.crc32()
             && self.u32(32) as usize == image.body().len()
             && self.0.holds(start, image.body())
+    }
+
+    /// The checksum of its body.
+    pub(super) fn crc32(&self) -> u32 {
+        self.u32(28)
+    }
+
+    /// True if it is the fact that there is no item.
+    pub(super) fn is_absence(&self) -> bool {
+        let start = FACTS_BYTES + self.key_bytes();
+        self.u32(32) as usize == ABSENT.len() && self.0.holds(start, ABSENT)
     }
 
     /// The bytes that it takes from the allocator.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::cached_item::CachedItem;
 use super::flights::{FailedFetch, Flight, Outcome, abandoned};
 use super::item::Rule;
-use super::item::{Consistency, ItemCache, ReadPolicy, SentRead};
+use super::item::{Consistency, InstalledBy, ItemCache, ReadPolicy, SentRead};
 use super::stats::{BumpReason, NotStored, raise};
 use super::table::{Address, CachedTable};
 use super::words::{Stripe, Version};
@@ -76,17 +76,31 @@ impl FillPermit {
                 cache.bump(stripe, BumpReason::Conflict);
             }
             let is_held = flight.version.is_held() || cache.is_held(&self.table, self.began, now);
-            match self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write) {
+            let objection = self.objection(is_held, is_current && is_fresh, contradicts_seen, during_write);
+            let mut is_stored = false;
+            match objection {
                 None if !cache.may_store(now) => {
                     cache.counters.not_stored(NotStored::Lease);
                     // An entry from before is there when the lease is, and this reader has seen more.
                     cache.invalidate_contradicted(&address, &image);
                 }
                 Some(refusal) => cache.counters.not_stored(refusal),
-                None if cache.install(&address, &image, flight.version, &self.policy, self.began) => {
+                None if cache.install(
+                    &address,
+                    &image,
+                    flight.version,
+                    &self.policy,
+                    self.began,
+                    InstalledBy::Fill,
+                ) =>
+                {
                     raise(&self.table.counters.fills_installed);
+                    is_stored = true;
                 }
                 None => cache.invalidate_contradicted(&address, &image),
+            }
+            if !is_stored {
+                cache.note_unstored(&address, flight.version);
             }
             contradicts_seen
         };
@@ -294,7 +308,7 @@ impl WriteGuard {
         } else {
             cache.version(&written.table, written.stripe)
         };
-        if cache.install(&address, image, version, policy, self.began) {
+        if cache.install(&address, image, version, policy, self.began, InstalledBy::Other) {
             raise(&written.table.counters.writes_installed);
         }
     }

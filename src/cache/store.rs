@@ -56,6 +56,8 @@ pub(super) struct Usage {
     pub(super) bytes: u64,
     pub(super) bytes_max: u64,
     pub(super) evictions: u64,
+    /// What the entries cost beside their own bytes: the tables around them, and memory in pieces.
+    pub(super) overhead_bytes: u64,
 }
 
 type Part = Cache<u64, Entry, AllocatedBytes, Hashed, Departures>;
@@ -127,14 +129,19 @@ impl BudgetedStore {
         self.parts.iter().map(Cache::weight).sum()
     }
 
+    /// What the entries cost beside their own bytes: the tables, and what is in pieces.
+    fn overhead_bytes(&self, bytes_max: u64) -> u64 {
+        let tables = self.table_bytes();
+        let in_pieces = self.slices.bytes().saturating_sub(self.weight());
+        // A budget of a few megabytes would vanish in slices that have only begun to fill.
+        tables + in_pieces.min(bytes_max.saturating_sub(tables).div_ceil(2))
+    }
+
     /// Gives the entries what the tables leave.
     fn fit_budget(&self) {
         let mut weight_max = self.weight_max.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes_max = self.bytes_max.load(Ordering::Relaxed);
-        let for_entries = bytes_max.saturating_sub(self.table_bytes());
-        let in_pieces = self.slices.bytes().saturating_sub(self.weight());
-        // A budget of a few megabytes would vanish in slices that have only begun to fill.
-        let fitting = for_entries.saturating_sub(in_pieces).max(for_entries / 2).max(1);
+        let fitting = bytes_max.saturating_sub(self.overhead_bytes(bytes_max)).max(1);
         // Quick_cache rounds its memory of evicted hashes down at each change, so small changes are left out.
         if weight_max.abs_diff(fitting) > bytes_max / 128 {
             *weight_max = fitting;
@@ -194,10 +201,12 @@ impl Store for BudgetedStore {
     }
 
     fn usage(&self) -> Usage {
+        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
         Usage {
             entries: self.parts.iter().map(|part| part.len() as u64).sum(),
             bytes: self.weight() + self.table_bytes(),
-            bytes_max: self.bytes_max.load(Ordering::Relaxed),
+            bytes_max,
+            overhead_bytes: self.overhead_bytes(bytes_max),
             evictions: self.evictions.load(Ordering::Relaxed),
         }
     }

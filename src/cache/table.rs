@@ -172,6 +172,11 @@ impl CachedTable {
         self.secrets
     }
 
+    /// Its number in the cache.
+    pub(crate) fn number(&self) -> u32 {
+        self.id
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.id
     }

@@ -22,6 +22,11 @@ pub(super) struct Version {
 }
 
 impl Version {
+    /// A digest, by which versions are told apart where a mistake does no harm.
+    pub(super) fn digest(self) -> u32 {
+        digest_of([self.stripe, self.table, 0])
+    }
+
     /// True while a write of unknown outcome may still land in the stripe.
     pub(super) fn is_held(self) -> bool {
         self.stripe >= ONE_HOLD
@@ -97,6 +102,13 @@ impl Words {
         // A caller whose clock reading is a little older than the touch sees an age just below zero.
         age <= LAG_SECONDS_MAX || age >= u16::MAX - LAG_SECONDS_MAX
     }
+}
+
+/// See [`Version::digest`].
+pub(super) fn digest_of(words: [u64; 3]) -> u32 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |mixed: u64, word: u64| (mixed ^ word).wrapping_mul(FACTOR).rotate_left(29);
+    (words.into_iter().fold(FACTOR, mix) >> 32) as u32
 }
 
 #[cfg(test)]

@@ -174,14 +174,18 @@ impl KnownTable {
             usage: usage.index(&index.name),
             is_settled: !unsettled_indexes.contains(&index.name),
         });
+        let indexes = indexes.collect();
+        let schema = Arc::new(schema);
+        usage.describe(&schema);
         Self {
             spelling: spelling.into(),
             arn: arn.into(),
             name: schema.name.as_str().into(),
             names: Spread::from_fn(|| schema.name.as_str().into()),
+            schema,
             policy: policy.items,
             pages: policy.pages,
-            indexes: indexes.collect(),
+            indexes,
             asks_images: policy.asks_images,
             policies,
             learned: Instant::now(),
@@ -194,7 +198,6 @@ impl KnownTable {
             interest_reported: AtomicU64::new(0),
             cached,
             usage,
-            schema: Arc::new(schema),
             unsettled_indexes,
         }
     }

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::time::Instant;
+
+use super::hot::HotKeys;
 use super::usage::TableUsage;
 
 /// Tables that are told apart. Those that nobody knows any more make room for others, and what is beyond that is gathered in
@@ -17,11 +20,13 @@ pub struct Insight {
     /// By the number of the realm and the table's name.
     tables: RwLock<Usages>,
     others: Arc<TableUsage>,
+    hot: Arc<HotKeys>,
 }
 
 impl Default for Insight {
     fn default() -> Self {
-        Self { tables: RwLock::default(), others: Arc::new(TableUsage::new("")) }
+        let hot = Arc::new(HotKeys::new(Instant::now()));
+        Self { tables: RwLock::default(), others: Arc::new(TableUsage::unnamed(&hot)), hot }
     }
 }
 
@@ -42,7 +47,19 @@ impl Insight {
                 return Arc::clone(&self.others);
             }
         }
-        Arc::clone(tables.entry(place).or_insert_with_key(|(_, name)| Arc::new(TableUsage::new(name))))
+        Arc::clone(
+            tables.entry(place).or_insert_with_key(|(_, name)| Arc::new(TableUsage::new(name, &self.hot))),
+        )
+    }
+
+    /// The keys that are read and written most.
+    pub(crate) fn hot(&self) -> &HotKeys {
+        &self.hot
+    }
+
+    /// Counts what was noted. To be called a few times a second.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.hot.drain(now);
     }
 
     /// Every table, those that are gathered in one without a name at the end.

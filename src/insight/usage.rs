@@ -1,10 +1,13 @@
 //! One table as requests use it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::call::Source;
+use crate::model::TableSchema;
 use crate::model::capacity::{Charge, ReadPrice, Units};
 
+use super::hot::{Access, Ages, HotKeys, HotTable};
 use super::units::{ItemSizes, SpentUnits, UnitCounts};
 
 /// Indexes of one table that are told apart. A table has at most 25 at a time; what is used beyond this is gathered under
@@ -30,6 +33,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What a read with this outcome is to its key.
+    fn access(self) -> Access {
+        match self {
+            Self::Hit | Self::Stale => Access::Hit,
+            Self::Joined | Self::Miss | Self::Bypass => Access::Miss,
+        }
+    }
+
     /// True if the reader had its answer without a read of its own at the upstream, which would have charged for it.
     fn saves(self) -> bool {
         match self {
@@ -106,6 +117,11 @@ pub struct WriteOfItem<'a> {
 #[derive(Debug)]
 pub struct TableUsage {
     name: Box<str>,
+    hot: Arc<HotKeys>,
+    /// What its keys are counted under; `None` if they are not.
+    hot_table: Option<HotTable>,
+    /// Writes of items that were sent.
+    written: AtomicU64,
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
     indexes: RwLock<Vec<Arc<IndexUsage>>>,
@@ -115,14 +131,45 @@ pub struct TableUsage {
 #[derive(Debug)]
 pub struct IndexUsage {
     name: Box<str>,
+    /// What its partitions are counted under; `None` if they are not.
+    hot_index: Option<u16>,
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
 }
 
 impl TableUsage {
-    pub(super) fn new(name: &str) -> Self {
-        let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
-        Self { name: name.into(), units, sizes, indexes: RwLock::default() }
+    pub(super) fn new(name: &str, hot: &Arc<HotKeys>) -> Self {
+        Self { name: name.into(), hot_table: hot.table(), ..Self::unnamed(hot) }
+    }
+
+    /// What is gathered of tables that are not told apart. Of these no keys are counted.
+    pub(super) fn unnamed(hot: &Arc<HotKeys>) -> Self {
+        Self {
+            name: Box::default(),
+            hot: Arc::clone(hot),
+            hot_table: None,
+            written: AtomicU64::new(0),
+            units: UnitCounts::default(),
+            sizes: ItemSizes::default(),
+            indexes: RwLock::default(),
+        }
+    }
+
+    /// What the table is, now.
+    pub(crate) fn describe(&self, schema: &Arc<TableSchema>) {
+        if let Some(table) = self.hot_table {
+            self.hot.describe(table, schema);
+        }
+    }
+
+    /// Writes of items that were sent.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// How old the answers were that memory gave for its items.
+    pub(crate) fn ages(&self) -> Ages {
+        self.hot_table.map_or_else(Ages::default, |table| self.hot.ages(table))
     }
 
     /// The table's name.
@@ -143,7 +190,8 @@ impl TableUsage {
         // Another thread may have added it meanwhile.
         find(&indexes, name).unwrap_or_else(|| {
             let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
-            let added = Arc::new(IndexUsage { name: name.into(), units, sizes });
+            let hot_index = self.hot_table.and_then(|table| self.hot.index(table, name));
+            let added = Arc::new(IndexUsage { name: name.into(), hot_index, units, sizes });
             indexes.push(Arc::clone(&added));
             added
         })
@@ -151,6 +199,10 @@ impl TableUsage {
 
     /// An item was read.
     pub fn item_read(&self, read: &ReadOfItem<'_>) {
+        if let Some(table) = self.hot_table {
+            let age_seconds = read.age_seconds.unwrap_or_default();
+            self.hot.item(read.outcome.access(), table, read.hash, read.key, age_seconds);
+        }
         if read.outcome.saves() {
             self.units.save(read.price);
         }
@@ -158,6 +210,7 @@ impl TableUsage {
 
     /// A page was read.
     pub fn page_read(&self, read: &ReadOfPage<'_>) {
+        self.note_partition(read);
         if !read.outcome.saves() {
             return;
         }
@@ -174,7 +227,12 @@ impl TableUsage {
     }
 
     /// A write of an item is sent.
-    pub fn item_written(&self, _write: &WriteOfItem<'_>) {}
+    pub fn item_written(&self, write: &WriteOfItem<'_>) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        if let Some(table) = self.hot_table {
+            self.hot.item(Access::Write, table, write.hash, write.key, 0);
+        }
+    }
 
     /// The upstream has charged something of this table.
     pub fn charged(&self, charge: &Charge) {
@@ -189,6 +247,17 @@ impl TableUsage {
         let indexes = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
         let of_indexes = indexes.iter().map(|index| (index.name.clone(), index.units.sum()));
         std::iter::once((Box::default(), self.units.sum())).chain(of_indexes).collect()
+    }
+
+    /// Counts the partition that a Query reads.
+    fn note_partition(&self, read: &ReadOfPage<'_>) {
+        let (Some(table), Some(partition)) = (self.hot_table, read.partition) else { return };
+        let access = read.outcome.access();
+        match read.index {
+            None => self.hot.query(access, table, None, partition),
+            Some(IndexUsage { hot_index: None, .. }) => {}
+            Some(IndexUsage { hot_index, .. }) => self.hot.query(access, table, *hot_index, partition),
+        }
     }
 
     /// Takes over what another table has counted that makes room.
@@ -213,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_index_is_the_same_each_time_and_further_ones_are_gathered() {
-        let table = TableUsage::new("orders");
+        let table = TableUsage::new("orders", &Arc::new(HotKeys::new(tokio::time::Instant::now())));
         let first = table.index("by-date");
         assert!(Arc::ptr_eq(&first, &table.index("by-date")));
         for number in 1..INDEXES_MAX {

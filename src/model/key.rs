@@ -126,6 +126,32 @@ impl KeyValue {
             Self::B(bytes) => write_sortable_bytes(bytes, out),
         }
     }
+
+    /// The value of a form that [`KeyValue::write_sortable`] has written for this type, and what follows it.
+    pub fn read_sortable(scalar_type: ScalarType, bytes: &[u8]) -> Option<(Self, &[u8])> {
+        Some(match scalar_type {
+            ScalarType::N => {
+                let (number, rest) = Number::read_sortable(bytes)?;
+                (Self::N(number), rest)
+            }
+            ScalarType::S => {
+                let (text, rest) = read_sortable_bytes(bytes)?;
+                (Self::S(String::from_utf8(text).ok()?), rest)
+            }
+            ScalarType::B => {
+                let (value, rest) = read_sortable_bytes(bytes)?;
+                (Self::B(value.into()), rest)
+            }
+        })
+    }
+
+    /// What follows a form that [`KeyValue::write_sortable`] has written for this type.
+    pub fn skip_sortable(scalar_type: ScalarType, bytes: &[u8]) -> Option<&[u8]> {
+        match scalar_type {
+            ScalarType::N => Some(Number::read_sortable(bytes)?.1),
+            ScalarType::S | ScalarType::B => Some(&bytes[sortable_end(bytes)? + 2..]),
+        }
+    }
 }
 
 impl Key {
@@ -175,6 +201,31 @@ pub fn write_sortable_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
+/// Where the end of a form that [`write_sortable_bytes`] has written begins.
+fn sortable_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0)?;
+        match bytes.get(at + 1)? {
+            0x00 => return Some(at),
+            _ => at += 2,
+        }
+    }
+}
+
+/// The bytes of a form that [`write_sortable_bytes`] has written, and what follows it.
+fn read_sortable_bytes(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let end = sortable_end(bytes)?;
+    let mut plain = Vec::with_capacity(end);
+    let mut rest = &bytes[..end];
+    while let Some(zero) = rest.iter().position(|byte| *byte == 0) {
+        plain.extend_from_slice(&rest[..=zero]);
+        rest = &rest[zero + 2..];
+    }
+    plain.extend_from_slice(rest);
+    Some((plain, &bytes[end + 2..]))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -192,6 +243,37 @@ mod tests {
         fn canonical_bytes_sort_as_the_values_do(a in proptest::collection::vec(0u8..4, 0..6), b in proptest::collection::vec(0u8..4, 0..6)) {
             let (left, right) = (KeyValue::B(a.into()), KeyValue::B(b.into()));
             prop_assert_eq!(sortable(&left).cmp(&sortable(&right)), left.cmp(&right));
+        }
+
+        #[test]
+        fn what_was_written_sortably_is_read_back(
+            bytes in proptest::collection::vec(0u8..4, 0..6),
+            text in "[\u{0}aé]{0,4}",
+            number in "-?[0-9]{1,38}",
+            shift in -80i32..80,
+            after in proptest::collection::vec(0u8..=255, 0..4),
+        ) {
+            let number = Number::parse(&format!("{number}e{shift}")).unwrap();
+            let values = [
+                (ScalarType::B, KeyValue::B(bytes.into())),
+                (ScalarType::S, KeyValue::S(text)),
+                (ScalarType::N, KeyValue::N(number)),
+            ];
+            for (scalar_type, value) in values {
+                let mut form = sortable(&value);
+                form.extend_from_slice(&after);
+                prop_assert_eq!(KeyValue::read_sortable(scalar_type, &form), Some((value, &*after)));
+                prop_assert_eq!(KeyValue::skip_sortable(scalar_type, &form), Some(&*after));
+            }
+        }
+
+        #[test]
+        fn bytes_that_nobody_wrote_are_no_key(bytes in proptest::collection::vec(0u8..=255, 0..12)) {
+            for scalar_type in [ScalarType::S, ScalarType::N, ScalarType::B] {
+                // Whatever it says, it does not panic.
+                let _ = KeyValue::read_sortable(scalar_type, &bytes);
+                let _ = KeyValue::skip_sortable(scalar_type, &bytes);
+            }
         }
 
         #[test]

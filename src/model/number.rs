@@ -163,6 +163,29 @@ impl Number {
         out.push(flip);
     }
 
+    /// The number of a form that [`Number::write_sortable`] has written, and what follows it.
+    pub fn read_sortable(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (sign, rest) = bytes.split_first()?;
+        let flip = match sign {
+            0x80 => return Some((Self::ZERO, rest)),
+            0x81 => 0x00,
+            0x7F => 0xFF,
+            _ => return None,
+        };
+        let ([high, low], rest) = rest.split_first_chunk()?;
+        let magnitude = i32::from(u16::from_be_bytes([high ^ flip, low ^ flip])) - 0x4000;
+        let pairs = rest.iter().position(|byte| *byte == flip)?;
+        if pairs > DIGITS_MAX as usize / 2 {
+            return None;
+        }
+        let coefficient = rest[..pairs].iter().try_fold(0u128, |sum, byte| {
+            Some(sum * 100 + u128::from((byte ^ flip).checked_sub(1).filter(|pair| *pair < 100)?))
+        })?;
+        let exponent = magnitude + 1 - 2 * pairs as i32;
+        let number = Self::normal(flip != 0, coefficient, exponent).ok()?;
+        Some((number, &rest[pairs + 1..]))
+    }
+
     /// Appends the packed form over which the service hashes partition keys: an exponent byte, then two digits a byte around
     /// the decimal point; negative numbers as complements, with a closing byte. (dynalite found and records it.)
     pub fn write_packed(self, out: &mut Vec<u8>) {

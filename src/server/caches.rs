@@ -64,6 +64,7 @@ impl Caches {
     pub(super) fn sweep(&self, now: Instant) {
         self.memory.items.sweep(now);
         self.memory.pages.sweep(now);
+        self.memory.insight.sweep(now);
     }
 
     /// What they counted by themselves, under the names of the metrics.

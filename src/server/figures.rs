@@ -10,6 +10,7 @@ use crate::telemetry::{OperationFigures, RequestFigures, TableFigures};
 use crate::upstream::remote::{Outcome, RemoteStats};
 
 use super::caches::stats_by_table;
+use super::learned::LearnedTables;
 use super::running::RunningNode;
 use super::savings;
 
@@ -108,11 +109,15 @@ fn tables(node: &RunningNode, live: &Live, figures: &RequestFigures) -> Vec<Valu
     names.extend(units.keys().map(|(table, _)| table.as_str()));
     names.sort_unstable();
     names.dedup();
+    let learned = LearnedTables::of(&node.caches);
     let of_table = |name: &str| {
         let requested = figures.tables.iter().find(|of| of.table == name);
         let pages: Vec<_> = pages.iter().filter(|((table, _), _)| table == name).collect();
         let units = savings::units_of(name, &units);
-        table(name, requested, items.get(name), &pages, units, live)
+        let mut table = table(name, requested, items.get(name), &pages, units, live);
+        table["evicted_unused"] = learned.evicted_unused(name).into();
+        table["age_at_hit"] = learned.age_at_hit(name);
+        table
     };
     names.into_iter().map(of_table).collect()
 }

@@ -10,6 +10,7 @@ mod figures;
 mod files;
 mod fleet;
 mod gate;
+mod learned;
 mod maker;
 mod node;
 mod realms;

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::{Call, Fault, FleetReport, Flush, Node, Pending, Warm};
+use crate::admin::{Call, Fault, FleetReport, Flush, HotQuery, Node, Pending, Warm};
 use crate::call::Answer;
 use crate::telemetry::CacheSample;
 
 use super::figures;
+use super::learned;
 use super::running::RunningNode;
 
 impl Node for RunningNode {
     fn metrics(&self) -> String {
         let mut samples = self.caches.samples(&self.metrics);
+        samples.extend(learned::samples(&self.caches));
         samples.extend(self.engines.samples());
         samples.extend(self.fleet.iter().flat_map(|fleet| fleet.samples(&self.caches)));
         samples.extend(self.tls.iter().map(|tls| {
@@ -81,6 +83,18 @@ impl Node for RunningNode {
 
     fn stop_warm_up(&self, table: &str) -> Result<Value, Fault> {
         self.warm_ups.stop(table)
+    }
+
+    fn hot(&self, query: HotQuery) -> Value {
+        learned::hot(&self.caches, query)
+    }
+
+    fn curve(&self) -> Value {
+        learned::curve(&self.caches)
+    }
+
+    fn advice(&self) -> Value {
+        learned::advice(self)
     }
 
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>> {

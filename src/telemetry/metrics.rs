@@ -60,6 +60,12 @@ pub const CACHE_METRICS: &[(&str, &str, &str)] = &[
     ("nearside_item_hits_total", "counter", "Reads of items answered from memory, by table."),
     ("nearside_item_misses_total", "counter", "Reads of items that fetched from the upstream, by table."),
     ("nearside_item_joins_total", "counter", "Reads of items that waited for another one's fetch, by table."),
+    (
+        "nearside_insight_dropped_total",
+        "counter",
+        "Samples of keys that were dropped because a buffer was full, by what they were for.",
+    ),
+    ("nearside_insight_bytes", "gauge", "Bytes of the sketches and simulations behind hot keys and advice."),
     ("nearside_cache_entries", "gauge", "Entries now."),
     ("nearside_cache_bytes", "gauge", "Bytes that the entries take, keys and overhead included."),
     ("nearside_cache_bytes_max", "gauge", "The budget of those bytes."),

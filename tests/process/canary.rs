@@ -173,6 +173,8 @@ fn said(mut nearside: Nearside, node: &str) -> Vec<(String, String)> {
         "/api/stats",
         "/api/config",
         "/api/warnings",
+        "/api/curve",
+        "/api/advice",
         "/other",
     ];
     let mut said: Vec<_> = paths

@@ -1,5 +1,6 @@
 //! The item cache: one surface over words, flights and store.
 
+mod curve;
 mod elsewhere;
 mod lease;
 mod rules;
@@ -26,7 +27,10 @@ use super::store::{BudgetedStore, Store};
 use super::table::{Address, CachedTable, Realm};
 
 use super::words::{Stripe, Version, Words};
+use crate::insight::curve::Curve;
 
+pub(super) use curve::InstalledBy;
+use curve::{SIMULATED, install_event};
 pub(super) use rules::Rule;
 use tables::Tables;
 
@@ -105,6 +109,8 @@ pub struct ItemCache {
     pub(super) counters: CacheCounters,
     pub(super) reads: CompletedReads,
     pub(super) freshness: Freshness,
+    /// What caches of other sizes would do.
+    curve: Curve,
     tables: RwLock<Tables>,
     /// Milliseconds that a write of unknown outcome may still land; see [`ItemCache::set_unknown_write_window`].
     unknown_write_window_ms: AtomicU64,
@@ -142,6 +148,7 @@ impl ItemCache {
             counters: CacheCounters::default(),
             reads: CompletedReads::default(),
             freshness: Freshness::forever(),
+            curve: Curve::new(limits.max_bytes, SIMULATED),
             tables: RwLock::default(),
             unknown_write_window_ms: AtomicU64::new(whole_ms(UNKNOWN_WRITE_WINDOW)),
             expired_kept_ms: AtomicU64::new(0),
@@ -164,6 +171,9 @@ impl ItemCache {
         }
         if !self.may_serve(lease, facts.read_ms, now_ms) && self.obeys(Rule::LeaseGatesHits) {
             return None;
+        }
+        if self.curve.takes(address.hash) {
+            self.note_hit(address, &entry, &facts);
         }
         let image = entry.into_image();
         raise(address.table.counters.hits.mine());
@@ -347,11 +357,13 @@ impl ItemCache {
             facts.expires_ms <= useless_ms || facts.version.stripe != self.words.load(self.words.stripe(hash))
         });
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
+        self.simulate(now);
     }
 
     /// Changes the budget. A smaller one is kept at once, by evicting.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);
+        self.curve.set_bytes_max(max_bytes, self.milliseconds(Instant::now()));
     }
 
     /// What happened so far, and how large the cache is.
@@ -490,6 +502,7 @@ impl ItemCache {
         version: Version,
         policy: &ReadPolicy,
         read_at: Instant,
+        by: InstalledBy,
     ) -> bool {
         let ttl = if image.is_absent() { policy.negative_ttl } else { policy.ttl };
         if ttl == Some(Duration::ZERO) {
@@ -505,8 +518,13 @@ impl ItemCache {
         let expires_ms = expiry_ms(read_ms, ttl).min(own_end_ms.unwrap_or(NEVER_MS));
         let facts = Facts { version, table: address.table.id(), read_ms, expires_ms };
         let is_stored = image.body().len() <= policy.item_bytes_max
-            && Entry::pack(facts, address.key, image)
-                .is_some_and(|entry| self.store.insert(address.hash, entry));
+            && Entry::pack(facts, address.key, image).is_some_and(|entry| {
+                let event =
+                    self.curve.takes(address.hash).then(|| install_event(address, &entry, &facts, by));
+                let is_stored = self.store.insert(address.hash, entry);
+                event.filter(|_| is_stored).into_iter().for_each(|event| self.curve.note(event));
+                is_stored
+            });
         if !is_stored {
             self.counters.not_stored(NotStored::Size);
         }

@@ -23,6 +23,7 @@ use super::stats::{BumpedScope, PageCounters, PageNotStored, PageStats, ScopeSta
 use super::store::{BudgetedPageStore, PageStore};
 use super::words::{PageVersion, PageWords};
 use super::write::{LateBumps, PageWriteGuard, Writers};
+use crate::insight::curve::{Curve, Scale};
 
 const SHARDS: usize = 64;
 
@@ -100,6 +101,8 @@ pub struct PageCache {
     pub(super) writers: Writers,
     pub(super) late_bumps: LateBumps,
     pub(super) scans: RecentScans,
+    /// What caches of other sizes would do.
+    pub(super) curve: Curve,
     flights: Box<[Mutex<PageFlights>]>,
     #[cfg(test)]
     pub(super) rules: crate::cache::tests::schedules::Rules<PageRule>,
@@ -122,6 +125,7 @@ impl PageCache {
             writers: Writers::default(),
             late_bumps: LateBumps::default(),
             scans: RecentScans::new(),
+            curve: Curve::new(limits.max_bytes, Scale { entries_max: 1024, overhead_bytes: 0 }),
             flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
             #[cfg(test)]
             rules: crate::cache::tests::schedules::Rules::default(),
@@ -141,6 +145,9 @@ impl PageCache {
         if !self.may_serve(lease, &facts.scope, facts.sent_ms, now_ms) && self.obeys(PageRule::LeaseGatesHits)
         {
             return None;
+        }
+        if self.curve.takes(address.hash) {
+            self.note_hit(address, &entry);
         }
         raise(facts.scope.counters(&facts.table).hits.mine());
         Some(Hit { value: entry.page(), age: Duration::from_millis(now_ms.saturating_sub(facts.sent_ms)) })
@@ -278,6 +285,7 @@ impl PageCache {
             facts.expires_ms <= useless_ms || facts.version != self.words.version(&facts.table, &facts.scope)
         });
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
+        self.simulate(now);
     }
 
     /// True if an eventually consistent read of the table sent now might miss a write that this node knows of, or ought to: without a
@@ -291,6 +299,7 @@ impl PageCache {
     /// Changes the budget. All pages are forgotten if it is another one.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);
+        self.curve.set_bytes_max(max_bytes, self.items.milliseconds(Instant::now()));
     }
 
     /// All tables and the global indexes of each, for those who want to count by them.
@@ -493,7 +502,11 @@ impl PageCache {
             sent_ms,
             expires_ms: expiry_ms(sent_ms, policy.ttl).min(own_end_ms.unwrap_or(NEVER_MS)),
         };
-        self.store.insert(address.hash, PageEntry::new(facts, address.key, page))
+        let entry = PageEntry::new(facts, address.key, page);
+        let event = self.install_event(address, &entry);
+        self.store.insert(address.hash, entry)?;
+        event.into_iter().for_each(|event| self.curve.note(event));
+        Ok(())
     }
 
     pub(super) fn bump(&self, table: &CachedTable, scope: &PageScope, reason: BumpReason) {

@@ -89,6 +89,11 @@ impl PageEntry {
         self.fingerprint_bytes as usize
     }
 
+    /// The checksum of its body.
+    pub(super) fn crc32(&self) -> u32 {
+        self.crc32
+    }
+
     /// The bytes that it takes from the allocator, its place in the store included.
     pub(super) fn allocated_bytes(&self) -> u64 {
         self.held.allocated_bytes() + size_of::<Self>() as u64 + ARC_BYTES + STORE_BYTES

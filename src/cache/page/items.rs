@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use super::super::cached_item::CachedItem;
-use super::super::item::{Consistency, ReadPolicy};
+use super::super::item::{Consistency, InstalledBy, ReadPolicy};
 use super::super::stats::raise;
 use super::super::table::CachedTable;
 use super::body::Page;
@@ -161,7 +161,9 @@ impl SentItems<'_> {
             items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);
         match (is_refused, is_there) {
             (_, true) => StoredItem::There,
-            (false, false) if items.install(&address, &item.image, version, policy, began) => {
+            (false, false)
+                if items.install(&address, &item.image, version, policy, began, InstalledBy::Other) =>
+            {
                 raise(&table.counters.pages_installed);
                 // Those who hit it have seen it, also when it is gone: an older page must not bring back what was before.
                 items.reads.note(address.hash);

@@ -32,6 +32,7 @@
 //! There is no I/O and no task in here, and time is passed in, except where a guard is dropped.
 
 mod cache;
+mod curve;
 mod elsewhere;
 mod items;
 mod permit;

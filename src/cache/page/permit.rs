@@ -128,6 +128,7 @@ impl PagePermit {
             let refusal = self.store(&page, is_current, contradicts_seen, now).err();
             if refusal.is_some() {
                 cache.invalidate_contradicted(&self.address(), &self.scope, &page, &self.policy, now);
+                cache.note_unstored(&self.address(), &self.scope, flight.version);
             }
             refusal
         };

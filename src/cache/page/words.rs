@@ -1,7 +1,7 @@
 //! The words of all scopes: what a fetch captures, what a write bumps, and what lags behind.
 
 use super::super::table::CachedTable;
-use super::super::words::{Stripe, Words};
+use super::super::words::{Stripe, Words, digest_of};
 use super::scope::{CachedIndex, Extent, IndexWord, PageScope};
 
 /// What a fetch of a page captures before it is sent. Equal versions mean that nothing happened between them that could
@@ -12,6 +12,13 @@ pub(super) struct PageVersion {
     pub(super) scope: u64,
     /// The word of the whole index; 0 for pages of tables.
     pub(super) index: u64,
+}
+
+impl PageVersion {
+    /// A digest, by which versions are told apart where a mistake does no harm.
+    pub(super) fn digest(self) -> u32 {
+        digest_of([self.scope, self.table, self.index])
+    }
 }
 
 #[derive(Debug)]

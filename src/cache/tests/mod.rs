@@ -1,5 +1,6 @@
 //! What the cache promises, one sentence at a time. The model test next door looks for what nobody thought of.
 
+mod curve;
 mod fleet;
 mod model;
 pub(crate) mod schedules;

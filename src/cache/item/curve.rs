@@ -1,0 +1,82 @@
+//! What the simulations of other sizes hear of the item cache, and what they say.
+
+use tokio::time::Instant;
+
+use super::ItemCache;
+use crate::cache::entry::{Entry, Facts};
+use crate::cache::table::Address;
+use crate::cache::words::Version;
+use crate::insight::curve::{CurveReport, Event, RealCache, Scale, Stored};
+
+/// How finely other sizes are simulated.
+pub(super) const SIMULATED: Scale = Scale { entries_max: 2560, overhead_bytes: 128 };
+
+/// Who has brought an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum InstalledBy {
+    /// The read of a miss.
+    Fill,
+    /// A write, or a page that shows the item.
+    Other,
+}
+
+impl ItemCache {
+    /// What the hit ratio would be at other sizes. Tables have the numbers of [`ItemCache::known_tables`].
+    pub(crate) fn curve(&self) -> CurveReport {
+        self.curve.report()
+    }
+
+    /// Events that the simulations missed, and the bytes that they occupy.
+    pub(crate) fn curve_cost(&self) -> (u64, usize) {
+        (self.curve.dropped(), self.curve.bytes())
+    }
+
+    /// A hit of an address that the simulations take.
+    #[cold]
+    pub(super) fn note_hit(&self, address: &Address<'_>, entry: &Entry, facts: &Facts) {
+        self.curve.note(event(address, facts.version, true, Some(stored(entry, facts))));
+    }
+
+    /// A miss has brought what is not stored.
+    pub(in crate::cache) fn note_unstored(&self, address: &Address<'_>, version: Version) {
+        if self.curve.takes(address.hash) {
+            self.curve.note(event(address, version, true, None));
+        }
+    }
+
+    /// Simulates what was noted.
+    pub(super) fn simulate(&self, now: Instant) {
+        let tables = self.known_tables();
+        let reads = tables.iter().map(|table| {
+            let stats = table.stats();
+            (table.id(), stats.hits + stats.leads)
+        });
+        let usage = self.store.usage();
+        let real = RealCache {
+            reads: &reads.collect::<Vec<_>>(),
+            entries: usage.entries,
+            overhead_bytes: usage.overhead_bytes,
+        };
+        self.curve.drain(self.milliseconds(now), &real);
+    }
+}
+
+/// What is to be noted when the entry is stored.
+pub(super) fn install_event(address: &Address<'_>, entry: &Entry, facts: &Facts, by: InstalledBy) -> Event {
+    event(address, facts.version, by == InstalledBy::Fill, Some(stored(entry, facts)))
+}
+
+fn event(address: &Address<'_>, version: Version, is_read: bool, stored: Option<Stored>) -> Event {
+    let (hash, table) = (address.hash, address.table.id());
+    Event { hash, version: version.digest(), table, is_read, is_scan: false, stored }
+}
+
+fn stored(entry: &Entry, facts: &Facts) -> Stored {
+    Stored {
+        bytes: u32::try_from(entry.allocated_bytes()).unwrap_or(u32::MAX),
+        crc32: entry.crc32(),
+        is_absence: entry.is_absence(),
+        filled_ms: facts.read_ms,
+        expires_ms: facts.expires_ms,
+    }
+}
