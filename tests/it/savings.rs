@@ -89,6 +89,11 @@ impl Upstream for Silent {
         let call = self.0.call(request);
         Box::pin(async move { call.await.map(|answer| Answer { charges: Box::default(), ..answer }) })
     }
+
+    /// Or reads past the cache would be sent strongly after writes, which costs more than the load alone.
+    fn never_lags(&self) -> bool {
+        true
+    }
 }
 
 /// Carries out the load with a cache; what was learned of it, and how many answers were hits.
@@ -153,7 +158,6 @@ async fn send(engine: &Arc<Engine>, operation: Operation, body: String) -> (Sour
 }
 
 fn policy() -> TablePolicy {
-    // A silent upstream may lag for all the engine knows, and strong fills cost more than the reads they are for.
     let fill = FillMode::Eventual;
     let items = ReadPolicy {
         ttl: None,
