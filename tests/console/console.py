@@ -9,6 +9,7 @@ import time
 
 from browser import Browser
 from node import TOKEN, Load, Node, Prefix, fill
+from png import with_palette
 
 PAGES = ["overview", "tables", "hot", "curve", "upstream", "config", "warnings", "data", "actions"]
 # With --partial: what this build does not offer yet. It has to be shown as not available, and tests of it are left out.
@@ -419,6 +420,11 @@ def draw(browser, nodes):
     page.until("document.querySelector('dialog textarea')")
     page.screenshot(os.path.join(folder, "console-item.png"))
     for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb+") as file:
+            small = with_palette(file.read())
+            file.seek(0)
+            file.write(small)
+            file.truncate()
         print(f"    {name}: {os.path.getsize(os.path.join(folder, name))} bytes")
 
 
