@@ -91,7 +91,6 @@ export default {
       const table = dataTable({
         columns: columns(totals[isItem ? "items" : "partitions"], isItem, isLocal),
         key: (row) => JSON.stringify([row.table, row.index ?? null, row.key]),
-        sorted: "-reads",
         empty: nothing(),
       });
       table.element.classList.add("cards");
