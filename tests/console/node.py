@@ -112,8 +112,8 @@ class Load:
             elif chance % 20 < 5:
                 body = {"TableName": "Orders", "KeyConditionExpression": "customer = :c", "ExpressionAttributeValues": {":c": {"S": f"customer-{rank % 20:02}"}}}
                 self.node.call("Query", body, connection)
-            elif chance % 20 == 5:
-                body = {"TableName": "Sessions", "Key": {"id": {"S": f"session-{number}"}}}
+            elif chance % 20 < 10:
+                body = {"TableName": "Sessions", "Key": {"id": {"S": f"session-{int(20000 ** ((number % 997) / 997)) + number % 89}"}}}
                 self.node.call("GetItem", body, connection)
             else:
                 self.node.call("GetItem", {"TableName": "Customers", "Key": {"id": {"S": f"customer-{rank:02}"}}}, connection)

@@ -1,7 +1,7 @@
 // The keys and partitions that are asked for and written most.
 
 import { api } from "./api.js";
-import { h, panel, empty } from "./dom.js";
+import { h, panel, empty, options } from "./dom.js";
 import { count, percent } from "./format.js";
 import { dataTable } from "./table.js";
 import { problem } from "./gate.js";
@@ -12,6 +12,13 @@ import { keyText } from "./values.js";
 const WINDOWS = [
   [60, "last minute"],
   [600, "last 10 minutes"],
+];
+
+const ORDERS = [
+  ["accesses", "by reads and writes"],
+  ["reads", "by reads"],
+  ["hits", "by hits"],
+  ["writes", "by writes"],
 ];
 
 const columns = (all, isItem, isLocal) => [
@@ -57,6 +64,7 @@ export default {
   title: "Hot keys",
   show(context) {
     let seconds = 60;
+    const order = h("select", { name: "order", "aria-label": "Heaviest", onchange: () => load() }, options(ORDERS, "accesses"));
     const isLocal = context.feed.stats.node?.upstream_kind === "local";
     const buttons = WINDOWS.map(([value, text]) =>
       h(
@@ -83,7 +91,6 @@ export default {
       const table = dataTable({
         columns: columns(totals[isItem ? "items" : "partitions"], isItem, isLocal),
         key: (row) => JSON.stringify([row.table, row.index ?? null, row.key]),
-        sorted: "-reads",
         empty: nothing(),
       });
       table.element.classList.add("cards");
@@ -109,6 +116,7 @@ export default {
     );
     context.root.lastChild.append(
       h("span", { class: "space" }),
+      order,
       h("div", { class: "segments", role: "group", "aria-label": "Window" }, buttons),
       h("span", { class: "lead" }, "Keys are data of your users: they are shown with the token only."),
     );
@@ -116,7 +124,7 @@ export default {
     let shownStatus = null;
     async function load() {
       try {
-        const answer = await api(`hot?window=${seconds}&limit=20`);
+        const answer = await api(`hot?window=${seconds}&by=${order.value}&limit=20`);
         if (!context.alive) return;
         for (const name of ["items", "partitions"])
           totals[name].reads = (answer[name] ?? []).reduce((sum, row) => sum + (row.reads ?? 0), 0);
