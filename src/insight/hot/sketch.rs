@@ -16,6 +16,9 @@ pub(super) const COUNTERS: usize = 1024;
 /// What all names of a sketch may occupy.
 const NAME_BYTES_MAX: usize = 192 << 10;
 
+/// What is left to keys that come again: those that come once must not take all of it.
+const NAME_BYTES_OF_NEW_MAX: usize = NAME_BYTES_MAX / 4 * 3;
+
 /// What a key is called: its table, its index, and its canonical bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Name {
@@ -59,14 +62,14 @@ pub(super) struct Sketch {
 impl Sketch {
     /// Counts `weight` accesses, of which `hits` were hits.
     pub(super) fn count(&mut self, hash: u64, weight: u64, hits: u64, name: &dyn Fn() -> Name, bytes: usize) {
-        let number = match self.by_hash.get(&hash) {
-            Some(number) => *number,
-            None => self.counter_for(hash),
+        let (number, names_max) = match self.by_hash.get(&hash) {
+            Some(number) => (*number, NAME_BYTES_MAX),
+            None => (self.counter_for(hash), NAME_BYTES_OF_NEW_MAX),
         };
         let counter = &mut self.counters[usize::from(number)];
         counter.count += weight;
         counter.hits += hits;
-        if counter.name.is_none() && self.name_bytes + bytes <= NAME_BYTES_MAX {
+        if counter.name.is_none() && self.name_bytes + bytes <= names_max {
             self.name_bytes += bytes;
             counter.name = Some(name());
         }
