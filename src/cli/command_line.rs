@@ -10,7 +10,7 @@ use nearside::config::{
 };
 use nearside::upstream::remote::Profile;
 
-use super::node_client::AdminAddress;
+use super::admin_address::AdminAddress;
 
 /// What stands below the help of everything that reads a config.
 const ABOUT_VARIABLES: &str = "\

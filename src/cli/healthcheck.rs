@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use nearside::telemetry::announce_failure;
 
-use super::node_client::{AdminAddress, Reply};
+use super::admin_address::{AdminAddress, Reply};
+use super::node_client::admin_of;
 
 /// Asks the admin listener whether the server is ready.
 pub(super) fn check_health(matches: &ArgMatches) -> ExitCode {
-    match AdminAddress::of(matches).and_then(|admin| ask(&admin)) {
+    match admin_of(matches).and_then(|admin| ask(&admin)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             announce_failure(&reason);

@@ -11,6 +11,7 @@ mod stats;
 mod top;
 mod warm;
 
+mod admin_address;
 mod command_line;
 mod node_client;
 mod signals;

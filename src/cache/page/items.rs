@@ -125,8 +125,8 @@ impl PagePermit {
 }
 
 impl SentItems<'_> {
-    /// Stores an item, if that is right. `is_fresh` says whether no word moved that vouches for it, and `may_land_late` whether a write
-    /// of unknown outcome may yet change it.
+    /// Stores an item, if that is right. `is_fresh` says whether no word moved that vouches for it, and `may_land_late` whether a
+    /// write of unknown outcome may yet change it.
     pub(super) fn store(
         &self,
         item: &PageItem,
