@@ -54,6 +54,35 @@ impl fmt::Display for Share {
     }
 }
 
+/// A part of a whole, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fraction(f64);
+
+impl Fraction {
+    /// Nothing.
+    pub const ZERO: Self = Self(0.0);
+
+    /// From 0 to 1.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Fraction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+        number.map(Self).ok_or_else(|| format!("{text} is not a number from 0 to 1; write one such as 0.001"))
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 const BYTE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -156,6 +185,16 @@ mod tests {
         assert_eq!(Share::default().of(1_000_003), 250_000);
         for text in ["", "%", "0%", "100%", "+5%", "25", "2.5%", "300%"] {
             assert!(text.parse::<Share>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_a_number_from_0_to_1() {
+        for text in ["0", "1", "0.001", "0.5"] {
+            assert_eq!(text.parse::<Fraction>().unwrap().to_string(), text);
+        }
+        for text in ["", "1.001", "-0.1", "1%", "nan", "inf", "0,5"] {
+            assert!(text.parse::<Fraction>().is_err(), "{text:?}");
         }
     }
 

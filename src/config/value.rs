@@ -12,7 +12,7 @@ use toml::de::DeValue;
 use toml::value::{Datetime, Offset};
 
 use super::prices::Price;
-use super::units::{ByteSize, TimeToLive, parse_duration};
+use super::units::{ByteSize, Fraction, TimeToLive, parse_duration};
 use crate::model::Timestamp;
 
 /// The most characters of a value that an error repeats.
@@ -58,6 +58,18 @@ impl<'v> Given<'v> {
                 written.parse::<T>().and_then(|_| self.string()?.parse())
             }
             Self::Toml(..) | Self::Text(_) => self.string()?.parse(),
+        }
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn fraction(self) -> Result<Fraction, String> {
+        match self {
+            Self::Toml(DeValue::Integer(_) | DeValue::Float(_), written) => written.parse(),
+            Self::Toml(..) => Err(format!(
+                "{self} is not a number from 0 to 1; write one{}, such as 0.001",
+                self.in_words()
+            )),
+            Self::Text(text) => text.parse(),
         }
     }
 

@@ -149,6 +149,8 @@ fn policy(items_on: bool, quarantine: Duration) -> TablePolicy {
         }),
         indexes: Default::default(),
         asks_images: true,
+        mode: CacheMode::On,
+        verify_sample: SampleRate::NONE,
     }
 }
 

@@ -29,5 +29,7 @@ mod resets;
 mod rights;
 mod roles;
 mod savings;
+mod shadow;
 mod transactions;
 mod twins;
+mod verification;
