@@ -66,7 +66,7 @@ impl Engine {
             // If the table is retired, the entry may be an item of another table under the same key.
             if let Some(hit) = hit.filter(|_| !table.is_retired()) {
                 if table.verify_sample.picks() {
-                    let read = ItemRead::new(&get, request, table, policy, key, Attributes::All);
+                    let read = ItemRead::new(&get, request, table, policy, key.clone(), Attributes::All);
                     self.verify(read, &hit);
                 }
                 let found = Found::from_memory(hit, Source::Hit);
