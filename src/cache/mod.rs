@@ -36,6 +36,7 @@ mod page;
 mod elsewhere;
 
 mod cached_item;
+mod comparisons;
 mod last_shown;
 mod stats;
 mod table;
@@ -44,6 +45,9 @@ mod table;
 pub(crate) mod tests;
 
 pub use cached_item::CachedItem;
+pub use comparisons::{
+    AGE_BOUNDS_SECONDS, AgeStats, ComparisonStats, Comparisons, ShadowRead, ShadowResult, VerifiedResult,
+};
 pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};
 pub use flights::{FailedFetch, Hit, JoinOutcome, Joiner, Lookup};
 pub use freshness::{FleetMemory, LapsedReads};

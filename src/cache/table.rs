@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 
+use super::comparisons::Comparisons;
 use super::elsewhere::TableDigest;
 use super::expiry::earliest_expiry;
 use super::last_shown::Shown;
@@ -70,6 +71,7 @@ pub struct CachedTable {
     secrets: Secrets,
     pub(super) counters: TableCounters,
     pub(super) pages: TablePages,
+    comparisons: Comparisons,
     /// The attribute by which the upstream removes expired items.
     time_to_live: ArcSwapOption<String>,
     pub(super) shown: Shown,
@@ -109,6 +111,7 @@ impl CachedTable {
             wide_changes: AtomicUsize::new(0),
             counters: TableCounters::default(),
             pages: TablePages::default(),
+            comparisons: Comparisons::default(),
             time_to_live: ArcSwapOption::empty(),
             shown: Shown::default(),
         }
@@ -152,6 +155,11 @@ impl CachedTable {
     /// What happened in this table so far.
     pub fn stats(&self) -> TableStats {
         self.counters.snapshot()
+    }
+
+    /// What came of comparing its cached values with those of the upstream.
+    pub fn comparisons(&self) -> &Comparisons {
+        &self.comparisons
     }
 
     /// Counts an item of an answer whose key was not the one asked for.

@@ -70,11 +70,13 @@ pub enum BypassReason {
     NotPermitted,
     /// The upstream's answer is not wholly understood, or has another key than the one asked for.
     OpaqueAnswer,
+    /// The table's cache is in shadow mode, and answers nothing.
+    Shadow,
 }
 
 impl BypassReason {
     /// Every reason, in the order of their definition.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Consistent,
         Self::Disabled,
         Self::Operation,
@@ -84,6 +86,7 @@ impl BypassReason {
         Self::Contended,
         Self::NotPermitted,
         Self::OpaqueAnswer,
+        Self::Shadow,
     ];
 
     /// Its label in metrics.
@@ -98,6 +101,7 @@ impl BypassReason {
             Self::Contended => "contended",
             Self::NotPermitted => "not_permitted",
             Self::OpaqueAnswer => "opaque_answer",
+            Self::Shadow => "shadow",
         }
     }
 }

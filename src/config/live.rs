@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::callers::Callers;
 use super::prices::Prices;
 use super::tls::TlsFiles;
-use super::units::{ByteSize, Share, TimeToLive};
+use super::units::{ByteSize, Fraction, Share, TimeToLive};
 
 /// What may change while the program runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Live {
     pub cache_bytes_max: ByteSize,
     /// The part of that budget that pages may take; items have the rest.
     pub query_share: Share,
+    /// How many reads a second may compare what is cached with the upstream.
+    pub verify_rate_max: u32,
     /// The least severe log lines that are written: `error`, `warn`, `info`, `debug`, `trace`, `off`.
     pub log_level: String,
     /// Requests that take as long as this or longer have a line in the log; zero for none.
@@ -50,12 +52,13 @@ impl Live {
     }
 
     /// True if what is cached by these policies may as well have been cached by the others: they differ at most in what is
-    /// served when the upstream fails.
+    /// served when the upstream fails, and in how much is compared with it.
     pub fn keeps_as(&self, other: &Self) -> bool {
         let tables: BTreeSet<&String> = self.tables.keys().chain(other.tables.keys()).collect();
         let policies = tables.into_iter().map(|table| (self.policy(table), other.policy(table)));
         policies.chain([(&self.cache, &other.cache)]).all(|(ours, theirs)| {
-            CachePolicy { stale_if_error: theirs.stale_if_error, ..ours.clone() } == *theirs
+            let (stale_if_error, verify_sample) = (theirs.stale_if_error, theirs.verify_sample);
+            CachePolicy { stale_if_error, verify_sample, ..ours.clone() } == *theirs
         })
     }
 }
@@ -94,6 +97,10 @@ pub struct CachePolicy {
     pub fill_items_from_pages: bool,
     /// How long after its time what is cached may still be served when the upstream fails; zero not at all.
     pub stale_if_error: Duration,
+    /// Whether what is cached answers reads.
+    pub mode: Mode,
+    /// The part of hits that is compared with the upstream afterwards.
+    pub verify_sample: Fraction,
     /// The sections `[tables.NAME.indexes.INDEX]`, each filled up from the table's.
     pub indexes: BTreeMap<String, IndexPolicy>,
 }
@@ -108,7 +115,8 @@ impl CachePolicy {
     /// True if any pages of the table are cached.
     pub fn has_pages(&self) -> bool {
         let off = TimeToLive::For(Duration::ZERO);
-        self.query_ttl != off || self.indexes.values().any(|index| index.query_ttl != off)
+        let has_ttl = self.query_ttl != off || self.indexes.values().any(|index| index.query_ttl != off);
+        has_ttl && self.mode != Mode::Off
     }
 }
 
@@ -119,6 +127,28 @@ pub struct IndexPolicy {
     pub query_ttl: TimeToLive,
     /// How long pages of a global index are not kept after a write to it.
     pub gsi_quarantine: Duration,
+}
+
+/// Whether what is cached answers reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    On,
+    /// It does not: it is compared with what the upstream answers.
+    Shadow,
+    /// Nothing is cached.
+    Off,
+}
+
+impl Mode {
+    /// As the config has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// When pages of scans are kept.
@@ -158,6 +188,7 @@ impl Default for Live {
         Self {
             cache_bytes_max: ByteSize(256 << 20),
             query_share: Share::default(),
+            verify_rate_max: 10,
             log_level: "info".to_owned(),
             log_slow: Duration::from_secs(1),
             admin_token_file: None,
@@ -185,6 +216,8 @@ impl Default for CachePolicy {
             images: Images::Ask,
             fill_items_from_pages: false,
             stale_if_error: Duration::ZERO,
+            mode: Mode::On,
+            verify_sample: Fraction::ZERO,
             indexes: BTreeMap::new(),
         }
     }
@@ -204,6 +237,9 @@ mod tests {
         assert!(keeps("", "[cache]\nstale_if_error = \"5m\""));
         assert!(keeps("", "[tables.Orders]\nstale_if_error = \"5m\""));
         assert!(keeps("[tables.Orders]\nstale_if_error = \"5m\"", "[cache]\nstale_if_error = \"1m\""));
+        assert!(keeps("", "[cache]\nverify_sample = 0.5"));
+        assert!(!keeps("", "[cache]\nmode = \"shadow\""));
+        assert!(!keeps("[tables.Orders]\nmode = \"shadow\"", ""));
         assert!(!keeps("", "[tables.Orders]\nitem_ttl = \"1m\"\nstale_if_error = \"5m\""));
         assert!(!keeps("[tables.Orders]\nitem_ttl = \"1m\"", ""));
         assert!(!keeps("", "[cache]\nfill = \"strong\""));

@@ -50,7 +50,7 @@ pub use fixed::{AuthMode, Durability, Fixed, LocalStore, LogFormat, RemoteLimits
 pub use fleet::{Ack, CutOff, Fleet, FleetSecrets, WhenStale};
 pub use key::{Flag, Key, Repeats, Section};
 pub use list_places::ListPlaces;
-pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, ScanPages};
+pub use live::{Audit, CachePolicy, Fill, Images, IndexPolicy, Live, Mode, ScanPages};
 pub use prices::{Billing, Price, Prices};
 pub use printing::KeyInForce;
 pub use resolve::{HOST_NAME, PROFILE_REGION, Resolved, Sources};

@@ -126,7 +126,8 @@ impl Engine {
     fn is_written_lately(&self, table: &str) -> bool {
         let now = Instant::now();
         match self.tables.get(table) {
-            Some(table) => self.pages.is_written_lately(&table.cached, now),
+            // In shadow mode clients get what they would get without this node.
+            Some(table) => !table.is_in_shadow() && self.pages.is_written_lately(&table.cached, now),
             None => self.cache.has_invalidated_lately(now),
         }
     }

@@ -80,7 +80,8 @@ impl Engine {
         answer
     }
 
-    /// Sends a client's own BatchGetItem, with each table read strongly where a fill of one of its keys would have to be.
+    /// Sends a client's own BatchGetItem, with each table read strongly where a fill of one of its keys would have to be. Tables in
+    /// shadow mode are read as the client says, and their caches do not hear of it.
     pub(super) async fn batch_as_asked(
         &self,
         request: &Request,
@@ -88,15 +89,16 @@ impl Engine {
         parts: &[Part],
         reason: BypassReason,
     ) -> Served {
+        let serving = || parts.iter().filter(|part| !part.table.is_in_shadow());
         let strong: Vec<&str> =
-            parts.iter().filter(|part| self.is_changing(part)).map(|part| &*part.spelling).collect();
+            serving().filter(|part| self.is_changing(part)).map(|part| &*part.spelling).collect();
         let answer = match strong.is_empty() {
             true => self.forward(request).await,
             false => self.forward(&request.with_body(strongly_of(body, &strong))).await,
         };
         if answer.is_success() {
             let now = Instant::now();
-            for part in parts {
+            for part in serving() {
                 part.keys().for_each(|key| self.cache.observe_opaque(&part.table.cached.address(key), now));
             }
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cache::{
-    Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy,
+    Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy, SentRead,
 };
 use crate::call::{Answer, Attempt, PrincipalRole, Request, Trace};
 use crate::insight::{Outcome, ReadOfItem, TableUsage};
@@ -20,6 +20,7 @@ use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
+use super::checks::Comparing;
 use super::known_table::KnownTable;
 use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::{Attributes, write_nothing_consumed};
@@ -61,10 +62,15 @@ impl Engine {
             let address = table.cached.address(&key);
             let hit = match get.consistent_read {
                 Some(true) => None,
+                _ if table.is_in_shadow() => None,
                 _ => self.cache.lookup(&address, Instant::now()),
             };
             // If the table is retired, the entry may be an item of another table under the same key.
             if let Some(hit) = hit.filter(|_| !table.is_retired()) {
+                if table.verify_sample.picks() {
+                    let read = ItemRead::new(&get, request, table, policy, key.clone(), Attributes::All);
+                    self.verify(read, &hit);
+                }
                 let found = Found::from_memory(hit, Source::Hit);
                 found.note(&address, &table.usage);
                 let consumed = get.return_consumed_capacity.unwrap_or_default();
@@ -82,6 +88,9 @@ impl Engine {
             Ok(read) => read,
             Err(served) => return served,
         };
+        if read.table.is_in_shadow() && read.consistency == Consistency::Eventual {
+            return self.read_in_shadow(&request, read).await;
+        }
         if self.may_not_read_whole(&read.table, &read.attributes, &request) {
             note_unfilled(&read.table, &read.key);
             let answer = self.get_as_asked(&request, &read).await;
@@ -150,11 +159,7 @@ impl Engine {
         request: Request,
     ) -> Result<Fetched<CachedItem>, Answer> {
         let fetched = self.fetch_item(&table, permit.key_bytes(), &request).await;
-        match &fetched {
-            Ok(Fetched::Read { value, .. }) => permit.complete(value.clone(), Instant::now()),
-            Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
-            Err(answer) => permit.fail(FailedFetch::of(answer, &request)),
-        }
+        land(permit, &fetched, &request);
         fetched
     }
 
@@ -166,6 +171,16 @@ impl Engine {
         request: &Request,
     ) -> Result<Fetched<CachedItem>, Answer> {
         let answer = self.call(request).await.map_err(unread)?;
+        self.read_item(table, key, answer)
+    }
+
+    /// What the answer to a GetItem for a whole item is, which must be the one of this key.
+    fn read_item(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        answer: Answer,
+    ) -> Result<Fetched<CachedItem>, Answer> {
         if !answer.is_success() {
             return Err(answer);
         }
@@ -274,6 +289,63 @@ impl Reading for ItemRead {
     }
 }
 
+impl Comparing for ItemRead {
+    const KIND: &'static str = "item";
+
+    type Sent = SentRead;
+
+    fn sending(&self, engine: &Engine) -> SentRead {
+        engine.cache.sending(&self.address(), self.policy.fill)
+    }
+
+    fn may_have_changed(&self, engine: &Engine, sent: SentRead, now: Instant) -> bool {
+        engine.cache.may_have_changed(&self.address(), sent, now)
+    }
+
+    fn is_cached(&self, engine: &Engine, value: &CachedItem) -> bool {
+        engine.cache.still_has(&self.address(), value)
+    }
+
+    fn can_be_strong(&self) -> bool {
+        true
+    }
+
+    async fn fetch_strongly(&self, engine: &Arc<Engine>) -> Option<CachedItem> {
+        let request = self.request(Consistency::Strong);
+        match engine.fetch_item(&self.table, &self.key, &request).await {
+            Ok(Fetched::Read { value, .. }) => Some(value),
+            Ok(Fetched::Opaque(_)) | Err(_) => None,
+        }
+    }
+
+    fn observe(&self, engine: &Engine, value: &CachedItem, sent: SentRead, now: Instant) {
+        engine.cache.observe(&self.address(), value, sent, now);
+    }
+
+    fn price(value: &CachedItem) -> Units {
+        value.price()
+    }
+
+    fn is_same(left: &CachedItem, right: &CachedItem) -> bool {
+        left == right
+    }
+
+    fn is_shown_by(&self, cached: &CachedItem, answer: &Answer) -> Option<bool> {
+        let body = Json::parse(&answer.body).ok().filter(|_| answer.is_success())?;
+        Some(self.attributes.image_of(cached) == cached_item_of(body.get("Item"))?)
+    }
+
+    fn complete(&self, engine: &Arc<Engine>, permit: FillPermit, answer: &Answer) -> Option<FillPermit> {
+        let is_whole = matches!(self.attributes, Attributes::All);
+        if !is_whole || permit.consistency() == Consistency::Strong {
+            return Some(permit);
+        }
+        let fetched = engine.read_item(&self.table, &self.key, answer.clone());
+        land(permit, &fetched, &self.request(Consistency::Eventual));
+        None
+    }
+}
+
 impl ItemRead {
     fn new(
         get: &GetItem<'_>,
@@ -338,6 +410,15 @@ fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
     let (hash, outcome) = (table.cached.address(key).hash(), Outcome::Bypass);
     let price = Units::default();
     table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, price, age_seconds: None });
+}
+
+/// Gives what came of a fill's read to the cache.
+fn land(permit: FillPermit, fetched: &Result<Fetched<CachedItem>, Answer>, request: &Request) {
+    match fetched {
+        Ok(Fetched::Read { value, .. }) => permit.complete(value.clone(), Instant::now()),
+        Ok(Fetched::Opaque(_)) => permit.complete_opaque(Instant::now()),
+        Err(answer) => permit.fail(FailedFetch::of(answer, request)),
+    }
 }
 
 /// Which part of the item a GetItem asks for; `None` when the upstream would refuse it, or may.

@@ -39,12 +39,52 @@ pub struct TablePolicy {
     pub indexes: HashMap<String, Option<PagePolicy>>,
     /// Whether writes may be made to tell the item before and after, where their clients do not ask for it.
     pub asks_images: bool,
+    /// Whether what is cached answers reads.
+    pub mode: CacheMode,
+    /// Which hits are compared with the upstream afterwards.
+    pub verify_sample: SampleRate,
+}
+
+/// Whether what is cached answers reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// It does.
+    On,
+    /// It is kept by the same rules and answers nothing: it is compared with what the upstream answers.
+    Shadow,
+}
+
+/// The part of hits that is chosen, each by chance: a number of 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleRate(u64);
+
+impl SampleRate {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// That part, from 0 to 1. Any part above 0 chooses something.
+    pub fn of(part: f64) -> Self {
+        Self((part.clamp(0.0, 1.0) * (1_u64 << 32) as f64).ceil() as u64)
+    }
+
+    /// True if this one is chosen.
+    #[inline]
+    pub(super) fn picks(self) -> bool {
+        self.0 != 0 && u64::from(fastrand::u32(..)) < self.0
+    }
 }
 
 impl TablePolicy {
     /// Caches items, and no pages.
     pub fn items_only(policy: ReadPolicy) -> Self {
-        Self { items: Some(policy), pages: None, indexes: HashMap::new(), asks_images: true }
+        Self {
+            items: Some(policy),
+            pages: None,
+            indexes: HashMap::new(),
+            asks_images: true,
+            mode: CacheMode::On,
+            verify_sample: SampleRate::NONE,
+        }
     }
 
     /// The same for an upstream that never lags: what is adaptive need not adapt, and pages of global indexes need not wait.
@@ -103,6 +143,10 @@ pub(crate) struct KnownTable {
     pub(crate) indexes: Vec<KnownIndex>,
     /// Whether writes may be made to tell the item before and after.
     pub(crate) asks_images: bool,
+    /// Whether what is cached answers reads.
+    mode: CacheMode,
+    /// Which hits are compared with the upstream afterwards.
+    pub(super) verify_sample: SampleRate,
     /// Whose number the policies had before its own was asked for.
     pub(super) policies: u64,
     /// When it was described first.
@@ -187,6 +231,8 @@ impl KnownTable {
             pages: policy.pages,
             indexes,
             asks_images: policy.asks_images,
+            mode: policy.mode,
+            verify_sample: policy.verify_sample,
             policies,
             learned: Instant::now(),
             confirmed_ms: AtomicU64::new(0),
@@ -200,6 +246,11 @@ impl KnownTable {
             usage,
             unsettled_indexes,
         }
+    }
+
+    /// True if nothing of the table is answered from memory, nor out of another read's fetch.
+    pub(super) fn is_in_shadow(&self) -> bool {
+        self.mode == CacheMode::Shadow
     }
 
     /// The same table as described anew, with the same keys and indexes: what is in flight remains valid.
@@ -229,6 +280,8 @@ impl KnownTable {
             pages: policy.pages,
             indexes: indexes.collect(),
             asks_images: policy.asks_images,
+            mode: policy.mode,
+            verify_sample: policy.verify_sample,
             policies,
             learned: self.learned,
             confirmed_ms: AtomicU64::new(self.confirmed_ms.load(Ordering::Relaxed)),

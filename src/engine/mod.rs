@@ -12,6 +12,7 @@ mod write;
 
 mod authorization;
 mod changes;
+mod checks;
 mod definitions;
 mod descriptions;
 mod elsewhere;
@@ -47,11 +48,12 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::only_table;
 
 pub use changes::FlushFailure;
-pub use known_table::{PolicyChange, TablePolicy};
+pub use known_table::{CacheMode, PolicyChange, SampleRate, TablePolicy};
 pub use peers::{Acknowledgement, Peers, Receipt};
 pub use tables::PolicyOf;
 pub use warming::{WarmFailure, WarmPage, WarmPlace, WarmSurvey};
 
+use checks::CheckBudget;
 use items::ItemRead;
 use pages::PageRead;
 use permissions::Permissions;
@@ -90,6 +92,7 @@ pub struct Memory {
     /// What requests do to tables.
     pub insight: Arc<Insight>,
     recent: Arc<RecentRequests>,
+    checks: Arc<CheckBudget>,
 }
 
 impl Memory {
@@ -97,7 +100,12 @@ impl Memory {
     /// of the pages' budget on top.
     pub fn new(items: Arc<ItemCache>, pages: Arc<PageCache>) -> Self {
         let recent = Arc::new(RecentRequests::new(pages.stats().bytes_max));
-        Self { items, pages, insight: Arc::default(), recent }
+        Self { items, pages, insight: Arc::default(), recent, checks: Arc::default() }
+    }
+
+    /// How many reads a second may compare what is cached with the upstream, for all engines together; 10 at first.
+    pub fn set_check_rate(&self, reads_max: u32) {
+        self.checks.set_rate(reads_max);
     }
 }
 
@@ -136,6 +144,8 @@ pub struct Engine {
     pages: Arc<PageCache>,
     recent: Arc<RecentRequests>,
     insight: Arc<Insight>,
+    /// What comparisons with the upstream may cost.
+    checks: Arc<CheckBudget>,
     tables: Tables,
     permissions: Permissions,
     /// The other nodes in front of the same tables, if there are any.
@@ -172,7 +182,7 @@ impl Engine {
         memory: &Memory,
         policy_of: PolicyOf,
     ) -> Arc<Self> {
-        let Memory { items, pages, insight, recent } = memory.clone();
+        let Memory { items, pages, insight, recent, checks } = memory.clone();
         Arc::new_cyclic(|engine: &Weak<Self>| Self {
             realm,
             hears_changes: upstream.report_changes(Weak::clone(engine) as Weak<dyn ChangeListener>),
@@ -183,6 +193,7 @@ impl Engine {
             insight,
             tables: Tables::new(policy_of, Arc::clone(&recent)),
             recent,
+            checks,
             permissions: Permissions::default(),
             peers: OnceLock::new(),
             late: elsewhere::LateChanges::default(),

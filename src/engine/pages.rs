@@ -9,16 +9,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cache::{Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report};
+use crate::cache::{
+    Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report, SentPage,
+};
 use crate::call::{Answer, PrincipalRole, Request};
 use crate::insight::ReadOfPage;
-use crate::model::capacity::ReadPrice;
+use crate::model::capacity::{ReadPrice, Units};
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
+use super::checks::Comparing;
 use super::items::cached_item_of;
 use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
@@ -47,7 +50,7 @@ impl Engine {
         let seen = self.recent.with(place, request, generation, |read| {
             self.look_up_page(read, now).map_or_else(
                 || read.clone().missed(request.clone()),
-                |hit| Looked::Hit(read.answered_by(Found::from_memory(hit, Source::Hit))),
+                |hit| Looked::Hit(self.show_hit(read, request, hit)),
             )
         });
         if let Some(looked) = seen {
@@ -66,14 +69,25 @@ impl Engine {
             let Some(hit) = self.look_up_page(&read, now) else {
                 return Some(Looked::Miss(Box::new(read)));
             };
-            let served = read.answered_by(Found::from_memory(hit, Source::Hit));
+            let served = self.show_hit(&read, request, hit);
             self.recent.keep(place, generation, read);
             Some(Looked::Hit(served))
         });
         looked.unwrap_or(Looked::Unread)
     }
 
+    /// The answer for the client whose request is answered from memory.
+    fn show_hit(&self, read: &PageRead, request: &Request, hit: Hit<Page>) -> Served {
+        if read.table.verify_sample.picks() {
+            self.verify(PageRead { request: request.clone(), ..read.clone() }, &hit);
+        }
+        read.answered_by(Found::from_memory(hit, Source::Hit))
+    }
+
     fn look_up_page(&self, read: &PageRead, now: Instant) -> Option<Hit<Page>> {
+        if read.table.is_in_shadow() {
+            return None;
+        }
         self.note_page(read, now);
         let hit = self.pages.lookup(&read.address(), now)?;
         // If the table is retired, the page may be of another one to which the same bytes mean something else.
@@ -97,6 +111,9 @@ impl Engine {
             Ok(read) => read,
             Err(served) => return served,
         };
+        if read.table.is_in_shadow() && !read.plan.consistent {
+            return self.read_in_shadow(&request, read).await;
+        }
         let outcome = match read.plan.consistent {
             true => read.read_past_cache(self, BypassReason::Consistent).await,
             false => self.find(&read).await,
@@ -170,23 +187,7 @@ impl Engine {
         permit.wait_for_room().await;
         let is_strong = permit.consistency() == Consistency::Strong;
         let fetched = self.fetch_page(&request, is_strong, &table, &expected).await;
-        let now = Instant::now();
-        match &fetched {
-            Ok(Fetched::Read { value: page, .. }) => {
-                let offered = table.policy.filter(|_| expected.are_offered);
-                let items = offered.and_then(|policy| Some((items_of(page, &table)?, policy)));
-                match items {
-                    Some((items, policy)) => {
-                        permit.complete_with_items(page.clone(), &items, &policy, now);
-                    }
-                    None => {
-                        permit.complete(page.clone(), now);
-                    }
-                }
-            }
-            Ok(Fetched::Opaque(_)) => permit.complete_opaque(now),
-            Err(answer) => permit.fail(FailedFetch::of(answer, &request)),
-        }
+        land(permit, &fetched, &request, (&table, &expected));
         fetched
     }
 
@@ -199,6 +200,17 @@ impl Engine {
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
         let answer = self.forward(request).await;
+        self.read_answer(answer, (is_strong, sent), table, expected)
+    }
+
+    /// What the answer to a request for a page is, which was sent then.
+    fn read_answer(
+        self: &Arc<Self>,
+        answer: Answer,
+        (is_strong, sent): (bool, Instant),
+        table: &KnownTable,
+        expected: &ExpectedItems,
+    ) -> Result<Fetched<Page>, Answer> {
         if !answer.is_success() {
             return Err(answer);
         }
@@ -321,6 +333,89 @@ impl Reading for PageRead {
             Fetched::Opaque(_) => engine.pages.observe_opaque(&address, scope, now),
         }
         fetched.found(source)
+    }
+}
+
+impl Comparing for PageRead {
+    const KIND: &'static str = "page";
+
+    type Sent = SentPage;
+
+    fn sending(&self, engine: &Engine) -> SentPage {
+        engine.pages.sending(&self.address(), &self.plan.scope)
+    }
+
+    fn may_have_changed(&self, engine: &Engine, sent: SentPage, now: Instant) -> bool {
+        engine.pages.may_have_changed(&self.address(), &self.plan.scope, sent, now)
+    }
+
+    fn is_cached(&self, engine: &Engine, value: &Page) -> bool {
+        engine.pages.peek(&self.address()).as_ref() == Some(value)
+    }
+
+    fn can_be_strong(&self) -> bool {
+        !self.plan.is_of_global_index()
+    }
+
+    async fn fetch_strongly(&self, engine: &Arc<Engine>) -> Option<Page> {
+        let request = self.request(Consistency::Strong);
+        match engine.fetch_page(&request, true, &self.table, &self.plan.expected()).await {
+            Ok(Fetched::Read { value, .. }) => Some(value),
+            Ok(Fetched::Opaque(_)) | Err(_) => None,
+        }
+    }
+
+    fn observe(&self, engine: &Engine, value: &Page, sent: SentPage, now: Instant) {
+        engine.pages.observe(&self.address(), &self.plan.scope, value, sent, now);
+    }
+
+    fn price(value: &Page) -> Units {
+        value.price().table() + value.price().index()
+    }
+
+    fn is_same(left: &Page, right: &Page) -> bool {
+        left == right || is_same_page(left.body(), right.body())
+    }
+
+    fn is_shown_by(&self, cached: &Page, answer: &Answer) -> Option<bool> {
+        let page = PageAnswer::read(&answer.body).filter(|_| answer.is_success())?;
+        Some(Self::is_same(cached, &Page::new(page.body)))
+    }
+
+    fn complete(&self, engine: &Arc<Engine>, permit: PagePermit, answer: &Answer) -> Option<PagePermit> {
+        if permit.consistency() == Consistency::Strong {
+            return Some(permit);
+        }
+        let expected = self.plan.expected();
+        let fetched = engine.read_answer(answer.clone(), (false, permit.began()), &self.table, &expected);
+        land(permit, &fetched, &self.request, (&self.table, &expected));
+        None
+    }
+}
+
+/// Gives what came of a fill's read to the cache.
+fn land(
+    permit: PagePermit,
+    fetched: &Result<Fetched<Page>, Answer>,
+    request: &Request,
+    (table, expected): (&KnownTable, &ExpectedItems),
+) {
+    let now = Instant::now();
+    match fetched {
+        Ok(Fetched::Read { value: page, .. }) => {
+            let offered = table.policy.filter(|_| expected.are_offered);
+            let items = offered.and_then(|policy| Some((items_of(page, table)?, policy)));
+            match items {
+                Some((items, policy)) => {
+                    permit.complete_with_items(page.clone(), &items, &policy, now);
+                }
+                None => {
+                    permit.complete(page.clone(), now);
+                }
+            }
+        }
+        Ok(Fetched::Opaque(_)) => permit.complete_opaque(now),
+        Err(answer) => permit.fail(FailedFetch::of(answer, request)),
     }
 }
 

@@ -59,6 +59,16 @@ impl Attributes {
         keys.all(|key| paths.nested_roots().all(|root| root != key.name))
     }
 
+    /// The wanted part as an item of its own, to be compared. It has no price.
+    pub(crate) fn image_of(&self, image: &CachedItem) -> CachedItem {
+        match self {
+            Self::All => image.clone(),
+            Self::Of(_) => {
+                self.item_json(image).map_or_else(CachedItem::absent, |json| CachedItem::present(&json, 0))
+            }
+        }
+    }
+
     /// The JSON of the wanted part; `None` when there is no item. `Some({})` is an item that has none of the attributes.
     pub(crate) fn item_json(&self, image: &CachedItem) -> Option<Bytes> {
         let whole = image.item_json()?;

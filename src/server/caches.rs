@@ -10,11 +10,13 @@ use crate::cache::{
     BumpReason, BumpedScope, CacheLimits, FillMode, FleetMemory, ItemCache, NotStored, PageCache, PageLimits,
     PageNotStored, PagePolicy, ReadPolicy, ScanAdmission, ScopeStats, TableStats,
 };
-use crate::config::{ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, ScanPages, TimeToLive};
-use crate::engine::{Memory, TablePolicy};
+use crate::config::{
+    ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, Mode, ScanPages, TimeToLive,
+};
+use crate::engine::{CacheMode, Memory, SampleRate, TablePolicy};
 use crate::telemetry::{CacheSample, Metrics};
 
-use super::savings;
+use super::{comparisons, savings};
 
 /// Longer pages are served and not kept. A page is 1 MB of items at most, which may be several times as much JSON.
 const PAGE_BYTES_MAX: usize = 8 << 20;
@@ -39,13 +41,16 @@ impl Caches {
         items.keep_expired(longest_stale(&config.live));
         items.set_unknown_write_window(config.fixed.remote.unknown_write_window);
         let pages = PageCache::new(pages, Arc::clone(&items));
-        Self { memory: Memory::new(items, pages) }
+        let memory = Memory::new(items, pages);
+        memory.set_check_rate(config.live.verify_rate_max);
+        Self { memory }
     }
 
     /// Makes the budgets what they are in another config, where that says anything else: by evicting items, and by
     /// forgetting all pages.
     pub(super) fn fit(&self, before: &Live, after: &Live) {
         self.memory.items.keep_expired(longest_stale(after));
+        self.memory.set_check_rate(after.verify_rate_max);
         let (old, new) = (budgets(before), budgets(after));
         if old.0.max_bytes != new.0.max_bytes {
             self.memory.items.set_max_bytes(new.0.max_bytes);
@@ -73,6 +78,7 @@ impl Caches {
         samples.extend(page_samples(&self.memory.pages));
         samples.extend(table_samples(&self.memory.pages, metrics));
         samples.extend(savings::samples(&self.memory.insight, metrics));
+        samples.extend(comparisons::samples(&self.memory.pages, metrics));
         samples
     }
 }
@@ -103,13 +109,18 @@ pub(super) fn policy(live: &Live, table: &str) -> TablePolicy {
         pages: page_policy(policy, of_table),
         indexes: indexes.map(|(name, index)| (name.clone(), page_policy(policy, *index))).collect(),
         asks_images: policy.images == Images::Ask,
+        mode: match policy.mode {
+            Mode::On | Mode::Off => CacheMode::On,
+            Mode::Shadow => CacheMode::Shadow,
+        },
+        verify_sample: SampleRate::of(policy.verify_sample.value()),
     }
 }
 
 /// How a table's items are read; `None` when its item cache is off.
 fn read_policy(policy: &CachePolicy) -> Option<ReadPolicy> {
     let ByteSize(bytes) = policy.item_bytes_max;
-    is_on(policy.item_ttl).then(|| ReadPolicy {
+    is_on(policy, policy.item_ttl).then(|| ReadPolicy {
         ttl: duration(policy.item_ttl),
         negative_ttl: duration(policy.negative_ttl),
         fill: fill(policy.fill),
@@ -120,7 +131,7 @@ fn read_policy(policy: &CachePolicy) -> Option<ReadPolicy> {
 
 /// How pages are read; `None` when they are not cached.
 fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
-    is_on(index.query_ttl).then(|| PagePolicy {
+    is_on(policy, index.query_ttl).then(|| PagePolicy {
         ttl: duration(index.query_ttl),
         fill: fill(policy.fill),
         gsi_quarantine: index.gsi_quarantine,
@@ -135,8 +146,8 @@ fn page_policy(policy: &CachePolicy, index: IndexPolicy) -> Option<PagePolicy> {
     })
 }
 
-fn is_on(ttl: TimeToLive) -> bool {
-    ttl != TimeToLive::For(Duration::ZERO)
+fn is_on(policy: &CachePolicy, ttl: TimeToLive) -> bool {
+    policy.mode != Mode::Off && ttl != TimeToLive::For(Duration::ZERO)
 }
 
 fn duration(ttl: TimeToLive) -> Option<Duration> {

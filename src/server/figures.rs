@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::cache::{ScopeStats, TableStats};
-use crate::config::{AuthMode, CachePolicy, Live, TimeToLive, UpstreamKind};
+use crate::config::{AuthMode, CachePolicy, Live, Mode, TimeToLive, UpstreamKind};
 use crate::telemetry::{OperationFigures, RequestFigures, TableFigures};
 use crate::upstream::remote::{Outcome, RemoteStats};
 
 use super::caches::stats_by_table;
+use super::comparisons;
 use super::learned::LearnedTables;
 use super::running::RunningNode;
 use super::savings;
@@ -18,18 +19,21 @@ use super::savings;
 pub(super) fn stats(node: &RunningNode, unready: Option<&str>) -> Value {
     let live = node.in_force().config.live;
     let figures = node.metrics.request_figures();
+    let (shadow, verification) = comparisons::stats(&node.caches.memory.pages, &node.metrics);
     json!({
-        "node": about_node(node, unready),
+        "node": about_node(node, &live, unready),
         "requests": requests(&figures, node.metrics.errors_total()),
         "cache": cache(node),
         "tables": tables(node, &live, &figures),
         "savings": savings::savings(&node.caches.memory.insight, &live.prices),
+        "shadow": shadow,
+        "verification": verification,
         "upstream": node.engines.remote_stats().map(|stats| upstream(&stats)),
         "fleet": node.fleet.as_ref().and_then(|fleet| serde_json::from_str::<Value>(&fleet.json()).ok()),
     })
 }
 
-fn about_node(node: &RunningNode, unready: Option<&str>) -> Value {
+fn about_node(node: &RunningNode, live: &Live, unready: Option<&str>) -> Value {
     let fixed = &node.fixed;
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -52,7 +56,7 @@ fn about_node(node: &RunningNode, unready: Option<&str>) -> Value {
         },
         "share": fixed.share,
         "has_token": node.admin_token.is_set(),
-        "cache_mode": "on",
+        "cache_mode": live.cache.mode.name(),
     })
 }
 
@@ -154,9 +158,9 @@ fn table(
 /// How a table is cached: the keys of its policy, and what they come to.
 fn policy(policy: &CachePolicy) -> Value {
     let off = TimeToLive::For(std::time::Duration::ZERO);
-    let mode = if policy.item_ttl == off && !policy.has_pages() { "off" } else { "on" };
+    let mode = if policy.item_ttl == off && !policy.has_pages() { Mode::Off } else { policy.mode };
     let mut keys = policy.in_force();
-    keys.insert("mode".to_owned(), mode.into());
+    keys.insert("mode".to_owned(), mode.name().into());
     keys.into()
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod backend;
 mod caches;
+mod comparisons;
 mod descriptors;
 mod edge;
 mod engines;

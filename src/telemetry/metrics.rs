@@ -17,6 +17,9 @@ use super::requests::{self, Family, RequestFigures, Requests};
 use crate::call::{BypassReason, DenialReason, Source};
 use crate::model::Operation;
 
+/// What the names of the samples of a histogram end with.
+const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
+
 /// Error codes with labels of their own, of all operations.
 const CODES_MAX: usize = 100;
 
@@ -124,6 +127,36 @@ pub const UNIT_METRICS: &[(&str, &str, &str)] = &[
         "nearside_units_estimated_total",
         "counter",
         "Units among those charged that are estimates, because answers hide sizes.",
+    ),
+];
+
+/// Name, kind and help of what comparisons of the cache with the upstream showed.
+const COMPARISON_METRICS: &[(&str, &str, &str)] = &[
+    (
+        "nearside_shadow_reads_total",
+        "counter",
+        "Reads in shadow mode, by what the cache would have done or what the comparison showed.",
+    ),
+    (
+        "nearside_shadow_read_units_saved_total",
+        "counter",
+        "Read units that the cache would have saved by hits in shadow mode.",
+    ),
+    (
+        "nearside_shadow_upstream_reads_total",
+        "counter",
+        "Reads sent to the upstream only because of shadow mode, by purpose.",
+    ),
+    (
+        "nearside_shadow_fills_dropped_total",
+        "counter",
+        "Fills in shadow mode that were left out because too many were in flight.",
+    ),
+    ("nearside_verified_total", "counter", "Hits that were chosen for verification, by its result."),
+    (
+        "nearside_verified_difference_age_seconds",
+        "histogram",
+        "For hits that verification found different: the time since the upstream was read.",
     ),
 ];
 
@@ -235,7 +268,8 @@ const LOG_METRICS: &[(&str, &str, &str)] = &[(
 /// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
-    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`], [`UNIT_METRICS`] or [`UPSTREAM_METRICS`].
+    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`], [`UNIT_METRICS`], [`COMPARISON_METRICS`] or [`UPSTREAM_METRICS`]; of a histogram, with
+    /// `_bucket`, `_sum` or `_count` behind it.
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,
@@ -469,7 +503,12 @@ impl Metrics {
         for (name, kind, help) in sampled().filter(|(name, ..)| is_shown(name)) {
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                 .expect("writing to memory cannot fail");
-            for sample in samples.iter().chain([&dropped]).filter(|sample| sample.name == *name) {
+            let is_of = |sample: &&CacheSample| {
+                let part = sample.name.strip_prefix(name);
+                part == Some("") || (*kind == "histogram" && part.is_some_and(|part| PARTS.contains(&part)))
+            };
+            for sample in samples.iter().chain([&dropped]).filter(is_of) {
+                let name = sample.name;
                 let labels: Vec<_> = sample
                     .labels
                     .iter()
@@ -546,6 +585,7 @@ fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'sta
         CACHE_METRICS,
         PAGE_METRICS,
         UNIT_METRICS,
+        COMPARISON_METRICS,
         UPSTREAM_METRICS,
         REALM_METRICS,
         FLEET_METRICS,

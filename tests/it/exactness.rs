@@ -16,7 +16,7 @@ use nearside::cache::{
     CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
 };
 use nearside::call::{CallFuture, Request, Source, Upstream};
-use nearside::engine::{Engine, Served, TablePolicy};
+use nearside::engine::{CacheMode, Engine, SampleRate, Served, TablePolicy};
 use nearside::local::{Local, Settings};
 use nearside::model::Operation;
 
@@ -149,6 +149,8 @@ fn policy(items_on: bool, quarantine: Duration) -> TablePolicy {
         }),
         indexes: Default::default(),
         asks_images: true,
+        mode: CacheMode::On,
+        verify_sample: SampleRate::NONE,
     }
 }
 

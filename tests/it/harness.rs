@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use nearside::cache::{
-    CacheLimits, FillMode, FleetMemory, FleetSecret, ItemCache, LapsedReads, PageCache, PageLimits,
-    PagePolicy, ReadPolicy, Report, ScanAdmission, TableDigest,
+    CacheLimits, ComparisonStats, FillMode, FleetMemory, FleetSecret, ItemCache, LapsedReads, PageCache,
+    PageLimits, PagePolicy, ReadPolicy, Report, ScanAdmission, TableDigest,
 };
 use nearside::call::{Attempt, PrincipalRole, Request, Source};
 use nearside::engine::{Engine, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
@@ -218,6 +218,23 @@ impl Node {
     /// How many items of answers had a key that was not asked for.
     pub(crate) fn foreign_keys(&self) -> u64 {
         self.items.stats().total.foreign_keys
+    }
+
+    /// How many strong reads contradicted the cache of items.
+    pub(crate) fn stale_observed(&self) -> u64 {
+        self.items.stats().total.stale_observed
+    }
+
+    /// What comparisons with the upstream showed, of all tables.
+    pub(crate) fn comparisons(&self) -> ComparisonStats {
+        let mut sum = ComparisonStats::default();
+        self.pages.tables().iter().for_each(|(table, _)| sum += table.comparisons().snapshot());
+        sum
+    }
+
+    /// The engine stops to wait for what only waits, as at the end of a process.
+    pub(crate) async fn drain(&self) -> usize {
+        self.engine.drain(tokio::time::Instant::now()).await
     }
 
     /// Lets everything run that can run.

@@ -29,6 +29,8 @@ mod resets;
 mod rights;
 mod roles;
 mod savings;
+mod shadow;
 mod transactions;
 mod twins;
+mod verification;
 mod warming;

@@ -1,5 +1,6 @@
 //! The item cache: one surface over words, flights and store.
 
+mod checks;
 mod curve;
 mod elsewhere;
 mod lease;

@@ -231,6 +231,19 @@ impl PageCache {
         SentPage(self.words.version(address.table, scope))
     }
 
+    /// As [`ItemCache::may_have_changed`], of a page.
+    pub fn may_have_changed(
+        &self,
+        address: &Address<'_>,
+        scope: &PageScope,
+        sent: SentPage,
+        now: Instant,
+    ) -> bool {
+        sent.0 != self.words.version(address.table, scope)
+            || self.may_be_written(address.table, scope)
+            || address.table.has_wide_changes(self.items.milliseconds(now))
+    }
+
     /// Takes note of what a client's own consistent Query or Scan returned. It must be called before the client hears the
     /// answer; no page of this fingerprint that is answered after it is older than this one.
     pub fn observe(
@@ -348,8 +361,14 @@ impl PageCache {
         is_usable.then_some(entry)
     }
 
-    /// True if a write of the table may have happened whose verdict is not told, or may happen late.
+    /// True if a write of the table may have happened whose verdict is not told, or may happen late; or if one may be among them
+    /// whose keys are not known.
     fn may_be_changing(&self, table: &CachedTable, scope: &PageScope, now: Instant) -> bool {
+        self.may_be_written(table, scope) || table.is_touched(self.items.seconds(now))
+    }
+
+    /// The same of writes whose keys are known.
+    fn may_be_written(&self, table: &CachedTable, scope: &PageScope) -> bool {
         let may_land_late = match &scope.0 {
             Extent::Partition(hash) => self.late_bumps.is_expected(self.words.stripe(*hash)),
             _ => self.late_bumps.is_expected_of_table(table),
@@ -357,7 +376,6 @@ impl PageCache {
         may_land_late
             || table.pages.writes.load(Ordering::Acquire) > 0
             || table.pages.removals.load(Ordering::Acquire) > 0
-            || table.is_touched(self.items.seconds(now))
     }
 
     /// Must be called with the lock of the flights.

@@ -79,7 +79,8 @@ impl PagePermit {
         &self.scope
     }
 
-    pub(super) fn began(&self) -> Instant {
+    /// When it was given out: before the page was sent for.
+    pub fn began(&self) -> Instant {
         self.sending.began
     }
 

@@ -14,7 +14,7 @@ use super::draft::KindName;
 use super::fixed::{Durability, Fixed, LocalStore, LogFormat, UpstreamKind};
 use super::fleet::{Ack, CutOff, Fleet, WhenStale, name, node_as_written};
 use super::key::{Access, Key, Section};
-use super::live::{Fill, Images, ScanPages};
+use super::live::{Fill, Images, Mode, ScanPages};
 use super::units::{ByteSize, TimeToLive};
 use auth::{AUTH, AUTH_KEYS, AUTH_PRINCIPALS};
 use prices::PRICES;
@@ -29,6 +29,9 @@ const STREAM_SHARDS_MAX: usize = 16;
 /// Within these a lease is longer than a heartbeat takes, and shorter than anybody's patience.
 const LEASE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
 
+/// The most reads a second that compare. More would be a load of their own.
+const VERIFY_RATE_MAX: usize = 10_000;
+
 /// How many entries of its log a bus may keep.
 const REPLAY: [usize; 2] = [100, 1_000_000];
 
@@ -36,6 +39,7 @@ const ACK: &[(&str, Ack)] = &[("receipt", Ack::Receipt), ("all", Ack::All)];
 const WHEN_STALE: &[(&str, WhenStale)] = &[("young", WhenStale::Young), ("bypass", WhenStale::Bypass)];
 const CUT_OFF: &[(&str, CutOff)] =
     &[("degrade", CutOff::Degrade), ("refuse", CutOff::Refuse), ("accept", CutOff::Accept)];
+const MODE: &[(&str, Mode)] = &[("on", Mode::On), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 const FILL: &[(&str, Fill)] =
     &[("adaptive", Fill::Adaptive), ("strong", Fill::Strong), ("eventual", Fill::Eventual)];
 const SCAN_PAGES: &[(&str, ScanPages)] =
@@ -352,6 +356,24 @@ const CACHE: &[Key] = &[
         "query_share",
         |live, given| put(&mut live.query_share, given.parsed()),
         |live| quoted(live.query_share),
+    ),
+    Key::live(
+        "verify_rate_max",
+        |live, given| {
+            let rate = given.count_between(1, VERIFY_RATE_MAX);
+            put(&mut live.verify_rate_max, rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX)))
+        },
+        |live| bare(live.verify_rate_max),
+    ),
+    Key::policy(
+        "mode",
+        |policy, given| put(&mut policy.mode, given.choice(MODE)),
+        |policy| word(MODE, &policy.mode),
+    ),
+    Key::policy(
+        "verify_sample",
+        |policy, given| put(&mut policy.verify_sample, given.fraction()),
+        |policy| bare(policy.verify_sample),
     ),
     Key::policy(
         "item_ttl",

@@ -8,14 +8,17 @@
 //! answer is not one to this request, the client's own request is sent instead.
 
 mod answer;
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::{CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, SentRead};
-use crate::call::{Answer, Attempt, Request};
+use crate::cache::{
+    CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, ReadPolicy, SentRead,
+};
+use crate::call::{Answer, Attempt, PrincipalRole, Request};
 use crate::insight::{Outcome, ReadOfItem};
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
@@ -134,10 +137,13 @@ impl Engine {
                 return served;
             }
         };
+        if parts.iter().any(|part| part.table.is_in_shadow()) {
+            return self.batch_in_shadow(&request, &body, &parts).await;
+        }
         if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes, &request)) {
             return self.batch_as_asked(&request, &body, &parts, BypassReason::NotPermitted).await;
         }
-        let (fetches, mut counts) = self.begin(&mut parts);
+        let (fetches, mut counts) = self.begin(&mut parts, request.on_behalf_of.as_ref());
         let fetched = if fetches.is_empty() {
             Ok(Fetched::default())
         } else {
@@ -226,7 +232,11 @@ impl Engine {
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.
-    fn begin(self: &Arc<Self>, parts: &mut [Part]) -> (Vec<Fetch>, Counts) {
+    fn begin(
+        self: &Arc<Self>,
+        parts: &mut [Part],
+        on_behalf_of: Option<&Arc<PrincipalRole>>,
+    ) -> (Vec<Fetch>, Counts) {
         let now = Instant::now();
         let (mut fetches, mut counts) = (Vec::new(), Counts::default());
         let spellings: Vec<_> = parts.iter().map(|part| part.spelling.clone()).collect();
@@ -243,6 +253,10 @@ impl Engine {
                 let permit = match &part.table.policy {
                     Some(policy) if !part.strong => match self.cache.read(&address, policy, now) {
                         Lookup::Hit(found) => {
+                            if part.table.verify_sample.picks() {
+                                let (place, asker) = ((&part.table, &*part.spelling), on_behalf_of.cloned());
+                                self.verify(ItemRead::of_key(place, wanted, *policy, asker), &found);
+                            }
                             let found = Found::from_memory(found, Source::Hit);
                             found.note(&address, &part.table.usage);
                             wanted.state = State::Found(found.value);
@@ -428,19 +442,9 @@ impl Engine {
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
         let Some(policy) = table.policy else { return Ok(State::Open) };
-        let single = ItemRead {
-            table: Arc::clone(table),
-            policy,
-            spelling: spelling.into(),
-            key: wanted.key.clone(),
-            key_json: wanted.json.clone(),
-            attributes: Attributes::All,
-            consistency: Consistency::Eventual,
-            consumed: ReturnConsumedCapacity::None,
-            attempt: Attempt::First,
-            on_behalf_of: request.on_behalf_of.clone(),
-            trace: request.trace.clone(),
-        };
+        let asker = request.on_behalf_of.clone();
+        let single = ItemRead::of_key((table, spelling), wanted, policy, asker);
+        let single = ItemRead { trace: request.trace.clone(), ..single };
         match self.find(&single).await {
             Ok(found) => {
                 found.note(&single.address(), &table.usage);
@@ -451,6 +455,30 @@ impl Engine {
             }
             Err(Missed::Failed(..)) => Ok(State::Open),
             Err(Missed::Opaque(_)) => Err(CannotShow),
+        }
+    }
+}
+
+impl ItemRead {
+    /// A read of one key of a batch by itself, of the whole item. It belongs to no trace.
+    fn of_key(
+        (table, spelling): (&Arc<KnownTable>, &str),
+        wanted: &WantedKey,
+        policy: ReadPolicy,
+        on_behalf_of: Option<Arc<PrincipalRole>>,
+    ) -> Self {
+        Self {
+            table: Arc::clone(table),
+            policy,
+            spelling: spelling.into(),
+            key: wanted.key.clone(),
+            key_json: wanted.json.clone(),
+            attributes: Attributes::All,
+            consistency: Consistency::Eventual,
+            consumed: ReturnConsumedCapacity::None,
+            attempt: Attempt::First,
+            on_behalf_of,
+            trace: None,
         }
     }
 }
@@ -535,12 +563,23 @@ fn batch_body(fetches: &[Fetch], kind: ReturnConsumedCapacity) -> Vec<u8> {
 }
 
 fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought>> {
-    let schema = &fetch.table.schema.key;
+    let asked: Vec<&[u8]> = fetch.keys.iter().map(|(key, _, _)| &**key).collect();
+    read_keys(body, &fetch.table, (&fetch.spelling, fetch.has_name), &asked)
+}
+
+/// What an answer has for these keys of a table, under its spelling, or under its name if that means no other table.
+fn read_keys(
+    body: &Json<'_>,
+    table: &KnownTable,
+    (spelling, has_name): (&str, bool),
+    asked: &[&[u8]],
+) -> Option<BTreeMap<Vec<u8>, Brought>> {
+    let schema = &table.schema.key;
     let of_table = |member: &str| {
         let tables = body.get(member)?;
-        tables.get(&fetch.spelling).or_else(|| tables.get(&fetch.table.name).filter(|_| fetch.has_name))
+        tables.get(spelling).or_else(|| tables.get(&table.name).filter(|_| has_name))
     };
-    let was_asked = |key: &Vec<u8>| fetch.keys.iter().any(|(asked, _, _)| asked == key);
+    let was_asked = |key: &Vec<u8>| asked.contains(&&**key);
     let mut brought = BTreeMap::new();
     for item in of_table("Responses").and_then(Json::elements).unwrap_or_default() {
         let key = item_key_bytes(schema, item).filter(was_asked)?;
@@ -555,9 +594,9 @@ fn read_part(body: &Json<'_>, fetch: &Fetch) -> Option<BTreeMap<Vec<u8>, Brought
     for key in of_table("UnprocessedKeys").and_then(|part| part.get("Keys")?.elements()).unwrap_or_default() {
         unprocessed.push(key_bytes(schema, key).filter(was_asked)?);
     }
-    for (key, _, _) in &fetch.keys {
-        if !brought.contains_key(key) && !unprocessed.contains(key) {
-            brought.insert(key.clone(), Brought::Item(CachedItem::absent()));
+    for key in asked {
+        if !brought.contains_key(*key) && !unprocessed.iter().any(|open| open == key) {
+            brought.insert(key.to_vec(), Brought::Item(CachedItem::absent()));
         }
     }
     Some(brought)
