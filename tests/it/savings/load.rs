@@ -20,14 +20,24 @@ pub(crate) const TABLES: [&str; 2] = [
         {"AttributeName":"p","AttributeType":"S"}],"KeySchema":[{"AttributeName":"p","KeyType":"HASH"}]}"#,
 ];
 
+/// Which pages the load asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Some whose answers hide what was read: filtered ones, and counts.
+    All,
+    /// Those whose answers show every item that was read.
+    Shown,
+}
+
 /// Requests, the same from the same seed.
 pub(crate) struct Load {
     random: Rng,
+    pages: Pages,
 }
 
 impl Load {
-    pub(crate) fn new(random: Rng) -> Self {
-        Self { random }
+    pub(crate) fn new(random: Rng, pages: Pages) -> Self {
+        Self { random, pages }
     }
 
     /// True if the operation is charged in write units.
@@ -91,12 +101,14 @@ impl Load {
             json!({"FilterExpression": "size(d) < :n", "ExpressionAttributeValues": {":n": {"N": "300"}}});
         match self.random.u8(..10) {
             0..3 => (Operation::Query, of_partition),
+            3 if self.pages == Pages::Shown => (Operation::Query, of_partition),
             3 => (Operation::Query, with(of_partition, filter)),
             4 => (Operation::Query, with(of_partition, json!({"Limit": 3, "ConsistentRead": true}))),
             5 => (Operation::Query, with(of_partition, json!({"IndexName": "local"}))),
             6 => (Operation::Query, with(of_group, json!({"IndexName": "keys"}))),
             7 => (Operation::Query, with(of_group, json!({"IndexName": "all"}))),
             8 => (Operation::Scan, json!({"TableName": "Users", "Limit": 1 + self.random.u8(..30)})),
+            _ if self.pages == Pages::Shown => (Operation::Scan, json!({"TableName": "Orders"})),
             _ => (Operation::Scan, json!({"TableName": "Orders", "Select": "COUNT"})),
         }
     }
