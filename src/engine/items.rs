@@ -322,6 +322,10 @@ impl Comparing for ItemRead {
         engine.cache.observe(&self.address(), value, sent, now);
     }
 
+    fn note_read(&self) {
+        note_unfilled(&self.table, &self.key);
+    }
+
     fn price(value: &CachedItem) -> Units {
         value.price()
     }

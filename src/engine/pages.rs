@@ -13,7 +13,7 @@ use crate::cache::{
     Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report, SentPage,
 };
 use crate::call::{Answer, PrincipalRole, Request};
-use crate::insight::ReadOfPage;
+use crate::insight::{Outcome, ReadOfPage};
 use crate::model::capacity::{ReadPrice, Units};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -247,17 +247,22 @@ impl PageRead {
 
     /// The answer for the client. Takes note of the read, too.
     fn answered_by(&self, found: Found<Page>) -> Served {
+        let Found { value, source, age_seconds, .. } = &found;
+        self.note((*source).into(), value.body().len(), value.price(), *age_seconds);
+        show(self, found)
+    }
+
+    fn note(&self, outcome: Outcome, bytes: usize, price: ReadPrice, age_seconds: Option<u64>) {
         self.table.usage.page_read(&ReadOfPage {
             index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
             partition: self.plan.partition(),
             fingerprint: &self.plan.fingerprint,
             hash: self.address_hash,
-            outcome: found.source.into(),
-            bytes: found.value.body().len(),
-            price: found.value.price(),
-            age_seconds: found.age_seconds,
+            outcome,
+            bytes,
+            price,
+            age_seconds,
         });
-        show(self, found)
     }
 
     /// Where the page is cached.
@@ -367,6 +372,10 @@ impl Comparing for PageRead {
 
     fn observe(&self, engine: &Engine, value: &Page, sent: SentPage, now: Instant) {
         engine.pages.observe(&self.address(), &self.plan.scope, value, sent, now);
+    }
+
+    fn note_read(&self) {
+        self.note(Outcome::Bypass, 0, ReadPrice::default(), None);
     }
 
     fn price(value: &Page) -> Units {

@@ -67,6 +67,9 @@ pub enum WarmFailure {
     /// Items of the table are not cached.
     #[error("items of the table are not cached")]
     Off,
+    /// The cache of the table is in shadow mode, and is to hold what the table's own reads bring.
+    #[error("the cache of the table is in shadow mode")]
+    Shadow,
     /// The upstream does not answer now, or wants fewer requests. It is worth trying again.
     #[error("the upstream does not answer: {0}")]
     Passing(String),
@@ -146,7 +149,7 @@ impl Engine {
             .await
             .ok_or_else(|| WarmFailure::Passing("its description of the table cannot be had".to_owned()))?;
         let policy = known.policy.ok_or(WarmFailure::Off)?;
-        Ok((known, policy))
+        if known.is_in_shadow() { Err(WarmFailure::Shadow) } else { Ok((known, policy)) }
     }
 }
 

@@ -377,6 +377,10 @@ fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
         WarmFailure::Off => Fault::invalid(format!(
             "Items of {table} are not cached: set item_ttl of its section [tables.{table}], or of [cache], to more than 0."
         )),
+        WarmFailure::Shadow => Fault::invalid(format!(
+            "The cache of {table} is in shadow mode and answers nothing: \
+             set mode = \"on\" in its section [tables.{table}], or in [cache]."
+        )),
         WarmFailure::Passing(reason) => Fault::unavailable(format!(
             "The upstream cannot describe {table} now ({reason}): try again later."
         )),

@@ -268,8 +268,8 @@ const LOG_METRICS: &[(&str, &str, &str)] = &[(
 /// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
-    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`], [`UNIT_METRICS`], [`COMPARISON_METRICS`] or [`UPSTREAM_METRICS`]; of a histogram, with
-    /// `_bucket`, `_sum` or `_count` behind it.
+    /// A name of [`CACHE_METRICS`], [`PAGE_METRICS`], [`UNIT_METRICS`], [`COMPARISON_METRICS`] or [`UPSTREAM_METRICS`]; of a
+    /// histogram, with `_bucket`, `_sum` or `_count` behind it.
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::cache::{
     CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, ReadPolicy, SentRead,
 };
-use crate::call::{Answer, Attempt, PrincipalRole, Request};
+use crate::call::{Answer, Attempt, Request};
 use crate::insight::{Outcome, ReadOfItem};
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
@@ -143,7 +143,7 @@ impl Engine {
         if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes, &request)) {
             return self.batch_as_asked(&request, &body, &parts, BypassReason::NotPermitted).await;
         }
-        let (fetches, mut counts) = self.begin(&mut parts, request.on_behalf_of.as_ref());
+        let (fetches, mut counts) = self.begin(&mut parts, &request);
         let fetched = if fetches.is_empty() {
             Ok(Fetched::default())
         } else {
@@ -232,11 +232,7 @@ impl Engine {
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.
-    fn begin(
-        self: &Arc<Self>,
-        parts: &mut [Part],
-        on_behalf_of: Option<&Arc<PrincipalRole>>,
-    ) -> (Vec<Fetch>, Counts) {
+    fn begin(self: &Arc<Self>, parts: &mut [Part], request: &Request) -> (Vec<Fetch>, Counts) {
         let now = Instant::now();
         let (mut fetches, mut counts) = (Vec::new(), Counts::default());
         let spellings: Vec<_> = parts.iter().map(|part| part.spelling.clone()).collect();
@@ -254,8 +250,8 @@ impl Engine {
                     Some(policy) if !part.strong => match self.cache.read(&address, policy, now) {
                         Lookup::Hit(found) => {
                             if part.table.verify_sample.picks() {
-                                let (place, asker) = ((&part.table, &*part.spelling), on_behalf_of.cloned());
-                                self.verify(ItemRead::of_key(place, wanted, *policy, asker), &found);
+                                let place = (&part.table, &*part.spelling);
+                                self.verify(ItemRead::of_key(place, wanted, *policy, request), &found);
                             }
                             let found = Found::from_memory(found, Source::Hit);
                             found.note(&address, &part.table.usage);
@@ -442,9 +438,7 @@ impl Engine {
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
         let Some(policy) = table.policy else { return Ok(State::Open) };
-        let asker = request.on_behalf_of.clone();
-        let single = ItemRead::of_key((table, spelling), wanted, policy, asker);
-        let single = ItemRead { trace: request.trace.clone(), ..single };
+        let single = ItemRead::of_key((table, spelling), wanted, policy, request);
         match self.find(&single).await {
             Ok(found) => {
                 found.note(&single.address(), &table.usage);
@@ -460,12 +454,12 @@ impl Engine {
 }
 
 impl ItemRead {
-    /// A read of one key of a batch by itself, of the whole item. It belongs to no trace.
+    /// A read of one key of a batch by itself, of the whole item.
     fn of_key(
         (table, spelling): (&Arc<KnownTable>, &str),
         wanted: &WantedKey,
         policy: ReadPolicy,
-        on_behalf_of: Option<Arc<PrincipalRole>>,
+        request: &Request,
     ) -> Self {
         Self {
             table: Arc::clone(table),
@@ -477,8 +471,8 @@ impl ItemRead {
             consistency: Consistency::Eventual,
             consumed: ReturnConsumedCapacity::None,
             attempt: Attempt::First,
-            on_behalf_of,
-            trace: None,
+            on_behalf_of: request.on_behalf_of.clone(),
+            trace: request.trace.clone(),
         }
     }
 }

@@ -69,10 +69,9 @@ impl Engine {
     fn look_up_part(self: &Arc<Self>, part: &Part, request: &Request) -> Vec<ShadowedKey> {
         let Some(policy) = part.table.policy else { return Vec::new() };
         let keys = part.keys.iter().map(|wanted| {
-            let asker = request.on_behalf_of.clone();
-            let whole = ItemRead::of_key((&part.table, &part.spelling), wanted, policy, asker);
-            let read =
-                ItemRead { attributes: part.attributes.clone(), trace: request.trace.clone(), ..whole };
+            let whole = ItemRead::of_key((&part.table, &part.spelling), wanted, policy, request);
+            let read = ItemRead { attributes: part.attributes.clone(), ..whole };
+            read.note_read();
             let sent = read.sending(self);
             let would = if part.strong {
                 Would::Pass

@@ -60,6 +60,9 @@ pub(super) trait Comparing: Reading + Send + 'static {
     /// Has the cache compare itself with what was strongly read.
     fn observe(&self, engine: &Engine, value: &Self::Value, sent: Self::Sent, now: Instant);
 
+    /// Takes note that a client reads it, and that the upstream answers.
+    fn note_read(&self);
+
     /// What an eventual read of it costs.
     fn price(value: &Self::Value) -> Units;
 

@@ -21,6 +21,7 @@ impl Engine {
         request: &Request,
         read: R,
     ) -> Served {
+        read.note_read();
         let sent = read.sending(self);
         let lookup = read.look_up(self, Instant::now());
         if matches!(lookup, Lookup::Lead(_)) {
