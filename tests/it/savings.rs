@@ -45,7 +45,7 @@ async fn what_is_saved_and_spent_is_what_the_load_costs_without_a_cache() {
     }
 }
 
-/// What a filtered query or a count has read cannot be known from its answer. It is estimated, and no sum of estimates is checked here.
+/// What a filtered query or a count has read cannot be known from its answer, so it is estimated. No sum of estimates is checked.
 #[tokio::test]
 async fn the_formulas_agree_with_an_upstream_that_reports_nothing() {
     let (seed, operations) = given();
