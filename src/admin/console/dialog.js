@@ -11,6 +11,8 @@ export function dialog(title, build, kind = "") {
     const close = (value) => {
       result = value;
       box.close();
+      // The event comes later, and until then nobody should find the buttons of a closed dialog.
+      box.remove();
     };
     box.append(h("h2", null, title), ...[build(close)].flat());
     box.addEventListener("close", () => {
