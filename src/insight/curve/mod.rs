@@ -6,8 +6,9 @@
 //! although their store is another one (moka's): an approximation.
 //!
 //! In flow, from the cache, what happens to sampled addresses ([`Curve::takes`] is all that others pay). Events wait in a buffer of
-//! their thread; [`Curve::drain`] simulates, off the way of requests. Events beyond the buffers are dropped and counted, and the
-//! sample becomes smaller. There are no keys in here: addresses are keyed hashes.
+//! their thread; [`Curve::drain`] simulates, off the way of requests, in the order in which they were noted: a hit that came before a
+//! write would otherwise be a miss behind it. Events beyond the buffers are dropped and counted, and the sample becomes smaller.
+//! There are no keys in here: addresses are keyed hashes.
 
 mod simulation;
 
@@ -101,10 +102,15 @@ pub(crate) struct Scale {
 pub(crate) struct Curve {
     /// The densest sampling of any simulation.
     sampling: AtomicU32,
-    buffers: Spread<Mutex<Vec<Event>>>,
+    buffers: Spread<Mutex<Vec<Numbered>>>,
+    /// The number of the next event.
+    next: AtomicU64,
     dropped: AtomicU64,
     ladder: Mutex<Ladder>,
 }
+
+/// An event, and how many were noted before it.
+type Numbered = (u64, Event);
 
 /// All simulations.
 struct Ladder {
@@ -121,7 +127,8 @@ struct Ladder {
     reads: std::collections::HashMap<u32, u64>,
     /// With the present cost of an entry.
     scale: Scale,
-    spare: Vec<Event>,
+    /// Empty, with room for the next events.
+    spare: Vec<Numbered>,
     dropped: u64,
 }
 
@@ -201,6 +208,7 @@ impl Curve {
         Self {
             sampling: AtomicU32::new(0),
             buffers: Spread::default(),
+            next: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             ladder: Mutex::new(Ladder::new(bytes_max, scale, 0)),
         }
@@ -218,7 +226,7 @@ impl Curve {
         if buffer.len() < EVENTS_MAX {
             let free = EVENTS_MAX - buffer.len();
             buffer.reserve_exact(free);
-            buffer.push(event);
+            buffer.push((self.next.fetch_add(1, Ordering::Relaxed), event));
         } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -228,15 +236,15 @@ impl Curve {
     pub(crate) fn drain(&self, now_ms: u64, real: &RealCache<'_>) {
         let mut ladder = lock(&self.ladder);
         ladder.measure(real);
-        let mut events = 0;
-        for buffer in self.buffers.iter() {
-            let mut noted = std::mem::take(&mut ladder.spare);
-            std::mem::swap(&mut *lock(buffer), &mut noted);
-            events += noted.len();
-            ladder.simulate(&noted, now_ms);
-            noted.clear();
-            ladder.spare = noted;
-        }
+        let mut noted = std::mem::take(&mut ladder.spare);
+        self.buffers.iter().for_each(|buffer| noted.append(&mut lock(buffer)));
+        noted.sort_unstable_by_key(|(number, _)| *number);
+        let events = noted.len();
+        ladder.simulate(&noted, now_ms);
+        noted.clear();
+        // Many threads were busy at once: that much room is not kept.
+        noted.shrink_to(EVENTS_MAX);
+        ladder.spare = noted;
         ladder.tick(real, events, self.dropped(), now_ms);
         let densest = ladder.simulations.iter().map(|simulation| simulation.sampling().0).min();
         self.sampling.store(densest.unwrap_or_default(), Ordering::Relaxed);
@@ -267,10 +275,10 @@ impl Curve {
     /// What everything occupies.
     pub(crate) fn bytes(&self) -> usize {
         let buffers: usize =
-            self.buffers.iter().map(|buffer| lock(buffer).capacity() * size_of::<Event>()).sum();
+            self.buffers.iter().map(|buffer| lock(buffer).capacity() * size_of::<Numbered>()).sum();
         let ladder = lock(&self.ladder);
         let simulations: usize = ladder.simulations.iter().map(Simulation::bytes).sum();
-        buffers + simulations + ladder.spare.capacity() * size_of::<Event>()
+        buffers + simulations + ladder.spare.capacity() * size_of::<Numbered>()
     }
 }
 
@@ -298,9 +306,9 @@ impl Ladder {
         }
     }
 
-    fn simulate(&mut self, events: &[Event], now_ms: u64) {
+    fn simulate(&mut self, events: &[Numbered], now_ms: u64) {
         for simulation in &mut self.simulations {
-            for event in events {
+            for (_, event) in events {
                 simulation.apply(event, self.scale.overhead_bytes, now_ms);
             }
         }
@@ -405,5 +413,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl std::fmt::Debug for Curve {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Curve").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_threads_note_is_simulated_in_its_order() {
+        let curve = Curve::new(1 << 20, Scale { entries_max: 64, overhead_bytes: 0 });
+        let stored = Stored { bytes: 100, crc32: 0, is_absence: false, filled_ms: 0, expires_ms: 1 << 40 };
+        let note = |version, is_read| {
+            let event = Event { hash: 0, version, table: 1, is_read, is_scan: false, stored: Some(stored) };
+            // A thread of its own has a buffer of its own.
+            std::thread::scope(|scope| scope.spawn(|| curve.note(event)).join()).unwrap();
+        };
+        for version in 0..100 {
+            note(version, false);
+            note(version, true);
+        }
+        curve.drain(1, &RealCache { reads: &[(1, 100)], entries: 1, overhead_bytes: 0 });
+        assert_eq!(curve.report().counts.misses, 0.0);
+        assert!(curve.report().counts.samples > 99.0, "no more than a little has faded");
     }
 }
