@@ -1,8 +1,8 @@
 //! The routes that change something: their bodies, read strictly, and what the node has done.
 
 use hyper::StatusCode;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -19,8 +19,14 @@ const RATES: std::ops::RangeInclusive<f64> = 1.0..=1e6;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FlushBody {
+    #[serde(default, deserialize_with = "present")]
     table: Option<String>,
     key: Option<Box<RawValue>>,
+}
+
+/// Reads a member that may be left out and may not be null: a program that lost its table's name must not flush everything.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]

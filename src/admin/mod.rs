@@ -514,6 +514,7 @@ mod tests {
             ("/api/flush", r#"{"tabel":"T"}"#, "unknown field `tabel`"),
             ("/api/flush", r#"{"key":{}}"#, "Name the table of the key, too"),
             ("/api/flush", r#"{"table":""}"#, "Name a table"),
+            ("/api/flush", r#"{"table":null}"#, "invalid type: null"),
             ("/api/warm", "{}", "missing field `table`"),
             ("/api/warm", r#"{"table":"T","segments":0}"#, "segments must be from 1 to 64"),
             ("/api/warm", r#"{"table":"T","rate":0}"#, "rate must be from 1 to 1000000"),

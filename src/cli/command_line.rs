@@ -73,7 +73,7 @@ fn commands_of_a_node() -> [Command; 5] {
     let stats = of_node("stats", "Print what a node has counted since its start").arg(json());
     let hot = of_node("hot", "Print the keys and partitions that are asked for most; needs the admin token")
         .arg(number("window", "SECONDS", 1, 600).default_value("60").help("Of the last 60 or 600 seconds"))
-        .arg(number("limit", "N", 1, 1000).default_value("20").help("How many"))
+        .arg(number("limit", "N", 1, 100).default_value("20").help("How many"))
         .arg(json());
     let flush = of_node(
         "flush",
