@@ -1,5 +1,6 @@
 //! The node behind the admin listener: what the routes ask of it, and how it says no.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -74,7 +75,7 @@ pub trait Node: Send + Sync {
 }
 
 /// What is to be dropped of the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Flush {
     /// Everything.
     Everything,
@@ -87,6 +88,19 @@ pub enum Flush {
         /// Its key, in DynamoDB's JSON.
         key: String,
     },
+}
+
+/// Without the key, which is users' data.
+impl fmt::Debug for Flush {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => formatter.write_str("Everything"),
+            Self::Table(table) => formatter.debug_tuple("Table").field(table).finish(),
+            Self::Item { table, key: _ } => {
+                formatter.debug_struct("Item").field("table", table).finish_non_exhaustive()
+            }
+        }
+    }
 }
 
 /// How a table is to be read into the cache.
@@ -127,7 +141,7 @@ pub enum HotOrder {
 }
 
 /// A call of DynamoDB's API that comes over the admin listener.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// What is called.
     pub operation: Operation,
@@ -137,6 +151,18 @@ pub struct Call {
     pub region: Option<String>,
     /// See `region`.
     pub access_key: Option<String>,
+}
+
+/// Without the body, which is users' data, and the access key.
+impl fmt::Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, body: _, region, access_key: _ } = self;
+        formatter
+            .debug_struct("Call")
+            .field("operation", operation)
+            .field("region", region)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The state of the fleet, as the node sees it.
