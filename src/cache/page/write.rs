@@ -314,8 +314,8 @@ impl PageCache {
         }
     }
 
-    /// Makes unusable what is cached of an item, and every page of its table or its indexes that may show it. For who has a doubt:
-    /// nothing need have changed.
+    /// Invalidates an item, and every page of its table or its indexes that may show it. An operator may ask for it although nothing
+    /// has changed.
     pub fn flush_item(&self, address: &Address<'_>, partition: &[u8], now: Instant) {
         let (table, reason) = (address.table, BumpReason::Flushed);
         // Pages first: an item out of a page is stored only while the page is good.
