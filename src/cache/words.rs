@@ -3,6 +3,7 @@
 //! A word is `holds: 16 | epoch: 48`. The epoch only grows; at a million bumps a second on one stripe it lasts 8.9 years.
 //! Holds are 0 or 1: several unknown outcomes on a stripe share one hold with the latest deadline.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 const ONE_HOLD: u64 = 1 << 48;
@@ -63,7 +64,7 @@ impl Words {
     }
 
     /// The words of all stripes, each as [`Words::load`] gives it.
-    pub(super) fn load_all(&self) -> Box<[u64]> {
+    pub(super) fn load_all(&self) -> Arc<[u64]> {
         self.words.iter().map(|word| word.load(Ordering::Acquire)).collect()
     }
 

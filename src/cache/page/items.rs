@@ -6,7 +6,8 @@
 //!
 //! - *It is not older than an acknowledged write.* Every write of the item bumps the partition (and the table's scans)
 //!   before it is acknowledged, and is counted as a writer until it has. So if first there is no writer and then the
-//!   words are those that the page captured, then no write was acknowledged since it was sent. Writes acknowledged before
+//!   words are those that the page captured, then no write was acknowledged since it was sent. The same order holds for late
+//!   writes: first none is expected, and then the words are compared. Writes acknowledged before
 //!   are in it if it was read strongly; and if not, they are unless the item was touched within the time that replicas
 //!   lag before it was sent. Where an outcome is unknown, the item's stripe is held, or the bump that ends the wait is
 //!   still to come.
@@ -109,7 +110,7 @@ impl PagePermit {
             let (cache, table, sending) = (&**self.cache(), self.table(), self.sending());
             let sent = SentItems { cache, table, sending, reads_before };
             for item in items {
-                sent.store(item, policy, now, || self.is_fresh(), || self.may_land_late());
+                sent.store(item, policy, now, || self.may_land_late(), || self.is_fresh());
             }
         }
         self.complete(page, now)
@@ -125,15 +126,15 @@ impl PagePermit {
 }
 
 impl SentItems<'_> {
-    /// Stores an item, if that is right. `is_fresh` says whether no word moved that vouches for it, and `may_land_late` whether a
-    /// write of unknown outcome may yet change it.
+    /// Stores an item, if that is right. `may_land_late` returns whether a write of unknown outcome may yet change the item.
+    /// `is_fresh` is called after it, and returns whether the words for the item are unchanged since the page was sent for.
     pub(super) fn store(
         &self,
         item: &PageItem,
         policy: &ReadPolicy,
         now: Instant,
-        is_fresh: impl FnOnce() -> bool,
         may_land_late: impl FnOnce() -> bool,
+        is_fresh: impl FnOnce() -> bool,
     ) -> StoredItem {
         let Self { cache: pages, table, sending, reads_before } = *self;
         let (items, began) = (&pages.items, sending.began);
@@ -149,9 +150,9 @@ impl SentItems<'_> {
             || !items.may_store(now)
             || items.is_held(table, began, now)
             || (has_writers && pages.obeys(PageRule::ItemsCheckWriters))
-            // After the writers were found gone.
-            || (!is_fresh() && pages.obeys(PageRule::ItemsCheckWords))
             || (may_land_late() && pages.obeys(PageRule::ItemsCheckLateWrites))
+            // Last: a writer and a late write are counted until they have bumped the words.
+            || (!is_fresh() && pages.obeys(PageRule::ItemsCheckWords))
             || (may_have_missed_a_write && pages.obeys(PageRule::ItemsCheckTouches))
             || (items.reads.has_completed_since(reads_before, address.hash)
                 && pages.obeys(PageRule::ItemsCheckReads))

@@ -3,6 +3,9 @@
 //! The page itself is not stored. For each of its items the rules are those of [`super::items`]; only the words differ. Any
 //! write to the table would count against the word of a scan, so where the table is being written, the words of all partitions
 //! are captured before the page is sent for, and each item is compared with that of its own.
+//!
+//! A copy of all words takes megabytes, so pages share copies. A copy that is older than the page is only stricter: it also
+//! rejects items that were written between the copy and the page.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +47,7 @@ pub struct Warming {
     table: Arc<CachedTable>,
     scan: PageVersion,
     /// The words of all partitions, where the table is being written.
-    partitions: Option<Box<[u64]>>,
+    partitions: Option<Arc<[u64]>>,
     sending: Sending,
     reads_before: u64,
 }
@@ -57,14 +60,15 @@ impl PageCache {
         fill: FillMode,
         now: Instant,
     ) -> Warming {
+        // Before the words are loaded, as the lease demands.
+        let had_lease = self.items.has_lease(now);
         let reads_before = self.items.reads.count();
         let scan = self.words.version(table, &PageScope::table());
         let seconds = self.items.seconds(now);
         let is_written = table.pages.writes.load(Ordering::Acquire) > 0 || table.pages.is_touched(seconds);
-        let partitions = is_written.then(|| self.words.all_partitions());
+        let partitions = is_written.then(|| self.words.share_partitions(now));
         // After the words: a write notes itself before it bumps. Of single items that were written lately, those that an eventually
         // consistent read may have missed are kept out one by one.
-        let had_lease = self.items.has_lease(now);
         let must_be_strong = fill == FillMode::Strong || !had_lease || table.is_touched(seconds);
         let consistency = if must_be_strong { Consistency::Strong } else { Consistency::Eventual };
         let sending = Sending { consistency, had_lease, began: now };
@@ -93,8 +97,8 @@ impl Warming {
                 item,
                 policy,
                 now,
-                || self.is_fresh(partition),
                 || self.cache.may_land_late_in(partition),
+                || self.is_fresh(partition),
             );
             match stored {
                 StoredItem::Stored => warmed.stored += 1,

@@ -1,8 +1,19 @@
 //! The words of all scopes: what a fetch captures, what a write bumps, and what lags behind.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::super::table::CachedTable;
 use super::super::words::{Stripe, Words, digest_of};
 use super::scope::{CachedIndex, Extent, IndexWord, PageScope};
+
+/// A copy of the words is shared by the pages that begin within this time.
+const COPY_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// The most copies of the words in memory, for all warm-ups together. While there are so many, the newest is shared for longer.
+pub(super) const COPIES_MAX: usize = 4;
 
 /// What a fetch of a page captures before it is sent. Equal versions mean that nothing happened between them that could
 /// have changed the page.
@@ -24,6 +35,8 @@ impl PageVersion {
 #[derive(Debug)]
 pub(super) struct PageWords {
     partitions: Words,
+    /// When copies of them were made that are still in use. The newest is the last.
+    copies: Mutex<Vec<(Instant, Weak<[u64]>)>>,
     index_partitions: Box<[IndexWord]>,
 }
 
@@ -32,6 +45,7 @@ impl PageWords {
         let index_stripes = index_partition_stripes.next_power_of_two();
         Self {
             partitions: Words::new(partition_stripes),
+            copies: Mutex::default(),
             index_partitions: (0..index_stripes).map(|_| IndexWord::default()).collect(),
         }
     }
@@ -47,9 +61,29 @@ impl PageWords {
         PageVersion { table: table.word(), scope, index }
     }
 
-    /// The words of all partitions, by their stripes. Must be called before whatever they are to vouch for is asked of the upstream.
-    pub(super) fn all_partitions(&self) -> Box<[u64]> {
-        self.partitions.load_all()
+    /// A copy of the words of all partitions, by their stripes, as they are now or were before. Must be called before whatever they
+    /// are to vouch for is asked of the upstream. An older copy is only stricter.
+    pub(super) fn share_partitions(&self, now: Instant) -> Arc<[u64]> {
+        // Copied under the lock, so that pages that begin together make one copy.
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.retain(|(_, copy)| copy.strong_count() > 0);
+        let newest = copies.last().and_then(|(made, copy)| Some((*made, copy.upgrade()?)));
+        if let Some((made, copy)) = newest {
+            let is_young = now.saturating_duration_since(made) < COPY_AGE_MAX;
+            if is_young || copies.len() >= COPIES_MAX {
+                return copy;
+            }
+        }
+        let copy = self.partitions.load_all();
+        copies.push((now, Arc::downgrade(&copy)));
+        copy
+    }
+
+    /// How many copies of the words are in memory.
+    #[cfg(test)]
+    pub(super) fn copies(&self) -> usize {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.iter().filter(|(_, copy)| copy.strong_count() > 0).count()
     }
 
     pub(super) fn partition(&self, stripe: Stripe) -> u64 {

@@ -784,6 +784,51 @@ fn a_warmed_item_is_not_stored_when_its_partition_was_written_meanwhile_or_is_be
 }
 
 #[test]
+fn pages_in_flight_share_copies_of_the_words_and_a_shared_copy_hides_no_write() {
+    let mut fixture = Fixture::new();
+    fixture.write("a");
+    let first = fixture.begin_warming();
+    fixture.write("a");
+    // The copy is older than this page, so the item is not stored, although the page shows the write.
+    assert_eq!(fixture.warm(fixture.begin_warming()), KEPT_OUT);
+    assert_eq!(fixture.pages.words.copies(), 1);
+    fixture.pass(1);
+    assert_eq!(fixture.warm(fixture.begin_warming()), STORED);
+    drop(first);
+    let mut in_flight = Vec::new();
+    for _ in 0..20 {
+        in_flight.push(fixture.begin_warming());
+        fixture.pass(1);
+    }
+    assert_eq!(fixture.pages.words.copies(), super::words::COPIES_MAX);
+    drop(in_flight);
+    assert_eq!(fixture.pages.words.copies(), 0);
+}
+
+#[test]
+fn an_item_of_a_page_is_not_stored_when_a_late_write_bumps_between_the_checks() {
+    let fixture = Fixture::new();
+    let sent = super::items::SentItems {
+        cache: &fixture.pages,
+        table: &fixture.table,
+        sending: super::permit::Sending {
+            consistency: Consistency::Strong,
+            had_lease: true,
+            began: fixture.now,
+        },
+        reads_before: fixture.items.reads.count(),
+    };
+    // Whichever is asked first finds the late write still to come and the words unmoved.
+    for bumped_after in [0, 1, 2] {
+        let asked = std::cell::Cell::new(0);
+        let is_bumped = || asked.replace(asked.get() + 1) >= bumped_after;
+        let stored =
+            sent.store(&item_of_a_page(), &ITEM_POLICY, fixture.now, || !is_bumped(), || !is_bumped());
+        assert_eq!(stored, super::items::StoredItem::KeptOut, "bumped after {bumped_after} checks");
+    }
+}
+
+#[test]
 fn what_is_flushed_of_an_item_is_the_item_and_every_page_that_may_show_it() {
     let fixture = Fixture::new();
     let (own, other) = (fixture.partition("a"), fixture.partition("b"));
