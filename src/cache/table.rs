@@ -185,6 +185,11 @@ impl CachedTable {
         self.id
     }
 
+    /// A number that grows whenever everything that is cached of the table is invalidated.
+    pub(crate) fn invalidations(&self) -> u64 {
+        self.word()
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.id
     }

@@ -51,7 +51,7 @@ pub use changes::FlushFailure;
 pub use known_table::{CacheMode, PolicyChange, SampleRate, TablePolicy};
 pub use peers::{Acknowledgement, Peers, Receipt};
 pub use tables::PolicyOf;
-pub use warming::{WarmFailure, WarmPage, WarmPlace, WarmSurvey};
+pub use warming::{WarmFailure, WarmMark, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
 
 use checks::CheckBudget;
 use items::ItemRead;

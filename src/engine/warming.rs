@@ -13,14 +13,12 @@ use super::items::cached_item_of;
 use super::known_table::KnownTable;
 use crate::cache::{Consistency, PageItem, WarmItem};
 use crate::call::{Answer, Request};
+use crate::model::capacity::UnitKind;
 use crate::model::{ErrorCode, ErrorName, Operation};
 use crate::wire::Json;
 use crate::wire::json::write_string;
 use crate::wire::raw::RawObject;
 use crate::wire::request::{item_key_bytes, item_partition_bytes};
-
-/// The bytes that half a read unit pays for, which is what an eventually consistent read costs.
-const BYTES_A_UNIT: f64 = 8192.0;
 
 /// The part of the budget that must be free for a warm-up to go on: one in so many.
 const FREE_PART: u64 = 50;
@@ -32,6 +30,21 @@ pub struct WarmSurvey {
     pub items: Option<u64>,
     /// How large they are together.
     pub bytes: Option<u64>,
+    /// What changes if the cache drops what it has of the table.
+    pub mark: WarmMark,
+}
+
+/// Equal marks mean that the cache has not dropped the table between them: by a flush, a new policy, or a change of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WarmMark {
+    policies: u64,
+    word: u64,
+}
+
+/// The room of the cache when a warm-up began.
+#[derive(Clone, Copy, Debug)]
+pub struct WarmRoom {
+    evictions: u64,
 }
 
 /// Where a warm-up goes on: in a segment of a parallel scan, behind a key.
@@ -56,6 +69,8 @@ pub struct WarmPage {
     pub read_units: f64,
     /// The key behind which the segment goes on; `None` at its end.
     pub next: Option<Bytes>,
+    /// The table's mark before the page was read.
+    pub mark: WarmMark,
 }
 
 /// Why a page was not read.
@@ -72,10 +87,10 @@ pub enum WarmFailure {
     Shadow,
     /// The upstream does not answer now, or wants fewer requests. It is worth trying again.
     #[error("the upstream does not answer: {0}")]
-    Passing(String),
+    Transient(String),
     /// Trying again would not help.
     #[error("the upstream rejects it: {0}")]
-    Lasting(String),
+    Permanent(String),
 }
 
 impl Engine {
@@ -91,19 +106,33 @@ impl Engine {
         if !answer.is_success() {
             return Err(failure(&answer));
         }
-        self.warmable(table).await?;
+        let mark = self.warm_mark(table).await?;
         let description = Json::parse(&answer.body).ok();
         let count = |name: &str| {
             let count = description.as_ref()?.get("Table")?.get(name)?.integer()?;
             u64::try_from(count).ok()
         };
-        Ok(WarmSurvey { items: count("ItemCount"), bytes: count("TableSizeBytes") })
+        Ok(WarmSurvey { items: count("ItemCount"), bytes: count("TableSizeBytes"), mark })
     }
 
-    /// True while items that are stored push out nothing that somebody has asked for.
-    pub fn has_room_to_warm(&self) -> bool {
+    /// The mark of a table now.
+    ///
+    /// # Errors
+    /// [`WarmFailure`]
+    pub async fn warm_mark(self: &Arc<Self>, table: &str) -> Result<WarmMark, WarmFailure> {
+        self.warmable(table).await.map(|(known, _)| mark_of(&known))
+    }
+
+    /// Must be called before the first page of a warm-up.
+    pub fn begin_warm_up(&self) -> WarmRoom {
+        WarmRoom { evictions: self.cache.stats().evictions }
+    }
+
+    /// True while there is room for more items, and nothing was evicted since the warm-up began. A part of the cache may be full
+    /// before the whole of it is.
+    pub fn has_room_to_warm(&self, room: WarmRoom) -> bool {
         let usage = self.cache.stats();
-        usage.bytes < usage.bytes_max - usage.bytes_max / FREE_PART
+        usage.evictions == room.evictions && usage.bytes < usage.bytes_max - usage.bytes_max / FREE_PART
     }
 
     /// Reads a page of at most that many items, and stores those for which that is right. Dropping the future stops it.
@@ -117,6 +146,7 @@ impl Engine {
         items_max: u64,
     ) -> Result<WarmPage, WarmFailure> {
         let (table, policy) = self.warmable(table).await?;
+        let mark = mark_of(&table);
         let warming = self.pages.begin_warming(&table.cached, policy.fill, Instant::now());
         self.check_current(&table);
         let consistency = warming.consistency();
@@ -129,15 +159,13 @@ impl Engine {
         let page = read_page(&answer.body, &table);
         let Some((items, next)) = page else {
             self.note_foreign_key(&table);
-            return Err(WarmFailure::Lasting("its answer cannot be read".to_owned()));
+            return Err(WarmFailure::Permanent("its answer cannot be read".to_owned()));
         };
         let count = items.len() as u64;
         let warmed = warming.store(&items, &policy, Instant::now());
-        let read_units = consumed(&answer.body).unwrap_or_else(|| {
-            let units = (answer.body.len() as f64 / BYTES_A_UNIT).max(0.5);
-            if consistency == Consistency::Strong { 2.0 * units } else { units }
-        });
-        Ok(WarmPage { items: count, installed: warmed.stored + warmed.there, read_units, next })
+        let charged = answer.charges.iter().filter(|charge| charge.kind == UnitKind::Read);
+        let read_units = charged.map(|charge| charge.consumed.total().halves() as f64 / 2.0).sum();
+        Ok(WarmPage { items: count, installed: warmed.stored + warmed.there, read_units, next, mark })
     }
 
     async fn warmable(
@@ -147,7 +175,7 @@ impl Engine {
         let known = self
             .learn(table)
             .await
-            .ok_or_else(|| WarmFailure::Passing("its description of the table cannot be had".to_owned()))?;
+            .ok_or_else(|| WarmFailure::Transient("its description of the table cannot be had".to_owned()))?;
         let policy = known.policy.ok_or(WarmFailure::Off)?;
         if known.is_in_shadow() { Err(WarmFailure::Shadow) } else { Ok((known, policy)) }
     }
@@ -158,9 +186,7 @@ fn scan(table: &str, place: &WarmPlace, items_max: u64, consistency: Consistency
     let mut body = b"{\"TableName\":".to_vec();
     write_string(table, &mut body);
     let WarmPlace { segment, segments, after } = place;
-    let rest = format!(
-        ",\"Segment\":{segment},\"TotalSegments\":{segments},\"Limit\":{items_max},\"ReturnConsumedCapacity\":\"TOTAL\""
-    );
+    let rest = format!(",\"Segment\":{segment},\"TotalSegments\":{segments},\"Limit\":{items_max}");
     body.extend_from_slice(rest.as_bytes());
     if consistency == Consistency::Strong {
         body.extend_from_slice(b",\"ConsistentRead\":true");
@@ -188,10 +214,8 @@ fn read_page(body: &[u8], table: &KnownTable) -> Option<(Vec<WarmItem>, Option<B
     Some((items?, next))
 }
 
-/// What a page cost, as the upstream says.
-fn consumed(body: &[u8]) -> Option<f64> {
-    let consumed = RawObject::parse(body)?.get("ConsumedCapacity")?;
-    RawObject::parse(consumed.as_bytes())?.get("CapacityUnits")?.parse().ok()
+fn mark_of(table: &KnownTable) -> WarmMark {
+    WarmMark { policies: table.policies, word: table.cached.invalidations() }
 }
 
 fn failure(answer: &Answer) -> WarmFailure {
@@ -202,8 +226,10 @@ fn failure(answer: &Answer) -> WarmFailure {
         .map_or_else(|| format!("status {}", answer.status), |error| error.text().to_owned());
     match code {
         Some(ErrorCode::ResourceNotFound) => WarmFailure::Missing,
-        Some(ErrorCode::Throttling | ErrorCode::ProvisionedThroughputExceeded) => WarmFailure::Passing(name),
-        _ if answer.status >= 500 || name == "RequestLimitExceeded" => WarmFailure::Passing(name),
-        _ => WarmFailure::Lasting(name),
+        Some(ErrorCode::Throttling | ErrorCode::ProvisionedThroughputExceeded) => {
+            WarmFailure::Transient(name)
+        }
+        _ if answer.status >= 500 || name == "RequestLimitExceeded" => WarmFailure::Transient(name),
+        _ => WarmFailure::Permanent(name),
     }
 }

@@ -1,7 +1,8 @@
 //! Warm-ups of tables: which run, how fast, and where each has got to.
 //!
-//! A warm-up has a task for each of its segments, with one page in flight at most. What they read is paid from one purse that
-//! fills at the job's rate. A job that was stopped or has failed keeps its places until the process ends, and goes on from there.
+//! A warm-up has a task for each of its segments, with one page in flight at most. One rate limiter holds all of them to the
+//! job's rate. A job that was stopped or has failed keeps its places until the process ends, and goes on from there, unless the
+//! cache has dropped the table since.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Fault, Warm};
-use crate::engine::{Engine, WarmFailure, WarmPage, WarmPlace, WarmSurvey};
+use crate::engine::{Engine, WarmFailure, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
 
 /// How many segments a table is read in, if nobody says.
 const SEGMENTS: u32 = 4;
@@ -34,6 +35,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// What an item costs that nobody has measured yet.
 const UNITS_AN_ITEM: f64 = 0.05;
 
+/// What a page costs at most: 1 MB, read strongly.
+const UNITS_A_PAGE_MAX: f64 = 256.0;
+
 /// The most items of a page. Those that come with many others keep each other out now and then: see `CompletedReads` in the cache.
 const ITEMS_MAX: f64 = 500.0;
 
@@ -52,7 +56,7 @@ struct Job {
     rate: f64,
     started: SystemTime,
     run: Instant,
-    purse: Purse,
+    limiter: RateLimiter,
     stop: CancellationToken,
     progress: Mutex<Progress>,
 }
@@ -95,22 +99,26 @@ impl State {
 enum Ending {
     Stopped,
     Full,
+    /// The cache has dropped what the job has read so far.
+    Dropped,
     Failed(WarmFailure),
 }
 
 /// When the next page may be read, so that what was read so far is paid for.
-struct Purse {
+struct RateLimiter {
     rate: f64,
     next: Mutex<Instant>,
 }
 
-impl Purse {
+impl RateLimiter {
     fn new(rate: f64) -> Self {
         Self { rate, next: Mutex::new(Instant::now()) }
     }
 
     fn spend(&self, units: f64) {
         let mut next = lock(&self.next);
+        // An upstream may report anything.
+        let units = units.clamp(0.0, UNITS_A_PAGE_MAX);
         *next = (*next).max(Instant::now()) + Duration::from_secs_f64(units / self.rate);
     }
 
@@ -127,9 +135,8 @@ impl WarmUps {
     /// [`Fault`] for a table that is not there or is not cached, and where a warm-up of it runs.
     pub(super) async fn start(&self, engine: &Arc<Engine>, warm: Warm) -> Result<Value, Fault> {
         let table = warm.table.clone();
-        if let Some(running) = self.running(&table) {
-            return Err(running);
-        }
+        // Before the upstream is asked; `enter` checks it again.
+        check_idle(&lock(&self.jobs), &table)?;
         let survey = engine.survey(&table).await.map_err(|failure| unwarmable(&table, &failure))?;
         let job = self.enter(warm, survey)?;
         let (runner, engine) = (Arc::clone(&job), Arc::clone(engine));
@@ -138,24 +145,11 @@ impl WarmUps {
         Ok(job.to_json())
     }
 
-    /// Why there can be no warm-up of the table now, if one runs.
-    fn running(&self, table: &str) -> Option<Fault> {
-        let jobs = lock(&self.jobs);
-        let is_running = jobs.get(table).is_some_and(|job| job.is_running());
-        is_running.then(|| {
-            Fault::conflict(format!(
-                "A warm-up of {table} runs already: look at it with GET api/warm, or stop it with POST api/warm/stop."
-            ))
-        })
-    }
-
     /// Makes a job and remembers it, so that no second one begins.
     fn enter(&self, warm: Warm, survey: WarmSurvey) -> Result<Arc<Job>, Fault> {
         let Warm { table, segments, rate, restart } = warm;
-        if let Some(running) = self.running(&table) {
-            return Err(running);
-        }
         let mut jobs = lock(&self.jobs);
+        check_idle(&jobs, &table)?;
         if jobs.values().filter(|job| job.is_running()).count() >= RUNNING_MAX {
             return Err(Fault::conflict(format!(
                 "{RUNNING_MAX} warm-ups run already: wait for one to end, or stop one with POST api/warm/stop."
@@ -165,9 +159,9 @@ impl WarmUps {
             jobs.retain(|_, job| job.is_running());
         }
         let former = jobs.get(&table).filter(|_| !restart).map(|job| lock(&job.progress).clone());
-        let former = former.filter(|progress| progress.state != State::Done);
-        let segments =
-            former.as_ref().map_or(segments.unwrap_or(SEGMENTS), |former| former.places.len() as u32);
+        // What was read before the table was dropped is gone, and so is the use of its places.
+        let former = former.filter(|former| former.state != State::Done && former.survey.mark == survey.mark);
+        let segments = segments_of(&table, segments, former.as_ref())?;
         let begin = |segment| Some(WarmPlace { segment, segments, after: None });
         let progress = match former {
             Some(former) => {
@@ -191,7 +185,7 @@ impl WarmUps {
             rate,
             started: SystemTime::now(),
             run: Instant::now(),
-            purse: Purse::new(rate),
+            limiter: RateLimiter::new(rate),
             stop: self.closing.child_token(),
             progress: Mutex::new(progress),
         });
@@ -225,6 +219,29 @@ impl WarmUps {
     }
 }
 
+/// Checks that no warm-up of the table runs.
+fn check_idle(jobs: &BTreeMap<String, Arc<Job>>, table: &str) -> Result<(), Fault> {
+    if jobs.get(table).is_some_and(|job| job.is_running()) {
+        return Err(Fault::conflict(format!(
+            "A warm-up of {table} runs already: look at it with GET api/warm, or stop it with POST api/warm/stop."
+        )));
+    }
+    Ok(())
+}
+
+/// How many segments a job has. One that goes on keeps those that it began with.
+fn segments_of(table: &str, asked: Option<u32>, former: Option<&Progress>) -> Result<u32, Fault> {
+    let Some(former) = former else { return Ok(asked.unwrap_or(SEGMENTS)) };
+    let begun = former.places.len() as u32;
+    match asked {
+        Some(asked) if asked != begun => Err(Fault::conflict(format!(
+            "The warm-up of {table} that was stopped has {begun} segments, and goes on with as many: \
+             leave segments out, or begin at the beginning with restart."
+        ))),
+        Some(_) | None => Ok(begun),
+    }
+}
+
 impl Job {
     fn is_running(&self) -> bool {
         lock(&self.progress).state == State::Running
@@ -232,15 +249,16 @@ impl Job {
 
     /// Reads every segment to its end, all of them at a time.
     async fn run(self: Arc<Self>, engine: Arc<Engine>) {
+        let room = engine.begin_warm_up();
         let mut segments = tokio::task::JoinSet::new();
         for segment in 0..self.segments {
             let (job, engine) = (Arc::clone(&self), Arc::clone(&engine));
-            segments.spawn(async move { job.read_segment(&engine, segment as usize).await });
+            segments.spawn(async move { job.read_segment(&engine, segment as usize, room).await });
         }
         let mut ending = Ok(());
         while let Some(ended) = segments.join_next().await {
             let ended = ended.unwrap_or_else(|_| {
-                Err(Ending::Failed(WarmFailure::Lasting(
+                Err(Ending::Failed(WarmFailure::Permanent(
                     "a task of this node failed; see its log".to_owned(),
                 )))
             });
@@ -252,8 +270,12 @@ impl Job {
                 }
             }
         }
+        if ending.is_ok() {
+            ending = self.check_kept(&engine).await;
+        }
         match ending {
             Ok(()) => self.end(State::Done, None),
+            Err(Ending::Dropped) => self.end(State::Failed, Some(DROPPED.to_owned())),
             Err(Ending::Stopped) => self.end(State::Stopped, None),
             Err(Ending::Full) => self.end(State::Stopped, Some(FULL.to_owned())),
             Err(Ending::Failed(failure)) => {
@@ -266,26 +288,35 @@ impl Job {
         }
     }
 
-    async fn read_segment(&self, engine: &Arc<Engine>, segment: usize) -> Result<(), Ending> {
+    /// Checks that what the job has read is still cached, as far as flushes and reloads matter.
+    async fn check_kept(&self, engine: &Arc<Engine>) -> Result<(), Ending> {
+        let mark = engine.warm_mark(&self.table).await.map_err(Ending::Failed)?;
+        if mark == lock(&self.progress).survey.mark { Ok(()) } else { Err(Ending::Dropped) }
+    }
+
+    async fn read_segment(&self, engine: &Arc<Engine>, segment: usize, room: WarmRoom) -> Result<(), Ending> {
+        let mark = lock(&self.progress).survey.mark;
         let mut failures = 0;
         loop {
             let place = lock(&self.progress).places.get(segment).cloned().flatten();
             let Some(place) = place else { return Ok(()) };
             let turn = async {
-                self.purse.wait().await;
-                if !engine.has_room_to_warm() {
+                self.limiter.wait().await;
+                if !engine.has_room_to_warm(room) {
                     return Err(Ending::Full);
                 }
                 engine.warm_page(&self.table, &place, self.items_a_page()).await.map_err(Ending::Failed)
             };
             let read = self.stop.run_until_cancelled(turn).await.unwrap_or(Err(Ending::Stopped));
             match read {
+                // The page is of use, but those before it are gone.
+                Ok(page) if page.mark != mark => return Err(Ending::Dropped),
                 Ok(page) => {
                     failures = 0;
-                    self.purse.spend(page.read_units);
+                    self.limiter.spend(page.read_units);
                     self.note(segment, place, page);
                 }
-                Err(Ending::Failed(WarmFailure::Passing(_))) if failures < RETRIES => {
+                Err(Ending::Failed(WarmFailure::Transient(_))) if failures < RETRIES => {
                     let pause = FIRST_PAUSE * 2_u32.pow(failures);
                     failures += 1;
                     self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -368,6 +399,10 @@ impl Job {
 const FULL: &str = "The cache is full, and more would only push out what is there: \
                     raise max_bytes under [cache], and warm the table again to go on where it stopped.";
 
+/// Why a job ended whose table was flushed, or invalidated.
+const DROPPED: &str = "The cache has dropped the table while it was warmed, by a flush, a new config, or a change of the table: \
+                       warm the table again to begin at the beginning.";
+
 /// Why a table cannot be warmed.
 fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
     match failure {
@@ -381,10 +416,10 @@ fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
             "The cache of {table} is in shadow mode and answers nothing: \
              set mode = \"on\" in its section [tables.{table}], or in [cache]."
         )),
-        WarmFailure::Passing(reason) => Fault::unavailable(format!(
+        WarmFailure::Transient(reason) => Fault::unavailable(format!(
             "The upstream cannot describe {table} now ({reason}): try again later."
         )),
-        WarmFailure::Lasting(reason) => {
+        WarmFailure::Permanent(reason) => {
             Fault::invalid(format!("The upstream does not describe {table} to this node: {reason}."))
         }
     }

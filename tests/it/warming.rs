@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nearside::engine::{FlushFailure, TablePolicy, WarmFailure, WarmPage, WarmPlace, WarmSurvey};
+use nearside::engine::{
+    FlushFailure, PolicyChange, TablePolicy, WarmFailure, WarmPage, WarmPlace, WarmSurvey,
+};
 use nearside::model::Operation::{GetItem, PutItem, Scan, UpdateItem};
 use tokio::task::JoinHandle;
 
@@ -48,13 +50,11 @@ async fn begin(node: &mut Node, place: WarmPlace) -> (Warming, Call) {
 async fn a_warmed_table_answers_hits() {
     let mut node = start().await;
     let (warming, scan) = begin(&mut node, PLACE).await;
-    assert_eq!(
-        scan.body(),
-        r#"{"TableName":"Orders","Segment":1,"TotalSegments":4,"Limit":25,"ReturnConsumedCapacity":"TOTAL"}"#
-    );
+    assert_eq!(scan.body(), r#"{"TableName":"Orders","Segment":1,"TotalSegments":4,"Limit":25}"#);
     scan.answer(&page(&[("a", 1), ("b", 2)], Some("b")));
     let next = Bytes::from(r#"{"id":{"S":"b"}}"#);
-    let expected = WarmPage { items: 2, installed: 2, read_units: 1.5, next: Some(next.clone()) };
+    let mark = node.engine().warm_mark("Orders").await.unwrap();
+    let expected = WarmPage { items: 2, installed: 2, read_units: 1.5, next: Some(next.clone()), mark };
     assert!(warming.await.unwrap() == Ok(expected));
     for (id, n) in [("a", 1), ("b", 2)] {
         let reply = node.call("GetItem", &get(id)).await;
@@ -63,8 +63,9 @@ async fn a_warmed_table_answers_hits() {
     // It goes on behind the last key, and what is there already counts as installed.
     let (warming, scan) = begin(&mut node, WarmPlace { after: Some(next), ..PLACE }).await;
     assert!(scan.body().ends_with(r#","ExclusiveStartKey":{"id":{"S":"b"}}}"#), "{}", scan.body());
-    scan.answer(&page(&[("b", 2)], None));
-    let last = WarmPage { items: 1, installed: 1, read_units: 1.5, next: None };
+    // An upstream that reports no units charges by the size of what it read.
+    scan.answer(r#"{"Count":1,"Items":[{"id":{"S":"b"},"n":{"N":"2"}}],"ScannedCount":1}"#);
+    let last = WarmPage { items: 1, installed: 1, read_units: 0.5, next: None, mark };
     assert!(warming.await.unwrap() == Ok(last));
     node.upstream.assert_none();
 }
@@ -139,14 +140,15 @@ async fn soon_after_the_start_tables_are_warmed_by_strong_reads() {
 #[tokio::test(start_paused = true)]
 async fn why_a_table_cannot_be_warmed_is_told_apart() {
     let mut node = start().await;
-    assert_eq!(node.engine().survey("Orders").await, Ok(WarmSurvey { items: None, bytes: None }));
+    let mark = node.engine().warm_mark("Orders").await.unwrap();
+    assert_eq!(node.engine().survey("Orders").await, Ok(WarmSurvey { items: None, bytes: None, mark }));
     assert_eq!(node.engine().survey("Nowhere").await, Err(WarmFailure::Missing));
     for (code, expected) in [
         (
             "ProvisionedThroughputExceededException",
-            WarmFailure::Passing("ProvisionedThroughputExceededException".to_owned()),
+            WarmFailure::Transient("ProvisionedThroughputExceededException".to_owned()),
         ),
-        ("AccessDeniedException", WarmFailure::Lasting("AccessDeniedException".to_owned())),
+        ("AccessDeniedException", WarmFailure::Permanent("AccessDeniedException".to_owned())),
         ("ResourceNotFoundException", WarmFailure::Missing),
     ] {
         let (warming, scan) = begin(&mut node, PLACE).await;
@@ -155,10 +157,46 @@ async fn why_a_table_cannot_be_warmed_is_told_apart() {
     }
     let (warming, scan) = begin(&mut node, PLACE).await;
     scan.answer(r#"{"Items":[{"other":{"S":"a"}}],"Count":1,"ScannedCount":1}"#);
-    assert!(matches!(warming.await.unwrap(), Err(WarmFailure::Lasting(_))));
+    assert!(matches!(warming.await.unwrap(), Err(WarmFailure::Permanent(_))));
     let off = || TablePolicy { items: None, ..policy() };
     let node = Node::start_with(off).await;
     assert_eq!(node.engine().survey("Orders").await, Err(WarmFailure::Off));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_of_a_table_moves_when_what_is_cached_of_it_is_dropped() {
+    let node = start().await;
+    let engine = node.engine();
+    let mut marks = vec![engine.warm_mark("Orders").await.unwrap()];
+    engine.flush_item("Orders", r#"{"id":{"S":"a"}}"#).await.unwrap();
+    engine.renew_policies(PolicyChange::Keeps);
+    assert_eq!(engine.warm_mark("Orders").await, Ok(marks[0]));
+    engine.flush_table("Orders").await.unwrap();
+    marks.push(engine.warm_mark("Orders").await.unwrap());
+    engine.flush();
+    marks.push(engine.warm_mark("Orders").await.unwrap());
+    engine.renew_policies(PolicyChange::Invalidates);
+    marks.push(engine.warm_mark("Orders").await.unwrap());
+    assert!(marks.windows(2).all(|pair| pair[0] != pair[1]), "{marks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_has_no_more_room_once_something_was_evicted() {
+    let mut node = start().await;
+    let room = node.engine().begin_warm_up();
+    let big = "x".repeat(9_000);
+    let mut pages = 0;
+    while node.engine().has_room_to_warm(room) {
+        let (warming, scan) = begin(&mut node, PLACE).await;
+        let items: Vec<_> = (0..10)
+            .map(|number| format!(r#"{{"id":{{"S":"{pages}-{number}"}},"n":{{"S":"{big}"}}}}"#))
+            .collect();
+        scan.answer(&format!(r#"{{"Count":10,"Items":[{}],"ScannedCount":10}}"#, items.join(",")));
+        assert_eq!(warming.await.unwrap().ok().unwrap().items, 10);
+        pages += 1;
+        assert!(pages < 100, "a cache of 1 MiB took 9 MB");
+    }
+    assert!(pages > 3, "{pages}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -190,9 +190,31 @@ fn ctrl_c_stops_a_warm_up_on_the_node_and_the_next_one_goes_on() {
     assert!(said.contains("to go on where it stopped: nearside warm Orders"), "{said}");
     let stopped = jobs();
     assert!(stopped.contains(r#""state":"stopped""#) && !stopped.contains(r#""items":60,"#), "{stopped}");
+    let other = desk.run(&["warm", "Orders", "--segments", "2"]);
+    assert_fails(&other, 1, "has 1 segments, and goes on with as many");
     let said = desk.say(&["warm", "Orders", "--rate", "1000"]);
     // What was read before counts, and is not read again.
     assert!(said.starts_with("Orders: 60 items read, 60 of them are cached"), "{said}");
+}
+
+#[test]
+fn a_warm_up_ends_when_its_table_is_flushed_or_the_cache_is_full() {
+    let desk = Desk::new("[cache]\nmax_bytes = \"4MiB\"\n");
+    (0..60).for_each(|number| desk.put(&number.to_string()));
+    let mut slow = desk.command(&["warm", "Orders", "--segments", "1", "--rate", "1"]);
+    let warming = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let jobs = || desk.nearside.get_with("/api/warm", &bearer());
+    wait_until("the first page", || {
+        jobs().contains(r#""state":"running""#) && !jobs().contains(r#""items":0,"#)
+    });
+    desk.say(&["flush"]);
+    assert_fails(&warming.wait_with_output().unwrap(), 1, "The cache has dropped the table");
+    // The next one begins at the beginning.
+    let said = desk.say(&["warm", "Orders", "--segments", "2", "--rate", "1000"]);
+    assert!(said.starts_with("Orders: 60 items read, 60 of them are cached"), "{said}");
+    (60..6_000).for_each(|number| desk.put(&number.to_string()));
+    let full = desk.run(&["warm", "Orders", "--restart", "--rate", "100000"]);
+    assert_fails(&full, 1, "The cache is full");
 }
 
 #[test]
