@@ -410,7 +410,8 @@ fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
             Fault::missing(format!("There is no table {table} at the upstream of this node: check its name."))
         }
         WarmFailure::Off => Fault::invalid(format!(
-            "Items of {table} are not cached: set item_ttl of its section [tables.{table}], or of [cache], to more than 0."
+            "Items of {table} are not cached: in its section [tables.{table}], or in [cache], mode must be \"on\", \
+             and item_ttl more than 0."
         )),
         WarmFailure::Shadow => Fault::invalid(format!(
             "The cache of {table} is in shadow mode and answers nothing: \

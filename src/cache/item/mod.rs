@@ -7,6 +7,7 @@ mod lease;
 mod rules;
 mod tables;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -353,9 +354,14 @@ impl ItemCache {
             }
         }
         let useless_ms = self.useless_ms(now);
+        let words = self.known_tables().into_iter().map(|table| (table.id(), table.word()));
+        let words: HashMap<u32, u64> = words.collect();
         let reclaimed = self.store.reclaim(&|hash, entry| {
             let facts = entry.facts();
-            facts.expires_ms <= useless_ms || facts.version.stripe != self.words.load(self.words.stripe(hash))
+            facts.expires_ms <= useless_ms
+                || facts.version.stripe != self.words.load(self.words.stripe(hash))
+                // Words grow, so an entry of a later word was stored after these were looked up.
+                || words.get(&facts.table).is_some_and(|word| facts.version.table < *word)
         });
         self.counters.expired.fetch_add(reclaimed, Ordering::Relaxed);
         self.simulate(now);

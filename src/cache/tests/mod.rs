@@ -655,6 +655,14 @@ fn a_sweep_reclaims_what_is_dead_or_expired() {
     sweep_all(&fixture);
     assert_eq!(fixture.cache.stats().entries, 0);
     assert_eq!(fixture.cache.stats().expired, 500);
+    // A table that is invalidated makes room, too.
+    for key in 0..500 {
+        fixture.fill(&format!("{key}"), &image(0));
+    }
+    fixture.cache.invalidate_table(&fixture.table, fixture.now);
+    fixture.fill("0", &image(0));
+    sweep_all(&fixture);
+    assert_eq!(fixture.cache.stats().entries, 1);
 }
 
 #[test]
