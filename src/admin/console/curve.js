@@ -18,8 +18,8 @@ export function ratioAt(points, size) {
 }
 
 /**
- * "With max_bytes = 256 MiB now, … with 512 MiB it would be …". A cache that is far from full gets no advice: the reads so far fit in
- * any size near it, and those to come may not.
+ * "With max_bytes = 256 MiB now, … with 512 MiB it would be …". A cache that is far from full gets no advice: the reads so far fit
+ * in any size near it, and those to come may not.
  */
 export function sentence(points, size, what, isFull) {
   const now = ratioAt(points, size);
