@@ -135,7 +135,7 @@ export default {
       }
       said.textContent =
         points.length > 1 && now
-          ? `${sentence(points, now, what, budget.isFull)} Of it, ${budget.parts} are for ${budget.of}. From ${count(curve.samples)} sampled reads.`
+          ? `${budget.parts} of max_bytes are for ${budget.of}. ${sentence(points, now, what, budget.isFull)} From ${count(curve.samples)} sampled reads.`
           : points.length > 1
             ? `From ${count(curve.samples)} sampled reads.`
             : "";
