@@ -96,6 +96,50 @@ def figures_move_under_load(browser, nodes):
     console.fine()
 
 
+def shadow_mode_and_verification_say_what_they_found(browser, nodes):
+    for config, title, verdict in (('mode = "shadow"', "Shadow mode", r"(\d+) hits compared, all equal"), ("verify_sample = 1", "Verification", r"(\d+) hits? verified, 0 differ without explanation")):
+        node = Node(nodes.binary, config=f"[cache]\n{config}\n")
+        try:
+            fill(node)
+            read = {"TableName": "Customers", "Key": {"id": {"S": "customer-07"}}}
+            for _ in range(8):
+                node.must("GetItem", read)
+            console = Console(browser, node.url)
+            console.says(title)
+            # Verification comes after the answer.
+            console.page.until(f"Number(/{verdict}/.exec(document.querySelector('.panel:not([hidden]) > .verdict')?.innerText)?.[1]) >= 4")
+            row = console.page.evaluate("[...document.querySelectorAll('.checks')].find((t) => t.offsetParent).querySelector('tbody').innerText")
+            assert "Customers" in row and "%" in row, row
+            if title == "Shadow mode":
+                assert number(console.figure("Read units, would have saved (shadow)")) >= 2
+                assert console.figure("Money saved") == "–"
+                console.open("tables")
+                console.says("would have saved (shadow)")
+            console.page.size(390, 844, mobile=True)
+            for page in PAGES:
+                console.open(page)
+                console.page.until("document.querySelector('#page').innerText.length > 40 && !document.querySelector('[aria-busy]')")
+                wide = console.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, f"{page} is {wide} pixels too wide with {config}"
+            console.fine()
+        finally:
+            node.stop()
+
+
+def a_dialog_closes_with_its_page(browser, nodes):
+    console = Console(browser, nodes["busy"].url)
+    console.page.until("document.querySelector('.tile')")
+    console.open("hot")
+    console.press("open")
+    console.page.until("document.querySelector('dialog textarea')")
+    console.page.evaluate("history.back()")
+    console.page.until("document.querySelector('h1').innerText === 'Hot keys'")
+    assert not console.page.evaluate("document.querySelector('dialog')"), "the dialog stays over another page"
+    console.page.evaluate("location.hash = '#/nowhere'")
+    console.says("The console has no page at #/nowhere")
+    console.fine()
+
+
 def nobody_sees_figures_without_the_token(browser, nodes):
     console = Console(browser, nodes["busy"].url, token=None)
     console.says("This needs the token")
@@ -177,7 +221,7 @@ def a_table_is_warmed_and_the_config_reloaded(browser, nodes):
     console.page.until("document.querySelector('.tile')")
     console.open("actions/Orders")
     console.press("Warm…")
-    console.says("The node reads the whole table")
+    console.says("The node reads the whole table from the upstream, at most 100 read units a second.")
     console.page.click("#confirm")
     console.says("Warming Orders")
     console.page.until("[...document.querySelectorAll('.job')].some((job) => /^Orders\\s+done/.test(job.innerText) && job.innerText.includes('160'))")
@@ -409,7 +453,7 @@ def it_is_light_and_cheap(browser, nodes):
 
 
 TESTS = [
-    each_page_opens_and_fits_on_a_laptop_and_a_phone, figures_move_under_load, nobody_sees_figures_without_the_token,
+    each_page_opens_and_fits_on_a_laptop_and_a_phone, figures_move_under_load, shadow_mode_and_verification_say_what_they_found, a_dialog_closes_with_its_page, nobody_sees_figures_without_the_token,
     a_node_without_a_token_says_what_to_write_into_its_config, a_flush_asks_before_it_is_done, a_table_is_warmed_and_the_config_reloaded, an_item_is_created_edited_queried_and_deleted,
     hostile_values_are_shown_as_text, it_works_below_a_path_of_a_proxy, a_node_that_is_gone_is_seen_at_once_and_found_again,
     a_page_that_is_hidden_asks_for_nothing, no_item_is_seen_without_the_token_where_callers_are_verified, the_keyboard_is_enough, it_is_light_and_cheap,

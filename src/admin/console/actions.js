@@ -136,10 +136,13 @@ function flushPanel(context) {
   );
 }
 
+/** Read units a second of a job that names no rate: the API's own default. */
+const DEFAULT_RATE = 100;
+
 function warmPanel(context, chosen, started) {
   const [table, known] = tableInput(context.feed, chosen);
   const segments = h("input", { name: "segments", type: "number", min: 1, max: 64, value: 4 });
-  const speed = h("input", { name: "rate", type: "number", min: 1, placeholder: "no limit" });
+  const speed = h("input", { name: "rate", type: "number", min: 1, value: DEFAULT_RATE, placeholder: DEFAULT_RATE });
   const wrong = h("p", { class: "problem", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();
@@ -148,7 +151,7 @@ function warmPanel(context, chosen, started) {
       wrong.textContent = "Name the table.";
       return;
     }
-    const limit = speed.value ? `at most ${count(Number(speed.value))} read units a second` : "as fast as the upstream allows";
+    const limit = `at most ${count(Number(speed.value) || DEFAULT_RATE)} read units a second`;
     if (
       !(await confirmed({
         title: `Warm the table ${table.value}?`,
@@ -196,7 +199,7 @@ function jobView(job, changed) {
   const facts = [
     `${count(job.items)}${job.items_expected ? ` of about ${count(job.items_expected)}` : ""} items`,
     `${count(job.installed)} cached`,
-    `${count(job.read_units)} read units`,
+    `${count(job.read_units)} read units${job.rate ? `, at most ${count(job.rate)}/s` : ""}`,
     `${exact(job.segments_done)} of ${plural(job.segments, "segment")}`,
     job.state === "running" &&
       job.seconds_left !== null &&
@@ -212,7 +215,7 @@ function jobView(job, changed) {
         class: "small-button",
         "data-of": job.table,
         onclick: async () => {
-          await act("warm", { table: job.table, segments: job.segments, ...more }, () => `Warming ${job.table}.`);
+          await act("warm", { table: job.table, segments: job.segments, rate: job.rate ?? null, ...more }, () => `Warming ${job.table}.`);
           changed();
         },
       },

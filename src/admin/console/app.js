@@ -1,7 +1,8 @@
 // The frame of the console: pages by the hash of the address, the state of the node, theme and token.
 
 import { token } from "./api.js";
-import { h, put, pill, empty } from "./dom.js";
+import { h, put, panel, pill, empty } from "./dom.js";
+import { closeDialogs } from "./dialog.js";
 import { clock, duration } from "./format.js";
 import { Feed } from "./feed.js";
 import { problem, tokenDialog } from "./gate.js";
@@ -21,6 +22,15 @@ const feed = new Feed();
 const at = (id) => document.getElementById(id);
 let shown = null;
 
+/** What an address shows that names no page, such as a link of another version. */
+const unknown = {
+  title: "No such page",
+  show: (context) => {
+    const text = `The console has no page at ${location.hash}. The link may be of another version, or cut off.`;
+    context.root.append(panel(null, null, empty("This address is not known", text)));
+  },
+};
+
 /** The page and the rest of the address: "#/tables/Orders" is the page "tables" with "Orders". */
 function address() {
   const [id, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
@@ -31,7 +41,7 @@ function address() {
       return text;
     }
   };
-  return { page: PAGES.find((page) => page.id === id) ?? overview, rest: rest.map(part) };
+  return { page: id === "" ? overview : (PAGES.find((page) => page.id === id) ?? unknown), rest: rest.map(part) };
 }
 
 /** What a page may use while it is shown; it ends with the page. */
@@ -113,11 +123,11 @@ function refresh() {
 const heading = (page) => h("div", { class: "head" }, h("h1", null, page.title));
 
 function drawNav() {
-  const fleetless = feed.stats && !feed.stats.fleet;
+  const fleetless = !feed.stats?.fleet && shown?.page !== fleet;
   put(
     at("pages"),
     ...PAGES.filter((page) => !(page === fleet && fleetless)).map((page) =>
-      h("li", null, h("a", { href: `#/${page.id}`, "aria-current": page === shown?.page ? "page" : null }, page.title)),
+      h("li", null, h("a", { href: `#/${page.id}`, "aria-current": page === shown?.page ? "page" : null }, page.menu ?? page.title)),
     ),
   );
 }
@@ -135,7 +145,7 @@ function drawFrame() {
     : node?.ready === false
       ? ["not ready", "warn"]
       : node?.cache_mode === "shadow"
-        ? ["ready, shadow mode", "good"]
+        ? [[h("span", { class: "roomy" }, "ready, "), "shadow", h("span", { class: "roomy" }, " mode")], "good"]
         : ["ready", "good"];
   health.replaceWith(Object.assign(pill(text, kind), { id: "health", hidden: health.hidden }));
   document.body.classList.toggle("old", feed.gone);
@@ -178,7 +188,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   at("main").focus();
 });
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  // A dialog belongs to the page that opened it.
+  closeDialogs();
+  show();
+});
 addEventListener("tokenchange", async () => {
   if (!token.get()) feed.forget();
   await feed.poll();

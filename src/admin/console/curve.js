@@ -17,28 +17,48 @@ export function ratioAt(points, size) {
   return a.hit_ratio + ((b.hit_ratio - a.hit_ratio) * (size - a.bytes)) / (b.bytes - a.bytes || 1);
 }
 
-/** "With 256 MiB now, … With 512 MiB it would be …" */
-export function sentence(points, size, what) {
+/**
+ * "With max_bytes = 256 MiB now, … with 512 MiB it would be …". A cache that is far from full gets no advice: the reads so far fit
+ * in any size near it, and those to come may not.
+ */
+export function sentence(points, size, what, isFull) {
   const now = ratioAt(points, size);
   if (now === null) return "";
   const twice = ratioAt(points, size * 2);
   const half = ratioAt(points, size / 2);
   const gain = twice - now;
-  const end =
-    gain < 0.01
+  const end = !isFull
+    ? ""
+    : gain < 0.01
       ? now - half < 0.01
         ? "Half of it would do."
         : "More memory would change little."
       : `Twice the memory is worth ${(gain * 100).toFixed(0)} points.`;
-  return `With ${bytes(size)} as now, about ${percent(now)} of the reads of ${what} hit; with ${bytes(size * 2)} it would be ${percent(twice)}, with ${bytes(size / 2)} ${percent(half)}. ${end}`;
+  return `With max_bytes = ${bytes(size)} as now, about ${percent(now)} of the reads of ${what} hit; with ${bytes(size * 2)} it would be ${percent(twice)}, with ${bytes(size / 2)} ${percent(half)}. ${end}`;
 }
 
 const clean = (points) =>
   (points ?? []).filter((point) => point.bytes > 0 && Number.isFinite(point.hit_ratio)).sort((a, b) => a.bytes - b.bytes);
 
+/** Pages have an eighth less than their share of max_bytes, for what their store needs besides. */
+export const wholeBudget = ({ items, pages }) => Math.round((items?.bytes_max ?? 0) + ((pages?.bytes_max ?? 0) * 8) / 7);
+
+/** A part of max_bytes, and its curve over all of max_bytes: the key that an operator can set. */
+function budgetOf(of, curve, whole, store) {
+  const most = curve?.bytes_max ?? 0;
+  return {
+    of,
+    whole,
+    parts: bytes(most),
+    isFull: store?.bytes > store?.bytes_max / 2,
+    scale: (points) => (most > 0 ? points.map((point) => ({ ...point, bytes: (point.bytes * whole) / most })) : []),
+  };
+}
+
 export default {
   id: "curve",
-  title: "Miss-ratio curve",
+  title: "Hit ratio by cache size",
+  menu: "Hit ratio by size",
   show(context) {
     const body = h("div", { class: "stack" });
     context.root.lastChild.append(
@@ -52,6 +72,7 @@ export default {
     const plots = new Map();
     let tables = [];
     let chosen = "";
+    let itemBudget = null;
     const select = h("select", {
       onchange: () => {
         chosen = select.value;
@@ -60,7 +81,7 @@ export default {
     });
     const tableBox = panel(
       "One table",
-      "The budget is common to all tables. This is what this table's items would need by themselves.",
+      "The budget is common to all tables. This is what this table's items would reach by themselves in the part of it for items.",
       h("div", { class: "row" }, field("Table", select)),
     );
     const sizes = dataTable({
@@ -68,7 +89,7 @@ export default {
       columns: [
         {
           id: "size",
-          label: "Memory",
+          label: "max_bytes",
           cell: (row) => h("span", row.now ? { class: "name" } : null, bytes(row.size), row.now && " (now)"),
         },
         { id: "items", label: "Hit ratio of items", number: true, cell: (row) => percent(row.items) },
@@ -82,7 +103,7 @@ export default {
           new Plot({
             title,
             axis: "hit ratio, %",
-            xAxis: "memory, logarithmic",
+            xAxis: "max_bytes of [cache], logarithmic",
             series: [{ name: "hit ratio", kind: "hit" }],
             format: percent,
             formatTick: wholePercent,
@@ -99,9 +120,10 @@ export default {
       return plots.get(name);
     }
 
-    function draw(name, title, curve, what, now) {
+    function draw(name, title, curve, what, budget) {
       const { plot, said, box } = plotFor(name, title);
-      const points = clean(curve?.points);
+      const points = budget.scale(clean(curve?.points));
+      const now = budget.whole;
       if (points.length > 1) {
         const marks = now ? [{ x: now, text: `now: ${bytes(now)}` }] : [];
         const [from, to] = [Math.min(points[0].bytes, now || Infinity), Math.max(points.at(-1).bytes, now || 0)];
@@ -113,7 +135,7 @@ export default {
       }
       said.textContent =
         points.length > 1 && now
-          ? `${sentence(points, now, what)} From ${count(curve.samples)} sampled reads.`
+          ? `${budget.parts} of max_bytes are for ${budget.of}. ${sentence(points, now, what, budget.isFull)} From ${count(curve.samples)} sampled reads.`
           : points.length > 1
             ? `From ${count(curve.samples)} sampled reads.`
             : "";
@@ -123,7 +145,7 @@ export default {
     function drawTable() {
       const row = tables.find(({ table }) => table === chosen) ?? tables[0];
       if (!row) return;
-      const drawn = draw("table", "Hit ratio of the table's items", row, row.table, null);
+      const drawn = draw("table", "Hit ratio of the table's items", row, row.table, itemBudget);
       if (drawn.parentElement !== tableBox) tableBox.append(drawn);
     }
 
@@ -138,6 +160,10 @@ export default {
       }
       if (!context.alive) return;
       const [items, pages] = [clean(answer.items?.points), clean(answer.pages?.points)];
+      const whole = wholeBudget(answer);
+      const { cache } = context.feed.stats;
+      itemBudget = budgetOf("items", answer.items, whole, cache?.items);
+      const pageBudget = budgetOf("pages", answer.pages, whole, cache?.pages);
       if (items.length < 2 && pages.length < 2) {
         put(
           body,
@@ -159,22 +185,21 @@ export default {
           h(
             "div",
             { class: "grid2" },
-            draw("items", "Hit ratio of items", answer.items, "items", answer.items?.bytes_max),
-            draw("pages", "Hit ratio of pages", answer.pages, "pages", answer.pages?.bytes_max),
+            draw("items", "Hit ratio of items", answer.items, "items", itemBudget),
+            draw("pages", "Hit ratio of pages", answer.pages, "pages", pageBudget),
           ),
           panel("In figures", null, sizes.element),
           tableBox,
         );
       }
-      draw("items", "", answer.items, "items", answer.items?.bytes_max);
-      draw("pages", "", answer.pages, "pages", answer.pages?.bytes_max);
-      const [itemsNow, pagesNow] = [answer.items?.bytes_max ?? 0, answer.pages?.bytes_max ?? 0];
+      draw("items", "", answer.items, "items", itemBudget);
+      draw("pages", "", answer.pages, "pages", pageBudget);
       sizes.set(
         [0.125, 0.25, 0.5, 1, 2, 4, 8].map((factor) => ({
-          size: (itemsNow + pagesNow) * factor,
+          size: whole * factor,
           now: factor === 1,
-          items: ratioAt(items, itemsNow * factor),
-          pages: ratioAt(pages, pagesNow * factor),
+          items: ratioAt(items, (answer.items?.bytes_max ?? 0) * factor),
+          pages: ratioAt(pages, (answer.pages?.bytes_max ?? 0) * factor),
         })),
       );
       tables = (answer.tables ?? []).filter((row) => clean(row.points).length > 1);

@@ -166,7 +166,7 @@ function resultTable(items, description, open) {
       place === 0 ? h("button", { type: "button", class: "link", onclick: () => open(item) }, text || "open") : text,
     );
   };
-  return h(
+  const table = h(
     "div",
     { class: "table items" },
     h(
@@ -206,6 +206,7 @@ function resultTable(items, description, open) {
       ),
     ),
   );
+  return [columns.length > 2 && h("p", { class: "muted sideways" }, "Scroll the table sideways for more attributes →"), table];
 }
 
 /** The pages of a request: `fetchPage(start)` gives { items, next, note }. */
@@ -216,7 +217,7 @@ function pager(box, fetchPage, description, isStill) {
       toast("Choose the table at the left to edit items.", "bad");
       return;
     }
-    if (await openItem(description, item)) load();
+    if (await openItem(description, item, isStill)) load();
   }
   async function load() {
     box.setAttribute("aria-busy", "true");
@@ -254,7 +255,7 @@ function pager(box, fetchPage, description, isStill) {
           h("button", { type: "button", class: "small-button", onclick: load }, "Again"),
         ),
         items.length > 0
-          ? resultTable(items, description, open)
+          ? h("div", { class: "stack tight" }, resultTable(items, description, open))
           : next
             ? empty(
                 "No item on this page matches",
@@ -541,7 +542,7 @@ export default {
         tableView(context, output.Table, main);
         if (key) {
           try {
-            await openItem(output.Table, JSON.parse(key));
+            await openItem(output.Table, JSON.parse(key), () => context.alive);
           } catch (error) {
             toast(error.message, "bad");
           }

@@ -25,6 +25,9 @@ export function dialog(title, build, kind = "") {
   });
 }
 
+/** Closes all dialogs as if each was cancelled. */
+export const closeDialogs = () => document.querySelectorAll("dialog").forEach((box) => box.close());
+
 /** Asks before something that cannot be undone; true if it shall be done. */
 export async function confirmed({ title, text, action, danger = true }) {
   const answer = await dialog(

@@ -48,6 +48,17 @@ export function quantile(histogram, share) {
   return bounds[bounds.length - 1];
 }
 
+/**
+ * The bucket of a histogram in which a share of it ends, as { from, to } in seconds; null for an empty one. For buckets that are too wide
+ * to name a value inside them. `to` is null above the last bound.
+ */
+export function bucketAt(histogram, share) {
+  if (!histogram?.count) return null;
+  const { bounds, counts } = histogram;
+  const index = counts.findIndex((amount) => amount >= share * histogram.count);
+  return { from: bounds[index < 0 ? bounds.length - 1 : index - 1] ?? 0, to: index < 0 ? null : bounds[index] };
+}
+
 export const latencyOf = (stats, source) =>
   addHistograms((stats.requests?.by_operation ?? []).filter((row) => row.source === source).map((row) => row.latency));
 

@@ -54,6 +54,13 @@ export function seconds(value) {
   return value < 120 ? `${trim(value)}\u00a0s` : duration(value);
 }
 
+/** Where a time lies that is only known to a bucket { from, to } in seconds. */
+export function within(bucket) {
+  if (!bucket) return NONE;
+  if (bucket.to === null) return `above ${seconds(bucket.from)}`;
+  return bucket.from === 0 ? `below ${seconds(bucket.to)}` : `${seconds(bucket.from)} to ${seconds(bucket.to)}`;
+}
+
 /** A long time, in its two largest units. */
 export function duration(value) {
   if (!known(value)) return NONE;

@@ -105,7 +105,7 @@ export default {
     body.append(
       panel(
         "Items",
-        "The heaviest keys. Counts are estimates of a sketch: the order at the top is right, small counts may be too high.",
+        "The heaviest keys. Up to 8,192 accesses a second their counts are exact; above, a sample is counted and scaled up.",
         items.element,
       ),
       panel(

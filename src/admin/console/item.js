@@ -23,8 +23,8 @@ async function fetchItem(table, key) {
 
 const blank = (description) => Object.fromEntries(keyNames(description).map((name) => [name, { [typeIn(description, name)]: "" }]));
 
-/** Opens an item of a result, whole and as it is now. Gives true if something was changed. */
-export async function openItem(description, shown) {
+/** Opens an item of a result, whole and as it is now, if its page is still shown then. Gives true if something was changed. */
+export async function openItem(description, shown, isStill) {
   const key = keyOf(description, shown);
   if (!key)
     return show({
@@ -35,6 +35,7 @@ export async function openItem(description, shown) {
     });
   try {
     const item = await fetchItem(description.TableName, key);
+    if (!isStill()) return false;
     if (!item) {
       toast("This item no longer exists.", "bad");
       return true;

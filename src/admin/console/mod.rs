@@ -41,6 +41,7 @@ const FILES: &[File] = &[
     File::script("/actions.js", include_bytes!("actions.js")),
     File::script("/api.js", include_bytes!("api.js")),
     File::script("/app.js", include_bytes!("app.js")),
+    File::script("/checks.js", include_bytes!("checks.js")),
     File::script("/config.js", include_bytes!("config.js")),
     File::script("/curve.js", include_bytes!("curve.js")),
     File::script("/data.js", include_bytes!("data.js")),

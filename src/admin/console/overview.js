@@ -5,6 +5,8 @@ import { h, put, bar, panel, pill, empty } from "./dom.js";
 import { NONE, bytes, count, exact, money, percent, plural, rate, seconds, wholePercent } from "./format.js";
 import { Plot, SOURCES, overTime } from "./plot.js";
 import { latencyOf, quantile } from "./feed.js";
+import { checks, wouldHaveSaved } from "./checks.js";
+import { wholeBudget } from "./curve.js";
 
 const WINDOWS = [
   [300, "5 min"],
@@ -96,6 +98,29 @@ function tiles(feed) {
   const most = cache ? (cache.items?.bytes_max ?? 0) + (cache.pages?.bytes_max ?? 0) : undefined;
   const stale = cache?.items?.stale_observed;
   const allUnits = (savings?.read_units_saved ?? 0) + (savings?.read_units_spent ?? 0);
+  const would = wouldHaveSaved(stats);
+  // While no hit has saved anything, "0 saved" would hide what the cache is worth.
+  const isShadow = would !== null && !(savings?.read_units_saved > 0);
+  const wouldBe = tile("Read units, would have saved (shadow)", count(would ?? 0), [
+    `${savings?.read_units_spent > 0 ? percent(Math.min(1, would / savings.read_units_spent)) : NONE} of those of reads`,
+    "since the start",
+  ]);
+  const saved = [
+    tile(
+      "Read units saved",
+      savings ? live(rate(last?.saved)) : undefined,
+      savings && [
+        `${allUnits > 0 ? percent(savings.read_units_saved / allUnits) : NONE} of those of reads`,
+        `${count(savings.read_units_saved)} since the start`,
+        would !== null && `${count(would)} would have saved (shadow)`,
+      ],
+    ),
+    tile(
+      "Money saved",
+      savings?.money ? money(savings.money.saved, savings.money.currency) : undefined,
+      savings?.money && moneyNote(savings.money, last, feed.gone),
+    ),
+  ];
   return [
     tile(
       "Requests",
@@ -117,23 +142,15 @@ function tiles(feed) {
       requests ? live(seconds(miss50)) : undefined,
       requests && [`p99 ${live(seconds(miss99))}`, missSince],
     ),
-    tile(
-      "Read units saved",
-      savings ? live(rate(last?.saved)) : undefined,
-      savings && [
-        `${allUnits > 0 ? percent(savings.read_units_saved / allUnits) : NONE} of those of reads`,
-        `${count(savings.read_units_saved)} since the start`,
-      ],
-    ),
-    tile(
-      "Money saved",
-      savings?.money ? money(savings.money.saved, savings.money.currency) : undefined,
-      savings?.money && moneyNote(savings.money, last, feed.gone),
-    ),
+    ...(isShadow ? [wouldBe, tile("Money saved", NONE, ["shadow mode saves nothing:", "the upstream answers every read"])] : saved),
     tile(
       "Memory of the cache",
       cache ? bytes(used) : undefined,
-      cache && [`of ${bytes(most)}`, `${plural(cache.items?.entries, "item")}, ${plural(cache.pages?.entries, "page")}`],
+      cache && [
+        `of ${bytes(wholeBudget(cache))} (max_bytes)`,
+        `${plural(cache.items?.entries, "item")}: ${bytes(cache.items?.bytes)} of ${bytes(cache.items?.bytes_max)}`,
+        `${plural(cache.pages?.entries, "page")}: ${bytes(cache.pages?.bytes)} of ${bytes(cache.pages?.bytes_max)}`,
+      ],
       cache && { share: most ? used / most : 0 },
     ),
     tile(
@@ -168,34 +185,6 @@ export function adviceList(items) {
       );
     }),
   );
-}
-
-/** A counter, a share or a text of a report; a histogram by its median. */
-function factText(name, value) {
-  if (typeof value === "number") return /ratio|share/.test(name) ? percent(value) : count(value);
-  if (value?.counts) return value.count > 0 ? `${seconds(quantile(value, 0.5))} in the median, ${count(value.count)} in all` : NONE;
-  if (Array.isArray(value)) return value.map((part) => (typeof part === "object" ? inWords(part) : String(part))).join("; ") || "none";
-  return typeof value === "object" && value !== null ? inWords(value) : String(value ?? NONE);
-}
-
-const inWords = (values) =>
-  Object.entries(values)
-    .map(([name, value]) => `${name.replaceAll("_", " ")} ${factText(name, value)}`)
-    .join(", ");
-
-/** What shadow mode and sampled verification have found; nothing for what is not on. */
-function correctness({ shadow, verification }) {
-  const facts = (title, values) => {
-    const rows = Object.entries(values).map(([name, value]) => [
-      h("dt", null, name.replaceAll("_", " ")),
-      h("dd", null, factText(name, value)),
-    ]);
-    return panel(title, null, h("dl", { class: "facts" }, rows));
-  };
-  return [
-    shadow && facts("Shadow mode: what the cache would have done", shadow),
-    verification && facts("Verification: hits compared with the upstream", verification),
-  ].filter(Boolean);
 }
 
 export default {
@@ -239,7 +228,7 @@ export default {
     });
     [requests.plot, ratio, latency, savings].forEach((plot) => context.plot(plot));
     const advice = h("div");
-    const checks = h("div", { class: "stack" });
+    const compared = checks();
     context.root.lastChild.append(
       h("span", { class: "space" }),
       windowSwitch(() => update(context.feed)),
@@ -252,7 +241,7 @@ export default {
         [requests.plot, ratio, latency, savings].map((plot) => plot.element),
       ),
       panel("Advice", null, advice),
-      checks,
+      ...compared.elements,
     );
     context.every(10, async () => {
       try {
@@ -296,7 +285,7 @@ export default {
       );
       if (!feed.stats.savings) savings.hint = "Savings are not available in this version of the node.";
       draw(savings, [{ read: (point) => point.saved }, { read: (point) => point.spent }, { read: (point) => point.written }]);
-      put(checks, ...correctness(feed.stats));
+      compared.update(feed.stats);
     }
     return update;
   },

@@ -132,7 +132,10 @@ export class Plot {
       for (let value = low; value <= high * 1.001; value *= 10) ticks.push(Number(value.toPrecision(1)));
       return { ...logarithmic(low, high), ticks, any: true };
     }
-    const { ticks, top } = niceTicks(0, Math.max(...all, 1e-9));
+    const high = Math.max(...all, 0);
+    // Without a value above 0 there is no size to choose ticks by.
+    if (high === 0) return { ...linear(0, 1), ticks: [0], any: all.length > 0 };
+    const { ticks, top } = niceTicks(0, high);
     return { ...linear(0, top), ticks, any: all.length > 0 };
   }
 

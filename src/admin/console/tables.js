@@ -1,11 +1,12 @@
 // Tables and their indexes: a list, and a page for each.
 
 import { h, put, bar, panel, pill, empty } from "./dom.js";
-import { NONE, count, percent, rate, seconds, wholePercent } from "./format.js";
+import { NONE, count, percent, rate, seconds, wholePercent, within } from "./format.js";
 import { Plot, overTime } from "./plot.js";
 import { dataTable } from "./table.js";
-import { quantile, tableAsked } from "./feed.js";
+import { bucketAt, quantile, tableAsked } from "./feed.js";
 import { requestPlot, span, tile, windowSwitch } from "./overview.js";
+import { wouldHaveSaved } from "./checks.js";
 import { flushTable } from "./actions.js";
 
 const ratioOf = ([hits, all]) => (all > 0 ? hits / all : null);
@@ -25,9 +26,18 @@ function policyPill(policy) {
     "span",
     null,
     pill(mode, mode === "on" ? "good" : mode === "shadow" ? "warn" : ""),
-    policy.item_ttl && ` ${policy.item_ttl}`,
-    policy.query_ttl && policy.query_ttl !== policy.item_ttl && ` / ${policy.query_ttl}`,
+    policy.item_ttl && policy.item_ttl === policy.query_ttl
+      ? ` items, pages ${policy.item_ttl}`
+      : [policy.item_ttl && ` items ${policy.item_ttl}`, policy.query_ttl && `, pages ${policy.query_ttl}`],
   );
+}
+
+/** Units saved; in shadow mode those that would have been. */
+function savedCell(stats, row) {
+  const [saved, would] = [unitsOf(row, "read_saved"), wouldHaveSaved(stats, row.table)];
+  if (would === null) return known(saved, count);
+  const note = h("small", { class: "muted block" }, saved > 0 && `${count(would)} `, "would have saved (shadow)");
+  return h("span", null, count(saved > 0 ? saved : would), note);
 }
 
 const COLUMNS = (feed) => {
@@ -61,10 +71,10 @@ const COLUMNS = (feed) => {
       id: "saved",
       label: "Units saved",
       number: true,
-      sort: (row) => unitsOf(row, "read_saved"),
-      cell: (row) => known(unitsOf(row, "read_saved"), count),
+      sort: (row) => unitsOf(row, "read_saved") || wouldHaveSaved(feed.stats, row.table),
+      cell: (row) => savedCell(feed.stats, row),
     },
-    { id: "policy", label: "Policy", cell: (row) => policyPill(row.policy) },
+    { id: "policy", label: "Policy, TTL", cell: (row) => policyPill(row.policy) },
   ];
 };
 
@@ -197,20 +207,21 @@ function one(context, name) {
     [absent.hidden, all.hidden] = [Boolean(row), !row];
     if (!row) return;
     const now = feed.last?.tables[name];
-    const saved = unitsOf(row, "read_saved");
+    const [saved, would] = [unitsOf(row, "read_saved"), wouldHaveSaved(feed.stats, name)];
+    const isShadow = would !== null && !(saved > 0);
     put(
       grid,
       tile("Requests", rate(now?.total), [`${rate(now?.errors)} errors`, `${count(total(row))} since the start`]),
       tile("Hit ratio", percent(now?.ratio), `${percent(ratioOf(tableAsked(row)))} since the start`),
       tile(
-        "Read units saved",
-        saved === null ? undefined : count(saved),
+        isShadow ? "Read units, would have saved (shadow)" : "Read units saved",
+        isShadow ? count(would) : saved === null ? undefined : count(saved),
         saved !== null && [`${count(unitsOf(row, "read_spent"))} spent on reads`, `${count(unitsOf(row, "write_spent"))} on writes`],
       ),
       tile(
         "Evicted before a hit",
         row.evicted_unused === undefined || row.evicted_unused === null ? undefined : count(row.evicted_unused),
-        ["took memory in vain", row.age_at_hit?.count && `age at a hit: ${seconds(quantile(row.age_at_hit, 0.5))}, median`],
+        ["took memory in vain", row.age_at_hit?.count && `median age at a hit: ${within(bucketAt(row.age_at_hit, 0.5))}`],
       ),
     );
     requests.update(feed.points, (point) => point.tables?.[name] ?? null);

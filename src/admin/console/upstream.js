@@ -48,10 +48,8 @@ export default {
         'The local backend in this process answers. Breaker, queue and failures exist with a remote upstream: kind = "aws" or an endpoint under [upstream].',
       ),
     );
-    context.root.lastChild.append(
-      h("span", { class: "space" }),
-      windowSwitch(() => update(context.feed)),
-    );
+    const times = windowSwitch(() => update(context.feed));
+    context.root.lastChild.append(h("span", { class: "space" }), times);
     context.root.append(about, grid, plots, none);
     function update(feed) {
       const { node, upstream } = feed.stats;
@@ -75,7 +73,8 @@ export default {
           ),
         ),
       );
-      [grid.hidden, plots.hidden, none.hidden] = [!upstream, !upstream, Boolean(upstream)];
+      grid.hidden = plots.hidden = times.hidden = !upstream;
+      none.hidden = Boolean(upstream);
       if (!upstream) return;
       const now = feed.gone ? null : feed.last?.upstream;
       const live = (value) => (feed.gone ? undefined : value);
