@@ -181,6 +181,11 @@ pub(super) struct TableCounters {
 }
 
 impl TableCounters {
+    /// Reads that hit or fetched.
+    pub(super) fn reads(&self) -> u64 {
+        self.hits.sum(|hits| hits) + self.leads.load(Ordering::Relaxed)
+    }
+
     pub(super) fn snapshot(&self) -> TableStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TableStats {

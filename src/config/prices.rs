@@ -75,7 +75,7 @@ impl Prices {
     }
 
     fn of(&self, units: Units, million: Price, unit_hour: Price) -> f64 {
-        let units = units.halves() as f64 / 2.0;
+        let units = units.number();
         match self.billing {
             Billing::OnDemand => units / 1e6 * million.0,
             Billing::Provisioned => units / UNITS_OF_AN_HOUR * unit_hour.0,

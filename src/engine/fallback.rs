@@ -14,7 +14,7 @@ use crate::wire::Json;
 use crate::wire::json::{with_member, write_json};
 
 use super::batch::Part;
-use super::items::ItemRead;
+use super::items::{ItemRead, note_unfilled};
 use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
 use super::reading::Missed;
@@ -36,12 +36,7 @@ impl Engine {
             (Missed::Failed(answer, _), Attributes::Of(_)) if is_denied(&answer) => {
                 let own = self.get_as_asked(request, read).await;
                 if !is_denied(&own) {
-                    self.permissions.note_denied(
-                        &read.table.name,
-                        Addition::WholeItems,
-                        request,
-                        Instant::now(),
-                    );
+                    self.note_whole_denied(&read.table, request);
                 }
                 Served::plain(own, Source::Bypass(BypassReason::NotPermitted))
             }
@@ -59,8 +54,17 @@ impl Engine {
         attributes: &Attributes,
         request: &Request,
     ) -> bool {
-        matches!(attributes, Attributes::Of(_))
-            && self.permissions.is_denied(&table.name, Addition::WholeItems, request, Instant::now())
+        matches!(attributes, Attributes::Of(_)) && self.is_whole_denied(table, request)
+    }
+
+    /// True if the role was not allowed to read whole items of the table.
+    pub(super) fn is_whole_denied(&self, table: &KnownTable, request: &Request) -> bool {
+        self.permissions.is_denied(&table.name, Addition::WholeItems, request, Instant::now())
+    }
+
+    /// The role may not read whole items of the table, and may read the parts that the client asked for.
+    pub(super) fn note_whole_denied(&self, table: &KnownTable, request: &Request) {
+        self.permissions.note_denied(&table.name, Addition::WholeItems, request, Instant::now());
     }
 
     /// Sends a client's own GetItem, strongly where a fill would have to be: a replica that lags must not take the client
@@ -99,7 +103,10 @@ impl Engine {
         if answer.is_success() {
             let now = Instant::now();
             for part in serving() {
-                part.keys().for_each(|key| self.cache.observe_opaque(&part.table.cached.address(key), now));
+                for key in part.keys() {
+                    self.cache.observe_opaque(&part.table.cached.address(key), now);
+                    note_unfilled(&part.table, key);
+                }
             }
         }
         let table = match parts {
@@ -124,7 +131,7 @@ impl Engine {
         let served = self.batch_as_asked(request, body, parts, BypassReason::NotPermitted).await;
         if !is_denied(&served.answer) {
             for part in parts.iter().filter(wants_part) {
-                self.permissions.note_denied(&part.table.name, Addition::WholeItems, request, Instant::now());
+                self.note_whole_denied(&part.table, request);
             }
         }
         Some(served)

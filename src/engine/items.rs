@@ -326,6 +326,10 @@ impl Comparing for ItemRead {
         note_unfilled(&self.table, &self.key);
     }
 
+    fn wants_part(&self) -> bool {
+        matches!(self.attributes, Attributes::Of(_))
+    }
+
     fn price(value: &CachedItem) -> Units {
         value.price()
     }
@@ -410,7 +414,7 @@ impl ItemRead {
 }
 
 /// Takes note of a read whose item the cache does not get to see.
-fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
+pub(super) fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
     let (hash, outcome) = (table.cached.address(key).hash(), Outcome::Bypass);
     let price = Units::default();
     table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, price, age_seconds: None });

@@ -378,6 +378,11 @@ impl Comparing for PageRead {
         self.note(Outcome::Bypass, 0, ReadPrice::default(), None);
     }
 
+    /// A page is fetched in the client's own words.
+    fn wants_part(&self) -> bool {
+        false
+    }
+
     fn price(value: &Page) -> Units {
         value.price().table() + value.price().index()
     }

@@ -165,10 +165,10 @@ impl<'a> Exchange<'a> {
     fn batch_get(&self, sum: &mut Sum) {
         let parsed = |member| self.answer.get(member).and_then(|text| RawObject::parse(text.as_bytes()));
         let (responses, unprocessed) = (parsed("Responses"), parsed("UnprocessedKeys"));
-        for (table, part) in self.request.get("RequestItems").and_then(Json::members).unwrap_or_default() {
-            let sizes = responses.as_ref().and_then(|tables| tables.get(table)).and_then(item_sizes);
-            let sizes = sizes.unwrap_or_default();
-            let left = unprocessed.as_ref().and_then(|tables| tables.get(table)).map_or(0, keys_in);
+        let requests = self.request.get("RequestItems").and_then(Json::members).unwrap_or_default();
+        for (table, part) in requests {
+            let sizes = part_of(responses.as_ref(), table, requests).and_then(item_sizes).unwrap_or_default();
+            let left = part_of(unprocessed.as_ref(), table, requests).map_or(0, keys_in);
             let keys = part.get("Keys").and_then(Json::elements).map_or(0, <[_]>::len);
             let basis = match hides(part) {
                 true => Basis::Estimated,
@@ -244,17 +244,24 @@ impl<'a> Exchange<'a> {
         sum.add(table, UnitKind::Write, Units::write(size.bytes), size.basis);
     }
 
+    /// A write whose condition failed: of the one item that the request or its statement names.
     fn failed_condition(&self, sum: &mut Sum) {
-        let table = self.name("TableName");
+        let statement = self.request.get("Statement").and_then(|_| statement_of(self.request));
+        let table = statement.as_ref().map_or_else(|| self.name("TableName"), |statement| statement.table());
+        // A statement that is not understood is not counted.
+        if table.is_empty() {
+            return;
+        }
         sum.add(table, UnitKind::Write, Units::write(self.usual(table, None).bytes), Basis::Estimated);
     }
 
     fn batch_write(&self, sum: &mut Sum) {
         let unprocessed = self.answer.get("UnprocessedItems");
         let unprocessed = unprocessed.and_then(|text| RawObject::parse(text.as_bytes()));
-        for (table, part) in self.request.get("RequestItems").and_then(Json::members).unwrap_or_default() {
+        let tables = self.request.get("RequestItems").and_then(Json::members).unwrap_or_default();
+        for (table, part) in tables {
             let requests = part.elements().unwrap_or_default();
-            let left = unprocessed.as_ref().and_then(|tables| tables.get(table));
+            let left = part_of(unprocessed.as_ref(), table, tables);
             let left = left.and_then(RawObject::parse_list).map_or(0, |list| list.len());
             // Which ones are left is of no interest: all are much alike.
             for request in requests.iter().skip(left) {
@@ -332,6 +339,18 @@ fn size_of_json(item: &Json<'_>) -> usize {
     std::str::from_utf8(&text).ok().and_then(item_size).unwrap_or(text.len())
 }
 
+/// A table's part of an answer to a batch: under the request's spelling, or else under the table's name, if no other table of the
+/// request is spelled so.
+fn part_of<'a>(
+    tables: Option<&RawObject<'a>>,
+    spelling: &str,
+    requests: &[(impl AsRef<str>, Json<'_>)],
+) -> Option<&'a str> {
+    let (tables, name) = (tables?, table_name(spelling));
+    let is_named = || !requests.iter().any(|(other, _)| other.as_ref() == name);
+    tables.get(spelling).or_else(|| tables.get(name).filter(|_| is_named()))
+}
+
 /// How many keys a table's part of `UnprocessedKeys` has.
 fn keys_in(part: &str) -> usize {
     let keys = RawObject::parse(part.as_bytes());
@@ -387,6 +406,7 @@ fn units_of(part: &Json<'_>) -> Option<Units> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ApiError;
 
     fn charges(operation: Operation, request: &str, answer: &str) -> Vec<Charge> {
         let insight = Insight::default();
@@ -429,6 +449,37 @@ mod tests {
             item(5000)
         );
         assert_eq!(charges(Operation::BatchGetItem, request, &answer), of_table(1 + 2 + 1, Basis::Exact));
+    }
+
+    #[test]
+    fn a_batch_that_names_its_table_by_arn_is_charged_by_an_answer_under_the_tables_name() {
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/t";
+        let request = format!(r#"{{"RequestItems":{{"{arn}":{{"Keys":[{{}},{{}},{{}}]}}}}}}"#);
+        for spelling in ["t", arn] {
+            let answer = format!(
+                r#"{{"Responses":{{"{spelling}":[{}]}},"UnprocessedKeys":{{"{spelling}":{{"Keys":[{{}}]}}}}}}"#,
+                item(9000)
+            );
+            let charged = charges(Operation::BatchGetItem, &request, &answer);
+            assert_eq!(charged, of_table(3 + 1, Basis::Exact), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_failed_condition_is_charged_to_the_table_of_the_request_or_of_its_statement() {
+        let insight = Insight::default();
+        let failed = |operation, request: &str| {
+            let answer =
+                ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed").into();
+            insight.charges(0, &Request::new(operation, request.as_bytes().to_vec()), &answer)
+        };
+        let consumed = Consumed::of_table(Units::write(0));
+        let expected =
+            vec![Charge { table: "t".into(), kind: UnitKind::Write, consumed, basis: Basis::Estimated }];
+        assert_eq!(failed(Operation::PutItem, r#"{"TableName":"t"}"#), expected);
+        let statement = r#"{"Statement":"UPDATE \"t\" SET n = 1 WHERE id = 'a' AND n = 0"}"#;
+        assert_eq!(failed(Operation::ExecuteStatement, statement), expected);
+        assert_eq!(failed(Operation::ExecuteStatement, r#"{"Statement":"UPDATE"}"#), []);
     }
 
     #[test]

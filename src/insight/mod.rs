@@ -2,7 +2,8 @@
 //! which keys are hot, what caches of other sizes would do, and what to change in the config.
 //!
 //! The engine finds the [`TableUsage`] of a table once, when the table becomes known, and reports to it from every request. A
-//! report of a hit allocates nothing and takes no lock that others wait for. What is learned is kept here, apart from the cache:
+//! report of a hit waits for no lock: a sample whose buffer is in use is dropped and counted. It allocates nothing, except that a
+//! thread's buffer of samples is allocated anew where the last one was taken away. What is learned is kept here, apart from the cache:
 //! nothing here decides what is served. Keys are users' data; they are borrowed for the time of a report, and kept of the heaviest
 //! keys only ([`hot`]).
 

@@ -26,7 +26,7 @@ pub struct Insight {
 impl Default for Insight {
     fn default() -> Self {
         let hot = Arc::new(HotKeys::new(Instant::now()));
-        Self { tables: RwLock::default(), others: Arc::new(TableUsage::unnamed(&hot)), hot }
+        Self { tables: RwLock::default(), others: Arc::new(TableUsage::unnamed()), hot }
     }
 }
 

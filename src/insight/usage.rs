@@ -117,14 +117,26 @@ pub struct WriteOfItem<'a> {
 #[derive(Debug)]
 pub struct TableUsage {
     name: Box<str>,
-    hot: Arc<HotKeys>,
-    /// What its keys are counted under; `None` if they are not.
-    hot_table: Option<HotTable>,
+    /// Where its keys are counted; `None` if they are not.
+    hot: Option<Noted>,
     /// Writes of items that were sent.
     written: AtomicU64,
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
     indexes: RwLock<Vec<Arc<IndexUsage>>>,
+}
+
+/// A place among the tables whose keys are counted. It is given back when this is dropped.
+#[derive(Debug)]
+struct Noted {
+    keys: Arc<HotKeys>,
+    table: HotTable,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.keys.forget(self.table);
+    }
 }
 
 /// One index of a table.
@@ -139,15 +151,15 @@ pub struct IndexUsage {
 
 impl TableUsage {
     pub(super) fn new(name: &str, hot: &Arc<HotKeys>) -> Self {
-        Self { name: name.into(), hot_table: hot.table(), ..Self::unnamed(hot) }
+        let hot = hot.table().map(|table| Noted { keys: Arc::clone(hot), table });
+        Self { name: name.into(), hot, ..Self::unnamed() }
     }
 
     /// What is gathered of tables that are not told apart. Of these no keys are counted.
-    pub(super) fn unnamed(hot: &Arc<HotKeys>) -> Self {
+    pub(super) fn unnamed() -> Self {
         Self {
             name: Box::default(),
-            hot: Arc::clone(hot),
-            hot_table: None,
+            hot: None,
             written: AtomicU64::new(0),
             units: UnitCounts::default(),
             sizes: ItemSizes::default(),
@@ -157,8 +169,8 @@ impl TableUsage {
 
     /// What the table is, now.
     pub(crate) fn describe(&self, schema: &Arc<TableSchema>) {
-        if let Some(table) = self.hot_table {
-            self.hot.describe(table, schema);
+        if let Some(hot) = &self.hot {
+            hot.keys.describe(hot.table, schema);
         }
     }
 
@@ -169,7 +181,7 @@ impl TableUsage {
 
     /// How old the answers were that memory gave for its items.
     pub(crate) fn ages(&self) -> Ages {
-        self.hot_table.map_or_else(Ages::default, |table| self.hot.ages(table))
+        self.hot.as_ref().map_or_else(Ages::default, |hot| hot.keys.ages(hot.table))
     }
 
     /// The table's name.
@@ -190,7 +202,7 @@ impl TableUsage {
         // Another thread may have added it meanwhile.
         find(&indexes, name).unwrap_or_else(|| {
             let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
-            let hot_index = self.hot_table.and_then(|table| self.hot.index(table, name));
+            let hot_index = self.hot.as_ref().and_then(|hot| hot.keys.index(hot.table, name));
             let added = Arc::new(IndexUsage { name: name.into(), hot_index, units, sizes });
             indexes.push(Arc::clone(&added));
             added
@@ -199,9 +211,9 @@ impl TableUsage {
 
     /// An item was read.
     pub fn item_read(&self, read: &ReadOfItem<'_>) {
-        if let Some(table) = self.hot_table {
+        if let Some(hot) = &self.hot {
             let age_seconds = read.age_seconds.unwrap_or_default();
-            self.hot.item(read.outcome.access(), table, read.hash, read.key, age_seconds);
+            hot.keys.item(read.outcome.access(), hot.table, read.hash, read.key, age_seconds);
         }
         if read.outcome.saves() {
             self.units.save(read.price);
@@ -229,8 +241,8 @@ impl TableUsage {
     /// A write of an item is sent.
     pub fn item_written(&self, write: &WriteOfItem<'_>) {
         self.written.fetch_add(1, Ordering::Relaxed);
-        if let Some(table) = self.hot_table {
-            self.hot.item(Access::Write, table, write.hash, write.key, 0);
+        if let Some(hot) = &self.hot {
+            hot.keys.item(Access::Write, hot.table, write.hash, write.key, 0);
         }
     }
 
@@ -251,12 +263,12 @@ impl TableUsage {
 
     /// Counts the partition that a Query reads.
     fn note_partition(&self, read: &ReadOfPage<'_>) {
-        let (Some(table), Some(partition)) = (self.hot_table, read.partition) else { return };
+        let (Some(hot), Some(partition)) = (&self.hot, read.partition) else { return };
         let access = read.outcome.access();
         match read.index {
-            None => self.hot.query(access, table, None, partition),
+            None => hot.keys.query(access, hot.table, None, partition),
             Some(IndexUsage { hot_index: None, .. }) => {}
-            Some(IndexUsage { hot_index, .. }) => self.hot.query(access, table, *hot_index, partition),
+            Some(IndexUsage { hot_index, .. }) => hot.keys.query(access, hot.table, *hot_index, partition),
         }
     }
 
@@ -279,6 +291,15 @@ impl IndexUsage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_is_gone_gives_its_place_among_the_hot_ones_back() {
+        let hot = Arc::new(HotKeys::new(tokio::time::Instant::now()));
+        for _ in 0..10_000 {
+            assert!(TableUsage::new("orders", &hot).hot.is_some());
+        }
+        assert_eq!(hot.tables_rejected(), 0);
+    }
 
     #[test]
     fn an_index_is_the_same_each_time_and_further_ones_are_gathered() {

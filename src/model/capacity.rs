@@ -36,6 +36,11 @@ impl Units {
         Self { halves }
     }
 
+    /// The amount in units.
+    pub fn number(self) -> f64 {
+        self.halves as f64 / 2.0
+    }
+
     /// The amount in half units.
     pub fn halves(self) -> u64 {
         self.halves

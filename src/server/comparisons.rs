@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::cache::{
     AGE_BOUNDS_SECONDS, AgeStats, ComparisonStats, PageCache, ShadowRead, ShadowResult, VerifiedResult,
 };
-use crate::model::capacity::Units;
 use crate::telemetry::{CacheSample, Metrics};
 
 /// The figures of each table that has some, and the ages of all. Tables without a label of their own share one.
@@ -30,7 +29,7 @@ pub(super) fn stats(cache: &PageCache, metrics: &Metrics) -> (Option<Value>, Opt
             "reads": stats.shadow.iter().sum::<u64>(),
             "hits": hits.map(|(_, count)| count).sum::<u64>(),
             "results": named(&ShadowResult::ALL.map(ShadowResult::label), &stats.shadow),
-            "read_units_saved": units(stats.shadow_saved),
+            "read_units_saved": stats.shadow_saved.number(),
             "upstream_reads": named(&ShadowRead::ALL.map(ShadowRead::label), &stats.shadow_reads),
             "fills_dropped": stats.shadow_fills_dropped,
         })
@@ -77,10 +76,6 @@ fn by_table(cache: &PageCache, metrics: &Metrics) -> (BTreeMap<String, Compariso
     (tables, all)
 }
 
-fn units(units: Units) -> f64 {
-    units.halves() as f64 / 2.0
-}
-
 fn of_table(table: &str, stats: &ComparisonStats) -> Vec<CacheSample> {
     let mut samples = Vec::new();
     let mut labelled = |name, label, label_value: &str, value: u64| {
@@ -102,7 +97,7 @@ fn of_table(table: &str, stats: &ComparisonStats) -> Vec<CacheSample> {
     }
     if stats.is_shadowed() {
         let labels = vec![("table", table.to_owned())];
-        let value = units(stats.shadow_saved);
+        let value = stats.shadow_saved.number();
         samples.push(CacheSample { name: "nearside_shadow_read_units_saved_total", labels, value });
     }
     if stats.shadow_fills_dropped > 0 {

@@ -171,7 +171,7 @@ impl LearnedTables {
 }
 
 /// What learning costs, under the names of the metrics.
-pub(super) fn samples(caches: &Caches) -> [CacheSample; 4] {
+pub(super) fn samples(caches: &Caches) -> [CacheSample; 5] {
     let memory = &caches.memory;
     let ((items, item_bytes), (pages, page_bytes)) = (memory.items.curve_cost(), memory.pages.curve_cost());
     let hot = memory.insight.hot();
@@ -181,6 +181,7 @@ pub(super) fn samples(caches: &Caches) -> [CacheSample; 4] {
         dropped("item_curve", items),
         dropped("page_curve", pages),
         dropped("hot_keys", hot.dropped()),
+        dropped("hot_tables", hot.tables_rejected()),
         CacheSample::plain("nearside_insight_bytes", bytes),
     ]
 }

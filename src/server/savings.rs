@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::config::Prices;
 use crate::insight::{Insight, SpentUnits};
-use crate::model::capacity::Units;
 use crate::telemetry::{CacheSample, Metrics};
 
 /// The label of tables without one of their own.
@@ -48,7 +47,7 @@ pub(super) fn samples(insight: &Insight, metrics: &Metrics) -> Vec<CacheSample> 
         ];
         figures.map(|(name, units)| {
             let labels = vec![("table", table.clone()), ("index", index.clone())];
-            CacheSample { name, labels, value: number(units) }
+            CacheSample { name, labels, value: units.number() }
         })
     });
     samples.collect()
@@ -59,9 +58,9 @@ pub(super) fn savings(insight: &Insight, prices: &Prices) -> Value {
     let mut sum = SpentUnits::default();
     insight.tables().iter().flat_map(|table| table.units()).for_each(|(_, units)| sum += units);
     json!({
-        "read_units_saved": number(sum.read_saved),
-        "read_units_spent": number(sum.read_spent),
-        "write_units_spent": number(sum.write_spent),
+        "read_units_saved": sum.read_saved.number(),
+        "read_units_spent": sum.read_spent.number(),
+        "write_units_spent": sum.write_spent.number(),
         "money": {
             "saved": prices.of_reads(sum.read_saved),
             "spent": prices.of_reads(sum.read_spent) + prices.of_writes(sum.write_spent),
@@ -77,14 +76,10 @@ pub(super) fn units_of(table: &str, units: &UnitsByTable) -> Vec<Value> {
     let rows = of_table.map(|((_, index), units)| {
         json!({
             "index": index,
-            "read_saved": number(units.read_saved),
-            "read_spent": number(units.read_spent),
-            "write_spent": number(units.write_spent),
+            "read_saved": units.read_saved.number(),
+            "read_spent": units.read_spent.number(),
+            "write_spent": units.write_spent.number(),
         })
     });
     rows.collect()
-}
-
-fn number(units: Units) -> f64 {
-    units.halves() as f64 / 2.0
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use nearside::cache::{
     CacheLimits, ComparisonStats, FillMode, FleetMemory, FleetSecret, ItemCache, LapsedReads, PageCache,
-    PageLimits, PagePolicy, ReadPolicy, Report, ScanAdmission, TableDigest,
+    PageLimits, PagePolicy, ReadPolicy, Realm, Report, ScanAdmission, TableDigest,
 };
 use nearside::call::{Attempt, PrincipalRole, Request, Source};
-use nearside::engine::{Engine, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
+use nearside::engine::{Engine, Memory, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
+use nearside::insight::Insight;
 use nearside::model::Operation;
 use nearside::rights::{Place, Rights};
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     engine: Arc<Engine>,
     items: Arc<ItemCache>,
     pages: Arc<PageCache>,
+    insight: Arc<Insight>,
     pub(crate) script: Arc<Scripted>,
     pub(crate) upstream: Calls,
 }
@@ -118,9 +120,9 @@ impl Node {
         let limits =
             PageLimits { max_bytes: 8 << 20, partition_stripes: 1 << 10, index_partition_stripes: 1 << 10 };
         let pages = PageCache::new(limits, Arc::clone(&items));
-        let caches = (Arc::clone(&items), Arc::clone(&pages));
-        let engine = Engine::new(Arc::clone(&script) as _, caches.0, caches.1, policy_of);
-        Self { engine, items, pages, script, upstream }
+        let memory = Memory::new(Arc::clone(&items), Arc::clone(&pages));
+        let engine = Engine::in_realm(Realm::SOLE, Arc::clone(&script) as _, &memory, policy_of);
+        Self { engine, items, pages, insight: memory.insight, script, upstream }
     }
 
     /// The node itself, for what no client asks for.
@@ -132,6 +134,12 @@ impl Node {
     pub(crate) async fn hear(&self, report: &Report) {
         self.engine.apply_report(report, tokio::time::Instant::now());
         self.settle().await;
+    }
+
+    /// The read units that memory has saved, of all tables.
+    pub(crate) fn saved(&self) -> f64 {
+        let units = self.insight.tables().into_iter().flat_map(|table| table.units());
+        units.map(|(_, units)| units.read_saved.number()).sum()
     }
 
     /// By what the nodes of a fleet call a table.

@@ -237,6 +237,28 @@ async fn a_batch_with_an_item_that_was_not_asked_for_is_sent_as_the_client_wrote
 }
 
 #[tokio::test(start_paused = true)]
+async fn hits_of_a_batch_save_nothing_where_it_fails_or_is_sent_as_the_client_wrote_it() {
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    let request = batch(&keys(&["a", "b"]), "");
+    let read = node.begin("BatchGetItem", &request).await;
+    node.upstream.next(BatchGetItem).await.refuse("ProvisionedThroughputExceededException");
+    assert_eq!(read.await.status, 400);
+    let read = node.begin("BatchGetItem", &request).await;
+    let other = item("c", 1);
+    let answer = format!(r#"{{"Responses":{{"Orders":[{}]}}}}"#, &other[8..other.len() - 1]);
+    node.upstream.next(BatchGetItem).await.answer(&answer);
+    node.upstream.next(BatchGetItem).await.answer(&answer);
+    read.await;
+    assert!(node.saved().abs() < f64::EPSILON, "{}", node.saved());
+    node.read_from_upstream("a", 1).await;
+    let read = node.begin("BatchGetItem", &request).await;
+    node.upstream.next(BatchGetItem).await.answer(r#"{"Responses":{"Orders":[]},"UnprocessedKeys":{}}"#);
+    assert_eq!(read.await.source, "hit=1,miss=1");
+    assert!((node.saved() - 0.5).abs() < f64::EPSILON, "{}", node.saved());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_of_another_partition_or_with_items_without_a_key_is_passed_on_and_not_kept() {
     let query = r#"{"TableName":"Orders","KeyConditionExpression":"id = :id","ExpressionAttributeValues":{":id":{"S":"a"}}}"#;
     for page in [

@@ -179,8 +179,7 @@ fn sums(insight: &Insight) -> Units {
     let mut sums = Units::new();
     for table in insight.tables() {
         for (index, units) in table.units() {
-            let number = |units: nearside::model::capacity::Units| units.halves() as f64 / 2.0;
-            let sum = [number(units.read_saved + units.read_spent), number(units.write_spent)];
+            let sum = [(units.read_saved + units.read_spent).number(), units.write_spent.number()];
             if sum != [0.0; 2] {
                 sums.insert((table.name().to_owned(), index.into()), sum);
             }

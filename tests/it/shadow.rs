@@ -207,6 +207,57 @@ async fn an_upstream_that_fails_is_not_asked_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_role_that_may_read_parts_only_is_denied_whole_items_once() {
+    let mut node = start().await;
+    let body = get("a").replace("}}}", r#"}},"ProjectionExpression":"n"}"#);
+    for number in 0..3 {
+        let read = node.begin("GetItem", &body).await;
+        let call = node.upstream.next(GetItem).await;
+        assert_eq!(call.body(), body);
+        call.answer(r#"{"Item":{"n":{"N":"1"}}}"#);
+        assert_eq!(read.await.status, 200);
+        node.settle().await;
+        if number == 0 {
+            let fill = node.upstream.next(GetItem).await;
+            assert!(!fill.body().contains("ProjectionExpression"), "{}", fill.body());
+            fill.refuse("AccessDeniedException");
+        }
+        node.settle().await;
+        node.upstream.assert_none();
+    }
+    assert_eq!(node.shadowed(ShadowResult::Miss), 3);
+    assert_eq!(node.comparisons().shadow_reads[ShadowRead::Fill as usize], 1);
+    // A policy may change.
+    node.wait(Duration::from_secs(601)).await;
+    let read = node.begin("GetItem", &body).await;
+    node.upstream.next(GetItem).await.answer(r#"{"Item":{"n":{"N":"1"}}}"#);
+    assert_eq!(read.await.status, 200);
+    node.upstream.next(GetItem).await.answer(&item("a", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_a_role_that_may_read_parts_only_is_denied_whole_items_once() {
+    let mut node = start().await;
+    let body = batch(r#""Orders":{"Keys":[{"id":{"S":"a"}}],"ProjectionExpression":"id, n"}"#);
+    for number in 0..3 {
+        let read = node.begin("BatchGetItem", &body).await;
+        let call = node.upstream.next(BatchGetItem).await;
+        assert_eq!(call.body(), body);
+        call.answer(r#"{"Responses":{"Orders":[{"id":{"S":"a"},"n":{"N":"1"}}]},"UnprocessedKeys":{}}"#);
+        assert_eq!(read.await.status, 200);
+        node.settle().await;
+        if number == 0 {
+            let fill = node.upstream.next(BatchGetItem).await;
+            assert!(!fill.body().contains("ProjectionExpression"), "{}", fill.body());
+            fill.refuse("AccessDeniedException");
+        }
+        node.settle().await;
+        node.upstream.assert_none();
+    }
+    assert_eq!(node.shadowed(ShadowResult::Miss), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_second_looks_a_second_are_left_out_and_their_reads_counted_as_different() {
     let mut node = start().await;
     node.read_in_shadow("a", 1).await;

@@ -46,18 +46,13 @@ impl ItemCache {
 
     /// Simulates what was noted.
     pub(super) fn simulate(&self, now: Instant) {
-        let tables = self.known_tables();
-        let reads = tables.iter().map(|table| {
-            let stats = table.stats();
-            (table.id(), stats.hits + stats.leads)
-        });
         let usage = self.store.usage();
-        let real = RealCache {
-            reads: &reads.collect::<Vec<_>>(),
-            entries: usage.entries,
-            overhead_bytes: usage.overhead_bytes,
-        };
-        self.curve.drain(self.milliseconds(now), &real);
+        let real = RealCache { entries: usage.entries, overhead_bytes: usage.overhead_bytes };
+        self.curve.drain(self.milliseconds(now), &real, || {
+            let tables = self.known_tables();
+            let reads = tables.iter().map(|table| (table.id(), table.counters.reads()));
+            reads.filter(|(_, reads)| *reads > 0).collect()
+        });
     }
 }
 

@@ -162,8 +162,8 @@ impl ItemCache {
         }
     }
 
-    /// The answer for a key, if memory has one that may be used. This is the way of a hit: no lock of the cache is
-    /// taken, and nothing is allocated.
+    /// The answer for a key, if memory has one that may be used. This is the way of a hit: it waits for no lock of the cache, and
+    /// allocates nothing, except the buffer of a thread's samples, once in a while.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<CachedItem>> {
         let now_ms = self.milliseconds(now);
         let lease = self.lease(now_ms);

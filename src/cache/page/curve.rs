@@ -40,14 +40,16 @@ impl PageCache {
 
     /// Simulates what was noted.
     pub(super) fn simulate(&self, now: Instant) {
-        let reads = self.tables().into_iter().map(|(table, indexes)| {
-            let indexes = indexes.iter().map(|index| index.stats());
-            let reads = indexes.chain([table.page_stats()]).map(|stats| stats.hits + stats.leads);
-            (table.id(), reads.sum())
-        });
         // What a page costs beside its own bytes is part of its weight.
-        let real = RealCache { reads: &reads.collect::<Vec<_>>(), entries: 0, overhead_bytes: 0 };
-        self.curve.drain(self.items.milliseconds(now), &real);
+        let real = RealCache { entries: 0, overhead_bytes: 0 };
+        self.curve.drain(self.items.milliseconds(now), &real, || {
+            let reads = self.tables().into_iter().map(|(table, indexes)| {
+                let indexes = indexes.iter().map(|index| index.stats());
+                let reads = indexes.chain([table.page_stats()]).map(|stats| stats.hits + stats.leads);
+                (table.id(), reads.sum())
+            });
+            reads.filter(|(_, reads)| *reads > 0).collect()
+        });
     }
 }
 

@@ -9,8 +9,10 @@ use crate::wire::json::write_string;
 use crate::wire::request::ReturnConsumedCapacity;
 
 use super::{Fetched, Part, State, WantedKey};
+use crate::cache::CachedItem;
 use crate::engine::known_table::KnownTable;
 use crate::engine::view::write_nothing_consumed;
+use crate::insight::ReadOfItem;
 
 /// The most bytes of items in one answer, as the upstream counts them; what is over is left unprocessed. The service's "16 MB"
 /// are decimal, as in the local backend.
@@ -25,7 +27,16 @@ pub(super) fn has_name<'s>(
     spelling == &*table.name || spellings.all(|other| **other != *table.name)
 }
 
-/// The answer for a client.
+impl WantedKey {
+    fn note_read(&self, table: &KnownTable, image: &CachedItem) {
+        let Some((outcome, age_seconds)) = self.read else { return };
+        let (key, price, bytes) = (&*self.key, image.price(), image.body().len());
+        let hash = table.cached.address(key).hash();
+        table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, price, age_seconds });
+    }
+}
+
+/// The answer for a client. Takes note of the keys that it shows: no other decision follows.
 pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
     let mut body = b"{\"Responses\":{".to_vec();
     let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
@@ -36,6 +47,7 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
             match &wanted.state {
                 State::Found(image) if room.takes(&image.item_json().unwrap_or_default()) => {
                     items.extend(part.attributes.item_json(image));
+                    wanted.note_read(&part.table, image);
                 }
                 State::Opaque(item) if room.takes(item) => {
                     items.push(Bytes::copy_from_slice(item));

@@ -19,7 +19,7 @@ use crate::cache::{
     CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, ReadPolicy, SentRead,
 };
 use crate::call::{Answer, Attempt, Request};
-use crate::insight::{Outcome, ReadOfItem};
+use crate::insight::Outcome;
 use crate::wire::Json;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::raw::RawObject;
@@ -27,7 +27,7 @@ use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, key_bytes};
 
 use super::items::{ItemRead, cached_item_of, fill_of};
 use super::known_table::KnownTable;
-use super::reading::{Found, Missed, is_about_another};
+use super::reading::{Missed, is_about_another};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 use answer::{compose, has_name, write_list};
@@ -50,6 +50,8 @@ pub(super) struct WantedKey {
     key: Vec<u8>,
     pub(super) json: Vec<u8>,
     pub(super) state: State,
+    /// How it was read and how old that is in seconds, to be noted if the answer shows it.
+    read: Option<(Outcome, Option<u64>)>,
 }
 
 /// What is known of one key so far.
@@ -253,8 +255,7 @@ impl Engine {
                                 let place = (&part.table, &*part.spelling);
                                 self.verify(ItemRead::of_key(place, wanted, *policy, request), &found);
                             }
-                            let found = Found::from_memory(found, Source::Hit);
-                            found.note(&address, &part.table.usage);
+                            wanted.read = Some((Outcome::Hit, Some(found.age.as_secs())));
                             wanted.state = State::Found(found.value);
                             counts.hit += 1;
                             continue;
@@ -389,7 +390,7 @@ impl Engine {
                         match brought.and_then(|brought| brought.get(&wanted.key)) {
                             Some(Brought::Item(image)) => {
                                 let outcome = if part.strong { Outcome::Bypass } else { Outcome::Miss };
-                                note_item(&part.table, &wanted.key, outcome, image);
+                                wanted.read = Some((outcome, None));
                                 State::Found(image.clone())
                             }
                             Some(Brought::Opaque(item)) => match part.attributes {
@@ -401,7 +402,7 @@ impl Engine {
                     }
                     State::Joined(joiner) => match joiner.wait().await {
                         JoinOutcome::Landed(image) => {
-                            note_item(&part.table, &wanted.key, Outcome::Joined, &image);
+                            wanted.read = Some((Outcome::Joined, None));
                             State::Found(image)
                         }
                         JoinOutcome::Failed(failure)
@@ -434,14 +435,14 @@ impl Engine {
         self: &Arc<Self>,
         request: &Request,
         (table, spelling): (&Arc<KnownTable>, &str),
-        wanted: &WantedKey,
+        wanted: &mut WantedKey,
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
         let Some(policy) = table.policy else { return Ok(State::Open) };
         let single = ItemRead::of_key((table, spelling), wanted, policy, request);
         match self.find(&single).await {
             Ok(found) => {
-                found.note(&single.address(), &table.usage);
+                wanted.read = Some((found.source.into(), found.age_seconds));
                 if found.source == Source::Stale {
                     counts.note_stale();
                 }
@@ -508,7 +509,12 @@ impl Part {
         for key in request.get("Keys")?.elements()? {
             let mut json = Vec::with_capacity(64);
             write_json(key, &mut json);
-            keys.push(WantedKey { key: key_bytes(&table.schema.key, key)?, json, state: State::Open });
+            keys.push(WantedKey {
+                key: key_bytes(&table.schema.key, key)?,
+                json,
+                state: State::Open,
+                read: None,
+            });
         }
         let mut sorted: Vec<&[u8]> = keys.iter().map(|wanted| &*wanted.key).collect();
         sorted.sort_unstable();
@@ -524,13 +530,6 @@ impl Part {
         }
         Some(Self { table, spelling: spelling.to_owned(), attributes, strong, keys, other_members })
     }
-}
-
-/// Takes note of a key that was fetched or waited for.
-fn note_item(table: &Arc<KnownTable>, key: &[u8], outcome: Outcome, image: &CachedItem) {
-    let (hash, bytes) = (table.cached.address(key).hash(), image.body().len());
-    let price = image.price();
-    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, price, age_seconds: None });
 }
 
 /// The body of the upstream's request for whole items.

@@ -13,6 +13,7 @@ use crate::wire::request::ReturnConsumedCapacity;
 use super::{Brought, Fetch, KeyRead, Part, batch_body, has_name, read_keys};
 use crate::engine::checks::Comparing;
 use crate::engine::items::ItemRead;
+use crate::engine::permissions::is_denied;
 use crate::engine::reading::Reading;
 use crate::engine::view::Attributes;
 use crate::engine::{Engine, Served};
@@ -56,9 +57,11 @@ impl Engine {
                 read_keys(shown, &part.table, spelling, &asked)
             });
             let permits = self.compare_part(part, keys, brought);
-            unfilled.extend(part.fetch_of(parts, permits));
+            if !self.may_not_read_whole(&part.table, &part.attributes, request) {
+                unfilled.extend(part.fetch_of(parts, permits));
+            }
         }
-        self.fill_batch_beside(unfilled, request);
+        self.fill_batch_beside(unfilled, parts, request);
         let table = match parts {
             [part] => Some(Arc::clone(&part.table.name)),
             _ => None,
@@ -134,13 +137,25 @@ impl Engine {
     }
 
     /// Sends one batch for the keys whose fills the client's own request cannot be: strong ones, or those of more than the client
-    /// asked for.
-    fn fill_batch_beside(self: &Arc<Self>, fetches: Vec<Fetch>, request: &Request) {
+    /// asked for. The client's role has just read what it asked for, so a denial is one of what was added.
+    fn fill_batch_beside(self: &Arc<Self>, fetches: Vec<Fetch>, parts: &[Part], request: &Request) {
         let Some(first) = fetches.first() else { return };
         let comparisons = Arc::clone(&first.table.cached);
+        let is_part = |fetch: &&Fetch| {
+            let of_fetch = |part: &&Part| part.spelling == fetch.spelling;
+            parts.iter().find(of_fetch).is_some_and(|part| matches!(part.attributes, Attributes::Of(_)))
+        };
+        let of_parts: Vec<_> = fetches.iter().filter(is_part).map(|fetch| Arc::clone(&fetch.table)).collect();
         let own = request.with_body(batch_body(&fetches, ReturnConsumedCapacity::None));
         let fetch = Arc::clone(self).fetch_batch(fetches, own);
-        self.fill_apart(comparisons.comparisons(), async move { drop(fetch.await) });
+        let (engine, request) = (Arc::clone(self), request.clone());
+        self.fill_apart(comparisons.comparisons(), async move {
+            if let Err(answer) = fetch.await
+                && is_denied(&answer)
+            {
+                of_parts.iter().for_each(|table| engine.note_whole_denied(table, &request));
+            }
+        });
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) trait Comparing: Reading + Send + 'static {
     /// Takes note that a client reads it, and that the upstream answers.
     fn note_read(&self);
 
+    /// True if the client wants a part of what a fill asks for.
+    fn wants_part(&self) -> bool;
+
     /// What an eventual read of it costs.
     fn price(value: &Self::Value) -> Units;
 

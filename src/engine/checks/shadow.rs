@@ -12,6 +12,7 @@ use crate::cache::{Comparisons, Hit, Lookup, ShadowRead, ShadowResult};
 use crate::call::{BypassReason, Request, Source};
 
 use super::Comparing;
+use crate::engine::permissions::is_denied;
 use crate::engine::{Engine, Served};
 
 impl Engine {
@@ -41,7 +42,7 @@ impl Engine {
                 if answer.is_success()
                     && let Some(permit) = read.complete(self, permit, &answer)
                 {
-                    self.fill_beside(&read, permit);
+                    self.fill_beside(&read, permit, request);
                 }
             }
             Lookup::Hit(hit) => {
@@ -52,10 +53,23 @@ impl Engine {
         served
     }
 
-    /// Sends a fill that the client's own read cannot be: a strong one, or one of more than the client asked for.
-    fn fill_beside<R: Comparing>(self: &Arc<Self>, read: &R, permit: R::Permit) {
+    /// Sends a fill that the client's own read cannot be: a strong one, or one of more than the client asked for. The client's role
+    /// has just read what it asked for; if it may not read more, no other fill is sent on its behalf for a while.
+    fn fill_beside<R: Comparing>(self: &Arc<Self>, read: &R, permit: R::Permit, request: &Request) {
+        let wants_part = read.wants_part();
+        if wants_part && self.is_whole_denied(read.table(), request) {
+            return;
+        }
         let fill = read.fill(Arc::clone(self), permit);
-        self.fill_apart(read.table().cached.comparisons(), async move { drop(fill.await) });
+        let (engine, table, request) = (Arc::clone(self), Arc::clone(read.table()), request.clone());
+        self.fill_apart(read.table().cached.comparisons(), async move {
+            if let Err(answer) = fill.await
+                && wants_part
+                && is_denied(&answer)
+            {
+                engine.note_whole_denied(&table, &request);
+            }
+        });
     }
 
     /// Runs a fill in the background, at most so many at a time. One that is dropped instead wakes those who wait.

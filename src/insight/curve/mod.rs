@@ -7,13 +7,15 @@
 //!
 //! In flow, from the cache, what happens to sampled addresses ([`Curve::takes`] is all that others pay). Events wait in a buffer of
 //! their thread; [`Curve::drain`] simulates, off the way of requests, in the order in which they were noted: a hit that came before a
-//! write would otherwise be a miss behind it. Events beyond the buffers are dropped and counted, and the sample becomes smaller.
-//! There are no keys in here: addresses are keyed hashes.
+//! write would otherwise be a miss behind it. Events beyond the buffers are dropped and counted, and the sample becomes smaller. No
+//! request waits for another thread: an event whose buffer is in use is dropped and counted too. There are no keys in here: addresses
+//! are keyed hashes.
 
 mod simulation;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::insight::sampled_hash::Sampling;
 use crate::spread::Spread;
@@ -28,6 +30,12 @@ const REAL: usize = 4;
 
 /// Events that wait in the buffer of a thread.
 const EVENTS_MAX: usize = 1024;
+
+/// How often a thread tries to note an event when others that share its buffer are about to.
+const TRIES: usize = 64;
+
+/// How often the reads of all tables are summed up.
+const READS_MS: u64 = 1000;
 
 /// Events that are simulated in a second. If there are more, the sample becomes smaller.
 const EVENTS_PER_SECOND: f64 = 4096.0;
@@ -80,9 +88,7 @@ pub(crate) struct Stored {
 
 /// The real cache, as far as the simulations need to know it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RealCache<'a> {
-    /// By the number of the table, how many reads there have been that hit or fetched, sampled or not.
-    pub(crate) reads: &'a [(u32, u64)],
+pub(crate) struct RealCache {
     /// Entries now.
     pub(crate) entries: u64,
     /// What they cost beside their own bytes.
@@ -105,7 +111,10 @@ pub(crate) struct Curve {
     buffers: Spread<Mutex<Vec<Numbered>>>,
     /// The number of the next event.
     next: AtomicU64,
+    /// Events for which a buffer had no room.
     dropped: AtomicU64,
+    /// Events that were dropped because their buffer was in use. They are few, and make the sample no smaller.
+    in_use: AtomicU64,
     ladder: Mutex<Ladder>,
 }
 
@@ -123,8 +132,9 @@ struct Ladder {
     drained_ms: u64,
     /// Since when this size is observed.
     began_ms: u64,
-    /// By table, what [`RealCache::reads`] was at the last drain.
-    reads: std::collections::HashMap<u32, u64>,
+    /// By table, how many reads there had been when they were last summed up, and when that was.
+    reads: HashMap<u32, u64>,
+    reads_ms: u64,
     /// With the present cost of an entry.
     scale: Scale,
     /// Empty, with room for the next events.
@@ -210,6 +220,7 @@ impl Curve {
             buffers: Spread::default(),
             next: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            in_use: AtomicU64::new(0),
             ladder: Mutex::new(Ladder::new(bytes_max, scale, 0)),
         }
     }
@@ -222,7 +233,10 @@ impl Curve {
     /// Takes note of what happened to an address that [`Curve::takes`].
     pub(crate) fn note(&self, event: Event) {
         // Held by another thread for the time of a push, or of a swap.
-        let mut buffer = lock(self.buffers.mine());
+        let Some(mut buffer) = (0..TRIES).find_map(|_| try_lock(self.buffers.mine())) else {
+            self.in_use.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         if buffer.len() < EVENTS_MAX {
             let free = EVENTS_MAX - buffer.len();
             buffer.reserve_exact(free);
@@ -232,8 +246,9 @@ impl Curve {
         }
     }
 
-    /// Simulates what was noted. To be called a few times a second.
-    pub(crate) fn drain(&self, now_ms: u64, real: &RealCache<'_>) {
+    /// Simulates what was noted. To be called a few times a second. Once a second it asks for `reads`: by the number of the table, how
+    /// many there have been that hit or fetched, sampled or not; tables without any may be left out.
+    pub(crate) fn drain(&self, now_ms: u64, real: &RealCache, reads: impl FnOnce() -> Vec<(u32, u64)>) {
         let mut ladder = lock(&self.ladder);
         ladder.measure(real);
         let mut noted = std::mem::take(&mut ladder.spare);
@@ -245,7 +260,7 @@ impl Curve {
         // Many threads were busy at once: that much room is not kept.
         noted.shrink_to(EVENTS_MAX);
         ladder.spare = noted;
-        ladder.tick(real, events, self.dropped(), now_ms);
+        ladder.tick(reads, events, self.dropped.load(Ordering::Relaxed), now_ms);
         let densest = ladder.simulations.iter().map(|simulation| simulation.sampling().0).min();
         self.sampling.store(densest.unwrap_or_default(), Ordering::Relaxed);
     }
@@ -257,14 +272,15 @@ impl Curve {
             let new = Ladder::new(bytes_max, ladder.scale, now_ms);
             let former = std::mem::replace(&mut *ladder, new);
             ladder.reads = former.reads;
+            ladder.reads_ms = former.reads_ms;
             ladder.dropped = former.dropped;
             self.sampling.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Events that were dropped, because a buffer was full.
+    /// Events that were dropped, because a buffer was full or in use.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed) + self.in_use.load(Ordering::Relaxed)
     }
 
     /// What was found out.
@@ -292,14 +308,15 @@ impl Ladder {
             quiet_since_ms: now_ms,
             drained_ms: now_ms,
             began_ms: now_ms,
-            reads: std::collections::HashMap::new(),
+            reads: HashMap::new(),
+            reads_ms: now_ms,
             scale,
             spare: Vec::new(),
             dropped: 0,
         }
     }
 
-    fn measure(&mut self, real: &RealCache<'_>) {
+    fn measure(&mut self, real: &RealCache) {
         if real.entries >= ENTRIES_MEASURED_MIN {
             let each = real.overhead_bytes / real.entries;
             self.scale.overhead_bytes = u32::try_from(each).unwrap_or(u32::MAX);
@@ -314,14 +331,26 @@ impl Ladder {
         }
     }
 
-    fn tick(&mut self, real: &RealCache<'_>, events: usize, dropped: u64, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(std::mem::replace(&mut self.drained_ms, now_ms));
-        let reads = real.reads.iter().map(|(table, reads)| {
-            let before = self.reads.insert(*table, *reads).unwrap_or_default();
-            (*table, reads.saturating_sub(before))
+    /// The reads of each table since this was last asked, of those that had some.
+    fn new_reads(&mut self, reads: Vec<(u32, u64)>) -> Vec<(u32, u64)> {
+        let reads: HashMap<u32, u64> = reads.into_iter().collect();
+        let before = std::mem::replace(&mut self.reads, reads);
+        let new = self.reads.iter().map(|(table, reads)| {
+            (*table, reads.saturating_sub(before.get(table).copied().unwrap_or_default()))
         });
-        let reads: Vec<(u32, u64)> = reads.collect();
+        new.filter(|(_, reads)| *reads > 0).collect()
+    }
+
+    fn tick(&mut self, reads: impl FnOnce() -> Vec<(u32, u64)>, events: usize, dropped: u64, now_ms: u64) {
+        let elapsed_ms = now_ms.saturating_sub(std::mem::replace(&mut self.drained_ms, now_ms));
         let were_dropped = dropped > std::mem::replace(&mut self.dropped, dropped);
+        // Reads from before the counts are forgotten must not count after it.
+        let reads = if were_dropped || now_ms.saturating_sub(self.reads_ms) >= READS_MS {
+            self.reads_ms = now_ms;
+            self.new_reads(reads())
+        } else {
+            Vec::new()
+        };
         let rate = events as f64 * 1000.0 / elapsed_ms.max(100) as f64;
         let sparser = (rate / EVENTS_PER_SECOND).max(1.0).log2().ceil() as u32;
         if rate * 4.0 > EVENTS_PER_SECOND || were_dropped {
@@ -410,6 +439,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            std::hint::spin_loop();
+            None
+        }
+    }
+}
+
 impl std::fmt::Debug for Curve {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Curve").finish_non_exhaustive()
@@ -419,6 +459,15 @@ impl std::fmt::Debug for Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SCALE: Scale = Scale { entries_max: 100, overhead_bytes: 0 };
+    const REAL_CACHE: RealCache = RealCache { entries: 0, overhead_bytes: 0 };
+
+    fn event(table: u32) -> Event {
+        let stored =
+            Stored { bytes: 1, crc32: 0, is_absence: false, filled_ms: 0, expires_ms: u64::from(u32::MAX) };
+        Event { hash: table.into(), version: 0, table, is_read: true, is_scan: false, stored: Some(stored) }
+    }
 
     #[test]
     fn what_many_threads_note_is_simulated_in_its_order() {
@@ -433,8 +482,52 @@ mod tests {
             note(version, false);
             note(version, true);
         }
-        curve.drain(1, &RealCache { reads: &[(1, 100)], entries: 1, overhead_bytes: 0 });
+        curve.drain(1, &REAL_CACHE, || vec![(1, 100)]);
         assert_eq!(curve.report().counts.misses, 0.0);
         assert!(curve.report().counts.samples > 99.0, "no more than a little has faded");
+    }
+
+    #[test]
+    fn an_event_whose_buffer_is_in_use_is_dropped_and_counted_and_nobody_waits() {
+        let curve = Curve::new(1 << 20, SCALE);
+        let buffer = lock(curve.buffers.mine());
+        curve.note(event(1));
+        drop(buffer);
+        assert_eq!(curve.dropped(), 1);
+        curve.note(event(1));
+        curve.drain(READS_MS, &REAL_CACHE, || vec![(1, 2)]);
+        assert!(curve.report().counts.samples > 0.99, "what came before is not forgotten");
+    }
+
+    #[test]
+    fn tables_are_summed_once_a_second() {
+        let curve = Curve::new(1 << 20, SCALE);
+        let mut sums = 0;
+        for quarter in 1..=8 {
+            curve.drain(quarter * READS_MS / 4, &REAL_CACHE, || {
+                sums += 1;
+                vec![(1, quarter)]
+            });
+        }
+        assert_eq!(sums, 2);
+        assert!((curve.report().counts.reads - 8.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn tables_that_nobody_reads_any_more_give_their_places_to_others() {
+        let curve = Curve::new(1 << 20, SCALE);
+        let has_curve = |table| curve.report().tables.iter().any(|(known, _)| *known == table);
+        let others = 1..=simulation::TABLES_MAX as u32;
+        let newcomer = simulation::TABLES_MAX as u32 + 1;
+        others.clone().for_each(|table| curve.note(event(table)));
+        curve.drain(READS_MS, &REAL_CACHE, || others.map(|table| (table, 100)).collect());
+        assert!(has_curve(1) && !has_curve(newcomer));
+        // Nine half-lives later nothing is left of a hundred reads.
+        curve.drain(6_000_000, &REAL_CACHE, Vec::new);
+        assert!(!has_curve(1));
+        curve.note(event(newcomer));
+        curve.drain(6_001_000, &REAL_CACHE, || vec![(newcomer, 1)]);
+        assert!(has_curve(newcomer));
+        assert_eq!(lock(&curve.ladder).reads.len(), 1);
     }
 }

@@ -23,8 +23,11 @@ const DENSER_AFTER_MS: u64 = 60_000;
 const ENTRY_BYTES_TYPICAL: u64 = 512;
 const GHOSTS: f64 = 0.25;
 
-/// Tables that are counted apart.
-const TABLES_MAX: usize = 128;
+/// Tables that are counted apart at a time.
+pub(super) const TABLES_MAX: usize = 128;
+
+/// A table of which less than this is left of every count makes room for another one.
+const FADED: f64 = 0.5;
 
 /// How often what has expired is reclaimed, as the sweep of the store does.
 const RECLAIM_MS: u64 = 10_000;
@@ -187,8 +190,11 @@ impl Simulation {
     pub(super) fn tick(&mut self, reads: &[(u32, u64)], elapsed_ms: u64, densest: Sampling, now_ms: u64) {
         let fading = 0.5_f64.powf(elapsed_ms as f64 / HALF_LIFE_MS);
         self.total.fade(fading);
-        self.tables.values_mut().for_each(|counts| counts.fade(fading));
-        for (table, reads) in reads.iter().filter(|(_, reads)| *reads > 0) {
+        self.tables.retain(|_, counts| {
+            counts.fade(fading);
+            [counts.reads, counts.samples, counts.stored].iter().any(|count| *count >= FADED)
+        });
+        for (table, reads) in reads {
             self.count(*table, |counts| counts.reads += *reads as f64);
         }
         if now_ms.saturating_sub(self.reclaimed_ms) >= RECLAIM_MS {

@@ -7,12 +7,13 @@
 //! quiet node's counts are exact. Above, one in 2^n is, after skips of random length, and counts as 2^n. What is noted waits in
 //! a buffer of its thread until the next [`HotKeys::drain`], a few times a second, which counts it in sketches.
 //!
-//! Crates were looked at and left: `heavykeeper` has no sliding windows, no second count for a key and an unbounded size of keys;
-//! `streaming_algorithms` was last released in 2020. A bounded heap and a map are what is needed.
+//! The crates `heavykeeper` and `streaming_algorithms` were considered, and not tried. As far as we know neither has sliding windows,
+//! a second count for a key, or a bound for the bytes of keys. A bounded heap and a map are what is needed.
 
 mod sketch;
 mod windows;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -43,7 +44,7 @@ const TRIES: usize = 64;
 /// The rarest sampling: one in 2^16.
 const SAMPLING_MAX: u32 = 16;
 
-/// Tables that are told apart. Keys of further ones are not counted.
+/// Tables that are told apart at a time. Keys of further ones are not counted.
 const TABLES_MAX: usize = 4096;
 
 /// Indexes of a table that are told apart.
@@ -65,7 +66,8 @@ pub(crate) enum Access {
     Write,
 }
 
-/// A table as this module calls it. Get it from [`HotKeys::table`], once, and keep it.
+/// A table as this module calls it. Get it from [`HotKeys::table`], once, and keep it until [`HotKeys::forget`]. No number is given
+/// twice: the windows may still have keys of a table that is gone, which must not be shown as another one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HotTable(u32);
 
@@ -75,13 +77,23 @@ pub(crate) struct HotKeys {
     /// One access in two to the power of it is noted.
     sampling: AtomicU32,
     windows: Mutex<Windows>,
-    tables: Mutex<Vec<Known>>,
+    tables: Mutex<Tables>,
     /// What keys that have no hash yet are hashed with.
     secret: (u64, u64),
     drain: Mutex<Drain>,
     /// Accesses that were counted since the last drain, because a buffer was full.
     counted_early: AtomicU64,
     dropped: AtomicU64,
+}
+
+/// The tables that are told apart.
+#[derive(Default)]
+struct Tables {
+    by_number: HashMap<u32, Known>,
+    /// The number of the next one.
+    next: u32,
+    /// How many were rejected, because there were too many.
+    rejected: u64,
 }
 
 /// What is known of a table.
@@ -173,14 +185,24 @@ impl HotKeys {
     /// A new table, whose keys are counted when it is described; `None` if there are too many.
     pub(crate) fn table(&self) -> Option<HotTable> {
         let mut tables = lock(&self.tables);
-        let number = u32::try_from(tables.len()).ok().filter(|_| tables.len() < TABLES_MAX)?;
-        tables.push(Known::default());
+        if tables.by_number.len() >= TABLES_MAX || tables.next == u32::MAX {
+            tables.rejected += 1;
+            return None;
+        }
+        let number = tables.next;
+        tables.next += 1;
+        tables.by_number.insert(number, Known::default());
         Some(HotTable(number))
+    }
+
+    /// The table is gone: its keys are not shown any more, and another one has its place.
+    pub(crate) fn forget(&self, table: HotTable) {
+        lock(&self.tables).by_number.remove(&table.0);
     }
 
     /// What a table is, now.
     pub(crate) fn describe(&self, table: HotTable, schema: &Arc<TableSchema>) {
-        if let Some(known) = lock(&self.tables).get_mut(table.0 as usize) {
+        if let Some(known) = lock(&self.tables).by_number.get_mut(&table.0) {
             known.schema = Some(Arc::clone(schema));
         }
     }
@@ -188,7 +210,7 @@ impl HotKeys {
     /// The number of an index, for [`HotKeys::query`]; `None` if there are too many.
     pub(crate) fn index(&self, table: HotTable, name: &str) -> Option<u16> {
         let mut tables = lock(&self.tables);
-        let indexes = &mut tables.get_mut(table.0 as usize)?.indexes;
+        let indexes = &mut tables.by_number.get_mut(&table.0)?.indexes;
         let number = indexes.iter().position(|known| **known == *name).or_else(|| {
             (indexes.len() < INDEXES_MAX).then(|| {
                 indexes.push(name.into());
@@ -200,7 +222,7 @@ impl HotKeys {
 
     /// At which ages the hits of a table's items were, since the node began.
     pub(crate) fn ages(&self, table: HotTable) -> Ages {
-        lock(&self.tables).get(table.0 as usize).map_or_else(Ages::default, |known| known.ages)
+        lock(&self.tables).by_number.get(&table.0).map_or_else(Ages::default, |known| known.ages)
     }
 
     /// An item was accessed, given by the canonical bytes of its key and the hash of its address. A hit has an age.
@@ -250,7 +272,7 @@ impl HotKeys {
         let tables = lock(&self.tables);
         let of = |kind| {
             let heaviest = windows.heaviest(kind, window, order, limit);
-            heaviest.into_iter().filter_map(|heavy| shown(&tables, kind, heavy)).collect()
+            heaviest.into_iter().filter_map(|heavy| shown(&tables.by_number, kind, heavy)).collect()
         };
         Heaviest { items: of(Kind::Item), partitions: of(Kind::Partition) }
     }
@@ -258,6 +280,11 @@ impl HotKeys {
     /// Accesses that were to be noted and were not, because their thread's buffer was full.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Tables whose keys are not counted, because there were too many.
+    pub(crate) fn tables_rejected(&self) -> u64 {
+        lock(&self.tables).rejected
     }
 
     /// What everything occupies.
@@ -303,7 +330,7 @@ impl HotKeys {
         while let Some((note, others)) = Note::read(rest) {
             rest = others;
             accesses += note.weight();
-            let Some(known) = tables.get_mut(note.table as usize) else { continue };
+            let Some(known) = tables.by_number.get_mut(&note.table) else { continue };
             if note.kind == Kind::Partition {
                 note.count(windows, self.hash(&note));
                 continue;
@@ -415,9 +442,9 @@ fn partition_of<'a>(schema: &TableSchema, key: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// A heavy key for who may see it. `None` if its table or index has another key by now.
-fn shown(tables: &[Known], kind: Kind, heavy: Heavy) -> Option<HotKey> {
+fn shown(tables: &HashMap<u32, Known>, kind: Kind, heavy: Heavy) -> Option<HotKey> {
     let Heavy { name, reads, hits, writes } = heavy;
-    let known = tables.get(name.table as usize)?;
+    let known = tables.get(&name.table)?;
     let schema = known.schema.as_ref()?;
     let index = match name.index {
         Some(number) => Some(schema.index(known.indexes.get(usize::from(number))?)?),

@@ -98,6 +98,27 @@ async fn a_quiet_node_counts_exactly() {
     assert!(hot.heaviest(Window::Minute, Order::Hits, 20, now + Duration::from_secs(3_600)).items.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_gone_makes_room_and_its_keys_are_not_shown_as_those_of_another() {
+    let now = Instant::now();
+    let hot = HotKeys::new(now);
+    let gone = described(&hot);
+    let others: Vec<_> = (1..TABLES_MAX).map(|_| hot.table().unwrap()).collect();
+    assert_eq!((hot.table(), hot.tables_rejected()), (None, 1));
+    access(&hot, Access::Hit, gone, &key("ann", 3));
+    hot.drain(now);
+    // Noted, and not yet counted.
+    access(&hot, Access::Hit, gone, &key("bob", 3));
+    hot.forget(gone);
+    let next = described(&hot);
+    assert!(next != gone && !others.contains(&next));
+    access(&hot, Access::Hit, next, &key("eve", 3));
+    let found = hot.heaviest(Window::Minute, Order::Accesses, 20, now);
+    let keys: Vec<String> = found.items.iter().map(|item| item.key["pk"]["S"].to_string()).collect();
+    assert_eq!((keys, found.partitions.len()), (vec![r#""eve""#.to_owned()], 1));
+    assert_eq!((hot.ages(gone), hot.ages(next).sum_seconds), (Ages::default(), 30));
+}
+
 /// Accesses of a Zipf 1.0 load by four threads, so many in a quarter of a second; which of the true twenty heaviest are named.
 fn named_of_top_20(seed: u64, accesses: usize, accesses_per_drain: usize) -> usize {
     const KEYS: usize = 100_000;
