@@ -80,7 +80,7 @@ fn commands_of_a_node() -> [Command; 5] {
         "Drop what a node has cached: of everything, of a table, or of an item with all pages; needs the admin token",
     )
     .arg(table())
-    .arg(Arg::new("key").value_name("KEY").help("The item's whole key as DynamoDB JSON: '{\"pk\":{\"S\":\"a\"}}'"));
+    .arg(Arg::new("key").value_name("KEY").help(r#"The item's whole key as DynamoDB JSON, with both parts where the table has a sort key: '{"pk":{"S":"a"},"sk":{"N":"1"}}'"#));
     let warm = of_node(
         "warm",
         "Have a node read a table into its cache, at a bounded rate; Ctrl-C stops it, and the next time it goes on from there; \

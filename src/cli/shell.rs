@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use clap_complete::Shell;
 
 use super::command_line::command_line;
@@ -33,13 +33,50 @@ pub(super) fn man(matches: &ArgMatches) -> ExitCode {
 }
 
 fn page(command: Command) -> std::io::Result<Vec<u8>> {
+    let values = values_of(&command);
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    Ok(page)
+    let page = String::from_utf8_lossy(&page);
+    // The synopsis of clap_mangen names flags without their values.
+    let page = values.iter().fold(page.into_owned(), |page, (flag, value)| {
+        page.replace(&format!("[{flag}]"), &format!("[{flag} \\fI<{value}>\\fR]"))
+    });
+    Ok(page.into_bytes())
+}
+
+/// The flags that take a value, as the page shows them, and the values' names. Switches may go without theirs.
+fn values_of(command: &Command) -> Vec<(String, String)> {
+    let of = |argument: &Arg| {
+        let long = argument.get_long()?.replace('-', "\\-");
+        let value = argument.get_value_names()?.first()?;
+        let needs_value = argument.get_action().takes_values() && !argument.is_require_equals_set();
+        needs_value.then(|| (format!("\\fB\\-\\-{long}\\fR"), value.replace('-', "\\-")))
+    };
+    command.get_arguments().filter_map(of).collect()
 }
 
 /// The reader of a pipe may close it early.
 fn print(text: &[u8]) -> ExitCode {
     std::io::stdout().write_all(text).ok();
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_synopsis_of_a_page_names_the_values_of_flags() {
+        let mut program = command_line();
+        program.build();
+        let page = String::from_utf8(page(program).unwrap()).unwrap();
+        let synopsis = page.lines().find(|line| line.starts_with("\\fBnearside\\fR [")).unwrap();
+        for flag in [
+            r"[\fB\-\-config\fR \fI<FILE>\fR]",
+            r"[\fB\-\-max\-bytes\fR \fI<SIZE>\fR]",
+            r"[\fB\-\-in\-memory\fR]",
+        ] {
+            assert!(synopsis.contains(flag), "{flag}: {synopsis}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ pub(super) fn flush(matches: &ArgMatches) -> ExitCode {
         match serde_json::from_str::<Value>(key) {
             Ok(key) if key.is_object() => drop(body.insert("key".to_owned(), key)),
             Ok(_) | Err(_) => {
-                let sentence = r#"the key is no DynamoDB JSON: write it as {"pk":{"S":"a"}}, in single quotes in a shell"#;
+                let sentence = r#"the key is no DynamoDB JSON: write all parts of it, such as {"pk":{"S":"a"},"sk":{"N":"1"}} where the table has a sort key, in single quotes in a shell"#;
                 return fail(sentence, super::CANNOT_START);
             }
         }

@@ -22,6 +22,8 @@ impl Looks<'_> {
         lines.extend([self.requests(), self.latency(), self.memory("items"), self.memory("pages")]);
         lines.extend(self.upstream());
         lines.extend(self.savings());
+        lines.extend(self.shadow());
+        lines.extend(self.verification());
         lines.extend(self.jobs.iter().filter(|job| job["state"] == "running").map(job_line));
         lines.push(String::new());
         lines.extend(self.tables());
@@ -64,11 +66,10 @@ impl Looks<'_> {
     fn requests(&self) -> String {
         let total = self.grown(|look| number(&look["requests"]["total"]));
         let errors = self.grown(|look| number(&look["requests"]["errors"]));
-        let seconds = self.seconds();
         format!(
             "requests  {:>10}   errors {:>8}   hit ratio {}",
-            rate(total, seconds),
-            rate(errors, seconds),
+            self.figure(total),
+            self.figure(errors),
             hit_ratio(|source| self.grown(|look| number(&look["requests"]["by_source"][source]))),
         )
     }
@@ -92,7 +93,7 @@ impl Looks<'_> {
             count(number(&cache["entries"])),
             bytes(number(&cache["bytes"])),
             bytes(number(&cache["bytes_max"])),
-            rate(evictions, self.seconds()),
+            self.figure(evictions),
         )
     }
 
@@ -101,8 +102,8 @@ impl Looks<'_> {
         let grown = |name: &str| self.grown(|look| number(&look["upstream"][name]));
         Some(format!(
             "upstream  {:>10}   failed {}   breaker {}   in flight {}   queued {}",
-            rate(grown("requests"), self.seconds()),
-            rate(grown("failures"), self.seconds()),
+            self.figure(grown("requests")),
+            self.figure(grown("failures")),
             text(&upstream["breaker"]),
             count(number(&upstream["in_flight"])),
             count(number(&upstream["queued"])),
@@ -113,19 +114,71 @@ impl Looks<'_> {
         let savings = self.now["savings"].as_object()?;
         let grown = |name: &str| self.grown(|look| number(&look["savings"][name]));
         let money = savings.get("money").filter(|money| !money.is_null()).map(|money| {
-            format!("   since start {:.2} {} saved", number(&money["saved"]), text(&money["currency"]))
+            format!(
+                "   since start {} {} saved",
+                sum_of_money(number(&money["saved"])),
+                text(&money["currency"])
+            )
         });
         Some(format!(
             "units     saved {}   read {}   written {}{}",
-            rate(grown("read_units_saved"), self.seconds()),
-            rate(grown("read_units_spent"), self.seconds()),
-            rate(grown("write_units_spent"), self.seconds()),
+            self.figure(grown("read_units_saved")),
+            self.figure(grown("read_units_spent")),
+            self.figure(grown("write_units_spent")),
             money.unwrap_or_default(),
         ))
     }
 
+    /// What the cache would have done for tables with `mode = "shadow"`, since the start of the node: few reads say little.
+    fn shadow(&self) -> Option<String> {
+        let tables = self.now["shadow"]["tables"].as_array()?;
+        let all = |read: &dyn Fn(&Value) -> f64| tables.iter().map(read).sum::<f64>();
+        let (reads, hits) = (all(&|table| number(&table["reads"])), all(&|table| number(&table["hits"])));
+        let percent = if reads > 0.0 { format!(" ({:.1} %)", 100.0 * hits / reads) } else { String::new() };
+        let differences = ["upstream_stale", "cache_stale", "changed_during", "differs"].map(|result| {
+            let found = all(&|table| number(&table["results"][result]));
+            (found > 0.0).then(|| format!("{} {result}", count(found)))
+        });
+        let differences: Vec<_> = differences.into_iter().flatten().collect();
+        Some(format!(
+            "shadow    {:>10} reads since start, {} would have been hits{percent}, differences: {}; {} read units would have been saved",
+            count(reads),
+            count(hits),
+            if differences.is_empty() { "none".to_owned() } else { differences.join(", ") },
+            amount(all(&|table| number(&table["read_units_saved"]))),
+        ))
+    }
+
+    /// What `verify_sample` has found since the start of the node.
+    fn verification(&self) -> Option<String> {
+        let tables = self.now["verification"]["tables"].as_array()?;
+        let all = |result: &str| tables.iter().map(|table| number(&table["results"][result])).sum::<f64>();
+        let (same, different) = (all("same"), all("different"));
+        Some(format!(
+            "verified  {:>10} hits since start, {} different",
+            count(same + different),
+            count(different)
+        ))
+    }
+
+    /// A count as a rate; of one look, since the start, the count as well.
+    fn figure(&self, count_of: f64) -> String {
+        let rate = rate(count_of, self.seconds());
+        match self.before {
+            Some(_) => rate,
+            None => format!("{} ({rate})", amount(count_of)),
+        }
+    }
+
+    /// The same where there is little room: of one look the count alone.
+    fn cell(&self, count_of: f64) -> String {
+        match self.before {
+            Some(_) => rate(count_of, self.seconds()),
+            None => amount(count_of),
+        }
+    }
+
     fn tables(&self) -> Vec<String> {
-        let seconds = self.seconds();
         let mut rows: Vec<(f64, String)> = Vec::new();
         for table in self.now["tables"].as_array().into_iter().flatten() {
             let name = text(&table["table"]);
@@ -142,11 +195,11 @@ impl Looks<'_> {
             };
             let row = format!(
                 "{name:<28} {:>10} {:>7} {:>10} {:>10} {:>9} {:>9} {:>9}",
-                rate(total, seconds),
+                self.cell(total),
                 hit_ratio(source),
-                rate(source("miss"), seconds),
-                rate(source("write"), seconds),
-                rate(errors, seconds),
+                self.cell(source("miss")),
+                self.cell(source("write")),
+                self.cell(errors),
                 percentile("hit"),
                 percentile("miss"),
             );
@@ -248,7 +301,8 @@ fn text(value: &Value) -> &str {
 
 /// A whole number with a gap between thousands.
 pub(super) fn count(number: f64) -> String {
-    let digits = format!("{number:.0}");
+    // The sum of no numbers is -0.0.
+    let digits = format!("{:.0}", number + 0.0);
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place) % 3 == 0 {
@@ -259,10 +313,26 @@ pub(super) fn count(number: f64) -> String {
     grouped
 }
 
+/// A count, with its fraction where it is small: units come in halves.
+fn amount(number: f64) -> String {
+    if number.fract() != 0.0 && number < 1000.0 { format!("{number:.1}") } else { count(number) }
+}
+
+/// A sum of money. A small one has two digits that say something.
+fn sum_of_money(sum: f64) -> String {
+    let size = sum.abs();
+    if !(1e-12..0.1).contains(&size) {
+        return format!("{sum:.2}");
+    }
+    let decimals = (1.0 - size.log10().floor()) as usize;
+    format!("{sum:.decimals$}")
+}
+
 fn rate(count_of: f64, seconds: f64) -> String {
     let rate = count_of / seconds;
     match rate {
         0.0 => "0/s".to_owned(),
+        rate if rate < 0.05 => "<0.1/s".to_owned(),
         rate if rate < 10.0 => format!("{rate:.1}/s"),
         rate => format!("{}/s", count(rate)),
     }
@@ -332,9 +402,37 @@ mod tests {
         let looks = Looks { before: Some(&before), now: &now, jobs: &[] };
         assert!(looks.screen(200, 50).contains("requests         0/s"), "{}", looks.screen(200, 50));
         let since_start = Looks { before: None, now: &now, jobs: &[] }.screen(200, 50);
+        assert!(!since_start.contains("-0"), "{since_start}");
         assert!(
-            since_start.contains("requests        20/s") && since_start.contains("hit ratio 50.0 %"),
+            since_start.contains("requests  200 (20/s)   errors  0 (0/s) ")
+                && since_start.contains("hit ratio 50.0 %"),
             "{since_start}"
+        );
+    }
+
+    #[test]
+    fn small_sums_of_money_and_halves_of_units_are_not_rounded_away() {
+        let sums = [0.0, 0.000_000_06, 0.0016, 0.0999, 0.126, 12.346].map(sum_of_money);
+        assert_eq!(sums, ["0.00", "0.000000060", "0.0016", "0.100", "0.13", "12.35"].map(str::to_owned));
+        assert_eq!([0.5, 12.0, 1234.5].map(amount), ["0.5", "12", "1 234"].map(str::to_owned));
+    }
+
+    #[test]
+    fn what_shadow_mode_and_verification_found_has_a_line_each() {
+        let mut now = look(10.0, 100, 100);
+        assert!(!Looks { before: None, now: &now, jobs: &[] }.screen(200, 50).contains("shadow"));
+        now["shadow"] = json!({"tables": [
+            {"table": "A", "reads": 30, "hits": 20, "read_units_saved": 10.5, "results": {"equal": 18, "cache_stale": 2}},
+            {"table": "B", "reads": 10, "hits": 10, "read_units_saved": 5.0, "results": {"equal": 9, "cache_stale": 1}},
+        ]});
+        now["verification"] =
+            json!({"tables": [{"table": "C", "results": {"same": 7, "different": 1, "failed": 3}}]});
+        let screen = Looks { before: None, now: &now, jobs: &[] }.screen(200, 50);
+        assert!(
+            screen.contains(
+                "40 reads since start, 30 would have been hits (75.0 %), differences: 3 cache_stale; 15.5 read units would have been saved\n"
+            ) && screen.contains("8 hits since start, 1 different\n"),
+            "{screen}"
         );
     }
 

@@ -128,7 +128,7 @@ impl Engines {
                 )))
             }
             (Err(FlushFailure::Key(attributes)), _) => Err(Fault::invalid(format!(
-                "The key must have exactly {attributes}, as DynamoDB JSON such as {{\"pk\":{{\"S\":\"a\"}}}}."
+                "The key must have exactly {attributes}, as DynamoDB JSON; one of two parts is such as {{\"pk\":{{\"S\":\"a\"}},\"sk\":{{\"N\":\"1\"}}}}."
             ))),
         }
     }
