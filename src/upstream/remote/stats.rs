@@ -49,7 +49,6 @@ impl Outcome {
 
 /// What came of asking for the credentials of a principal's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "aws-credentials"), expect(dead_code, reason = "nothing assumes roles there"))]
 pub enum RoleOutcome {
     /// There are new ones.
     Assumed,
