@@ -492,7 +492,7 @@ mod tests {
             ("/api/flush", "", "Everything"),
             ("/api/flush", "{}", "Everything"),
             ("/api/flush", r#"{"table":"T"}"#, r#"Table(\"T\")"#),
-            ("/api/flush", r#"{"table":"T","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"T\", key: "#),
+            ("/api/flush", r#"{"table":"T","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"T\", .. }"#),
             ("/api/reload", "", r#"{"needs_restart":["server.listen"],"reloaded":true}"#),
             (
                 "/api/warm",

@@ -475,9 +475,9 @@ mod tests {
         };
         let consumed = Consumed::of_table(Units::write(0));
         let expected =
-            vec![Charge { table: "t".into(), kind: UnitKind::Write, consumed, basis: Basis::Estimated }];
-        assert_eq!(failed(Operation::PutItem, r#"{"TableName":"t"}"#), expected);
-        let statement = r#"{"Statement":"UPDATE \"t\" SET n = 1 WHERE id = 'a' AND n = 0"}"#;
+            vec![Charge { table: "things".into(), kind: UnitKind::Write, consumed, basis: Basis::Estimated }];
+        assert_eq!(failed(Operation::PutItem, r#"{"TableName":"things"}"#), expected);
+        let statement = r#"{"Statement":"UPDATE \"things\" SET n = 1 WHERE id = 'a' AND n = 0"}"#;
         assert_eq!(failed(Operation::ExecuteStatement, statement), expected);
         assert_eq!(failed(Operation::ExecuteStatement, r#"{"Statement":"UPDATE"}"#), []);
     }
