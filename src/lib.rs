@@ -7,6 +7,7 @@ pub mod model;
 
 pub mod call;
 pub mod endpoint;
+mod key_hasher;
 mod spread;
 
 pub mod config;

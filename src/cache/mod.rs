@@ -26,7 +26,6 @@ mod words;
 mod blocks;
 mod entry;
 mod expiry;
-mod key_hasher;
 mod secret;
 mod slices;
 mod store;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::key_hasher::Hashed;
+use crate::key_hasher::Hashed;
 
 /// mimalloc's slice.
 pub(super) const SLICE_BYTES: u64 = 64 << 10;

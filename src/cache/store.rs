@@ -16,8 +16,8 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::entry::Entry;
-use super::key_hasher::Hashed;
 use super::slices::Slices;
+use crate::key_hasher::Hashed;
 
 /// A shard smaller than this could not take the largest items, so small budgets have few shards.
 const SHARD_BYTES_MIN: u64 = 4 << 20;

@@ -1,26 +1,4 @@
-//! Hashes of addresses in memory: taken as they are by hash tables, and sampled by their value.
-
-use std::hash::Hasher;
-
-/// Puts keys that are hashes already into hash tables as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HashAsItIs(u64);
-
-impl Hasher for HashAsItIs {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+//! Hashes of addresses in memory, sampled by their value.
 
 /// The sampling of addresses by their hashes: one of 2^n is sampled, always the same, and all of them if n is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

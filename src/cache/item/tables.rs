@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::ItemCache;
 use super::Rule;
 use crate::cache::elsewhere::TableDigest;
-use crate::cache::key_hasher::Hashed;
 use crate::cache::stats::BumpReason;
 use crate::cache::table::{CachedTable, Realm, TableIdentity};
 use crate::cache::words::LAG_SECONDS_MAX;
+use crate::key_hasher::Hashed;
 
 /// The most names of tables that are held apart. Beyond them the whole realm is held.
 const HELD_NAMES_MAX: usize = 100;

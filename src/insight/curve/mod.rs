@@ -265,7 +265,7 @@ impl Curve {
         self.sampling.store(densest.unwrap_or_default(), Ordering::Relaxed);
     }
 
-    /// The cache has another size from now on: begins anew.
+    /// The cache has another size from now on. Drops everything that was counted at the former one.
     pub(crate) fn set_bytes_max(&self, bytes_max: u64, now_ms: u64) {
         let mut ladder = lock(&self.ladder);
         if ladder.bytes_max != bytes_max {

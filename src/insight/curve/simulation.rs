@@ -5,13 +5,13 @@
 //! it has more than its most entries, so it is exact for small caches and its memory is bounded for large ones.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 
 use quick_cache::unsync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::{Event, TableCounts};
-use crate::insight::sampled_hash::{HashAsItIs, Sampling};
+use crate::insight::sampled_hash::Sampling;
+use crate::key_hasher::Hashed;
 
 /// With fewer than this part of its most entries, more addresses are sampled.
 const DENSER_BELOW: usize = 8;
@@ -48,7 +48,7 @@ struct Simulated {
     was_hit: bool,
 }
 
-type Store = Cache<u64, Simulated, Bytes, BuildHasherDefault<HashAsItIs>, Departures>;
+type Store = Cache<u64, Simulated, Bytes, Hashed, Departures>;
 
 /// See the module.
 pub(super) struct Simulation {
@@ -82,7 +82,7 @@ impl Simulation {
             sampling,
             sampled_ms: now_ms,
             entries_max,
-            store: Cache::with_options(options, Bytes, BuildHasherDefault::default(), Departures),
+            store: Cache::with_options(options, Bytes, Hashed, Departures),
             departed: Departed::default(),
             total: TableCounts::default(),
             tables: HashMap::new(),
@@ -211,7 +211,7 @@ impl Simulation {
         }
     }
 
-    /// Begins to count anew.
+    /// Sets all counts to zero.
     pub(super) fn forget_counts(&mut self) {
         self.total = TableCounts::default();
         self.tables.clear();

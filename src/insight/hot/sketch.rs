@@ -6,9 +6,8 @@
 //! without its name, and gets one with a later access if there is room again.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 
-use crate::insight::sampled_hash::HashAsItIs;
+use crate::key_hasher::Hashed;
 
 /// Keys that are counted at the same time.
 pub(super) const COUNTERS: usize = 1024;
@@ -55,7 +54,7 @@ pub(super) struct Sketch {
     heap: Vec<u16>,
     /// Where each counter is in the heap.
     positions: Vec<u16>,
-    by_hash: HashMap<u64, u16, BuildHasherDefault<HashAsItIs>>,
+    by_hash: HashMap<u64, u16, Hashed>,
     name_bytes: usize,
 }
 

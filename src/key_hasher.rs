@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, Hasher};
 
 /// Hashes keys to themselves.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Hashed;
+pub(crate) struct Hashed;
 
 /// See [`Hashed`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HashedKey(u64);
+pub(crate) struct HashedKey(u64);
 
 impl BuildHasher for Hashed {
     type Hasher = HashedKey;
