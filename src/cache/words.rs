@@ -23,7 +23,7 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// A digest, by which versions are told apart where a mistake does no harm.
+    /// A digest, to distinguish versions where a collision does no harm.
     pub(super) fn digest(self) -> u32 {
         digest_of([self.stripe, self.table, 0])
     }

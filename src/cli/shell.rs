@@ -1,4 +1,4 @@
-//! `nearside completions` and `nearside man`: the command line, told to a shell and to `man`.
+//! `nearside completions` and `nearside man`: completions for shells and the manual page, from the definition of the command line.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What capacity units cost, so that savings can be told in money.
+//! The prices of capacity units, by which savings are shown in money.
 
 use std::fmt;
 

@@ -234,7 +234,6 @@ impl Found<CachedItem> {
             key: address.key(),
             hash: address.hash(),
             outcome: self.source.into(),
-            bytes: self.value.body().len(),
             price: self.value.price(),
             age_seconds: self.age_seconds,
         });
@@ -417,7 +416,7 @@ impl ItemRead {
 pub(super) fn note_unfilled(table: &Arc<KnownTable>, key: &[u8]) {
     let (hash, outcome) = (table.cached.address(key).hash(), Outcome::Bypass);
     let price = Units::default();
-    table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes: 0, price, age_seconds: None });
+    table.usage.item_read(&ReadOfItem { key, hash, outcome, price, age_seconds: None });
 }
 
 /// Gives what came of a fill's read to the cache.

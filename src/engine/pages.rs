@@ -248,18 +248,15 @@ impl PageRead {
     /// The answer for the client. Takes note of the read, too.
     fn answered_by(&self, found: Found<Page>) -> Served {
         let Found { value, source, age_seconds, .. } = &found;
-        self.note((*source).into(), value.body().len(), value.price(), *age_seconds);
+        self.note((*source).into(), value.price(), *age_seconds);
         show(self, found)
     }
 
-    fn note(&self, outcome: Outcome, bytes: usize, price: ReadPrice, age_seconds: Option<u64>) {
+    fn note(&self, outcome: Outcome, price: ReadPrice, age_seconds: Option<u64>) {
         self.table.usage.page_read(&ReadOfPage {
             index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
             partition: self.plan.partition(),
-            fingerprint: &self.plan.fingerprint,
-            hash: self.address_hash,
             outcome,
-            bytes,
             price,
             age_seconds,
         });
@@ -375,7 +372,7 @@ impl Comparing for PageRead {
     }
 
     fn note_read(&self) {
-        self.note(Outcome::Bypass, 0, ReadPrice::default(), None);
+        self.note(Outcome::Bypass, ReadPrice::default(), None);
     }
 
     /// A page is fetched in the client's own words.

@@ -95,8 +95,10 @@ impl Insight {
             OperationClass::Statement if !only_selects(request.operation, &body) => UnitKind::Write,
             _ => UnitKind::Read,
         };
-        if let Some(told) = object.get("ConsumedCapacity").and_then(|told| told_by(told, &body, kind)) {
-            return told;
+        if let Some(reported) =
+            object.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
+        {
+            return reported;
         }
         let exchange = Exchange { insight: self, realm, request: &body, answer: &object };
         let mut sum = Sum::default();
@@ -210,7 +212,7 @@ impl<'a> Exchange<'a> {
         let shown: usize = sizes.iter().sum();
         let size = if hides(self.request) || scanned != sizes.len() {
             let usual = self.usual(table, index).bytes;
-            Size::estimated((scanned * usual).max(shown))
+            Size::estimated(scanned.saturating_mul(usual).max(shown))
         } else {
             self.note(table, index, &sizes);
             Size::exact(shown)
@@ -359,9 +361,9 @@ fn keys_in(part: &str) -> usize {
 }
 
 /// What an answer reports of its own. A sum that is not divided counts for the index that a request names, or for the table.
-fn told_by(told: &str, request: &Json<'_>, kind: UnitKind) -> Option<Vec<Charge>> {
-    let told = Json::parse(told.as_bytes()).ok()?;
-    let tables = told.elements().unwrap_or(std::slice::from_ref(&told));
+fn charges_reported(reported: &str, request: &Json<'_>, kind: UnitKind) -> Option<Vec<Charge>> {
+    let reported = Json::parse(reported.as_bytes()).ok()?;
+    let tables = reported.elements().unwrap_or(std::slice::from_ref(&reported));
     let index = request.get("IndexName").and_then(Json::text);
     let mut sum = Sum::default();
     for table in tables {

@@ -73,8 +73,6 @@ pub struct ReadOfItem<'a> {
     pub hash: u64,
     /// How it was answered.
     pub outcome: Outcome,
-    /// How many bytes the cached form of the item has, key left out; 0 if it is not known.
-    pub bytes: usize,
     /// What an eventually consistent read of it costs at the upstream.
     pub price: Units,
     /// How old the answer from memory was, in whole seconds.
@@ -88,14 +86,8 @@ pub struct ReadOfPage<'a> {
     pub index: Option<&'a IndexUsage>,
     /// The canonical bytes of the partition that was read, of the table or of the index; `None` for a Scan.
     pub partition: Option<&'a [u8]>,
-    /// The canonical bytes of what was asked for.
-    pub fingerprint: &'a [u8],
-    /// The keyed hash of table and fingerprint by which the cache finds it.
-    pub hash: u64,
     /// How it was answered.
     pub outcome: Outcome,
-    /// How many bytes the page has.
-    pub bytes: usize,
     /// What an eventually consistent read of it costs at the upstream.
     pub price: ReadPrice,
     /// How old the answer from memory was, in whole seconds.

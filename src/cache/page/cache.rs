@@ -361,8 +361,8 @@ impl PageCache {
         is_usable.then_some(entry)
     }
 
-    /// True if a write of the table may have happened whose verdict is not told, or may happen late; or if one may be among them
-    /// whose keys are not known.
+    /// True if a write of the table is in flight or may take effect late, or if the table was changed lately without the keys being
+    /// known.
     fn may_be_changing(&self, table: &CachedTable, scope: &PageScope, now: Instant) -> bool {
         self.may_be_written(table, scope) || table.is_touched(self.items.seconds(now))
     }

@@ -26,7 +26,7 @@ pub(super) struct PageVersion {
 }
 
 impl PageVersion {
-    /// A digest, by which versions are told apart where a mistake does no harm.
+    /// A digest, to distinguish versions where a collision does no harm.
     pub(super) fn digest(self) -> u32 {
         digest_of([self.scope, self.table, self.index])
     }

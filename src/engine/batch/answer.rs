@@ -30,9 +30,9 @@ pub(super) fn has_name<'s>(
 impl WantedKey {
     fn note_read(&self, table: &KnownTable, image: &CachedItem) {
         let Some((outcome, age_seconds)) = self.read else { return };
-        let (key, price, bytes) = (&*self.key, image.price(), image.body().len());
+        let (key, price) = (&*self.key, image.price());
         let hash = table.cached.address(key).hash();
-        table.usage.item_read(&ReadOfItem { key, hash, outcome, bytes, price, age_seconds });
+        table.usage.item_read(&ReadOfItem { key, hash, outcome, price, age_seconds });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Comparisons of what is cached with what the upstream has: after a sampled hit, and for each read in shadow mode.
 //!
 //! A comparison never changes or delays what a client is answered. Its reads run in tasks of the engine, a few at a time and so many
-//! a second; what is over that is counted and left out. They are made on behalf of whoever sent the client's read.
+//! a second; further ones are left out and counted. They are made on behalf of the principal of the client's read.
 
 mod shadow;
 mod verification;
