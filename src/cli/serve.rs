@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::command_line::{ConfigArguments, aside};
-use super::signals::watch_signals;
+use super::signals::EndSignals;
 use super::watcher::{WatchedFiles, watch_config};
 use super::{CANNOT_START, announce_failures};
 
@@ -39,7 +39,8 @@ fn try_serve(arguments: ConfigArguments) -> Result<ExitCode, String> {
 /// Serves until a signal asks for the end, which it may do before there is a config.
 async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, String> {
     let shutdown = CancellationToken::new();
-    tokio::spawn(watch_signals(shutdown.clone()));
+    let signals = EndSignals::catch().map_err(|error| format!("cannot watch SIGTERM: {error}"))?;
+    tokio::spawn(signals.watch(shutdown.clone()));
     let hangups = signal(SignalKind::hangup()).map_err(|error| format!("cannot watch SIGHUP: {error}"))?;
     let resolved = shutdown.run_until_cancelled(aside(&arguments, ConfigArguments::resolve)).await;
     let Some(resolved) = resolved else {
