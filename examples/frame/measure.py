@@ -1,0 +1,87 @@
+"""Runs a system's workload through a cache and without one, and counts the reads, their time and their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from random import Random
+
+from frame.client import Call, Client, recording
+from frame.nodes import Node
+from frame.turn import Mix, Turn
+
+WORKERS = 2
+
+WARM_UP = 0.25
+"""As many operations come first, in proportion to the others, and are not counted, so that the cache is no longer empty."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The calls of a workload, and the units that its upstream charged."""
+
+    calls: list[Call]
+    read_units: float
+    write_units: float
+
+    @property
+    def hit_ratio(self) -> float:
+        pairs = [call.hits_and_misses() for call in self._reads()]
+        hits, misses = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+        return hits / (hits + misses) if pairs else 0.0
+
+    def milliseconds(self, *, hits: bool) -> list[float]:
+        """How long its reads took that were hits, or those that were not, in order."""
+        return sorted(1000 * call.seconds for call in self._reads() if call.is_hit == hits)
+
+    def _reads(self) -> list[Call]:
+        return [call for call in self.calls if not call.is_write]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A workload with and without the cache: the same operations on the same data."""
+
+    system: str
+    operations: int
+    cached: Run
+    uncached: Run
+
+
+def percentile(ordered: list[float], part: float) -> float | None:
+    return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else None
+
+
+def run_workload(name: str, mix: Mix, db: Client, upstream: Node, operations: int, seed: int) -> Run:
+    """Runs the warm-up and then as many operations, and counts the latter."""
+    warm_up = int(operations * WARM_UP)
+    _run(name, mix, db, range(warm_up), seed)
+    reads_before, writes_before = _units(upstream)
+    calls = _run(name, mix, db, range(warm_up, warm_up + operations), seed)
+    reads, writes = _units(upstream)
+    return Run(calls, reads - reads_before, writes - writes_before)
+
+
+def _units(upstream: Node) -> tuple[float, float]:
+    return upstream.metric("nearside_read_units_spent_total"), upstream.metric("nearside_write_units_spent_total")
+
+
+def _run(name: str, mix: Mix, db: Client, numbers: range, seed: int) -> list[Call]:
+    shares = [numbers[worker::WORKERS] for worker in range(WORKERS)]
+    with ThreadPoolExecutor(WORKERS) as threads:
+        working = [threads.submit(_work, mix, db, _turns(name, share, seed)) for share in shares]
+        return [call for work in working for call in work.result()]
+
+
+def _turns(name: str, numbers: range, seed: int) -> Iterator[Turn]:
+    return (Turn(Random(f"{seed}/{name}/{number}"), number) for number in numbers)
+
+
+def _work(mix: Mix, db: Client, turns: Iterator[Turn]) -> list[Call]:
+    operations, weights = list(mix.keys()), list(mix.values())
+    with recording() as calls:
+        for turn in turns:
+            operation = turn.random.choices(operations, weights)[0]
+            operation(db, turn)
+    return calls
