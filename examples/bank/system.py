@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 
 from frame.client import Client
 
 TABLE = "Bank"
-
-TOTAL_ACCOUNTS_MAX = 100
-"""The most items of one TransactGetItems."""
 
 
 class Refused(Exception):
@@ -27,11 +26,11 @@ def create(db: Client) -> None:
     db.get_waiter("table_exists").wait(TableName=TABLE)
 
 
-def account_item(name: str, cents: int) -> dict[str, object]:
+def account_item(name: str, cents: int) -> dict[str, Any]:
     return {**_account(name), "cents": cents}
 
 
-def product_item(name: str, price: int, stock: int) -> dict[str, object]:
+def product_item(name: str, price: int, stock: int) -> dict[str, Any]:
     return {**_product(name), "price": price, "stock": stock}
 
 
@@ -47,13 +46,13 @@ def balance(db: Client, name: str) -> int:
     return int(db.get_item(TableName=TABLE, Key=_account(name))["Item"]["cents"])
 
 
-def statement(db: Client, name: str) -> list[dict[str, object]]:
+def statement(db: Client, name: str) -> list[dict[str, Any]]:
     """The newest entries of an account."""
     condition = Key("pk").eq(_entries(name))
     return db.query(TableName=TABLE, KeyConditionExpression=condition, ScanIndexForward=False, Limit=20)["Items"]
 
 
-def product(db: Client, name: str) -> dict[str, object]:
+def product(db: Client, name: str) -> dict[str, Any]:
     return db.get_item(TableName=TABLE, Key=_product(name))["Item"]
 
 
@@ -85,13 +84,13 @@ def buy(db: Client, token: str, at: int, customer: str, shop: str, name: str, pr
 
 
 def total(db: Client, names: list[str]) -> int:
-    """The money of these accounts at one moment. A sum of single balances may see a transfer half."""
-    gets = [{"Get": {"TableName": TABLE, "Key": _account(name)}} for name in names[:TOTAL_ACCOUNTS_MAX]]
+    """The money of up to 100 accounts at one moment. A sum of single balances may see a transfer half."""
+    gets = [{"Get": {"TableName": TABLE, "Key": _account(name)}} for name in names]
     answers = db.transact_get_items(TransactItems=gets)["Responses"]
     return sum(int(answer["Item"]["cents"]) for answer in answers)
 
 
-def _transact(db: Client, token: str, items: list[dict[str, object]]) -> None:
+def _transact(db: Client, token: str, items: list[dict[str, Any]]) -> None:
     try:
         db.transact_write_items(TransactItems=items, ClientRequestToken=token)
     except ClientError as error:
@@ -101,7 +100,7 @@ def _transact(db: Client, token: str, items: list[dict[str, object]]) -> None:
         raise
 
 
-def _take(name: str, cents: int) -> dict[str, object]:
+def _take(name: str, cents: int) -> dict[str, Any]:
     change = {
         "TableName": TABLE,
         "Key": _account(name),
@@ -112,7 +111,7 @@ def _take(name: str, cents: int) -> dict[str, object]:
     return {"Update": change}
 
 
-def _give(name: str, cents: int) -> dict[str, object]:
+def _give(name: str, cents: int) -> dict[str, Any]:
     change = {
         "TableName": TABLE,
         "Key": _account(name),
@@ -123,7 +122,7 @@ def _give(name: str, cents: int) -> dict[str, object]:
     return {"Update": change}
 
 
-def _put(name: str, at: int, token: str, entry: dict[str, object]) -> dict[str, object]:
+def _put(name: str, at: int, token: str, entry: dict[str, Any]) -> dict[str, Any]:
     return {"Put": {"TableName": TABLE, "Item": {"pk": _entries(name), "sk": f"{at:012d}#{token}", **entry}}}
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
-from bank import system
 from botocore.exceptions import ClientError
+
+from bank import system
 from frame.check import World
 
 
 def a_transfer_shows_in_both_balances_and_statements_at_once(world: World) -> None:
     _open(world, {"ada": 100, "bob": 0})
 
-    def shown() -> list[object]:
+    def shown() -> list[Any]:
         balances = [system.balance(world.there, name) for name in ("ada", "bob")]
         return balances + [[int(entry["cents"]) for entry in system.statement(world.there, name)] for name in ("ada", "bob")]
 
@@ -133,7 +136,7 @@ def _token(world: World) -> str:
     return str(UUID(int=world.random.getrandbits(128)))
 
 
-def _is_refused(act) -> bool:
+def _is_refused(act: Callable[[], None]) -> bool:
     try:
         act()
     except system.Refused:

@@ -8,9 +8,9 @@ from chat import system
 from frame.client import Client, put_all
 from frame.draw import Zipf
 
-ORGS = Zipf(20)
-CHANNELS = Zipf(8)
-USERS = 25
+ORGS = Zipf(12)
+CHANNELS = Zipf(6)
+USERS = 20
 JOINED = 3
 TODAY = 20_000
 MESSAGES_A_DAY = 800
@@ -39,7 +39,7 @@ def load(db: Client, random: Random) -> None:
     put_all(db, system.TABLE, sent)
     joined = {
         (f"org-{number}", channel(random), f"user-{member}")
-        for number in range(20)
+        for number in range(12)
         for member in range(USERS)
         for _ in range(JOINED)
     }

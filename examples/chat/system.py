@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from boto3.dynamodb.conditions import Key
 
 from frame.client import Client
@@ -12,7 +14,7 @@ BY_MEMBER = "byMember"
 DAY = 86400
 PAGE = 20
 
-Message = dict[str, object]
+Message = dict[str, Any]
 
 
 def create(db: Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from botocore.exceptions import ClientError
 
 from chat import system
@@ -9,7 +11,7 @@ from frame.check import World
 
 
 def a_message_is_seen_by_another_client_at_once(world: World) -> None:
-    def texts() -> list[object]:
+    def texts() -> list[Any]:
         return [message["text"] for message in system.messages(world.there, "acme", "general", 7)]
 
     assert world.warm(texts) == []
@@ -39,7 +41,7 @@ def a_channel_shows_its_newest_messages_first(world: World) -> None:
 
 
 def an_edit_is_seen_at_once_and_only_of_a_message_that_is_there(world: World) -> None:
-    def read() -> object:
+    def read() -> Any:
         return system.messages(world.there, "acme", "edits", 0)[0]["text"]
 
     system.send(world.here, "acme", "edits", "ada", 1, "teh")

@@ -69,11 +69,13 @@ class Measured:
             system.load.load(Client(upstream.endpoint), Random(f"{seed}/{system.name}/load"))
 
     def run(self, system: System, operations: int, seed: int) -> Figures:
-        def run_at(endpoint: str, upstream: Node) -> Run:
-            return run_workload(system.name, system.workload.MIX, Client(endpoint), upstream, operations, seed)
+        def run_at(warm_up: str, counted: str, upstream: Node) -> Run:
+            clients = Client(warm_up), Client(counted)
+            return run_workload(system.name, system.workload.MIX, *clients, upstream, operations, seed)
 
-        cached = run_at(self.cache.endpoint, self.cached_upstream)
-        uncached = run_at(self.uncached_endpoint, self.uncached_upstream)
+        cached = run_at(self.cache.endpoint, self.cache.endpoint, self.cached_upstream)
+        # Without a cache there is nothing to warm. The operations only have to happen, so they need not wait.
+        uncached = run_at(self.uncached_upstream.endpoint, self.uncached_endpoint, self.uncached_upstream)
         return Figures(system.name, operations, cached, uncached)
 
 

@@ -13,7 +13,7 @@ from frame.turn import Mix, Turn
 
 WORKERS = 2
 
-WARM_UP = 0.25
+WARM_UP = 1.0
 """As many operations come first, in proportion to the others, and are not counted, so that the cache is no longer empty."""
 
 
@@ -53,10 +53,10 @@ def percentile(ordered: list[float], part: float) -> float | None:
     return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else None
 
 
-def run_workload(name: str, mix: Mix, db: Client, upstream: Node, operations: int, seed: int) -> Run:
-    """Runs the warm-up and then as many operations, and counts the latter."""
+def run_workload(name: str, mix: Mix, warm_up_db: Client, db: Client, upstream: Node, operations: int, seed: int) -> Run:
+    """Runs the warm-up and then the operations that are counted, each with its client."""
     warm_up = int(operations * WARM_UP)
-    _run(name, mix, db, range(warm_up), seed)
+    _run(name, mix, warm_up_db, range(warm_up), seed)
     reads_before, writes_before = _units(upstream)
     calls = _run(name, mix, db, range(warm_up, warm_up + operations), seed)
     reads, writes = _units(upstream)

@@ -8,7 +8,7 @@ import platform
 import re
 from pathlib import Path
 
-from frame.measure import WARM_UP, WORKERS, Figures, Run, percentile
+from frame.measure import WORKERS, Figures, Run, percentile
 
 RATE = 1000
 """Operations a second for which the money is computed."""
@@ -46,17 +46,19 @@ def table(figures: list[Figures]) -> str:
 def caption(delay_ms: float, seed: int) -> str:
     """How the figures came about: without it they mean nothing."""
     return (
-        f"Measured {datetime.date.today().isoformat()} on {os.cpu_count()} cores ({_processor()}) by `examples/run`, seed {seed}.\n\n"
-        f"- **Where.** Everything runs on one machine. The upstream is Nearside's own backend behind a delay of {delay_ms:g} ms, the time "
-        f"that a service in the same region takes.\n"
-        f"- **Time** is that of boto3's calls in a program with {WORKERS} threads. Most of the time of a hit is spent in boto3.\n"
-        f"- **Counted** are the operations after a warm-up of {WARM_UP:.0%} more. An operation is an access pattern, of one request or more. "
-        f"Each key of a BatchGetItem counts as a read in the hit ratio.\n"
+        f"Measured {datetime.date.today().isoformat()} on {os.cpu_count()} cores ({_processor()}) by `examples/run`, seed {seed}; "
+        f"the load average of the machine was {os.getloadavg()[0]:.0f}.\n\n"
+        f"- **Where.** Everything runs on one machine. The upstream is Nearside's own backend behind a delay of {delay_ms:g} ms, about\n"
+        f"  the time that DynamoDB takes in the same region.\n"
+        f"- **Time** is that of boto3's calls in a program with {WORKERS} threads. Nearly all of the time of a hit is boto3's own.\n"
+        f"- **Operations** are access patterns, of one request or more. As many came before to warm the cache, and are not counted.\n"
+        f"- **Hit ratio**: the part of the reads that the cache answered. Each key of a BatchGetItem is a read.\n"
         f"- **Units** are those that the upstream charged.\n"
-        f"- **Money** is for {RATE:,} operations a second around the clock for 30 days, at ${READ_MILLION_USD:g} for a million read units "
-        f"and ${WRITE_MILLION_USD:g} for a million write units.\n"
-        f"- **Too low for most.** A workload lasts seconds. For a minute after a write, misses of what it changed are strong, which costs "
-        f"twice as much; and for five seconds pages of a changed index are not cached. Traffic that is spread over a day suffers less."
+        f"- **Money** is for {RATE:,} operations a second around the clock for 30 days, at ${READ_MILLION_USD:g} for a million read\n"
+        f"  units and ${WRITE_MILLION_USD:g} for a million write units.\n"
+        f"- **The savings are rather too low.** A workload lasts seconds, so much is read for the first time. For a minute after a\n"
+        f"  write, misses of what it has changed are strong reads, at twice the price; for five seconds pages of a changed index are\n"
+        f"  not cached."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zlib import crc32
 
 from boto3.dynamodb.conditions import Key
@@ -15,7 +16,7 @@ SHARDS = 4
 
 PAGE = 10
 
-Post = dict[str, object]
+Post = dict[str, Any]
 
 
 def create(db: Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from frame.check import World
 from microblog import system
 
@@ -21,7 +23,7 @@ def a_new_post_tops_its_authors_timeline_and_leaves_others_alone(world: World) -
         system.publish(world.here, "bob", at, f"number {at}", [])
     system.publish(world.here, "cyd", 5, "other", [])
 
-    def texts(author: str) -> list[object]:
+    def texts(author: str) -> list[Any]:
         return [post["text"] for post in system.author_timeline(world.there, author)]
 
     assert world.warm(lambda: texts("bob")) == [f"number {at}" for at in range(11, 1, -1)]
@@ -37,7 +39,7 @@ def a_home_timeline_shows_a_followed_authors_new_post(world: World) -> None:
     system.follow(world.here, "fay", "dan")
     system.follow(world.here, "fay", "eve")
 
-    def home() -> list[object]:
+    def home() -> list[Any]:
         return [post["text"] for post in system.home_timeline(world.there, "fay")]
 
     assert world.warm(home) == ["two", "one"]
@@ -74,7 +76,7 @@ def a_post_with_a_tag_invalidates_one_shard_of_it(world: World) -> None:
     for at in range(16):
         system.publish(world.here, "lee", at, f"number {at}", ["tea"])
 
-    def tagged() -> list[object]:
+    def tagged() -> list[Any]:
         return [post["text"] for post in system.tag_timeline(world.there, "tea")]
 
     assert world.warm(tagged) == [f"number {at}" for at in range(15, 5, -1)]

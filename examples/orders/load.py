@@ -10,7 +10,7 @@ from frame.client import Client, put_all
 from frame.draw import Zipf
 from orders import system
 
-CUSTOMERS = Zipf(300)
+CUSTOMERS = Zipf(200, 0.5)
 ORDERS = 2000
 WAITING = 150
 """The newest orders, which are not delivered yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
@@ -19,7 +20,7 @@ STATUSES = ("placed", "paid", "packed")
 
 PAGE = 20
 
-Order = dict[str, object]
+Order = dict[str, Any]
 
 
 def create(db: Client) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from frame.check import World
 from orders import system
 
 
 def a_new_order_is_found_by_number_customer_and_status_at_once(world: World) -> None:
-    def found() -> list[object]:
+    def found() -> list[Any]:
         order = system.order(world.there, "a1")
         pages = system.orders_of(world.there, "ada"), system.waiting(world.there, "placed")
         return [order and order["id"], *("a1" in _ids(page) for page in pages)]
@@ -23,7 +24,7 @@ def a_new_order_is_found_by_number_customer_and_status_at_once(world: World) -> 
 def an_order_number_is_used_once(world: World) -> None:
     _place(world, "b1", "bob")
     assert not system.place(world.there, "b1", "cyd", "2026-01-02", Decimal(1))
-    assert world.warm(lambda: system.order(world.there, "b1"))["customer"] == "bob"
+    assert world.warm(lambda: _order(world, "b1"))["customer"] == "bob"
     assert world.warm(lambda: system.orders_of(world.there, "cyd")) == []
 
 
@@ -44,7 +45,7 @@ def an_order_moves_from_list_to_list_and_leaves_the_last(world: World) -> None:
         assert system.advance(world.here, "d1", status)
         assert not system.advance(world.there, "d1", status), "an order leaves a status once"
     assert lists() == [False, False, False]
-    assert "status" not in world.warm(lambda: system.order(world.there, "d1"))
+    assert "status" not in world.warm(lambda: _order(world, "d1"))
     assert _ids(world.warm(lambda: system.orders_of(world.there, "eve"))) == ["d1"]
 
 
@@ -66,8 +67,8 @@ def a_move_leaves_the_lists_in_memory_that_it_does_not_concern(world: World) -> 
 def a_note_shows_with_the_order_and_leaves_the_list_without_notes_in_memory(world: World) -> None:
     _place(world, "f1", "hal")
 
-    def note() -> list[object]:
-        return [system.order(world.there, "f1").get("note"), system.orders_of(world.there, "hal")[0].get("note")]
+    def note() -> list[Any]:
+        return [_order(world, "f1").get("note"), system.orders_of(world.there, "hal")[0].get("note")]
 
     assert world.warm(note) == [None, None]
     world.warm(lambda: system.waiting(world.there, "placed"))
@@ -94,5 +95,11 @@ def _place(world: World, number: str, customer: str, minute: int = 0) -> None:
     assert system.place(world.here, number, customer, f"2026-01-01T00:{minute:02d}", Decimal("9.50"))
 
 
-def _ids(orders: list[system.Order]) -> list[object]:
+def _order(world: World, number: str) -> system.Order:
+    order = system.order(world.there, number)
+    assert order is not None, f"there is no order {number}"
+    return order
+
+
+def _ids(orders: list[system.Order]) -> list[Any]:
     return [order["id"] for order in orders]

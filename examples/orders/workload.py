@@ -8,7 +8,7 @@ from frame.turn import Mix, Turn
 from orders import system
 from orders.load import ORDERS, customer, number, placed_at, total
 
-RECENT = Zipf(ORDERS)
+RECENT = Zipf(600)
 """The newest orders are looked at most."""
 
 

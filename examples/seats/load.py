@@ -9,7 +9,7 @@ from frame.draw import Zipf
 from seats import system
 
 POSTS = Zipf(200)
-USERS = 500
+USERS = Zipf(150)
 LIKES = 1500
 SHOWS = Zipf(30)
 SEATS = [f"{row}{number:02d}" for row in "ABCDE" for number in range(1, 13)]
@@ -20,7 +20,7 @@ def post(random: Random) -> str:
 
 
 def user(random: Random) -> str:
-    return f"user-{random.randrange(USERS)}"
+    return f"user-{USERS.draw(random)}"
 
 
 def show(random: Random) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
@@ -88,7 +89,7 @@ def guest_of(db: Client, show: str, seat: str) -> str | None:
     return db.get_item(TableName=SEATS, Key={"show": show, "seat": seat}).get("Item", {}).get("guest")
 
 
-def _count(post: str, change: int) -> dict[str, object]:
+def _count(post: str, change: int) -> dict[str, Any]:
     return {
         "TableName": LIKES,
         "Key": {"post": post, "user": COUNT},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
@@ -12,7 +13,7 @@ TABLE = "Sensors"
 
 BUCKET_SECONDS = 3600
 
-Reading = dict[str, object]
+Reading = dict[str, Any]
 
 
 def create(db: Client) -> None:
@@ -75,5 +76,5 @@ def _bucket(sensor: str, at: int) -> str:
     return f"{sensor}#{at // BUCKET_SECONDS}"
 
 
-def _latest(sensor: str) -> dict[str, object]:
+def _latest(sensor: str) -> dict[str, Any]:
     return {"bucket": f"{sensor}#latest", "at": 0}
