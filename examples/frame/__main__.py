@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--operations", type=int, default=1000, help="how many of each workload are counted")
     arguments = parser.parse_intermixed_args()
+    if arguments.write and (arguments.names or arguments.test_only):
+        parser.error("--write needs the workloads of all systems: leave the names and --test-only out")
     chosen, seed = systems(arguments.names), arguments.seed
     print(f"seed {seed}")
     with timed("all"), Machine(arguments.binary) as machine:
