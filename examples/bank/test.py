@@ -49,6 +49,8 @@ def a_transfer_that_is_sent_again_happens_once(world: World) -> None:
     for db in (world.here, world.there, world.here):
         system.transfer(db, token, 1, "hal", "ida", 40)
     assert world.warm(lambda: system.balance(world.there, "hal")) == 60
+    system.transfer(world.here, token, 1, "hal", "ida", 40)
+    assert world.misses(lambda: system.balance(world.there, "hal")) == 60, "the cache does not know that nothing happened"
     assert len(system.statement(world.there, "ida")) == 1
 
 

@@ -103,6 +103,11 @@ def a_mark_of_what_was_read_is_seen_at_once_and_changes_no_page_of_messages(worl
     world.hits(page)
 
 
+def a_mark_is_a_hit_where_it_was_set(world: World) -> None:
+    system.mark_read(world.here, "acme", "one", "ida", 1)
+    assert world.hits(lambda: system.read_until(world.here, "acme", "ida", ["one"])) == {"one": 1}
+
+
 def a_batch_of_marks_fetches_only_those_that_changed(world: World) -> None:
     if world.mode != "fleet":
         return  # At the node that wrote, a PutItem stores the item, and nothing is to be fetched.

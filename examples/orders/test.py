@@ -21,6 +21,11 @@ def a_new_order_is_found_by_number_customer_and_status_at_once(world: World) -> 
     assert world.hits(found) == ["a1", True, True]
 
 
+def an_order_is_a_hit_where_it_was_placed(world: World) -> None:
+    _place(world, "h1", "jan")
+    assert world.hits(lambda: system.order(world.here, "h1"))
+
+
 def an_order_number_is_used_once(world: World) -> None:
     _place(world, "b1", "bob")
     assert not system.place(world.there, "b1", "cyd", "2026-01-02", Decimal(1))

@@ -61,6 +61,24 @@ def a_booking_shows_on_the_map_at_once_and_leaves_other_shows_in_memory(world: W
     world.hits(lambda: system.seat_map(world.there, "s2"))
 
 
+def a_seat_is_a_hit_where_it_was_booked(world: World) -> None:
+    system.open_show(world.here, "s6", SEATS)
+    system.book(world.here, "s6", "A1", "ada")
+    assert world.hits(lambda: system.guest_of(world.here, "s6", "A1")) == "ada"
+
+
+def a_booking_that_is_rejected_invalidates_only_before_a_remote_upstream(world: World) -> None:
+    system.open_show(world.here, "s7", SEATS)
+    system.book(world.here, "s7", "A1", "ada")
+    shown = world.warm(lambda: system.seat_map(world.there, "s7"))
+    assert not system.book(world.there, "s7", "A1", "bob")
+    if world.mode == "cached":
+        world.hits(lambda: system.seat_map(world.there, "s7"))
+    else:
+        world.misses(lambda: system.seat_map(world.there, "s7"))
+    assert system.seat_map(world.there, "s7") == shown
+
+
 def a_sold_seat_is_not_sold_again_whatever_the_map_said(world: World) -> None:
     system.open_show(world.here, "s3", SEATS)
     assert world.warm(lambda: system.guest_of(world.there, "s3", "A1")) is None
