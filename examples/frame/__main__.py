@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -115,12 +116,14 @@ def main() -> None:
     parser.add_argument("--test-only", action="store_true", help="run the tests and not the workloads")
     parser.add_argument("--write", action="store_true", help="put the table into examples/README.md")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--operations", type=int, default=1000, help="how many of each workload are counted")
+    parser.add_argument("--operations", type=int, default=800, help="how many of each workload are counted")
     arguments = parser.parse_intermixed_args()
     if arguments.write and (arguments.names or arguments.test_only):
         parser.error("--write needs the workloads of all systems: leave the names and --test-only out")
     chosen, seed = systems(arguments.names), arguments.seed
-    print(f"seed {seed}")
+    print(f"seed {seed}", flush=True)
+    # Without this, a run that is terminated would leave its nodes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with timed("all"), Machine(arguments.binary) as machine:
         # What has to grow old comes first.
         measured = None if arguments.test_only else Measured.start(machine)
