@@ -374,7 +374,7 @@ mod tests {
         if let Some(token) = token {
             head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        let body = if route.path.starts_with("/api/warm") { "{\"table\":\"T\"}" } else { "{}" };
+        let body = if route.path.starts_with("/api/warm") { "{\"table\":\"Tab\"}" } else { "{}" };
         ask(admin, head, body).await.status()
     }
 
@@ -491,20 +491,20 @@ mod tests {
         for (path, sent, expected) in [
             ("/api/flush", "", "Everything"),
             ("/api/flush", "{}", "Everything"),
-            ("/api/flush", r#"{"table":"T"}"#, r#"Table(\"T\")"#),
-            ("/api/flush", r#"{"table":"T","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"T\", .. }"#),
+            ("/api/flush", r#"{"table":"Tab"}"#, r#"Table(\"Tab\")"#),
+            ("/api/flush", r#"{"table":"Tab","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"Tab\", .. }"#),
             ("/api/reload", "", r#"{"needs_restart":["server.listen"],"reloaded":true}"#),
             (
                 "/api/warm",
-                r#"{"table":"T","segments":2,"rate":5}"#,
+                r#"{"table":"Tab","segments":2,"rate":5}"#,
                 "segments: Some(2), rate: Some(5.0), restart: false",
             ),
             (
                 "/api/warm",
-                r#"{"table":"T","segments":null,"rate":null,"restart":true}"#,
+                r#"{"table":"Tab","segments":null,"rate":null,"restart":true}"#,
                 "segments: None, rate: None, restart: true",
             ),
-            ("/api/warm/stop", r#"{"table":"T"}"#, r#"{"table":"T"}"#),
+            ("/api/warm/stop", r#"{"table":"Tab"}"#, r#"{"table":"Tab"}"#),
         ] {
             let (status, said) = post(path, sent).await;
             assert!(status < 300 && said.contains(expected), "{path} {sent}: {status} {said}");
@@ -513,11 +513,16 @@ mod tests {
             ("/api/flush", "{", "is not what POST api/flush takes"),
             ("/api/flush", r#"{"tabel":"T"}"#, "unknown field `tabel`"),
             ("/api/flush", r#"{"key":{}}"#, "Name the table of the key, too"),
-            ("/api/flush", r#"{"table":""}"#, "Name a table"),
+            ("/api/flush", r#"{"table":""}"#, "is no name of a table: write 3 to 255 characters"),
+            ("/api/flush", r#"{"table":"Or ders"}"#, r#"\"Or ders\" is no name of a table"#),
+            ("/api/flush", r#"{"table":"arn:x"}"#, "is no name of a table"),
+            ("/api/warm", r#"{"table":"arn:aws:dynamodb:r:1:table/T"}"#, "is no name of a table"),
+            ("/api/warm", r#"{"table":"ab"}"#, "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and ."),
+            ("/api/warm/stop", r#"{"table":"ab"}"#, "is no name of a table"),
             ("/api/flush", r#"{"table":null}"#, "invalid type: null"),
             ("/api/warm", "{}", "missing field `table`"),
-            ("/api/warm", r#"{"table":"T","segments":0}"#, "segments must be from 1 to 64"),
-            ("/api/warm", r#"{"table":"T","rate":0}"#, "rate must be from 1 to 1000000"),
+            ("/api/warm", r#"{"table":"Tab","segments":0}"#, "segments must be from 1 to 64"),
+            ("/api/warm", r#"{"table":"Tab","rate":0}"#, "rate must be from 1 to 1000000"),
             ("/api/warm/stop", "[]", "is not what POST api/warm/stop takes"),
         ] {
             let (status, said) = post(path, sent).await;

@@ -10,6 +10,7 @@ use super::backend::{self, Backend, unopened};
 use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
+use super::warming::missing;
 use crate::admin::{Call, Fault, Flush};
 use crate::cache::Realm;
 use crate::call::{Answer, PrincipalRole, Request};
@@ -123,9 +124,7 @@ impl Engines {
         match (outcome, flush) {
             (Ok(()), _) | (_, Flush::Everything) => Ok(()),
             (Err(FlushFailure::Missing), Flush::Table(table) | Flush::Item { table, .. }) => {
-                Err(Fault::missing(format!(
-                    "There is no table {table} behind this node, as far as its upstream says: check its name."
-                )))
+                Err(missing(&table))
             }
             (Err(FlushFailure::Key(attributes)), _) => Err(Fault::invalid(format!(
                 "The key must have exactly {attributes}, as DynamoDB JSON; one of two parts is such as {{\"pk\":{{\"S\":\"a\"}},\"sk\":{{\"N\":\"1\"}}}}."

@@ -71,7 +71,8 @@ impl Node for RunningNode {
             match self.engines.sole() {
                 Some(engine) => self.warm_ups.start(engine, warm).await,
                 None => Err(Fault::invalid(
-                    "With share = false each region and access key has tables of its own, and there is nothing to warm.",
+                    "Warm-ups need share = true under [local]: with share = false each region and access key has tables of its own, \
+                     and a warm-up does not say whose it means.",
                 )),
             }
         })

@@ -142,11 +142,54 @@ fn a_flush_makes_the_next_read_a_miss() {
     assert!(!is_hit("b"));
     assert_fails(&desk.run(&["flush", "Nowhere"]), 1, "There is no table Nowhere");
     assert_fails(
+        &desk.run(&["flush", "Or ders"]),
+        1,
+        "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and .",
+    );
+    assert_fails(
         &desk.run(&["flush", "Orders", r#"{"id":{"S":"a"}}"#]),
         1,
         "The key must have exactly pk (S)",
     );
     assert_fails(&desk.run(&["flush", "Orders", "a"]), 2, "the key is no DynamoDB JSON");
+}
+
+#[test]
+fn an_arn_of_another_place_names_no_table_and_a_table_has_one_warm_up_by_whatever_name() {
+    let desk = Desk::new("");
+    (0..30).for_each(|number| desk.put(&number.to_string()));
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/Orders";
+    desk.get("1");
+    for foreign in [
+        "arn:aws:dynamodb:us-east-1:123456789012:table/Orders",
+        "arn:aws:dynamodb:eu-west-1:000000000000:table/Orders",
+        "arn:aws:dynamodb:us-east-1:000000000000:table/Nowhere",
+    ] {
+        let words = format!("There is no table {foreign} behind this node");
+        assert_fails(&desk.run(&["flush", foreign]), 1, &words);
+        assert_fails(&desk.run(&["flush", foreign, r#"{"pk":{"S":"1"}}"#]), 1, &words);
+        assert_fails(&desk.run(&["warm", foreign]), 1, &words);
+    }
+    let before = desk.hits();
+    desk.get("1");
+    assert_eq!(desk.hits(), before + 1, "nothing was dropped");
+    assert_eq!(desk.say(&["flush", arn]), format!("flushed table {arn}\n"));
+    desk.get("1");
+    assert_eq!(desk.hits(), before + 1);
+    // A read unit a second: it runs until it is stopped.
+    let begin =
+        |table: &str| desk.post("/api/warm", &bearer(), &format!(r#"{{"table":"{table}","rate":1}}"#));
+    assert_eq!(begin("Orders").0, 202);
+    let (status, said) = begin(arn);
+    assert!(status == 409 && said.contains("A warm-up of Orders runs already"), "{status} {said}");
+    assert_fails(&desk.run(&["warm", arn]), 1, "A warm-up of Orders runs already");
+    let (status, said) = desk.post("/api/warm/stop", &bearer(), &format!(r#"{{"table":"{arn}"}}"#));
+    assert!(status == 200 && said.contains(r#""state":"stopped""#), "{status} {said}");
+    // The same job goes on under the other name.
+    let said = desk.say(&["warm", arn, "--rate", "1000"]);
+    assert!(said.starts_with("Orders: 30 items read"), "{said}");
+    let jobs = desk.nearside.get_with("/api/warm", &bearer());
+    assert_eq!(jobs.matches(r#""state":"#).count(), 1, "{jobs}");
 }
 
 #[test]
@@ -162,6 +205,7 @@ fn a_warmed_table_answers_hits_and_says_why_one_cannot_be_warmed() {
     (0..30).for_each(|number| desk.get(&number.to_string()));
     assert_eq!(desk.hits() - before, 30);
     assert_fails(&desk.run(&["warm", "Nowhere"]), 1, "There is no table Nowhere");
+    assert_fails(&desk.run(&["warm", "a b"]), 1, "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and .");
     assert_fails(&desk.run(&["warm", "Off"]), 1, "mode must be \"on\", and item_ttl more than 0");
     assert_eq!(desk.run(&["warm", "Orders", "--rate", "0"]).status.code(), Some(2));
     let jobs = desk.nearside.get_with("/api/warm", &bearer());
