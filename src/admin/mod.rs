@@ -34,7 +34,7 @@ use crate::listen::{Listeners, Socket};
 
 pub use node::{Call, Fault, FleetReport, Flush, HotOrder, HotQuery, Node, Pending, Warm};
 use query::Query;
-use reply::{Reply, close, error, other_method, reject, text};
+use reply::{Reply, close, error, not_here, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
 pub use token::{AdminToken, ItemsAreFor};
 
@@ -123,7 +123,7 @@ impl Admin {
                 let (head, body) = request.into_parts();
                 Ok::<_, Infallible>(match admin.access.admit(&head) {
                     Ok(Admitted::Program | Admitted::Page(_)) => admin.answer(ROUTES, head, body).await,
-                    Err(rejection) => reject(&rejection),
+                    Err(rejection) => reject(head.uri.path(), &rejection),
                 })
             }
         });
@@ -150,7 +150,7 @@ impl Admin {
             return match (other, console::file(path)) {
                 (Some(other), _) => other_method(other.methods()),
                 (None, Some(file)) if is_read => file,
-                (None, _) if is_read => text(StatusCode::NOT_FOUND, "not here; see /\n"),
+                (None, _) if is_read || path.starts_with("/api/") => not_here(path),
                 (None, _) => self.misdirected(),
             };
         };
@@ -240,6 +240,7 @@ mod tests {
 
     use super::token::Guard;
     use super::*;
+    use crate::access::Rejection;
     use crate::call::Answer as ApiAnswer;
 
     #[tokio::test]
@@ -554,6 +555,41 @@ mod tests {
                 (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static(allowed))
             );
             assert_eq!(body(answer).await, format!("{{\"error\":\"This path takes {allowed}.\"}}\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_below_api_are_json_whatever_is_wrong_and_text_elsewhere() {
+        let foreign = Rejection::OtherOrigin("http://evil.test".to_owned());
+        let words = "Requests of web pages of the origin \"http://evil.test\" are rejected here";
+        for (path, is_api) in [
+            ("/api/stats", true),
+            ("/api/nothing", true),
+            ("/api", true),
+            ("/metrics", false),
+            ("/apis", false),
+        ] {
+            let kind = if is_api { "application/json" } else { "text/plain; charset=utf-8" };
+            let rejected = reject(path, &foreign);
+            assert_eq!(
+                (rejected.status(), &rejected.headers()[CONTENT_TYPE]),
+                (StatusCode::FORBIDDEN, &HeaderValue::from_static(kind))
+            );
+            let expected = if is_api {
+                format!("{}\n", json!({ "error": format!("{words}.") }))
+            } else {
+                format!("{words}\n")
+            };
+            assert_eq!(body(rejected).await, expected, "{path}");
+        }
+        assert_eq!(reject("/api/stats", &Rejection::HostCount).status(), StatusCode::BAD_REQUEST);
+        for method in [Method::GET, Method::POST] {
+            let answer = ask(&admin(), head(method, "/api/nothing"), "{}").await;
+            assert_eq!(
+                (answer.status(), &answer.headers()[CONTENT_TYPE]),
+                (StatusCode::NOT_FOUND, &HeaderValue::from_static("application/json"))
+            );
+            assert!(body(answer).await.starts_with("{\"error\":\"There is nothing here."));
         }
     }
 
