@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted};
-use crate::listen::{Listeners, Socket};
+use crate::listen::{Listeners, Socket, peer_address};
 
 pub use node::{Call, Fault, FleetReport, Flush, HotOrder, HotQuery, Node, Pending, Warm};
 use query::Query;
@@ -117,10 +117,12 @@ impl Admin {
     }
 
     async fn serve_connection(self: Arc<Self>, stream: Socket) {
+        let client = peer_address(&stream);
         let service = service_fn(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move {
-                let (head, body) = request.into_parts();
+                let (mut head, body) = request.into_parts();
+                client.and_then(|client| head.extensions.insert(client));
                 Ok::<_, Infallible>(match admin.access.admit(&head) {
                     Ok(Admitted::Program | Admitted::Page(_)) => admin.answer(ROUTES, head, body).await,
                     Err(rejection) => reject(head.uri.path(), &rejection),

@@ -308,6 +308,7 @@ pub struct Metrics {
     connections_total: IntCounter,
     refusals: IntCounterVec,
     denials: IntCounterVec,
+    admin_calls: IntCounterVec,
     reloads: IntCounterVec,
     last_reload: IntGauge,
     fleet: [Latencies; FLEET_FAMILIES.len()],
@@ -346,6 +347,11 @@ impl Metrics {
         for reason in DenialReason::ALL {
             denials.with_label_values(&[reason.label()]);
         }
+        let admin_calls = counter(
+            "nearside_admin_calls_total",
+            "Requests answered that came over the admin listener, as those of the console.",
+            &["op"],
+        );
         let reloads =
             counter("nearside_config_reloads_total", "Reloads of the config, by outcome.", &["outcome"]);
         for outcome in ["applied", "refused"] {
@@ -378,6 +384,7 @@ impl Metrics {
             connections_total,
             refusals: refused,
             denials,
+            admin_calls,
             reloads,
             last_reload,
             fleet: Default::default(),
@@ -462,6 +469,11 @@ impl Metrics {
     /// A request was denied to its caller.
     pub fn denied(&self, reason: DenialReason) {
         self.denials.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// A request was answered that came over the admin listener.
+    pub fn admin_called(&self, operation: Operation) {
+        self.admin_calls.with_label_values(&[operation.name()]).inc();
     }
 
     /// A config was read again, and applied or refused.
@@ -561,6 +573,7 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_bypass_total",
         "nearside_refused_total",
         "nearside_auth_denied_total",
+        "nearside_admin_calls_total",
         "nearside_config_reloads_total",
         "nearside_config_last_reload_success",
         "nearside_connections",
@@ -607,6 +620,7 @@ mod tests {
         metrics.bypassed(BypassReason::Consistent);
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
+        metrics.admin_called(Operation::Scan);
         metrics.fleet_propagated(Duration::from_millis(1));
         metrics.fleet_published(Duration::from_millis(1));
         metrics.fleet_confirmed(Duration::from_millis(1));

@@ -342,6 +342,15 @@ fn a_call_goes_through_the_cache_like_any_clients() {
     let (status, refused) = call("GetItem", r#"{"TableName":"Nowhere","Key":{"pk":{"S":"a"}}}"#);
     assert!(status == 400 && refused.contains("ResourceNotFoundException"), "{refused}");
     assert_eq!(desk.post("/api/call?operation=ListTables", "", "{}").0, 401);
+    // It counts as any client's, and apart.
+    for (series, count) in [
+        (r#"nearside_requests_total{op="UpdateItem",source="write",table="Orders"}"#, 1),
+        (r#"nearside_errors_total{code="ResourceNotFoundException",op="GetItem"}"#, 1),
+        (r#"nearside_admin_calls_total{op="GetItem"}"#, 1),
+        (r#"nearside_admin_calls_total{op="ListTables"}"#, 1),
+    ] {
+        assert_eq!(desk.nearside.metric(series), count, "{series}");
+    }
 }
 
 #[test]
