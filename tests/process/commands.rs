@@ -364,3 +364,77 @@ fn completions_and_manual_pages_come_from_the_same_definitions() {
     assert!(page(&["man"]).contains("nearside") && page(&["man", "warm"]).contains("RCU/s"));
     assert_fails(&run(&["man", "cook"]), 2, "there is no such command");
 }
+
+#[test]
+fn a_command_that_cannot_write_fails_and_one_whose_reader_leaves_does_not() {
+    let desk = Desk::new("");
+    desk.put("a");
+    desk.get("a");
+    let config = desk.files.path("nearside.toml");
+    let data = desk.files.path("data");
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for arguments in [
+        &["stats"][..],
+        &["stats", "--json"],
+        &["hot"],
+        &["hot", "--json"],
+        &["top", "--interval", "0.1"],
+        &["flush"],
+        &["warm", "Orders"],
+    ] {
+        let output = desk.command(arguments).stdout(full()).output().unwrap();
+        assert_fails(&output, 1, "cannot write to the standard output: No space left on device");
+        let output = desk.command(arguments).stdout(closed()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", error_of(&output));
+    }
+    drop(Nearside::start(&["--data-dir", data.to_str().unwrap()]));
+    for (arguments, code) in [
+        (&["check", config.to_str().unwrap()][..], 1),
+        (&["completions", "bash"], 1),
+        (&["man"], 1),
+        (&["--version"], 1),
+        (&["--help"], 1),
+        (&["local", "verify", data.to_str().unwrap()], 2),
+    ] {
+        let run = |output: Stdio| sealed(program()).args(arguments).stdout(output).output().unwrap();
+        assert_fails(
+            &run(full().into()),
+            code,
+            "cannot write to the standard output: No space left on device",
+        );
+        let output = run(closed().into());
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", error_of(&output));
+    }
+}
+
+#[test]
+fn characters_that_a_terminal_obeys_are_shown_as_escapes() {
+    let desk = Desk::new("");
+    let key = "a\u{202e}b\u{1b}[2J\u{200b}\u{9b}c";
+    desk.put(&key.replace('\u{1b}', "\\u001b"));
+    desk.get(&key.replace('\u{1b}', "\\u001b"));
+    let shown = "a\\u202eb\\u001b[2J\\u200b\\u009bc";
+    let hot = desk.say(&["hot"]);
+    assert!(hot.contains(shown), "{hot}");
+    let json = desk.say(&["hot", "--json"]);
+    for said in [&hot, &json] {
+        assert!(
+            said.lines().all(|line| line.chars().all(|shown| !shown.is_control() && shown < '\u{2000}')),
+            "{said}"
+        );
+    }
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["items"][0]["key"]["pk"]["S"], key);
+    // So do errors that repeat names.
+    let foreign = "arn:aws:dynamodb:\u{202e}:1:table/Orders";
+    assert_fails(
+        &desk.run(&["flush", foreign]),
+        1,
+        "There is no table arn:aws:dynamodb:\\u202e:1:table/Orders",
+    );
+}
