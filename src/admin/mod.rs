@@ -13,7 +13,8 @@ mod actions;
 mod console;
 mod routes;
 
-use std::collections::VecDeque;
+mod connections;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,20 +27,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted};
 use crate::listen::{Listeners, Socket, peer_address};
 
+pub use connections::CONNECTIONS_MAX;
+use connections::Connections;
 pub use node::{Call, Fault, FleetReport, Flush, HotOrder, HotQuery, Node, Pending, Warm};
 use query::Query;
 use reply::{Reply, close, error, not_here, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
 pub use token::{AdminToken, ItemsAreFor};
-
-/// The connections that are open at a time. They are none of those that clients may have.
-pub const CONNECTIONS_MAX: usize = 16;
 
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -205,32 +204,6 @@ where
     }
 }
 
-/// The open connections, oldest first. All of them end when this does.
-#[derive(Default)]
-struct Connections(VecDeque<JoinHandle<()>>);
-
-impl Connections {
-    /// Serves one more, for which the oldest makes room if there is none: a probe must be answered however many monitors
-    /// hold on to connections that they do not use.
-    async fn add<F: Future<Output = ()> + Send + 'static>(&mut self, serve: impl FnOnce() -> F) {
-        self.0.retain(|connection| !connection.is_finished());
-        if self.0.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = self.0.pop_front()
-        {
-            oldest.abort();
-            // Its descriptor is free only once it has ended.
-            oldest.await.ok();
-        }
-        self.0.push_back(tokio::spawn(serve()));
-    }
-}
-
-impl Drop for Connections {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -244,31 +217,6 @@ mod tests {
     use super::*;
     use crate::access::Rejection;
     use crate::call::Answer as ApiAnswer;
-
-    #[tokio::test]
-    async fn of_too_many_connections_the_oldest_gives_way_to_the_newest() {
-        let (mut connections, mut clients) = (Connections::default(), VecDeque::new());
-        let mut add = async || {
-            let (client, end) = tokio::sync::oneshot::channel::<()>();
-            // It is open until its client has ended, or it is cut off, which the client sees.
-            connections.add(move || async move { drop(end.await) }).await;
-            client
-        };
-        for _ in 0..CONNECTIONS_MAX {
-            clients.push_back(add().await);
-        }
-        for _ in 0..3 {
-            clients.push_back(add().await);
-            assert!(clients.pop_front().unwrap().is_closed());
-            assert!(clients.iter().all(|client| !client.is_closed()));
-        }
-        // One that has ended leaves its place.
-        clients.pop_back();
-        tokio::task::yield_now().await;
-        clients.push_back(add().await);
-        assert!(clients.iter().all(|client| !client.is_closed()));
-        drop(connections);
-    }
 
     /// A node that says what the test lets it say.
     #[derive(Default)]
