@@ -5,7 +5,7 @@
 //! cache has dropped the table since.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Fault, Warm};
 use crate::engine::{Engine, WarmFailure, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
+use crate::locks::lock;
 
 /// How many segments a table is read in, if nobody says.
 const SEGMENTS: u32 = 4;
@@ -66,6 +67,7 @@ struct Job {
     run: Instant,
     limiter: RateLimiter,
     stop: CancellationToken,
+    /// After a panic under the lock it is a page old.
     progress: Mutex<Progress>,
 }
 
@@ -439,9 +441,4 @@ fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
             Fault::invalid(format!("The upstream does not describe {table} to this node: {reason}."))
         }
     }
-}
-
-/// A panic under the lock leaves figures that are a page old.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

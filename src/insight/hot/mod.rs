@@ -15,12 +15,13 @@ mod windows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 use tokio::time::Instant;
 
+use crate::locks::{lock, try_lock};
 use crate::model::{KeySchema, KeyValue, TableSchema};
 use crate::spread::Spread;
 
@@ -71,7 +72,7 @@ pub(crate) enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HotTable(u32);
 
-/// See the module.
+/// See the module. After a panic under one of its locks, a key is counted wrong at worst.
 pub(crate) struct HotKeys {
     shares: Spread<Share>,
     /// One access in two to the power of it is noted.
@@ -470,22 +471,6 @@ fn attribute_json(value: &KeyValue) -> serde_json::Value {
         KeyValue::N(number) => serde_json::json!({ "N": number.to_string() }),
         KeyValue::B(bytes) => {
             serde_json::json!({ "B": base64::engine::general_purpose::STANDARD.encode(bytes) })
-        }
-    }
-}
-
-/// What is behind the locks stays of use after a panic: at worst a key is counted wrong.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            std::hint::spin_loop();
-            None
         }
     }
 }
