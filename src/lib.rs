@@ -8,6 +8,7 @@ pub mod model;
 pub mod call;
 pub mod endpoint;
 mod key_hasher;
+mod locks;
 mod spread;
 
 pub mod config;

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use super::node::{Fault, Flush, Warm};
 use super::reply::{Reply, fail, json};
 use super::{Admin, Asked};
+use crate::model::arn::Arn;
+use crate::model::schema::is_name;
 
 /// The most segments that a table is read in at a time: each has a page in flight.
 const SEGMENTS_MAX: u32 = 64;
@@ -75,7 +77,7 @@ pub(super) async fn warm(admin: &Admin, asked: &Asked) -> Reply {
 
 pub(super) fn stop_warm_up(admin: &Admin, asked: &Asked) -> Reply {
     let body = read::<TableBody>(asked, "api/warm/stop", r#"{"table":"Orders"}"#);
-    match body.and_then(|TableBody { table }| admin.node.stop_warm_up(&table)) {
+    match body.and_then(|TableBody { table }| admin.node.stop_warm_up(&named(table)?)) {
         Ok(job) => json(StatusCode::OK, &job),
         Err(fault) => fail(&fault),
     }
@@ -108,8 +110,15 @@ fn read_warm(asked: &Asked) -> Result<Warm, Fault> {
     Ok(Warm { table: named(table)?, segments, rate, restart: restart.unwrap_or(false) })
 }
 
+/// Checks that this may be the name or the ARN of a table.
 fn named(table: String) -> Result<String, Fault> {
-    if table.is_empty() { Err(Fault::invalid("Name a table.")) } else { Ok(table) }
+    let is_of_table = |arn: Arn<'_>| arn.resource.strip_prefix("table/").is_some_and(is_name);
+    if is_name(&table) || Arn::parse(&table).is_some_and(is_of_table) {
+        return Ok(table);
+    }
+    Err(Fault::invalid(format!(
+        "{table:?} is no name of a table: write 3 to 255 characters of a-z, A-Z, 0-9, _, - and ., or the table's ARN."
+    )))
 }
 
 /// The body of a request as its route takes it.

@@ -13,7 +13,8 @@ mod actions;
 mod console;
 mod routes;
 
-use std::collections::VecDeque;
+mod connections;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,20 +27,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admitted};
-use crate::listen::{Listeners, Socket};
+use crate::listen::{Listeners, Socket, peer_address};
 
+pub use connections::CONNECTIONS_MAX;
+use connections::Connections;
 pub use node::{Call, Fault, FleetReport, Flush, HotOrder, HotQuery, Node, Pending, Warm};
 use query::Query;
-use reply::{Reply, close, error, other_method, reject, text};
+use reply::{Reply, close, error, not_here, other_method, reject, text};
 use routes::{Answer, ROUTES, Route};
 pub use token::{AdminToken, ItemsAreFor};
-
-/// The connections that are open at a time. They are none of those that clients may have.
-pub const CONNECTIONS_MAX: usize = 16;
 
 /// Monitors that say nothing are sent away after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -117,13 +116,15 @@ impl Admin {
     }
 
     async fn serve_connection(self: Arc<Self>, stream: Socket) {
+        let client = peer_address(&stream);
         let service = service_fn(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move {
-                let (head, body) = request.into_parts();
+                let (mut head, body) = request.into_parts();
+                client.and_then(|client| head.extensions.insert(client));
                 Ok::<_, Infallible>(match admin.access.admit(&head) {
                     Ok(Admitted::Program | Admitted::Page(_)) => admin.answer(ROUTES, head, body).await,
-                    Err(rejection) => reject(&rejection),
+                    Err(rejection) => reject(head.uri.path(), &rejection),
                 })
             }
         });
@@ -150,7 +151,7 @@ impl Admin {
             return match (other, console::file(path)) {
                 (Some(other), _) => other_method(other.methods()),
                 (None, Some(file)) if is_read => file,
-                (None, _) if is_read => text(StatusCode::NOT_FOUND, "not here; see /\n"),
+                (None, _) if is_read || path.starts_with("/api/") => not_here(path),
                 (None, _) => self.misdirected(),
             };
         };
@@ -203,32 +204,6 @@ where
     }
 }
 
-/// The open connections, oldest first. All of them end when this does.
-#[derive(Default)]
-struct Connections(VecDeque<JoinHandle<()>>);
-
-impl Connections {
-    /// Serves one more, for which the oldest makes room if there is none: a probe must be answered however many monitors
-    /// hold on to connections that they do not use.
-    async fn add<F: Future<Output = ()> + Send + 'static>(&mut self, serve: impl FnOnce() -> F) {
-        self.0.retain(|connection| !connection.is_finished());
-        if self.0.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = self.0.pop_front()
-        {
-            oldest.abort();
-            // Its descriptor is free only once it has ended.
-            oldest.await.ok();
-        }
-        self.0.push_back(tokio::spawn(serve()));
-    }
-}
-
-impl Drop for Connections {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -240,32 +215,8 @@ mod tests {
 
     use super::token::Guard;
     use super::*;
+    use crate::access::Rejection;
     use crate::call::Answer as ApiAnswer;
-
-    #[tokio::test]
-    async fn of_too_many_connections_the_oldest_gives_way_to_the_newest() {
-        let (mut connections, mut clients) = (Connections::default(), VecDeque::new());
-        let mut add = async || {
-            let (client, end) = tokio::sync::oneshot::channel::<()>();
-            // It is open until its client has ended, or it is cut off, which the client sees.
-            connections.add(move || async move { drop(end.await) }).await;
-            client
-        };
-        for _ in 0..CONNECTIONS_MAX {
-            clients.push_back(add().await);
-        }
-        for _ in 0..3 {
-            clients.push_back(add().await);
-            assert!(clients.pop_front().unwrap().is_closed());
-            assert!(clients.iter().all(|client| !client.is_closed()));
-        }
-        // One that has ended leaves its place.
-        clients.pop_back();
-        tokio::task::yield_now().await;
-        clients.push_back(add().await);
-        assert!(clients.iter().all(|client| !client.is_closed()));
-        drop(connections);
-    }
 
     /// A node that says what the test lets it say.
     #[derive(Default)]
@@ -374,7 +325,7 @@ mod tests {
         if let Some(token) = token {
             head.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        let body = if route.path.starts_with("/api/warm") { "{\"table\":\"T\"}" } else { "{}" };
+        let body = if route.path.starts_with("/api/warm") { "{\"table\":\"Tab\"}" } else { "{}" };
         ask(admin, head, body).await.status()
     }
 
@@ -491,20 +442,20 @@ mod tests {
         for (path, sent, expected) in [
             ("/api/flush", "", "Everything"),
             ("/api/flush", "{}", "Everything"),
-            ("/api/flush", r#"{"table":"T"}"#, r#"Table(\"T\")"#),
-            ("/api/flush", r#"{"table":"T","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"T\", .. }"#),
+            ("/api/flush", r#"{"table":"Tab"}"#, r#"Table(\"Tab\")"#),
+            ("/api/flush", r#"{"table":"Tab","key":{"pk":{"S":"a"}}}"#, r#"Item { table: \"Tab\", .. }"#),
             ("/api/reload", "", r#"{"needs_restart":["server.listen"],"reloaded":true}"#),
             (
                 "/api/warm",
-                r#"{"table":"T","segments":2,"rate":5}"#,
+                r#"{"table":"Tab","segments":2,"rate":5}"#,
                 "segments: Some(2), rate: Some(5.0), restart: false",
             ),
             (
                 "/api/warm",
-                r#"{"table":"T","segments":null,"rate":null,"restart":true}"#,
+                r#"{"table":"Tab","segments":null,"rate":null,"restart":true}"#,
                 "segments: None, rate: None, restart: true",
             ),
-            ("/api/warm/stop", r#"{"table":"T"}"#, r#"{"table":"T"}"#),
+            ("/api/warm/stop", r#"{"table":"Tab"}"#, r#"{"table":"Tab"}"#),
         ] {
             let (status, said) = post(path, sent).await;
             assert!(status < 300 && said.contains(expected), "{path} {sent}: {status} {said}");
@@ -513,11 +464,16 @@ mod tests {
             ("/api/flush", "{", "is not what POST api/flush takes"),
             ("/api/flush", r#"{"tabel":"T"}"#, "unknown field `tabel`"),
             ("/api/flush", r#"{"key":{}}"#, "Name the table of the key, too"),
-            ("/api/flush", r#"{"table":""}"#, "Name a table"),
+            ("/api/flush", r#"{"table":""}"#, "is no name of a table: write 3 to 255 characters"),
+            ("/api/flush", r#"{"table":"Or ders"}"#, r#"\"Or ders\" is no name of a table"#),
+            ("/api/flush", r#"{"table":"arn:x"}"#, "is no name of a table"),
+            ("/api/warm", r#"{"table":"arn:aws:dynamodb:r:1:table/T"}"#, "is no name of a table"),
+            ("/api/warm", r#"{"table":"ab"}"#, "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and ."),
+            ("/api/warm/stop", r#"{"table":"ab"}"#, "is no name of a table"),
             ("/api/flush", r#"{"table":null}"#, "invalid type: null"),
             ("/api/warm", "{}", "missing field `table`"),
-            ("/api/warm", r#"{"table":"T","segments":0}"#, "segments must be from 1 to 64"),
-            ("/api/warm", r#"{"table":"T","rate":0}"#, "rate must be from 1 to 1000000"),
+            ("/api/warm", r#"{"table":"Tab","segments":0}"#, "segments must be from 1 to 64"),
+            ("/api/warm", r#"{"table":"Tab","rate":0}"#, "rate must be from 1 to 1000000"),
             ("/api/warm/stop", "[]", "is not what POST api/warm/stop takes"),
         ] {
             let (status, said) = post(path, sent).await;
@@ -549,6 +505,41 @@ mod tests {
                 (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static(allowed))
             );
             assert_eq!(body(answer).await, format!("{{\"error\":\"This path takes {allowed}.\"}}\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_below_api_are_json_whatever_is_wrong_and_text_elsewhere() {
+        let foreign = Rejection::OtherOrigin("http://evil.test".to_owned());
+        let words = "Requests of web pages of the origin \"http://evil.test\" are rejected here";
+        for (path, is_api) in [
+            ("/api/stats", true),
+            ("/api/nothing", true),
+            ("/api", true),
+            ("/metrics", false),
+            ("/apis", false),
+        ] {
+            let kind = if is_api { "application/json" } else { "text/plain; charset=utf-8" };
+            let rejected = reject(path, &foreign);
+            assert_eq!(
+                (rejected.status(), &rejected.headers()[CONTENT_TYPE]),
+                (StatusCode::FORBIDDEN, &HeaderValue::from_static(kind))
+            );
+            let expected = if is_api {
+                format!("{}\n", json!({ "error": format!("{words}.") }))
+            } else {
+                format!("{words}\n")
+            };
+            assert_eq!(body(rejected).await, expected, "{path}");
+        }
+        assert_eq!(reject("/api/stats", &Rejection::HostCount).status(), StatusCode::BAD_REQUEST);
+        for method in [Method::GET, Method::POST] {
+            let answer = ask(&admin(), head(method, "/api/nothing"), "{}").await;
+            assert_eq!(
+                (answer.status(), &answer.headers()[CONTENT_TYPE]),
+                (StatusCode::NOT_FOUND, &HeaderValue::from_static("application/json"))
+            );
+            assert!(body(answer).await.starts_with("{\"error\":\"There is nothing here."));
         }
     }
 

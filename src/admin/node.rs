@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -151,12 +152,14 @@ pub struct Call {
     pub region: Option<String>,
     /// See `region`.
     pub access_key: Option<String>,
+    /// Where the client of the connection is, if that is over TCP.
+    pub client: Option<SocketAddr>,
 }
 
 /// Without the body, which is users' data, and the access key.
 impl fmt::Debug for Call {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, body: _, region, access_key: _ } = self;
+        let Self { operation, body: _, region, access_key: _, client: _ } = self;
         formatter
             .debug_struct("Call")
             .field("operation", operation)

@@ -1,4 +1,4 @@
-//! How answers of the admin listener look: JSON below `api/`, text elsewhere.
+//! How answers of the admin listener look: JSON below `api/`, errors included, and text elsewhere.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -77,11 +77,28 @@ pub(super) fn other_method(allowed: &'static str) -> Reply {
     reply
 }
 
-/// The answer to a request that names another host, or comes from a page of another origin.
-pub(super) fn reject(rejection: &Rejection) -> Reply {
+/// The answer to a request for that path which names another host, or comes from a page of another origin.
+pub(super) fn reject(path: &str, rejection: &Rejection) -> Reply {
     let status = match rejection {
         Rejection::HostCount => StatusCode::BAD_REQUEST,
         Rejection::Host(_) | Rejection::Origin(_) | Rejection::OtherOrigin(_) => StatusCode::FORBIDDEN,
     };
-    text(status, format!("{rejection}\n"))
+    refuse(path, status, &rejection.to_string())
+}
+
+/// The answer to a request for a path that is not there.
+pub(super) fn not_here(path: &str) -> Reply {
+    refuse(
+        path,
+        StatusCode::NOT_FOUND,
+        "There is nothing here. The console is at /, and docs/operations.md lists the paths of the API",
+    )
+}
+
+/// An error in the form that the path's own answers have. The words have no full stop.
+fn refuse(path: &str, status: StatusCode, words: &str) -> Reply {
+    match path == "/api" || path.starts_with("/api/") {
+        true => error(status, &format!("{words}.")),
+        false => text(status, format!("{words}\n")),
+    }
 }

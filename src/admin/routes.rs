@@ -1,5 +1,8 @@
 //! Every route of the admin listener: its method, its path, who may have it, and what answers.
 
+use std::net::SocketAddr;
+
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
@@ -9,6 +12,9 @@ use super::token::Guard;
 use super::{Admin, Asked, NO_FLEET, actions, console};
 use crate::model::Operation;
 use crate::telemetry::recent_warnings;
+
+/// By which a call is found in the audit log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The most keys that one answer shows.
 const HOT_MAX: usize = 100;
@@ -136,7 +142,12 @@ async fn call(admin: &Admin, asked: &Asked) -> Reply {
     match admin.node.call(call).await {
         Ok(answer) => {
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-            json_text(status, answer.body)
+            let mut reply = json_text(status, answer.body);
+            let id = answer.headers.iter().find(|(name, _)| name == REQUEST_ID.as_str());
+            if let Some(id) = id.and_then(|(_, id)| HeaderValue::from_str(id).ok()) {
+                reply.headers_mut().insert(REQUEST_ID, id);
+            }
+            reply
         }
         Err(fault) => fail(&fault),
     }
@@ -153,5 +164,11 @@ fn read_call(asked: &Asked) -> Result<Call, Fault> {
         )
     })?;
     let text = |name| asked.query.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    Ok(Call { operation, body: asked.body.clone(), region: text("region"), access_key: text("access_key") })
+    Ok(Call {
+        operation,
+        body: asked.body.clone(),
+        region: text("region"),
+        access_key: text("access_key"),
+        client: asked.head.extensions.get::<SocketAddr>().copied(),
+    })
 }

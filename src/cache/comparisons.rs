@@ -1,13 +1,19 @@
 //! What came of comparing cached values with those of the upstream, counted by table.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::stats::raise;
+use crate::insight::Ages;
+use crate::locks::lock;
 use crate::model::capacity::Units;
 
 /// Upper bounds of the buckets for ages, in seconds: from the lag of a replica to the longest usual TTLs.
 pub const AGE_BOUNDS_SECONDS: [f64; 10] = [0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0];
+
+/// How old states were that verification found different.
+pub type DifferenceAges = Ages<{ AGE_BOUNDS_SECONDS.len() }>;
 
 /// What one read in shadow mode showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,7 +135,7 @@ pub struct Comparisons {
     shadow_reads: [AtomicU64; ShadowRead::ALL.len()],
     shadow_fills_dropped: AtomicU64,
     verified: [AtomicU64; VerifiedResult::ALL.len()],
-    ages: Ages,
+    ages: Mutex<DifferenceAges>,
 }
 
 /// The comparisons of one table, or of several, at one moment.
@@ -146,7 +152,7 @@ pub struct ComparisonStats {
     /// Hits that were chosen for verification, in the order of [`VerifiedResult::ALL`].
     pub verified: [u64; VerifiedResult::ALL.len()],
     /// How old the state was that verification found different.
-    pub ages: AgeStats,
+    pub ages: DifferenceAges,
 }
 
 impl Comparisons {
@@ -177,7 +183,7 @@ impl Comparisons {
 
     /// Notes how long ago the state was read from the upstream that verification found different.
     pub fn found_different(&self, age: Duration) {
-        self.ages.note(age);
+        lock(&self.ages).note(&AGE_BOUNDS_SECONDS, age, 1);
     }
 
     /// What was counted so far.
@@ -189,7 +195,7 @@ impl Comparisons {
             shadow_reads: self.shadow_reads.each_ref().map(read),
             shadow_fills_dropped: read(&self.shadow_fills_dropped),
             verified: self.verified.each_ref().map(read),
-            ages: self.ages.snapshot(),
+            ages: *lock(&self.ages),
         }
     }
 }
@@ -216,40 +222,7 @@ impl std::ops::AddAssign for ComparisonStats {
         add(&mut self.shadow_reads, &other.shadow_reads);
         self.shadow_fills_dropped += other.shadow_fills_dropped;
         add(&mut self.verified, &other.verified);
-        add(&mut self.ages.buckets, &other.ages.buckets);
-        self.ages.sum += other.ages.sum;
-    }
-}
-
-/// A histogram of ages.
-#[derive(Debug, Default)]
-struct Ages {
-    buckets: [AtomicU64; AGE_BOUNDS_SECONDS.len() + 1],
-    sum_ms: AtomicU64,
-}
-
-/// The histogram of ages at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AgeStats {
-    /// How many are within each of [`AGE_BOUNDS_SECONDS`] and not within the one before; the last ones are beyond all.
-    pub buckets: [u64; AGE_BOUNDS_SECONDS.len() + 1],
-    /// The sum of all ages.
-    pub sum: Duration,
-}
-
-impl Ages {
-    fn note(&self, age: Duration) {
-        let seconds = age.as_secs_f64();
-        let within = AGE_BOUNDS_SECONDS.iter().position(|bound| seconds <= *bound);
-        raise(&self.buckets[within.unwrap_or(AGE_BOUNDS_SECONDS.len())]);
-        self.sum_ms.fetch_add(u64::try_from(age.as_millis()).unwrap_or(0), Ordering::Relaxed);
-    }
-
-    fn snapshot(&self) -> AgeStats {
-        AgeStats {
-            buckets: self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)),
-            sum: Duration::from_millis(self.sum_ms.load(Ordering::Relaxed)),
-        }
+        self.ages += other.ages;
     }
 }
 
@@ -269,14 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_counted_in_the_first_bucket_whose_bound_is_not_below_it() {
+    fn the_ages_of_differences_are_counted_by_bounds_from_a_tenth_of_a_second_to_a_day() {
         let comparisons = Comparisons::default();
         for milliseconds in [100, 101, 86_400_000, 86_400_001] {
             comparisons.found_different(Duration::from_millis(milliseconds));
         }
         let mut sum = comparisons.snapshot();
         sum += comparisons.snapshot();
-        assert_eq!(sum.ages.buckets, [2, 2, 0, 0, 0, 0, 0, 0, 0, 2, 2]);
-        assert_eq!(sum.ages.sum, Duration::from_millis(2 * (100 + 101 + 86_400_000 + 86_400_001)));
+        assert_eq!(sum.ages.cumulative(), [2, 4, 4, 4, 4, 4, 4, 4, 4, 6]);
+        assert_eq!(sum.ages.count(), 8);
+        assert_eq!(sum.ages.sum(), Duration::from_millis(2 * (100 + 101 + 86_400_000 + 86_400_001)));
     }
 }

@@ -45,7 +45,8 @@ pub(crate) mod tests;
 
 pub use cached_item::CachedItem;
 pub use comparisons::{
-    AGE_BOUNDS_SECONDS, AgeStats, ComparisonStats, Comparisons, ShadowRead, ShadowResult, VerifiedResult,
+    AGE_BOUNDS_SECONDS, ComparisonStats, Comparisons, DifferenceAges, ShadowRead, ShadowResult,
+    VerifiedResult,
 };
 pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, TableDigest};
 pub use flights::{FailedFetch, Hit, JoinOutcome, Joiner, Lookup};

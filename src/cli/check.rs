@@ -1,7 +1,6 @@
 //! `nearside check`: what a config says, or everything that is wrong with it, with the files that it names, and with the bus of its
 //! fleet.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,8 +10,9 @@ use nearside::fleet::Severity;
 use nearside::server::{LoadedFiles, probe_fleet};
 use nearside::telemetry::announce_failure;
 
-use super::announce_failures;
 use super::command_line::ConfigArguments;
+use super::output::{print_visibly, visible};
+use super::{announce_failures, code_of};
 
 /// Prints what is in force, or everything that is wrong.
 pub(super) fn check(matches: &ArgMatches) -> ExitCode {
@@ -23,11 +23,7 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
     let resolved = arguments.resolve().map_err(|unresolved| unresolved.message);
     match resolved.and_then(|resolved| examine(&resolved).map(|()| resolved)) {
         Ok(resolved) if matches.get_flag("connect") && !connect(&resolved.config) => ExitCode::FAILURE,
-        Ok(resolved) => {
-            // The reader of a pipe may close it early.
-            std::io::stdout().write_all(resolved.to_string().as_bytes()).ok();
-            ExitCode::SUCCESS
-        }
+        Ok(resolved) => code_of(print_visibly(&resolved.to_string())),
         Err(message) => {
             announce_failures(&message);
             ExitCode::FAILURE
@@ -41,7 +37,7 @@ pub(super) fn check(matches: &ArgMatches) -> ExitCode {
 /// A line for each thing that would keep a server from starting.
 fn examine(resolved: &Resolved) -> Result<(), String> {
     for warning in resolved.warnings() {
-        announce_failure(&format!("warning: {warning}"));
+        announce_failure(&visible(&format!("warning: {warning}")));
     }
     let of_fleet = match &resolved.config.fixed.fleet {
         Some(fleet) => fleet.read_secrets().map(drop),

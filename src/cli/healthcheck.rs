@@ -3,20 +3,14 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use nearside::telemetry::announce_failure;
 
 use super::admin_address::{AdminAddress, Reply};
+use super::code_of;
 use super::node_client::admin_of;
 
 /// Asks the admin listener whether the server is ready.
 pub(super) fn check_health(matches: &ArgMatches) -> ExitCode {
-    match admin_of(matches).and_then(|admin| ask(&admin)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            announce_failure(&reason);
-            ExitCode::FAILURE
-        }
-    }
+    code_of(admin_of(matches).and_then(|admin| ask(&admin)))
 }
 
 /// Asks the server behind that admin listener.

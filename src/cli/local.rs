@@ -8,6 +8,7 @@ use nearside::local::{self, OpenError};
 use nearside::telemetry::announce_failure;
 
 use super::CANNOT_START;
+use super::output::print_visibly;
 
 /// What came of looking at a store, the worst last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,15 +67,25 @@ fn verify_store(directory: &Path, prefix: &str) -> Verdict {
     });
     match verified {
         Ok(report) => {
-            report.to_string().lines().for_each(|line| println!("{prefix}{line}"));
-            if report.is_clean() { Verdict::Agrees } else { Verdict::Damaged }
+            let lines: Vec<_> = report.to_string().lines().map(|line| format!("{prefix}{line}\n")).collect();
+            show(&lines.concat()).max(if report.is_clean() { Verdict::Agrees } else { Verdict::Damaged })
         }
         Err(OpenError::Damaged { reason, .. }) => {
-            println!("{prefix}damaged: {reason}");
-            Verdict::Damaged
+            show(&format!("{prefix}damaged: {reason}\n")).max(Verdict::Damaged)
         }
         Err(error) => {
             announce_failure(&error.to_string());
+            Verdict::NotLookedAt
+        }
+    }
+}
+
+/// Prints a report. One that nobody can read is as good as none.
+fn show(report: &str) -> Verdict {
+    match print_visibly(report) {
+        Ok(()) => Verdict::Agrees,
+        Err(message) => {
+            announce_failure(&message);
             Verdict::NotLookedAt
         }
     }

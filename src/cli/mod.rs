@@ -14,10 +14,12 @@ mod warm;
 mod admin_address;
 mod command_line;
 mod node_client;
+mod output;
 mod signals;
 mod summary;
 mod watcher;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,13 +28,23 @@ use nearside::telemetry::{announce_failure, flush_logs};
 
 use command_line::{ConfigArguments, command_line};
 use node_client::NodeClient;
+use output::{visible, written};
 
 /// The exit code of a program that cannot start, or cannot open what it is to look at.
 const CANNOT_START: u8 = 2;
 
 /// Runs the command that the command line names.
 pub(crate) fn run() -> ExitCode {
-    let matches = command_line().get_matches();
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => error.exit(),
+        // Help, or the version.
+        Err(asked) => {
+            let code = code_of(written(asked.print().and_then(|()| std::io::stdout().flush())));
+            flush_logs();
+            return code;
+        }
+    };
     let code = match matches.subcommand() {
         None => serve::serve(ConfigArguments::of(&matches)),
         Some(("serve", matches)) => serve::serve(ConfigArguments::of(matches)),
@@ -57,7 +69,15 @@ pub(crate) fn run() -> ExitCode {
 
 /// Reports everything that is wrong, each fault in a line of its own.
 fn announce_failures(message: &str) {
-    message.lines().for_each(announce_failure);
+    message.lines().for_each(|line| announce_failure(&visible(line)));
+}
+
+/// The code of a command that is understood.
+fn code_of(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(&message, 1),
+    }
 }
 
 /// Does something with the node that the arguments name.
@@ -66,10 +86,7 @@ fn with_node(matches: &ArgMatches, ask: impl FnOnce(&NodeClient) -> Result<(), S
         Ok(node) => node,
         Err(message) => return fail(&message, CANNOT_START),
     };
-    match ask(&node) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => fail(&message, 1),
-    }
+    code_of(ask(&node))
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {

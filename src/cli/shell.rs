@@ -1,20 +1,20 @@
 //! `nearside completions` and `nearside man`: completions for shells and the manual page, from the definition of the command line.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 use clap_complete::Shell;
 
 use super::command_line::command_line;
-use super::{CANNOT_START, fail};
+use super::output::print;
+use super::{CANNOT_START, code_of, fail};
 
 /// Prints the completions for a shell.
 pub(super) fn completions(matches: &ArgMatches) -> ExitCode {
     let shell = *matches.get_one::<Shell>("shell").expect("the shell is required");
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_line(), "nearside", &mut script);
-    print(&script)
+    code_of(print(&script))
 }
 
 /// Prints the page of the program, or of one of its commands.
@@ -26,7 +26,7 @@ pub(super) fn man(matches: &ArgMatches) -> ExitCode {
         Some(name) => program.find_subcommand(name).cloned(),
     };
     match command.map(page) {
-        Some(Ok(page)) => print(&page),
+        Some(Ok(page)) => code_of(print(&page)),
         Some(Err(error)) => fail(&format!("cannot write the page: {error}"), 1),
         None => fail("there is no such command; nearside --help lists them", CANNOT_START),
     }
@@ -53,12 +53,6 @@ fn values_of(command: &Command) -> Vec<(String, String)> {
         needs_value.then(|| (format!("\\fB\\-\\-{long}\\fR"), value.replace('-', "\\-")))
     };
     command.get_arguments().filter_map(of).collect()
-}
-
-/// The reader of a pipe may close it early.
-fn print(text: &[u8]) -> ExitCode {
-    std::io::stdout().write_all(text).ok();
-    ExitCode::SUCCESS
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `nearside stats` and `nearside hot`: what a node has counted, and which keys are asked for most.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use serde_json::Value;
 
 use super::node_client::NodeClient;
+use super::output::{print_visibly, visible};
 use super::summary::{Looks, count};
 use super::{fail, with_node};
 
@@ -18,10 +18,9 @@ pub(super) fn stats(matches: &ArgMatches) -> ExitCode {
     with_node(matches, |node| {
         let now = node.get("stats")?;
         match matches.get_flag("json") {
-            true => print(&format!("{now:#}\n")),
-            false => print(&Looks { before: None, now: &now, jobs: &[] }.screen(WIDTH, WIDTH)),
+            true => print_visibly(&format!("{now:#}\n")),
+            false => print_visibly(&Looks { before: None, now: &now, jobs: &[] }.screen(WIDTH, WIDTH)),
         }
-        Ok(())
     })
 }
 
@@ -32,10 +31,9 @@ pub(super) fn hot(matches: &ArgMatches) -> ExitCode {
     with_node(matches, |node| {
         let hot = node.get(&path)?;
         match matches.get_flag("json") {
-            true => print(&format!("{hot:#}\n")),
-            false => print(&hot_lines(&hot)),
+            true => print_visibly(&format!("{hot:#}\n")),
+            false => print_visibly(&hot_lines(&hot)),
         }
-        Ok(())
     })
 }
 
@@ -46,6 +44,7 @@ fn hot_lines(hot: &Value) -> String {
             let index = key["index"].as_str().filter(|index| !index.is_empty());
             let index = index.map(|index| format!("/{index}")).unwrap_or_default();
             let named = format!("{}{index} {}", key["table"].as_str().unwrap_or("-"), key["key"]);
+            let named = visible(&named);
             let figure = |name: &str| count(key[name].as_f64().unwrap_or_default());
             let line = format!(
                 "{named:<40} {:>10} {:>10} {:>10}\n",
@@ -58,11 +57,6 @@ fn hot_lines(hot: &Value) -> String {
         lines
     };
     format!("{}\n{}", list("items", "ITEM"), list("partitions", "PARTITION"))
-}
-
-/// The reader of a pipe may close it early.
-fn print(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
 /// Drops what is cached, of everything, of a table, or of an item.
@@ -81,7 +75,6 @@ pub(super) fn flush(matches: &ArgMatches) -> ExitCode {
     }
     with_node(matches, |node: &NodeClient| {
         let flushed = node.post("flush", &body.into())?;
-        print(&format!("flushed {}\n", flushed["flushed"].as_str().unwrap_or("it")));
-        Ok(())
+        print_visibly(&format!("flushed {}\n", flushed["flushed"].as_str().unwrap_or("it")))
     })
 }

@@ -1,8 +1,11 @@
 //! The figures of a node as a screen of text: since its start, or between two looks at it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value;
+
+use super::output::visible;
 
 /// What a figure is that is not there.
 const NOTHING: &str = "-";
@@ -29,7 +32,8 @@ impl Looks<'_> {
         lines.extend(self.tables());
         lines.truncate(height.max(10));
         lines.iter().fold(String::new(), |mut screen, line| {
-            let line: String = line.chars().take(width).collect();
+            // No line has another one inside, whatever names are in it.
+            let line: String = visible(line).chars().take(width).collect();
             writeln!(screen, "{}", line.trim_end()).ok();
             screen
         })
@@ -295,8 +299,9 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(0.0)
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or(NOTHING)
+/// A text, with each character shown.
+fn text(value: &Value) -> Cow<'_, str> {
+    visible(value.as_str().unwrap_or(NOTHING))
 }
 
 /// A whole number with a gap between thousands.

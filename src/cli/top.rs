@@ -1,6 +1,6 @@
 //! `nearside top`: the figures of a node, live in a terminal; in a pipe, once.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::node_client::NodeClient;
+use super::output::{print, print_visibly};
 use super::summary::Looks;
 use super::with_node;
 
@@ -43,8 +44,7 @@ async fn show_once(node: &NodeClient, interval: Duration) -> Result<(), String> 
     tokio::time::sleep(interval).await;
     let (now, jobs) = (node.get("stats")?, jobs(node));
     let screen = Looks { before: Some(&before), now: &now, jobs: &jobs }.screen(UNBOUNDED, UNBOUNDED);
-    std::io::stdout().write_all(screen.as_bytes()).ok();
-    Ok(())
+    print_visibly(&screen)
 }
 
 async fn show_live(node: &NodeClient, interval: Duration) -> Result<(), String> {
@@ -58,7 +58,7 @@ async fn show_live(node: &NodeClient, interval: Duration) -> Result<(), String> 
     let mut keys = keys();
     loop {
         let jobs = jobs(node);
-        screen.draw(&Looks { before: before.as_ref(), now: &now, jobs: &jobs });
+        screen.draw(&Looks { before: before.as_ref(), now: &now, jobs: &jobs })?;
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             _ = interrupt.recv() => return Ok(()),
@@ -109,30 +109,26 @@ impl Screen {
             raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
             tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).ok();
         }
-        write("\x1b[?1049h\x1b[?25l");
+        // Whether it can be written to, the first drawing says.
+        print(b"\x1b[?1049h\x1b[?25l").ok();
         Self { before }
     }
 
-    fn draw(&self, looks: &Looks<'_>) {
+    fn draw(&self, looks: &Looks<'_>) -> Result<(), String> {
         let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         let (width, height) = size.map_or(SIZE, |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
         let screen = looks.screen(width, height.saturating_sub(2));
         // Each line is cleared behind its end, so that nothing flickers.
         let lines = screen.replace('\n', "\x1b[K\r\n");
-        write(&format!("\x1b[H{lines}\x1b[J\r\nq ends"));
+        print(format!("\x1b[H{lines}\x1b[J\r\nq ends").as_bytes())
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        write("\x1b[?25h\x1b[?1049l");
+        print(b"\x1b[?25h\x1b[?1049l").ok();
         if let Some(before) = &self.before {
             tcsetattr(std::io::stdin(), OptionalActions::Now, before).ok();
         }
     }
-}
-
-fn write(text: &str) {
-    let mut output = std::io::stdout();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).ok();
 }

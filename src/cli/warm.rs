@@ -1,6 +1,6 @@
 //! `nearside warm`: has a node read a table into its cache, and shows how far it is.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::node_client::NodeClient;
+use super::output::{print, visible};
 use super::summary::{count, job_line};
 use super::with_node;
 
@@ -33,6 +34,10 @@ pub(super) fn warm(matches: &ArgMatches) -> ExitCode {
             let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
             let mut job = node.post("warm", &body)?;
+            // Its ARN, where it has one: tables of several accounts may have the same name.
+            let named = [&job["arn"], &job["table"]].into_iter().filter_map(Value::as_str);
+            let named = named.filter(|name| !name.is_empty()).map(str::to_owned).next();
+            let named = named.unwrap_or_else(|| table.clone());
             let mut bar = Bar::new();
             while job["state"] == "running" {
                 bar.show(&job);
@@ -43,13 +48,13 @@ pub(super) fn warm(matches: &ArgMatches) -> ExitCode {
                     () = tokio::time::sleep(LOOK) => false,
                 };
                 if is_stopped {
-                    node.post("warm/stop", &json!({ "table": table })).ok();
-                    bar.end(&find(node, &table)?);
+                    node.post("warm/stop", &json!({ "table": named })).ok();
+                    bar.end(&find(node, &named)?)?;
                     return Err(format!("stopped; to go on where it stopped: nearside warm {table}"));
                 }
-                job = find(node, &table)?;
+                job = find(node, &named)?;
             }
-            bar.end(&job);
+            bar.end(&job)?;
             match (job["state"].as_str(), job["error"].as_str()) {
                 (Some("done"), _) => Ok(()),
                 (_, Some(error)) => Err(error.to_owned()),
@@ -61,10 +66,14 @@ pub(super) fn warm(matches: &ArgMatches) -> ExitCode {
     })
 }
 
-/// The job of a table, as it is now.
+/// The job of a table, by its ARN or its name, as it is now.
 fn find(node: &NodeClient, table: &str) -> Result<Value, String> {
     let jobs = node.get("warm")?;
-    let job = jobs["jobs"].as_array().into_iter().flatten().find(|job| job["table"] == table);
+    let job = jobs["jobs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|job| job["arn"] == table || job["table"] == table);
     job.cloned().ok_or_else(|| {
         "the node has forgotten the job: it has started again; warm the table once more".to_owned()
     })
@@ -82,21 +91,23 @@ impl Bar {
 
     fn show(&mut self, job: &Value) {
         if self.is_terminal {
-            let mut output = std::io::stdout();
-            write!(output, "\r\x1b[2K{}", job_line(job)).and_then(|()| output.flush()).ok();
+            // The job does not depend on who looks at it.
+            print(format!("\r\x1b[2K{}", job_line(job)).as_bytes()).ok();
         }
     }
 
-    fn end(&mut self, job: &Value) {
+    /// # Errors
+    /// Why it cannot be written.
+    fn end(&mut self, job: &Value) -> Result<(), String> {
         let start = if self.is_terminal { "\r\x1b[2K" } else { "" };
         let figure = |name: &str| job[name].as_f64().unwrap_or_default();
         let line = format!(
             "{start}{}: {} items read, {} of them are cached, for {:.1} read units\n",
-            job["table"].as_str().unwrap_or("-"),
+            visible(job["table"].as_str().unwrap_or("-")),
             count(figure("items")),
             count(figure("installed")),
             figure("read_units"),
         );
-        std::io::stdout().write_all(line.as_bytes()).ok();
+        print(line.as_bytes())
     }
 }

@@ -337,7 +337,7 @@ impl Engine {
     /// # Errors
     /// [`FlushFailure`] for a table that is not known.
     pub async fn flush_table(self: &Arc<Self>, table: &str) -> Result<(), FlushFailure> {
-        let known = self.learn(table).await.ok_or(FlushFailure::Missing)?;
+        let known = self.learn_exactly(table).await.ok_or(FlushFailure::Missing)?;
         self.invalidate(&Scope::named(&known.name));
         Ok(())
     }
@@ -347,7 +347,7 @@ impl Engine {
     /// # Errors
     /// [`FlushFailure`] for a table that is not known, and a key that is none of its.
     pub async fn flush_item(self: &Arc<Self>, table: &str, key: &str) -> Result<(), FlushFailure> {
-        let known = self.learn(table).await.ok_or(FlushFailure::Missing)?;
+        let known = self.learn_exactly(table).await.ok_or(FlushFailure::Missing)?;
         let schema = &known.schema.key;
         let unfit = || {
             let attributes =

@@ -42,6 +42,11 @@ impl Engine {
         }
     }
 
+    /// The same for an operator, whose ARN must be the one that the upstream reports: see [`KnownTable::is_spelled`].
+    pub(super) async fn learn_exactly(self: &Arc<Self>, spelling: &str) -> Option<Arc<KnownTable>> {
+        self.learn(spelling).await.filter(|known| known.is_spelled(spelling))
+    }
+
     async fn ask(&self, spelling: &str) -> Option<Arc<KnownTable>> {
         let around = Surroundings {
             upstream: &*self.upstream,

@@ -248,6 +248,17 @@ impl KnownTable {
         }
     }
 
+    /// Its ARN; empty if the upstream reports none.
+    pub(super) fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// True unless the spelling is an ARN of another place. An upstream may pass over region and account, as the local backend
+    /// does, and somebody who names them must not take one table for another.
+    pub(super) fn is_spelled(&self, spelling: &str) -> bool {
+        !spelling.starts_with("arn:") || self.arn.is_empty() || *spelling == *self.arn
+    }
+
     /// True if nothing of the table is answered from memory, nor out of another read's fetch.
     pub(super) fn is_in_shadow(&self) -> bool {
         self.mode == CacheMode::Shadow

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::locks::lock;
 use crate::model::arn::table_name;
 use crate::upstream::schemas::DescribeFailure;
 
@@ -40,7 +41,7 @@ impl Question {
     }
 }
 
-/// All questions in flight, and the latest failures.
+/// All questions in flight, and the latest failures. A panic under a lock leaves at worst a question too many.
 #[derive(Default)]
 pub(super) struct Questions {
     open: Mutex<HashMap<Box<str>, Arc<Question>>>,
@@ -151,9 +152,4 @@ fn log(spelling: &str, reason: DescribeFailure) {
         }
         DescribeFailure::Missing | DescribeFailure::NotReady | DescribeFailure::Unavailable => {}
     }
-}
-
-/// A panic under a lock leaves at worst a question too many.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,8 +24,12 @@ use crate::wire::request::{item_key_bytes, item_partition_bytes};
 const FREE_PART: u64 = 50;
 
 /// What the upstream says of a table before a warm-up. It counts items a few times a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarmSurvey {
+    /// The table's name, however it was asked for.
+    pub table: String,
+    /// Its ARN, which tells tables of several accounts apart; empty if the upstream reports none.
+    pub arn: String,
     /// How many items it has; `None` if the upstream does not say.
     pub items: Option<u64>,
     /// How large they are together.
@@ -106,13 +110,19 @@ impl Engine {
         if !answer.is_success() {
             return Err(failure(&answer));
         }
-        let mark = self.warm_mark(table).await?;
+        let (known, _) = self.warmable(table).await?;
         let description = Json::parse(&answer.body).ok();
         let count = |name: &str| {
             let count = description.as_ref()?.get("Table")?.get(name)?.integer()?;
             u64::try_from(count).ok()
         };
-        Ok(WarmSurvey { items: count("ItemCount"), bytes: count("TableSizeBytes"), mark })
+        Ok(WarmSurvey {
+            table: known.name.to_string(),
+            arn: known.arn().to_owned(),
+            items: count("ItemCount"),
+            bytes: count("TableSizeBytes"),
+            mark: mark_of(&known),
+        })
     }
 
     /// The mark of a table now.
@@ -150,7 +160,8 @@ impl Engine {
         let warming = self.pages.begin_warming(&table.cached, policy.fill, Instant::now());
         self.check_current(&table);
         let consistency = warming.consistency();
-        let body = scan(&table.name, place, items_max, consistency);
+        // Its spelling: the bare name may mean a table of another account.
+        let body = scan(&table.spelling, place, items_max, consistency);
         let answer = self.forward(&Request::new(Operation::Scan, body)).await;
         if !answer.is_success() {
             self.check_rejection(&answer, &table);
@@ -176,6 +187,9 @@ impl Engine {
             .learn(table)
             .await
             .ok_or_else(|| WarmFailure::Transient("its description of the table cannot be had".to_owned()))?;
+        if !known.is_spelled(table) {
+            return Err(WarmFailure::Missing);
+        }
         let policy = known.policy.ok_or(WarmFailure::Off)?;
         if known.is_in_shadow() { Err(WarmFailure::Shadow) } else { Ok((known, policy)) }
     }

@@ -101,7 +101,7 @@ impl Protocol {
 const ID_BYTES: usize = 52;
 
 /// A new request id: 52 characters that nobody has seen before.
-pub(super) fn request_id() -> HeaderValue {
+pub fn request_id() -> HeaderValue {
     let mut id = [0; ID_BYTES];
     write_request_id(&mut id);
     HeaderValue::from_bytes(&id).expect("letters and digits make a header's value")

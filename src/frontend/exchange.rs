@@ -20,8 +20,8 @@ use super::credentials::Credential;
 use super::encoding::Coding;
 use super::fault::Fault;
 use super::{
-    Authenticator, Caller, Exchange, Frontend, Observer, Presented, RejectReason, Service, Unverified, cors,
-    large,
+    Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, RejectReason, Service,
+    Unverified, cors, large,
 };
 use crate::access::{Admitted, Rejection};
 use crate::call::{Attempt, DenialReason, Request, Source, Trace, Verdict};
@@ -371,6 +371,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let answer_bytes = response.body().length();
         let id = response.headers_mut().entry(answer::REQUEST_ID).or_insert_with(answer::request_id);
         self.observer.answered(&Exchange {
+            entrance: Entrance::Service,
             operation: known.operation,
             source: known.source,
             table: known.table,

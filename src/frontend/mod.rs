@@ -38,6 +38,7 @@ mod tests;
 mod timer;
 
 pub use accept::{Doors, GivenUp, TlsDoor};
+pub use answer::request_id;
 pub use authenticator::{AnyCaller, Authenticator, Caller, Presented, Unverified};
 pub use credentials::{Credential, CredentialScope};
 pub use key_ring::KeyRing;
@@ -83,9 +84,30 @@ pub trait Observer: Send + Sync + 'static {
     fn rejected(&self, reason: RejectReason);
 }
 
+/// By which listener a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// One of those for clients.
+    Service,
+    /// The admin listener: a call of the console, or of whoever has the admin token.
+    Admin,
+}
+
+impl Entrance {
+    /// Its word in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// One call of the API, as the observer sees it.
 #[derive(Clone, Debug)]
 pub struct Exchange<'a> {
+    /// By which listener it came.
+    pub entrance: Entrance,
     /// What was called; `Unknown` when the target names no known operation.
     pub operation: Operation,
     /// Where the answer came from; `None` when the front end gave it.

@@ -7,6 +7,7 @@
 //! nothing here decides what is served. Keys are users' data; they are borrowed for the time of a report, and kept of the heaviest
 //! keys only ([`hot`]).
 
+mod ages;
 mod sampled_hash;
 
 pub(crate) mod advice;
@@ -20,6 +21,7 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod zipf;
 
+pub use ages::Ages;
 pub use tables::Insight;
 pub use units::SpentUnits;
 pub use usage::{IndexUsage, Outcome, ReadOfItem, ReadOfPage, TableUsage, WriteOfItem};

@@ -7,7 +7,7 @@ use crate::call::Source;
 use crate::model::TableSchema;
 use crate::model::capacity::{Charge, ReadPrice, Units};
 
-use super::hot::{Access, Ages, HotKeys, HotTable};
+use super::hot::{Access, HitAges, HotKeys, HotTable};
 use super::units::{ItemSizes, SpentUnits, UnitCounts};
 
 /// Indexes of one table that are told apart. A table has at most 25 at a time; what is used beyond this is gathered under
@@ -172,8 +172,8 @@ impl TableUsage {
     }
 
     /// How old the answers were that memory gave for its items.
-    pub(crate) fn ages(&self) -> Ages {
-        self.hot.as_ref().map_or_else(Ages::default, |hot| hot.keys.ages(hot.table))
+    pub(crate) fn ages(&self) -> HitAges {
+        self.hot.as_ref().map_or_else(HitAges::default, |hot| hot.keys.ages(hot.table))
     }
 
     /// The table's name.

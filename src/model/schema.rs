@@ -126,6 +126,12 @@ impl IndexSchema {
     }
 }
 
+/// True for what may be the name of a table or an index: 3 to 255 characters of `a-zA-Z0-9_.-`.
+pub fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (3..=255).contains(&text.len()) && text.bytes().all(is_part)
+}
+
 /// What the cache and the local backend must know of a table to understand a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSchema {

@@ -1,8 +1,8 @@
 //! The audit log: a line for each request that was denied, or for each at all, where the config asks for it.
 //!
-//! A line names the principal, its client's address, the action, the table and index, the verdict and the request id. It never
-//! has keys, values, tokens, signatures or policies, and no access key: one that nobody has verified may be a secret in the wrong
-//! place.
+//! A line names the principal, the listener, its client's address, the action, the table and index, the verdict and the
+//! request id. It never has keys, values, tokens, signatures or policies, and no access key: one that nobody has verified may
+//! be a secret in the wrong place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -124,6 +124,7 @@ fn log(exchange: &Exchange<'_>, count: u64) {
     tracing::info!(
         target: "nearside::audit",
         principal = exchange.principal.unwrap_or(NONE),
+        via = exchange.entrance.label(),
         client = %exchange.client.map_or_else(|| NONE.to_owned(), |client| client.to_string()),
         action = format_args!("dynamodb:{}", exchange.operation),
         table = exchange.table.map_or(NONE, shown_table),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::cache::{
-    AGE_BOUNDS_SECONDS, AgeStats, ComparisonStats, PageCache, ShadowRead, ShadowResult, VerifiedResult,
+    AGE_BOUNDS_SECONDS, ComparisonStats, DifferenceAges, PageCache, ShadowRead, ShadowResult, VerifiedResult,
 };
 use crate::telemetry::{CacheSample, Metrics};
 
@@ -41,16 +41,11 @@ pub(super) fn stats(cache: &PageCache, metrics: &Metrics) -> (Option<Value>, Opt
         })
     });
     let (shadow, verified): (Vec<_>, Vec<_>) = (shadow.collect(), verified.collect());
-    let counts = all.ages.buckets.iter().scan(0, |sum, count| {
-        *sum += count;
-        Some(*sum)
-    });
-    let counts: Vec<u64> = counts.collect();
     let ages = json!({
         "bounds": AGE_BOUNDS_SECONDS,
-        "counts": counts[..AGE_BOUNDS_SECONDS.len()],
-        "count": counts.last(),
-        "sum_seconds": all.ages.sum.as_secs_f64(),
+        "counts": all.ages.cumulative(),
+        "count": all.ages.count(),
+        "sum_seconds": all.ages.sum().as_secs_f64(),
     });
     (
         (!shadow.is_empty()).then(|| json!({ "tables": shadow })),
@@ -107,15 +102,14 @@ fn of_table(table: &str, stats: &ComparisonStats) -> Vec<CacheSample> {
     samples
 }
 
-fn of_ages(ages: &AgeStats) -> Vec<CacheSample> {
+fn of_ages(ages: &DifferenceAges) -> Vec<CacheSample> {
     let bounds = AGE_BOUNDS_SECONDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
-    let mut count = 0;
-    let buckets = bounds.zip(ages.buckets).map(|(bound, in_bucket)| {
-        count += in_bucket;
+    let counts = ages.cumulative().into_iter().chain([ages.count()]);
+    let buckets = bounds.zip(counts).map(|(bound, count)| {
         CacheSample::labelled("nearside_verified_difference_age_seconds_bucket", "le", &bound, count)
     });
     let mut samples: Vec<_> = buckets.collect();
-    samples.push(CacheSample::seconds("nearside_verified_difference_age_seconds_sum", ages.sum));
-    samples.push(CacheSample::plain("nearside_verified_difference_age_seconds_count", count));
+    samples.push(CacheSample::seconds("nearside_verified_difference_age_seconds_sum", ages.sum()));
+    samples.push(CacheSample::plain("nearside_verified_difference_age_seconds_count", ages.count()));
     samples
 }

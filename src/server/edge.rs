@@ -1,21 +1,25 @@
 //! What is recorded of each exchange of the front end: metrics always, a line of the log where it is of interest.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::call::{Source, Verdict};
+use crate::call::{Answer, Source, Verdict};
 #[cfg(feature = "otlp")]
 use crate::call::{SpanFacts, Trace};
-use crate::frontend::{Exchange, Observer, RejectReason};
+use crate::engine::Served;
+use crate::frontend::{Entrance, Exchange, Observer, RejectReason, request_id};
 #[cfg(feature = "otlp")]
 use crate::model::arn::table_name;
-use crate::model::{ErrorCode, ErrorName, Operation};
+use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 #[cfg(feature = "otlp")]
 use crate::telemetry::Tracer;
 use crate::telemetry::{Metrics, Repeats, source_label};
+use crate::wire::index_named;
 
 use super::audit::{AuditLevel, AuditLog};
 
@@ -62,6 +66,14 @@ impl SlowFrom {
     }
 }
 
+/// A call that came over the admin listener.
+pub(super) struct AdminCall {
+    pub(super) operation: Operation,
+    pub(super) body: Bytes,
+    pub(super) client: Option<SocketAddr>,
+    pub(super) begun: Instant,
+}
+
 /// A kind of request that this node does not serve.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Rejected {
@@ -89,6 +101,37 @@ impl Edge {
     #[cfg(feature = "otlp")]
     pub(super) fn with_tracer(self, tracer: Tracer) -> Self {
         Self { tracer: Some(tracer), ..self }
+    }
+
+    /// Records a call that came over the admin listener, and gives its answer the id by which the audit log names it.
+    pub(super) fn answer_admin(&self, called: &AdminCall, served: Result<Served, ApiError>) -> Answer {
+        let (mut answer, source, table) = match served {
+            Ok(Served { answer, source, table, .. }) => (answer, Some(source), table),
+            Err(error) => (Answer::from(error), None, None),
+        };
+        let id = request_id();
+        let id = id.to_str().unwrap_or_default();
+        answer.headers.push(("x-amzn-requestid".to_owned(), id.to_owned()));
+        let index = self.audits().then(|| index_named(&called.body)).flatten();
+        self.answered(&Exchange {
+            entrance: Entrance::Admin,
+            operation: called.operation,
+            source,
+            table: table.as_deref(),
+            index: index.as_deref(),
+            principal: None,
+            client: called.client,
+            // By the token, or because nobody is verified here.
+            verdict: Verdict::Allowed,
+            status: answer.status,
+            error: answer.error.as_ref(),
+            latency: called.begun.elapsed(),
+            request_bytes: called.body.len(),
+            answer_bytes: answer.body.len(),
+            request_id: id,
+            trace: None,
+        });
+        answer
     }
 
     /// Writes the lines of what was counted and is not reported yet.
@@ -173,6 +216,9 @@ impl Observer for Edge {
     fn answered(&self, exchange: &Exchange<'_>) {
         if let Some(Source::Bypass(reason)) = exchange.source {
             self.metrics.bypassed(reason);
+        }
+        if exchange.entrance == Entrance::Admin {
+            self.metrics.admin_called(exchange.operation);
         }
         let table = self.table_of(exchange);
         self.metrics.answered(exchange.operation, table, exchange.source, exchange.latency);

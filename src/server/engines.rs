@@ -10,15 +10,17 @@ use super::backend::{self, Backend, unopened};
 use super::gate::Gate;
 use super::maker::EngineMaker;
 use super::realms::{Realms, Stores};
+use super::warming::missing;
 use crate::admin::{Call, Fault, Flush};
 use crate::cache::Realm;
-use crate::call::{Answer, PrincipalRole, Request};
+use crate::call::{PrincipalRole, Request};
 use crate::config::{Fixed, LocalStore, UpstreamKind};
-use crate::engine::{Engine, FlushFailure, PolicyChange};
+use crate::engine::{Engine, FlushFailure, PolicyChange, Served};
 use crate::frontend::{
     AnyCaller, Doors, Frontend, GivenUp, Observer, Settings, SignedCallers, SignedRegions,
 };
 use crate::local;
+use crate::model::ApiError;
 use crate::telemetry::CacheSample;
 use crate::upstream::remote::RemoteStats;
 
@@ -73,15 +75,16 @@ impl Engines {
         }
     }
 
-    /// Answers a call that comes past the front end, as that of a client which nobody verifies.
+    /// Answers a call that comes past the front end, as that of a client which nobody verifies; or says why the store that it
+    /// means is not open.
     ///
     /// # Errors
     /// [`Fault`] where the local backend is not behind it, and where the call does not say whose tables it means.
-    pub(super) async fn call(&self, call: Call) -> Result<Answer, Fault> {
-        let Call { operation, body, region, access_key } = call;
+    pub(super) async fn call(&self, call: Call) -> Result<Result<Served, ApiError>, Fault> {
+        let Call { operation, body, region, access_key, client: _ } = call;
         let request = Request::new(operation, body);
         match self {
-            Self::Sole(Backend::Local(_), engine) => Ok(engine.execute(request).await.answer),
+            Self::Sole(Backend::Local(_), engine) => Ok(Ok(engine.execute(request).await)),
             Self::Sole(Backend::Remote(_), _) => Err(Fault::missing(
                 "Calls over the admin listener are for the local backend: ask a remote upstream with your own credentials.",
             )),
@@ -91,7 +94,7 @@ impl Engines {
                                     name them, as region=us-east-1&access_key=KEY.";
                     return Err(Fault::invalid(sentence));
                 };
-                Ok(realms.execute_of(&region, &access_key, request).await.unwrap_or_else(Answer::from))
+                Ok(realms.execute_of(&region, &access_key, request).await)
             }
         }
     }
@@ -123,9 +126,7 @@ impl Engines {
         match (outcome, flush) {
             (Ok(()), _) | (_, Flush::Everything) => Ok(()),
             (Err(FlushFailure::Missing), Flush::Table(table) | Flush::Item { table, .. }) => {
-                Err(Fault::missing(format!(
-                    "There is no table {table} behind this node, as far as its upstream says: check its name."
-                )))
+                Err(missing(&table))
             }
             (Err(FlushFailure::Key(attributes)), _) => Err(Fault::invalid(format!(
                 "The key must have exactly {attributes}, as DynamoDB JSON; one of two parts is such as {{\"pk\":{{\"S\":\"a\"}},\"sk\":{{\"N\":\"1\"}}}}."

@@ -11,7 +11,7 @@ use crate::config::Live;
 use crate::insight::TableUsage;
 use crate::insight::advice::{Observed, ObservedTable, advise};
 use crate::insight::curve::{CurveReport, Point, TableCurve};
-use crate::insight::hot::{AGES_SECONDS, Ages, HotKey, Order, Window};
+use crate::insight::hot::{AGES_SECONDS, HitAges, HotKey, Order, Window};
 use crate::telemetry::CacheSample;
 
 use super::caches::{Caches, stats_by_table};
@@ -147,24 +147,16 @@ impl LearnedTables {
     }
 
     pub(super) fn age_at_hit(&self, table: &str) -> Value {
-        let mut sum = Ages::default();
-        for usage in self.usages.iter().filter(|usage| usage.name() == table) {
-            let ages = usage.ages();
-            sum.counts.iter_mut().zip(ages.counts).for_each(|(sum, count)| *sum += count);
-            sum.sum_seconds += ages.sum_seconds;
-        }
-        let mut count = 0;
-        let cumulative = sum.counts.map(|of_bucket| {
-            count += of_bucket;
-            count
-        });
-        match count {
+        let mut all = HitAges::default();
+        let named = self.usages.iter().filter(|usage| usage.name() == table);
+        named.for_each(|usage| all += usage.ages());
+        match all.count() {
             0 => Value::Null,
-            _ => json!({
+            count => json!({
                 "bounds": AGES_SECONDS,
-                "counts": &cumulative[..AGES_SECONDS.len()],
+                "counts": all.cumulative(),
                 "count": count,
-                "sum_seconds": sum.sum_seconds,
+                "sum_seconds": all.sum().as_secs(),
             }),
         }
     }

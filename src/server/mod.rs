@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -215,7 +216,7 @@ impl Server {
     }
 
     /// What the admin listener shows.
-    fn admin(&self) -> Arc<Admin> {
+    fn admin(&self, edge: &Arc<Edge>) -> Arc<Admin> {
         let fixed = &self.config.fixed;
         let node = RunningNode {
             started: Started::now(),
@@ -236,6 +237,7 @@ impl Server {
             tls: self.tls(),
             reload_asks: self.reload_asks.clone(),
             warm_ups: self.warm_ups.clone(),
+            edge: Arc::clone(edge),
         };
         let hosts = hosts(&self.admin_listeners, &fixed.admin_listen, fixed);
         Admin::new(
@@ -246,10 +248,22 @@ impl Server {
         )
     }
 
+    /// Creates the observer of calls, and begins to export their spans where that is asked for.
+    fn begin_recording(&mut self, closing: &CancellationToken) -> (Arc<Edge>, Option<JoinHandle<()>>) {
+        let edge = Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit));
+        #[cfg(feature = "otlp")]
+        let (edge, exporting) = spans::begin(self.tracing.take(), edge, closing);
+        #[cfg(not(feature = "otlp"))]
+        let (exporting, _) = (None, closing);
+        (Arc::new(edge), exporting)
+    }
+
     /// Serves until `shutdown`, then drains: no new connections, requests in flight to their end, every write and fill to its
     /// end, both within the configured time, the store closed.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let admin = self.admin();
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let closing = CancellationToken::new();
+        let (edge, exporting) = self.begin_recording(&closing);
+        let admin = self.admin(&edge);
         let settings = frontend_settings(&self.config.fixed, &self.doors);
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
@@ -263,12 +277,8 @@ impl Server {
                 })
             }
         };
-        let (closing, tls) = (CancellationToken::new(), self.tls());
+        let tls = self.tls();
         let admin_task = tokio::spawn(Arc::clone(&admin).serve(self.admin_listeners, closing.clone()));
-        let edge = Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit));
-        #[cfg(feature = "otlp")]
-        let (edge, exporting) = spans::begin(self.tracing, edge, &closing);
-        let edge = Arc::new(edge);
         let sweeper = tokio::spawn(sweep(self.caches.clone(), Arc::clone(&edge), tls, closing.clone()));
         let housekeeping = CancellationToken::new();
         let keeper = tokio::spawn(self.engines.clone().tend(housekeeping.clone()));
@@ -304,7 +314,6 @@ impl Server {
         closing.cancel();
         admin_task.await.ok();
         sweeper.await.ok();
-        #[cfg(feature = "otlp")]
         if let Some(exporting) = exporting {
             exporting.await.ok();
         }

@@ -1,11 +1,13 @@
 //! The node as the admin listener asks it: what is counted, the config in force, and calls past the front end.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::admin::{Call, Fault, FleetReport, Flush, HotQuery, Node, Pending, Warm};
 use crate::call::Answer;
 use crate::telemetry::CacheSample;
 
+use super::edge::AdminCall;
 use super::figures;
 use super::learned;
 use super::running::RunningNode;
@@ -71,7 +73,8 @@ impl Node for RunningNode {
             match self.engines.sole() {
                 Some(engine) => self.warm_ups.start(engine, warm).await,
                 None => Err(Fault::invalid(
-                    "With share = false each region and access key has tables of its own, and there is nothing to warm.",
+                    "Warm-ups need share = true under [local]: with share = false each region and access key has tables of its own, \
+                     and a warm-up does not say whose it means.",
                 )),
             }
         })
@@ -98,6 +101,10 @@ impl Node for RunningNode {
     }
 
     fn call(&self, call: Call) -> Pending<'_, Result<Answer, Fault>> {
-        Box::pin(self.engines.call(call))
+        Box::pin(async move {
+            let (operation, body, client) = (call.operation, call.body.clone(), call.client);
+            let called = AdminCall { operation, body, client, begun: Instant::now() };
+            self.engines.call(call).await.map(|served| self.edge.answer_admin(&called, served))
+        })
     }
 }

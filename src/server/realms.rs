@@ -21,7 +21,7 @@ use super::descriptors;
 use super::gate::Judging;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
-use crate::call::{Answer, Request};
+use crate::call::Request;
 use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
@@ -208,9 +208,9 @@ impl Realms {
         region: &str,
         owner: &str,
         request: Request,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Served, ApiError> {
         let visit = self.visit(region, owner).await?;
-        Ok(visit.engine().execute(request).await.answer)
+        Ok(visit.engine().execute(request).await)
     }
 
     async fn visit(self: &Arc<Self>, region: &str, owner: &str) -> Result<Visit<'_>, ApiError> {

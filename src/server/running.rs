@@ -11,6 +11,7 @@ use crate::telemetry::Metrics;
 use crate::tls::TlsServer;
 
 use super::caches::Caches;
+use super::edge::Edge;
 use super::engines::Engines;
 use super::fleet::FleetPart;
 use super::reload::ReloadAsks;
@@ -54,6 +55,8 @@ pub(super) struct RunningNode {
     pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) reload_asks: ReloadAsks,
     pub(super) warm_ups: WarmUps,
+    /// Where calls over the admin listener are recorded.
+    pub(super) edge: Arc<Edge>,
 }
 
 impl RunningNode {

@@ -5,7 +5,7 @@
 //! cache has dropped the table since.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Fault, Warm};
 use crate::engine::{Engine, WarmFailure, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
+use crate::locks::lock;
 
 /// How many segments a table is read in, if nobody says.
 const SEGMENTS: u32 = 4;
@@ -44,20 +45,29 @@ const ITEMS_MAX: f64 = 500.0;
 /// All warm-ups of the node. Clones are the same.
 #[derive(Clone, Default)]
 pub(super) struct WarmUps {
-    jobs: Arc<Mutex<BTreeMap<String, Arc<Job>>>>,
+    jobs: Arc<Mutex<Jobs>>,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
 
+/// The warm-ups by the ARNs of their tables; by the name where the upstream reports no ARN.
+type Jobs = BTreeMap<String, Arc<Job>>;
+
 /// The warm-up of one table.
 struct Job {
+    /// The name or the ARN that it was begun with.
     table: String,
+    /// The table's name.
+    name: String,
+    /// Its ARN; empty if the upstream reports none.
+    arn: String,
     segments: u32,
     rate: f64,
     started: SystemTime,
     run: Instant,
     limiter: RateLimiter,
     stop: CancellationToken,
+    /// After a panic under the lock it is a page old.
     progress: Mutex<Progress>,
 }
 
@@ -134,13 +144,11 @@ impl WarmUps {
     /// # Errors
     /// [`Fault`] for a table that is not there or is not cached, and where a warm-up of it runs.
     pub(super) async fn start(&self, engine: &Arc<Engine>, warm: Warm) -> Result<Value, Fault> {
-        let table = warm.table.clone();
-        // Before the upstream is asked; `enter` checks it again.
-        check_idle(&lock(&self.jobs), &table)?;
-        let survey = engine.survey(&table).await.map_err(|failure| unwarmable(&table, &failure))?;
+        // First of all, since a name and an ARN may mean the same table, which has one warm-up.
+        let survey = engine.survey(&warm.table).await.map_err(|failure| unwarmable(&warm.table, &failure))?;
         let job = self.enter(warm, survey)?;
         let (runner, engine) = (Arc::clone(&job), Arc::clone(engine));
-        tracing::info!(table, segments = job.segments, rate = job.rate, "Warm-up begun.");
+        tracing::info!(table = job.name, segments = job.segments, rate = job.rate, "Warm-up begun.");
         self.tasks.spawn(async move { runner.run(engine).await });
         Ok(job.to_json())
     }
@@ -148,8 +156,14 @@ impl WarmUps {
     /// Makes a job and remembers it, so that no second one begins.
     fn enter(&self, warm: Warm, survey: WarmSurvey) -> Result<Arc<Job>, Fault> {
         let Warm { table, segments, rate, restart } = warm;
+        let (name, arn) = (survey.table.clone(), survey.arn.clone());
+        let identity = if arn.is_empty() { name.clone() } else { arn.clone() };
         let mut jobs = lock(&self.jobs);
-        check_idle(&jobs, &table)?;
+        if jobs.get(&identity).is_some_and(|job| job.is_running()) {
+            return Err(Fault::conflict(format!(
+                "A warm-up of {name} runs already: look at it with GET api/warm, or stop it with POST api/warm/stop."
+            )));
+        }
         if jobs.values().filter(|job| job.is_running()).count() >= RUNNING_MAX {
             return Err(Fault::conflict(format!(
                 "{RUNNING_MAX} warm-ups run already: wait for one to end, or stop one with POST api/warm/stop."
@@ -158,10 +172,10 @@ impl WarmUps {
         if jobs.len() >= JOBS_MAX {
             jobs.retain(|_, job| job.is_running());
         }
-        let former = jobs.get(&table).filter(|_| !restart).map(|job| lock(&job.progress).clone());
+        let former = jobs.get(&identity).filter(|_| !restart).map(|job| lock(&job.progress).clone());
         // What was read before the table was dropped is gone, and so is the use of its places.
         let former = former.filter(|former| former.state != State::Done && former.survey.mark == survey.mark);
-        let segments = segments_of(&table, segments, former.as_ref())?;
+        let segments = segments_of(&name, segments, former.as_ref())?;
         let begin = |segment| Some(WarmPlace { segment, segments, after: None });
         let progress = match former {
             Some(former) => {
@@ -180,7 +194,9 @@ impl WarmUps {
         };
         let rate = rate.unwrap_or(RATE);
         let job = Arc::new(Job {
-            table: table.clone(),
+            table,
+            name,
+            arn,
             segments,
             rate,
             started: SystemTime::now(),
@@ -189,7 +205,7 @@ impl WarmUps {
             stop: self.closing.child_token(),
             progress: Mutex::new(progress),
         });
-        jobs.insert(table, Arc::clone(&job));
+        jobs.insert(identity, Arc::clone(&job));
         Ok(job)
     }
 
@@ -204,7 +220,7 @@ impl WarmUps {
     /// # Errors
     /// [`Fault`] if none runs.
     pub(super) fn stop(&self, table: &str) -> Result<Value, Fault> {
-        let job = lock(&self.jobs).get(table).cloned().filter(|job| job.is_running());
+        let job = lock(&self.jobs).values().find(|job| job.is_running() && job.is_of(table)).cloned();
         let job = job.ok_or_else(|| Fault::missing(format!("No warm-up of {table} runs on this node.")))?;
         job.stop.cancel();
         job.end(State::Stopped, None);
@@ -217,16 +233,6 @@ impl WarmUps {
         self.tasks.close();
         self.tasks.wait().await;
     }
-}
-
-/// Checks that no warm-up of the table runs.
-fn check_idle(jobs: &BTreeMap<String, Arc<Job>>, table: &str) -> Result<(), Fault> {
-    if jobs.get(table).is_some_and(|job| job.is_running()) {
-        return Err(Fault::conflict(format!(
-            "A warm-up of {table} runs already: look at it with GET api/warm, or stop it with POST api/warm/stop."
-        )));
-    }
-    Ok(())
 }
 
 /// How many segments a job has. One that goes on keeps those that it began with.
@@ -245,6 +251,11 @@ fn segments_of(table: &str, asked: Option<u32>, former: Option<&Progress>) -> Re
 impl Job {
     fn is_running(&self) -> bool {
         lock(&self.progress).state == State::Running
+    }
+
+    /// True if that is the name or the ARN of its table.
+    fn is_of(&self, table: &str) -> bool {
+        table == self.name || table == self.arn
     }
 
     /// Reads every segment to its end, all of them at a time.
@@ -281,7 +292,7 @@ impl Job {
             Err(Ending::Failed(failure)) => {
                 let sentence = format!(
                     "The warm-up of {} ended, because {failure}. Warm the table again to go on where it stopped.",
-                    self.table
+                    self.name
                 );
                 self.end(State::Failed, Some(sentence));
             }
@@ -357,7 +368,7 @@ impl Job {
             return;
         }
         (progress.state, progress.error) = (state, error);
-        let (table, items, installed) = (&self.table, progress.items, progress.installed);
+        let (table, items, installed) = (&self.name, progress.items, progress.installed);
         let read_units = progress.read_units;
         match &progress.error {
             None => {
@@ -371,7 +382,8 @@ impl Job {
     fn to_json(&self) -> Value {
         let progress = lock(&self.progress);
         json!({
-            "table": self.table,
+            "table": self.name,
+            "arn": self.arn,
             "state": progress.state.label(),
             "items": progress.items,
             "installed": progress.installed,
@@ -403,12 +415,17 @@ const FULL: &str = "The cache is full, and more would only push out what is ther
 const DROPPED: &str = "The cache has dropped the table while it was warmed, by a flush, a new config, or a change of the table: \
                        warm the table again to begin at the beginning.";
 
+/// The answer to the name of a table that is not there, whatever was to be done with it.
+pub(super) fn missing(table: &str) -> Fault {
+    Fault::missing(format!(
+        "There is no table {table} behind this node, as far as its upstream says: check its name, or the region and account of its ARN."
+    ))
+}
+
 /// Why a table cannot be warmed.
 fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
     match failure {
-        WarmFailure::Missing => {
-            Fault::missing(format!("There is no table {table} at the upstream of this node: check its name."))
-        }
+        WarmFailure::Missing => missing(table),
         WarmFailure::Off => Fault::invalid(format!(
             "Items of {table} are not cached: in its section [tables.{table}], or in [cache], mode must be \"on\", \
              and item_ttl more than 0."
@@ -424,9 +441,4 @@ fn unwarmable(table: &str, failure: &WarmFailure) -> Fault {
             Fault::invalid(format!("The upstream does not describe {table} to this node: {reason}."))
         }
     }
-}
-
-/// A panic under the lock leaves figures that are a page old.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

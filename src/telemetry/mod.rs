@@ -11,18 +11,19 @@ mod metrics;
 mod otlp;
 mod repeats;
 mod requests;
+mod samples;
 mod warnings;
 
 pub use latencies::Histogram;
 pub use logs::{
     LogLevel, LogSettings, announce, announce_failure, catch_panic, flush_logs, init_logs, use_format,
 };
-pub use metrics::{
-    CACHE_METRICS, CacheSample, FLEET_METRICS, Metrics, PAGE_METRICS, REALM_METRICS, UNIT_METRICS,
-    UPSTREAM_METRICS, metric_names,
-};
+pub use metrics::{Metrics, metric_names};
 #[cfg(feature = "otlp")]
 pub use otlp::{SpanExport, Tracer};
 pub use repeats::Repeats;
 pub use requests::{OperationFigures, RequestFigures, TableFigures, source_label};
+pub use samples::{
+    CACHE_METRICS, CacheSample, FLEET_METRICS, PAGE_METRICS, REALM_METRICS, UNIT_METRICS, UPSTREAM_METRICS,
+};
 pub use warnings::{Warning, recent_warnings};

@@ -14,7 +14,7 @@ from png import with_palette
 PAGES = ["overview", "tables", "hot", "curve", "upstream", "config", "warnings", "data", "actions"]
 # With --partial: what this build does not offer yet. It has to be shown as not available, and tests of it are left out.
 MISSING = []
-HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
+HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>\u202egnp\u200b.exe\u009b'
 
 
 class Console:
@@ -325,8 +325,12 @@ def hostile_values_are_shown_as_text(browser, nodes):
     console.page.until("document.querySelector('.items td')")
     console.page.click(".items td button")
     console.page.until("document.querySelector('dialog textarea')")
-    shown = json.loads(console.page.evaluate("document.querySelector('dialog textarea').value"))
+    text = console.page.evaluate("document.querySelector('dialog textarea').value")
+    shown = json.loads(text)
     assert shown == item, shown
+    hidden = "/[\\u202e\\u200b\\u009b]/"
+    assert "\\u202egnp\\u200b.exe\\u009b" in text, text
+    assert not console.page.evaluate(f"{hidden}.test(document.documentElement.innerText + document.querySelector('dialog textarea').value)")
     console.press("Plain JSON", "dialog")
     console.says("Sets and binary values have no place in plain JSON")
     assert console.page.evaluate("document.querySelector('dialog textarea').readOnly")
@@ -336,6 +340,8 @@ def hostile_values_are_shown_as_text(browser, nodes):
     assert wide <= 0, f"{wide} pixels too wide"
     console.open("hot")
     console.page.until("document.querySelector('#page').innerText.length > 80")
+    console.says("\\u202egnp\\u200b.exe\\u009b")
+    assert not console.page.evaluate(f"{hidden}.test(document.documentElement.innerText)"), "a key reorders or hides text"
     assert not console.page.evaluate("document.querySelector('#page img, #page script')"), "a key became an element"
     console.open("tables/" + "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
     console.says("<img src=x onerror=alert(1)>")

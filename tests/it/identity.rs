@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nearside::cache::ScanAdmission;
-use nearside::model::Operation::{self, BatchGetItem, GetItem, PutItem, Query};
+use nearside::engine::{FlushFailure, WarmFailure, WarmPlace};
+use nearside::model::Operation::{self, BatchGetItem, GetItem, PutItem, Query, Scan};
 
 use crate::harness::{Node, get, item, policy, put};
 use crate::scripted::description;
@@ -62,6 +63,34 @@ async fn tables_of_two_accounts_with_one_name_share_no_pages() {
         let again = node.call("Query", &of(spelling, query)).await;
         assert_eq!((&*again.source, &*again.body), ("hit", page));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_by_arn_reads_the_table_of_that_account_and_an_arn_of_another_place_names_none() {
+    let mut node = two_accounts().await;
+    read_of(&mut node, "Orders", 1).await;
+    let engine = std::sync::Arc::clone(node.engine());
+    let survey = engine.survey(FOREIGN).await.unwrap();
+    assert_eq!((&*survey.table, &*survey.arn), ("Orders", FOREIGN));
+    let place = WarmPlace { segment: 0, segments: 1, after: None };
+    let warming = tokio::spawn(async move { engine.warm_page(FOREIGN, &place, 25).await });
+    let scan = node.upstream.next(Scan).await;
+    assert!(scan.body().starts_with(&format!(r#"{{"TableName":"{FOREIGN}","#)), "{}", scan.body());
+    scan.answer(r#"{"Count":1,"Items":[{"id":{"S":"a"},"n":{"N":"2"}}],"ScannedCount":1}"#);
+    assert_eq!(warming.await.unwrap().ok().unwrap().installed, 1);
+    for (spelling, n) in [(OWN, 1), (FOREIGN, 2)] {
+        let reply = node.call("GetItem", &of(spelling, &get("a"))).await;
+        assert_eq!((&*reply.source, reply.body), ("hit", item("a", n)));
+    }
+    // An upstream may take a table for another one, as the local backend takes ARNs of any place.
+    let elsewhere = OWN.replace("us-east-1", "eu-west-1");
+    node.script.describe_as(&elsewhere, description("Orders", OWN, "1", ID_KEY));
+    assert_eq!(node.engine().flush_table(&elsewhere).await, Err(FlushFailure::Missing));
+    assert_eq!(node.engine().flush_item(&elsewhere, r#"{"id":{"S":"a"}}"#).await, Err(FlushFailure::Missing));
+    assert_eq!(node.engine().survey(&elsewhere).await, Err(WarmFailure::Missing));
+    assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+    assert_eq!(node.engine().flush_table(OWN).await, Ok(()));
+    read_of(&mut node, "Orders", 1).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! The audit log: who asked for what, and what was decided.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -119,10 +121,49 @@ fn where_all_is_audited_each_request_has_its_line() {
         (&"ValidationException".into(), &"byTime".into())
     );
     assert_eq!(unjudged[0]["action"], "dynamodb:Unknown");
+    assert!(lines.iter().all(|line| line["via"] == "service"), "{log}");
     let mut ids: Vec<_> = lines.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), lines.len());
+}
+
+#[test]
+fn a_call_over_the_admin_listener_has_its_line_with_the_id_of_its_answer() {
+    let files = Files::new();
+    let token = files.put("token", "0123456789abcdef");
+    let config =
+        format!("[admin]\ntoken_file = {token:?}\n[auth]\naudit = \"all\"\n[log]\nformat = \"json\"");
+    let mut nearside = start(&files.put("nearside.toml", &config));
+    let call = |operation: &str, body: &str| {
+        let headers = "Host: localhost\r\nConnection: close\r\nAuthorization: Bearer 0123456789abcdef";
+        let head = format!("POST /api/call?operation={operation} HTTP/1.1\r\n{headers}");
+        let mut stream = TcpStream::connect(nearside.admin).unwrap();
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(call("CreateTable", CREATE).starts_with("HTTP/1.1 200"));
+    let answer = call("Query", QUERY);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let id = answer.lines().find_map(|line| line.strip_prefix("x-amzn-requestid: ")).unwrap().to_owned();
+    let (lines, log) = audited(&mut nearside);
+    assert_eq!(lines.len(), 2, "{log}");
+    let line = &lines[1];
+    for (field, value) in [
+        ("via", "admin"),
+        ("action", "dynamodb:Query"),
+        ("table", "Kept"),
+        ("index", "byTime"),
+        ("principal", "-"),
+        ("verdict", "allowed"),
+        ("code", "ValidationException"),
+        ("request_id", &id),
+    ] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+    assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
 }
 
 fn unreadable() -> Vec<u8> {

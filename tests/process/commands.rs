@@ -142,11 +142,54 @@ fn a_flush_makes_the_next_read_a_miss() {
     assert!(!is_hit("b"));
     assert_fails(&desk.run(&["flush", "Nowhere"]), 1, "There is no table Nowhere");
     assert_fails(
+        &desk.run(&["flush", "Or ders"]),
+        1,
+        "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and .",
+    );
+    assert_fails(
         &desk.run(&["flush", "Orders", r#"{"id":{"S":"a"}}"#]),
         1,
         "The key must have exactly pk (S)",
     );
     assert_fails(&desk.run(&["flush", "Orders", "a"]), 2, "the key is no DynamoDB JSON");
+}
+
+#[test]
+fn an_arn_of_another_place_names_no_table_and_a_table_has_one_warm_up_by_whatever_name() {
+    let desk = Desk::new("");
+    (0..30).for_each(|number| desk.put(&number.to_string()));
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/Orders";
+    desk.get("1");
+    for foreign in [
+        "arn:aws:dynamodb:us-east-1:123456789012:table/Orders",
+        "arn:aws:dynamodb:eu-west-1:000000000000:table/Orders",
+        "arn:aws:dynamodb:us-east-1:000000000000:table/Nowhere",
+    ] {
+        let words = format!("There is no table {foreign} behind this node");
+        assert_fails(&desk.run(&["flush", foreign]), 1, &words);
+        assert_fails(&desk.run(&["flush", foreign, r#"{"pk":{"S":"1"}}"#]), 1, &words);
+        assert_fails(&desk.run(&["warm", foreign]), 1, &words);
+    }
+    let before = desk.hits();
+    desk.get("1");
+    assert_eq!(desk.hits(), before + 1, "nothing was dropped");
+    assert_eq!(desk.say(&["flush", arn]), format!("flushed table {arn}\n"));
+    desk.get("1");
+    assert_eq!(desk.hits(), before + 1);
+    // A read unit a second: it runs until it is stopped.
+    let begin =
+        |table: &str| desk.post("/api/warm", &bearer(), &format!(r#"{{"table":"{table}","rate":1}}"#));
+    assert_eq!(begin("Orders").0, 202);
+    let (status, said) = begin(arn);
+    assert!(status == 409 && said.contains("A warm-up of Orders runs already"), "{status} {said}");
+    assert_fails(&desk.run(&["warm", arn]), 1, "A warm-up of Orders runs already");
+    let (status, said) = desk.post("/api/warm/stop", &bearer(), &format!(r#"{{"table":"{arn}"}}"#));
+    assert!(status == 200 && said.contains(r#""state":"stopped""#), "{status} {said}");
+    // The same job goes on under the other name.
+    let said = desk.say(&["warm", arn, "--rate", "1000"]);
+    assert!(said.starts_with("Orders: 30 items read"), "{said}");
+    let jobs = desk.nearside.get_with("/api/warm", &bearer());
+    assert_eq!(jobs.matches(r#""state":"#).count(), 1, "{jobs}");
 }
 
 #[test]
@@ -162,6 +205,7 @@ fn a_warmed_table_answers_hits_and_says_why_one_cannot_be_warmed() {
     (0..30).for_each(|number| desk.get(&number.to_string()));
     assert_eq!(desk.hits() - before, 30);
     assert_fails(&desk.run(&["warm", "Nowhere"]), 1, "There is no table Nowhere");
+    assert_fails(&desk.run(&["warm", "a b"]), 1, "write 3 to 255 characters of a-z, A-Z, 0-9, _, - and .");
     assert_fails(&desk.run(&["warm", "Off"]), 1, "mode must be \"on\", and item_ttl more than 0");
     assert_eq!(desk.run(&["warm", "Orders", "--rate", "0"]).status.code(), Some(2));
     let jobs = desk.nearside.get_with("/api/warm", &bearer());
@@ -298,6 +342,15 @@ fn a_call_goes_through_the_cache_like_any_clients() {
     let (status, refused) = call("GetItem", r#"{"TableName":"Nowhere","Key":{"pk":{"S":"a"}}}"#);
     assert!(status == 400 && refused.contains("ResourceNotFoundException"), "{refused}");
     assert_eq!(desk.post("/api/call?operation=ListTables", "", "{}").0, 401);
+    // It counts as any client's, and apart.
+    for (series, count) in [
+        (r#"nearside_requests_total{op="UpdateItem",source="write",table="Orders"}"#, 1),
+        (r#"nearside_errors_total{code="ResourceNotFoundException",op="GetItem"}"#, 1),
+        (r#"nearside_admin_calls_total{op="GetItem"}"#, 1),
+        (r#"nearside_admin_calls_total{op="ListTables"}"#, 1),
+    ] {
+        assert_eq!(desk.nearside.metric(series), count, "{series}");
+    }
 }
 
 #[test]
@@ -310,4 +363,78 @@ fn completions_and_manual_pages_come_from_the_same_definitions() {
     let page = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
     assert!(page(&["man"]).contains("nearside") && page(&["man", "warm"]).contains("RCU/s"));
     assert_fails(&run(&["man", "cook"]), 2, "there is no such command");
+}
+
+#[test]
+fn a_command_that_cannot_write_fails_and_one_whose_reader_leaves_does_not() {
+    let desk = Desk::new("");
+    desk.put("a");
+    desk.get("a");
+    let config = desk.files.path("nearside.toml");
+    let data = desk.files.path("data");
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for arguments in [
+        &["stats"][..],
+        &["stats", "--json"],
+        &["hot"],
+        &["hot", "--json"],
+        &["top", "--interval", "0.1"],
+        &["flush"],
+        &["warm", "Orders"],
+    ] {
+        let output = desk.command(arguments).stdout(full()).output().unwrap();
+        assert_fails(&output, 1, "cannot write to the standard output: No space left on device");
+        let output = desk.command(arguments).stdout(closed()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", error_of(&output));
+    }
+    drop(Nearside::start(&["--data-dir", data.to_str().unwrap()]));
+    for (arguments, code) in [
+        (&["check", config.to_str().unwrap()][..], 1),
+        (&["completions", "bash"], 1),
+        (&["man"], 1),
+        (&["--version"], 1),
+        (&["--help"], 1),
+        (&["local", "verify", data.to_str().unwrap()], 2),
+    ] {
+        let run = |output: Stdio| sealed(program()).args(arguments).stdout(output).output().unwrap();
+        assert_fails(
+            &run(full().into()),
+            code,
+            "cannot write to the standard output: No space left on device",
+        );
+        let output = run(closed().into());
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", error_of(&output));
+    }
+}
+
+#[test]
+fn characters_that_a_terminal_obeys_are_shown_as_escapes() {
+    let desk = Desk::new("");
+    let key = "a\u{202e}b\u{1b}[2J\u{200b}\u{9b}c";
+    desk.put(&key.replace('\u{1b}', "\\u001b"));
+    desk.get(&key.replace('\u{1b}', "\\u001b"));
+    let shown = "a\\u202eb\\u001b[2J\\u200b\\u009bc";
+    let hot = desk.say(&["hot"]);
+    assert!(hot.contains(shown), "{hot}");
+    let json = desk.say(&["hot", "--json"]);
+    for said in [&hot, &json] {
+        assert!(
+            said.lines().all(|line| line.chars().all(|shown| !shown.is_control() && shown < '\u{2000}')),
+            "{said}"
+        );
+    }
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["items"][0]["key"]["pk"]["S"], key);
+    // So do errors that repeat names.
+    let foreign = "arn:aws:dynamodb:\u{202e}:1:table/Orders";
+    assert_fails(
+        &desk.run(&["flush", foreign]),
+        1,
+        "There is no table arn:aws:dynamodb:\\u202e:1:table/Orders",
+    );
 }

@@ -1,15 +1,22 @@
-// Elements from values. Text is always set as text, so that no value of a user can become markup.
+// Elements from values. Text is always set as text, so that no value of a user can become markup, and with every character shown.
+
+import { visibleLines } from "./visible.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+
+/** Attributes that people read or hear. */
+const SHOWN = ["title", "aria-label", "placeholder", "data-label"];
+
+const shown = (child) => (typeof child === "string" ? visibleLines(child) : child);
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value") element.value = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value === true ? "" : SHOWN.includes(name) ? shown(value) : value);
   }
-  element.append(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false).map(shown));
   return element;
 }
 

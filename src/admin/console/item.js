@@ -4,6 +4,7 @@ import { dynamo } from "./api.js";
 import { h } from "./dom.js";
 import { confirmed, dialog, toast } from "./dialog.js";
 import { isPlain, itemFromPlain, itemFromTyped, keyText, plainItem, same, typedText } from "./values.js";
+import { visible } from "./visible.js";
 
 export const keyNames = (description) => description.KeySchema.map(({ AttributeName }) => AttributeName);
 
@@ -69,7 +70,7 @@ async function show({ description, item, key = null, title, readOnly = "" }) {
     try {
       now = text.readOnly ? itemFromTyped(saved) : read();
     } catch (error) {
-      problem.textContent = error.message;
+      problem.textContent = visible(error.message);
       return;
     }
     const isWhole = Object.values(now).every(isPlain);
@@ -97,7 +98,7 @@ async function show({ description, item, key = null, title, readOnly = "" }) {
       try {
         await action();
       } catch (error) {
-        problem.textContent = error.message;
+        problem.textContent = visible(error.message);
       }
     };
     const current = () => (text.readOnly ? itemFromTyped(saved) : read());

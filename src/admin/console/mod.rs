@@ -59,6 +59,7 @@ const FILES: &[File] = &[
     File::script("/tables.js", include_bytes!("tables.js")),
     File::script("/upstream.js", include_bytes!("upstream.js")),
     File::script("/values.js", include_bytes!("values.js")),
+    File::script("/visible.js", include_bytes!("visible.js")),
     File::script("/warnings.js", include_bytes!("warnings.js")),
 ];
 

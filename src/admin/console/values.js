@@ -1,13 +1,20 @@
 // DynamoDB's values as text: typed JSON, plain JSON with exact numbers, and short forms for cells.
 
+import { visible } from "./visible.js";
+
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const TYPES = ["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS"];
 
 const typeOf = (value) =>
   isObject(value) && Object.keys(value).length === 1 && TYPES.includes(Object.keys(value)[0]) ? Object.keys(value)[0] : null;
 
-/** A value in a few characters. */
-export function short(value, length = 80) {
+/** JSON in which every character is shown: read again, it is the same value. */
+const json = (value) => visible(JSON.stringify(value));
+
+/** A value in a few characters, each of them shown. */
+export const short = (value, length = 80) => visible(abridged(value, length));
+
+function abridged(value, length) {
   const cut = (text) => (text.length > length ? `${text.slice(0, length)}…` : text);
   const type = typeOf(value);
   const inside = type && value[type];
@@ -26,14 +33,14 @@ export function short(value, length = 80) {
       return cut(
         `[${inside
           .slice(0, 20)
-          .map((part) => short(part, 20))
+          .map((part) => abridged(part, 20))
           .join(", ")}]`,
       );
     case "M":
       return cut(
         `{${Object.entries(inside)
           .slice(0, 20)
-          .map(([name, part]) => `${name}: ${short(part, 20)}`)
+          .map(([name, part]) => `${name}: ${abridged(part, 20)}`)
           .join(", ")}}`,
       );
     case "SS":
@@ -48,19 +55,19 @@ export function short(value, length = 80) {
 /** A key for people: id = a, at = 3. */
 export const keyText = (key) =>
   Object.entries(key ?? {})
-    .map(([name, value]) => `${name} = ${short(value, 120)}`)
+    .map(([name, value]) => `${visible(name)} = ${short(value, 120)}`)
     .join(", ");
 
 /** Typed JSON, with each value that fits on one line there. */
 export function typedText(value, indent = "") {
-  const flat = JSON.stringify(value);
+  const flat = json(value);
   const isLeaf = typeOf(value) !== null && !["L", "M"].includes(typeOf(value));
   if (!isObject(value) && !Array.isArray(value)) return flat;
   if (flat.length <= 2 || (isLeaf && flat.length < 100)) return flat.replace(/^\{("[A-Z]+"):/, "{$1: ");
   const deeper = `${indent}  `;
   const parts = Array.isArray(value)
     ? value.map((part) => deeper + typedText(part, deeper))
-    : Object.entries(value).map(([name, part]) => `${deeper}${JSON.stringify(name)}: ${typedText(part, deeper)}`);
+    : Object.entries(value).map(([name, part]) => `${deeper}${json(name)}: ${typedText(part, deeper)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
 }
@@ -82,17 +89,17 @@ export function plainText(value, indent = "") {
       return plainItem(inside, indent);
     case "SS":
     case "BS":
-      return list(inside.map((part) => JSON.stringify(part)));
+      return list(inside.map((part) => json(part)));
     case "NS":
       return list(inside);
     default:
-      return JSON.stringify(inside);
+      return json(inside);
   }
 }
 
 export function plainItem(item, indent = "") {
   const deeper = `${indent}  `;
-  const parts = Object.entries(item).map(([name, value]) => `${deeper}${JSON.stringify(name)}: ${plainText(value, deeper)}`);
+  const parts = Object.entries(item).map(([name, value]) => `${deeper}${json(name)}: ${plainText(value, deeper)}`);
   return parts.length === 0 ? "{}" : `{\n${parts.join(",\n")}\n${indent}}`;
 }
 

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::super::elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report};
 use super::super::stats::BumpReason;
 use super::super::table::CachedTable;
-use super::cache::{PageCache, PageRule};
+use super::cache::PageCache;
+use super::rules::PageRule;
 
 /// What may still change is held for so much longer than the reporting node says: its clock may be slower than ours.
 const HOLD_MARGIN: Duration = Duration::from_secs(1);

@@ -31,8 +31,9 @@ use super::super::item::{Consistency, InstalledBy, ReadPolicy};
 use super::super::stats::raise;
 use super::super::table::CachedTable;
 use super::body::Page;
-use super::cache::{PageCache, PageRule};
+use super::cache::PageCache;
 use super::permit::{Completion, PagePermit, Sending};
+use super::rules::PageRule;
 use super::scope::Extent;
 
 /// Two items of one slot keep each other out now and then. Tests make many caches, with few items.

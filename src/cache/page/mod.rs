@@ -36,6 +36,7 @@ mod curve;
 mod elsewhere;
 mod items;
 mod permit;
+mod rules;
 mod warming;
 mod write;
 
@@ -53,14 +54,14 @@ mod store;
 mod tests;
 
 pub use body::Page;
-#[cfg(test)]
-pub(super) use cache::PageRule;
 pub use cache::{PageCache, PageLimits, PagePolicy, ScanAdmission, SentPage};
 #[cfg(test)]
 pub(super) use elsewhere::Half;
 pub(super) use items::CompletedReads;
 pub use items::PageItem;
 pub use permit::{Completion, PagePermit};
+#[cfg(test)]
+pub(super) use rules::PageRule;
 pub(super) use scope::TablePages;
 pub use scope::{CachedIndex, PageScope};
 pub use stats::{BumpedScope, PageNotStored, PageStats, ScopeStats};

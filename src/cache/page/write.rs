@@ -11,7 +11,8 @@ use super::super::elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem
 use super::super::stats::BumpReason;
 use super::super::table::{Address, CachedTable};
 use super::super::words::Stripe;
-use super::cache::{PageCache, PageRule};
+use super::cache::PageCache;
+use super::rules::PageRule;
 use super::scope::CachedIndex;
 use super::stats::BumpedScope;
 

@@ -14,10 +14,11 @@
 mod simulation;
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::insight::sampled_hash::Sampling;
+use crate::locks::{lock, try_lock};
 use crate::spread::Spread;
 
 use simulation::Simulation;
@@ -104,7 +105,7 @@ pub(crate) struct Scale {
     pub(crate) overhead_bytes: u32,
 }
 
-/// See the module.
+/// See the module. After a panic under one of its locks, a sample is wrong at worst.
 pub(crate) struct Curve {
     /// The densest sampling of any simulation.
     sampling: AtomicU32,
@@ -431,22 +432,6 @@ impl Expired {
         self.unchanged *= factor;
         self.unchanged_within.iter_mut().for_each(|count| *count *= factor);
         self.changed *= factor;
-    }
-}
-
-/// What is behind the locks stays of use after a panic: at worst a sample is wrong.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            std::hint::spin_loop();
-            None
-        }
     }
 }
 

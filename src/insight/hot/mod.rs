@@ -15,12 +15,14 @@ mod windows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 use tokio::time::Instant;
 
+use super::ages::Ages;
+use crate::locks::{lock, try_lock};
 use crate::model::{KeySchema, KeyValue, TableSchema};
 use crate::spread::Spread;
 
@@ -51,9 +53,10 @@ const TABLES_MAX: usize = 4096;
 const INDEXES_MAX: usize = 128;
 
 /// The bounds of the ages at which hits are counted.
-pub(crate) const AGES_SECONDS: [u16; BOUNDS] = [1, 10, 60, 300, 900, 3600, 14_400];
+pub(crate) const AGES_SECONDS: [u16; 7] = [1, 10, 60, 300, 900, 3600, 14_400];
 
-const BOUNDS: usize = 7;
+/// How old the answers of a table's hits were.
+pub(crate) type HitAges = Ages<{ AGES_SECONDS.len() }>;
 
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub(crate) enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HotTable(u32);
 
-/// See the module.
+/// See the module. After a panic under one of its locks, a key is counted wrong at worst.
 pub(crate) struct HotKeys {
     shares: Spread<Share>,
     /// One access in two to the power of it is noted.
@@ -104,16 +107,7 @@ struct Known {
     /// The names of its indexes, by their numbers.
     indexes: Vec<Box<str>>,
     /// Hits, sampled or not, by how old what they answered was: see [`AGES_SECONDS`].
-    ages: Ages,
-}
-
-/// How old the answers of a table's hits were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ages {
-    /// Up to each of [`AGES_SECONDS`] and above the one before, and older ones.
-    pub(crate) counts: [u64; BOUNDS + 1],
-    /// All ages together.
-    pub(crate) sum_seconds: u64,
+    ages: HitAges,
 }
 
 /// What one thread has noted.
@@ -221,8 +215,8 @@ impl HotKeys {
     }
 
     /// At which ages the hits of a table's items were, since the node began.
-    pub(crate) fn ages(&self, table: HotTable) -> Ages {
-        lock(&self.tables).by_number.get(&table.0).map_or_else(Ages::default, |known| known.ages)
+    pub(crate) fn ages(&self, table: HotTable) -> HitAges {
+        lock(&self.tables).by_number.get(&table.0).map_or_else(HitAges::default, |known| known.ages)
     }
 
     /// An item was accessed, given by the canonical bytes of its key and the hash of its address. A hit has an age.
@@ -337,9 +331,8 @@ impl HotKeys {
             }
             note.count(windows, note.hash);
             if note.access == Access::Hit {
-                let age = AGES_SECONDS.iter().position(|bound| note.age_seconds <= *bound);
-                known.ages.counts[age.unwrap_or(BOUNDS)] += note.weight();
-                known.ages.sum_seconds += note.weight() * u64::from(note.age_seconds);
+                let age = Duration::from_secs(note.age_seconds.into());
+                known.ages.note(&AGES_SECONDS, age, note.weight());
             }
             if let Some(partition) = known.schema.as_ref().and_then(|schema| partition_of(schema, note.key)) {
                 let note = Note { kind: Kind::Partition, key: partition, ..note };
@@ -470,22 +463,6 @@ fn attribute_json(value: &KeyValue) -> serde_json::Value {
         KeyValue::N(number) => serde_json::json!({ "N": number.to_string() }),
         KeyValue::B(bytes) => {
             serde_json::json!({ "B": base64::engine::general_purpose::STANDARD.encode(bytes) })
-        }
-    }
-}
-
-/// What is behind the locks stays of use after a panic: at worst a key is counted wrong.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            std::hint::spin_loop();
-            None
         }
     }
 }

@@ -92,7 +92,8 @@ async fn a_quiet_node_counts_exactly() {
     );
     let written = hot.heaviest(Window::TenMinutes, Order::Writes, 20, later);
     assert_eq!(written.items.iter().map(line).collect::<Vec<_>>(), [line(&found.items[2])]);
-    assert_eq!(hot.ages(table), Ages { counts: [0, 0, 7, 0, 0, 0, 0, 0], sum_seconds: 210 });
+    assert_eq!(hot.ages(table).cumulative(), [0, 0, 7, 7, 7, 7, 7]);
+    assert_eq!((hot.ages(table).count(), hot.ages(table).sum()), (7, Duration::from_secs(210)));
     assert_eq!(format!("{hot:?}"), "HotKeys { .. }");
     assert!(hot.heaviest(Window::Minute, Order::Hits, 1, later).items.len() == 1);
     assert!(hot.heaviest(Window::Minute, Order::Hits, 20, now + Duration::from_secs(3_600)).items.is_empty());
@@ -116,7 +117,7 @@ async fn a_table_that_is_gone_makes_room_and_its_keys_are_not_shown_as_those_of_
     let found = hot.heaviest(Window::Minute, Order::Accesses, 20, now);
     let keys: Vec<String> = found.items.iter().map(|item| item.key["pk"]["S"].to_string()).collect();
     assert_eq!((keys, found.partitions.len()), (vec![r#""eve""#.to_owned()], 1));
-    assert_eq!((hot.ages(gone), hot.ages(next).sum_seconds), (Ages::default(), 30));
+    assert_eq!((hot.ages(gone), hot.ages(next).sum()), (HitAges::default(), Duration::from_secs(30)));
 }
 
 /// Accesses of a Zipf 1.0 load by four threads, so many in a quarter of a second; which of the true twenty heaviest are named.

@@ -29,9 +29,9 @@ use tokio::time::Instant;
 
 use crate::cache::flights::abandoned;
 use crate::cache::item::UNKNOWN_WRITE_WINDOW;
-use crate::cache::page::cache::PageRule;
 use crate::cache::page::elsewhere::Half;
 use crate::cache::page::entry::PageEntry;
+use crate::cache::page::rules::PageRule;
 use crate::cache::page::store::{PageStore, PageUsage};
 use crate::cache::page::*;
 use crate::cache::secret::{Secret, Secrets};

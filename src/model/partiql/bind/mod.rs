@@ -20,6 +20,7 @@ use crate::model::expr::compose::{
     FunctionKind, NewValue, OperatorCount, PathChange, Refusal, refuse_clashing,
 };
 use crate::model::expr::{Condition, Path, Update};
+use crate::model::schema::is_name;
 use crate::model::{ApiError, AttributeValue};
 
 use condition::Place;
@@ -213,8 +214,7 @@ pub(super) fn source(source: &RawSource) -> Bound<(String, Option<String>)> {
 }
 
 fn check_name(name: &str) -> Bound<()> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.starts_with("arn:") || ((3..=255).contains(&name.len()) && name.bytes().all(is_part)) {
+    if name.starts_with("arn:") || is_name(name) {
         return Ok(());
     }
     Err(refused(
