@@ -79,7 +79,7 @@ def check_chart(report):
     }
     for name, values in cases.items():
         try:
-            with helm_python.Chart.load(static.CHART) as chart:
+            with helm_python.Chart.load(static.copied_chart()) as chart:
                 chart.validate_schema(values)
             static.rendered(values)
             report.check(f"helm: {name} missing or wrong is an error", "it is rendered")
