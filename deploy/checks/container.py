@@ -30,7 +30,7 @@ exec /usr/sbin/chroot "$root" /usr/bin/setpriv --reuid "$user" --regid "$group" 
   --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
 """
 
-START_SECONDS = 20
+START_SECONDS = 30
 
 
 class Container:

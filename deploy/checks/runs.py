@@ -1,5 +1,6 @@
 """Starts each node as its manifest says, asks its probes, and reads and writes through it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -154,18 +155,55 @@ def check_compose_fleet(report, world):
         with start(world, node) as upstream:
             upstream.wait_until(lambda: ((found := answer("http://127.0.0.1:8100/readyz"))[0] == 200, found))
             check_app(report, world, services["app"])
-            with start(world, a, mounts) as first, start(world, b, mounts) as second:
-                for name, container, admin in (("node-a", first, admin_of(a)), ("node-b", second, admin_of(b))):
-                    fault = container.wait_until(lambda admin=admin: knows_both(admin))
-                    report.check(f"compose.yaml ({name}): both are members of the fleet", fault)
-                    code, words = container.run_inside(["/nearside", "healthcheck"])
-                    report.check(f"compose.yaml ({name}): healthcheck", None if code == 0 else words)
-                report.check("compose.yaml (node-a): a client writes and reads", attempted(use, f"http://{a.listen}"))
-                report.check("compose.yaml (node-b): a client writes and reads", attempted(use, f"http://{b.listen}"))
-                report.check("compose.yaml: SIGTERM ends both", first.stop() or second.stop())
+            with start_prometheus(world, services["prometheus"]) as prometheus:
+                check_nodes_of_fleet(report, world, a, b, mounts)
+                if prometheus:
+                    check_prometheus(report, prometheus)
+                else:
+                    report.left_out("compose.yaml (prometheus)", "prometheus is missing; apt-get install prometheus")
     finally:
         bus.kill()
         bus.wait()
+
+
+def check_nodes_of_fleet(report, world, a, b, mounts):
+    with start(world, a, mounts) as first, start(world, b, mounts) as second:
+        for name, container, admin in (("node-a", first, admin_of(a)), ("node-b", second, admin_of(b))):
+            fault = container.wait_until(lambda admin=admin: knows_both(admin))
+            report.check(f"compose.yaml ({name}): both are members of the fleet", fault)
+            code, words = container.run_inside(["/nearside", "healthcheck"])
+            report.check(f"compose.yaml ({name}): healthcheck", None if code == 0 else words)
+        report.check("compose.yaml (node-a): a client writes and reads", attempted(use, f"http://{a.listen}"))
+        report.check("compose.yaml (node-b): a client writes and reads", attempted(use, f"http://{b.listen}"))
+        report.check("compose.yaml: SIGTERM ends both", first.stop() or second.stop())
+
+
+def start_prometheus(world, service):
+    """Prometheus with its command, user and files, but that it scrapes each second. The program is named by the image."""
+    program = shutil.which("prometheus")
+    if not program:
+        return contextlib.nullcontext()
+    data = Path(tempfile.mkdtemp(prefix="prometheus-", dir=world.place))
+    user, group = service["user"].split(":")
+    os.chown(data, int(user), int(group))
+    mounts = [(data, "/prometheus")]
+    for mount in service["volumes"]:
+        if mount.startswith("./"):
+            source, place, _ = mount.split(":")
+            files = {"file": (static.DEPLOY / source).read_text().replace(": 15s", ": 1s")}
+            mounts.append((world.directory("prometheus", files, int(group)) / "file", place))
+    return Container([program, *service["command"]], {}, world.mounts() + mounts, service["user"], group)
+
+
+def check_prometheus(report, container):
+    def is_up():
+        status, words = answer("http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22nearside%22%7D")
+        return status == 200 and any(found["value"][1] == "1" for found in json.loads(words)["data"]["result"]), words
+
+    report.check("compose.yaml (prometheus): it scrapes the node", container.wait_until(is_up))
+    status, words = answer("http://127.0.0.1:9090/api/v1/rules")
+    rules = [rule for found in json.loads(words)["data"]["groups"] for rule in found["rules"]] if status == 200 else []
+    report.check("compose.yaml (prometheus): it has the alerts", None if len(rules) > 20 else words[:500])
 
 
 def knows_both(admin):

@@ -178,6 +178,30 @@ def check_chart(report):
     report.check("helm: Prometheus names the job nearside, as the alerts do", None if is_named else str(job))
 
 
+def check_documented_installs(report):
+    """The commands `helm install` of docs/deploy.md: the values that they set make a chart."""
+    text = (DEPLOY.parent / "docs/deploy.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^helm install .*$", text, re.MULTILINE)
+    for words in commands:
+        values = {}
+        for expression in re.findall(r"--set (\S+)", words):
+            merge(values, helm_python.parse_set_string(expression))
+        if "--set-file config=" in words:
+            values["config"] = values_of("shared")["config"]
+        objects = rendered(values)
+        kinds = {document["kind"] for document in objects}
+        report.check(f"docs/deploy.md: {words.split(' --')[0]}", None if "Deployment" in kinds else str(kinds))
+    report.check("docs/deploy.md: both modes are installed", None if len(commands) == 2 else str(commands))
+
+
+def merge(values, more):
+    for key, value in more.items():
+        if isinstance(value, dict):
+            merge(values.setdefault(key, {}), value)
+        else:
+            values[key] = value
+
+
 def check_ecs(report):
     said = command("cfn-lint", "--non-zero-exit-code", "warning", "ecs/cloudformation.yaml")
     report.check("ecs/cloudformation.yaml: cfn-lint", said)
@@ -287,6 +311,7 @@ def check_all(report):
     report.check("yamllint", command("yamllint", "--strict", "--config-data", YAMLLINT, "."))
     check_kubernetes(report)
     check_chart(report)
+    check_documented_installs(report)
     check_ecs(report)
     check_compose(report)
     check_monitoring(report)
