@@ -1,0 +1,318 @@
+"""Each file by what reads it: schemas, linters, and what must agree between files. Nothing is started."""
+
+import atexit
+import functools
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import helm_python
+import kubernetes_validate
+import yaml
+
+DEPLOY = Path(__file__).resolve().parent.parent
+CHART = DEPLOY / "helm" / "nearside"
+KUBERNETES = ["1.30", "1.32", "1.34"]
+EXPOSURE_MAX = 2.0
+
+YAMLLINT = """
+extends: default
+ignore: [helm/nearside/templates/]
+rules:
+  line-length: {max: 220}
+  document-start: disable
+  comments: {min-spaces-from-content: 1}
+  braces: {max-spaces-inside: 0}
+  octal-values: disable
+  truthy: {check-keys: false}
+"""
+
+
+def command(*words, **options):
+    """What a command says if it fails, else None."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=DEPLOY, **options)
+    return None if done.returncode == 0 else done.stdout + done.stderr
+
+
+def values_of(mode):
+    return yaml.safe_load((CHART / "ci" / f"{mode}-values.yaml").read_text())
+
+
+@functools.cache
+def copied_chart():
+    """The chart with the file in the place of the link to it. Helm follows links too, but says so each time."""
+    place = tempfile.TemporaryDirectory(prefix="nearside-chart-")
+    atexit.register(place.cleanup)
+    return shutil.copytree(CHART, Path(place.name) / CHART.name)
+
+
+def rendered(values, name="prod", namespace="apps"):
+    """The objects that the chart makes of values."""
+    with helm_python.Chart.load(copied_chart()) as chart:
+        files = chart.render(values, name=name, namespace=namespace)
+    texts = (text for path, text in files.items() if path.endswith(".yaml"))
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+
+
+def manifests():
+    """The objects of the manifests, by the file that they are in."""
+    files = [DEPLOY / "kubernetes" / "sidecar.yaml", *sorted((DEPLOY / "kubernetes" / "shared").glob("*.yaml"))]
+    return {
+        file.relative_to(DEPLOY): [document for document in yaml.safe_load_all(file.read_text()) if document]
+        for file in files
+        if file.name != "kustomization.yaml"
+    }
+
+
+def check_objects(report, name, objects):
+    faults = []
+    for document in objects:
+        kind, version = document["kind"], document["apiVersion"]
+        # Objects of Prometheus' operator have no schema here.
+        if version.startswith("monitoring.coreos.com/"):
+            continue
+        for release in KUBERNETES:
+            try:
+                kubernetes_validate.validate(document, release, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                faults.append(f"{kind} with Kubernetes {release}: {error.message} at {list(error.path)}")
+    report.check(f"{name}: schemas of Kubernetes {', '.join(KUBERNETES)}, strict", "\n".join(faults))
+    report.check(f"{name}: the standard restricted for pods", "\n".join(unrestricted(objects)))
+    report.check(f"{name}: selectors, ports and times agree", "\n".join(disagreements(objects)))
+
+
+def pods_of(objects):
+    for document in objects:
+        if document["kind"] == "Pod":
+            yield document["metadata"]["name"], document["metadata"], document["spec"]
+        elif document["kind"] == "Deployment":
+            template = document["spec"]["template"]
+            yield document["metadata"]["name"], template["metadata"], template["spec"]
+
+
+def unrestricted(objects):
+    """What Pod Security's standard restricted, and our own rule of a read-only root, reject."""
+    for name, _, pod in pods_of(objects):
+        security = pod.get("securityContext", {})
+        if not security.get("runAsNonRoot") or not security.get("runAsUser"):
+            yield f"{name}: runs as root"
+        if security.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"{name}: no profile of seccomp"
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+            if container.get("securityContext") != wanted:
+                yield f"{name}/{container['name']}: securityContext is not {wanted}"
+            if "limits" not in container.get("resources", {}) and container["name"] != "app":
+                yield f"{name}/{container['name']}: no limit of memory"
+
+
+def disagreements(objects):
+    pods = list(pods_of(objects))
+    labels = [metadata["labels"] for _, metadata, _ in pods]
+    for document in objects:
+        spec, name = document.get("spec", {}), f"{document['kind']} {document['metadata']['name']}"
+        selectors = {
+            "Service": lambda spec: spec["selector"],
+            "Deployment": lambda spec: spec["selector"]["matchLabels"],
+            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
+            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
+        }
+        # Objects in files of their own are compared where all of them are together.
+        if document["kind"] in selectors and pods:
+            selector = selectors[document["kind"]](spec)
+            if not any(selector.items() <= of_pod.items() for of_pod in labels):
+                yield f"{name}: selects no pod"
+    for name, _, pod in pods:
+        containers = pod.get("initContainers", []) + pod["containers"]
+        for container in containers:
+            ports = {port["name"] for port in container.get("ports", [])}
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                port = container.get(probe, {}).get("httpGet", {}).get("port")
+                if port is not None and port not in ports:
+                    yield f"{name}/{container['name']}: {probe} asks the port {port}, which is not named"
+        pre_stop = sum(c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in containers)
+        if any(c["name"] == "nearside" for c in containers) and pod["terminationGracePeriodSeconds"] <= pre_stop + 25:
+            yield f"{name}: terminationGracePeriodSeconds does not outlast preStop and drain_timeout (25s)"
+
+
+def check_kubernetes(report):
+    for file, objects in manifests().items():
+        if file.parent.name != "shared":
+            check_objects(report, file, objects)
+    shared = [document for file, objects in manifests().items() if file.parent.name == "shared" for document in objects]
+    check_objects(report, "kubernetes/shared", shared)
+    listed = yaml.safe_load((DEPLOY / "kubernetes/shared/kustomization.yaml").read_text())["resources"]
+    there = sorted(path.name for path in (DEPLOY / "kubernetes/shared").glob("*.yaml") if path.name != "kustomization.yaml")
+    fault = None if sorted(listed) == there else f"{listed} and {there}"
+    report.check("kubernetes/shared/kustomization.yaml: lists every file", fault)
+    if shutil.which("kubectl"):
+        report.check("kubernetes/shared: kubectl kustomize", command("kubectl", "kustomize", "kubernetes/shared"))
+
+
+def check_chart(report):
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    rules = [document for document in rendered(values_of("shared")) if document["kind"] == "PrometheusRule"]
+    is_same = [rule["spec"]["groups"] for rule in rules] == [groups]
+    report.check("helm: its alerts are those of deploy/prometheus", None if is_same else str(rules)[:500])
+    every = {"metrics": {"enabled": True, "serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
+    cases = {
+        "shared": values_of("shared"),
+        "sidecar": values_of("sidecar"),
+        "sidecar with metrics": values_of("sidecar") | every,
+        "shared without fleet and autoscaling": values_of("shared")
+        | {"fleet": {"enabled": False}, "shared": {"autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}}},
+    }
+    for name, values in cases.items():
+        found = helm_python.lint(copied_chart(), values, strict=True, kube_version="v1.32.0")
+        faults = [message for message in found["messages"] if message["severity"] > 1] + found["errors"]
+        report.check(f"helm ({name}): helm lint --strict of Helm {helm_python.helm_sdk_version()}", "\n".join(map(str, faults)))
+        check_objects(report, f"helm ({name})", rendered(values))
+    keys = set(yaml.safe_load((CHART / "values.yaml").read_text()))
+    known = set(json.loads((CHART / "values.schema.json").read_text())["properties"]) - {"global"}
+    report.check("helm: values and their schema have the same keys", None if keys == known else f"{keys ^ known}")
+    job = [d for d in rendered(values_of("shared")) if d["kind"] == "Service" and d["metadata"]["name"].endswith("-admin")]
+    is_named = job[0]["metadata"]["labels"]["app.kubernetes.io/name"] == "nearside"
+    report.check("helm: Prometheus names the job nearside, as the alerts do", None if is_named else str(job))
+
+
+def check_documented_installs(report):
+    """The commands `helm install` of docs/deploy.md: the values that they set make a chart."""
+    text = (DEPLOY.parent / "docs/deploy.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^helm install .*$", text, re.MULTILINE)
+    for words in commands:
+        values = {}
+        for expression in re.findall(r"--set (\S+)", words):
+            merge(values, helm_python.parse_set_string(expression))
+        if "--set-file config=" in words:
+            values["config"] = values_of("shared")["config"]
+        objects = rendered(values)
+        kinds = {document["kind"] for document in objects}
+        report.check(f"docs/deploy.md: {words.split(' --')[0]}", None if "Deployment" in kinds else str(kinds))
+    report.check("docs/deploy.md: both modes are installed", None if len(commands) == 2 else str(commands))
+
+
+def merge(values, more):
+    for key, value in more.items():
+        if isinstance(value, dict):
+            merge(values.setdefault(key, {}), value)
+        else:
+            values[key] = value
+
+
+def check_ecs(report):
+    said = command("cfn-lint", "--non-zero-exit-code", "warning", "ecs/cloudformation.yaml")
+    report.check("ecs/cloudformation.yaml: cfn-lint", said)
+    task = json.loads((DEPLOY / "ecs/task-definition.json").read_text())
+
+    def small(value):
+        """Keys as the API of ECS has them, those of variables and options of drivers left as they are."""
+        if isinstance(value, dict):
+            return {key[0].lower() + key[1:]: small(item) for key, item in value.items()}
+        return [small(item) for item in value] if isinstance(value, list) else value
+
+    import boto3
+    import botocore.validate
+
+    model = boto3.client("ecs", region_name="eu-central-1").meta.service_model.operation_model("RegisterTaskDefinition")
+    report.check(
+        "ecs/task-definition.json: parameters of RegisterTaskDefinition",
+        botocore.validate.ParamValidator().validate(task, model.input_shape).generate_report(),
+    )
+    stack = yaml.load((DEPLOY / "ecs/cloudformation.yaml").read_text(), Loader=CloudFormation)["Resources"]["Task"]["Properties"]
+    node, same = task["containerDefinitions"][0], small(stack["ContainerDefinitions"][0])
+    differing = [key for key in node if key not in ("image", "environment", "logConfiguration") and node[key] != same.get(key)]
+    report.check("ecs: both files have the same node", ", ".join(differing))
+    app = task["containerDefinitions"][1]
+    waits = app.get("dependsOn") == [{"containerName": "nearside", "condition": "HEALTHY"}]
+    is_right = waits and node.get("essential") and app.get("essential")
+    report.check("ecs: the task ends with either container, and the program waits for the node", None if is_right else "see the file")
+
+
+class CloudFormation(yaml.SafeLoader):
+    """YAML with the tags of CloudFormation, each as its text."""
+
+
+CloudFormation.add_multi_constructor("!", lambda loader, tag, node: f"!{tag}")
+
+
+def check_compose(report):
+    report.check(
+        "compose.yaml: the schema of Compose",
+        command("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"),
+    )
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    faults = []
+    for name, service in compose["services"].items():
+        for port in service.get("ports", []):
+            if not port.startswith("127.0.0.1:"):
+                faults.append(f"{name}: {port} is published beyond this machine")
+        closed = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+        if not closed.items() <= service.items():
+            faults.append(f"{name}: not read_only, or with privileges")
+        is_root = service.get("user", "0").split(":")[0] == "0"
+        if is_root and name != "fleet-secret":
+            faults.append(f"{name}: runs as root")
+        if "NEARSIDE_LISTEN" in service.get("environment", {}) and service.get("stop_grace_period") != "30s":
+            faults.append(f"{name}: stop_grace_period")
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            if source.startswith(".") and not (DEPLOY / source).exists():
+                faults.append(f"{name}: {source} is not there")
+            if not source.startswith(".") and source not in compose["volumes"]:
+                faults.append(f"{name}: the volume {source} is not declared")
+        for wanted in service.get("depends_on", {}):
+            if wanted not in compose["services"]:
+                faults.append(f"{name}: depends on {wanted}")
+    report.check("compose.yaml: loopback, no privileges, no root, time to drain, files", "\n".join(faults))
+
+
+def check_monitoring(report):
+    board = (DEPLOY / "grafana/nearside.json").read_text()
+    source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
+    variables = {variable["name"]: variable for variable in json.loads(board)["templating"]["list"]}
+    uids = set(re.findall(r'"uid": *"([^"]*)"', board)) - {"-- Grafana --", json.loads(board)["uid"]}
+    fits = uids == {"${datasource}"} and variables["datasource"]["query"] == source["type"] and source["isDefault"]
+    report.check("grafana: the board uses the data source that is provisioned", None if fits else f"{uids} and {source}")
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/nearside.yaml").read_text())["providers"][0]
+    mounts = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["grafana"]["volumes"]
+    is_there = any(provider["options"]["path"] + "/nearside.json" == mount.split(":")[1] for mount in mounts)
+    report.check("grafana: the provider finds the board", None if is_there else str(mounts))
+    if not shutil.which("promtool"):
+        report.left_out("prometheus", "promtool is missing; apt-get install prometheus")
+        return
+    report.check("prometheus/prometheus.yml: promtool", command("promtool", "check", "config", "prometheus/prometheus.yml"))
+    # The container has alerts.yml beside it.
+    text = (DEPLOY / "compose/prometheus.yml").read_text().replace("[alerts.yml]", f"[{DEPLOY}/prometheus/alerts.yml]")
+    report.check("compose/prometheus.yml: promtool", command("promtool", "check", "config", "/dev/stdin", input=text))
+
+
+def check_systemd(report):
+    if not shutil.which("systemd-analyze"):
+        report.left_out("systemd", "systemd-analyze is missing; apt-get install systemd")
+        return
+    unit = "systemd/nearside.service"
+    said = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, cwd=DEPLOY)
+    # The program is not installed where the checks run.
+    faults = [line for line in said.stderr.splitlines() if "nearside" in line and "/usr/bin/nearside is not executable" not in line]
+    report.check(f"{unit}: systemd-analyze verify", "\n".join(faults))
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", unit], capture_output=True, text=True, cwd=DEPLOY
+    )
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", said.stdout)
+    exposure = float(found[1]) if found else 10.0
+    fault = None if exposure < EXPOSURE_MAX else said.stdout + said.stderr
+    report.check(f"{unit}: exposure {exposure}, below {EXPOSURE_MAX}", fault)
+
+
+def check_all(report):
+    report.check("yamllint", command("yamllint", "--strict", "--config-data", YAMLLINT, "."))
+    check_kubernetes(report)
+    check_chart(report)
+    check_documented_installs(report)
+    check_ecs(report)
+    check_compose(report)
+    check_monitoring(report)
+    check_systemd(report)
