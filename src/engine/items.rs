@@ -329,7 +329,7 @@ impl Comparing for ItemRead {
         matches!(self.attributes, Attributes::Of(_))
     }
 
-    fn price(value: &CachedItem) -> Units {
+    fn price(&self, value: &CachedItem) -> Units {
         value.price()
     }
 

@@ -13,7 +13,7 @@ use crate::cache::{
     Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report, SentPage,
 };
 use crate::call::{Answer, PrincipalRole, Request};
-use crate::insight::{Outcome, ReadOfPage};
+use crate::insight::{IndexUsage, Outcome, ReadOfPage};
 use crate::model::capacity::{ReadPrice, Units};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -225,7 +225,9 @@ impl Engine {
         Ok(match PageAnswer::read(&answer.body) {
             Some(PageAnswer { body, consumed }) => {
                 let charged = answer.charges.first();
-                let price = charged.map(|charge| ReadPrice::of_page(&charge.consumed, is_strong));
+                let price = charged.map(|charge| {
+                    charge.price.unwrap_or_else(|| ReadPrice::of_page(&charge.consumed, is_strong))
+                });
                 let value = Page::new(body).priced(price.unwrap_or_default());
                 Fetched::Read { value, consumed }
             }
@@ -254,12 +256,16 @@ impl PageRead {
 
     fn note(&self, outcome: Outcome, price: ReadPrice, age_seconds: Option<u64>) {
         self.table.usage.page_read(&ReadOfPage {
-            index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
+            index: self.index_usage(),
             partition: self.plan.partition(),
             outcome,
             price,
             age_seconds,
         });
+    }
+
+    fn index_usage(&self) -> Option<&IndexUsage> {
+        self.plan.index.map(|index| &*self.table.indexes[index].usage)
     }
 
     /// Where the page is cached.
@@ -380,8 +386,9 @@ impl Comparing for PageRead {
         false
     }
 
-    fn price(value: &Page) -> Units {
-        value.price().table() + value.price().index()
+    fn price(&self, value: &Page) -> Units {
+        let price = self.table.usage.price_now(self.index_usage(), value.price());
+        price.table() + price.index()
     }
 
     fn is_same(left: &Page, right: &Page) -> bool {

@@ -97,7 +97,7 @@ impl Engine {
     ) {
         let now = Instant::now();
         if is_shown.is_some() {
-            read.table().cached.comparisons().would_save(R::price(&hit.value));
+            read.table().cached.comparisons().would_save(read.price(&hit.value));
         }
         let result = match is_shown {
             None => ShadowResult::NotCompared,
