@@ -27,7 +27,7 @@ use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
 use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::write_nothing_consumed_of;
-use super::{BypassReason, Engine, Served, Source, failed};
+use super::{BypassReason, Engine, Served, Source, failed, unread};
 
 /// A read of one page that is understood.
 #[derive(Clone)]
@@ -199,8 +199,12 @@ impl Engine {
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
-        let answer = self.forward(request).await;
-        self.read_answer(answer, (is_strong, sent), table, expected)
+        let mut answer = self.upstream.call(request).await.map_err(unread)?;
+        // Pages may be long: the same members tell what is charged and what is cached.
+        let body = answer.body.clone();
+        let members = RawObject::parse(&body);
+        self.meter_parsed(request, &mut answer, members.as_ref());
+        self.read_members((answer, members.as_ref()), (is_strong, sent), table, expected)
     }
 
     /// What the answer to a request for a page is, which was sent then.
@@ -211,18 +215,30 @@ impl Engine {
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
+        let body = answer.body.clone();
+        self.read_members((answer, RawObject::parse(&body).as_ref()), (is_strong, sent), table, expected)
+    }
+
+    /// The same of an answer whose members are read; `None` if it is no JSON object.
+    fn read_members(
+        self: &Arc<Self>,
+        (answer, members): (Answer, Option<&RawObject<'_>>),
+        (is_strong, sent): (bool, Instant),
+        table: &KnownTable,
+        expected: &ExpectedItems,
+    ) -> Result<Fetched<Page>, Answer> {
         if !answer.is_success() {
             return Err(answer);
         }
         self.cache.note_shown(&table.cached, expected.partition_of_table(), sent, Instant::now());
-        let Some(object) = RawObject::parse(&answer.body) else {
+        let Some(members) = members else {
             return Err(failed("The upstream's answer to a Query or Scan cannot be read."));
         };
-        if !expected.fit(&object, &table.schema) {
+        if !expected.fit(members, &table.schema) {
             self.note_foreign_key(table);
             return Ok(Fetched::Opaque(answer));
         }
-        Ok(match PageAnswer::read(&answer.body) {
+        Ok(match PageAnswer::of(&answer.body, members) {
             Some(PageAnswer { body, consumed }) => {
                 let charged = answer.charges.first();
                 let price = charged.map(|charge| {

@@ -20,6 +20,7 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod zipf;
 
+pub(crate) use charges::WriteTerms;
 pub use tables::Insight;
 pub use units::SpentUnits;
 pub use usage::{IndexUsage, Outcome, ReadOfItem, ReadOfPage, TableUsage, WriteOfItem};

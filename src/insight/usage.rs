@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::call::Source;
 use crate::model::TableSchema;
-use crate::model::capacity::{Charge, HiddenRows, MeanSizes, ReadPrice, Units};
+use crate::model::capacity::{Basis, Charge, HiddenRows, MeanSizes, ReadPrice, UnitKind, Units};
 use crate::model::schema::Projection;
 
 use super::hot::{Access, Ages, HotKeys, HotTable};
@@ -273,6 +273,15 @@ impl TableUsage {
         if read.outcome.saves() {
             self.units.save(read.price);
         }
+    }
+
+    /// The upstream has answered a GetItem with a whole item of this size, or that there is none.
+    pub(crate) fn item_fetched(&self, size_bytes: Option<usize>, is_strong: bool) {
+        if let Some(bytes) = size_bytes {
+            self.sizes.note(&[bytes]);
+        }
+        let read = if is_strong { Units::strong_read } else { Units::eventual_read };
+        self.units.spend(UnitKind::Read, read(size_bytes.unwrap_or(0)), Basis::Exact);
     }
 
     /// A page was read.

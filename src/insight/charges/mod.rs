@@ -6,6 +6,7 @@
 //! filter or a projection hides what was read, the price is estimated by the sizes of other items.
 
 mod pages;
+mod writes;
 
 use crate::call::{Answer, Request};
 use crate::model::arn::table_name;
@@ -21,6 +22,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::size::{item_size, item_size_of, item_sizes};
 
 use super::tables::Insight;
+pub(crate) use writes::WriteTerms;
 
 /// How much more than outside of them reads and writes in transactions cost.
 const TRANSACTION: u64 = 2;
@@ -108,8 +110,14 @@ impl Sum {
 }
 
 impl Insight {
-    /// What the upstream charges for a request that it answered: as its answer reports, or else by formula.
-    pub fn charges(&self, realm: u32, request: &Request, answer: &Answer) -> Vec<Charge> {
+    /// What the upstream charges for a request that it answered with these members: as its answer reports, or else by formula.
+    pub fn charges(
+        &self,
+        realm: u32,
+        request: &Request,
+        answer: &Answer,
+        members: &RawObject<'_>,
+    ) -> Vec<Charge> {
         let class = request.operation.class();
         if matches!(class, OperationClass::Ddl | OperationClass::Other | OperationClass::Unknown) {
             return Vec::new();
@@ -118,21 +126,18 @@ impl Insight {
         if !answer.is_success() && failure.is_none() {
             return Vec::new();
         }
-        let (Ok(body), Some(object)) = (Json::parse_short(&request.body), RawObject::parse(&answer.body))
-        else {
-            return Vec::new();
-        };
+        let Ok(body) = Json::parse_short(&request.body) else { return Vec::new() };
         let kind = match class {
             OperationClass::ItemWrite => UnitKind::Write,
             OperationClass::Statement if !only_selects(request.operation, &body) => UnitKind::Write,
             _ => UnitKind::Read,
         };
         if let Some(reported) =
-            object.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
+            members.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
         {
             return reported;
         }
-        let exchange = Exchange { insight: self, realm, request: &body, answer: &object };
+        let exchange = Exchange { insight: self, realm, request: &body, answer: members };
         let mut sum = Sum::default();
         match request.operation {
             _ if failure == Some(Failure::Condition) => exchange.failed_condition(&mut sum),
@@ -226,22 +231,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A write of one item: by the larger of what it was and has become. Most answers show one of the two at most.
     fn write(&self, sum: &mut Sum) {
         let table = self.name("TableName");
-        let put = self.request.get("Item").map(|item| Size::exact(size_of_json(item)));
         let returned = self.answer.get("Attributes").and_then(item_size);
-        let size = match (put, returned, self.name("ReturnValues")) {
-            (Some(new), Some(old), "ALL_OLD") => new.larger(Size::exact(old)),
-            (Some(new), None, "ALL_OLD") => new,
-            (Some(new), ..) => Size { basis: Basis::Estimated, ..new },
-            (None, Some(bytes), "ALL_OLD") if self.request.get("UpdateExpression").is_none() => {
-                Size::exact(bytes)
-            }
-            (None, Some(bytes), "ALL_OLD" | "ALL_NEW") => Size::estimated(bytes),
-            (None, None, "ALL_OLD") => Size::exact(0),
-            (None, ..) => self.usual(table),
-        };
+        let size = WriteTerms::of(self.request).size(returned);
+        let size = size.unwrap_or_else(|| self.usual(table));
         sum.add(table, UnitKind::Write, Units::write(size.bytes), size.basis);
     }
 
@@ -412,9 +406,13 @@ fn units_of(part: &Json<'_>) -> Option<Units> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::ApiError;
+
+    pub(super) fn charged(insight: &Insight, request: &Request, answer: &Answer) -> Vec<Charge> {
+        insight.charges(0, request, answer, &RawObject::parse(&answer.body).unwrap())
+    }
 
     fn charges(operation: Operation, request: &str, answer: &str) -> Vec<Charge> {
         let insight = Insight::default();
@@ -423,7 +421,7 @@ mod tests {
 
     fn charges_in(insight: &Insight, operation: Operation, request: &str, answer: &str) -> Vec<Charge> {
         let request = Request::new(operation, request.as_bytes().to_vec());
-        insight.charges(0, &request, &Answer::ok(answer.as_bytes().to_vec()))
+        charged(insight, &request, &Answer::ok(answer.as_bytes().to_vec()))
     }
 
     /// An item of that many bytes.
@@ -479,7 +477,7 @@ mod tests {
         let failed = |operation, request: &str| {
             let answer =
                 ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed").into();
-            insight.charges(0, &Request::new(operation, request.as_bytes().to_vec()), &answer)
+            charged(&insight, &Request::new(operation, request.as_bytes().to_vec()), &answer)
         };
         let consumed = Consumed::of_table(Units::write(0));
         let basis = Basis::Estimated;
@@ -526,5 +524,22 @@ mod tests {
         let consumed = Consumed::of_table(Units::write(1025));
         let expected = vec![Charge::exact("t", UnitKind::Write, consumed)];
         assert_eq!(charges(Operation::PutItem, &request, &answer), expected);
+    }
+
+    #[test]
+    fn a_transaction_that_a_condition_cancelled_is_charged_and_no_other() {
+        let request =
+            r#"{"TransactItems":[{"ConditionCheck":{"TableName":"t"}},{"Delete":{"TableName":"t"}}]}"#;
+        let cancelled = |code: &str| {
+            let mut error = ApiError::new(ErrorCode::TransactionCanceled, "Transaction cancelled");
+            error.members = Some(format!(r#""CancellationReasons":[{{"Code":"None"}},{{"Code":"{code}"}}]"#));
+            let request = Request::new(Operation::TransactWriteItems, request.as_bytes().to_vec());
+            charged(&Insight::default(), &request, &error.into())
+        };
+        let units =
+            |charges: Vec<Charge>| charges.first().map(|charge| (charge.consumed.total(), charge.basis));
+        let two_writes = Units::write(0) * (2 * TRANSACTION);
+        assert_eq!(units(cancelled("ConditionalCheckFailed")), Some((two_writes, Basis::Estimated)));
+        assert_eq!(units(cancelled("ValidationError")), None);
     }
 }

@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use crate::call::{Answer, Request};
     use crate::insight::Insight;
+    use crate::insight::charges::tests::charged;
     use crate::model::capacity::{Charge, MeanSizes};
     use crate::model::key_attribute::{KeyAttribute, ScalarType};
     use crate::model::{KeySchema, Operation};
@@ -150,7 +151,7 @@ mod tests {
 
     fn query(insight: &Insight, more: &str, answer: &str) -> Charge {
         let request = Request::new(Operation::Query, format!("{{{TEXT}{more}}}").into_bytes());
-        let mut charges = insight.charges(0, &request, &Answer::ok(answer.as_bytes().to_vec()));
+        let mut charges = charged(insight, &request, &Answer::ok(answer.as_bytes().to_vec()));
         assert_eq!(charges.len(), 1);
         charges.remove(0)
     }
