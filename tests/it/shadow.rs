@@ -1,5 +1,7 @@
 //! Shadow mode: the upstream answers every read, and what the cache would have answered is compared with that.
 
+mod rules;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
