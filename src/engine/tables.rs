@@ -144,6 +144,7 @@ impl Tables {
         let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
         let cached = around.cache.table(around.realm, identity, now);
         let usage = around.insight.table(around.realm.number(), &schema.name);
+        usage.describe_sizes(&description.sizes);
         let ages = !around.upstream.never_lags();
         let time_to_live = description.time_to_live.clone();
         let (mut table, mut replaced) = (None, Vec::new());

@@ -219,13 +219,16 @@ impl Engine {
         let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
         for (spelling, request) in requests {
             let table = self.learn(spelling).await.ok_or(BypassReason::UnknownTable)?;
-            if table.policy.is_none() {
-                return Err(BypassReason::Disabled);
-            }
             if parts.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
                 return Err(not_understood);
             }
             parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
+        }
+        // What is cached of other tables has no part in a request that the upstream must answer, but what is compared has.
+        if parts.iter().any(|part| part.table.policy.is_none())
+            && !parts.iter().any(|part| part.table.is_in_shadow() && part.table.policy.is_some())
+        {
+            return Err(BypassReason::Disabled);
         }
         let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
         // The upstream refuses a request that asks for nothing of a table, too.
