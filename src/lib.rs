@@ -9,6 +9,7 @@ pub mod call;
 pub mod endpoint;
 mod key_hasher;
 mod spread;
+pub mod stopped_time;
 
 pub mod config;
 pub mod telemetry;

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire", "access", "listen", "offload"],
     &["tls"],
     &["config", "telemetry"],
-    &["call", "endpoint", "key_hasher", "spread"],
+    &["call", "endpoint", "key_hasher", "spread", "stopped_time"],
     &["model"],
 ];
 

@@ -35,6 +35,7 @@ use crate::admin::{Admin, AdminToken, ItemsAreFor};
 use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
 use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
+use crate::stopped_time::StoppedTime;
 use crate::telemetry::{self, Metrics};
 use crate::tls::TlsServer;
 
@@ -113,7 +114,8 @@ impl Server {
         if let Some(plan) = &plan {
             plan.log_in().await?;
         }
-        let caches = Caches::new(&config, plan.as_ref().map(FleetPlan::memory));
+        let stopped = Arc::new(StoppedTime::of_this_machine());
+        let caches = Caches::new(&config, plan.as_ref().map(|plan| plan.memory(&stopped)), &stopped);
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
         let maker = EngineMaker {
             memory: caches.memory.clone(),
@@ -122,7 +124,7 @@ impl Server {
         };
         let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
-        let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
+        let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics, stopped));
         engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
