@@ -27,3 +27,5 @@ mod spans;
 mod start;
 mod tls;
 mod traces;
+#[cfg(feature = "aws-credentials")]
+mod waiting;
