@@ -217,7 +217,7 @@ impl Server {
     }
 
     /// What the admin listener shows.
-    fn admin(&self) -> Arc<Admin> {
+    fn admin(&self, shutdown: &CancellationToken) -> Arc<Admin> {
         let fixed = &self.config.fixed;
         let node = RunningNode {
             started: Started::now(),
@@ -238,6 +238,7 @@ impl Server {
             tls: self.tls(),
             reload_asks: self.reload_asks.clone(),
             warm_ups: self.warm_ups.clone(),
+            shutdown: shutdown.clone(),
         };
         let hosts = hosts(&self.admin_listeners, &fixed.admin_listen, fixed);
         Admin::new(
@@ -251,7 +252,7 @@ impl Server {
     /// Serves until `shutdown`, then drains: no new connections, requests in flight to their end, every write and fill to its
     /// end, both within the configured time, the store closed.
     pub async fn run(self, shutdown: CancellationToken) {
-        let admin = self.admin();
+        let admin = self.admin(&shutdown);
         let settings = frontend_settings(&self.config.fixed, &self.doors);
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,

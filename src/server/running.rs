@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminToken;
 use crate::config::{Fixed, Resolved};
@@ -54,6 +55,8 @@ pub(super) struct RunningNode {
     pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) reload_asks: ReloadAsks,
     pub(super) warm_ups: WarmUps,
+    /// Asks for the end.
+    pub(super) shutdown: CancellationToken,
 }
 
 impl RunningNode {
