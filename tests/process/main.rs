@@ -13,6 +13,7 @@ mod exhaustion;
 mod fake;
 mod follower;
 mod kill;
+mod lambda;
 mod logs;
 mod metrics;
 mod pages;
