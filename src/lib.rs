@@ -37,3 +37,5 @@ pub mod admin;
 pub mod frontend;
 
 pub mod server;
+
+pub mod testing;

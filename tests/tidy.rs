@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers, top first. A module imports only from rows below its own.
 const LAYERS: &[&[&str]] = &[
     &["main"],
-    &["cli"],
+    &["cli", "testing"],
     &["server"],
     &["frontend", "admin"],
     &["fleet"],

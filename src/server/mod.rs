@@ -151,6 +151,22 @@ impl Server {
         })
     }
 
+    /// Where it listens for clients: the first address of several.
+    ///
+    /// # Errors
+    /// Words, where it listens on a Unix socket.
+    pub fn address(&self) -> Result<SocketAddr, String> {
+        address_of(&self.doors.plain)
+    }
+
+    /// Where its admin listener is.
+    ///
+    /// # Errors
+    /// Words, where it listens on a Unix socket.
+    pub fn admin_address(&self) -> Result<SocketAddr, String> {
+        address_of(&self.admin_listeners)
+    }
+
     /// What changes the config of this server while it runs.
     pub fn reloader(&self) -> Reloader {
         Reloader {
@@ -313,6 +329,10 @@ impl Server {
         }
         tracing::info!(took = ?begun.elapsed(), "Shutdown ended.");
     }
+}
+
+fn address_of(listeners: &Listeners) -> Result<SocketAddr, String> {
+    listeners.addresses().first().copied().ok_or_else(|| "a Unix socket has no address".to_owned())
 }
 
 /// Says what did not end in time, if anything.
