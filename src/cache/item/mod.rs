@@ -356,7 +356,7 @@ impl ItemCache {
     pub fn consistency_now(&self, address: &Address<'_>, fill: FillMode, now: Instant) -> Consistency {
         let stripe = self.stripe(address);
         let shard = self.slots.lock(stripe);
-        let lease = self.lease();
+        let Moment { lease, .. } = self.moment(now);
         let version = self.version(address.table, stripe);
         self.consistency(fill, lease, self.is_changing(&shard, address, version, now), now)
     }
