@@ -1,11 +1,11 @@
 //! Time that the monotonic clock has missed: the machine was suspended, or its sandbox frozen.
 //!
-//! `Instant` is the monotonic clock, which stands still with the machine. What limits an *age* must count that time all the same: an
-//! entry of the cache, a lease, a description of a table. Two clocks go on. The boot clock counts a suspension. The wall clock counts it
-//! too, and after a pause of a virtual machine it is the only one that does, once it is set right.
+//! `Instant` is the monotonic clock, which stands still with the machine. An *age* must count that time all the same: that of an
+//! entry of the cache, of a lease, of the description of a table. Two clocks go on. The boot clock counts a suspension. The wall clock
+//! counts it too, and after a pause of a virtual machine it is the only one that does, once it is set right.
 //!
-//! A wall clock that is set forward looks the same, and counts the same: that makes things older than they are, never younger. One that
-//! is set back counts as nothing.
+//! A wall clock that is set forward looks the same, and counts the same: that makes things older than they are, never younger.
+//! One that is set back counts as nothing.
 //!
 //! Waits need none of this: see `docs/adr/2026-11-30-time-that-stood-still.md`.
 

@@ -1,9 +1,9 @@
 //! Nearside as an external extension of AWS Lambda: the one side of the Extensions API (2020-01-01).
 //!
-//! Lambda starts every executable in `/opt/extensions`, without arguments, and starts the runtime when all of them have registered. So
-//! the node registers when its listeners are bound: the function finds it from its first line on. Then it asks for the next event, again
-//! and again. Lambda freezes the sandbox while that question is open, so it has no timeout. Nothing is written back or
-//! flushed when the sandbox freezes: every write was sent before it was answered.
+//! Lambda starts every executable in `/opt/extensions`, without arguments, and starts the runtime when all of them have registered.
+//! So the node registers when its listeners are bound: the function finds it from its first line on. Then it asks for the next
+//! event, again and again. Lambda freezes the sandbox while that question is open, so it has no timeout. Nothing is written back
+//! or flushed when the sandbox freezes: every write was sent before it was answered.
 
 use std::fmt;
 use std::path::Path;

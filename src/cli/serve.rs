@@ -38,7 +38,8 @@ fn try_serve(arguments: ConfigArguments) -> Result<ExitCode, String> {
     outcome
 }
 
-/// Serves until a signal asks for the end, which it may do before there is a config; as an extension of Lambda, until the sandbox ends.
+/// Serves until a signal asks for the end, which it may do before there is a config; as an extension of Lambda, until the sandbox
+/// ends.
 async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, String> {
     let shutdown = CancellationToken::new();
     let signals = EndSignals::catch().map_err(|error| format!("cannot watch SIGTERM: {error}"))?;

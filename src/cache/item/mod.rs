@@ -145,8 +145,8 @@ impl ItemCache {
         Arc::new(Self::with_store(limits, store, Secrets::Numbered(Secret::random())))
     }
 
-    /// An empty cache whose entries grow older while the machine stands still, too. `stopped` is asked at each lookup, before anything is
-    /// served.
+    /// An empty cache whose entries grow older while the machine stands still, too. `stopped` is asked at each lookup, before
+    /// anything is served.
     pub fn ageing(limits: CacheLimits, stopped: Arc<StoppedTime>) -> Arc<Self> {
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
         let cache = Self::with_store(limits, store, Secrets::Numbered(Secret::random()));

@@ -1,8 +1,9 @@
 //! Credentials for the upstream: where they come from, and the last good ones for whoever signs.
 //!
-//! The node's own are asked for once before the start, which fails where a profile does. Elsewhere they may come later, and are asked for
-//! again and again. A task of its own renews them ahead of their end, so no request waits for that; when renewing fails, the old ones stay in use until the upstream rejects them. Those of a
-//! principal's role have a keyring of the same kind, see [`roles`](super::roles).
+//! The node's own are asked for once before the start, which fails where a profile does. Elsewhere they may come later, and are
+//! asked for again and again. A task of its own renews them ahead of their end, so no request waits for that; when renewing fails,
+//! the old ones stay in use until the upstream rejects them. Those of a principal's role have a keyring of the same kind, see
+//! [`roles`](super::roles).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -267,8 +267,8 @@ impl Http {
         request
     }
 
-    /// While the machine stood still, its connections idled. The other side may have closed them, and a write over such a one would be of
-    /// unknown outcome.
+    /// While the machine stood still, its connections idled. The other side may have closed them, and a write over such a one would
+    /// be of unknown outcome.
     fn notice_stop(&self, now: Instant) {
         let stopped_ms = self.stopped.total_ms(now);
         let seen_ms = self.stopped_seen_ms.load(Ordering::Acquire);
