@@ -163,7 +163,7 @@ impl Engine {
         };
         let mut plan = PagePlan::read(kind, &body, &table);
         if matches!(plan, Err(BypassReason::IndexNotReady))
-            && table.may_have_settled(Instant::now())
+            && table.may_have_settled(self.cache.aged(Instant::now()))
             && let Some(described) = self.refreshed(spelling).await
         {
             plan = PagePlan::read(kind, &body, &described);
