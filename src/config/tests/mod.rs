@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: what is read, what wins, what is printed, and in which words faults are reported.
 
 mod callers;
+mod reference;
 mod tls;
 
 use std::collections::BTreeSet;
