@@ -1,12 +1,15 @@
-"""Each file by what reads it: schemas, linters, and what must agree between files. Nothing is started."""
+"""Each file by what reads it: schemas, linters, and what must agree between files. No node of a manifest is started."""
 
 import atexit
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import helm_python
@@ -314,12 +317,37 @@ def check_systemd(report):
     report.check(f"{unit}: exposure {exposure}, below {EXPOSURE_MAX}", fault)
 
 
-def check_all(report):
+def check_lambda(report, binary):
+    report.check("lambda/template.yaml: cfn-lint", command("cfn-lint", "--non-zero-exit-code", "warning", "lambda/template.yaml"))
+    region = {**os.environ, "AWS_REGION": "eu-central-1"}
+    report.check("lambda/nearside.toml: nearside check", command(binary, "check", "lambda/nearside.toml", env=region))
+    with tempfile.TemporaryDirectory() as directory:
+        layer = f"{directory}/layer.zip"
+        # The runtime's C library is not the machine's.
+        fault = command("lambda/layer", binary, layer, env={**os.environ, "GLIBC_MAX": "9"})
+        report.check("lambda/layer: makes a layer", fault)
+        if fault:
+            return
+        with zipfile.ZipFile(layer) as content:
+            modes = {file.filename: file.external_attr >> 16 & 0o777 for file in content.infolist() if not file.is_dir()}
+        expected = {"extensions/nearside": 0o755, "nearside/nearside.toml": 0o644}
+        report.check("lambda/layer: has the program, executable, and the config", None if modes == expected else str(modes))
+
+
+def check_fixture(report, binary):
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "pytest"]
+    said = command(sys.executable, *words, env={**os.environ, "NEARSIDE_BINARY": str(binary)})
+    report.check("pytest/pytest_nearside.py: its tests", said)
+
+
+def check_all(report, binary):
     report.check("yamllint", command("yamllint", "--strict", "--config-data", YAMLLINT, "."))
     check_kubernetes(report)
     check_chart(report)
     check_documented_installs(report)
     check_ecs(report)
+    check_lambda(report, binary)
+    check_fixture(report, binary)
     check_compose(report)
     check_monitoring(report)
     check_systemd(report)

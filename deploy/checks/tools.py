@@ -17,6 +17,7 @@ PACKAGES = [
     "check-jsonschema==0.39.0",
     "helm-python-sdk==0.2.2",
     "kubernetes-validate==1.37.0",
+    "pytest==9.2.0",
     "yamllint==1.38.0",
 ]
 
