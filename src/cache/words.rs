@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
+use zerocopy::FromZeros;
+
 const ONE_HOLD: u64 = 1 << 48;
 
 /// How long an eventually consistent read of DynamoDB may lag behind, with seconds of ours rounded against us.
@@ -49,8 +51,8 @@ impl Words {
     pub(super) fn new(stripes: usize) -> Self {
         let stripes = stripes.next_power_of_two();
         Self {
-            words: (0..stripes).map(|_| AtomicU64::new(0)).collect(),
-            touched: (0..stripes).map(|_| AtomicU16::new(0)).collect(),
+            words: zeroed(stripes),
+            touched: zeroed(stripes),
         }
     }
 
@@ -103,6 +105,11 @@ impl Words {
         // A caller whose clock reading is a little older than the touch sees an age just below zero.
         age <= LAG_SECONDS_MAX || age >= u16::MAX - LAG_SECONDS_MAX
     }
+}
+
+/// Zeros that the system allocates at the first access. 10 MiB of them would otherwise be resident in an idle process.
+fn zeroed<Counter: FromZeros>(count: usize) -> Box<[Counter]> {
+    <[Counter]>::new_box_zeroed_with_elems(count).expect("memory for the words, without which there is no cache")
 }
 
 /// See [`Version::digest`].

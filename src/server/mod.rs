@@ -195,7 +195,7 @@ impl Server {
         let admin = url("http", &fixed.admin_listen, &self.admin_listeners, authority_of);
         let metrics = match fixed.admin_listen.host() {
             ListenHost::Unix(_) => format!("/metrics on {admin}"),
-            _ => format!("metrics on {admin}/metrics"),
+            _ => format!("console on {admin}/; metrics on {admin}/metrics"),
         };
         let listens = url("http", &fixed.listen, &self.doors.plain, bound);
         let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());

@@ -69,7 +69,14 @@ const asked = (counters) => (counters ? [counters.hits, sum([counters.hits, coun
 export const tableAsked = (table) =>
   [table?.items, ...(table?.pages ?? [])].map(asked).reduce(([hits, all], [moreHits, more]) => [hits + moreHits, all + more], [0, 0]);
 
+/** The hits and the lookups of items and pages together. */
+const cacheAsked = (stats) =>
+  [stats.cache?.items, stats.cache?.pages].map(asked).reduce(([hits, all], [moreHits, more]) => [hits + moreHits, all + more]);
+
 const share = ([hits, all], [hitsBefore, allBefore] = [0, 0]) => (all > allBefore ? (hits - hitsBefore) / (all - allBefore) : null);
+
+/** The hit ratio since the start, or null before the first lookup. */
+export const ratioSinceStart = (stats) => share(cacheAsked(stats));
 
 function ratesOf(now, before, passed) {
   const rates = {};
@@ -100,8 +107,7 @@ function pointOf(time, now, before, passed) {
   point.errors = per((stats) => stats.requests?.errors);
   point.items = share(asked(now.cache?.items), asked(before.cache?.items));
   point.pages = share(asked(now.cache?.pages), asked(before.cache?.pages));
-  const both = (stats) => [stats.cache?.items, stats.cache?.pages].map(asked).reduce((a, b) => [a[0] + b[0], a[1] + b[1]]);
-  point.ratio = share(both(now), both(before));
+  point.ratio = share(cacheAsked(now), cacheAsked(before));
   for (const source of ["hit", "miss"]) {
     const histogram = subtract(latencyOf(now, source), latencyOf(before, source));
     point.latency[source] = [quantile(histogram, 0.5), quantile(histogram, 0.99)];

@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { h, put, bar, panel, pill, empty } from "./dom.js";
 import { NONE, bytes, count, exact, money, percent, plural, rate, seconds, wholePercent } from "./format.js";
 import { Plot, SOURCES, overTime } from "./plot.js";
-import { latencyOf, quantile } from "./feed.js";
+import { latencyOf, quantile, ratioSinceStart } from "./feed.js";
 import { checks, wouldHaveSaved } from "./checks.js";
 import { wholeBudget } from "./curve.js";
 
@@ -92,6 +92,7 @@ function tiles(feed) {
     const [half, most] = now === null ? [quantile(all, 0.5), quantile(all, 0.99)] : last.latency[source];
     return [half, most, now === null && half !== null && !feed.gone ? "since the start" : null];
   };
+  const [ratioNow, ratioAll] = [last?.ratio ?? null, ratioSinceStart(stats)];
   const [hit50, hit99, hitSince] = both("hit");
   const [miss50, miss99, missSince] = both("miss");
   const used = cache ? (cache.items?.bytes ?? 0) + (cache.pages?.bytes ?? 0) : undefined;
@@ -129,8 +130,11 @@ function tiles(feed) {
     ),
     tile(
       "Hit ratio",
-      cache ? live(percent(last?.ratio)) : undefined,
-      cache && [`items ${live(percent(last?.items))}`, `pages ${live(percent(last?.pages))}`],
+      cache ? live(percent(ratioNow ?? ratioAll)) : undefined,
+      cache && [
+        ratioNow === null ? ratioAll !== null && "since the start" : `${percent(ratioAll)} since the start`,
+        `items ${live(percent(last?.items))}`, `pages ${live(percent(last?.pages))}`,
+      ],
     ),
     tile(
       "Latency of hits, median",
