@@ -49,7 +49,7 @@ def the_writes_of_a_tenant_leave_the_pages_of_others(world: World) -> None:
         world.hits(read)
 
 
-def the_exports_and_scans_of_a_tenant_evict_nothing_of_others(world: World) -> None:
+def the_exports_and_scans_of_a_tenant_leave_what_is_cached_of_others(world: World) -> None:
     for number in range(200):
         system.save(world.here, "bulk", f"d{number:03}", "done", f"title {number}", "x" * 400)
     system.save(world.here, "calm", "d1", "draft", "title", "text")
