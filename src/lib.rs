@@ -10,6 +10,7 @@ pub mod endpoint;
 mod key_hasher;
 mod locks;
 mod spread;
+pub mod stopped_time;
 
 pub mod config;
 pub mod telemetry;
@@ -37,3 +38,5 @@ pub mod admin;
 pub mod frontend;
 
 pub mod server;
+
+pub mod testing;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers, top first. A module imports only from rows below its own.
 const LAYERS: &[&[&str]] = &[
     &["main"],
-    &["cli"],
+    &["cli", "testing"],
     &["server"],
     &["frontend", "admin"],
     &["fleet"],
@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire", "access", "listen", "offload"],
     &["tls"],
     &["config", "telemetry"],
-    &["call", "endpoint", "key_hasher", "locks", "spread"],
+    &["call", "endpoint", "key_hasher", "locks", "spread", "stopped_time"],
     &["model"],
 ];
 

@@ -49,6 +49,12 @@ def copied_chart():
     return shutil.copytree(CHART, Path(place.name) / CHART.name)
 
 
+def open_values():
+    """The tier for everybody who reaches it, with neither config nor secret nor fleet."""
+    values = {key: value for key, value in values_of("shared").items() if key not in ("config", "secretName")}
+    return values | {"fleet": {"enabled": False}, "shared": {"acceptUnauthenticated": True}}
+
+
 def rendered(values, name="prod", namespace="apps"):
     """The objects that the chart makes of values."""
     with helm_python.Chart.load(copied_chart()) as chart:
@@ -160,6 +166,7 @@ def check_chart(report):
     every = {"metrics": {"enabled": True, "serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
     cases = {
         "shared": values_of("shared"),
+        "shared, open": open_values(),
         "sidecar": values_of("sidecar"),
         "sidecar with metrics": values_of("sidecar") | every,
         "shared without fleet and autoscaling": values_of("shared")

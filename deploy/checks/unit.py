@@ -44,6 +44,9 @@ for target in sysinit basic shutdown network-online; do
   printf '[Unit]\nDefaultDependencies=no\n' > "/run/units/$target.target"
 done
 printf '[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\nWants=nearside.service\n' > /run/units/boot.target
+# systemd must never clean those of the machine.
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /var/tmp
 export container=checks SYSTEMD_UNIT_PATH=/run/units
 exec /lib/systemd/systemd --system --unit=boot.target --log-target=console --show-status=no
 """

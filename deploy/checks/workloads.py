@@ -128,6 +128,7 @@ def nodes():
         of_kubernetes("kubernetes/sidecar.yaml", sidecar),
         of_kubernetes("kubernetes/shared", shared, key=key),
         of_kubernetes("helm (shared)", [*charts["shared"], secret], key=key),
+        of_kubernetes("helm (shared, open)", static.rendered(static.open_values())),
         of_kubernetes("helm (sidecar)", charts["sidecar"]),
         of_kubernetes("helm (sidecar with metrics)", observed),
         of_ecs(),

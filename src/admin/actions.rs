@@ -83,6 +83,11 @@ pub(super) fn stop_warm_up(admin: &Admin, asked: &Asked) -> Reply {
     }
 }
 
+pub(super) fn quit(admin: &Admin, _: &Asked) -> Reply {
+    admin.node.quit();
+    json(StatusCode::ACCEPTED, &json!({ "quitting": true }))
+}
+
 fn read_flush(asked: &Asked) -> Result<Flush, Fault> {
     const EXAMPLE: &str = r#"{}, {"table":"Orders"} or {"table":"Orders","key":{"pk":{"S":"a"}}}"#;
     if asked.body.trim_ascii().is_empty() {

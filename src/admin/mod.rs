@@ -268,6 +268,8 @@ mod tests {
             Ok(json!({ "table": table }))
         }
 
+        fn quit(&self) {}
+
         fn hot(&self, query: HotQuery) -> Value {
             json!({ "window_seconds": query.window_seconds, "limit": query.limit })
         }
@@ -332,7 +334,7 @@ mod tests {
     /// What a route answers to who may have it. A warm-up goes on behind its answer.
     fn success(route: &Route) -> StatusCode {
         match (route.method.as_str(), route.path) {
-            ("POST", "/api/warm") => StatusCode::ACCEPTED,
+            ("POST", "/api/warm" | "/api/quit") => StatusCode::ACCEPTED,
             _ => StatusCode::OK,
         }
     }
@@ -362,6 +364,7 @@ mod tests {
                 ("POST", "/api/warm", Guard::Token),
                 ("GET", "/api/warm", Guard::TokenIfSet),
                 ("POST", "/api/warm/stop", Guard::Token),
+                ("POST", "/api/quit", Guard::Token),
             ]
         );
         for items in [ItemsAreFor::Everybody, ItemsAreFor::TheToken] {

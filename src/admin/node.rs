@@ -59,6 +59,9 @@ pub trait Node: Send + Sync {
     /// [`Fault`] if there is none.
     fn stop_warm_up(&self, table: &str) -> Result<Value, Fault>;
 
+    /// Begins to drain, as at SIGTERM, and ends the process then.
+    fn quit(&self);
+
     /// The heaviest keys. They are users' data.
     fn hot(&self, query: HotQuery) -> Value;
 

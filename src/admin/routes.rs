@@ -70,6 +70,12 @@ pub(super) const ROUTES: &[Route] = &[
         guard: Guard::Token,
         answer: Answer::Now(actions::stop_warm_up),
     },
+    Route {
+        method: Method::POST,
+        path: "/api/quit",
+        guard: Guard::Token,
+        answer: Answer::Now(actions::quit),
+    },
 ];
 
 impl Route {

@@ -30,15 +30,17 @@ pub enum ShadowResult {
     CacheStale,
     /// A hit: the values differ, and something changed between the lookup and the answer.
     ChangedDuring,
-    /// A hit: the values differ, and the upstream could not be asked strongly.
+    /// A hit: the values differ, and no strong answer of the upstream says which is newer.
     Differs,
+    /// A hit: the values differ, and the upstream was not asked strongly, because as many reads were made as the budget allows.
+    OverBudget,
     /// A hit: the upstream failed, or its answer cannot be compared.
     NotCompared,
 }
 
 impl ShadowResult {
     /// Every result, in the order of their definition.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Miss,
         Self::Join,
         Self::Equal,
@@ -46,6 +48,7 @@ impl ShadowResult {
         Self::CacheStale,
         Self::ChangedDuring,
         Self::Differs,
+        Self::OverBudget,
         Self::NotCompared,
     ];
 
@@ -59,6 +62,7 @@ impl ShadowResult {
             Self::CacheStale => "cache_stale",
             Self::ChangedDuring => "changed_during",
             Self::Differs => "differs",
+            Self::OverBudget => "over_budget",
             Self::NotCompared => "not_compared",
         }
     }
@@ -239,6 +243,8 @@ mod tests {
             let labels: std::collections::BTreeSet<_> = results.iter().map(|result| result.1).collect();
             assert_eq!(labels.len(), results.len());
         }
+        let no_hits = ShadowResult::ALL.into_iter().filter(|result| !result.is_hit());
+        assert_eq!(no_hits.collect::<Vec<_>>(), [ShadowResult::Miss, ShadowResult::Join]);
     }
 
     #[test]

@@ -6,20 +6,12 @@
 //!
 //! Without a fleet there is one lease, and it never ends.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::secret::FleetSecret;
-
-/// A process that slept shows it by this much at least. Below, the two clocks were only not read together.
-const SLEEP_MS_MIN: i64 = 100;
-
-/// The most milliseconds between two looks at a clock that count as one moment.
-const MOMENT_MS: u64 = 10;
-
-/// How often the clocks are looked at, at most, until both were read in one moment.
-const LOOKS_MAX: u32 = 100;
+use crate::stopped_time::StoppedTime;
 
 /// What the cache of a node in a fleet is made with.
 pub struct FleetMemory {
@@ -29,9 +21,8 @@ pub struct FleetMemory {
     pub lease: Duration,
     /// What is read while there is no lease.
     pub lapsed: LapsedReads,
-    /// The time since the machine was started, its sleep included. With it, the cache finds out that the process slept, for the time
-    /// of the program stands still then. It is asked at each hit.
-    pub boot_clock: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
+    /// How long the machine stood still, asked at each lookup. Without it, the cache does not find that out.
+    pub stopped: Option<Arc<StoppedTime>>,
 }
 
 /// What a node does with reads while it has no lease.
@@ -73,15 +64,10 @@ pub(super) struct Freshness {
     /// What was sent for as long ago is no longer young; 0 if nothing ever is.
     young_ms: u64,
     stores_without_lease: bool,
-    sleep: Option<Sleep>,
+    stopped: Option<Arc<StoppedTime>>,
+    /// How much of it was over when everything was last invalidated. After a later stop nothing vouches for what is cached.
+    noted_ms: AtomicU64,
     is_in_fleet: bool,
-}
-
-/// How a process knows that it slept.
-struct Sleep {
-    boot_clock: Box<dyn Fn() -> Duration + Send + Sync>,
-    /// By how much the boot clock was ahead of the cache's time when somebody last looked.
-    gap_ms: AtomicI64,
 }
 
 impl Freshness {
@@ -93,41 +79,37 @@ impl Freshness {
             ending: Mutex::new(()),
             young_ms: 0,
             stores_without_lease: true,
-            sleep: None,
+            stopped: None,
+            noted_ms: AtomicU64::new(0),
             is_in_fleet: false,
         }
     }
 
-    /// Of a node in a fleet, without a lease at first. `now_ms` reads the cache's clock.
-    pub(super) fn leased(
-        lease: Duration,
-        lapsed: LapsedReads,
-        boot_clock: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
-        now_ms: impl Fn() -> u64,
-    ) -> Self {
-        let freshness = Self {
+    /// Of a node in a fleet, without a lease at first.
+    pub(super) fn leased(lease: Duration, lapsed: LapsedReads, stopped: Option<Arc<StoppedTime>>) -> Self {
+        Self {
             until_ms: AtomicU64::new(0),
             young_ms: match lapsed {
                 LapsedReads::Young => u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
                 LapsedReads::Bypass => 0,
             },
             stores_without_lease: lapsed == LapsedReads::Young,
-            sleep: boot_clock.map(|boot_clock| Sleep { boot_clock, gap_ms: AtomicI64::new(0) }),
+            noted_ms: AtomicU64::new(stopped.as_ref().map_or(0, |stopped| stopped.known_ms())),
+            stopped,
             is_in_fleet: true,
             ..Self::forever()
-        };
-        freshness.note_boot_gap(now_ms);
-        freshness
+        }
     }
 
     pub(super) fn is_in_fleet(&self) -> bool {
         self.is_in_fleet
     }
 
-    /// The lease of a reader. It must be asked for before the words are loaded, and what says that a key was lately written.
-    pub(super) fn lease(&self, now_ms: u64) -> Lease {
-        if self.sleep.as_ref().is_some_and(|sleep| sleep.has_slept(now_ms)) {
-            // The time that went by is in none of the cache's times: nothing is young either.
+    /// The lease of a reader. It must be asked for after the cache has read its clock, and before the words are loaded, and what says
+    /// that a key was lately written.
+    pub(super) fn lease(&self) -> Lease {
+        if self.has_stopped() {
+            // A lease that was proved before may have been granted since: nothing is young either.
             return Lease { until_ms: 0, ended_ms: u64::MAX };
         }
         let until_ms = self.until_ms.load(Ordering::Acquire);
@@ -168,26 +150,13 @@ impl Freshness {
         self.ended_early_ms.store(now_ms().max(from_ms), Ordering::Release);
     }
 
-    /// Takes the two clocks as they are: everything from before a sleep is invalidated.
-    pub(super) fn note_boot_gap(&self, now_ms: impl Fn() -> u64) {
-        let Some(sleep) = &self.sleep else { return };
-        // A gap that is taken too wide would hide a sleep.
-        for _ in 0..LOOKS_MAX {
-            let before_ms = now_ms();
-            let gap_ms = sleep.gap_ms(now_ms());
-            if now_ms().saturating_sub(before_ms) <= MOMENT_MS {
-                return sleep.gap_ms.store(gap_ms, Ordering::Release);
-            }
-        }
-    }
-}
-
-impl Sleep {
-    fn gap_ms(&self, now_ms: u64) -> i64 {
-        (self.boot_clock)().as_millis() as i64 - now_ms as i64
+    /// Everything was invalidated when the machine had stood still for so long in all.
+    pub(super) fn note_stops(&self, stopped_ms: u64) {
+        self.noted_ms.fetch_max(stopped_ms, Ordering::AcqRel);
     }
 
-    fn has_slept(&self, now_ms: u64) -> bool {
-        self.gap_ms(now_ms) > self.gap_ms.load(Ordering::Acquire) + SLEEP_MS_MIN
+    fn has_stopped(&self) -> bool {
+        let Some(stopped) = &self.stopped else { return false };
+        stopped.known_ms() > self.noted_ms.load(Ordering::Acquire)
     }
 }

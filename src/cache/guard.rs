@@ -90,7 +90,7 @@ impl FillPermit {
                     &image,
                     flight.version,
                     &self.policy,
-                    self.began,
+                    flight.sent_ms,
                     InstalledBy::Fill,
                 ) =>
                 {
@@ -183,6 +183,8 @@ pub struct WriteGuard {
     /// Empty once the verdict is reported.
     keys: Vec<GuardedKey>,
     began: Instant,
+    /// The same in the time of entries, which counts on while the machine stands still.
+    sent_ms: u64,
 }
 
 /// A key that is being written.
@@ -223,7 +225,8 @@ impl WriteGuard {
             }
         });
         let keys = keys.collect();
-        Self { cache, keys, began }
+        let sent_ms = cache.elapsed_ms(began);
+        Self { cache, keys, began, sent_ms }
     }
 
     /// The write succeeded. `kept` is what a read of the key returns now, if that is known to the byte, and how it is to be kept.
@@ -308,7 +311,7 @@ impl WriteGuard {
         } else {
             cache.version(&written.table, written.stripe)
         };
-        if cache.install(&address, image, version, policy, self.began, InstalledBy::Other) {
+        if cache.install(&address, image, version, policy, self.sent_ms, InstalledBy::Other) {
             raise(&written.table.counters.writes_installed);
         }
     }

@@ -3,6 +3,7 @@
 
 mod check;
 mod healthcheck;
+mod lambda;
 mod local;
 mod serve;
 

@@ -139,10 +139,11 @@ impl Looks<'_> {
         let all = |read: &dyn Fn(&Value) -> f64| tables.iter().map(read).sum::<f64>();
         let (reads, hits) = (all(&|table| number(&table["reads"])), all(&|table| number(&table["hits"])));
         let percent = if reads > 0.0 { format!(" ({:.1} %)", 100.0 * hits / reads) } else { String::new() };
-        let differences = ["upstream_stale", "cache_stale", "changed_during", "differs"].map(|result| {
-            let found = all(&|table| number(&table["results"][result]));
-            (found > 0.0).then(|| format!("{} {result}", count(found)))
-        });
+        let differences =
+            ["upstream_stale", "cache_stale", "changed_during", "differs", "over_budget"].map(|result| {
+                let found = all(&|table| number(&table["results"][result]));
+                (found > 0.0).then(|| format!("{} {result}", count(found)))
+            });
         let differences: Vec<_> = differences.into_iter().flatten().collect();
         Some(format!(
             "shadow    {:>10} reads since start, {} would have been hits{percent}, differences: {}; {} read units would have been saved",

@@ -208,7 +208,7 @@ impl CachePolicy {
 
 impl Key {
     /// True if a reload changes it.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         !matches!(self.access, Access::Fixed(..) | Access::Shorthand(_) | Access::NotOffered)
     }
 }

@@ -193,14 +193,29 @@ fn upstream_has_a_region(draft: &Draft) -> Option<Fault> {
     })
 }
 
-/// The region becomes part of a host's name, of ARNs, and of directories of the local backend.
+/// The region becomes part of a host's name, of ARNs, and of directories of the local backend. One that AWS cannot have, such as a
+/// placeholder, would make a host that no lookup ever finds.
 fn region_fits_a_host(draft: &Draft) -> Option<Fault> {
     let region = draft.fixed.region.as_deref()?;
-    let fits = region.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let fits = match draft.fixed.upstream {
+        UpstreamKind::Aws => is_aws_region(region),
+        UpstreamKind::Local | UpstreamKind::Endpoint(_) => {
+            region.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        }
+    };
     (!fits).then(|| Fault {
         origin: draft.origin("upstream", "region"),
         message: format!("{region:?} is not a region; write one such as \"eu-central-1\""),
     })
+}
+
+/// True for words of lower-case letters and a number, joined by hyphens, as are all regions of all partitions: `us-east-1`,
+/// `us-gov-west-1`, `eusc-de-east-1`.
+fn is_aws_region(region: &str) -> bool {
+    let Some((words, number)) = region.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && words.contains('-') && words.split('-').all(is_word)
 }
 
 fn upstream_is_another(draft: &Draft) -> Option<Fault> {

@@ -29,7 +29,7 @@ impl Engine {
             return self.ask(spelling).await;
         };
         let now = Instant::now();
-        match known.freshness(now) {
+        match known.freshness(self.cache.aged(now)) {
             Freshness::Fresh => Some(known),
             _ if self.tables.questions.has_failed_lately(spelling, now) => Some(known),
             Freshness::Aging => {

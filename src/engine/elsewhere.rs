@@ -95,9 +95,9 @@ impl Engine {
         self.cache.renew_lease(until);
     }
 
-    /// Takes note that the machine may have been suspended. To be called when everything is invalidated.
-    pub fn forget_sleep(&self) {
-        self.cache.note_boot_gap();
+    /// Takes note that everything was invalidated when the machine had stood still for so many milliseconds in all.
+    pub fn forget_stops(&self, stopped_ms: u64) {
+        self.cache.note_stops(stopped_ms);
     }
 
     /// Lets nothing be served any more that was sent for before now.

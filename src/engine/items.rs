@@ -158,7 +158,8 @@ impl Engine {
         table: Arc<KnownTable>,
         request: Request,
     ) -> Result<Fetched<CachedItem>, Answer> {
-        let fetched = self.fetch_item(&table, permit.key_bytes(), &request).await;
+        let consistency = permit.consistency();
+        let fetched = self.fetch_item(&table, permit.key_bytes(), &request, consistency).await;
         land(permit, &fetched, &request);
         fetched
     }
@@ -169,34 +170,41 @@ impl Engine {
         table: &KnownTable,
         key: &[u8],
         request: &Request,
+        consistency: Consistency,
     ) -> Result<Fetched<CachedItem>, Answer> {
-        let answer = self.call(request).await.map_err(unread)?;
-        self.read_item(table, key, answer)
+        let mut answer = self.upstream.call(request).await.map_err(unread)?;
+        let read = self.read_item(table, key, &answer);
+        match &read {
+            // The item that was read tells what it cost.
+            ItemAnswer::Item(item, None) if answer.charges.is_empty() => {
+                table.usage.item_fetched(item.size_bytes, consistency == Consistency::Strong);
+            }
+            _ => self.meter(request, &mut answer),
+        }
+        read.fetched(answer)
     }
 
     /// What the answer to a GetItem for a whole item is, which must be the one of this key.
-    fn read_item(
-        self: &Arc<Self>,
-        table: &KnownTable,
-        key: &[u8],
-        answer: Answer,
-    ) -> Result<Fetched<CachedItem>, Answer> {
+    fn read_item(self: &Arc<Self>, table: &KnownTable, key: &[u8], answer: &Answer) -> ItemAnswer {
         if !answer.is_success() {
-            return Err(answer);
+            return ItemAnswer::Failed;
         }
-        if RawObject::parse(&answer.body).is_none() {
-            return Err(failed("The upstream's answer to a GetItem cannot be read."));
+        let Ok(body) = Json::parse(&answer.body) else {
+            let is_object = RawObject::parse(&answer.body).is_some();
+            return if is_object { ItemAnswer::Opaque } else { ItemAnswer::Unreadable };
+        };
+        if body.members().is_none() {
+            return ItemAnswer::Unreadable;
         }
-        let Ok(body) = Json::parse(&answer.body) else { return Ok(Fetched::Opaque(answer)) };
-        let Some(value) = self.item_of_key(table, key, body.get("Item")) else {
-            return Ok(Fetched::Opaque(answer));
+        let Some(item) = self.sized_item_of_key(table, key, body.get("Item")) else {
+            return ItemAnswer::Opaque;
         };
         let consumed = body.get("ConsumedCapacity").map(|capacity| {
             let mut out = Vec::with_capacity(64);
             write_json(capacity, &mut out);
             out
         });
-        Ok(Fetched::Read { value, consumed })
+        ItemAnswer::Item(item, consumed)
     }
 
     /// What the cache has of an item, be it expired.
@@ -219,11 +227,51 @@ impl Engine {
         key: &[u8],
         item: Option<&Json<'_>>,
     ) -> Option<CachedItem> {
+        self.sized_item_of_key(table, key, item).map(|item| item.image)
+    }
+
+    fn sized_item_of_key(
+        self: &Arc<Self>,
+        table: &KnownTable,
+        key: &[u8],
+        item: Option<&Json<'_>>,
+    ) -> Option<SizedItem> {
         if item.is_some_and(|item| item_key_bytes(&table.schema.key, item).as_deref() != Some(key)) {
             self.note_foreign_key(table);
             return None;
         }
-        cached_item_of(item)
+        sized_item_of(item)
+    }
+}
+
+/// An item, or that there is none, and how large it is.
+struct SizedItem {
+    image: CachedItem,
+    /// `None` if there is no item.
+    size_bytes: Option<usize>,
+}
+
+/// What the answer to a GetItem is.
+enum ItemAnswer {
+    /// The item, and the upstream's `ConsumedCapacity` as JSON.
+    Item(SizedItem, Option<Vec<u8>>),
+    /// It is not wholly understood, or of another key.
+    Opaque,
+    /// It is no success.
+    Failed,
+    /// It is no JSON object.
+    Unreadable,
+}
+
+impl ItemAnswer {
+    /// What it is to the cache and to the reader.
+    fn fetched(self, answer: Answer) -> Result<Fetched<CachedItem>, Answer> {
+        match self {
+            Self::Item(item, consumed) => Ok(Fetched::Read { value: item.image, consumed }),
+            Self::Opaque => Ok(Fetched::Opaque(answer)),
+            Self::Failed => Err(answer),
+            Self::Unreadable => Err(failed("The upstream's answer to a GetItem cannot be read.")),
+        }
     }
 }
 
@@ -276,7 +324,8 @@ impl Reading for ItemRead {
     ) -> Result<Found<CachedItem>, Missed> {
         let source = Source::Bypass(reason);
         let sent = engine.cache.sending(&self.address(), fill_of(&self.table));
-        let fetched = engine.fetch_item(&self.table, &self.key, &self.request(Consistency::Strong)).await;
+        let strong = Consistency::Strong;
+        let fetched = engine.fetch_item(&self.table, &self.key, &self.request(strong), strong).await;
         let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
         match &fetched {
             Fetched::Read { value, .. } => {
@@ -311,7 +360,7 @@ impl Comparing for ItemRead {
 
     async fn fetch_strongly(&self, engine: &Arc<Engine>) -> Option<CachedItem> {
         let request = self.request(Consistency::Strong);
-        match engine.fetch_item(&self.table, &self.key, &request).await {
+        match engine.fetch_item(&self.table, &self.key, &request, Consistency::Strong).await {
             Ok(Fetched::Read { value, .. }) => Some(value),
             Ok(Fetched::Opaque(_)) | Err(_) => None,
         }
@@ -329,7 +378,7 @@ impl Comparing for ItemRead {
         matches!(self.attributes, Attributes::Of(_))
     }
 
-    fn price(value: &CachedItem) -> Units {
+    fn price(&self, value: &CachedItem) -> Units {
         value.price()
     }
 
@@ -347,7 +396,7 @@ impl Comparing for ItemRead {
         if !is_whole || permit.consistency() == Consistency::Strong {
             return Some(permit);
         }
-        let fetched = engine.read_item(&self.table, &self.key, answer.clone());
+        let fetched = engine.read_item(&self.table, &self.key, answer).fetched(answer.clone());
         land(permit, &fetched, &self.request(Consistency::Eventual));
         None
     }
@@ -444,11 +493,16 @@ pub(super) fn fill_of(table: &KnownTable) -> FillMode {
 
 /// The image of an `Item` member, in canonical form; `None` when it is there but is not wholly understood.
 pub(super) fn cached_item_of(item: Option<&Json<'_>>) -> Option<CachedItem> {
-    let Some(item) = item else { return Some(CachedItem::absent()) };
+    sized_item_of(item).map(|item| item.image)
+}
+
+fn sized_item_of(item: Option<&Json<'_>>) -> Option<SizedItem> {
+    let Some(item) = item else { return Some(SizedItem { image: CachedItem::absent(), size_bytes: None }) };
     let item = item_of_answer(item)?;
     let mut json = Vec::with_capacity(512);
     write_item(&item, &mut json);
-    Some(CachedItem::present(&json, item_size_bytes(&item)))
+    let size_bytes = item_size_bytes(&item);
+    Some(SizedItem { image: CachedItem::present(&json, size_bytes), size_bytes: Some(size_bytes) })
 }
 
 /// The answer that shows the client its part of the item.

@@ -211,7 +211,7 @@ impl KnownTable {
         Place { cached, usage }: Place,
         ages: bool,
     ) -> Self {
-        let TableDescription { schema, arn, unsettled_indexes, time_to_live: _ } = description;
+        let TableDescription { schema, arn, unsettled_indexes, time_to_live: _, sizes: _ } = description;
         let indexes = schema.indexes.iter().map(|index| KnownIndex {
             pages: policy.indexes.get(&index.name).copied().unwrap_or(policy.pages),
             global: (index.kind == IndexKind::Global).then(|| cached.index(&index.name)),

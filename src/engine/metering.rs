@@ -1,8 +1,14 @@
 //! Every request that the engine sends for a client, and what the upstream charges for it.
+//!
+//! Most upstreams report no charge, which then follows from the sizes in request and answer. What the engine takes apart anyway tells
+//! them; only the rest is parsed for the charge.
 
 use crate::call::{Answer, Request, UpstreamError};
+use crate::insight::WriteTerms;
+use crate::wire::raw::RawObject;
 
 use super::Engine;
+use super::known_table::KnownTable;
 
 impl Engine {
     /// Sends a request upstream, once, and counts what it is charged. The answer says so too.
@@ -11,13 +17,51 @@ impl Engine {
     /// As [`crate::call::Upstream::call`].
     pub(super) async fn call(&self, request: &Request) -> Result<Answer, UpstreamError> {
         let mut answer = self.upstream.call(request).await?;
-        let realm = self.realm.number();
-        if answer.charges.is_empty() {
-            answer.charges = self.insight.charges(realm, request, &answer).into();
+        self.meter(request, &mut answer);
+        Ok(answer)
+    }
+
+    /// As [`Engine::call`], of a write of one item of a known table, whose terms are read already.
+    pub(super) async fn call_write(
+        &self,
+        request: &Request,
+        known: Option<(&KnownTable, &WriteTerms)>,
+    ) -> Result<Answer, UpstreamError> {
+        let mut answer = self.upstream.call(request).await?;
+        let charge = known.filter(|_| answer.charges.is_empty() && answer.is_success());
+        if let Some(charge) = charge.and_then(|(table, terms)| terms.charge(&table.usage, &answer)) {
+            answer.charges = Box::new([charge]);
         }
+        self.meter(request, &mut answer);
+        Ok(answer)
+    }
+
+    /// Counts what a request is charged that was sent without [`Engine::call`].
+    pub(super) fn meter(&self, request: &Request, answer: &mut Answer) {
+        if !answer.charges.is_empty() {
+            return self.count(answer);
+        }
+        let body = answer.body.clone();
+        self.meter_parsed(request, answer, RawObject::parse(&body).as_ref());
+    }
+
+    /// The same of an answer whose members are read; `None` if it is no JSON object.
+    pub(super) fn meter_parsed(
+        &self,
+        request: &Request,
+        answer: &mut Answer,
+        members: Option<&RawObject<'_>>,
+    ) {
+        if let Some(members) = members.filter(|_| answer.charges.is_empty()) {
+            answer.charges = self.insight.charges(self.realm.number(), request, answer, members).into();
+        }
+        self.count(answer);
+    }
+
+    fn count(&self, answer: &Answer) {
+        let realm = self.realm.number();
         for charge in &answer.charges {
             self.insight.table(realm, &charge.table).charged(charge);
         }
-        Ok(answer)
     }
 }

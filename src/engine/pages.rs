@@ -13,7 +13,7 @@ use crate::cache::{
     Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report, SentPage,
 };
 use crate::call::{Answer, PrincipalRole, Request};
-use crate::insight::{Outcome, ReadOfPage};
+use crate::insight::{IndexUsage, Outcome, ReadOfPage};
 use crate::model::capacity::{ReadPrice, Units};
 use crate::wire::Json;
 use crate::wire::json::with_member;
@@ -27,7 +27,7 @@ use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
 use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::write_nothing_consumed_of;
-use super::{BypassReason, Engine, Served, Source, failed};
+use super::{BypassReason, Engine, Served, Source, failed, unread};
 
 /// A read of one page that is understood.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ impl Engine {
         };
         let mut plan = PagePlan::read(kind, &body, &table);
         if matches!(plan, Err(BypassReason::IndexNotReady))
-            && table.may_have_settled(Instant::now())
+            && table.may_have_settled(self.cache.aged(Instant::now()))
             && let Some(described) = self.refreshed(spelling).await
         {
             plan = PagePlan::read(kind, &body, &described);
@@ -199,8 +199,12 @@ impl Engine {
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
-        let answer = self.forward(request).await;
-        self.read_answer(answer, (is_strong, sent), table, expected)
+        let mut answer = self.upstream.call(request).await.map_err(unread)?;
+        // Pages may be long: the same members tell what is charged and what is cached.
+        let body = answer.body.clone();
+        let members = RawObject::parse(&body);
+        self.meter_parsed(request, &mut answer, members.as_ref());
+        self.read_members((answer, members.as_ref()), (is_strong, sent), table, expected)
     }
 
     /// What the answer to a request for a page is, which was sent then.
@@ -211,21 +215,35 @@ impl Engine {
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
+        let body = answer.body.clone();
+        self.read_members((answer, RawObject::parse(&body).as_ref()), (is_strong, sent), table, expected)
+    }
+
+    /// The same of an answer whose members are read; `None` if it is no JSON object.
+    fn read_members(
+        self: &Arc<Self>,
+        (answer, members): (Answer, Option<&RawObject<'_>>),
+        (is_strong, sent): (bool, Instant),
+        table: &KnownTable,
+        expected: &ExpectedItems,
+    ) -> Result<Fetched<Page>, Answer> {
         if !answer.is_success() {
             return Err(answer);
         }
         self.cache.note_shown(&table.cached, expected.partition_of_table(), sent, Instant::now());
-        let Some(object) = RawObject::parse(&answer.body) else {
+        let Some(members) = members else {
             return Err(failed("The upstream's answer to a Query or Scan cannot be read."));
         };
-        if !expected.fit(&object, &table.schema) {
+        if !expected.fit(members, &table.schema) {
             self.note_foreign_key(table);
             return Ok(Fetched::Opaque(answer));
         }
-        Ok(match PageAnswer::read(&answer.body) {
+        Ok(match PageAnswer::of(&answer.body, members) {
             Some(PageAnswer { body, consumed }) => {
                 let charged = answer.charges.first();
-                let price = charged.map(|charge| ReadPrice::of_page(&charge.consumed, is_strong));
+                let price = charged.map(|charge| {
+                    charge.price.unwrap_or_else(|| ReadPrice::of_page(&charge.consumed, is_strong))
+                });
                 let value = Page::new(body).priced(price.unwrap_or_default());
                 Fetched::Read { value, consumed }
             }
@@ -254,12 +272,16 @@ impl PageRead {
 
     fn note(&self, outcome: Outcome, price: ReadPrice, age_seconds: Option<u64>) {
         self.table.usage.page_read(&ReadOfPage {
-            index: self.plan.index.map(|index| &*self.table.indexes[index].usage),
+            index: self.index_usage(),
             partition: self.plan.partition(),
             outcome,
             price,
             age_seconds,
         });
+    }
+
+    fn index_usage(&self) -> Option<&IndexUsage> {
+        self.plan.index.map(|index| &*self.table.indexes[index].usage)
     }
 
     /// Where the page is cached.
@@ -380,8 +402,9 @@ impl Comparing for PageRead {
         false
     }
 
-    fn price(value: &Page) -> Units {
-        value.price().table() + value.price().index()
+    fn price(&self, value: &Page) -> Units {
+        let price = self.table.usage.price_now(self.index_usage(), value.price());
+        price.table() + price.index()
     }
 
     fn is_same(left: &Page, right: &Page) -> bool {

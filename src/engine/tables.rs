@@ -104,8 +104,11 @@ impl Tables {
     ) -> Option<Arc<KnownTable>> {
         for _ in 0..DESCRIPTIONS_MAX {
             let changes = question.changes();
+            let stopped_ms = around.cache.stopped_ms(Instant::now());
             let described = fetch_description(around.upstream, spelling).await;
             match described {
+                // The machine stood still, so this was said nobody knows how long ago.
+                Ok(_) if around.cache.stopped_ms(Instant::now()) != stopped_ms => {}
                 Ok(description) => {
                     if let Some(known) = self.remember(spelling, description, (question, changes), around) {
                         self.questions.succeeded(spelling);
@@ -144,6 +147,7 @@ impl Tables {
         let identity = TableIdentity { name: &schema.name, arn, id: &schema.id };
         let cached = around.cache.table(around.realm, identity, now);
         let usage = around.insight.table(around.realm.number(), &schema.name);
+        usage.describe_sizes(&description.sizes);
         let ages = !around.upstream.never_lags();
         let time_to_live = description.time_to_live.clone();
         let (mut table, mut replaced) = (None, Vec::new());
@@ -163,7 +167,7 @@ impl Tables {
                     None => learned,
                 })
             });
-            learned.confirm(now);
+            learned.confirm(around.cache.aged(now));
             table = Some(Arc::clone(&learned));
             if self.renewals.load(Ordering::Acquire) != renewals {
                 // Its policy may be an old one: it ends with the requests that wait for it.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::call::{Answer, Request, UpstreamError};
+use crate::insight::WriteTerms;
 use crate::model::{ApiError, ErrorCode, Operation};
 use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::Json;
@@ -34,6 +35,8 @@ pub(super) struct WritePlan {
     pub(super) images: images::Plan,
     /// What the client sent, if `request` asks for more.
     own: Option<Request>,
+    /// By what a write of a single key is charged: the client's own request.
+    terms: Option<WriteTerms>,
     /// The table, when it is exactly one.
     table: Option<Arc<KnownTable>>,
     /// The tables whose schema an item of the write does not fit, as far as it can be read.
@@ -45,7 +48,7 @@ impl WritePlan {
     pub(super) fn new(request: Request) -> Self {
         let (keys, wide) = (Vec::new(), Scope::Nothing);
         let images = images::Plan::nothing();
-        Self { request, keys, wide, images, own: None, table: None, misfits: Vec::new() }
+        Self { request, keys, wide, images, own: None, terms: None, table: None, misfits: Vec::new() }
     }
 
     /// Names the table of all keys, if it is one.
@@ -129,7 +132,16 @@ impl Engine {
         let own = request.clone();
         let (request, images) = images::Plan::of(request, body, wants, &table.schema);
         let own = images.is_hidden().then_some(own);
-        Ok(WritePlan { keys: vec![written], images, own, table: Some(table), ..WritePlan::new(request) })
+        // A backend that reports its changes reports what it charges, too.
+        let terms = (!self.hears_changes).then(|| WriteTerms::of(body));
+        Ok(WritePlan {
+            keys: vec![written],
+            images,
+            own,
+            terms,
+            table: Some(table),
+            ..WritePlan::new(request)
+        })
     }
 
     /// BatchWriteItem and TransactWriteItems.
@@ -214,10 +226,14 @@ impl Engine {
     /// still a write sent once: DynamoDB authorizes a request before it executes any of it, and this one was denied for what
     /// it says, so no attempt of it was executed.
     async fn send(&self, plan: &mut WritePlan) -> Result<Answer, UpstreamError> {
-        let answer = self.call(&plan.request).await?;
+        let asking = |terms: WriteTerms| plan.images.asked().map_or(terms, |asked| terms.asking(asked));
+        let sent = plan.terms.map(asking);
+        let known = plan.table.as_deref().zip(sent.as_ref());
+        let answer = self.call_write(&plan.request, known).await?;
         let Some(own) = plan.own.take().filter(|_| is_denied(&answer)) else { return Ok(answer) };
         plan.images.forgo_answer();
-        let answer = self.call(&own).await?;
+        let known = plan.table.as_deref().zip(plan.terms.as_ref());
+        let answer = self.call_write(&own, known).await?;
         if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
             self.permissions.note_denied(&table.name, Addition::ReturnValues, &own, Instant::now());
         }

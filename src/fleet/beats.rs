@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bus::{Beat, Bus, BusError, Join, Joined, Link, Member, Ready};
-use super::membership::{Due, Next};
+use super::membership::{Asked, Due, Next};
 use super::stats::LeftWorld;
 use super::{Backoff, Fleet, Task};
 
@@ -17,9 +17,6 @@ const STRICT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How often a node asks again whether it may join a fleet that has other settings.
 const OTHER_SETTINGS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// By how much the clocks may part while the machine runs.
-const CLOCK_JUMP_MIN: Duration = Duration::from_millis(100);
 
 /// How long leaving may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -52,14 +49,15 @@ impl<B: Bus> Fleet<B> {
     /// Joins and stays a member until `closing`; then publishes what is left, and leaves.
     pub(super) async fn keep_membership(self: Arc<Self>, closing: CancellationToken, patience: Duration) {
         let (mut backoff, mut rejected) = (Backoff::new(), Rejected::default());
-        let mut gap = self.clock_gap();
+        let mut stopped_ms = (self.stopped_ms)();
         loop {
             let link = closing.run_until_cancelled(self.bus.connect()).await;
             let end = match link {
                 None => self.end_unconnected(patience).await,
                 Some(Err(error)) => End::Failed(error),
                 Some(Ok(link)) => {
-                    self.beat_over(link, &mut backoff, &mut gap, &mut rejected, (&closing, patience)).await
+                    self.beat_over(link, &mut backoff, &mut stopped_ms, &mut rejected, (&closing, patience))
+                        .await
                 }
             };
             match end {
@@ -80,12 +78,12 @@ impl<B: Bus> Fleet<B> {
         &self,
         mut link: B::Link,
         backoff: &mut Backoff,
-        gap: &mut Option<Duration>,
+        stopped_ms: &mut u64,
         rejected: &mut Rejected,
         (closing, patience): (&CancellationToken, Duration),
     ) -> End {
         loop {
-            self.notice_jump(gap);
+            self.notice_stop(stopped_ms);
             self.lock().tick(Instant::now());
             if closing.is_cancelled() {
                 return self.leave(&mut link, patience).await;
@@ -130,7 +128,8 @@ impl<B: Bus> Fleet<B> {
 
     async fn join(&self, link: &mut B::Link, rejected: &mut Rejected) -> Result<Next, End> {
         let (member, applied) = self.lock().joining(link.run(), Instant::now());
-        let sent = Instant::now();
+        // In this order: a stop after it is noticed after the node has joined.
+        let asked = Asked { stopped_ms: (self.stopped_ms)(), at: Instant::now() };
         let may_found = rejected.at.is_none_or(|at| at.elapsed() > self.settings.modesty());
         let join = Join { member: &member, settings: &self.settings.common, applied, may_found };
         let welcome = match link.join(&join).await? {
@@ -152,7 +151,7 @@ impl<B: Bus> Fleet<B> {
             }
         };
         *rejected = Rejected::default();
-        self.lock().joined(link.run(), welcome, sent, Instant::now());
+        self.lock().joined(link.run(), welcome, asked, Instant::now());
         self.changed();
         Ok(Next::AtOnce)
     }
@@ -215,18 +214,12 @@ impl<B: Bus> Fleet<B> {
         );
     }
 
-    fn clock_gap(&self) -> Option<Duration> {
-        Some((self.clock)()?.saturating_sub(self.started.elapsed()))
-    }
-
-    /// The machine stood still, and with it every clock but one: what is cached is older than it looks.
-    fn notice_jump(&self, gap: &mut Option<Duration>) {
-        let (before, now) = (*gap, self.clock_gap());
-        if let (Some(before), Some(after)) = (before, now)
-            && after > before + CLOCK_JUMP_MIN
-        {
+    /// If the machine stood still, the node may have missed anything.
+    fn notice_stop(&self, known_ms: &mut u64) {
+        let stopped_ms = (self.stopped_ms)();
+        if stopped_ms > *known_ms {
             self.lock().leave_world(LeftWorld::ClockJump, Instant::now());
         }
-        *gap = now;
+        *known_ms = stopped_ms;
     }
 }

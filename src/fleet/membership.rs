@@ -69,6 +69,14 @@ struct PendingLease {
     until: Instant,
 }
 
+/// When the question was sent by which the node has joined.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    /// For how many milliseconds the machine had stood still by then.
+    pub(super) stopped_ms: u64,
+}
+
 /// The answers of the bus that were received.
 #[derive(Clone, Copy)]
 struct Answers {
@@ -226,7 +234,7 @@ impl Membership {
     }
 
     /// The node has joined by a question that was sent then.
-    pub(super) fn joined(&mut self, run: &RunId, welcome: Welcome, sent: Instant, now: Instant) {
+    pub(super) fn joined(&mut self, run: &RunId, welcome: Welcome, asked: Asked, now: Instant) {
         let is_first = self.position.is_none();
         let had_world = self.run.replace(run.clone()).is_some();
         if is_first {
@@ -237,14 +245,15 @@ impl Membership {
             };
             if forgets {
                 self.invalidate_everything(now);
-                self.replica.forget_sleep();
+                self.replica.forget_stops(asked.stopped_ms);
             }
         }
         self.since_ms = welcome.since_ms;
         self.is_member = true;
         self.unready = Some(!is_first);
+        let Asked { at, .. } = asked;
         self.answers =
-            Some(Answers { last_time_ms: welcome.time_ms, asked: sent, asked_before: sent, answered: now });
+            Some(Answers { last_time_ms: welcome.time_ms, asked: at, asked_before: at, answered: now });
         // In a world that the node has never left, the log says all this, and the node may have read on already.
         if is_first {
             if self.settings.cut_off == CutOff::Degrade {

@@ -95,19 +95,17 @@ pub struct Fleet<B> {
     /// When which warning was last logged.
     said: Mutex<HashMap<String, Instant>>,
     replica: Arc<dyn Replica>,
-    clock: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
-    started: Instant,
+    stopped_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl<B: Bus> Fleet<B> {
-    /// A node that has not joined yet. `clock` gives the time since the machine started, suspension included, if it is known;
-    /// with it a suspension is noticed.
+    /// A node that has not joined yet. `stopped_ms` returns for how many milliseconds the machine stood still so far.
     pub fn new(
         bus: B,
         settings: Settings,
         replica: Arc<dyn Replica>,
         metrics: Arc<Metrics>,
-        clock: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
+        stopped_ms: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
         let stats = Stats::new(metrics);
         let membership =
@@ -125,8 +123,7 @@ impl<B: Bus> Fleet<B> {
             trouble: Mutex::default(),
             said: Mutex::default(),
             replica,
-            clock,
-            started: Instant::now(),
+            stopped_ms,
         })
     }
 

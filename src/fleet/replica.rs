@@ -16,8 +16,8 @@ pub trait Replica: Send + Sync + 'static {
     /// Nothing vouches for what is cached any more, from now on.
     fn end_lease(&self, now: Instant);
 
-    /// Everything was invalidated after the machine may have been suspended: from now on its clocks are as they should be.
-    fn forget_sleep(&self);
+    /// Everything was invalidated when the machine had stood still for so many milliseconds in all.
+    fn forget_stops(&self, stopped_ms: u64);
 }
 
 impl Replica for Engine {
@@ -33,7 +33,7 @@ impl Replica for Engine {
         self.end_lease(now);
     }
 
-    fn forget_sleep(&self) {
-        self.forget_sleep();
+    fn forget_stops(&self, stopped_ms: u64) {
+        self.forget_stops(stopped_ms);
     }
 }

@@ -22,6 +22,7 @@ mod usage;
 pub(crate) mod zipf;
 
 pub use ages::Ages;
+pub(crate) use charges::WriteTerms;
 pub use tables::Insight;
 pub use units::SpentUnits;
 pub use usage::{IndexUsage, Outcome, ReadOfItem, ReadOfPage, TableUsage, WriteOfItem};

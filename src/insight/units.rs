@@ -78,11 +78,17 @@ impl UnitCounts {
     }
 }
 
-/// The usual size of the items of a table or of the entries of an index, learned from answers that show them whole.
+/// As many items as this must be seen until their mean counts as much as the one of the upstream's description: few are no sample.
+const DESCRIBED_ITEMS: u64 = 32;
+
+/// The usual size of the items of a table or of the entries of an index, learned from answers that show them whole. Until there are
+/// some, it is the mean of which the upstream's description tells.
 #[derive(Debug, Default)]
 pub(super) struct ItemSizes {
     bytes: AtomicU64,
     items: AtomicU64,
+    /// 0 if it is not known.
+    described: AtomicU64,
 }
 
 impl ItemSizes {
@@ -91,9 +97,16 @@ impl ItemSizes {
         self.items.fetch_add(sizes.len() as u64, Ordering::Relaxed);
     }
 
-    /// The mean; `None` while none was seen.
-    pub(super) fn mean(&self) -> Option<usize> {
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        bytes.checked_div(self.items.load(Ordering::Relaxed)).map(|mean| mean as usize)
+    /// Takes over what the upstream's description tells.
+    pub(super) fn describe(&self, mean: usize) {
+        self.described.store(mean as u64, Ordering::Relaxed);
+    }
+
+    /// The usual size; `None` while nothing tells it.
+    pub(super) fn usual(&self) -> Option<usize> {
+        let (bytes, items) = (self.bytes.load(Ordering::Relaxed), self.items.load(Ordering::Relaxed));
+        let described = self.described.load(Ordering::Relaxed);
+        let weight = if described > 0 { DESCRIBED_ITEMS } else { 0 };
+        (bytes + described * weight).checked_div(items + weight).map(|mean| mean as usize)
     }
 }

@@ -1,11 +1,14 @@
 //! One table as requests use it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
 
 use crate::call::Source;
 use crate::model::TableSchema;
-use crate::model::capacity::{Charge, ReadPrice, Units};
+use crate::model::capacity::{Basis, Charge, HiddenRows, MeanSizes, ReadPrice, UnitKind, Units};
+use crate::model::schema::Projection;
 
 use super::hot::{Access, HitAges, HotKeys, HotTable};
 use super::units::{ItemSizes, SpentUnits, UnitCounts};
@@ -116,6 +119,8 @@ pub struct TableUsage {
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
     indexes: RwLock<Vec<Arc<IndexUsage>>>,
+    /// As last described; `None` before that, and of tables that are not told apart.
+    schema: ArcSwapOption<TableSchema>,
 }
 
 /// A place among the tables whose keys are counted. It is given back when this is dropped.
@@ -139,6 +144,8 @@ pub struct IndexUsage {
     hot_index: Option<u16>,
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
+    /// Its entries are as large as the items.
+    has_whole_items: AtomicBool,
 }
 
 impl TableUsage {
@@ -156,6 +163,7 @@ impl TableUsage {
             units: UnitCounts::default(),
             sizes: ItemSizes::default(),
             indexes: RwLock::default(),
+            schema: ArcSwapOption::empty(),
         }
     }
 
@@ -164,6 +172,56 @@ impl TableUsage {
         if let Some(hot) = &self.hot {
             hot.keys.describe(hot.table, schema);
         }
+        if self.name.is_empty() {
+            return;
+        }
+        for index in &schema.indexes {
+            let is_whole = index.projection == Projection::All;
+            self.index(&index.name).has_whole_items.store(is_whole, Ordering::Relaxed);
+        }
+        self.schema.store(Some(Arc::clone(schema)));
+    }
+
+    /// How large its items and index entries are, as the upstream says.
+    pub(crate) fn describe_sizes(&self, sizes: &MeanSizes) {
+        if self.name.is_empty() {
+            return;
+        }
+        self.sizes.describe(sizes.item.unwrap_or(0));
+        sizes.entries.iter().for_each(|(name, bytes)| self.index(name).sizes.describe(*bytes));
+    }
+
+    /// The schema, as last described.
+    pub(super) fn schema(&self) -> Option<Arc<TableSchema>> {
+        self.schema.load_full()
+    }
+
+    /// The usual size of an item, or of an entry of the index; 0 while nothing tells it.
+    pub(super) fn usual_bytes(&self, index: Option<&IndexUsage>) -> usize {
+        let of_table = || self.sizes.usual();
+        let usual = match index {
+            None => of_table(),
+            Some(index) => {
+                let is_whole = index.has_whole_items.load(Ordering::Relaxed);
+                index.sizes.usual().or_else(|| of_table().filter(|_| is_whole))
+            }
+        };
+        usual.unwrap_or(0)
+    }
+
+    /// What a page costs by all that is known now. Where its answer hides sizes, these may be known better than when it was read.
+    pub(crate) fn price_now(&self, index: Option<&IndexUsage>, price: ReadPrice) -> ReadPrice {
+        let hidden = price.hidden();
+        if hidden == HiddenRows::default() {
+            return price;
+        }
+        let read = Units::eventual_read(self.usual_bytes(index).saturating_mul(hidden.read as usize));
+        let fetched = Units::eventual_read(self.usual_bytes(None)) * hidden.fetched.into();
+        let (of_table, of_index) = match index {
+            None => (read, Units::default()),
+            Some(_) => (fetched, read),
+        };
+        ReadPrice::new(price.table().max(of_table), price.index().max(of_index))
     }
 
     /// Writes of items that were sent.
@@ -193,9 +251,14 @@ impl TableUsage {
         let name = if indexes.len() < INDEXES_MAX { name } else { OTHER_INDEX };
         // Another thread may have added it meanwhile.
         find(&indexes, name).unwrap_or_else(|| {
-            let (units, sizes) = (UnitCounts::default(), ItemSizes::default());
             let hot_index = self.hot.as_ref().and_then(|hot| hot.keys.index(hot.table, name));
-            let added = Arc::new(IndexUsage { name: name.into(), hot_index, units, sizes });
+            let added = Arc::new(IndexUsage {
+                name: name.into(),
+                hot_index,
+                units: UnitCounts::default(),
+                sizes: ItemSizes::default(),
+                has_whole_items: AtomicBool::new(false),
+            });
             indexes.push(Arc::clone(&added));
             added
         })
@@ -212,21 +275,31 @@ impl TableUsage {
         }
     }
 
+    /// The upstream has answered a GetItem with a whole item of this size, or that there is none.
+    pub(crate) fn item_fetched(&self, size_bytes: Option<usize>, is_strong: bool) {
+        if let Some(bytes) = size_bytes {
+            self.sizes.note(&[bytes]);
+        }
+        let read = if is_strong { Units::strong_read } else { Units::eventual_read };
+        self.units.spend(UnitKind::Read, read(size_bytes.unwrap_or(0)), Basis::Exact);
+    }
+
     /// A page was read.
     pub fn page_read(&self, read: &ReadOfPage<'_>) {
         self.note_partition(read);
         if !read.outcome.saves() {
             return;
         }
+        let price = self.price_now(read.index, read.price);
         match read.index {
             Some(index) => {
-                index.units.save(read.price.index());
+                index.units.save(price.index());
                 // Most indexes have all that is asked of them.
-                if read.price.table() != Units::default() {
-                    self.units.save(read.price.table());
+                if price.table() != Units::default() {
+                    self.units.save(price.table());
                 }
             }
-            None => self.units.save(read.price.table()),
+            None => self.units.save(price.table()),
         }
     }
 

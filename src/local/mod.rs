@@ -132,6 +132,9 @@ pub(crate) enum LocalError {
     /// An error of the API, to be answered.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// An error of the API, to be answered, of a write that is charged although nothing was written.
+    #[error("{0}")]
+    Charged(ApiError, Vec<Charge>),
     /// The store broke; a write may have happened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -328,9 +331,9 @@ impl Local {
 
     /// Runs a piece of work inside a commit and waits until the commit is acknowledged. The work must judge before it
     /// writes: with `Ok(Err(_))` it has written nothing.
-    pub(crate) async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static, E: Into<LocalError> + Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn Writes) -> Result<Result<T, ApiError>, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut dyn Writes) -> Result<Result<T, E>, StoreError> + Send + 'static,
     ) -> Result<T, LocalError> {
         let outcome = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&outcome);
@@ -343,7 +346,7 @@ impl Local {
         let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result =
             result.ok_or_else(|| StoreError("an acknowledged commit did not run its job".to_owned()))?;
-        Ok(result?)
+        result.map_err(Into::into)
     }
 
     /// Runs judging work inside a job: its refusal is the request's answer, a broken store fails the commit.
@@ -353,8 +356,8 @@ impl Local {
     ) -> Result<T, LocalError> {
         self.write(move |writes| match work(writes) {
             Ok(done) => Ok(Ok(done)),
-            Err(LocalError::Api(refusal)) => Ok(Err(refusal)),
             Err(LocalError::Store(broken)) => Err(broken),
+            Err(refusal @ (LocalError::Api(_) | LocalError::Charged(..))) => Ok(Err(refusal)),
         })
         .await
     }
@@ -417,6 +420,9 @@ impl Upstream for Local {
             match handled {
                 Ok(Reply { body, charges }) => Ok(Answer { charges: charges.into(), ..Answer::ok(body) }),
                 Err(LocalError::Api(error)) => Ok(error.into()),
+                Err(LocalError::Charged(error, charges)) => {
+                    Ok(Answer { charges: charges.into(), ..error.into() })
+                }
                 Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
             }
         })

@@ -1,6 +1,7 @@
 //! Why a write may not be carried out, told apart by what that means for a transaction.
 
 use crate::model::ApiError;
+use crate::model::capacity::Charge;
 use crate::wire::keys::KeyRefusal;
 
 use super::LocalError;
@@ -13,6 +14,8 @@ pub(crate) enum Refusal {
     Request(ApiError),
     /// The write does not fit the table or the item that is there, which cancels a transaction.
     Write(ApiError),
+    /// The condition of the write does not hold for the item that is there. That is charged all the same.
+    Condition(ApiError, Box<Charge>),
     /// The store broke.
     Store(StoreError),
 }
@@ -42,6 +45,7 @@ impl From<Refusal> for LocalError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Request(error) | Refusal::Write(error) => Self::Api(error),
+            Refusal::Condition(error, charge) => Self::Charged(error, vec![*charge]),
             Refusal::Store(error) => Self::Store(error),
         }
     }

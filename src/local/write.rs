@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::model::capacity::{Consumed, Units};
+use crate::model::capacity::{Charge, Consumed, UnitKind, Units};
 use crate::model::expr::Condition;
 use crate::model::{ApiError, Cause, ErrorCode, IndexMove, Item, Key};
 use crate::wire::Json;
@@ -250,7 +250,7 @@ impl ItemWrite {
         let store_key = rows::item_key(&key);
         let mut old = Existing::read(table, &store_key, reads)?;
         if let Some(condition) = &self.condition {
-            check_condition(condition, old.as_mut(), self.on_failure)?;
+            check_condition(condition, old.as_mut(), self.on_failure, table)?;
         }
         // Of all items that are put only a statement's can be too deep, for its parameters may be deeper than other values.
         if self.on_failure == OnFailure::Duplicate
@@ -292,7 +292,7 @@ impl ItemCheck {
     pub(crate) fn judge_at(&self, key: &Key, table: &Table, reads: &dyn Reads) -> Result<usize, Refusal> {
         keys::check_nested_roots(&table.schema, self.condition.nested_roots())?;
         let mut old = Existing::read(table, &rows::item_key(key), reads)?;
-        check_condition(&self.condition, old.as_mut(), self.on_failure)?;
+        check_condition(&self.condition, old.as_mut(), self.on_failure, table)?;
         Ok(old.map_or(0, |old| old.row.size_bytes()))
     }
 }
@@ -303,17 +303,23 @@ pub(crate) fn condition_failed() -> ApiError {
 }
 
 /// Refuses a write whose condition does not hold.
+///
+/// It is charged by the size of the item that is there, with one unit at least (developer guide, "Working with items", *Capacity units
+/// consumed by conditional writes*, 2026). The page "Read and write operations" counts the new item instead, if that is larger.
 fn check_condition(
     condition: &Condition,
     mut old: Option<&mut Existing>,
     on_failure: OnFailure,
+    table: &Table,
 ) -> Result<(), Refusal> {
     if condition.holds(old.as_mut().map(|old| old.item()).transpose()?) {
         return Ok(());
     }
+    let units = Units::write(old.as_ref().map_or(0, |old| old.row.size_bytes()));
+    let charge = Box::new(Charge::exact(&table.schema.name, UnitKind::Write, Consumed::of_table(units)));
     if on_failure == OnFailure::Duplicate {
         let error = ApiError::new(ErrorCode::DuplicateItem, "Duplicate primary key exists in table");
-        return Err(error.into());
+        return Err(Refusal::Condition(error, charge));
     }
     let mut error = condition_failed();
     if let (OnFailure::OldItem, Some(old)) = (on_failure, old) {
@@ -321,7 +327,7 @@ fn check_condition(
         let text = text.map_err(|_| StoreError("a stored item is not UTF-8".to_owned()))?;
         error.members = Some(format!("\"Item\":{text}"));
     }
-    Err(error.into())
+    Err(Refusal::Condition(error, charge))
 }
 
 impl Action {

@@ -174,13 +174,24 @@ pub struct Charge {
     pub consumed: Consumed,
     /// How that is known.
     pub basis: Basis,
+    /// What a page costs to read again, if `consumed` does not say it: the sizes that its answer hides may be known better later.
+    pub price: Option<ReadPrice>,
 }
 
 impl Charge {
     /// An amount that is known for sure.
     pub fn exact(table: &str, kind: UnitKind, consumed: Consumed) -> Self {
-        Self { table: table.into(), kind, consumed, basis: Basis::Exact }
+        Self { table: table.into(), kind, consumed, basis: Basis::Exact, price: None }
     }
+}
+
+/// The mean sizes in bytes of a table's items and of the entries of its indexes, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeanSizes {
+    /// Of an item.
+    pub item: Option<usize>,
+    /// Of an entry of the index of that name.
+    pub entries: Vec<(String, usize)>,
 }
 
 /// What an eventually consistent read costs: of the table itself, and of the index that it reads. It is kept with everything
@@ -189,17 +200,41 @@ impl Charge {
 pub struct ReadPrice {
     table_halves: u32,
     index_halves: u32,
+    hidden: HiddenRows,
+}
+
+/// The rows that a page was read for, where its answer hides their sizes: what they cost is estimated when it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HiddenRows {
+    /// Of the table, or of the index that was read.
+    pub read: u32,
+    /// Of the table, each fetched by itself to complete an entry of a local index.
+    pub fetched: u32,
 }
 
 impl ReadPrice {
     /// The price of a page, by what its read is charged: half of that if it was read strongly.
     pub fn of_page(charged: &Consumed, is_strong: bool) -> Self {
         let indexes = charged.indexes().fold(Units::default(), |sum, (_, _, units)| sum + units);
-        let halves = |units: Units| {
-            let halves = if is_strong { units.halves().div_ceil(2) } else { units.halves() };
-            u32::try_from(halves).unwrap_or(u32::MAX)
-        };
-        Self { table_halves: halves(charged.table()), index_halves: halves(indexes) }
+        let once = |units: Units| if is_strong { units.halves().div_ceil(2) } else { units.halves() };
+        Self::new(Units::from_halves(once(charged.table())), Units::from_halves(once(indexes)))
+    }
+
+    /// A price that is known.
+    pub fn new(table: Units, index: Units) -> Self {
+        let halves = |units: Units| u32::try_from(units.halves()).unwrap_or(u32::MAX);
+        Self { table_halves: halves(table), index_halves: halves(index), hidden: HiddenRows::default() }
+    }
+
+    /// The price of a page whose answer hides these rows; the price so far is what it costs at least.
+    #[must_use]
+    pub fn hiding(self, hidden: HiddenRows) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// The rows whose sizes are not known. Without any, the price is.
+    pub fn hidden(self) -> HiddenRows {
+        self.hidden
     }
 
     /// The part of the table itself.

@@ -50,7 +50,7 @@ impl Backend {
     /// Finds what a remote upstream's requests are signed with.
     ///
     /// # Errors
-    /// [`StartError`] when there are no credentials.
+    /// [`StartError`] when there are none, and none can come without somebody's doing.
     pub(super) async fn load_credentials(&self) -> Result<(), StartError> {
         let Self::Remote(remote) = self else { return Ok(()) };
         let loaded = remote.load_credentials().await;

@@ -14,6 +14,7 @@ use crate::config::{
     ByteSize, CachePolicy, Config, Fill, Images, IndexPolicy, Live, Mode, ScanPages, TimeToLive,
 };
 use crate::engine::{CacheMode, Memory, SampleRate, TablePolicy};
+use crate::stopped_time::StoppedTime;
 use crate::telemetry::{CacheSample, Metrics};
 
 use super::{comparisons, savings};
@@ -29,14 +30,14 @@ pub(super) struct Caches {
 
 impl Caches {
     /// Empty caches of the configured sizes, in a fleet or not. Where no pages are kept at all, items have the whole budget.
-    pub(super) fn new(config: &Config, fleet: Option<FleetMemory>) -> Self {
+    pub(super) fn new(config: &Config, fleet: Option<FleetMemory>, stopped: &Arc<StoppedTime>) -> Self {
         let (items, mut pages) = budgets(&config.live);
         if fleet.is_some() {
             pages = PageLimits::in_fleet(pages.max_bytes);
         }
         let items = match fleet {
             Some(fleet) => ItemCache::in_fleet(items, fleet),
-            None => ItemCache::new(items),
+            None => ItemCache::ageing(items, Arc::clone(stopped)),
         };
         items.keep_expired(longest_stale(&config.live));
         items.set_unknown_write_window(config.fixed.remote.unknown_write_window);

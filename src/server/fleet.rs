@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::hkdf;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -14,6 +15,7 @@ use crate::config::{self, Ack, Config, CutOff, Fixed, FleetSecrets, UpstreamKind
 use crate::engine::Engine;
 use crate::fleet::bus::Bus;
 use crate::fleet::{self, CANON, Fleet, Password, RedisBus, RedisSettings, Severity, VERSION};
+use crate::stopped_time::StoppedTime;
 use crate::telemetry::{CacheSample, Metrics};
 
 /// How often the bus is asked whether it is still fit for its part.
@@ -84,20 +86,26 @@ impl FleetPlan {
     }
 
     /// What the caches are made with.
-    pub(super) fn memory(&self) -> FleetMemory {
+    pub(super) fn memory(&self, stopped: &Arc<StoppedTime>) -> FleetMemory {
         FleetMemory {
             secret: self.secret,
             lease: self.settings.lease_length(),
             lapsed: self.lapsed,
-            boot_clock: boot_time().is_some().then(|| Box::new(|| boot_time().unwrap_or_default()) as _),
+            stopped: Some(Arc::clone(stopped)),
         }
     }
 
     /// The node's part, with the engine that it invalidates for and that reports to it.
-    pub(super) fn begin(self, engine: &Arc<Engine>, metrics: &Arc<Metrics>) -> FleetPart {
+    pub(super) fn begin(
+        self,
+        engine: &Arc<Engine>,
+        metrics: &Arc<Metrics>,
+        stopped: Arc<StoppedTime>,
+    ) -> FleetPart {
         let common = self.settings.common.clone();
         let replica = Arc::clone(engine) as Arc<dyn fleet::Replica>;
-        let fleet = Fleet::new(self.bus, self.settings, replica, Arc::clone(metrics), Box::new(boot_time));
+        let stopped_ms = move || stopped.total_ms(Instant::now());
+        let fleet = Fleet::new(self.bus, self.settings, replica, Arc::clone(metrics), Box::new(stopped_ms));
         engine.set_peers(Arc::new(Arc::clone(&fleet)));
         FleetPart { fleet, probed: Arc::new(self.probed), common, is_unfenced: Arc::default() }
     }
@@ -285,10 +293,4 @@ impl hkdf::KeyType for Bits128 {
     fn len(&self) -> usize {
         16
     }
-}
-
-/// The time since the machine started, suspension included.
-fn boot_time() -> Option<Duration> {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
 }

@@ -36,6 +36,7 @@ use crate::admin::{Admin, AdminToken, ItemsAreFor};
 use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
 use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
+use crate::stopped_time::StoppedTime;
 use crate::telemetry::{self, Metrics};
 use crate::tls::TlsServer;
 
@@ -114,7 +115,8 @@ impl Server {
         if let Some(plan) = &plan {
             plan.log_in().await?;
         }
-        let caches = Caches::new(&config, plan.as_ref().map(FleetPlan::memory));
+        let stopped = Arc::new(StoppedTime::of_this_machine());
+        let caches = Caches::new(&config, plan.as_ref().map(|plan| plan.memory(&stopped)), &stopped);
         let live = Arc::new(ArcSwap::from_pointee(config.live.clone()));
         let maker = EngineMaker {
             memory: caches.memory.clone(),
@@ -123,7 +125,7 @@ impl Server {
         };
         let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
-        let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics));
+        let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics, stopped));
         engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
         let audit = AuditLevel::new(config.live.audit);
@@ -148,6 +150,22 @@ impl Server {
             #[cfg(feature = "otlp")]
             tracing,
         })
+    }
+
+    /// Where it listens for clients: the first address of several.
+    ///
+    /// # Errors
+    /// Words, where it listens on a Unix socket.
+    pub fn address(&self) -> Result<SocketAddr, String> {
+        address_of(&self.doors.plain)
+    }
+
+    /// Where its admin listener is.
+    ///
+    /// # Errors
+    /// Words, where it listens on a Unix socket.
+    pub fn admin_address(&self) -> Result<SocketAddr, String> {
+        address_of(&self.admin_listeners)
     }
 
     /// What changes the config of this server while it runs.
@@ -216,7 +234,7 @@ impl Server {
     }
 
     /// What the admin listener shows.
-    fn admin(&self, edge: &Arc<Edge>) -> Arc<Admin> {
+    fn admin(&self, edge: &Arc<Edge>, shutdown: &CancellationToken) -> Arc<Admin> {
         let fixed = &self.config.fixed;
         let node = RunningNode {
             started: Started::now(),
@@ -238,6 +256,7 @@ impl Server {
             reload_asks: self.reload_asks.clone(),
             warm_ups: self.warm_ups.clone(),
             edge: Arc::clone(edge),
+            shutdown: shutdown.clone(),
         };
         let hosts = hosts(&self.admin_listeners, &fixed.admin_listen, fixed);
         Admin::new(
@@ -263,7 +282,7 @@ impl Server {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let closing = CancellationToken::new();
         let (edge, exporting) = self.begin_recording(&closing);
-        let admin = self.admin(&edge);
+        let admin = self.admin(&edge, &shutdown);
         let settings = frontend_settings(&self.config.fixed, &self.doors);
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
@@ -319,6 +338,10 @@ impl Server {
         }
         tracing::info!(took = ?begun.elapsed(), "Shutdown ended.");
     }
+}
+
+fn address_of(listeners: &Listeners) -> Result<SocketAddr, String> {
+    listeners.addresses().first().copied().ok_or_else(|| "a Unix socket has no address".to_owned())
 }
 
 /// Says what did not end in time, if anything.

@@ -88,6 +88,11 @@ impl Node for RunningNode {
         self.warm_ups.stop(table)
     }
 
+    fn quit(&self) {
+        tracing::info!("The admin listener was asked to end this node.");
+        self.shutdown.cancel();
+    }
+
     fn hot(&self, query: HotQuery) -> Value {
         learned::hot(&self.caches, query)
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminToken;
 use crate::config::{Fixed, Resolved};
@@ -57,6 +58,8 @@ pub(super) struct RunningNode {
     pub(super) warm_ups: WarmUps,
     /// Where calls over the admin listener are recorded.
     pub(super) edge: Arc<Edge>,
+    /// Asks for the end.
+    pub(super) shutdown: CancellationToken,
 }
 
 impl RunningNode {

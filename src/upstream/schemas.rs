@@ -1,5 +1,6 @@
 //! What the proxy knows of each table's schema, learned by asking the upstream's DescribeTable.
 
+use crate::model::capacity::MeanSizes;
 use crate::model::key_attribute::{KeyAttribute, ScalarType};
 use crate::model::schema::{IndexKind, IndexSchema, KeySchema, Projection, TableSchema};
 use crate::model::{ErrorCode, Operation};
@@ -19,6 +20,8 @@ pub struct TableDescription {
     pub unsettled_indexes: Vec<String>,
     /// Whether items expire.
     pub time_to_live: TimeToLive,
+    /// How large items and index entries are. DynamoDB counts them every six hours.
+    pub sizes: MeanSizes,
 }
 
 /// Whether the upstream removes items by itself when they have expired.
@@ -97,7 +100,21 @@ fn read_description(table: &Json<'_>) -> Option<TableDescription> {
         arn: table.get("TableArn").and_then(Json::text).unwrap_or_default().to_owned(),
         unsettled_indexes: read_unsettled_indexes(table),
         time_to_live: TimeToLive::Unknown,
+        sizes: read_sizes(table),
     })
+}
+
+/// The mean sizes of what the table and its indexes hold, where they hold something.
+fn read_sizes(table: &Json<'_>) -> MeanSizes {
+    let mean = |part: &Json<'_>, bytes: &str| {
+        let number = |member: &str| usize::try_from(part.get(member)?.integer()?).ok();
+        number(bytes)?.checked_div(number("ItemCount")?).filter(|mean| *mean > 0)
+    };
+    let lists = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"];
+    let indexes = lists.iter().flat_map(|list| table.get(list).and_then(Json::elements).unwrap_or_default());
+    let of_index =
+        |index: &Json<'_>| Some((index.get("IndexName")?.text()?.to_owned(), mean(index, "IndexSizeBytes")?));
+    MeanSizes { item: mean(table, "TableSizeBytes"), entries: indexes.filter_map(of_index).collect() }
 }
 
 /// The global indexes that are neither ready nor, as far as readers see, ready with another throughput. One without a status
@@ -238,6 +255,16 @@ mod tests {
             {"IndexName":"f","IndexStatus":"ACTIVE","Backfilling":true}]}"#;
         assert_eq!(read_unsettled_indexes(&Json::parse(text.as_bytes()).unwrap()), ["b", "c", "f"]);
         assert!(read_unsettled_indexes(&Json::parse(b"{}").unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_description_says_how_large_items_and_entries_are_where_there_are_some() {
+        let text = r#"{"TableSizeBytes":10001,"ItemCount":10,
+            "GlobalSecondaryIndexes":[{"IndexName":"g","IndexSizeBytes":0,"ItemCount":0}],
+            "LocalSecondaryIndexes":[{"IndexName":"l","IndexSizeBytes":300,"ItemCount":3},{"IndexName":"m"}]}"#;
+        let sizes = read_sizes(&Json::parse(text.as_bytes()).unwrap());
+        assert_eq!(sizes, MeanSizes { item: Some(1000), entries: vec![("l".to_owned(), 100)] });
+        assert_eq!(read_sizes(&Json::parse(b"{}").unwrap()), MeanSizes::default());
     }
 
     #[test]

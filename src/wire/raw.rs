@@ -23,6 +23,11 @@ impl<'a> RawObject<'a> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
     }
 
+    /// All members, each value as it is written.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, value)| (&**name, value.get()))
+    }
+
     /// The elements of a list, of which each is an object.
     pub fn parse_list(text: &'a str) -> Option<Vec<Self>> {
         serde_json::from_str(text).ok()

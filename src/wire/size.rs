@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::json::Json;
+use super::raw::RawObject;
 use crate::model::Number;
 
 /// The size of an item's JSON object, names and values together; `None` if it is not one.
@@ -18,6 +20,28 @@ pub fn item_sizes(text: &str) -> Option<Vec<usize>> {
     Items(&mut sizes).deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     Some(sizes)
+}
+
+/// The size of an item that is parsed; `None` if it is not one.
+pub fn item_size_of(item: &Json<'_>) -> Option<usize> {
+    Counted::Attributes.size_of(item)
+}
+
+/// The sizes of a list of items, each with the size of those attributes whose names `is_part` accepts; `None` if it is not one.
+pub fn item_and_part_sizes(text: &str, is_part: impl Fn(&str) -> bool) -> Option<Vec<(usize, usize)>> {
+    let items = RawObject::parse_list(text)?;
+    let sizes = |item: &RawObject<'_>| {
+        let mut sizes = (0, 0);
+        for (name, value) in item.members() {
+            let bytes = name.len() + read(Counted::Value, value)?;
+            sizes.0 += bytes;
+            if is_part(name) {
+                sizes.1 += bytes;
+            }
+        }
+        Some(sizes)
+    };
+    items.iter().map(sizes).collect()
 }
 
 fn read(counted: Counted, text: &str) -> Option<usize> {
@@ -63,6 +87,42 @@ impl Counted {
         })
     }
 
+    /// The size of what is parsed.
+    fn size_of(self, json: &Json<'_>) -> Option<usize> {
+        let sum =
+            |sizes: Vec<usize>, overhead: usize| sizes.iter().sum::<usize>() + overhead * (3 + sizes.len());
+        match (self, json) {
+            (Self::Single, _) => Some(1),
+            (Self::Value, Json::Object(members)) => match &**members {
+                [(name, value)] => Self::of_type(name)?.size_of(value),
+                _ => None,
+            },
+            (Self::Attributes | Self::Map, Json::Object(members)) => {
+                let sizes =
+                    members.iter().map(|(name, value)| Some(name.len() + Self::Value.size_of(value)?));
+                Some(sum(sizes.collect::<Option<_>>()?, usize::from(matches!(self, Self::Map))))
+            }
+            (Self::List | Self::Texts | Self::Numbers | Self::Base64s, Json::Array(elements)) => {
+                let sizes = elements.iter().map(|element| self.element().size_of(element));
+                Some(sum(sizes.collect::<Option<_>>()?, usize::from(matches!(self, Self::List))))
+            }
+            (Self::Text | Self::Number | Self::Base64, Json::String(text)) => self.size_of_text(text),
+            _ => None,
+        }
+    }
+
+    /// The size of what is behind the name of a type, if that is no list.
+    fn size_of_text(self, text: &str) -> Option<usize> {
+        match self {
+            Self::Number => Number::parse(text).map(Number::size_bytes).ok(),
+            Self::Base64 => {
+                let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+                Some((text.len() / 4 * 3).saturating_sub(padding))
+            }
+            _ => Some(text.len()),
+        }
+    }
+
     /// What the elements of a list are.
     fn element(self) -> Self {
         match self {
@@ -97,14 +157,7 @@ impl<'de> Visitor<'de> for Counted {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
-        match self {
-            Self::Number => Number::parse(text).map(Number::size_bytes).map_err(|_| E::custom("no number")),
-            Self::Base64 => {
-                let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
-                Ok((text.len() / 4 * 3).saturating_sub(padding))
-            }
-            _ => Ok(text.len()),
-        }
+        self.size_of_text(text).ok_or_else(|| E::custom("no number"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
@@ -188,7 +241,6 @@ impl<'de> Visitor<'de> for Items<'_> {
 mod tests {
     use super::*;
     use crate::model::value::item_size_bytes;
-    use crate::wire::Json;
     use crate::wire::attribute::item_from_json;
 
     const ITEM: &str = r#"{"id":{"S":"a\u00e9\"b"},"n":{"N":"-12.50"},"b":{"B":"AAEC"},"e":{"B":"AA=="},"t":{"BOOL":true},
@@ -201,6 +253,16 @@ mod tests {
         assert_eq!(item_size(ITEM), Some(item_size_bytes(&item)));
         assert_eq!(item_sizes(&format!("[{ITEM}, {{}}]")), Some(vec![item_size_bytes(&item), 0]));
         assert_eq!(item_sizes("[]"), Some(vec![]));
+        assert_eq!(item_size_of(&Json::parse(ITEM.as_bytes()).unwrap()), item_size(ITEM));
+    }
+
+    #[test]
+    fn the_size_of_a_part_is_that_of_the_attributes_named() {
+        let text = format!(r#"[{ITEM},{{"id":{{"S":"ab"}}}}]"#);
+        let (sizes, of_id) = (item_sizes(&text).unwrap(), 2 + 5);
+        let expected = Some(vec![(sizes[0], of_id), (sizes[1], 4)]);
+        assert_eq!(item_and_part_sizes(&text, |name| name == "id"), expected);
+        assert_eq!(item_and_part_sizes(r#"[{"id":{"S":1}}]"#, |_| true), None);
     }
 
     #[test]
@@ -218,6 +280,8 @@ mod tests {
             r#"{"a":{"S":"x"}} {"#,
         ] {
             assert_eq!(item_size(text), None, "{text}");
+            let json = Json::parse(text.as_bytes()).ok();
+            assert_eq!(json.and_then(|json| item_size_of(&json)), None, "{text}");
         }
     }
 }

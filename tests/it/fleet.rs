@@ -50,7 +50,7 @@ pub(crate) fn nodes(
             secret: FleetSecret::new(7),
             lease: LEASE,
             lapsed: LapsedReads::Young,
-            boot_clock: None,
+            stopped: None,
         };
         let items = ItemCache::in_fleet(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 12 }, memory);
         let limits =

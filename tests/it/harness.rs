@@ -105,7 +105,7 @@ impl Node {
             secret: FleetSecret::new(7),
             lease: Duration::from_secs(1),
             lapsed: LapsedReads::Young,
-            boot_clock: None,
+            stopped: None,
         };
         let node =
             Self::start_over(ItemCache::in_fleet(ITEM_LIMITS, memory), Box::new(|_| policy()), policy());

@@ -61,6 +61,29 @@ async fn the_formulas_agree_with_an_upstream_that_reports_nothing() {
     }
 }
 
+/// Of a table that is full when the node first hears of it, and whose first page is filtered, only its description tells sizes.
+#[tokio::test]
+async fn a_filtered_page_of_a_table_that_is_new_to_the_node_is_estimated_by_its_description() {
+    let upstream = local();
+    let create = TABLES[1].to_owned();
+    upstream.call(&Request::new(Operation::CreateTable, create)).await.unwrap();
+    for number in 0..100 {
+        let item = json!({"p": {"S": number.to_string()}, "d": {"S": "x".repeat(8_000)}});
+        let put = json!({"TableName": "Users", "Item": item}).to_string();
+        upstream.call(&Request::new(Operation::PutItem, put)).await.unwrap();
+    }
+    let (engine, insight) = start(Arc::new(Silent(upstream)));
+    let filtered = json!({"TableName": "Users", "FilterExpression": "attribute_exists(nothing)"}).to_string();
+    for is_hit in [false, true, true] {
+        let (source, answer) = send(&engine, Operation::Scan, filtered.clone()).await;
+        assert_eq!((matches!(source, Source::Hit), &answer["ScannedCount"]), (is_hit, &json!(100)));
+    }
+    // 100 items of 8,000 bytes are 195.3 blocks of 4 KB, each half a unit.
+    let units = insight.tables()[0].units()[0].1;
+    assert_eq!((units.read_spent.number(), units.estimated.number()), (98.0, 98.0));
+    assert_eq!(units.read_saved.number(), 2.0 * 98.0);
+}
+
 fn given() -> (u64, usize) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("NEARSIDE_SEED").unwrap_or_else(|| fastrand::u64(..));
@@ -96,10 +119,7 @@ impl Upstream for Silent {
 
 /// Carries out the load with a cache; what was learned of it, and how many answers were hits.
 async fn run(mut load: Load, operations: usize, upstream: Arc<dyn Upstream>) -> (Arc<Insight>, usize) {
-    let items = ItemCache::seeded(CacheLimits { max_bytes: 256 << 20, stripes: 1 << 16 }, 0);
-    let pages = PageCache::new(PageLimits::for_budget(64 << 20), Arc::clone(&items));
-    let memory = Memory::new(items, pages);
-    let engine = Engine::in_realm(Realm::SOLE, upstream, &memory, Box::new(|_| policy()));
+    let (engine, insight) = start(upstream);
     let mut hits = 0;
     for (operation, body) in TABLES.map(|body| (Operation::CreateTable, body.to_owned())) {
         send(&engine, operation, body).await;
@@ -109,7 +129,16 @@ async fn run(mut load: Load, operations: usize, upstream: Arc<dyn Upstream>) -> 
         let (source, _) = send(&engine, operation, body.to_string()).await;
         hits += usize::from(matches!(source, Source::Hit));
     }
-    (memory.insight, hits)
+    (insight, hits)
+}
+
+/// A node that caches everything, and what it learns.
+fn start(upstream: Arc<dyn Upstream>) -> (Arc<Engine>, Arc<Insight>) {
+    let items = ItemCache::seeded(CacheLimits { max_bytes: 256 << 20, stripes: 1 << 16 }, 0);
+    let pages = PageCache::new(PageLimits::for_budget(64 << 20), Arc::clone(&items));
+    let memory = Memory::new(items, pages);
+    let engine = Engine::in_realm(Realm::SOLE, upstream, &memory, Box::new(|_| policy()));
+    (engine, memory.insight)
 }
 
 /// The same load without a cache: the sum of what the backend reports to its client.

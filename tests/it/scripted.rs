@@ -17,6 +17,7 @@ pub(crate) struct Scripted {
     tables: Mutex<Vec<(String, String)>>,
     described: AtomicUsize,
     describes_by_hand: AtomicBool,
+    never_lags: AtomicBool,
 }
 
 /// A call that waits for its answer. Dropped without one, its outcome is unknown.
@@ -40,6 +41,7 @@ impl Scripted {
             tables: Mutex::default(),
             described: AtomicUsize::new(0),
             describes_by_hand: AtomicBool::new(false),
+            never_lags: AtomicBool::new(false),
         };
         upstream.describe("Orders", &[("id", "S", "HASH")]);
         (std::sync::Arc::new(upstream), Calls { received, waiting: None })
@@ -49,6 +51,11 @@ impl Scripted {
     pub(crate) fn describe(&self, table: &str, key: &[(&str, &str, &str)]) {
         let name = table.rsplit('/').next().unwrap_or(table);
         self.describe_as(table, description(name, "", "1", key));
+    }
+
+    /// From now on its answers are those of an upstream whose reads never lag behind writes.
+    pub(crate) fn never_lag(&self) {
+        self.never_lags.store(true, Ordering::Relaxed);
     }
 
     /// From now on DescribeTable waits for the test like every other call.
@@ -99,6 +106,10 @@ impl Upstream for Scripted {
             assert!(!matches!(&answer, Ok(answer) if answer.status == PANIC), "as the script says");
             answer
         })
+    }
+
+    fn never_lags(&self) -> bool {
+        self.never_lags.load(Ordering::Relaxed)
     }
 }
 

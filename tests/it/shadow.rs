@@ -1,5 +1,7 @@
 //! Shadow mode: the upstream answers every read, and what the cache would have answered is compared with that.
 
+mod rules;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -258,7 +260,7 @@ async fn a_batch_of_a_role_that_may_read_parts_only_is_denied_whole_items_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_second_looks_a_second_are_left_out_and_their_reads_counted_as_different() {
+async fn too_many_second_looks_a_second_are_left_out_and_counted() {
     let mut node = start().await;
     node.read_in_shadow("a", 1).await;
     for _ in 0..12 {
@@ -268,8 +270,40 @@ async fn too_many_second_looks_a_second_are_left_out_and_their_reads_counted_as_
         }
         node.settle().await;
     }
-    assert_eq!((node.shadowed(ShadowResult::CacheStale), node.shadowed(ShadowResult::Differs)), (10, 2));
+    assert_eq!((node.shadowed(ShadowResult::CacheStale), node.shadowed(ShadowResult::OverBudget)), (10, 2));
+    assert_eq!(node.shadowed(ShadowResult::Differs), 0);
+    assert_eq!(node.comparisons().shadow_reads[ShadowRead::Check as usize], 10);
     node.upstream.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_second_looks_at_a_time_are_left_out_and_counted() {
+    let mut node = start().await;
+    let mut looks = Vec::new();
+    // Each second has ten looks, and none of them is answered yet.
+    for first in [0, 10] {
+        let ids = first..first + 10;
+        let keys: Vec<_> = ids.clone().map(|id| format!(r#"{{"id":{{"S":"{id}"}}}}"#)).collect();
+        let body = batch(&format!(r#""Orders":{{"Keys":[{}]}}"#, keys.join(",")));
+        for n in [1, 2] {
+            let items = ids.clone().map(|id| format!(r#"{{"id":{{"S":"{id}"}},"n":{{"N":"{n}"}}}}"#));
+            let items: Vec<_> = items.collect();
+            let answer =
+                format!(r#"{{"Responses":{{"Orders":[{}]}},"UnprocessedKeys":{{}}}}"#, items.join(","));
+            let read = node.begin("BatchGetItem", &body).await;
+            node.upstream.next(BatchGetItem).await.answer(&answer);
+            assert_eq!(read.await.body, answer);
+            node.settle().await;
+        }
+        while let Some(look) = node.upstream.try_next(GetItem) {
+            looks.push(look);
+        }
+        node.wait(Duration::from_secs(1)).await;
+    }
+    assert_eq!((looks.len(), node.shadowed(ShadowResult::OverBudget)), (16, 4));
+    looks.into_iter().for_each(|look| look.fail(500));
+    node.settle().await;
+    assert_eq!((node.shadowed(ShadowResult::Differs), node.shadowed(ShadowResult::OverBudget)), (16, 4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -426,6 +460,9 @@ async fn a_batch_of_tables_of_both_modes_is_answered_by_the_upstream_and_takes_n
         r#"{"Responses":{"Orders":[],"Users":[{"id":{"S":"a"},"n":{"N":"3"}}]},"UnprocessedKeys":{}}"#,
     );
     assert_eq!(read.await.source, "bypass");
+    // The key in shadow is compared, and a second look asks who is right.
+    node.answer_second_look(&item("a", 2)).await;
+    assert_eq!(node.shadowed(ShadowResult::UpstreamStale), 1);
     // Whoever saw the 3 must not see the 2 again.
     let read = node.begin("GetItem", &user(get("a"))).await;
     node.upstream.next(GetItem).await.answer(&item("a", 3));
@@ -433,6 +470,41 @@ async fn a_batch_of_tables_of_both_modes_is_answered_by_the_upstream_and_takes_n
     // The cache in shadow has not heard of it.
     node.read_in_shadow("a", 2).await;
     assert_eq!(node.shadowed(ShadowResult::Equal), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_in_shadow_are_compared_in_a_batch_beside_tables_of_any_other_mode() {
+    let off = || TablePolicy { items: None, pages: None, ..policy() };
+    for (other, is_off) in [(policy as fn() -> TablePolicy, false), (off, true)] {
+        let policy_of = move |table: &str| if table == "Orders" { shadow() } else { other() };
+        let mut node = Node::start_with_policies(Box::new(policy_of), policy());
+        node.script.describe("Users", &[("id", "S", "HASH")]);
+        node.settle_writes().await;
+        // The other table was written lately, so it is read strongly.
+        let write = node.begin("PutItem", &put("a", 2).replace("Orders", "Users")).await;
+        node.upstream.next(PutItem).await.answer("{}");
+        assert_eq!(write.await.status, 200);
+        let key = r#"{"Keys":[{"id":{"S":"a"}}]}"#;
+        // The other table before and behind the one in shadow.
+        let bodies = [format!(r#""Users":{key},"Orders":{key}"#), format!(r#""Orders":{key},"Users":{key}"#)];
+        for body in bodies.map(|parts| batch(&parts)) {
+            let read = node.begin("BatchGetItem", &body).await;
+            let call = node.upstream.next(BatchGetItem).await;
+            let fresh = body.replace(
+                &format!(r#""Users":{key}"#),
+                r#""Users":{"Keys":[{"id":{"S":"a"}}],"ConsistentRead":true}"#,
+            );
+            assert_eq!(call.body(), fresh, "off: {is_off}");
+            let answer = r#"{"Responses":{"Orders":[{"id":{"S":"a"},"n":{"N":"1"}}],"Users":[]},"UnprocessedKeys":{}}"#;
+            call.answer(answer);
+            let reply = read.await;
+            assert_eq!((reply.source.as_str(), reply.body.as_str()), ("bypass", answer));
+            node.settle().await;
+        }
+        let results = [ShadowResult::Miss, ShadowResult::Equal].map(|result| node.shadowed(result));
+        assert_eq!((results, node.comparisons().shadow.iter().sum()), ([1, 1], 2_u64), "off: {is_off}");
+        node.upstream.assert_none();
+    }
 }
 
 #[tokio::test(start_paused = true)]

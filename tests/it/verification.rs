@@ -56,12 +56,15 @@ async fn a_difference_is_counted_with_its_age_and_invalidates() {
     let mut node = start().await;
     node.read_from_upstream("a", 1).await;
     node.wait(Duration::from_secs(20)).await;
-    node.hit(1).await.answer(&item("a", 2));
+    let verifying = node.hit(1).await;
+    // The state that was served is as old as it is when the difference is found.
+    node.wait(Duration::from_secs(15)).await;
+    verifying.answer(&item("a", 2));
     node.settle().await;
     assert_eq!((node.verified(VerifiedResult::Different), node.stale_observed()), (1, 1));
     let ages = node.comparisons().ages;
     let within = ages.cumulative();
-    assert_eq!((within[3], within[4], ages.sum().as_secs()), (0, 1, 20), "within 30 seconds");
+    assert_eq!((within[4], within[5], ages.sum().as_secs()), (0, 1, 35), "within a minute");
     let read = node.begin("GetItem", &get("a")).await;
     let call = node.upstream.next(GetItem).await;
     assert!(call.body().contains("ConsistentRead"), "a replica that lags must not bring the old item back");
@@ -118,6 +121,23 @@ async fn no_more_hits_are_verified_than_the_budget_allows() {
     assert_eq!((node.verified(VerifiedResult::Same), node.verified(VerifiedResult::OverBudget)), (10, 5));
     node.wait(Duration::from_secs(1)).await;
     node.hit(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_hits_are_verified_at_a_time() {
+    let mut node = start().await;
+    node.read_from_upstream("a", 1).await;
+    let mut calls = Vec::new();
+    for _ in 0..20 {
+        assert_eq!(node.call("GetItem", &get("a")).await.source, "hit");
+        calls.extend(node.upstream.try_next(GetItem));
+        // Ten a second would be allowed.
+        node.wait(Duration::from_millis(200)).await;
+    }
+    assert_eq!((calls.len(), node.verified(VerifiedResult::OverBudget)), (16, 4));
+    calls.pop().unwrap().answer(&item("a", 1));
+    node.settle().await;
+    node.hit(1).await.answer(&item("a", 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nearside::cache::FillMode;
 use nearside::engine::{
     FlushFailure, PolicyChange, TablePolicy, WarmFailure, WarmPage, WarmPlace, WarmSurvey,
 };
@@ -109,6 +110,40 @@ async fn a_write_during_warming_is_never_hidden_by_an_older_image() {
     let read = node.begin("GetItem", &get("d")).await;
     node.upstream.next(GetItem).await.answer(&item("d", 2));
     assert_eq!(read.await.body, item("d", 2));
+}
+
+/// A strong read does not lag behind what was written before it. So nothing but the words tells that the page is older than a
+/// write that was acknowledged while it was on its way.
+#[tokio::test(start_paused = true)]
+async fn the_words_alone_keep_an_item_out_that_was_written_while_a_strong_page_was_on_its_way() {
+    fn strong() -> TablePolicy {
+        let mut policy = policy();
+        policy.items.iter_mut().for_each(|items| items.fill = FillMode::Strong);
+        policy
+    }
+    let update = r#"{"TableName":"Orders","Key":{"id":{"S":"a"}}}"#;
+    // Whether the table was written lately decides which words are compared: those of each partition, or the one of all.
+    for is_written in [false, true] {
+        let mut node = Node::start_with(strong).await;
+        node.read_from_upstream("known", 0).await;
+        node.settle_writes().await;
+        if is_written {
+            let earlier = node.begin("UpdateItem", &update.replace(r#""S":"a""#, r#""S":"z""#)).await;
+            node.upstream.next(UpdateItem).await.answer("{}");
+            assert_eq!(earlier.await.status, 200);
+        }
+        let (warming, scan) = begin(&mut node, PLACE).await;
+        assert!(scan.body().contains(r#""ConsistentRead":true"#), "{}", scan.body());
+        let written = node.begin("UpdateItem", update).await;
+        node.upstream.next(UpdateItem).await.answer("{}");
+        assert_eq!(written.await.status, 200);
+        scan.answer(&page(&[("a", 1), ("b", 1)], None));
+        let warmed = warming.await.unwrap().ok().unwrap();
+        assert_eq!((warmed.items, warmed.installed), (2, u64::from(is_written)));
+        let read = node.begin("GetItem", &get("a")).await;
+        node.upstream.next(GetItem).await.answer(&item("a", 2));
+        assert_eq!(read.await.body, item("a", 2), "written lately: {is_written}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

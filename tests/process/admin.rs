@@ -1,5 +1,7 @@
 //! The token of the admin listener.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::callers::{Files, reloads, start, wait_for_reload};
@@ -69,4 +71,28 @@ fn a_token_file_with_a_fault_is_one_clear_line_and_an_open_one_a_warning() {
         "{warned}"
     );
     assert!(said.contains("token_file = ") && !said.contains(TOKEN), "{said}");
+}
+
+#[test]
+fn who_has_the_token_ends_the_node_as_a_signal_does() {
+    let files = Files::new();
+    let token = files.put("token", &format!("{TOKEN}\n"));
+    let config = files.put("nearside.toml", &format!("[admin]\ntoken_file = {token:?}\n"));
+    let mut nearside = start(&config);
+    let quit = |nearside: &Nearside, token: &str| {
+        let mut stream = TcpStream::connect(nearside.admin).unwrap();
+        let request = format!(
+            "POST /api/quit HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(quit(&nearside, OTHER).starts_with("HTTP/1.1 401"));
+    assert!(get(&nearside, "/livez", None).0.contains("200"));
+    let answer = quit(&nearside, TOKEN);
+    assert!(answer.starts_with("HTTP/1.1 202") && answer.ends_with("{\"quitting\":true}\n"), "{answer}");
+    assert_eq!(nearside.child.wait().unwrap().code(), Some(0));
+    assert!(nearside.log().contains("Shutdown ended."));
 }

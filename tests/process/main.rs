@@ -13,6 +13,7 @@ mod exhaustion;
 mod fake;
 mod follower;
 mod kill;
+mod lambda;
 mod logs;
 mod metrics;
 mod pages;
@@ -27,3 +28,5 @@ mod spans;
 mod start;
 mod tls;
 mod traces;
+#[cfg(feature = "aws-credentials")]
+mod waiting;

@@ -121,11 +121,8 @@ fn refusal(program: &mut Command) -> String {
 }
 
 #[test]
-fn the_service_needs_a_region_and_credentials() {
+fn the_service_needs_a_region() {
     assert!(refusal(&mut without_keys(&[])).contains("AWS_REGION"));
-    let said = refusal(&mut without_keys(&["--region", "eu-west-1"]));
-    let remedy = "no credentials for the upstream; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ";
-    assert!(said.contains(remedy), "{said}");
 }
 
 #[cfg(feature = "aws-credentials")]

@@ -31,6 +31,7 @@ const SHADOW_COLUMNS = [
   result("changed_during", "Changed meanwhile"),
   result("cache_stale", "Cache older"),
   result("differs", "Unexplained"),
+  result("over_budget", "Not confirmed"),
   number("saved", "Would have saved, read units", (row) => count(row.read_units_saved)),
   number("cost", "Reads added", (row) => count(sum(Object.values(row.upstream_reads ?? {}), (value) => value))),
 ];
@@ -38,9 +39,11 @@ const SHADOW_COLUMNS = [
 function shadowVerdict(rows) {
   const of = (name) => sum(rows, (row) => row.results?.[name]);
   const [stale, differs, explained] = [of("cache_stale"), of("differs"), of("upstream_stale") + of("changed_during")];
+  const unconfirmed = of("over_budget");
   const rest = [
     stale > 0 && `in ${count(stale)} the cache was out of date`,
     differs > 0 && `${count(differs)} differ without explanation`,
+    unconfirmed > 0 && `${count(unconfirmed)} differ and were not confirmed`,
     explained > 0 && `${count(explained)} differ for a known reason`,
   ].filter(Boolean);
   const all = sum(rows, compared);

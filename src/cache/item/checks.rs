@@ -16,7 +16,7 @@ impl ItemCache {
         sent.version != version
             || version.is_held()
             || shard.has_writers(stripe)
-            || address.table.has_wide_changes(self.milliseconds(now))
+            || address.table.has_wide_changes(self.running_ms(now))
     }
 
     /// True if the cache has just this of the key, and nothing has invalidated it. It does not count as a hit.

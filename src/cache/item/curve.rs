@@ -48,7 +48,7 @@ impl ItemCache {
     pub(super) fn simulate(&self, now: Instant) {
         let usage = self.store.usage();
         let real = RealCache { entries: usage.entries, overhead_bytes: usage.overhead_bytes };
-        self.curve.drain(self.milliseconds(now), &real, || {
+        self.curve.drain(self.elapsed_ms(now), &real, || {
             let tables = self.known_tables();
             let reads = tables.iter().map(|table| (table.id(), table.counters.reads()));
             reads.filter(|(_, reads)| *reads > 0).collect()

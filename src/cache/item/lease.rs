@@ -18,32 +18,31 @@ impl ItemCache {
     }
 
     pub(in crate::cache) fn leased(self, memory: FleetMemory) -> Self {
-        let FleetMemory { secret: _, lease, lapsed, boot_clock } = memory;
-        let freshness = Freshness::leased(lease, lapsed, boot_clock, || self.milliseconds(Instant::now()));
-        Self { freshness, ..self }
+        let FleetMemory { secret: _, lease, lapsed, stopped } = memory;
+        let freshness = Freshness::leased(lease, lapsed, stopped.clone());
+        Self { freshness, stopped, ..self }
     }
 
     /// Lets what is cached be served until then. To be called when everything is applied ([`super::super::PageCache::apply`])
     /// that other nodes had acknowledged the length of a lease before that moment. A lease is never made shorter.
     pub fn renew_lease(&self, until: Instant) {
-        self.freshness.renew(self.milliseconds(until));
+        self.freshness.renew(self.elapsed_ms(until));
     }
 
     /// Ends the lease: from now on, nothing that was sent for before is served.
     pub fn end_lease(&self, now: Instant) {
-        self.freshness.end(self.milliseconds(now), || self.milliseconds(Instant::now()));
+        self.freshness.end(self.elapsed_ms(now), || self.elapsed_ms(Instant::now()));
     }
 
     /// True if there is a lease; always without a fleet.
     pub fn has_lease(&self, now: Instant) -> bool {
-        let now_ms = self.milliseconds(now);
-        self.lease(now_ms).covers(now_ms)
+        let now_ms = self.elapsed_ms(now);
+        self.lease().covers(now_ms)
     }
 
-    /// Takes note of how far the boot clock is ahead. To be called after everything is invalidated, because the process has slept:
-    /// until then there is no lease.
-    pub fn note_boot_gap(&self) {
-        self.freshness.note_boot_gap(|| self.milliseconds(Instant::now()));
+    /// Takes note that everything was invalidated when the machine had stood still for so long in all: until then there is no lease.
+    pub fn note_stops(&self, stopped_ms: u64) {
+        self.freshness.note_stops(stopped_ms);
     }
 
     /// True if other nodes write too.
@@ -52,10 +51,10 @@ impl ItemCache {
         self.freshness.is_in_fleet()
     }
 
-    /// Must be called before words are loaded.
+    /// Must be called after [`ItemCache::elapsed_ms`], and before words are loaded.
     #[inline]
-    pub(in crate::cache) fn lease(&self, now_ms: u64) -> Lease {
-        self.freshness.lease(now_ms)
+    pub(in crate::cache) fn lease(&self) -> Lease {
+        self.freshness.lease()
     }
 
     /// True if what was sent for then may be given to a reader, as far as the lease matters.
@@ -80,7 +79,7 @@ impl ItemCache {
         is_changing: bool,
         now: Instant,
     ) -> Consistency {
-        let is_lapsed = !lease.covers(self.milliseconds(now)) && self.obeys(Rule::LapsedReadsStrongly);
+        let is_lapsed = !lease.covers(self.elapsed_ms(now)) && self.obeys(Rule::LapsedReadsStrongly);
         match fill {
             _ if is_lapsed => Consistency::Strong,
             FillMode::Strong => Consistency::Strong,

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::cached_item::CachedItem;
 use super::entry::{Entry, Facts, NEVER_MS};
 use super::flights::{Hit, Lookup};
-use super::freshness::Freshness;
+use super::freshness::{Freshness, Lease};
 use super::guard::{FillPermit, WriteGuard};
 use super::last_shown::ShownBy;
 use super::page::CompletedReads;
@@ -30,6 +30,7 @@ use super::table::{Address, CachedTable, Realm};
 
 use super::words::{Stripe, Version, Words};
 use crate::insight::curve::Curve;
+use crate::stopped_time::StoppedTime;
 
 pub(super) use curve::InstalledBy;
 use curve::{SIMULATED, install_event};
@@ -103,6 +104,13 @@ pub struct SentRead {
     pub(super) fill: FillMode,
 }
 
+/// A moment as lookups need it: by the clock of entries, and with the lease that was found then, before any word was looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    now_ms: u64,
+    lease: Lease,
+}
+
 /// The cache of items by key, for all tables of one upstream, or of several in realms of their own.
 pub struct ItemCache {
     pub(super) words: Words,
@@ -122,8 +130,10 @@ pub struct ItemCache {
     /// first time may be the one.
     last_invalidation: AtomicU64,
     secrets: Secrets,
-    /// When the cache was made: the zero of all times in entries.
+    /// When the cache was made: the zero of all its times.
     origin: Instant,
+    /// How long the machine stood still since then. `None`: nobody knows, and it counts as never.
+    stopped: Option<Arc<StoppedTime>>,
     #[cfg(test)]
     pub(super) rules: crate::cache::tests::schedules::Rules<Rule>,
 }
@@ -133,6 +143,14 @@ impl ItemCache {
     pub fn new(limits: CacheLimits) -> Arc<Self> {
         let store = Box::new(BudgetedStore::new(limits.max_bytes));
         Arc::new(Self::with_store(limits, store, Secrets::Numbered(Secret::random())))
+    }
+
+    /// An empty cache whose entries grow older while the machine stands still, too. `stopped` is asked at each lookup, before
+    /// anything is served.
+    pub fn ageing(limits: CacheLimits, stopped: Arc<StoppedTime>) -> Arc<Self> {
+        let store = Box::new(BudgetedStore::new(limits.max_bytes));
+        let cache = Self::with_store(limits, store, Secrets::Numbered(Secret::random()));
+        Arc::new(Self { stopped: Some(stopped), ..cache })
     }
 
     /// As [`ItemCache::new`], with every key in the same stripe whenever it is made: for tests, in which two keys must not share
@@ -157,16 +175,37 @@ impl ItemCache {
             last_invalidation: AtomicU64::new(0),
             secrets,
             origin: Instant::now(),
+            stopped: None,
             #[cfg(test)]
             rules: crate::cache::tests::schedules::Rules::default(),
         }
     }
 
+    /// For how many milliseconds the machine stood still so far, as far as the cache is told.
+    pub fn stopped_ms(&self, now: Instant) -> u64 {
+        self.stopped.as_ref().map_or(0, |stopped| stopped.total_ms(now))
+    }
+
+    /// That moment on a clock that does not stand still with the machine: for ages of what is known beside the cache.
+    pub fn aged(&self, now: Instant) -> Instant {
+        now + Duration::from_millis(self.stopped_ms(now))
+    }
+
     /// The answer for a key, if memory has one that may be used. This is the way of a hit: it waits for no lock of the cache, and
     /// allocates nothing, except the buffer of a thread's samples, once in a while.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<CachedItem>> {
-        let now_ms = self.milliseconds(now);
-        let lease = self.lease(now_ms);
+        self.lookup_at(address, self.moment(now))
+    }
+
+    /// The moment for several lookups of one request, whose clocks are read once.
+    pub fn moment(&self, now: Instant) -> Moment {
+        let now_ms = self.elapsed_ms(now);
+        Moment { now_ms, lease: self.lease() }
+    }
+
+    /// As [`ItemCache::lookup`], at a moment of the same request.
+    pub fn lookup_at(&self, address: &Address<'_>, moment: Moment) -> Option<Hit<CachedItem>> {
+        let Moment { now_ms, lease } = moment;
         let (entry, facts) = self.usable_entry(address)?;
         if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
             return None;
@@ -196,8 +235,8 @@ impl ItemCache {
         policy: &ReadPolicy,
         now: Instant,
     ) -> Option<Hit<CachedItem>> {
-        let now_ms = self.milliseconds(now);
-        let lease = self.lease(now_ms);
+        let now_ms = self.elapsed_ms(now);
+        let lease = self.lease();
         let (entry, facts) = self.usable_entry(address)?;
         let partition = Some(address.table.hash(partition));
         let is_newer = facts.read_ms >= address.table.shown.last_ms(partition, ShownBy::Came);
@@ -215,7 +254,7 @@ impl ItemCache {
         if self.expired_kept_ms.load(Ordering::Relaxed) > 0 {
             let partition = partition.map(|partition| table.hash(partition));
             // Times in entries are rounded down.
-            table.shown.note(partition, self.milliseconds(sent), self.milliseconds(now) + 1);
+            table.shown.note(partition, self.elapsed_ms(sent), self.elapsed_ms(now) + 1);
         }
     }
 
@@ -243,7 +282,7 @@ impl ItemCache {
 
     /// The moment, in milliseconds since the cache was made, until when what expired is of no use to anybody any more.
     pub(super) fn useless_ms(&self, now: Instant) -> u64 {
-        self.milliseconds(now).saturating_sub(self.expired_kept_ms.load(Ordering::Relaxed))
+        self.elapsed_ms(now).saturating_sub(self.expired_kept_ms.load(Ordering::Relaxed))
     }
 
     /// A reader's turn: an answer, a place among those who wait for one, or the order to fetch.
@@ -259,14 +298,14 @@ impl ItemCache {
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
-        let (stripe, now_ms) = (self.stripe(address), self.milliseconds(now));
+        let (stripe, now_ms) = (self.stripe(address), self.elapsed_ms(now));
         let mut shard = self.slots.lock(stripe);
         self.release_if_over(&mut shard, stripe, now);
         // A fetch may have ended between the first look and the lock.
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
-        let lease = self.lease(now_ms);
+        let lease = self.lease();
         let version = self.version(address.table, stripe);
         if let Some(flight) = shard.flights().current(address)
             && self.may_join(flight.version, version)
@@ -317,7 +356,7 @@ impl ItemCache {
     pub fn consistency_now(&self, address: &Address<'_>, fill: FillMode, now: Instant) -> Consistency {
         let stripe = self.stripe(address);
         let shard = self.slots.lock(stripe);
-        let lease = self.lease(self.milliseconds(now));
+        let Moment { lease, .. } = self.moment(now);
         let version = self.version(address.table, stripe);
         self.consistency(fill, lease, self.is_changing(&shard, address, version, now), now)
     }
@@ -370,7 +409,7 @@ impl ItemCache {
     /// Changes the budget. A smaller one is kept at once, by evicting.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);
-        self.curve.set_bytes_max(max_bytes, self.milliseconds(Instant::now()));
+        self.curve.set_bytes_max(max_bytes, self.elapsed_ms(Instant::now()));
     }
 
     /// What happened so far, and how large the cache is.
@@ -471,7 +510,7 @@ impl ItemCache {
         // In a fleet it may be a write whose report is on its way.
         let is_explained =
             was_overtaken || may_be_newer || sent.consistency == Consistency::Eventual || self.is_in_fleet();
-        if stale.is_some_and(|(_, facts)| self.milliseconds(now) < facts.expires_ms) && !is_explained {
+        if stale.is_some_and(|(_, facts)| self.elapsed_ms(now) < facts.expires_ms) && !is_explained {
             raise(&address.table.counters.stale_observed);
         }
     }
@@ -508,7 +547,7 @@ impl ItemCache {
         image: &CachedItem,
         version: Version,
         policy: &ReadPolicy,
-        read_at: Instant,
+        read_ms: u64,
         by: InstalledBy,
     ) -> bool {
         let ttl = if image.is_absent() { policy.negative_ttl } else { policy.ttl };
@@ -516,7 +555,6 @@ impl ItemCache {
             self.counters.not_stored(NotStored::Policy);
             return false;
         }
-        let read_ms = self.milliseconds(read_at);
         let own_end_ms = self.own_end_ms(address.table, image.body());
         if own_end_ms == Some(0) {
             self.counters.not_stored(NotStored::Policy);
@@ -543,7 +581,7 @@ impl ItemCache {
     pub(super) fn own_end_ms(&self, table: &CachedTable, body: &[u8]) -> Option<u64> {
         match table.ms_until_expiry(body)? {
             0 => Some(0),
-            left_ms => Some(self.milliseconds(Instant::now()).saturating_add(left_ms).min(NEVER_MS)),
+            left_ms => Some(self.elapsed_ms(Instant::now()).saturating_add(left_ms).min(NEVER_MS)),
         }
     }
 
@@ -575,7 +613,7 @@ impl ItemCache {
     /// True if nothing may be stored that was sent for at `began` and has come now: a write of unknown outcome may still land anywhere
     /// in its table, or might have when it was sent. Here the table is invalidated when a hold ends; elsewhere, some time after.
     pub(super) fn is_held(&self, table: &CachedTable, began: Instant, now: Instant) -> bool {
-        table.is_held(self.milliseconds(if self.is_in_fleet() { began } else { now }))
+        table.is_held(self.running_ms(if self.is_in_fleet() { began } else { now }))
     }
 
     fn release_if_over(&self, shard: &mut Shard, stripe: Stripe, now: Instant) {
@@ -589,13 +627,22 @@ impl ItemCache {
         }
     }
 
+    /// The time for waits: how long replicas may lag, a hold lasts, pages of an index are in quarantine. It stands still while the
+    /// machine does, as does whatever the machine has still to send.
+    pub(super) fn running_ms(&self, now: Instant) -> u64 {
+        // 2^64 milliseconds are 585 million years.
+        now.saturating_duration_since(self.origin).as_millis() as u64
+    }
+
+    /// [`ItemCache::running_ms`] in seconds.
     pub(super) fn seconds(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.origin).as_secs()
     }
 
-    pub(super) fn milliseconds(&self, now: Instant) -> u64 {
-        // 2^64 milliseconds are 585 million years.
-        now.saturating_duration_since(self.origin).as_millis() as u64
+    /// The time for ages: when an entry was read and expires, and how long a lease lasts. It counts on while the machine stands still.
+    /// A moment must be put into this time when it comes, not later: the machine may stand still in between.
+    pub(super) fn elapsed_ms(&self, now: Instant) -> u64 {
+        self.running_ms(now) + self.stopped_ms(now)
     }
 }
 

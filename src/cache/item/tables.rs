@@ -139,8 +139,7 @@ impl ItemCache {
     /// A write of unknown outcome may change the tables of that name, or all tables of the realm: invalidates them, and keeps
     /// nothing of them until the write can land no longer. They must be invalidated once more then.
     pub fn hold_tables(&self, realm: Realm, name: Option<&str>, now: Instant) {
-        let (now_ms, until_ms) =
-            (self.milliseconds(now), self.milliseconds(now + self.unknown_write_window()));
+        let (now_ms, until_ms) = (self.running_ms(now), self.running_ms(now + self.unknown_write_window()));
         let held = HeldName { realm, digest: name.map(|name| self.digest_of(name)), until_ms };
         self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
         let tables = match name {
@@ -157,7 +156,7 @@ impl ItemCache {
 
     /// Keeps nothing of the tables of that digest, or of all tables, until then, whether they are in use or not.
     pub(super) fn hold_digest(&self, digest: Option<TableDigest>, until: Instant, now: Instant) {
-        let (now_ms, until_ms) = (self.milliseconds(now), self.milliseconds(until));
+        let (now_ms, until_ms) = (self.running_ms(now), self.running_ms(until));
         let held = HeldName { realm: Realm::SOLE, digest, until_ms };
         self.tables.write().unwrap_or_else(PoisonError::into_inner).hold(held, now_ms);
         let tables = digest.map_or_else(|| self.known_tables(), |digest| self.tables_by_digest(digest));

@@ -136,8 +136,8 @@ impl PageCache {
     /// The answer for a fingerprint, if memory has one that may be used. This is the way of a hit: no lock of the cache is
     /// taken, and nothing is allocated, but for pages of more than 16 KiB, which are put together.
     pub fn lookup(&self, address: &Address<'_>, now: Instant) -> Option<Hit<Page>> {
-        let now_ms = self.items.milliseconds(now);
-        let lease = self.items.lease(now_ms);
+        let now_ms = self.items.elapsed_ms(now);
+        let lease = self.items.lease();
         let entry = self.usable_entry(address)?;
         let facts = &entry.facts;
         if now_ms >= facts.expires_ms && self.obeys(PageRule::ExpireEntries) {
@@ -163,8 +163,8 @@ impl PageCache {
         policy: &PagePolicy,
         now: Instant,
     ) -> Option<Hit<Page>> {
-        let now_ms = self.items.milliseconds(now);
-        let lease = self.items.lease(now_ms);
+        let now_ms = self.items.elapsed_ms(now);
+        let lease = self.items.lease();
         let entry = self.usable_entry(address)?;
         let facts = &entry.facts;
         let partition = match facts.scope.0 {
@@ -206,8 +206,8 @@ impl PageCache {
         if let Some(hit) = self.lookup(address, now) {
             return Lookup::Hit(hit);
         }
-        let now_ms = self.items.milliseconds(now);
-        let lease = self.items.lease(now_ms);
+        let now_ms = self.items.elapsed_ms(now);
+        let lease = self.items.lease();
         let version = self.words.version(address.table, scope);
         if let Some(flight) = flights.current(address)
             && (flight.version == version || !self.obeys(PageRule::JoinOnEqualWords))
@@ -223,7 +223,7 @@ impl PageCache {
         // After the version was captured: a write notes itself before it bumps.
         let consistency = self.consistency(address.table, scope, policy, lease, now);
         let flight = flights.take_off(address, version, now_ms);
-        let sending = Sending { consistency, had_lease: lease.covers(now_ms), began: now };
+        let sending = Sending { consistency, had_lease: lease.covers(now_ms), began: now, sent_ms: now_ms };
         Lookup::Lead(PagePermit::new(self.clone(), address, scope, flight, sending, *policy))
     }
 
@@ -242,7 +242,7 @@ impl PageCache {
     ) -> bool {
         sent.0 != self.words.version(address.table, scope)
             || self.may_be_written(address.table, scope)
-            || address.table.has_wide_changes(self.items.milliseconds(now))
+            || address.table.has_wide_changes(self.items.running_ms(now))
     }
 
     /// Takes note of what a client's own consistent Query or Scan returned. It must be called before the client hears the
@@ -273,7 +273,7 @@ impl PageCache {
         // In a fleet it may be a write whose report is on its way.
         let is_explained =
             was_overtaken || self.may_be_changing(address.table, scope, now) || self.items.is_in_fleet();
-        if stale.is_some_and(|entry| self.items.milliseconds(now) < entry.facts.expires_ms) && !is_explained {
+        if stale.is_some_and(|entry| self.items.elapsed_ms(now) < entry.facts.expires_ms) && !is_explained {
             raise(&scope.counters(address.table).stale_observed);
         }
     }
@@ -313,7 +313,7 @@ impl PageCache {
     /// Changes the budget. All pages are forgotten if it is another one.
     pub fn set_max_bytes(&self, max_bytes: u64) {
         self.store.set_bytes_max(max_bytes);
-        self.curve.set_bytes_max(max_bytes, self.items.milliseconds(Instant::now()));
+        self.curve.set_bytes_max(max_bytes, self.items.elapsed_ms(Instant::now()));
     }
 
     /// All tables and the global indexes of each, for those who want to count by them.
@@ -441,7 +441,7 @@ impl PageCache {
             return Consistency::Eventual;
         }
         let has_lease =
-            lease.covers(self.items.milliseconds(now)) || !self.obeys(PageRule::LapsedReadsStrongly);
+            lease.covers(self.items.elapsed_ms(now)) || !self.obeys(PageRule::LapsedReadsStrongly);
         match policy.fill {
             _ if !has_lease => Consistency::Strong,
             FillMode::Strong => Consistency::Strong,
@@ -493,7 +493,7 @@ impl PageCache {
             written_ms = written_ms.max(table.invalidated_ms());
         }
         let quarantine_ms = u64::try_from(policy.gsi_quarantine.as_millis()).unwrap_or(u64::MAX);
-        self.items.milliseconds(sent) < written_ms.saturating_add(quarantine_ms)
+        self.items.running_ms(sent) < written_ms.saturating_add(quarantine_ms)
     }
 
     /// Stores a page. The caller has made sure that `version` vouches for it.
@@ -504,7 +504,7 @@ impl PageCache {
         version: PageVersion,
         page: &Page,
         policy: &PagePolicy,
-        sent: Instant,
+        sent_ms: u64,
     ) -> Result<(), PageNotStored> {
         if page.body().len() > policy.page_bytes_max {
             return Err(PageNotStored::Size);
@@ -513,7 +513,6 @@ impl PageCache {
         if own_end_ms == Some(0) {
             return Err(PageNotStored::Policy);
         }
-        let sent_ms = self.items.milliseconds(sent);
         let facts = PageFacts {
             table: address.table.clone(),
             scope: scope.clone(),

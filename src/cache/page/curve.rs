@@ -42,7 +42,7 @@ impl PageCache {
     pub(super) fn simulate(&self, now: Instant) {
         // What a page costs beside its own bytes is part of its weight.
         let real = RealCache { entries: 0, overhead_bytes: 0 };
-        self.curve.drain(self.items.milliseconds(now), &real, || {
+        self.curve.drain(self.items.elapsed_ms(now), &real, || {
             let reads = self.tables().into_iter().map(|(table, indexes)| {
                 let indexes = indexes.iter().map(|index| index.stats());
                 let reads = indexes.chain([table.page_stats()]).map(|stats| stats.hits + stats.leads);

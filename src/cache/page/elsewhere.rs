@@ -82,7 +82,7 @@ impl PageCache {
     }
 
     fn apply_to_indexes(&self, table: &CachedTable, changed: &ChangedIndexes, now: Instant) {
-        let now_ms = self.items.milliseconds(now);
+        let now_ms = self.items.running_ms(now);
         table.pages.note_write(now_ms);
         let known: &[ChangedIndex] = match changed {
             ChangedIndexes::All => &[],

@@ -160,11 +160,18 @@ impl SentItems<'_> {
             || (shard.flights().current(&address).is_some() && pages.obeys(PageRule::ItemsCheckFlights));
         // What may be used is as good: storing it again would only cost time.
         let is_there =
-            items.usable_entry(&address).is_some_and(|(_, facts)| items.milliseconds(now) < facts.expires_ms);
+            items.usable_entry(&address).is_some_and(|(_, facts)| items.elapsed_ms(now) < facts.expires_ms);
         match (is_refused, is_there) {
             (_, true) => StoredItem::There,
             (false, false)
-                if items.install(&address, &item.image, version, policy, began, InstalledBy::Other) =>
+                if items.install(
+                    &address,
+                    &item.image,
+                    version,
+                    policy,
+                    sending.sent_ms,
+                    InstalledBy::Other,
+                ) =>
             {
                 raise(&table.counters.pages_installed);
                 // Those who hit it have seen it, also when it is gone: an older page must not bring back what was before.

@@ -42,6 +42,8 @@ pub(super) struct Sending {
     pub(super) consistency: Consistency,
     pub(super) had_lease: bool,
     pub(super) began: Instant,
+    /// The same in the time of entries, which counts on while the machine stands still.
+    pub(super) sent_ms: u64,
 }
 
 /// What became of a page that was fetched. Those who asked for it are answered either way.
@@ -183,7 +185,7 @@ impl PagePermit {
         if !cache.is_admitted(self.hash, &self.scope, &self.policy, now) {
             return Err(PageNotStored::ScanAdmission);
         }
-        cache.install(&self.address(), &self.scope, version, page, &self.policy, self.began())
+        cache.install(&self.address(), &self.scope, version, page, &self.policy, self.sending.sent_ms)
     }
 
     /// The fetch brought an answer that the cache does not understand, or must not keep. The page cached before may be older

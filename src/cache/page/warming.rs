@@ -71,7 +71,8 @@ impl PageCache {
         // consistent read may have missed are kept out one by one.
         let must_be_strong = fill == FillMode::Strong || !had_lease || table.is_touched(seconds);
         let consistency = if must_be_strong { Consistency::Strong } else { Consistency::Eventual };
-        let sending = Sending { consistency, had_lease, began: now };
+        let sent_ms = self.items.elapsed_ms(now);
+        let sending = Sending { consistency, had_lease, began: now, sent_ms };
         Warming { cache: Arc::clone(self), table: Arc::clone(table), scan, partitions, sending, reads_before }
     }
 }

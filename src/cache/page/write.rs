@@ -311,7 +311,7 @@ impl PageCache {
         self.invalidate_scans(table, reason, now);
         for (index, partitions) in moves {
             let partitions = partitions.iter().map(|partition| index.hash(partition));
-            self.invalidate_positions(index, partitions, reason, self.items.milliseconds(now));
+            self.invalidate_positions(index, partitions, reason, self.items.running_ms(now));
         }
     }
 
@@ -382,7 +382,7 @@ impl PageCache {
         let is_invalidated =
             key.table.is_touched(self.items.seconds(now)) && self.obeys(PageRule::CheckWideChanges);
         // For as long as it is in flight, whatever the clock says.
-        let may_be_moved = key.table.has_wide_changes(self.items.milliseconds(now));
+        let may_be_moved = key.table.has_wide_changes(self.items.running_ms(now));
         !(is_overlapping || may_land_late || is_invalidated || may_be_moved)
     }
 
@@ -413,7 +413,7 @@ impl PageCache {
     }
 
     fn invalidate_indexes(&self, table: &CachedTable, touch: &IndexTouch, reason: BumpReason, now: Instant) {
-        let now_ms = self.items.milliseconds(now);
+        let now_ms = self.items.running_ms(now);
         table.pages.note_write(now_ms);
         let known: &[_] = match touch {
             IndexTouch::Unknown => &[],

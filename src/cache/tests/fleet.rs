@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{POLICY, image};
 use crate::cache::*;
+use crate::stopped_time::{OtherClocks, StoppedTime};
 
 const D: Duration = Duration::from_secs(1);
 
@@ -30,7 +31,7 @@ struct Node {
 
 impl Node {
     fn with(secret: u128, lapsed: LapsedReads) -> Self {
-        Self::of(FleetMemory { secret: FleetSecret::new(secret), lease: D, lapsed, boot_clock: None })
+        Self::of(FleetMemory { secret: FleetSecret::new(secret), lease: D, lapsed, stopped: None })
     }
 
     fn of(memory: FleetMemory) -> Self {
@@ -325,7 +326,7 @@ fn a_table_that_may_change_elsewhere_is_held_also_if_it_is_first_used_later() {
 #[test]
 fn a_node_serves_nothing_until_it_first_has_a_lease() {
     let memory =
-        FleetMemory { secret: FleetSecret::new(7), lease: D, lapsed: LapsedReads::Bypass, boot_clock: None };
+        FleetMemory { secret: FleetSecret::new(7), lease: D, lapsed: LapsedReads::Bypass, stopped: None };
     let items = ItemCache::in_fleet(CacheLimits { max_bytes: 1 << 20, stripes: 1 }, memory);
     let (table, now) =
         (items.table(Realm::SOLE, "Orders", Instant::now()), Instant::now() + Duration::from_secs(120));
@@ -457,19 +458,19 @@ fn a_node_that_bypasses_serves_and_stores_nothing_without_a_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_slept_has_no_lease_until_it_has_noted_the_gap() {
+async fn a_node_that_stood_still_has_no_lease_until_everything_was_invalidated() {
     use std::sync::atomic::{AtomicU64, Ordering};
     let slept_ms = Arc::new(AtomicU64::new(0));
     let (origin, slept) = (Instant::now(), slept_ms.clone());
-    let clock = move || {
-        let awake = Instant::now() - origin;
-        Duration::from_secs(1_000) + awake + Duration::from_millis(slept.load(Ordering::Relaxed))
-    };
+    let stopped = StoppedTime::by(move || {
+        let awake = Duration::from_secs(1_000) + origin.elapsed();
+        OtherClocks { boot: awake + Duration::from_millis(slept.load(Ordering::Relaxed)), wall: awake }
+    });
     let memory = FleetMemory {
         secret: FleetSecret::new(7),
         lease: D,
         lapsed: LapsedReads::Young,
-        boot_clock: Some(Box::new(clock)),
+        stopped: Some(Arc::new(stopped)),
     };
     let mut node = Node::of(memory);
     node.now = Instant::now();
@@ -481,6 +482,8 @@ async fn a_process_that_slept_has_no_lease_until_it_has_noted_the_gap() {
     assert!(!node.hits("a") && !node.items.has_lease(node.now));
     node.fill("b");
     assert!(!node.hits("b"), "nothing is young");
-    node.items.note_boot_gap();
+    node.items.note_stops(59_000);
+    assert!(!node.items.has_lease(node.now), "it stood still again since");
+    node.items.note_stops(60_000);
     assert!(node.hits("a") && node.items.has_lease(node.now));
 }

@@ -4,6 +4,7 @@ mod curve;
 mod fleet;
 mod model;
 pub(crate) mod schedules;
+mod stopped;
 
 use std::future::Future;
 use std::pin::pin;

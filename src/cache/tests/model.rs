@@ -411,7 +411,7 @@ impl schedules::World for World {
         let mut cache = ItemCache::with_store(limits, Box::new(store), Secrets::Numbered(Secret(seed, seed)));
         if let Some(lapsed) = setup.fleet {
             let secret = FleetSecret::new(seed.into());
-            cache = cache.leased(FleetMemory { secret, lease: LEASE, lapsed, boot_clock: None });
+            cache = cache.leased(FleetMemory { secret, lease: LEASE, lapsed, stopped: None });
         }
         cache.rules = Rules::without(setup.broken);
         cache.keep_expired(STALE_MAX);

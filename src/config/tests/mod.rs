@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: what is read, what wins, what is printed, and in which words faults are reported.
 
 mod callers;
+mod reference;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -179,11 +180,16 @@ fn a_remote_upstream_has_a_region_and_is_not_the_node_itself() {
     assert!(message(with("http://localhost:8000", &[])).contains("this node itself"));
     assert!(message(with("dynamodb.local", &[])).contains("write local, aws, or http(s)://HOST:PORT"));
     assert!(with("http://127.0.0.1:8001", &[]).is_ok());
-    let bad_region = message(with("aws", &[("AWS_REGION", "eu central")]));
-    assert!(
-        bad_region.starts_with("AWS_REGION: \"eu central\" is not a region; write one such as"),
-        "{bad_region}"
-    );
+    for bad in ["eu central", "REPLACE-WITH-YOUR-REGION", "eu-central", "central-1", "eu-Central-1", "eu--central-1"] {
+        let message = message(with("aws", &[("AWS_REGION", bad)]));
+        let expected = format!("AWS_REGION: {bad:?} is not a region; write one such as");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    for good in ["us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-10"] {
+        assert_eq!(with("aws", &[("AWS_REGION", good)]).unwrap().region(), good);
+    }
+    // An emulator may have names of its own.
+    assert_eq!(with("http://127.0.0.1:8001", &[("AWS_REGION", "localhost")]).unwrap().region(), "localhost");
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::cache::{
-    CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, ReadPolicy, SentRead,
+    Address, CachedItem, Consistency, FailedFetch, FillPermit, JoinOutcome, Joiner, Lookup, Moment,
+    ReadPolicy, SentRead,
 };
 use crate::call::{Answer, Attempt, Request};
 use crate::insight::Outcome;
@@ -219,13 +220,16 @@ impl Engine {
         let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
         for (spelling, request) in requests {
             let table = self.learn(spelling).await.ok_or(BypassReason::UnknownTable)?;
-            if table.policy.is_none() {
-                return Err(BypassReason::Disabled);
-            }
             if parts.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
                 return Err(not_understood);
             }
             parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
+        }
+        // What is cached of other tables has no part in a request that the upstream must answer, but what is compared has.
+        if parts.iter().any(|part| part.table.policy.is_none())
+            && !parts.iter().any(|part| part.table.is_in_shadow() && part.table.policy.is_some())
+        {
+            return Err(BypassReason::Disabled);
         }
         let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
         // The upstream refuses a request that asks for nothing of a table, too.
@@ -236,6 +240,7 @@ impl Engine {
     /// Asks the cache for every key, and gathers what must be fetched.
     fn begin(self: &Arc<Self>, parts: &mut [Part], request: &Request) -> (Vec<Fetch>, Counts) {
         let now = Instant::now();
+        let moment = self.cache.moment(now);
         let (mut fetches, mut counts) = (Vec::new(), Counts::default());
         let spellings: Vec<_> = parts.iter().map(|part| part.spelling.clone()).collect();
         for part in parts {
@@ -249,7 +254,7 @@ impl Engine {
             for wanted in &mut part.keys {
                 let address = part.table.cached.address(&wanted.key);
                 let permit = match &part.table.policy {
-                    Some(policy) if !part.strong => match self.cache.read(&address, policy, now) {
+                    Some(policy) if !part.strong => match self.look_up(&address, policy, now, moment) {
                         Lookup::Hit(found) => {
                             if part.table.verify_sample.picks() {
                                 let place = (&part.table, &*part.spelling);
@@ -284,6 +289,18 @@ impl Engine {
             }
         }
         (fetches, counts)
+    }
+
+    /// As [`ItemCache::read`], with the clocks read once for all hits of a batch.
+    fn look_up(
+        &self,
+        address: &Address<'_>,
+        policy: &ReadPolicy,
+        now: Instant,
+        moment: Moment,
+    ) -> Lookup<CachedItem, FillPermit> {
+        let hit = self.cache.lookup_at(address, moment);
+        hit.map_or_else(|| self.cache.read(address, policy, now), Lookup::Hit)
     }
 
     /// Makes the one upstream call and hands the cache what came. Permits that get no answer are dropped, which abandons

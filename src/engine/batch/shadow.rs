@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::cache::{Consistency, FillPermit, Hit, Lookup, SentRead, ShadowResult};
-use crate::call::{BypassReason, Request, Source};
+use crate::call::{BypassReason, Request};
 use crate::wire::Json;
 use crate::wire::request::ReturnConsumedCapacity;
 
@@ -34,23 +34,25 @@ enum Would {
 }
 
 impl Engine {
-    /// Answers a batch of which some tables are in shadow mode. If others are not, the upstream answers for those, too, and what is
-    /// cached of their keys is invalidated.
+    /// Answers a batch of which some tables are in shadow mode, whose keys are compared. The upstream answers for the others, too:
+    /// what is cached of their keys is invalidated.
     pub(super) async fn batch_in_shadow(
         self: &Arc<Self>,
         request: &Request,
         body: &Json<'_>,
         parts: &[Part],
     ) -> Served {
-        if !parts.iter().all(|part| part.table.is_in_shadow()) {
-            return self.batch_as_asked(request, body, parts, BypassReason::Shadow).await;
-        }
-        let looked: Vec<_> = parts.iter().map(|part| self.look_up_part(part, request)).collect();
-        let answer = self.forward(request).await;
+        let shadowed = parts.iter().filter(|part| part.table.is_in_shadow());
+        let looked: Vec<_> = shadowed.map(|part| (part, self.look_up_part(part, request))).collect();
+        let served = match parts.iter().any(|part| part.table.policy.is_none()) {
+            true => self.bypass(request, BypassReason::Disabled).await,
+            false => self.batch_as_asked(request, body, parts, BypassReason::Shadow).await,
+        };
+        let answer = &served.answer;
         // What is not strict JSON is no answer to any key.
         let shown = Json::parse(&answer.body).ok().filter(|_| answer.is_success());
         let mut unfilled = Vec::new();
-        for (part, keys) in parts.iter().zip(looked) {
+        for (part, keys) in looked {
             let brought = shown.as_ref().map(|shown| {
                 let spelling = (&*part.spelling, part.has_own_name(parts));
                 let asked: Vec<&[u8]> = part.keys().collect();
@@ -62,11 +64,7 @@ impl Engine {
             }
         }
         self.fill_batch_beside(unfilled, parts, request);
-        let table = match parts {
-            [part] => Some(Arc::clone(&part.table.name)),
-            _ => None,
-        };
-        Served { table, ..Served::plain(answer, Source::Bypass(BypassReason::Shadow)) }
+        served
     }
 
     fn look_up_part(self: &Arc<Self>, part: &Part, request: &Request) -> Vec<ShadowedKey> {

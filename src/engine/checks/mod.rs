@@ -67,7 +67,7 @@ pub(super) trait Comparing: Reading + Send + 'static {
     fn wants_part(&self) -> bool;
 
     /// What an eventual read of it costs.
-    fn price(value: &Self::Value) -> Units;
+    fn price(&self, value: &Self::Value) -> Units;
 
     /// True if both are the same to a client.
     fn is_same(left: &Self::Value, right: &Self::Value) -> bool;
@@ -137,7 +137,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_has_as_many_checks_as_the_rate_says() {
         let budget = CheckBudget::default();
-        for rate in [RATE, 3] {
+        for rate in [RATE, 3, 0] {
             budget.set_rate(rate);
             tokio::time::advance(Duration::from_secs(1)).await;
             let taken = (0..100).filter(|_| budget.check(Instant::now()).is_some()).count();

@@ -97,7 +97,7 @@ impl Engine {
     ) {
         let now = Instant::now();
         if is_shown.is_some() {
-            read.table().cached.comparisons().would_save(R::price(&hit.value));
+            read.table().cached.comparisons().would_save(read.price(&hit.value));
         }
         let result = match is_shown {
             None => ShadowResult::NotCompared,
@@ -107,7 +107,7 @@ impl Engine {
             Some(false) if !read.can_be_strong() => ShadowResult::Differs,
             Some(false) => {
                 let Some(room) = self.checks.check(now) else {
-                    return read.table().cached.comparisons().shadowed(ShadowResult::Differs);
+                    return read.table().cached.comparisons().shadowed(ShadowResult::OverBudget);
                 };
                 read.table().cached.comparisons().read_for_shadow(ShadowRead::Check);
                 let engine = Arc::clone(self);

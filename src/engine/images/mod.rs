@@ -45,8 +45,8 @@ pub(super) struct Plan {
     targets: Option<Vec<String>>,
     /// What an update does to the item, if it can be read.
     change: Option<Change>,
-    /// The answer's `Attributes` were not asked for by the client.
-    is_hidden: bool,
+    /// The `ReturnValues` that the upstream is asked for in the client's place. The client does not see the answer's `Attributes`.
+    asked: Option<&'static str>,
 }
 
 /// What an update does.
@@ -101,7 +101,7 @@ impl Plan {
             before: Origin::Nowhere,
             targets: None,
             change: None,
-            is_hidden: false,
+            asked: None,
         }
     }
 
@@ -139,7 +139,7 @@ impl Plan {
         };
         match missing {
             Some(missing) => {
-                plan.is_hidden = true;
+                plan.asked = Some(missing);
                 let body = with_member(body, "ReturnValues", Json::String(missing.into()));
                 (request.with_body(body), plan)
             }
@@ -200,12 +200,17 @@ impl Plan {
 
     /// True if more is asked of the upstream than the client asks for.
     pub(super) fn is_hidden(&self) -> bool {
-        self.is_hidden
+        self.asked.is_some()
+    }
+
+    /// The `ReturnValues` that the upstream is asked for in the client's place.
+    pub(super) fn asked(&self) -> Option<&'static str> {
+        self.asked
     }
 
     /// The client's own request is sent after all: nothing is reported but by the request.
     pub(super) fn forgo_answer(&mut self) {
-        self.is_hidden = false;
+        self.asked = None;
         for source in [&mut self.before, &mut self.after] {
             if matches!(source, Origin::Answer) {
                 *source = Origin::Nowhere;
@@ -225,7 +230,7 @@ impl Plan {
             true => {
                 let body = RawObject::parse(&kept).ok_or(Undecodable)?;
                 let attributes = body.get("Attributes").map(read_attributes);
-                let answer = match self.is_hidden {
+                let answer = match self.asked.is_some() {
                     true => Answer { body: body.without("Attributes").into(), ..answer },
                     false => answer,
                 };

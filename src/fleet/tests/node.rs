@@ -12,7 +12,7 @@ use super::fake::{FakeBus, Server, Weather};
 use crate::cache::{Changed, Report, TableDigest};
 use crate::engine::{Acknowledgement, Peers};
 use crate::fleet::bus::{Entry, Member, Position, RunId, Welcome};
-use crate::fleet::membership::Membership;
+use crate::fleet::membership::{Asked, Membership};
 use crate::fleet::rules::Rules;
 use crate::fleet::stats::{Acknowledged, Stats};
 use crate::fleet::{Ack, CutOff, Fleet, Replica, Settings};
@@ -45,7 +45,7 @@ impl Applied {
 }
 
 impl Replica for Applied {
-    fn forget_sleep(&self) {}
+    fn forget_stops(&self, _: u64) {}
 
     fn apply(&self, report: &Report, _now: Instant) {
         self.reports.lock().unwrap().push(report.clone());
@@ -65,7 +65,7 @@ struct Node {
     fleet: Arc<Fleet<FakeBus>>,
     applied: Arc<Applied>,
     weather: Arc<Mutex<Weather>>,
-    /// How far the clock of the machine is ahead, in milliseconds.
+    /// For how many milliseconds the machine stood still.
     slept_ms: Arc<AtomicU64>,
     closing: CancellationToken,
     task: JoinHandle<()>,
@@ -92,12 +92,12 @@ fn bus() -> Arc<Mutex<Server>> {
 impl Node {
     fn start(server: &Arc<Mutex<Server>>, settings: Settings) -> Self {
         let (applied, weather) = (Arc::<Applied>::default(), Arc::<Mutex<Weather>>::default());
-        let (slept_ms, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+        let slept_ms = Arc::new(AtomicU64::new(0));
         let slept = Arc::clone(&slept_ms);
-        let clock = move || Some(began.elapsed() + Duration::from_millis(slept.load(Ordering::Relaxed)));
+        let stopped_ms = move || slept.load(Ordering::Relaxed);
         let bus = FakeBus { server: Arc::clone(server), weather: Arc::clone(&weather) };
         let replica = Arc::clone(&applied) as Arc<dyn Replica>;
-        let fleet = Fleet::new(bus, settings, replica, Metrics::new(&[]), Box::new(clock));
+        let fleet = Fleet::new(bus, settings, replica, Metrics::new(&[]), Box::new(stopped_ms));
         let closing = CancellationToken::new();
         let task = tokio::spawn(Arc::clone(&fleet).run(closing.clone(), Duration::from_secs(2)));
         Self { fleet, applied, weather, slept_ms, closing, task }
@@ -238,7 +238,7 @@ async fn what_the_log_of_a_former_server_says_ends_no_distrust_at_the_new_one() 
         membership.joined(
             &run,
             Welcome { end, time_ms: 100, since_ms: 100, members, lost: Vec::new() },
-            now,
+            Asked { at: now, stopped_ms: 0 },
             now,
         );
         membership.generation()

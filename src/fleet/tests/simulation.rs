@@ -184,7 +184,7 @@ impl Caches {
                 Ack::All => LapsedReads::Bypass,
                 Ack::Receipt => LapsedReads::Young,
             },
-            boot_clock: None,
+            stopped: None,
         };
         let items = ItemCache::in_fleet(limits, memory);
         let limits =
@@ -196,7 +196,7 @@ impl Caches {
 }
 
 impl Replica for Caches {
-    fn forget_sleep(&self) {}
+    fn forget_stops(&self, _: u64) {}
 
     fn apply(&self, report: &Report, now: Instant) {
         self.pages.apply(report, now);
@@ -233,7 +233,7 @@ impl Node {
             common: "common".to_owned(),
         };
         let replica = Arc::clone(&caches) as Arc<dyn Replica>;
-        let fleet = Fleet::new(bus.clone(), settings, replica, Metrics::new(&[]), Box::new(|| None));
+        let fleet = Fleet::new(bus.clone(), settings, replica, Metrics::new(&[]), Box::new(|| 0));
         fleet.lock().rules.broken = setup.broken;
         let closing = CancellationToken::new();
         tokio::spawn(Arc::clone(&fleet).run(closing.clone(), Duration::ZERO));

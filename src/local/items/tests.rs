@@ -689,3 +689,32 @@ async fn values_too_deep_for_the_newer_reader_are_told_by_the_older() {
     let refusal = backend.send_text(PutItem, bottomless).await.unwrap_err();
     assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("SerializationException", ""));
 }
+
+#[tokio::test]
+async fn a_write_whose_condition_fails_is_charged_by_the_size_of_the_item_that_is_there() {
+    let backend = Backend::with_tables().await;
+    let condition = json!({"ConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": {"S": "y"}}});
+    let large = item(json!({"v": {"S": "y".repeat(5000)}}));
+    let writes = || {
+        let mut update = update("SET n = :n", json!({":n": {"N": "1"}, ":v": {"S": "y"}}), json!({}));
+        update["ConditionExpression"] = "v = :v".into();
+        [
+            (PutItem, put(large.clone(), condition.clone())),
+            (UpdateItem, update),
+            (DeleteItem, on_key(condition.clone())),
+        ]
+    };
+    for units in [1.0, 3.0] {
+        for (operation, body) in writes() {
+            assert_eq!(
+                backend.send(operation, body.clone()).await.unwrap_err().code,
+                "ConditionalCheckFailedException"
+            );
+            assert_eq!(backend.charges(operation, body).await, [("hash".to_owned(), units)], "{operation}");
+        }
+        // No item at first; then one of three blocks of 1 KB.
+        backend.put("hash", item(json!({"v": {"S": "x".repeat(2500)}}))).await;
+    }
+    // What the request alone can say against itself is free.
+    assert_eq!(backend.charges(PutItem, json!({"TableName": "hash", "Item": {}})).await, []);
+}

@@ -80,7 +80,7 @@ impl Local {
             false => self.write_members(members).await?,
         };
         let kind = if is_read { UnitKind::Read } else { UnitKind::Write };
-        let charges = by_table(&outcomes).into_iter();
+        let charges = charged_by_table(&outcomes).into_iter();
         let charges =
             charges.map(|(table, consumed)| Charge::exact(table_name(table), kind, consumed)).collect();
         Ok(Reply { body: answer(body, &outcomes), charges })
@@ -99,7 +99,7 @@ impl Local {
                 table: (error.message.as_deref() != Some(KEY_DEMANDED)).then(|| select.table.clone()),
                 ..Outcome::of_error(error)
             }),
-            Err(broken) => Err(broken),
+            Err(broken @ (LocalError::Charged(..) | LocalError::Store(_))) => Err(broken),
         }
     }
 
@@ -142,13 +142,10 @@ impl Local {
                     let name = statement.table().to_owned();
                     match catalog.table(&name) {
                         Err(error) => Ok(Outcome { table: Some(name), ..Outcome::of_error(error) }),
-                        Ok(table) => {
-                            let target = item_of(&statement, &table.schema);
-                            match StatementWrite::of(statement, &table, member.on_failure) {
-                                Err(error) => Ok(Outcome::of_error(error)),
-                                Ok(statement) => run(statement, name, target, &table, writes),
-                            }
-                        }
+                        Ok(table) => match StatementWrite::of(statement, &table, member.on_failure) {
+                            Err(error) => Ok(Outcome::of_error(error)),
+                            Ok(statement) => run(statement, name, &table, writes),
+                        },
                     }
                 }
             };
@@ -161,7 +158,6 @@ impl Local {
 fn run(
     statement: StatementWrite,
     name: String,
-    target: Option<Item>,
     table: &Arc<Table>,
     writes: &mut dyn Writes,
 ) -> Result<Outcome, LocalError> {
@@ -171,24 +167,14 @@ fn run(
             let consumed = Some(done.consumed());
             Ok(Outcome { table: Some(name), item, consumed, ..Outcome::default() })
         }
-        Err(LocalError::Api(error)) => {
-            let failed = match (error.code, target) {
-                (ErrorCode::ConditionalCheckFailed | ErrorCode::DuplicateItem, Some(target)) => {
-                    Some(units_of_failure(&target, table, writes)?)
-                }
-                _ => None,
-            };
+        Err(LocalError::Charged(error, charges)) => {
+            let failed =
+                charges.iter().map(|charge| charge.consumed.total()).reduce(|sum, units| sum + units);
             Ok(Outcome { table: Some(name), failed, ..Outcome::of_error(error) })
         }
-        Err(broken) => Err(broken),
+        Err(LocalError::Api(error)) => Ok(Outcome { table: Some(name), ..Outcome::of_error(error) }),
+        Err(broken @ LocalError::Store(_)) => Err(broken),
     }
-}
-
-/// What a write costs whose condition does not hold: as much as writing the item that is there.
-fn units_of_failure(target: &Item, table: &Table, writes: &dyn Writes) -> Result<Units, LocalError> {
-    let key = keys::key_from(&table.schema.key, target, KeySource::KeyMember)?;
-    let row = writes.get(table.items, &rows::item_key(&key))?.map(Row::new).transpose()?;
-    Ok(Units::write(row.as_ref().map_or(0, Row::size_bytes)))
 }
 
 impl Member {
@@ -285,6 +271,24 @@ fn by_table(outcomes: &[Outcome]) -> Vec<(&str, Consumed)> {
         let (Some(table), Some(units)) = (&outcome.table, outcome.failed) else { continue };
         if let Some((_, sum)) = tables.iter_mut().find(|(known, _)| *known == table.as_str()) {
             sum.add_failure(units);
+        }
+    }
+    tables
+}
+
+/// What all statements are charged for each table: failures count wherever they are.
+fn charged_by_table(outcomes: &[Outcome]) -> Vec<(&str, Consumed)> {
+    let mut tables = by_table(outcomes);
+    for outcome in outcomes {
+        let (Some(table), Some(units)) = (&outcome.table, outcome.failed) else { continue };
+        // Where something succeeded it is in the sum already.
+        if !outcomes.iter().any(|other| other.consumed.is_some() && other.table.as_ref() == Some(table)) {
+            let mut failed = Consumed::default();
+            failed.add_failure(units);
+            match tables.iter_mut().find(|(known, _)| *known == table.as_str()) {
+                Some((_, sum)) => sum.add(failed),
+                None => tables.push((table, failed)),
+            }
         }
     }
     tables

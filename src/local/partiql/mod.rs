@@ -85,13 +85,13 @@ impl Local {
 /// Words an error that brings the item with it as statements do.
 fn told_of_item(error: LocalError) -> LocalError {
     match error {
-        LocalError::Api(ApiError {
-            code: ErrorCode::ConditionalCheckFailed,
-            message,
-            members: Some(item),
-        }) => {
+        LocalError::Charged(
+            ApiError { code: ErrorCode::ConditionalCheckFailed, message, members: Some(item) },
+            charges,
+        ) => {
             let members = Some(hashed_text(&item));
-            LocalError::Api(ApiError { code: ErrorCode::StatementConditionFailed, message, members })
+            let code = ErrorCode::StatementConditionFailed;
+            LocalError::Charged(ApiError { code, message, members }, charges)
         }
         error => error,
     }

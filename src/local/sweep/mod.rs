@@ -82,7 +82,7 @@ fn remove_due(
         let judged = match write.judge(&table, &*writes).map_err(LocalError::from) {
             Ok(judged) => judged,
             Err(LocalError::Store(error)) => return Err(error),
-            Err(LocalError::Api(_)) => {
+            Err(LocalError::Api(_) | LocalError::Charged(..)) => {
                 // Without a condition nothing refuses a removal; if something did, it would refuse it for ever.
                 writes.remove(expiry.space, &entry)?;
                 continue;

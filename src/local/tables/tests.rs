@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::call::{Request, Upstream};
 use crate::local::store::{Durability, OpenError, StoreError};
 use crate::local::{Local, Settings, spaces};
-use crate::model::Operation;
+use crate::model::{ApiError, Operation};
 
 fn backend() -> Local {
     Local::in_memory(Settings::default())
@@ -297,7 +297,7 @@ async fn a_directory_of_a_newer_format_is_refused_in_one_line() {
     local
         .write(|writes| {
             writes.put(spaces::CATALOG, b"format", b"99")?;
-            Ok(Ok(()))
+            Ok(Ok::<_, ApiError>(()))
         })
         .await
         .unwrap();
@@ -316,7 +316,7 @@ async fn a_table_whose_commit_failed_does_not_exist() {
         let table = catalog.find("abc").unwrap();
         catalog.remove(writes, &table)?;
         assert!(catalog.find("abc").is_none());
-        Err::<Result<(), _>, _>(StoreError("the disk is gone".to_owned()))
+        Err::<Result<(), ApiError>, _>(StoreError("the disk is gone".to_owned()))
     });
     assert!(outcome.await.is_err());
     assert!(local.catalog.find("abc").is_some());

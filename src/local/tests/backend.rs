@@ -56,6 +56,14 @@ impl Backend {
         Err(Refusal { code, message, body })
     }
 
+    /// What a request is charged, table by table, whether it succeeds or not.
+    pub(crate) async fn charges(&self, operation: Operation, body: Value) -> Vec<(String, f64)> {
+        let request = Request::new(operation, body.to_string());
+        let answer = self.local.call(&request).await.expect("the store in memory does not break");
+        let charges = answer.charges.iter();
+        charges.map(|charge| (charge.table.to_string(), charge.consumed.total().number())).collect()
+    }
+
     /// Sends a request that must succeed.
     pub(crate) async fn ok(&self, operation: Operation, body: Value) -> Value {
         let text = body.to_string();

@@ -534,3 +534,25 @@ async fn a_token_outlives_a_table_that_is_made_again() {
     backend.ok(TransactWriteItems, transaction).await;
     assert_eq!(backend.get("hash", key("x")).await, Value::Null);
 }
+
+#[tokio::test]
+async fn a_cancelled_transaction_is_charged_for_each_action_whose_item_was_looked_at_and_for_no_index() {
+    let backend = Backend::with_tables().await;
+    backend.put("hash", json!({"a": {"S": "old"}, "v": {"S": "x".repeat(2500)}})).await;
+    let cancelled = items(json!([
+        put("hash", json!({"a": {"S": "new"}, "v": {"S": "x".repeat(1500)}})),
+        check("hash", key("old"), "attribute_not_exists(a)"),
+        check("hash", key("none"), "attribute_not_exists(a)"),
+        put("range", json!({"a": {"S": "x"}, "b": {"S": "1"}, "c": {"S": "c"}})),
+    ]));
+    assert_eq!(reasons(&backend, cancelled.clone()).await[1]["Code"], "ConditionalCheckFailed");
+    let charges = backend.charges(TransactWriteItems, cancelled).await;
+    assert_eq!(charges, [("hash".to_owned(), 2.0 * (2.0 + 3.0 + 1.0)), ("range".to_owned(), 2.0)]);
+    assert_eq!(backend.get("hash", key("new")).await, Value::Null);
+    // A key that fits no item cancels before any item is looked at.
+    let unfit = items(json!([
+        check("hash", key("old"), "attribute_not_exists(a)"),
+        put("hash", json!({"a": {"N": "1"}})),
+    ]));
+    assert_eq!(backend.charges(TransactWriteItems, unfit).await, []);
+}

@@ -252,14 +252,14 @@ fn carry_out(
     for (action, target) in actions.into_iter().zip(targets) {
         let reason = match judgement.judge(action, target, &*writes) {
             Ok(()) => None,
-            Err(Refusal::Write(error)) => Some(error),
+            Err(Refusal::Write(error) | Refusal::Condition(error, _)) => Some(error),
             Err(Refusal::Request(error)) if empty_key == EmptyKey::Cancels => Some(error),
             Err(refusal @ (Refusal::Request(_) | Refusal::Store(_))) => return Err(refusal.into()),
         };
         judgement.reasons.push(reason);
     }
     if let Some(cancellation) = judgement.cancellation(empty_key) {
-        return Err(cancellation.into());
+        return Err(LocalError::Charged(cancellation, judgement.attempted.charges(UnitKind::Write)));
     }
     let Judgement { written, consumed, sizes, .. } = judgement;
     for (_, judged) in &written {
@@ -273,6 +273,9 @@ fn carry_out(
 struct Judgement {
     written: Vec<(String, Judged)>,
     consumed: ConsumedTables,
+    /// What is charged if the transaction is cancelled: "this capacity is consumed even when the transaction is canceled" (developer
+    /// guide, "DynamoDB Transactions: How it works", 2026). No index is written then.
+    attempted: ConsumedTables,
     /// The sizes by which actions are charged.
     sizes: Vec<usize>,
     /// Why an action cannot be carried out, if it cannot: one for each.
@@ -298,19 +301,30 @@ impl Judgement {
             Refusal::Write(error)
         })?;
         let is_removal = matches!(kind, ActionKind::Remove(_));
+        let failed = |attempted: &mut ConsumedTables, refusal: &Refusal| {
+            if let Refusal::Condition(_, charge) = refusal {
+                attempted.add(&table, &table_name, charge.consumed.clone());
+            }
+        };
         match kind {
             ActionKind::Write(write) | ActionKind::Remove(write) => {
-                let judged = write.judge_at(key, &table, reads)?;
+                let judged = write.judge_at(key, &table, reads);
+                let judged = judged.inspect_err(|refusal| failed(&mut self.attempted, refusal))?;
                 if is_removal && judged.old.is_none() {
                     self.missing.push(position);
                 }
                 self.consumed.add(&table, &table_name, judged.consumed());
+                let units = Units::write(judged.larger_bytes());
+                self.attempted.add(&table, &table_name, Consumed::of_table(units));
                 self.sizes.push(judged.larger_bytes());
                 self.written.push((table_name, judged));
             }
             ActionKind::Check(check) => {
-                let bytes = check.judge_at(&key, &table, reads)?;
-                self.consumed.add(&table, &table_name, Consumed::of_table(Units::write(bytes)));
+                let bytes = check.judge_at(&key, &table, reads);
+                let bytes = bytes.inspect_err(|refusal| failed(&mut self.attempted, refusal))?;
+                let consumed = Consumed::of_table(Units::write(bytes));
+                self.attempted.add(&table, &table_name, consumed.clone());
+                self.consumed.add(&table, &table_name, consumed);
                 self.sizes.push(bytes);
             }
         }
@@ -327,6 +341,7 @@ impl Judgement {
         }
         if !self.unfit.is_empty() {
             // Keys that fit no item are reported alone, for the service then looks at none; and of actions only the first.
+            self.attempted = ConsumedTables::default();
             let count = if empty_key == EmptyKey::RefusesRequest { 1 } else { self.unfit.len() };
             let unfit = &self.unfit[..count];
             let others = self.reasons.iter_mut().enumerate();

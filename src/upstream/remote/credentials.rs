@@ -1,8 +1,9 @@
 //! Credentials for the upstream: where they come from, and the last good ones for whoever signs.
 //!
-//! The node's own are asked for once before the start, which fails where there are none. A task of its own renews them ahead of their
-//! end, so no request waits for that; when renewing fails, the old ones stay in use until the upstream rejects them. Those of a
-//! principal's role have a keyring of the same kind, see [`roles`](super::roles).
+//! The node's own are asked for once before the start, which fails where a profile does. Elsewhere they may come later, and are
+//! asked for again and again. A task of its own renews them ahead of their end, so no request waits for that; when renewing fails,
+//! the old ones stay in use until the upstream rejects them. Those of a principal's role have a keyring of the same kind, see
+//! [`roles`](super::roles).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -200,6 +201,7 @@ mod chain {
     use aws_credential_types::provider::error::CredentialsError;
 
     use super::*;
+    use crate::upstream::remote::Profile;
 
     /// Credentials are renewed this long before they end, or halfway when they live less than twice as long.
     const RENEWED_AHEAD: Duration = Duration::from_secs(300);
@@ -209,6 +211,19 @@ mod chain {
 
     /// A source that has not answered by then is asked again.
     const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// How long the first question may keep the node from listening.
+    const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// What is said of sources that do not answer.
+    const SILENT: &str = "the sources of credentials do not answer";
+
+    /// Those that a machine sets beside a role, whose source may be there later than this process.
+    const ROLE_VARIABLES: [&str; 3] = [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ];
 
     /// What is said where no source has any.
     const NOWHERE: &str = "there are none in the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile, \
@@ -223,15 +238,25 @@ mod chain {
     const PAUSE_MIN: Duration = Duration::from_secs(1);
     const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+    /// The same for a node that waits for its first credentials.
+    const FIRST_PAUSE_MAX: Duration = Duration::from_secs(5);
+
     impl Keyring {
-        /// Asks the standard chain of sources for the first time.
+        /// Asks the standard chain of sources for the first time. Where credentials may still come, they are waited for later.
         ///
         /// # Errors
-        /// Words, when no source has credentials, or the first that should have some fails.
+        /// Words, when a source fails that somebody must mend.
         pub(in super::super) async fn load_from_chain(&self, region: &str) -> Result<(), String> {
-            let good_for =
-                self.ask(&chain(region).await).await.map_err(|missing| missing.words().to_owned())?;
-            *self.first_good_for() = Some(good_for);
+            let source = chain(region).await;
+            let found = tokio::time::timeout(FIRST_TIMEOUT, source.provide_credentials()).await;
+            match found {
+                Ok(Ok(found)) => *self.first_good_for() = Some(self.renewed(&found)),
+                Ok(Err(error)) if !may_come(&error) => {
+                    return Err(missing(&error).words().to_owned());
+                }
+                Ok(Err(error)) => self.failed(missing(&error)),
+                Err(_) => self.failed(Missing::Unavailable(SILENT.to_owned())),
+            }
             Ok(())
         }
 
@@ -262,8 +287,14 @@ mod chain {
                     }
                 };
                 self.failed(reason);
-                self.pause(backed_off(&mut pause)).await;
+                self.pause(backed_off(&mut pause).min(self.pause_max())).await;
             }
+        }
+
+        /// The longest pause between two questions. A node that has none of its own yet serves nobody meanwhile.
+        fn pause_max(&self) -> Duration {
+            let waits = self.role.is_none() && self.current.load().is_none();
+            if waits { FIRST_PAUSE_MAX } else { PAUSE_MAX }
         }
 
         async fn pause(&self, wait: Duration) {
@@ -279,7 +310,7 @@ mod chain {
             match tokio::time::timeout(SOURCE_TIMEOUT, source.provide_credentials()).await {
                 Ok(Ok(found)) => Ok(self.renewed(&found)),
                 Ok(Err(error)) => Err(missing(&error)),
-                Err(_) => Err(Missing::Unavailable("the sources of credentials do not answer".to_owned())),
+                Err(_) => Err(Missing::Unavailable(SILENT.to_owned())),
             }
         }
 
@@ -297,6 +328,9 @@ mod chain {
                 expires,
             };
             let failure = self.failure().take();
+            if self.role.is_none() && self.current.load().is_none() && *self.asked.borrow() {
+                tracing::info!("Credentials for the upstream were found.");
+            }
             self.put(renewed);
             let was_asked = self.asked.send_replace(true);
             if self.role.is_some() {
@@ -326,7 +360,10 @@ mod chain {
             let mut failure = self.failure();
             match &self.role {
                 None => {
-                    tracing::warn!(error = reason.words(), "Credentials could not be renewed.");
+                    // That there are none yet is said again and again by those who ask the upstream whether it is there.
+                    if self.current.load().is_some() {
+                        tracing::warn!(error = reason.words(), "Credentials could not be renewed.");
+                    }
                     *failure = Some(Missing::Unavailable(format!("no credentials: {}", reason.words())));
                 }
                 Some(role) => {
@@ -357,6 +394,26 @@ mod chain {
         wait
     }
 
+    /// True if credentials may come without anybody's doing: the machine's role is not there yet, its token not mounted, its agent not
+    /// started. A profile that fails must be mended.
+    fn may_come(error: &CredentialsError) -> bool {
+        let is_of_profile = Profile::selected(variable).is_ok_and(|profile| profile.exists);
+        let is_silent = matches!(
+            error,
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::ProviderTimedOut(_)
+        );
+        is_silent || !is_of_profile || role_variable().is_some()
+    }
+
+    /// The variable that says where the role of a container is, with its value.
+    fn role_variable() -> Option<(&'static str, String)> {
+        ROLE_VARIABLES.iter().find_map(|name| Some((*name, variable(name)?)))
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
     async fn chain(region: &str) -> DefaultCredentialsChain {
         DefaultCredentialsChain::builder().region(Region::new(region.to_owned())).build().await
     }
@@ -367,7 +424,11 @@ mod chain {
         match (own, error) {
             (Some(RoleFault(missing)), _) => missing.clone(),
             (None, CredentialsError::CredentialsNotLoaded(_)) => Missing::Unavailable(NOWHERE.to_owned()),
-            (None, error) => Missing::Unavailable(format!("the last source tried failed: {}", words(error))),
+            (None, error) => {
+                let place =
+                    role_variable().map(|(name, value)| format!(" ({name} is {value})")).unwrap_or_default();
+                Missing::Unavailable(format!("the last source tried failed{place}: {}", words(error)))
+            }
         }
     }
 

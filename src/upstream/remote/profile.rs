@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Profile {
     /// The region that it names.
     pub region: Option<String>,
+    /// Whether a file has it.
+    pub exists: bool,
 }
 
 /// A file with profiles, and how its sections name them.
@@ -43,7 +45,8 @@ impl Profile {
             let places = if paths.is_empty() { "any file".to_owned() } else { paths.join(" or ") };
             return Err(format!("AWS_PROFILE names the profile {named:?}, which is not in {places}"));
         }
-        Ok(Self { region: found.into_iter().find_map(|profile| profile.region) })
+        let exists = !found.is_empty();
+        Ok(Self { region: found.into_iter().find_map(|profile| profile.region), exists })
     }
 }
 

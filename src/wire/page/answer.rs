@@ -19,7 +19,11 @@ impl PageAnswer {
     /// Reads the body of a success; `None` when it is not one. Pages may be long, and most are read once, so nothing is taken
     /// apart that need not be.
     pub fn read(body: &Bytes) -> Option<Self> {
-        let answer = RawObject::parse(body)?;
+        Self::of(body, &RawObject::parse(body)?)
+    }
+
+    /// The same of a body whose members are read.
+    pub fn of(body: &Bytes, answer: &RawObject<'_>) -> Option<Self> {
         answer.get("Count")?;
         let consumed = answer.get("ConsumedCapacity").map(|consumed| consumed.as_bytes().to_vec());
         // Whoever shows a page puts members before its first one.

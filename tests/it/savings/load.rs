@@ -104,6 +104,11 @@ impl Load {
             3 if self.pages == Pages::Shown => (Operation::Query, of_partition),
             3 => (Operation::Query, with(of_partition, filter)),
             4 => (Operation::Query, with(of_partition, json!({"Limit": 3, "ConsistentRead": true}))),
+            // The index has keys only: what is missing is fetched from the table.
+            5 if self.random.bool() => (
+                Operation::Query,
+                with(of_partition, json!({"IndexName": "local", "Select": "ALL_ATTRIBUTES"})),
+            ),
             5 => (Operation::Query, with(of_partition, json!({"IndexName": "local"}))),
             6 => (Operation::Query, with(of_group, json!({"IndexName": "keys"}))),
             7 => (Operation::Query, with(of_group, json!({"IndexName": "all"}))),

@@ -27,7 +27,7 @@ env:
   - {name: NEARSIDE_I_ACCEPT_UNAUTHENTICATED, value: "true"}
   {{- end }}
   {{- if $hasFleet }}
-  - {name: NEARSIDE_FLEET_URL, value: {{ required "fleet.url is missing; write that of a Valkey or Redis server with TLS, such as rediss://nearside@bus.example:6379, or set fleet.enabled=false: then what one node writes the other ones show when the TTL ends" .Values.fleet.url | quote }}}
+  - {name: NEARSIDE_FLEET_URL, value: {{ required "fleet.url is missing; write that of a Valkey or Redis server with TLS, such as rediss://nearside@bus.example:6379, or set fleet.enabled=false: then the other nodes show a write of one node when the TTL ends" .Values.fleet.url | quote }}}
   - {name: NEARSIDE_FLEET_NAME, value: {{ .Values.fleet.name | quote }}}
   - {name: NEARSIDE_FLEET_ACK, value: {{ .Values.fleet.ack | quote }}}
   - {name: NEARSIDE_FLEET_SECRET_FILE, value: /run/secrets/nearside/fleet-secret}

@@ -815,6 +815,7 @@ fn an_item_of_a_page_is_not_stored_when_a_late_write_bumps_between_the_checks() 
             consistency: Consistency::Strong,
             had_lease: true,
             began: fixture.now,
+            sent_ms: fixture.items.elapsed_ms(fixture.now),
         },
         reads_before: fixture.items.reads.count(),
     };

@@ -393,7 +393,7 @@ impl schedules::World for World {
         let mut items = ItemCache::with_store(limits, store, Secrets::Numbered(Secret(seed, seed)));
         if let Some(lapsed) = setup.fleet {
             let secret = FleetSecret::new(seed.into());
-            items = items.leased(FleetMemory { secret, lease: LEASE, lapsed, boot_clock: None });
+            items = items.leased(FleetMemory { secret, lease: LEASE, lapsed, stopped: None });
         }
         let items = Arc::new(items);
         items.keep_expired(STALE_MAX);

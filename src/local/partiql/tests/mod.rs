@@ -807,8 +807,12 @@ async fn a_batch_answers_each_statement_for_itself() {
     with_failure["ReturnConsumedCapacity"] = "TOTAL".into();
     let answer = backend.ok(BatchExecuteStatement, with_failure.clone()).await;
     assert_eq!(answer["ConsumedCapacity"], consumed(2.0), "a failure counts beside a success");
-    let answer = backend.ok(BatchExecuteStatement, with_failure).await;
+    let answer = backend.ok(BatchExecuteStatement, with_failure.clone()).await;
     assert_eq!(answer["ConsumedCapacity"], Value::Null, "and not without one");
+    let charges = backend.charges(BatchExecuteStatement, with_failure).await;
+    assert_eq!(charges, [("hash".to_owned(), 2.0)], "but both are charged");
+    let failed = json!({"Statement": "UPDATE hash SET n = 1 WHERE a = 'k' AND n = 5"});
+    assert_eq!(backend.charges(ExecuteStatement, failed).await, [("hash".to_owned(), 1.0)]);
     let key = json!({"TableName": "hash", "Key": {"a": {"S": "l"}}});
     assert_eq!(backend.ok(GetItem, key).await["Item"], json!({"a": {"S": "l"}}));
 

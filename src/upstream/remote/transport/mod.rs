@@ -11,6 +11,7 @@ mod tls;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
+use crate::stopped_time::StoppedTime;
 use setups::SetupLimit;
 
 pub use proxy::Network;
@@ -91,6 +93,9 @@ pub(super) struct Http {
     url: Url,
     plan: ClientPlan,
     clients: ArcSwap<Clients>,
+    stopped: StoppedTime,
+    /// How long the machine had stood still when a request was last sent, in milliseconds.
+    stopped_seen_ms: AtomicU64,
 }
 
 /// How a client of reqwest is built.
@@ -156,7 +161,13 @@ impl Http {
                     setups: SetupLimit::new(limits.concurrency_max),
                 };
                 let clients = Clients { current: plan.build()?, previous: None, since: Instant::now() };
-                Ok(Self { url, plan, clients: ArcSwap::from_pointee(clients) })
+                Ok(Self {
+                    url,
+                    plan,
+                    clients: ArcSwap::from_pointee(clients),
+                    stopped: StoppedTime::of_this_machine(),
+                    stopped_seen_ms: AtomicU64::new(0),
+                })
             })
             .collect()
     }
@@ -216,6 +227,7 @@ impl Transport for Http {
     fn exchange(&self, request: Outgoing) -> Exchanging<'_> {
         Box::pin(async move {
             let asked = Instant::now();
+            self.notice_stop(asked);
             let begun = Arc::new(OnceLock::new());
             let responding =
                 self.clients.load().pick(asked).execute(self.request(request, Arc::clone(&begun)));
@@ -253,6 +265,19 @@ impl Http {
         *request.headers_mut() = outgoing.headers;
         *request.body_mut() = Some(reqwest::Body::wrap(OnceBody { bytes: outgoing.body, begun }));
         request
+    }
+
+    /// While the machine stood still, its connections idled. The other side may have closed them, and a write over such a one would
+    /// be of unknown outcome.
+    fn notice_stop(&self, now: Instant) {
+        let stopped_ms = self.stopped.total_ms(now);
+        let seen_ms = self.stopped_seen_ms.load(Ordering::Acquire);
+        if Duration::from_millis(stopped_ms.saturating_sub(seen_ms)) >= IDLE_MAX {
+            // Of requests that find this at the same time, each may open its own: none takes an old one.
+            self.replace(None);
+            tracing::debug!("The machine stood still: connections to the upstream are opened anew.");
+        }
+        self.stopped_seen_ms.fetch_max(stopped_ms, Ordering::AcqRel);
     }
 
     fn replace(&self, previous: Option<reqwest::Client>) {
@@ -371,6 +396,7 @@ impl Resolve for Shuffled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stopped_time::OtherClocks;
 
     #[tokio::test]
     async fn no_layer_below_can_send_a_request_once_more() {
@@ -379,5 +405,27 @@ mod tests {
         let https = Http::to_endpoints(&[endpoint], &Network::default(), limits).unwrap();
         let outgoing = Outgoing { headers: HeaderMap::new(), body: Bytes::from_static(b"{}") };
         assert!(https[0].request(outgoing, Arc::default()).try_clone().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_idled_while_the_machine_stood_still_are_not_used_again() {
+        let (origin, stopped_ms) = (Instant::now(), Arc::<AtomicU64>::default());
+        let by = Arc::clone(&stopped_ms);
+        let limits = ConnectLimits { timeout: Duration::from_secs(1), concurrency_max: 1 };
+        let endpoint = "http://dynamodb.test".parse().unwrap();
+        let https = Http::to_endpoints(&[endpoint], &Network::default(), limits).unwrap();
+        let mut http = https.into_iter().next().unwrap();
+        http.stopped = StoppedTime::by(move || {
+            let wall = Duration::from_secs(1_000_000) + origin.elapsed();
+            OtherClocks { boot: wall, wall: wall + Duration::from_millis(by.load(Ordering::Relaxed)) }
+        });
+        let replaced = |stopped_for_ms: u64| {
+            let before = http.clients.load_full();
+            stopped_ms.fetch_add(stopped_for_ms, Ordering::Relaxed);
+            http.notice_stop(Instant::now());
+            !Arc::ptr_eq(&before, &http.clients.load_full())
+        };
+        assert_eq!([0, 19_000, 19_000].map(&replaced), [false; 3], "they were used in between");
+        assert_eq!([20_000, 0, 60_000].map(&replaced), [true, false, true]);
     }
 }

@@ -5,19 +5,24 @@
 //! `ReturnConsumedCapacity` that the client did not write could be denied to it: IAM has a condition for just that. So where a
 //! filter or a projection hides what was read, the price is estimated by the sizes of other items.
 
+mod pages;
+mod writes;
+
 use crate::call::{Answer, Request};
 use crate::model::arn::table_name;
-use crate::model::capacity::{Basis, Charge, Consumed, UnitKind, Units};
+use crate::model::capacity::{Basis, Charge, Consumed, ReadPrice, UnitKind, Units};
 use crate::model::operation::OperationClass;
 use crate::model::partiql::read_source;
 use crate::model::schema::IndexKind;
 use crate::model::{ErrorCode, Operation};
 use crate::wire::Json;
 use crate::wire::named::{statement_members, statement_of};
+use crate::wire::page::PageKind;
 use crate::wire::raw::RawObject;
-use crate::wire::size::{item_size, item_sizes};
+use crate::wire::size::{item_size, item_size_of, item_sizes};
 
 use super::tables::Insight;
+pub(crate) use writes::WriteTerms;
 
 /// How much more than outside of them reads and writes in transactions cost.
 const TRANSACTION: u64 = 2;
@@ -28,6 +33,25 @@ struct Exchange<'a> {
     realm: u32,
     request: &'a Json<'a>,
     answer: &'a RawObject<'a>,
+}
+
+/// Why nothing was written that is charged all the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The condition of a single write does not hold.
+    Condition,
+    /// A transaction was cancelled.
+    Transaction,
+}
+
+impl Failure {
+    fn of(answer: &Answer) -> Option<Self> {
+        match answer.rejection()? {
+            ErrorCode::ConditionalCheckFailed | ErrorCode::DuplicateItem => Some(Self::Condition),
+            ErrorCode::TransactionCanceled => Some(Self::Transaction),
+            _ => None,
+        }
+    }
 }
 
 /// Bytes, and whether they are known or guessed.
@@ -70,44 +94,59 @@ impl Sum {
                     charge.basis = basis;
                 }
             }
-            None => self.0.push(Charge { table: table.into(), kind, consumed, basis }),
+            None => self.0.push(Charge { table: table.into(), kind, consumed, basis, price: None }),
+        }
+    }
+}
+
+impl Sum {
+    /// The page of a table costs this to read again.
+    fn price(&mut self, table: &str, price: ReadPrice) {
+        let table = table_name(table);
+        if let Some(charge) = self.0.iter_mut().find(|charge| *charge.table == *table) {
+            charge.price = Some(price);
         }
     }
 }
 
 impl Insight {
-    /// What the upstream charges for a request that it answered: as its answer reports, or else by formula.
-    pub fn charges(&self, realm: u32, request: &Request, answer: &Answer) -> Vec<Charge> {
+    /// What the upstream charges for a request that it answered with these members: as its answer reports, or else by formula.
+    pub fn charges(
+        &self,
+        realm: u32,
+        request: &Request,
+        answer: &Answer,
+        members: &RawObject<'_>,
+    ) -> Vec<Charge> {
         let class = request.operation.class();
         if matches!(class, OperationClass::Ddl | OperationClass::Other | OperationClass::Unknown) {
             return Vec::new();
         }
-        let is_failed_condition = answer.rejection() == Some(ErrorCode::ConditionalCheckFailed);
-        if !answer.is_success() && !is_failed_condition {
+        let failure = Failure::of(answer);
+        if !answer.is_success() && failure.is_none() {
             return Vec::new();
         }
-        let (Ok(body), Some(object)) = (Json::parse_short(&request.body), RawObject::parse(&answer.body))
-        else {
-            return Vec::new();
-        };
+        let Ok(body) = Json::parse_short(&request.body) else { return Vec::new() };
         let kind = match class {
             OperationClass::ItemWrite => UnitKind::Write,
             OperationClass::Statement if !only_selects(request.operation, &body) => UnitKind::Write,
             _ => UnitKind::Read,
         };
         if let Some(reported) =
-            object.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
+            members.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
         {
             return reported;
         }
-        let exchange = Exchange { insight: self, realm, request: &body, answer: &object };
+        let exchange = Exchange { insight: self, realm, request: &body, answer: members };
         let mut sum = Sum::default();
         match request.operation {
-            _ if is_failed_condition => exchange.failed_condition(&mut sum),
+            _ if failure == Some(Failure::Condition) => exchange.failed_condition(&mut sum),
+            _ if failure == Some(Failure::Transaction) && !exchange.is_cancelled_by_condition() => {}
             Operation::GetItem => exchange.get(&mut sum),
             Operation::BatchGetItem => exchange.batch_get(&mut sum),
             Operation::TransactGetItems => exchange.transact_get(&mut sum),
-            Operation::Query | Operation::Scan => exchange.page(&mut sum),
+            Operation::Query => exchange.page(PageKind::Query, &mut sum),
+            Operation::Scan => exchange.page(PageKind::Scan, &mut sum),
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => exchange.write(&mut sum),
             Operation::BatchWriteItem => exchange.batch_write(&mut sum),
             Operation::TransactWriteItems => exchange.transact_write(&mut sum),
@@ -130,33 +169,22 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The usual size of an item of the table, or of an entry of its index.
-    fn usual(&self, table: &str, index: Option<&str>) -> Size {
-        let usage = self.insight.table(self.realm, table_name(table));
-        let bytes = match index {
-            Some(index) => usage.index(index).sizes.mean(),
-            None => usage.sizes.mean(),
-        };
-        Size::estimated(bytes.unwrap_or(0))
+    /// The usual size of an item of the table.
+    fn usual(&self, table: &str) -> Size {
+        Size::estimated(self.insight.table(self.realm, table_name(table)).usual_bytes(None))
     }
 
     /// Takes note of the sizes of whole items.
-    fn note(&self, table: &str, index: Option<&str>, sizes: &[usize]) {
-        let usage = self.insight.table(self.realm, table_name(table));
-        match index {
-            Some(index) => usage.index(index).sizes.note(sizes),
-            None => usage.sizes.note(sizes),
-        }
+    fn note(&self, table: &str, sizes: &[usize]) {
+        self.insight.table(self.realm, table_name(table)).sizes.note(sizes);
     }
 
     fn get(&self, sum: &mut Sum) {
         let (table, item) = (self.name("TableName"), self.answer.get("Item").and_then(item_size));
         let size = match item {
-            Some(_) if hides(self.request) => {
-                self.usual(table, None).larger(Size::estimated(item.unwrap_or(0)))
-            }
+            Some(_) if hides(self.request) => self.usual(table).larger(Size::estimated(item.unwrap_or(0))),
             Some(bytes) => {
-                self.note(table, None, &[bytes]);
+                self.note(table, &[bytes]);
                 Size::exact(bytes)
             }
             None => Size::exact(0),
@@ -175,7 +203,7 @@ impl<'a> Exchange<'a> {
             let basis = match hides(part) {
                 true => Basis::Estimated,
                 false => {
-                    self.note(table, None, &sizes);
+                    self.note(table, &sizes);
                     Basis::Exact
                 }
             };
@@ -203,46 +231,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn page(&self, sum: &mut Sum) {
-        let table = self.name("TableName");
-        let index = self.request.get("IndexName").and_then(Json::text);
-        let sizes = self.answer.get("Items").and_then(item_sizes).unwrap_or_default();
-        let number = |member| self.answer.get(member).and_then(|text| text.parse::<usize>().ok());
-        let scanned = number("ScannedCount").or_else(|| number("Count")).unwrap_or(sizes.len());
-        let shown: usize = sizes.iter().sum();
-        let size = if hides(self.request) || scanned != sizes.len() {
-            let usual = self.usual(table, index).bytes;
-            Size::estimated(scanned.saturating_mul(usual).max(shown))
-        } else {
-            self.note(table, index, &sizes);
-            Size::exact(shown)
-        };
-        let units = Self::read(self.request, size.bytes);
-        let mut consumed = Consumed::default();
-        match index {
-            // Which kind it is makes no difference to the units.
-            Some(index) => consumed.add_named_index(IndexKind::Global, index, units),
-            None => consumed.add_table(units),
-        }
-        sum.add_consumed(table, UnitKind::Read, consumed, size.basis);
-    }
-
-    /// A write of one item: by the larger of what it was and has become. Most answers show one of the two at most.
     fn write(&self, sum: &mut Sum) {
         let table = self.name("TableName");
-        let put = self.request.get("Item").map(|item| Size::exact(size_of_json(item)));
         let returned = self.answer.get("Attributes").and_then(item_size);
-        let size = match (put, returned, self.name("ReturnValues")) {
-            (Some(new), Some(old), "ALL_OLD") => new.larger(Size::exact(old)),
-            (Some(new), None, "ALL_OLD") => new,
-            (Some(new), ..) => Size { basis: Basis::Estimated, ..new },
-            (None, Some(bytes), "ALL_OLD") if self.request.get("UpdateExpression").is_none() => {
-                Size::exact(bytes)
-            }
-            (None, Some(bytes), "ALL_OLD" | "ALL_NEW") => Size::estimated(bytes),
-            (None, None, "ALL_OLD") => Size::exact(0),
-            (None, ..) => self.usual(table, None),
-        };
+        let size = WriteTerms::of(self.request).size(returned);
+        let size = size.unwrap_or_else(|| self.usual(table));
         sum.add(table, UnitKind::Write, Units::write(size.bytes), size.basis);
     }
 
@@ -254,7 +247,15 @@ impl<'a> Exchange<'a> {
         if table.is_empty() {
             return;
         }
-        sum.add(table, UnitKind::Write, Units::write(self.usual(table, None).bytes), Basis::Estimated);
+        sum.add(table, UnitKind::Write, Units::write(self.usual(table).bytes), Basis::Estimated);
+    }
+
+    /// True if a condition has cancelled the transaction: then DynamoDB had looked at its items, which is charged ("this capacity is
+    /// consumed even when the transaction is canceled", developer guide, "DynamoDB Transactions: How it works", 2026).
+    fn is_cancelled_by_condition(&self) -> bool {
+        let reasons = self.answer.get("CancellationReasons").and_then(RawObject::parse_list);
+        let codes = ["\"ConditionalCheckFailed\"", "\"DuplicateItem\""];
+        reasons.unwrap_or_default().iter().any(|reason| codes.map(Some).contains(&reason.get("Code")))
     }
 
     fn batch_write(&self, sum: &mut Sum) {
@@ -268,7 +269,7 @@ impl<'a> Exchange<'a> {
             // Which ones are left is of no interest: all are much alike.
             for request in requests.iter().skip(left) {
                 let put = request.get("PutRequest").and_then(|put| put.get("Item"));
-                let bytes = put.map_or_else(|| self.usual(table, None).bytes, size_of_json);
+                let bytes = put.map_or_else(|| self.usual(table).bytes, size_of_json);
                 sum.add(table, UnitKind::Write, Units::write(bytes), Basis::Estimated);
             }
         }
@@ -279,7 +280,7 @@ impl<'a> Exchange<'a> {
             for (_, action) in action.members().unwrap_or_default() {
                 let table = action.get("TableName").and_then(Json::text).unwrap_or_default();
                 let item = action.get("Item");
-                let bytes = item.map_or_else(|| self.usual(table, None).bytes, size_of_json);
+                let bytes = item.map_or_else(|| self.usual(table).bytes, size_of_json);
                 sum.add(table, UnitKind::Write, Units::write(bytes) * TRANSACTION, Basis::Estimated);
             }
         }
@@ -293,14 +294,14 @@ impl<'a> Exchange<'a> {
             let text = member.get("Statement").and_then(Json::text).unwrap_or_default();
             let Some((table, index)) = read_source(text) else {
                 if let Some(statement) = statement_of(member) {
-                    let units = Units::write(self.usual(statement.table(), None).bytes) * factor;
+                    let units = Units::write(self.usual(statement.table()).bytes) * factor;
                     sum.add(statement.table(), UnitKind::Write, units, Basis::Estimated);
                 }
                 continue;
             };
             let bytes = match operation {
                 Operation::ExecuteStatement => shown,
-                _ => self.usual(&table, None).bytes,
+                _ => self.usual(&table).bytes,
             };
             let units = match factor {
                 TRANSACTION => Units::strong_read(bytes) * TRANSACTION,
@@ -336,9 +337,8 @@ fn only_selects(operation: Operation, body: &Json<'_>) -> bool {
 
 /// The size of an item in a request.
 fn size_of_json(item: &Json<'_>) -> usize {
-    let mut text = Vec::with_capacity(512);
-    crate::wire::json::write_json(item, &mut text);
-    std::str::from_utf8(&text).ok().and_then(item_size).unwrap_or(text.len())
+    // One that is no item is rejected.
+    item_size_of(item).unwrap_or(0)
 }
 
 /// A table's part of an answer to a batch: under the request's spelling, or else under the table's name, if no other table of the
@@ -406,9 +406,13 @@ fn units_of(part: &Json<'_>) -> Option<Units> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::ApiError;
+
+    pub(super) fn charged(insight: &Insight, request: &Request, answer: &Answer) -> Vec<Charge> {
+        insight.charges(0, request, answer, &RawObject::parse(&answer.body).unwrap())
+    }
 
     fn charges(operation: Operation, request: &str, answer: &str) -> Vec<Charge> {
         let insight = Insight::default();
@@ -417,7 +421,7 @@ mod tests {
 
     fn charges_in(insight: &Insight, operation: Operation, request: &str, answer: &str) -> Vec<Charge> {
         let request = Request::new(operation, request.as_bytes().to_vec());
-        insight.charges(0, &request, &Answer::ok(answer.as_bytes().to_vec()))
+        charged(insight, &request, &Answer::ok(answer.as_bytes().to_vec()))
     }
 
     /// An item of that many bytes.
@@ -427,7 +431,7 @@ mod tests {
 
     fn of_table(halves: u64, basis: Basis) -> Vec<Charge> {
         let consumed = Consumed::of_table(Units::from_halves(halves));
-        vec![Charge { table: "t".into(), kind: UnitKind::Read, consumed, basis }]
+        vec![Charge { table: "t".into(), kind: UnitKind::Read, consumed, basis, price: None }]
     }
 
     #[test]
@@ -473,11 +477,12 @@ mod tests {
         let failed = |operation, request: &str| {
             let answer =
                 ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed").into();
-            insight.charges(0, &Request::new(operation, request.as_bytes().to_vec()), &answer)
+            charged(&insight, &Request::new(operation, request.as_bytes().to_vec()), &answer)
         };
         let consumed = Consumed::of_table(Units::write(0));
+        let basis = Basis::Estimated;
         let expected =
-            vec![Charge { table: "things".into(), kind: UnitKind::Write, consumed, basis: Basis::Estimated }];
+            vec![Charge { table: "things".into(), kind: UnitKind::Write, consumed, basis, price: None }];
         assert_eq!(failed(Operation::PutItem, r#"{"TableName":"things"}"#), expected);
         let statement = r#"{"Statement":"UPDATE \"things\" SET n = 1 WHERE id = 'a' AND n = 0"}"#;
         assert_eq!(failed(Operation::ExecuteStatement, statement), expected);
@@ -490,10 +495,11 @@ mod tests {
         let whole = format!(r#"{{"Items":[{0},{0},{0}],"Count":3,"ScannedCount":3}}"#, item(2000));
         let request = r#"{"TableName":"t"}"#;
         let seen = charges_in(&insight, Operation::Scan, request, &whole);
-        assert_eq!(seen, of_table(2, Basis::Exact));
+        let units = |charges: &[Charge]| (charges[0].consumed.total().halves(), charges[0].basis);
+        assert_eq!(units(&seen), (2, Basis::Exact));
         let filtered = r#"{"Items":[],"Count":0,"ScannedCount":30}"#;
         let hidden = charges_in(&insight, Operation::Scan, request, filtered);
-        assert_eq!(hidden, of_table(15, Basis::Estimated));
+        assert_eq!(units(&hidden), (15, Basis::Estimated));
     }
 
     #[test]
@@ -518,5 +524,22 @@ mod tests {
         let consumed = Consumed::of_table(Units::write(1025));
         let expected = vec![Charge::exact("t", UnitKind::Write, consumed)];
         assert_eq!(charges(Operation::PutItem, &request, &answer), expected);
+    }
+
+    #[test]
+    fn a_transaction_that_a_condition_cancelled_is_charged_and_no_other() {
+        let request =
+            r#"{"TransactItems":[{"ConditionCheck":{"TableName":"t"}},{"Delete":{"TableName":"t"}}]}"#;
+        let cancelled = |code: &str| {
+            let mut error = ApiError::new(ErrorCode::TransactionCanceled, "Transaction cancelled");
+            error.members = Some(format!(r#""CancellationReasons":[{{"Code":"None"}},{{"Code":"{code}"}}]"#));
+            let request = Request::new(Operation::TransactWriteItems, request.as_bytes().to_vec());
+            charged(&Insight::default(), &request, &error.into())
+        };
+        let units =
+            |charges: Vec<Charge>| charges.first().map(|charge| (charge.consumed.total(), charge.basis));
+        let two_writes = Units::write(0) * (2 * TRANSACTION);
+        assert_eq!(units(cancelled("ConditionalCheckFailed")), Some((two_writes, Basis::Estimated)));
+        assert_eq!(units(cancelled("ValidationError")), None);
     }
 }
