@@ -96,6 +96,7 @@ def measure_all(chosen: list[System], measured: Measured, arguments: argparse.Na
     for system in chosen:
         with timed(f"{system.name:<16} workload"):
             figures.append(measured.run(system, arguments.operations, arguments.seed))
+        print(report.operations(figures[-1]))
     table, caption = report.table(figures), report.caption(DELAY_MS, arguments.seed)
     print(f"\n{table}\n\n{caption}")
     if arguments.write:

@@ -19,24 +19,22 @@ WARM_UP = 1.0
 
 @dataclass(frozen=True)
 class Run:
-    """The calls of a workload, and the units that its upstream charged."""
+    """The calls of a workload by operation, and the units that its upstream charged."""
 
-    calls: list[Call]
+    calls: dict[str, list[Call]]
     read_units: float
     write_units: float
 
     @property
     def hit_ratio(self) -> float:
-        pairs = [call.hits_and_misses() for call in self._reads()]
-        hits, misses = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
-        return hits / (hits + misses) if pairs else 0.0
+        return hit_ratio(self._calls()) or 0.0
 
     def milliseconds(self, *, hits: bool) -> list[float]:
         """How long its reads took that were hits, or those that were not, in order."""
-        return sorted(1000 * call.seconds for call in self._reads() if call.is_hit == hits)
+        return sorted(1000 * call.seconds for call in self._calls() if not call.is_write and call.is_hit == hits)
 
-    def _reads(self) -> list[Call]:
-        return [call for call in self.calls if not call.is_write]
+    def _calls(self) -> list[Call]:
+        return [call for calls in self.calls.values() for call in calls]
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,13 @@ class Figures:
     operations: int
     cached: Run
     uncached: Run
+
+
+def hit_ratio(calls: list[Call]) -> float | None:
+    """The part of the reads among the calls that the cache answered, if there are any."""
+    pairs = [call.hits_and_misses() for call in calls if not call.is_write]
+    hits, misses = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+    return hits / (hits + misses) if pairs else None
 
 
 def percentile(ordered: list[float], part: float) -> float | None:
@@ -67,21 +72,27 @@ def _units(upstream: Node) -> tuple[float, float]:
     return upstream.metric("nearside_read_units_spent_total"), upstream.metric("nearside_write_units_spent_total")
 
 
-def _run(name: str, mix: Mix, db: Client, numbers: range, seed: int) -> list[Call]:
+def _run(name: str, mix: Mix, db: Client, numbers: range, seed: int) -> dict[str, list[Call]]:
+    """Returns the calls by the name of their operation."""
     shares = [numbers[worker::WORKERS] for worker in range(WORKERS)]
+    calls: dict[str, list[Call]] = {operation.__name__: [] for operation in mix}
     with ThreadPoolExecutor(WORKERS) as threads:
-        working = [threads.submit(_work, mix, db, _turns(name, share, seed)) for share in shares]
-        return [call for work in working for call in work.result()]
+        for work in [threads.submit(_work, mix, db, _turns(name, share, seed)) for share in shares]:
+            for operation, made in work.result():
+                calls[operation] += made
+    return calls
 
 
 def _turns(name: str, numbers: range, seed: int) -> Iterator[Turn]:
     return (Turn(Random(f"{seed}/{name}/{number}"), number) for number in numbers)
 
 
-def _work(mix: Mix, db: Client, turns: Iterator[Turn]) -> list[Call]:
+def _work(mix: Mix, db: Client, turns: Iterator[Turn]) -> list[tuple[str, list[Call]]]:
     operations, weights = list(mix.keys()), list(mix.values())
-    with recording() as calls:
-        for turn in turns:
-            operation = turn.random.choices(operations, weights)[0]
+    done = []
+    for turn in turns:
+        operation = turn.random.choices(operations, weights)[0]
+        with recording() as calls:
             operation(db, turn)
-    return calls
+        done.append((operation.__name__, calls))
+    return done

@@ -8,7 +8,7 @@ import platform
 import re
 from pathlib import Path
 
-from frame.measure import WORKERS, Figures, Run, percentile
+from frame.measure import WORKERS, Figures, Run, hit_ratio, percentile
 
 RATE = 1000
 """Operations a second for which the money is computed."""
@@ -41,6 +41,12 @@ def table(figures: list[Figures]) -> str:
     padded = [" | ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)) for line in lines]
     rule = " | ".join("-" * width for width in widths)
     return "\n".join(f"| {line} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def operations(figures: Figures) -> str:
+    """The hit ratio of each operation that reads, with the number of its requests: for the terminal only."""
+    ratios = [(name, hit_ratio(calls), len(calls)) for name, calls in figures.cached.calls.items()]
+    return "\n".join(f"    {name:<24} {ratio:>4.0%} of {count:>6,} requests" for name, ratio, count in ratios if ratio is not None)
 
 
 def caption(delay_ms: float, seed: int) -> str:
