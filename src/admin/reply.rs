@@ -57,7 +57,7 @@ pub(super) fn close(closed: Closed) -> Reply {
     match closed {
         Closed::NoToken => error(
             StatusCode::FORBIDDEN,
-            "This needs a token, and the node has none: write token_file = \"FILE\" under [admin] in the config.",
+            "This needs a token, and the node has none: write token_file = \"FILE\" under [admin] in the config, or start the node with NEARSIDE_ADMIN_TOKEN_FILE=FILE.",
         ),
         Closed::Unauthorized => {
             let sentence =

@@ -9,6 +9,8 @@ const changed = () => dispatchEvent(new Event("tokenchange"));
 
 const SNIPPET = '[admin]\ntoken_file = "/run/secrets/admin"   # openssl rand -hex 32';
 
+const START_SNIPPET = "(umask 077; openssl rand -hex 32 > admin-token)\nNEARSIDE_ADMIN_TOKEN_FILE=admin-token nearside …";
+
 /** The form that takes the token; `done` is called once the node has accepted it. */
 export function tokenForm(done, stats) {
   const input = h("input", {
@@ -71,6 +73,8 @@ const noToken = () => [
     "This node has no token, so everything that changes its state or shows keys is closed. Write this into its config, with a file that holds one word of 16 characters or more; it is in force at once, without a restart:",
   ),
   h("pre", null, SNIPPET),
+  h("p", null, "A node that was started without a config file takes the token's file from a variable, at the next start:"),
+  h("pre", null, START_SNIPPET),
 ];
 
 export async function tokenDialog(feed) {

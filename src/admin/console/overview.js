@@ -85,6 +85,8 @@ export function requestPlot(title) {
 function tiles(feed) {
   const { stats, last } = feed;
   const live = (text) => (feed.gone || !last ? NONE : text);
+  // What is known since the start is shown from the first answer on.
+  const known = (text) => (feed.gone ? NONE : text);
   const { cache, savings, requests } = stats;
   const both = (source) => {
     const now = last?.latency[source]?.[0] ?? null;
@@ -130,21 +132,21 @@ function tiles(feed) {
     ),
     tile(
       "Hit ratio",
-      cache ? live(percent(ratioNow ?? ratioAll)) : undefined,
+      cache ? known(percent(ratioNow ?? ratioAll)) : undefined,
       cache && [
-        ratioNow === null ? ratioAll !== null && "since the start" : `${percent(ratioAll)} since the start`,
+        ratioNow === null ? ratioAll !== null && !feed.gone && "since the start" : `${percent(ratioAll)} since the start`,
         `items ${live(percent(last?.items))}`, `pages ${live(percent(last?.pages))}`,
       ],
     ),
     tile(
       "Latency of hits, median",
-      requests ? live(seconds(hit50)) : undefined,
-      requests && [`p99 ${live(seconds(hit99))}`, hitSince],
+      requests ? known(seconds(hit50)) : undefined,
+      requests && [`p99 ${known(seconds(hit99))}`, hitSince],
     ),
     tile(
       "Latency of misses, median",
-      requests ? live(seconds(miss50)) : undefined,
-      requests && [`p99 ${live(seconds(miss99))}`, missSince],
+      requests ? known(seconds(miss50)) : undefined,
+      requests && [`p99 ${known(seconds(miss99))}`, missSince],
     ),
     ...(isShadow ? [wouldBe, tile("Money saved", NONE, ["shadow mode saves nothing:", "the upstream answers every read"])] : saved),
     tile(
@@ -169,7 +171,7 @@ function tiles(feed) {
 function moneyNote({ currency, prices }, last, gone) {
   return [
     !gone && last?.money > 0 ? `${money(last.money * 30 * 86400, currency)} a month at this rate` : "since the start",
-    prices ?? "prices not given",
+    prices ? `prices: ${prices}` : "prices not given",
   ];
 }
 

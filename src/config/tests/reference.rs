@@ -112,7 +112,7 @@ fn row(section: &Section, key: &Key, optional: &BTreeSet<(String, &str)>) -> Str
     };
     let [remark, takes, set_by] = [remark, takes, set_by(section, key)].map(|text| cell(&text));
     format!(
-        "| `{}` | {default} | {takes} | {applies} | {set_by} | {}.{place} |\n",
+        "| `{}` | {}.{place} | {default} | {takes} | {applies} | {set_by} |\n",
         key.name,
         remark.trim_end_matches(['.', ':'])
     )
@@ -127,7 +127,7 @@ fn page() -> String {
             (name, Repeats::Once) => format!("`[{name}]`"),
             (name, Repeats::List) => format!("`[[{name}]]`"),
         };
-        write!(page, "\n## {heading}\n\n| key | default | takes | changes | flag, variables | effect |\n")
+        write!(page, "\n## {heading}\n\n| key | effect | default | takes | changes | flag, variables |\n")
             .unwrap();
         page.push_str("|---|---|---|---|---|---|\n");
         page.extend(section.keys.iter().map(|key| row(section, key, &optional)));
