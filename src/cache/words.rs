@@ -50,10 +50,7 @@ impl Words {
     /// Words for that many stripes, rounded up to a power of two.
     pub(super) fn new(stripes: usize) -> Self {
         let stripes = stripes.next_power_of_two();
-        Self {
-            words: zeroed(stripes),
-            touched: zeroed(stripes),
-        }
+        Self { words: zeroed(stripes), touched: zeroed(stripes) }
     }
 
     pub(super) fn stripe(&self, hash: u64) -> Stripe {
@@ -109,7 +106,8 @@ impl Words {
 
 /// Zeros that the system allocates at the first access. 10 MiB of them would otherwise be resident in an idle process.
 fn zeroed<Counter: FromZeros>(count: usize) -> Box<[Counter]> {
-    <[Counter]>::new_box_zeroed_with_elems(count).expect("memory for the words, without which there is no cache")
+    <[Counter]>::new_box_zeroed_with_elems(count)
+        .expect("memory for the words, without which there is no cache")
 }
 
 /// See [`Version::digest`].

@@ -84,6 +84,29 @@ async fn a_filtered_page_of_a_table_that_is_new_to_the_node_is_estimated_by_its_
     assert_eq!(units.read_saved.number(), 2.0 * 98.0);
 }
 
+/// Sizes are learned also where the client asks for the capacity, which then needs no formula, and from items that are put.
+#[tokio::test]
+async fn a_client_that_asks_for_the_capacity_makes_no_estimate_of_others_worse() {
+    let (engine, insight) = start(Arc::new(Silent(local())));
+    send(&engine, Operation::CreateTable, TABLES[1].to_owned()).await;
+    let item = |number: usize| json!({"p": {"S": format!("{number:03}")}, "d": {"S": "x".repeat(5_995)}});
+    for number in 0..50 {
+        let put = json!({"TableName": "Users", "ReturnConsumedCapacity": "TOTAL", "Item": item(number)});
+        send(&engine, Operation::PutItem, put.to_string()).await;
+    }
+    for number in 0..5 {
+        let key = json!({"p": {"S": format!("{number:03}")}});
+        let get = json!({"TableName": "Users", "ReturnConsumedCapacity": "TOTAL", "Key": key});
+        send(&engine, Operation::GetItem, get.to_string()).await;
+    }
+    let spent = || insight.tables()[0].units()[0].1.read_spent.number();
+    let before = spent();
+    let filtered = json!({"TableName": "Users", "FilterExpression": "attribute_exists(nothing)"}).to_string();
+    send(&engine, Operation::Scan, filtered).await;
+    // 50 items of 6,000 bytes are 73.2 blocks of 4 KB, each half a unit.
+    assert_eq!(spent() - before, 37.0);
+}
+
 fn given() -> (u64, usize) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("NEARSIDE_SEED").unwrap_or_else(|| fastrand::u64(..));

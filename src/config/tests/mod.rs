@@ -180,7 +180,9 @@ fn a_remote_upstream_has_a_region_and_is_not_the_node_itself() {
     assert!(message(with("http://localhost:8000", &[])).contains("this node itself"));
     assert!(message(with("dynamodb.local", &[])).contains("write local, aws, or http(s)://HOST:PORT"));
     assert!(with("http://127.0.0.1:8001", &[]).is_ok());
-    for bad in ["eu central", "REPLACE-WITH-YOUR-REGION", "eu-central", "central-1", "eu-Central-1", "eu--central-1"] {
+    for bad in
+        ["eu central", "REPLACE-WITH-YOUR-REGION", "eu-central", "central-1", "eu-Central-1", "eu--central-1"]
+    {
         let message = message(with("aws", &[("AWS_REGION", bad)]));
         let expected = format!("AWS_REGION: {bad:?} is not a region; write one such as");
         assert!(message.starts_with(&expected), "{message}");

@@ -132,11 +132,6 @@ impl Insight {
             OperationClass::Statement if !only_selects(request.operation, &body) => UnitKind::Write,
             _ => UnitKind::Read,
         };
-        if let Some(reported) =
-            members.get("ConsumedCapacity").and_then(|reported| charges_reported(reported, &body, kind))
-        {
-            return reported;
-        }
         let exchange = Exchange { insight: self, realm, request: &body, answer: members };
         let mut sum = Sum::default();
         match request.operation {
@@ -152,7 +147,9 @@ impl Insight {
             Operation::TransactWriteItems => exchange.transact_write(&mut sum),
             operation => exchange.statements(operation, &mut sum),
         }
-        sum.0
+        // What is reported is what counts. The formula has taken note of sizes all the same, which other answers hide.
+        let reported = members.get("ConsumedCapacity");
+        reported.and_then(|reported| charges_reported(reported, &body, kind)).unwrap_or(sum.0)
     }
 }
 
@@ -234,7 +231,9 @@ impl<'a> Exchange<'a> {
     fn write(&self, sum: &mut Sum) {
         let table = self.name("TableName");
         let returned = self.answer.get("Attributes").and_then(item_size);
-        let size = WriteTerms::of(self.request).size(returned);
+        let terms = WriteTerms::of(self.request);
+        terms.note(&self.insight.table(self.realm, table_name(table)));
+        let size = terms.size(returned);
         let size = size.unwrap_or_else(|| self.usual(table));
         sum.add(table, UnitKind::Write, Units::write(size.bytes), size.basis);
     }
@@ -268,8 +267,9 @@ impl<'a> Exchange<'a> {
             let left = left.and_then(RawObject::parse_list).map_or(0, |list| list.len());
             // Which ones are left is of no interest: all are much alike.
             for request in requests.iter().skip(left) {
-                let put = request.get("PutRequest").and_then(|put| put.get("Item"));
-                let bytes = put.map_or_else(|| self.usual(table).bytes, size_of_json);
+                let put = request.get("PutRequest").and_then(|put| put.get("Item")).map(size_of_json);
+                let bytes = put.unwrap_or_else(|| self.usual(table).bytes);
+                self.note(table, put.as_slice());
                 sum.add(table, UnitKind::Write, Units::write(bytes), Basis::Estimated);
             }
         }

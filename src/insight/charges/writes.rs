@@ -59,11 +59,17 @@ impl WriteTerms {
         if body.get("ConsumedCapacity").is_some() {
             return None;
         }
+        self.note(usage);
         let size = self.size(body.get("Attributes").and_then(item_size));
         let size = size.unwrap_or_else(|| Size::estimated(usage.usual_bytes(None)));
         let consumed = Consumed::of_table(Units::write(size.bytes));
         let (table, kind) = (usage.name().into(), UnitKind::Write);
         Some(Charge { table, kind, consumed, basis: size.basis, price: None })
+    }
+
+    /// Takes note of the size of an item that was put.
+    pub(super) fn note(&self, usage: &TableUsage) {
+        usage.sizes.note(self.put_bytes.as_slice());
     }
 
     /// The size by which the write is charged; `None` if neither request nor answer shows an item. `returned` is the size of the
