@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# docs/operations.md says how to run the image; tests/container/run builds and tries its file system without an engine.
+# docs/container.md says how to run the image; tests/container/run builds and tries its file system without an engine.
 FROM rust:1.95-slim-bookworm AS build
 ARG TARGETARCH
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential python3 && rm -rf /var/lib/apt/lists/*
@@ -24,7 +24,7 @@ VOLUME /data
 EXPOSE 8000 8100
 STOPSIGNAL SIGTERM
 # It listens on loopback, which is right for a sidecar: callers are not verified and have the rights of the container.
-# docs/operations.md, "Run in a container", says how a published port reaches it.
+# docs/container.md says how a published port reaches it.
 ENV NEARSIDE_DATA_DIR=/data
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s CMD ["/nearside", "healthcheck"]
 ENTRYPOINT ["/nearside"]

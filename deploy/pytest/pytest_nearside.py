@@ -1,6 +1,6 @@
 """Fixtures that run tests against Nearside: DynamoDB in memory, behind a cache, without a container.
 
-Put this file beside your conftest.py, or anywhere on the path, and name it there:
+Put this file beside the conftest.py at the root of your repository, and name it there:
 
     pytest_plugins = ["pytest_nearside"]
 
