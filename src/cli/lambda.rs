@@ -28,8 +28,14 @@ const END_AHEAD: Duration = Duration::from_millis(200);
 /// How long a report of an error may take.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the registration may take: half of the time that Lambda gives to a sandbox to begin.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Answers are a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// How much of an answer that is an error stands in the log.
+const QUOTED_CHARS_MAX: usize = 300;
 
 /// The extension that this process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,11 +130,15 @@ impl Extension {
     /// Makes the extension known. Lambda starts the runtime when every extension has done so.
     ///
     /// # Errors
-    /// [`ApiFault`], when the API is not there or does not take it.
+    /// [`ApiFault`], when the API is not there, does not take it, or does not answer in time.
     async fn register(self) -> Result<Registered, ApiFault> {
         let body = json!({ "events": ["INVOKE", "SHUTDOWN"] });
         let headers = [("Lambda-Extension-Name", self.name.as_str())];
-        let answer = self.call(Method::POST, "/register", &headers, body.to_string()).await?;
+        let registering = self.call(Method::POST, "/register", &headers, body.to_string());
+        let answer = tokio::time::timeout(REGISTRATION_TIMEOUT, registering).await.map_err(|_| {
+            let seconds = REGISTRATION_TIMEOUT.as_secs();
+            ApiFault(format!("Lambda does not answer to the registration within {seconds} seconds"))
+        })??;
         let identifier = answer.headers().get("lambda-extension-identifier");
         let identifier = identifier.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         if identifier.is_empty() {
@@ -166,7 +176,7 @@ impl Extension {
         let body = body.to_bytes();
         match head.status {
             StatusCode::OK | StatusCode::ACCEPTED => Ok(hyper::Response::from_parts(head, body)),
-            status => Err(fault(&format_args!("{status}: {}", String::from_utf8_lossy(&body)))),
+            status => Err(fault(&format_args!("{status}: {}", quoted(&body)))),
         }
     }
 }
@@ -216,6 +226,11 @@ impl Registered {
     }
 }
 
+/// The beginning of an answer, for the log.
+fn quoted(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(QUOTED_CHARS_MAX).collect()
+}
+
 /// How long the process may still run when the sandbox is to end by then. Without a deadline it is as long as Lambda ever gives.
 fn time_left(deadline_ms: Option<u64>, now: SystemTime) -> Duration {
     let most = DRAIN_MAX + END_AHEAD;
@@ -235,6 +250,21 @@ mod tests {
         assert_eq!(of("127.0.0.1:9001", "/opt/extensions/nearside"), Some(expected));
         assert_eq!(of("127.0.0.1:9001", "/opt/bin/nearside"), None);
         assert_eq!(of("", "/opt/extensions/nearside"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_that_takes_the_registration_and_never_answers_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = listener.local_addr().unwrap().to_string();
+        let extension = Extension { api, name: "nearside".to_owned() };
+        let fault = extension.register().await.err().unwrap();
+        assert_eq!(fault.to_string(), "Lambda does not answer to the registration within 5 seconds");
+    }
+
+    #[test]
+    fn an_error_of_the_api_is_quoted_in_part() {
+        assert_eq!(quoted(b"no such function"), "no such function");
+        assert_eq!(quoted("é".repeat(1_000).as_bytes()), "é".repeat(300));
     }
 
     #[test]

@@ -59,7 +59,8 @@ async fn serve_until_asked(arguments: Arc<ConfigArguments>) -> Result<ExitCode, 
         }
         (Err(message), None) => Err(message),
         (Err(message), Some(extension)) => {
-            extension.cannot_start(&message).await;
+            // A signal ends it at once: there is nothing to drain.
+            shutdown.run_until_cancelled(extension.cannot_start(&message)).await;
             Err(message)
         }
     }
