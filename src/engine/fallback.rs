@@ -42,7 +42,7 @@ impl Engine {
             }
             (Missed::Failed(answer, source), _) => {
                 self.check_rejection(&answer, &read.table);
-                Served::plain(answer, source)
+                Served::plain(*answer, source)
             }
         }
     }
