@@ -13,6 +13,7 @@ pub mod expressions;
 pub mod keys;
 pub mod legacy;
 
+pub mod batch_get;
 pub mod page;
 pub mod request;
 
