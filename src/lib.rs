@@ -3,6 +3,7 @@
 //! A request goes straight down (`frontend → engine → cache → upstream`) and its answer straight back.
 //! `docs/architecture.md` is the map; `tests/tidy.rs` holds the layers.
 
+pub mod json;
 pub mod model;
 
 pub mod call;

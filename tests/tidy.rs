@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["tls"],
     &["config", "telemetry"],
     &["call", "endpoint", "key_hasher", "locks", "spread", "stopped_time"],
-    &["model"],
+    &["json", "model"],
 ];
 
 /// Circles of siblings that stay: their folder, their modules, and why.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::capacity::Charge;
-use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
+use crate::model::{ApiError, ErrorCode, ErrorName, Item, Operation};
 
 use super::role::PrincipalRole;
 use super::trace::Trace;
@@ -76,12 +76,40 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// What the operation consumed of each table, where that is known beside the body. It is not part of what clients get.
     pub charges: Box<[Charge]>,
+    /// The item that a PutItem or an UpdateItem has written, or that a GetItem of a whole item shows, if the upstream hands it
+    /// over ([`super::Upstream::hands_over_items`]) and there is one. It is not part of what clients get.
+    pub item: Option<Box<StoredItem>>,
+}
+
+/// An item as the upstream has stored it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredItem {
+    /// Its JSON, in the one form that the local backend stores and the cache shows.
+    pub json: Bytes,
+    /// Its size as DynamoDB counts it.
+    pub size_bytes: usize,
+    /// Its attributes, if the upstream has them at hand: after a write.
+    pub attributes: Option<Item>,
+}
+
+impl StoredItem {
+    /// The length of an answer that has nothing but the item: `{"Item":…}`.
+    pub fn answer_bytes(&self) -> usize {
+        self.json.len() + br#"{"Item":}"#.len()
+    }
 }
 
 impl Answer {
     /// A success with that body.
     pub fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, body: body.into(), error: None, headers: Vec::new(), charges: Box::default() }
+        Self {
+            status: 200,
+            body: body.into(),
+            error: None,
+            headers: Vec::new(),
+            charges: Box::default(),
+            item: None,
+        }
     }
 
     /// True for a 2xx.
@@ -98,7 +126,6 @@ impl Answer {
 impl From<ApiError> for Answer {
     fn from(error: ApiError) -> Self {
         let (status, name) = (error.code.status(), error.code.into());
-        let (headers, charges) = (Vec::new(), Box::default());
-        Self { status, body: error.to_json().into(), error: Some(name), headers, charges }
+        Self { status, error: Some(name), ..Self::ok(error.to_json()) }
     }
 }

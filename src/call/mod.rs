@@ -12,10 +12,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Weak;
 
+use crate::json::Json;
 use crate::model::Change;
 
 pub use denial::{DenialReason, Verdict};
-pub use message::{Answer, Attempt, Request};
+pub use message::{Answer, Attempt, Request, StoredItem};
 pub use role::PrincipalRole;
 pub use source::{BypassReason, Source};
 #[cfg(feature = "otlp")]
@@ -34,6 +35,22 @@ pub trait Upstream: Send + Sync + 'static {
     /// # Errors
     /// [`UpstreamError`], which says whether a write could have happened.
     fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a>;
+
+    /// As [`Upstream::call`], for a caller that has parsed the request's body. `body` must be the tree of exactly these bytes, as
+    /// [`Json::parse_request`] reads them, or else [`Json::parse_short`]. An upstream that sends bytes ignores it. A large body
+    /// is read on the caller's thread.
+    ///
+    /// # Errors
+    /// As [`Upstream::call`].
+    fn call_parsed<'a>(&'a self, request: &'a Request, _body: &'a Json<'a>) -> CallFuture<'a> {
+        self.call(request)
+    }
+
+    /// True if the answer to each successful PutItem and UpdateItem has the item that it wrote ([`Answer::item`]), whatever
+    /// `ReturnValues` the client asks for. Such an upstream hands over the whole items of reads, too.
+    fn hands_over_items(&self) -> bool {
+        false
+    }
 
     /// True if every read, with `ConsistentRead` or without, of a table or of an index, shows all writes that were
     /// acknowledged before it was sent. A cache then need not ask for strong reads, which cost more.

@@ -42,7 +42,7 @@ impl Engine {
             }
             (Missed::Failed(answer, source), _) => {
                 self.check_rejection(&answer, &read.table);
-                Served::plain(answer, source)
+                Served::plain(*answer, source)
             }
         }
     }
@@ -89,16 +89,16 @@ impl Engine {
     pub(super) async fn batch_as_asked(
         &self,
         request: &Request,
-        body: &Json<'_>,
-        parts: &[Part],
+        parts: &[Part<'_>],
         reason: BypassReason,
     ) -> Served {
         let serving = || parts.iter().filter(|part| !part.table.is_in_shadow());
         let strong: Vec<&str> =
             serving().filter(|part| self.is_changing(part)).map(|part| &*part.spelling).collect();
-        let answer = match strong.is_empty() {
-            true => self.forward(request).await,
-            false => self.forward(&request.with_body(strongly_of(body, &strong))).await,
+        let body = (!strong.is_empty()).then(|| Json::parse_request(&request.body).ok()).flatten();
+        let answer = match body {
+            Some(body) => self.forward(&request.with_body(strongly_of(&body, &strong))).await,
+            None => self.forward(request).await,
         };
         if answer.is_success() {
             let now = Instant::now();
@@ -120,15 +120,14 @@ impl Engine {
     pub(super) async fn batch_denied(
         &self,
         request: &Request,
-        body: &Json<'_>,
-        parts: &[Part],
+        parts: &[Part<'_>],
         refusal: &Answer,
     ) -> Option<Served> {
         let wants_part = |part: &&Part| matches!(part.attributes, Attributes::Of(_));
         if !is_denied(refusal) || !parts.iter().any(|part| wants_part(&part)) {
             return None;
         }
-        let served = self.batch_as_asked(request, body, parts, BypassReason::NotPermitted).await;
+        let served = self.batch_as_asked(request, parts, BypassReason::NotPermitted).await;
         if !is_denied(&served.answer) {
             for part in parts.iter().filter(wants_part) {
                 self.note_whole_denied(&part.table, request);

@@ -189,6 +189,12 @@ impl Engine {
         if !answer.is_success() {
             return ItemAnswer::Failed;
         }
+        // The body is read only if it has more to say than the item.
+        let handed_over = answer.item.as_ref().filter(|_| self.gets_items);
+        if let Some(item) = handed_over.filter(|item| answer.body.len() == item.answer_bytes()) {
+            let image = CachedItem::present(&item.json, item.size_bytes);
+            return ItemAnswer::Item(SizedItem { image, size_bytes: Some(item.size_bytes) }, None);
+        }
         let Ok(body) = Json::parse(&answer.body) else {
             let is_object = RawObject::parse(&answer.body).is_some();
             return if is_object { ItemAnswer::Opaque } else { ItemAnswer::Unreadable };
@@ -326,7 +332,7 @@ impl Reading for ItemRead {
         let sent = engine.cache.sending(&self.address(), fill_of(&self.table));
         let strong = Consistency::Strong;
         let fetched = engine.fetch_item(&self.table, &self.key, &self.request(strong), strong).await;
-        let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
+        let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
         match &fetched {
             Fetched::Read { value, .. } => {
                 engine.cache.observe(&self.address(), value, sent, Instant::now());

@@ -5,6 +5,7 @@
 
 use crate::call::{Answer, Request, UpstreamError};
 use crate::insight::WriteTerms;
+use crate::wire::Json;
 use crate::wire::raw::RawObject;
 
 use super::Engine;
@@ -21,13 +22,19 @@ impl Engine {
         Ok(answer)
     }
 
-    /// As [`Engine::call`], of a write of one item of a known table, whose terms are read already.
+    /// As [`Engine::call`], of a write. `body` is the tree of the request's bytes, if they are parsed already; `known` are the table
+    /// and the terms of a write of one item.
     pub(super) async fn call_write(
         &self,
         request: &Request,
+        body: Option<&Json<'_>>,
         known: Option<(&KnownTable, &WriteTerms)>,
     ) -> Result<Answer, UpstreamError> {
-        let mut answer = self.upstream.call(request).await?;
+        let called = match body {
+            Some(body) => self.upstream.call_parsed(request, body),
+            None => self.upstream.call(request),
+        };
+        let mut answer = called.await?;
         let charge = known.filter(|_| answer.charges.is_empty() && answer.is_success());
         if let Some(charge) = charge.and_then(|(table, terms)| terms.charge(&table.usage, &answer)) {
             answer.charges = Box::new([charge]);

@@ -138,6 +138,8 @@ pub struct Engine {
     upstream: Arc<dyn Upstream>,
     /// Whether the upstream reports every change, so that nothing more than that is invalidated for writes.
     hears_changes: bool,
+    /// Whether the upstream hands over the items that it reads and writes.
+    gets_items: bool,
     /// What the upstream is changing now, if no request names it.
     reported: Mutex<Option<changes::ReportedChanges>>,
     cache: Arc<ItemCache>,
@@ -186,6 +188,7 @@ impl Engine {
         Arc::new_cyclic(|engine: &Weak<Self>| Self {
             realm,
             hears_changes: upstream.report_changes(Weak::clone(engine) as Weak<dyn ChangeListener>),
+            gets_items: upstream.hands_over_items(),
             reported: Mutex::default(),
             upstream,
             cache: items,

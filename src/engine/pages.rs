@@ -129,7 +129,7 @@ impl Engine {
                 return self.bypass(&request, BypassReason::UnknownTable).await;
             }
             Ok(found) => return read.answered_by(found),
-            Err(Missed::Failed(answer, source)) => (answer, source),
+            Err(Missed::Failed(answer, source)) => (*answer, source),
             Err(Missed::Opaque(answer)) => {
                 let answer = answer.expect("a read past the cache has an answer");
                 (answer, Source::Bypass(BypassReason::OpaqueAnswer))
@@ -345,7 +345,7 @@ impl Reading for PageRead {
         let request = self.request(consistency);
         let fetched = engine.fetch_page(&request, is_strong, &self.table, &self.plan.expected()).await;
         let now = Instant::now();
-        let fetched = fetched.map_err(|answer| Missed::Failed(answer, source))?;
+        let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
         match &fetched {
             Fetched::Read { value: page, .. } if !is_global => {
                 // The cache compares bytes, and an upstream may write one page in several ways.

@@ -91,7 +91,7 @@ impl<T> Found<T> {
 /// Why a read brought nothing that can be shown.
 pub(super) enum Missed {
     /// The upstream rejected it or failed.
-    Failed(Answer, Source),
+    Failed(Box<Answer>, Source),
     /// The upstream's answer is not wholly understood, or is one to another question. It is there for the reader who asked, and
     /// not for those who had joined.
     Opaque(Option<Answer>),
@@ -150,7 +150,7 @@ impl Engine {
                     let filled = self.tasks.spawn(fill).await;
                     let filled = filled.unwrap_or_else(|_| Err(failed("The fill's task ended early.")));
                     return filled
-                        .map_err(|answer| Missed::Failed(answer, Source::Miss))?
+                        .map_err(|answer| Missed::Failed(Box::new(answer), Source::Miss))?
                         .found(Source::Miss);
                 }
             }
@@ -168,7 +168,7 @@ async fn join<T: Clone + PartialEq>(
     match joiner.wait().await {
         JoinOutcome::Failed(failure) if is_about_another(&failure, on_behalf_of) => None,
         JoinOutcome::Landed(value) => Some(Ok(Found { value, source, age_seconds: None, consumed: None })),
-        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(failure.answer.clone(), source))),
+        JoinOutcome::Failed(failure) => Some(Err(Missed::Failed(Box::new(failure.answer.clone()), source))),
         JoinOutcome::Opaque => Some(Err(Missed::Opaque(None))),
         JoinOutcome::LookAgain => None,
     }

@@ -65,20 +65,23 @@ impl WritePlan {
 impl Engine {
     /// Performs a write of items by key.
     pub(super) async fn write(self: &Arc<Self>, request: Request) -> Served {
-        let plan = match self.plan_write(request).await {
-            Ok(plan) => plan,
-            Err(error) => return Served::plain(error.into(), Source::Write),
-        };
-        self.carry_out(plan).await
+        self.in_task(request.body.len(), Arc::clone(self).plan_and_perform(request)).await
     }
 
     /// Carries out a write that is planned.
     pub(super) async fn carry_out(self: &Arc<Self>, plan: WritePlan) -> Served {
-        let engine = Arc::clone(self);
-        // A task of its own: a client that leaves must not stop a write between upstream and cache.
-        let task = match plan.request.body.len() {
-            ..=LARGE_BODY_BYTES => self.tasks.spawn(engine.perform(plan)),
-            _ => self.tasks.spawn(offload(engine.perform(plan))),
+        self.in_task(plan.request.body.len(), Arc::clone(self).perform(plan, None)).await
+    }
+
+    /// Runs a write in a task of its own: a client that leaves must not stop it between upstream and cache.
+    async fn in_task(
+        &self,
+        body_bytes: usize,
+        write: impl Future<Output = Served> + Send + 'static,
+    ) -> Served {
+        let task = match body_bytes {
+            ..=LARGE_BODY_BYTES => self.tasks.spawn(write),
+            _ => self.tasks.spawn(offload(write)),
         };
         match task.await {
             Ok(served) => served,
@@ -86,32 +89,31 @@ impl Engine {
         }
     }
 
-    async fn plan_write(self: &Arc<Self>, request: Request) -> Result<WritePlan, ApiError> {
+    /// Parses the body once. Planning and the upstream both read the tree.
+    async fn plan_and_perform(self: Arc<Self>, request: Request) -> Served {
         let bytes = request.body.clone();
         // Both sides must read a write alike, so one that we cannot read strictly goes no further.
         let whole = Json::parse_request(&bytes);
         let is_whole = whole.is_ok();
         // Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
-        let body = whole.or_else(|_| Json::parse_short(&bytes)).map_err(|_| unreadable())?;
-        match request.operation {
+        let Ok(body) = whole.or_else(|_| Json::parse_short(&bytes)) else {
+            return Served::plain(unreadable().into(), Source::Write);
+        };
+        let plan = match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
                 self.plan_single(request, &body, is_whole).await
             }
             _ => self.plan_many(request, &body).await,
-        }
+        };
+        self.perform(plan, Some(&body)).await
     }
 
     /// PutItem, UpdateItem and DeleteItem. A body that is not whole is not sent in another form.
-    async fn plan_single(
-        self: &Arc<Self>,
-        request: Request,
-        body: &Json<'_>,
-        is_whole: bool,
-    ) -> Result<WritePlan, ApiError> {
+    async fn plan_single(self: &Arc<Self>, request: Request, body: &Json<'_>, is_whole: bool) -> WritePlan {
         let name = body.get("TableName").and_then(Json::text);
         let Some(table) = self.learn(name.unwrap_or_default()).await else {
             let wide = name.map_or(Scope::Nothing, Scope::named);
-            return Ok(WritePlan { wide, ..WritePlan::new(request) });
+            return WritePlan { wide, ..WritePlan::new(request) };
         };
         let attributes = match request.operation {
             Operation::PutItem => body.get("Item").map(|item| (item, IsKey::Within)),
@@ -119,7 +121,7 @@ impl Engine {
         };
         let Some(written) = (Touched { table_name: &table.name, attributes }).written_key(&table) else {
             let (wide, misfits) = (Scope::named(&table.name), vec![Arc::clone(&table)]);
-            return Ok(WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) });
+            return WritePlan { wide, table: Some(table), misfits, ..WritePlan::new(request) };
         };
         let now = Instant::now();
         let is_denied = |addition| self.permissions.is_denied(&table.name, addition, &request, now);
@@ -128,28 +130,22 @@ impl Engine {
             image: table.policy.is_some() && !is_denied(Addition::WholeItems),
             positions: !self.hears_changes && table.asks_images && table.has_readers_of_indexes(now),
             may_ask: table.asks_images && is_whole && !is_denied(Addition::ReturnValues),
+            is_handed_over: self.gets_items,
         };
         let own = request.clone();
         let (request, images) = images::Plan::of(request, body, wants, &table.schema);
         let own = images.is_hidden().then_some(own);
         // A backend that reports its changes reports what it charges, too.
         let terms = (!self.hears_changes).then(|| WriteTerms::of(body));
-        Ok(WritePlan {
-            keys: vec![written],
-            images,
-            own,
-            terms,
-            table: Some(table),
-            ..WritePlan::new(request)
-        })
+        WritePlan { keys: vec![written], images, own, terms, table: Some(table), ..WritePlan::new(request) }
     }
 
     /// BatchWriteItem and TransactWriteItems.
-    async fn plan_many(self: &Arc<Self>, request: Request, body: &Json<'_>) -> Result<WritePlan, ApiError> {
+    async fn plan_many(self: &Arc<Self>, request: Request, body: &Json<'_>) -> WritePlan {
         let mut plan = WritePlan::new(request);
         let Some(all_touched) = touched_items(body) else {
             plan.wide = Scope::Everything;
-            return Ok(plan);
+            return plan;
         };
         let mut tables: HashMap<&str, Option<Arc<KnownTable>>> = HashMap::new();
         for touched in all_touched {
@@ -177,18 +173,19 @@ impl Engine {
             }
         }
         plan.name_table();
-        Ok(plan)
+        plan
     }
 
-    /// Sends the write once and makes the cache right, whatever comes back.
-    async fn perform(self: Arc<Self>, mut plan: WritePlan) -> Served {
+    /// Sends the write once and makes the cache right, whatever comes back. `body` is the tree of the client's bytes, if they are
+    /// parsed.
+    async fn perform(self: Arc<Self>, mut plan: WritePlan, body: Option<&Json<'_>>) -> Served {
         if let Err(answer) = self.admit_write() {
             return Served::plain(answer, Source::Write);
         }
         let (keys, wide) =
             (std::mem::take(&mut plan.keys), std::mem::replace(&mut plan.wide, Scope::Nothing));
         let change = self.begin_change(&plan.request, keys, wide);
-        let (settled, answer) = match self.send(&mut plan).await {
+        let (settled, answer) = match self.send(&mut plan, body).await {
             Ok(answer) if answer.is_success() => {
                 plan.misfits.iter().for_each(|table| self.doubt(table));
                 match plan.images.finish(answer) {
@@ -225,15 +222,17 @@ impl Engine {
     /// Sends a write. If the role may not ask for what the cache wants to know, the client's own request is sent. That is
     /// still a write sent once: DynamoDB authorizes a request before it executes any of it, and this one was denied for what
     /// it says, so no attempt of it was executed.
-    async fn send(&self, plan: &mut WritePlan) -> Result<Answer, UpstreamError> {
+    async fn send(&self, plan: &mut WritePlan, body: Option<&Json<'_>>) -> Result<Answer, UpstreamError> {
         let asking = |terms: WriteTerms| plan.images.asked().map_or(terms, |asked| terms.asking(asked));
         let sent = plan.terms.map(asking);
         let known = plan.table.as_deref().zip(sent.as_ref());
-        let answer = self.call_write(&plan.request, known).await?;
+        // The tree is that of the client's own request.
+        let sent_body = body.filter(|_| plan.own.is_none());
+        let answer = self.call_write(&plan.request, sent_body, known).await?;
         let Some(own) = plan.own.take().filter(|_| is_denied(&answer)) else { return Ok(answer) };
         plan.images.forgo_answer();
         let known = plan.table.as_deref().zip(plan.terms.as_ref());
-        let answer = self.call_write(&own, known).await?;
+        let answer = self.call_write(&own, body, known).await?;
         if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
             self.permissions.note_denied(&table.name, Addition::ReturnValues, &own, Instant::now());
         }

@@ -67,7 +67,7 @@ impl Local {
             .zip(answers)
             .map(|(read, got)| Charge::exact(&read.table.schema.name, UnitKind::Read, got.consumed));
         let charges = charges.collect();
-        Ok(Reply { body: answer.finish(), charges })
+        Ok(Reply::new(answer.finish(), charges))
     }
 
     /// Puts and removes many items.
@@ -98,7 +98,7 @@ impl Local {
             let table = &written.first()?.table.schema.name;
             Some(Charge::exact(table, UnitKind::Write, consumed_of(written)))
         });
-        Ok(Reply { charges: charges.collect(), body: answer.finish() })
+        Ok(Reply::new(answer.finish(), charges.collect()))
     }
 }
 

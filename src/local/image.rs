@@ -1,5 +1,6 @@
 //! An item before and after a write, each with its stored form.
 
+use crate::call::StoredItem;
 use crate::model::{ApiError, Item};
 
 use super::catalog::Table;
@@ -62,6 +63,12 @@ impl NewItem {
     /// Its size in bytes, as the service counts it.
     pub(crate) fn size_bytes(&self) -> usize {
         rows::size_bytes(&self.row)
+    }
+
+    /// Gives the item away, without a copy.
+    pub(crate) fn into_stored(self) -> StoredItem {
+        let size_bytes = self.size_bytes();
+        StoredItem { json: rows::json_of_row(self.row), size_bytes, attributes: Some(self.item) }
     }
 
     /// True when nothing has to be written to have this item where that one is.

@@ -1,7 +1,8 @@
 //! The bundled backend: DynamoDB's semantics over a store of ordered bytes.
 //!
-//! A request comes as bytes and leaves as bytes, exactly as a remote upstream would take and give them. Reads run on
-//! snapshots; every write is one job in a commit that it shares with the writes that wait beside it.
+//! A request comes as bytes and leaves as bytes, exactly as a remote upstream would take and give them; beside the bytes come the
+//! tree of a write, if the caller has parsed it, and the item that the write has left. Reads run on snapshots; every write is one
+//! job in a commit that it shares with the writes that wait beside it.
 
 pub mod store;
 
@@ -52,7 +53,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Answer, CallFuture, ChangeListener, Request, Upstream, UpstreamError};
+use crate::call::{Answer, CallFuture, ChangeListener, Request, StoredItem, Upstream, UpstreamError};
 use crate::model::capacity::Charge;
 use crate::model::{ApiError, Change, Operation};
 use crate::offload::{LARGE_BODY_BYTES, offload};
@@ -157,6 +158,15 @@ pub(crate) type Charged = Result<Reply, LocalError>;
 pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     pub(crate) charges: Vec<Charge>,
+    /// The item that a write of one item has left, or that a GetItem of a whole item has read.
+    pub(crate) item: Option<Box<StoredItem>>,
+}
+
+impl Reply {
+    /// A success that hands over no item.
+    pub(crate) fn new(body: Vec<u8>, charges: Vec<Charge>) -> Self {
+        Self { body, charges, item: None }
+    }
 }
 
 impl Local {
@@ -275,53 +285,58 @@ impl Local {
         let body = Json::parse_request(&request.body)
             .or_else(|_| Json::parse_short(&request.body))
             .map_err(malformed)?;
+        self.handle_parsed(request, &body).await
+    }
+
+    /// Answers one request whose body is `body`.
+    async fn handle_parsed(&self, request: &Request, body: &Json<'_>) -> Charged {
         if request.operation != Operation::Unknown {
-            shape::check_sent(request.operation, &body, &request.body)?;
-            self.settings.arn_regions.check(&body)?;
+            shape::check_sent(request.operation, body, &request.body)?;
+            self.settings.arn_regions.check(body)?;
         }
         let handled = match request.operation {
-            Operation::GetItem => return self.get_item(&body),
-            Operation::PutItem => return self.put_item(&body).await,
-            Operation::UpdateItem => return self.update_item(&body).await,
-            Operation::DeleteItem => return self.delete_item(&body).await,
-            Operation::BatchGetItem => return self.batch_get_item(&body),
-            Operation::BatchWriteItem => return self.batch_write_item(&body).await,
-            Operation::TransactGetItems => return self.transact_get_items(&body),
+            Operation::GetItem => return self.get_item(body),
+            Operation::PutItem => return self.put_item(body).await,
+            Operation::UpdateItem => return self.update_item(body).await,
+            Operation::DeleteItem => return self.delete_item(body).await,
+            Operation::BatchGetItem => return self.batch_get_item(body),
+            Operation::BatchWriteItem => return self.batch_write_item(body).await,
+            Operation::TransactGetItems => return self.transact_get_items(body),
             Operation::TransactWriteItems => {
-                return self.transact_write_items(&body, request.body.len()).await;
+                return self.transact_write_items(body, request.body.len()).await;
             }
-            Operation::Query => return self.read_page(PageKind::Query, &body).await,
-            Operation::Scan => return self.read_page(PageKind::Scan, &body).await,
-            Operation::ExecuteStatement => return self.execute_statement(&body).await,
-            Operation::ExecuteTransaction => return self.execute_transaction(&body).await,
-            Operation::BatchExecuteStatement => return self.batch_execute_statement(&body).await,
-            Operation::CreateTable => self.create_table(&body).await,
-            Operation::DeleteTable => self.delete_table(&body).await,
-            Operation::UpdateTable => self.update_table(&body).await,
-            Operation::DescribeTable => self.describe_table(&body),
-            Operation::ListTables => self.list_tables(&body),
-            Operation::UpdateTimeToLive => self.update_time_to_live(&body).await,
-            Operation::DescribeTimeToLive => self.describe_time_to_live(&body),
-            Operation::TagResource => self.tag_resource(&body).await,
-            Operation::UntagResource => self.untag_resource(&body).await,
-            Operation::ListTagsOfResource => self.list_tags_of_resource(&body),
-            Operation::DescribeContinuousBackups => self.describe_continuous_backups(&body),
-            Operation::UpdateContinuousBackups => self.update_continuous_backups(&body).await,
+            Operation::Query => return self.read_page(PageKind::Query, body).await,
+            Operation::Scan => return self.read_page(PageKind::Scan, body).await,
+            Operation::ExecuteStatement => return self.execute_statement(body).await,
+            Operation::ExecuteTransaction => return self.execute_transaction(body).await,
+            Operation::BatchExecuteStatement => return self.batch_execute_statement(body).await,
+            Operation::CreateTable => self.create_table(body).await,
+            Operation::DeleteTable => self.delete_table(body).await,
+            Operation::UpdateTable => self.update_table(body).await,
+            Operation::DescribeTable => self.describe_table(body),
+            Operation::ListTables => self.list_tables(body),
+            Operation::UpdateTimeToLive => self.update_time_to_live(body).await,
+            Operation::DescribeTimeToLive => self.describe_time_to_live(body),
+            Operation::TagResource => self.tag_resource(body).await,
+            Operation::UntagResource => self.untag_resource(body).await,
+            Operation::ListTagsOfResource => self.list_tags_of_resource(body),
+            Operation::DescribeContinuousBackups => self.describe_continuous_backups(body),
+            Operation::UpdateContinuousBackups => self.update_continuous_backups(body).await,
             Operation::DescribeContributorInsights
             | Operation::DescribeKinesisStreamingDestination
-            | Operation::DescribeTableReplicaAutoScaling => self.describe_nothing(request.operation, &body),
-            Operation::GetResourcePolicy => self.get_resource_policy(&body),
-            Operation::PutResourcePolicy => self.put_resource_policy(&body).await,
-            Operation::DeleteResourcePolicy => self.delete_resource_policy(&body).await,
+            | Operation::DescribeTableReplicaAutoScaling => self.describe_nothing(request.operation, body),
+            Operation::GetResourcePolicy => self.get_resource_policy(body),
+            Operation::PutResourcePolicy => self.put_resource_policy(body).await,
+            Operation::DeleteResourcePolicy => self.delete_resource_policy(body).await,
             Operation::DescribeLimits => self.describe_limits(),
             Operation::DescribeEndpoints => self.describe_endpoints(request.address.as_deref()),
-            Operation::ListStreams => self.list_streams(&body),
-            Operation::DescribeStream => self.describe_stream(&body),
-            Operation::GetShardIterator => self.get_shard_iterator(&body),
-            Operation::GetRecords => self.get_records(&body),
+            Operation::ListStreams => self.list_streams(body),
+            Operation::DescribeStream => self.describe_stream(body),
+            Operation::GetShardIterator => self.get_shard_iterator(body),
+            Operation::GetRecords => self.get_records(body),
             operation => tables::empty_list(operation).ok_or_else(|| unsupported(operation).into()),
         };
-        handled.map(|body| Reply { body, charges: Vec::new() })
+        handled.map(|body| Reply::new(body, Vec::new()))
     }
 
     /// The state of the last acknowledged commit, or a later one.
@@ -417,15 +432,16 @@ impl Upstream for Local {
                     offload(async move { local.handle(&request).await }).await
                 }
             };
-            match handled {
-                Ok(Reply { body, charges }) => Ok(Answer { charges: charges.into(), ..Answer::ok(body) }),
-                Err(LocalError::Api(error)) => Ok(error.into()),
-                Err(LocalError::Charged(error, charges)) => {
-                    Ok(Answer { charges: charges.into(), ..error.into() })
-                }
-                Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
-            }
+            answered(handled)
         })
+    }
+
+    fn call_parsed<'a>(&'a self, request: &'a Request, body: &'a Json<'a>) -> CallFuture<'a> {
+        Box::pin(async move { answered(self.handle_parsed(request, body).await) })
+    }
+
+    fn hands_over_items(&self) -> bool {
+        true
     }
 
     /// Every read looks at the newest commit, and a commit changes the indexes with the items.
@@ -436,6 +452,15 @@ impl Upstream for Local {
     /// Every change is part of a commit, and commits are made one after the other.
     fn report_changes(&self, listener: Weak<dyn ChangeListener>) -> bool {
         self.listener.takes_place(listener)
+    }
+}
+
+fn answered(handled: Charged) -> Result<Answer, UpstreamError> {
+    match handled {
+        Ok(Reply { body, charges, item }) => Ok(Answer { charges: charges.into(), item, ..Answer::ok(body) }),
+        Err(LocalError::Api(error)) => Ok(error.into()),
+        Err(LocalError::Charged(error, charges)) => Ok(Answer { charges: charges.into(), ..error.into() }),
+        Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),
     }
 }
 

@@ -64,6 +64,12 @@ pub fn json_text(row: &[u8]) -> &[u8] {
     row.get(SIZE_BYTES..).unwrap_or_default()
 }
 
+/// The same, taken out of the value without a copy.
+pub fn json_of_row(row: Vec<u8>) -> Bytes {
+    let row = Bytes::from(row);
+    row.slice(SIZE_BYTES.min(row.len())..)
+}
+
 /// A stored item, not yet parsed.
 #[derive(Clone, Debug)]
 pub struct Row {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
+use crate::json::Json;
 use crate::telemetry::Metrics;
 
 use crate::call::{CallFuture, ChangeListener, Request, Upstream};
@@ -29,6 +30,19 @@ impl Upstream for Measured {
             self.metrics.upstream_called(request.operation, sent.elapsed());
             outcome
         })
+    }
+
+    fn call_parsed<'a>(&'a self, request: &'a Request, body: &'a Json<'a>) -> CallFuture<'a> {
+        Box::pin(async move {
+            let sent = Instant::now();
+            let outcome = self.inner.call_parsed(request, body).await;
+            self.metrics.upstream_called(request.operation, sent.elapsed());
+            outcome
+        })
+    }
+
+    fn hands_over_items(&self) -> bool {
+        self.inner.hands_over_items()
     }
 
     fn never_lags(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Bytes to the model's types and back: DynamoDB JSON 1.0.
 
-pub mod json;
 pub mod named;
 pub mod raw;
 pub mod sigv4;
@@ -14,9 +13,10 @@ pub mod expressions;
 pub mod keys;
 pub mod legacy;
 
+pub mod batch_get;
 pub mod page;
 pub mod request;
 
-pub use json::Json;
+pub use crate::json::{self, Json};
 pub use named::{index_named, only_table};
 pub use weight::tree_bytes;

@@ -132,12 +132,13 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for FewVisitor<T, N>
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut few = std::array::from_fn(|_| None);
-        for place in &mut few {
-            *place = members.next_entry()?;
-            if place.is_none() {
-                return Ok(few);
+        let mut few: Self::Value = std::array::from_fn(|_| None);
+        for index in 0..N {
+            let Some(member) = members.next_entry::<Text<'de>, T>()? else { return Ok(few) };
+            if few.iter().flatten().any(|(name, _)| *name == member.0) {
+                return Err(A::Error::custom("a member is named twice"));
             }
+            few[index] = Some(member);
         }
         match members.next_key::<IgnoredAny>()? {
             None => Ok(few),

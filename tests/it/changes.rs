@@ -127,6 +127,31 @@ fn statement(id: &str, status: &str) -> Value {
     json!({"Statement": format!("UPDATE Orders SET status = '{status}' SET n = n + 1 WHERE id = '{id}'")})
 }
 
+/// The backend hands over the item that it has written, so no `ReturnValues` is needed to know it, and no setting forbids it.
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_written_is_the_next_hit_whatever_the_client_asks_the_write_for() {
+    for asks_images in [true, false] {
+        let shop = Shop::open(Arc::new(Local::in_memory(Settings::default())), asks_images).await;
+        let (mut expected, get) = (0, json!({"TableName": "Orders", "Key": {"id": {"S": "a"}}}));
+        for asked in ["NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"] {
+            let mut update = set_status("a", "paid");
+            update["ReturnValues"] = asked.into();
+            let (answer, _) = shop.ok(UpdateItem, update).await;
+            let shows = asked.contains("NEW") || (asked.contains("OLD") && expected > 0);
+            assert_eq!(answer.get("Attributes").is_some(), shows, "{asked}: {answer}");
+            expected += 1;
+            let item = json!({"id": {"S": "a"}, "status": {"S": "paid"}, "n": {"N": expected.to_string()}});
+            assert_eq!(shop.ok(GetItem, get.clone()).await, (json!({"Item": item}), Source::Hit), "{asked}");
+        }
+        let item = json!({"id": {"S": "a"}, "n": {"N": "01.50"}, "s": {"SS": ["b", "a"]}});
+        shop.ok(PutItem, json!({"TableName": "Orders", "Item": item})).await;
+        let item = json!({"id": {"S": "a"}, "n": {"N": "1.5"}, "s": {"SS": ["a", "b"]}});
+        assert_eq!(shop.ok(GetItem, get.clone()).await, (json!({"Item": item}), Source::Hit));
+        shop.ok(DeleteItem, get.clone()).await;
+        assert_eq!(shop.ok(GetItem, get).await, (json!({}), Source::Hit));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_invalidates_the_partitions_that_it_moves_an_item_between_and_no_other() {
     let shop = Shop::in_memory().await;

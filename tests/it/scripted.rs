@@ -205,6 +205,5 @@ pub(crate) fn description(name: &str, arn: &str, id: &str, key: &[(&str, &str, &
 
 fn error(status: u16, code: &str) -> Answer {
     let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"scripted"}}"#);
-    let (error, headers, charges) = (Some(ErrorName::of_type(code)), Vec::new(), Box::default());
-    Answer { status, body: body.into(), error, headers, charges }
+    Answer { status, error: Some(ErrorName::of_type(code)), ..Answer::ok(body) }
 }

@@ -11,7 +11,7 @@ use crate::wire::request::ReturnConsumedCapacity;
 use super::{Fetched, Part, State, WantedKey};
 use crate::cache::CachedItem;
 use crate::engine::known_table::KnownTable;
-use crate::engine::view::write_nothing_consumed;
+use crate::engine::view::{Attributes, write_nothing_consumed};
 use crate::insight::ReadOfItem;
 
 /// The most bytes of items in one answer, as the upstream counts them; what is over is left unprocessed. The service's "16 MB"
@@ -27,37 +27,42 @@ pub(super) fn has_name<'s>(
     spelling == &*table.name || spellings.all(|other| **other != *table.name)
 }
 
-impl WantedKey {
+impl WantedKey<'_> {
     fn note_read(&self, table: &KnownTable, image: &CachedItem) {
         let Some((outcome, age_seconds)) = self.read else { return };
         let (key, price) = (&*self.key, image.price());
-        let hash = table.cached.address(key).hash();
-        table.usage.item_read(&ReadOfItem { key, hash, outcome, price, age_seconds });
+        table.usage.item_read(&ReadOfItem { key, hash: self.hash, outcome, price, age_seconds });
     }
 }
 
 /// The answer for a client. Takes note of the keys that it shows: no other decision follows.
 pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fetched) -> Bytes {
-    let mut body = b"{\"Responses\":{".to_vec();
-    let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
     let mut room = Room::of(parts);
+    let mut body = Vec::with_capacity(expected_bytes(parts));
+    body.extend_from_slice(b"{\"Responses\":{");
+    let mut unprocessed: Vec<(&Part, Vec<&WantedKey>)> = Vec::new();
     write_list(&mut body, parts, |part, body| {
-        let (mut items, mut open) = (Vec::new(), Vec::new());
+        write_string(&part.spelling, body);
+        body.extend_from_slice(b":[");
+        let (begins_at, mut open) = (body.len(), Vec::new());
+        let mut show = |item: &[u8]| {
+            if body.len() > begins_at {
+                body.push(b',');
+            }
+            body.extend_from_slice(item);
+        };
         for wanted in &part.keys {
             match &wanted.state {
-                State::Found(image) if room.takes(&image.item_json().unwrap_or_default()) => {
-                    items.extend(part.attributes.item_json(image));
+                State::Found(image) if room.takes(|| image.item_json().unwrap_or_default()) => {
+                    if let Some(item) = part.attributes.item_json(image) {
+                        show(&item);
+                    }
                     wanted.note_read(&part.table, image);
                 }
-                State::Opaque(item) if room.takes(item) => {
-                    items.push(Bytes::copy_from_slice(item));
-                }
+                State::Opaque(item) if room.takes(|| Bytes::copy_from_slice(item)) => show(item),
                 _ => open.push(wanted),
             }
         }
-        write_string(&part.spelling, body);
-        body.extend_from_slice(b":[");
-        write_list(body, &items, |item, body| body.extend_from_slice(item));
         body.push(b']');
         if !open.is_empty() {
             unprocessed.push((part, open));
@@ -69,7 +74,7 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
         body.extend_from_slice(b":{");
         body.extend_from_slice(&part.other_members);
         body.extend_from_slice(b"\"Keys\":[");
-        write_list(body, open, |wanted, body| body.extend_from_slice(&wanted.json));
+        write_list(body, open, |wanted, body| wanted.text.write(body));
         body.extend_from_slice(b"]}");
     });
     body.push(b'}');
@@ -91,6 +96,18 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
     }
     body.push(b'}');
     body.into()
+}
+
+/// About as many bytes as the answer will have, so that it rarely grows. Parts of items may be much shorter than the items.
+fn expected_bytes(parts: &[Part]) -> usize {
+    let whole = parts.iter().filter(|part| matches!(part.attributes, Attributes::All));
+    let items = whole.flat_map(|part| &part.keys).map(|wanted| match &wanted.state {
+        State::Found(image) => image.body().len(),
+        State::Opaque(item) => item.len(),
+        State::Open | State::Joined(_) => 0,
+    });
+    let names = parts.iter().map(|part| part.spelling.len() + 16);
+    items.chain(names).sum::<usize>().min(ANSWER_BYTES_MAX) + 64
 }
 
 /// How much of an answer is left for items.
@@ -117,11 +134,11 @@ impl Room {
     }
 
     /// True when an item still fits; it takes its room then. Where there is no item, its JSON is empty.
-    fn takes(&mut self, item: &[u8]) -> bool {
+    fn takes(&mut self, item: impl FnOnce() -> Bytes) -> bool {
         match self {
             Self::Enough => true,
             Self::Bytes(left) => {
-                *left = left.and_then(|left| left.checked_sub(counted_bytes(item)));
+                *left = left.and_then(|left| left.checked_sub(counted_bytes(&item())));
                 left.is_some()
             }
         }

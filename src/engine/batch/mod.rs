@@ -8,6 +8,7 @@
 //! answer is not one to this request, the client's own request is sent instead.
 
 mod answer;
+mod asked;
 mod shadow;
 
 use std::collections::BTreeMap;
@@ -32,24 +33,27 @@ use super::reading::{Missed, is_about_another};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 use answer::{compose, has_name, write_list};
+use asked::{Asked, KeySpelling, NotStrict};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
 /// One table's part of a batch.
-pub(super) struct Part {
+pub(super) struct Part<'b> {
     pub(super) table: Arc<KnownTable>,
     /// The table's name or ARN as the client wrote it.
     pub(super) spelling: String,
     pub(super) attributes: Attributes,
     strong: bool,
-    pub(super) keys: Vec<WantedKey>,
+    pub(super) keys: Vec<WantedKey<'b>>,
     /// The part's members but `Keys`, as JSON members with a comma behind each, for `UnprocessedKeys`.
     pub(super) other_members: Vec<u8>,
 }
 
-pub(super) struct WantedKey {
+pub(super) struct WantedKey<'b> {
     key: Vec<u8>,
-    pub(super) json: Vec<u8>,
+    /// That of its address.
+    hash: u64,
+    text: KeySpelling<'b>,
     pub(super) state: State,
     /// How it was read and how old that is in seconds, to be noted if the answer shows it.
     read: Option<(Outcome, Option<u64>)>,
@@ -127,24 +131,26 @@ pub(super) struct Fetched {
 impl Engine {
     pub(super) async fn batch_get_item(self: &Arc<Self>, request: Request) -> Served {
         let bytes = request.body.clone();
-        let Ok(body) = Json::parse_request(&bytes) else {
-            return self.bypass(&request, BypassReason::NotUnderstood).await;
+        let mut tree = Json::Null;
+        let asked = match Asked::read(&bytes, &mut tree) {
+            Ok(asked) => asked,
+            Err(NotStrict) => return self.bypass(&request, BypassReason::NotUnderstood).await,
         };
-        let (mut parts, kind) = match self.understand(&body).await {
+        let (mut parts, kind) = match self.understand(asked).await {
             Ok(understood) => understood,
             Err(reason) => {
                 let served = self.bypass(&request, reason).await;
                 if served.answer.is_success() {
-                    self.doubt_tables_of(&body);
+                    self.doubt_tables_of(&bytes);
                 }
                 return served;
             }
         };
         if parts.iter().any(|part| part.table.is_in_shadow()) {
-            return self.batch_in_shadow(&request, &body, &parts).await;
+            return self.batch_in_shadow(&request, &parts).await;
         }
         if parts.iter().any(|part| self.may_not_read_whole(&part.table, &part.attributes, &request)) {
-            return self.batch_as_asked(&request, &body, &parts, BypassReason::NotPermitted).await;
+            return self.batch_as_asked(&request, &parts, BypassReason::NotPermitted).await;
         }
         let (fetches, mut counts) = self.begin(&mut parts, &request);
         let fetched = if fetches.is_empty() {
@@ -161,13 +167,13 @@ impl Engine {
                 Fetched::default()
             }
             Err(answer) => {
-                let served = self.batch_denied(&request, &body, &parts, &answer).await;
+                let served = self.batch_denied(&request, &parts, &answer).await;
                 return served.unwrap_or_else(|| Served::plain(answer, counts.source()));
             }
         };
         if fetched.is_foreign || self.settle_keys(&request, &mut parts, &fetched, &mut counts).await.is_err()
         {
-            return self.batch_as_asked(&request, &body, &parts, BypassReason::OpaqueAnswer).await;
+            return self.batch_as_asked(&request, &parts, BypassReason::OpaqueAnswer).await;
         }
         if parts.iter().any(|part| part.table.is_retired()) {
             // A table's key may be another one: what memory or another reader gave may be of another item.
@@ -186,7 +192,8 @@ impl Engine {
 
     /// The upstream has taken a request that is not understood: its tables may be other ones than those that are known, or exist
     /// where none is known.
-    fn doubt_tables_of(self: &Arc<Self>, body: &Json<'_>) {
+    fn doubt_tables_of(self: &Arc<Self>, body: &[u8]) {
+        let body = Json::parse_request(body).unwrap_or(Json::Null);
         let requests = body.get("RequestItems").and_then(Json::members).unwrap_or_default();
         for (spelling, _) in requests.iter().take(KEYS_MAX) {
             match self.tables.get(spelling) {
@@ -197,33 +204,24 @@ impl Engine {
     }
 
     /// Reads the request; an error is the reason why the upstream must.
-    async fn understand(
+    async fn understand<'b>(
         self: &Arc<Self>,
-        body: &Json<'_>,
-    ) -> Result<(Vec<Part>, ReturnConsumedCapacity), BypassReason> {
+        asked: Option<Asked<'b>>,
+    ) -> Result<(Vec<Part<'b>>, ReturnConsumedCapacity), BypassReason> {
         let not_understood = BypassReason::NotUnderstood;
-        let known = |name: &str| matches!(name, "RequestItems" | "ReturnConsumedCapacity");
-        let members = body.members().ok_or(not_understood)?;
-        if !members.iter().all(|(name, _)| known(name)) {
-            return Err(not_understood);
-        }
-        let kind = match body.get("ReturnConsumedCapacity") {
-            None => ReturnConsumedCapacity::None,
-            Some(name) => name.text().and_then(ReturnConsumedCapacity::from_name).ok_or(not_understood)?,
-        };
-        let requests = body.get("RequestItems").and_then(Json::members).ok_or(not_understood)?;
-        let any = |member: &str| requests.iter().any(|(_, request)| request.get(member).is_some());
+        let Asked { tables, return_consumed_capacity: kind } = asked.ok_or(not_understood)?;
+        let any = |member: &str| tables.iter().any(|table| table.members.get(member).is_some());
         // The upstream refuses the two in one request, at whatever tables they stand.
         if any("ProjectionExpression") && any("AttributesToGet") {
             return Err(not_understood);
         }
-        let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
-        for (spelling, request) in requests {
-            let table = self.learn(spelling).await.ok_or(BypassReason::UnknownTable)?;
+        let mut parts: Vec<Part<'b>> = Vec::with_capacity(tables.len());
+        for asked in tables {
+            let table = self.learn(&asked.spelling).await.ok_or(BypassReason::UnknownTable)?;
             if parts.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
                 return Err(not_understood);
             }
-            parts.push(Part::read(table, spelling, request).ok_or(not_understood)?);
+            parts.push(Part::read(table, asked).ok_or(not_understood)?);
         }
         // What is cached of other tables has no part in a request that the upstream must answer, but what is compared has.
         if parts.iter().any(|part| part.table.policy.is_none())
@@ -252,7 +250,7 @@ impl Engine {
                 keys: Vec::new(),
             };
             for wanted in &mut part.keys {
-                let address = part.table.cached.address(&wanted.key);
+                let address = part.table.cached.address_with_hash(&wanted.key, wanted.hash);
                 let permit = match &part.table.policy {
                     Some(policy) if !part.strong => match self.look_up(&address, policy, now, moment) {
                         Lookup::Hit(found) => {
@@ -282,7 +280,7 @@ impl Engine {
                     permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
                 let strong = || KeyRead::Strong(self.cache.sending(&address, fill_of(&part.table)));
                 let read = permit.map_or_else(strong, KeyRead::Fill);
-                fetch.keys.push((wanted.key.clone(), wanted.json.clone(), read));
+                fetch.keys.push((wanted.key.clone(), wanted.text.to_json(), read));
             }
             if !fetch.keys.is_empty() {
                 fetches.push(fetch);
@@ -388,14 +386,14 @@ impl Engine {
 
     fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<CachedItem> {
         let policy = table.policy.as_ref().filter(|_| !strong)?;
-        Some(self.stale_item(table, &wanted.key, &wanted.json, policy, Instant::now())?.value)
+        Some(self.stale_item(table, &wanted.key, &wanted.text.to_json(), policy, Instant::now())?.value)
     }
 
     /// Brings every key to what is shown of it, or leaves it open.
     async fn settle_keys(
         self: &Arc<Self>,
         request: &Request,
-        parts: &mut [Part],
+        parts: &mut [Part<'_>],
         fetched: &Fetched,
         counts: &mut Counts,
     ) -> Result<(), CannotShow> {
@@ -452,7 +450,7 @@ impl Engine {
         self: &Arc<Self>,
         request: &Request,
         (table, spelling): (&Arc<KnownTable>, &str),
-        wanted: &mut WantedKey,
+        wanted: &mut WantedKey<'_>,
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
         let Some(policy) = table.policy else { return Ok(State::Open) };
@@ -484,7 +482,7 @@ impl ItemRead {
             policy,
             spelling: spelling.into(),
             key: wanted.key.clone(),
-            key_json: wanted.json.clone(),
+            key_json: wanted.text.to_json(),
             attributes: Attributes::All,
             consistency: Consistency::Eventual,
             consumed: ReturnConsumedCapacity::None,
@@ -495,57 +493,10 @@ impl ItemRead {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// The canonical bytes of its keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.keys.iter().map(|wanted| &*wanted.key)
-    }
-
-    /// Reads one table's part; `None` when it is not plainly of the known form.
-    fn read(table: Arc<KnownTable>, spelling: &str, request: &Json<'_>) -> Option<Self> {
-        let members = request.members()?;
-        let known = |name: &str| {
-            matches!(
-                name,
-                "Keys"
-                    | "ConsistentRead"
-                    | "ProjectionExpression"
-                    | "ExpressionAttributeNames"
-                    | "AttributesToGet"
-            )
-        };
-        if !members.iter().all(|(name, _)| known(name)) {
-            return None;
-        }
-        let attributes = Attributes::of(request).filter(|attributes| attributes.fit(&table.schema))?;
-        let strong = match request.get("ConsistentRead") {
-            None => false,
-            Some(strong) => strong.boolean()?,
-        };
-        let mut keys: Vec<WantedKey> = Vec::new();
-        for key in request.get("Keys")?.elements()? {
-            let mut json = Vec::with_capacity(64);
-            write_json(key, &mut json);
-            keys.push(WantedKey {
-                key: key_bytes(&table.schema.key, key)?,
-                json,
-                state: State::Open,
-                read: None,
-            });
-        }
-        let mut sorted: Vec<&[u8]> = keys.iter().map(|wanted| &*wanted.key).collect();
-        sorted.sort_unstable();
-        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return None;
-        }
-        let mut other_members = Vec::new();
-        for (name, value) in members.iter().filter(|(name, _)| name != "Keys") {
-            write_string(name, &mut other_members);
-            other_members.push(b':');
-            write_json(value, &mut other_members);
-            other_members.push(b',');
-        }
-        Some(Self { table, spelling: spelling.to_owned(), attributes, strong, keys, other_members })
     }
 }
 

@@ -36,17 +36,12 @@ enum Would {
 impl Engine {
     /// Answers a batch of which some tables are in shadow mode, whose keys are compared. The upstream answers for the others, too:
     /// what is cached of their keys is invalidated.
-    pub(super) async fn batch_in_shadow(
-        self: &Arc<Self>,
-        request: &Request,
-        body: &Json<'_>,
-        parts: &[Part],
-    ) -> Served {
+    pub(super) async fn batch_in_shadow(self: &Arc<Self>, request: &Request, parts: &[Part<'_>]) -> Served {
         let shadowed = parts.iter().filter(|part| part.table.is_in_shadow());
         let looked: Vec<_> = shadowed.map(|part| (part, self.look_up_part(part, request))).collect();
         let served = match parts.iter().any(|part| part.table.policy.is_none()) {
             true => self.bypass(request, BypassReason::Disabled).await,
-            false => self.batch_as_asked(request, body, parts, BypassReason::Shadow).await,
+            false => self.batch_as_asked(request, parts, BypassReason::Shadow).await,
         };
         let answer = &served.answer;
         // What is not strict JSON is no answer to any key.
@@ -157,7 +152,7 @@ impl Engine {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// True if an answer under the table's name is this part's.
     fn has_own_name(&self, parts: &[Self]) -> bool {
         has_name(&self.table, &self.spelling, parts.iter().map(|part| &part.spelling))
@@ -171,7 +166,7 @@ impl Part {
         let strong = permits.iter().any(|(_, permit)| permit.consistency() == Consistency::Strong);
         let keys = permits.into_iter().map(|(position, permit)| {
             let wanted = &self.keys[position];
-            (wanted.key.clone(), wanted.json.clone(), KeyRead::Fill(permit))
+            (wanted.key.clone(), wanted.text.to_json(), KeyRead::Fill(permit))
         });
         Some(Fetch {
             table: Arc::clone(&self.table),

@@ -33,6 +33,8 @@ pub(super) struct Wants {
     pub(super) positions: bool,
     /// Whether the upstream may be asked for more than the client asks for.
     pub(super) may_ask: bool,
+    /// Whether the upstream hands over the item as it will be, beside its answer.
+    pub(super) is_handed_over: bool,
 }
 
 /// What will be known of the item once a write of one key has succeeded.
@@ -67,6 +69,8 @@ enum Origin {
     Request(Option<Item>),
     /// In the answer's `Attributes`, which are missing if there was no item.
     Answer,
+    /// Beside the answer, if there is an item.
+    HandedOver,
 }
 
 /// An item at one end of a write.
@@ -108,7 +112,7 @@ impl Plan {
     /// Of a statement that puts an item where there must be none. The item is good for its place in an index; it is not stored,
     /// for the service reads the text itself.
     pub(super) fn of_insert(item: Item) -> Self {
-        let wants = Wants { image: false, positions: true, may_ask: false };
+        let wants = Wants { positions: true, ..Wants::default() };
         let (before, after) = (Origin::Request(None), Origin::Request(Some(item)));
         Self { wants, before, after, ..Self::nothing() }
     }
@@ -125,6 +129,13 @@ impl Plan {
             return (request, Self::nothing());
         }
         let mut plan = Self { wants, ..Self::nothing() };
+        if wants.is_handed_over && !wants.positions {
+            plan.after = match request.operation {
+                Operation::DeleteItem => Origin::Request(None),
+                _ => Origin::HandedOver,
+            };
+            return (request, plan);
+        }
         let asked = match body.get("ReturnValues").map(Json::text) {
             None => Some("NONE"),
             Some(asked) => asked,
@@ -222,7 +233,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`Undecodable`]: nobody knows then what happened.
-    pub(super) fn finish(self, answer: Answer) -> Result<(Answer, Outcome), Undecodable> {
+    pub(super) fn finish(self, mut answer: Answer) -> Result<(Answer, Outcome), Undecodable> {
+        let mut written = answer.item.take();
         let reads_answer = matches!((&self.before, &self.after), (Origin::Answer, _) | (_, Origin::Answer));
         let kept = answer.body.clone();
         let (answer, attributes) = match reads_answer {
@@ -237,11 +249,17 @@ impl Plan {
                 (answer, attributes)
             }
         };
-        let told = |source: Origin| match (source, &attributes) {
+        let handed_over = written.as_ref().filter(|_| matches!(self.after, Origin::HandedOver));
+        let handed_over = handed_over.map(|written| CachedItem::present(&written.json, written.size_bytes));
+        let mut told = |source: Origin| match (source, &attributes) {
             (Origin::Nowhere, _) | (Origin::Answer, Some(None)) => Known::Not,
             (Origin::Request(item), _) => Known::Exactly(item),
             (Origin::Answer, Some(Some(item))) => Known::Exactly(Some(item.clone())),
             (Origin::Answer, None) => Known::Exactly(None),
+            (Origin::HandedOver, _) => {
+                let attributes = written.take().and_then(|written| written.attributes);
+                attributes.map_or(Known::Not, |item| Known::Exactly(Some(item)))
+            }
         };
         // There is an item after every update: an answer without one does not tell.
         let is_answered = matches!(self.after, Origin::Answer);
@@ -251,7 +269,9 @@ impl Plan {
         };
         let before = told(self.before);
         let image = match &after {
-            Known::Exactly(item) if self.wants.image => Some(image_of(item.as_ref())),
+            Known::Exactly(item) if self.wants.image => {
+                Some(handed_over.unwrap_or_else(|| image_of(item.as_ref())))
+            }
             _ => None,
         };
         let computed = match (&before, self.change) {

@@ -7,8 +7,8 @@ use crate::model::AttributeValue;
 use crate::model::key_attribute::{KeyAttribute, ScalarType};
 use crate::model::schema::{IndexKind, KeySchema, Projection};
 
-const POSITIONS: Wants = Wants { image: false, positions: true, may_ask: true };
-const ALL: Wants = Wants { image: true, positions: true, may_ask: true };
+const POSITIONS: Wants = Wants { image: false, positions: true, may_ask: true, is_handed_over: false };
+const ALL: Wants = Wants { image: true, positions: true, may_ask: true, is_handed_over: false };
 
 fn key(partition: &str, sort: Option<&str>) -> KeySchema {
     let attribute = |name: &str| KeyAttribute { name: name.to_owned(), scalar_type: ScalarType::S };

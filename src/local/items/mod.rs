@@ -7,6 +7,7 @@ mod returned;
 
 use std::sync::Arc;
 
+use crate::call::StoredItem;
 use crate::model::capacity::{Charge, Consumed, UnitKind};
 use crate::model::{ApiError, Cause, Operation};
 use crate::wire::attribute::{Reader, read_item};
@@ -51,7 +52,11 @@ impl Local {
             write_consumed(&consumed, table_name, report, answer.member("ConsumedCapacity"));
         }
         let charges = vec![Charge::exact(&table.schema.name, UnitKind::Read, consumed)];
-        Ok(Reply { body: answer.finish(), charges })
+        let whole = row.as_ref().filter(|_| matches!(selection, Selection::Whole));
+        let item = whole.map(|row| {
+            Box::new(StoredItem { json: row.json(), size_bytes: row.size_bytes(), attributes: None })
+        });
+        Ok(Reply { item, ..Reply::new(answer.finish(), charges) })
     }
 
     /// Puts an item in the place of whatever has its key.
@@ -124,7 +129,8 @@ impl Local {
             write_collection_metrics(&done, answer.member("ItemCollectionMetrics"));
         }
         let charges = vec![Charge::exact(&done.table.schema.name, UnitKind::Write, consumed)];
-        Ok(Reply { body: answer.finish(), charges })
+        let item = done.new.take().map(|new| Box::new(new.into_stored()));
+        Ok(Reply { item, ..Reply::new(answer.finish(), charges) })
     }
 }
 

@@ -83,7 +83,7 @@ impl Local {
         let charges = charged_by_table(&outcomes).into_iter();
         let charges =
             charges.map(|(table, consumed)| Charge::exact(table_name(table), kind, consumed)).collect();
-        Ok(Reply { body: answer(body, &outcomes), charges })
+        Ok(Reply::new(answer(body, &outcomes), charges))
     }
 
     fn read_member(&self, member: &Member, snapshot: &Snapshot) -> Result<Outcome, LocalError> {

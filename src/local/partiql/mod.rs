@@ -78,7 +78,7 @@ impl Local {
             write_consumed(&done.consumed(), &table_name, report, answer.member("ConsumedCapacity"));
         }
         let charges = vec![Charge::exact(&done.table.schema.name, UnitKind::Write, done.consumed())];
-        Ok(Reply { body: answer.finish(), charges })
+        Ok(Reply::new(answer.finish(), charges))
     }
 }
 

@@ -80,7 +80,7 @@ impl Local {
             write_consumed(&rows.consumed, &select.table, wish.report, answer.member("ConsumedCapacity"));
         }
         let charges = vec![Charge::exact(table_name(&select.table), UnitKind::Read, rows.consumed)];
-        Ok(Reply { body: answer.finish(), charges })
+        Ok(Reply::new(answer.finish(), charges))
     }
 }
 

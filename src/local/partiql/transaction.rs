@@ -52,7 +52,7 @@ impl Local {
             done.write_members(body, &mut answer);
             done.into_charges()
         };
-        Ok(Reply { body: answer.finish(), charges })
+        Ok(Reply::new(answer.finish(), charges))
     }
 
     /// Gives every statement its table.

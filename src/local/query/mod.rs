@@ -76,7 +76,7 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Charged {
         write_consumed(&consumed, table_name(body)?, report, answer.member("ConsumedCapacity"));
     }
     let charges = vec![Charge::exact(&plan.table.schema.name, UnitKind::Read, consumed)];
-    Ok(Reply { body: answer.finish(), charges })
+    Ok(Reply::new(answer.finish(), charges))
 }
 
 /// Where in the store a starting key lies.

@@ -44,7 +44,7 @@ impl Local {
         let done = self.transact_read(&reads)?;
         let mut answer = ObjectWriter::with_capacity(1024);
         done.write_members(body, &mut answer);
-        Ok(Reply { body: answer.finish(), charges: done.into_charges() })
+        Ok(Reply::new(answer.finish(), done.into_charges()))
     }
 
     /// Reads items whose projections were read already, from one snapshot.

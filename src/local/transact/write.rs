@@ -70,7 +70,7 @@ impl Local {
         let done = self.transact(actions, token, EmptyKey::RefusesRequest, Cause::Keyed).await?;
         let mut answer = ObjectWriter::with_capacity(256);
         done.write_members(body, &mut answer);
-        Ok(Reply { body: answer.finish(), charges: done.into_charges() })
+        Ok(Reply::new(answer.finish(), done.into_charges()))
     }
 
     /// Carries out a transaction of actions whose expressions were read already: all in one commit, or nothing. With a token

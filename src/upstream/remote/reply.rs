@@ -63,7 +63,7 @@ impl Reply {
             .collect();
         let date = text(&head.headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         let error = if status >= 400 { error_name(&body) } else { None };
-        Ok(Self { answer: Answer { status, body, error, headers, charges: Box::default() }, date })
+        Ok(Self { answer: Answer { status, error, headers, ..Answer::ok(body) }, date })
     }
 
     /// True when the upstream asks for fewer requests.
