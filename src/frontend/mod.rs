@@ -29,7 +29,10 @@ mod fault;
 mod handshake;
 mod key_ring;
 mod large;
+mod peer;
+mod plain_request;
 mod rare_wake;
+mod shortcut;
 mod signed_callers;
 mod stall;
 mod stream;
@@ -269,6 +272,8 @@ pub struct Frontend<S, O, A> {
     aborting: CancellationToken,
     /// Requests whose clients were cut off without an answer by that.
     cut_off: AtomicUsize,
+    /// Whether hits are answered at the socket. Tests do without, to compare.
+    has_shortcut: bool,
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
@@ -291,6 +296,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
             cut_off: AtomicUsize::new(0),
+            has_shortcut: S::ANSWERS_AT_ONCE && A::TAKES_ANYONE,
         })
     }
 }
