@@ -128,6 +128,11 @@ impl Access {
         Self { hosts, origins }
     }
 
+    /// Whether a program's request that names this host alone, in its only `Host`, is admitted.
+    pub fn admits_program_of(&self, host: &str) -> bool {
+        self.hosts.admit(host)
+    }
+
     /// Decides about a request.
     ///
     /// # Errors

@@ -41,6 +41,17 @@ pub enum Attempt {
     Again,
 }
 
+impl Attempt {
+    /// The attempt that an SDK names in such words: `attempt=2; max=3`.
+    pub fn of_words(said: &str) -> Self {
+        let number = said.split(';').find_map(|part| part.trim().strip_prefix("attempt="));
+        match number.and_then(|number| number.parse::<u32>().ok()) {
+            Some(2..) => Self::Again,
+            _ => Self::First,
+        }
+    }
+}
+
 impl Request {
     /// A request of a known operation, sent for the first time, on the node's own behalf.
     pub fn new(operation: Operation, body: impl Into<Bytes>) -> Self {

@@ -208,18 +208,30 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
-        let looked = match request.operation {
-            Operation::GetItem => self.look_for_item(&request).map(Understood::Item),
-            Operation::Query | Operation::Scan => self.look_for_page(&request).map(Understood::Page),
-            _ => Looked::Unread,
-        };
-        let understood = match looked {
+        let understood = match self.look(&request) {
             Looked::Hit(served) => return served,
             Looked::Miss(understood) => Some(understood),
             Looked::Unread => None,
         };
         // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
         Box::pin(self.execute_past_hit(request, understood)).await
+    }
+
+    /// The answer that memory has, as [`Engine::execute`] would give it; `None` for what would have to wait, and is for that to
+    /// answer. Nothing is counted of a request that is not answered.
+    pub fn answer_at_once(&self, request: &Request) -> Option<Served> {
+        match self.look(request) {
+            Looked::Hit(served) => Some(served),
+            Looked::Miss(_) | Looked::Unread => None,
+        }
+    }
+
+    fn look(&self, request: &Request) -> Looked<Understood> {
+        match request.operation {
+            Operation::GetItem => self.look_for_item(request).map(Understood::Item),
+            Operation::Query | Operation::Scan => self.look_for_page(request).map(Understood::Page),
+            _ => Looked::Unread,
+        }
     }
 
     async fn execute_past_hit(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {

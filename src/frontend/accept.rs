@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Peer;
 use super::handshake::{self, Handshake};
+use super::peer::Peer;
 use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
 use crate::listen::{Listeners, Socket, peer_address, send_at_once};

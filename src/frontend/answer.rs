@@ -1,9 +1,11 @@
 //! Answers: their bodies, headers and sums.
 
 use std::convert::Infallible;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -233,6 +235,59 @@ pub(super) fn api(served: Served, protocol: Protocol) -> Response<AnswerBody> {
     *response.status_mut() = status(answer.status);
     *response.headers_mut() = headers;
     response
+}
+
+/// The date as answers have it, made once a second.
+pub(super) struct Date {
+    /// Until when it holds.
+    until: Option<Instant>,
+    text: [u8; 29],
+}
+
+impl Date {
+    /// One that does not hold any more.
+    pub(super) const NEVER: Self = Self { until: None, text: [0; 29] };
+
+    fn now(&mut self) -> &[u8] {
+        let now = Instant::now();
+        if self.until.is_none_or(|until| now >= until) {
+            let wall = SystemTime::now();
+            let part = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+            self.until = Some(now + Duration::from_nanos(1_000_000_000 - u64::from(part)));
+            let text = httpdate::fmt_http_date(wall);
+            if let Ok(text) = text.as_bytes().try_into() {
+                self.text = text;
+            }
+        }
+        &self.text
+    }
+}
+
+/// Writes the head of an answer that [`api`] makes of a hit, for the protocol that SDKs speak, as hyper writes it. Gives the place
+/// of the request id in `out`.
+pub(super) fn write_hit_head(served: &Served, date: &mut Date, out: &mut Vec<u8>) -> Range<usize> {
+    let body = &served.answer.body;
+    let crc32 = served.crc32.unwrap_or_else(|| crc32fast::hash(body));
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(
+        b"HTTP/1.1 200 OK\r\nserver: Server\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: ",
+    );
+    let mut id = [0; ID_BYTES];
+    write_request_id(&mut id);
+    let id_start = out.len();
+    out.extend_from_slice(&id);
+    out.extend_from_slice(b"\r\nx-nearside-cache: hit\r\nx-amz-crc32: ");
+    out.extend_from_slice(number.format(crc32).as_bytes());
+    if let Some(age) = served.age_seconds {
+        out.extend_from_slice(b"\r\nage: ");
+        out.extend_from_slice(number.format(age).as_bytes());
+    }
+    out.extend_from_slice(b"\r\ncontent-length: ");
+    out.extend_from_slice(number.format(body.len()).as_bytes());
+    out.extend_from_slice(b"\r\ndate: ");
+    out.extend_from_slice(date.now());
+    out.extend_from_slice(b"\r\n\r\n");
+    id_start..id_start + ID_BYTES
 }
 
 /// A compressed answer of the API.

@@ -35,6 +35,9 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Whether bodies are hashed while they are read.
     const HASHES_BODIES: bool;
 
+    /// Whether every request with whole credentials passes, and nothing else about its caller matters.
+    const TAKES_ANYONE: bool;
+
     /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request.
     ///
     /// # Errors
@@ -85,6 +88,7 @@ pub struct AnyCaller;
 
 impl Authenticator for AnyCaller {
     const HASHES_BODIES: bool = false;
+    const TAKES_ANYONE: bool = true;
 
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
         Ok(Caller::new(presented.credential))

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -12,38 +11,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::peer::Peer;
 use super::rare_wake::Rarely;
+use super::shortcut::Shortcut;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-use crate::tls::Certificate;
 
 /// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
 /// may pass, and no more than a hundred headers; the front end takes less than either.
 pub(super) const READ_BYTES: usize = 32 * 1024;
-
-/// The client of a connection, before it has said anything in HTTP.
-#[derive(Debug)]
-pub(super) struct Peer {
-    /// True if the connection is encrypted.
-    pub(super) is_over_tls: bool,
-    /// Its certificate, which the authority for clients has signed.
-    pub(super) certificate: Option<Certificate>,
-    /// Where it is, if it comes over TCP.
-    pub(super) address: Option<SocketAddr>,
-}
-
-impl Peer {
-    /// The client of a connection that is not encrypted.
-    pub(super) fn plain(address: Option<SocketAddr>) -> Self {
-        Self { is_over_tls: false, certificate: None, address }
-    }
-
-    /// The client of an encrypted connection.
-    pub(super) fn over_tls(address: Option<SocketAddr>, certificate: Option<Certificate>) -> Self {
-        Self { is_over_tls: true, certificate, address }
-    }
-}
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Serves one connection, which is not encrypted, until it ends, idles for too long, or the front end drains.
@@ -63,16 +40,18 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let (frontend, peer) = (&self, &peer);
         let service =
             service_fn(|request| async move { Ok::<_, Infallible>(frontend.respond(request, peer).await) });
+        let timer = ConnectionTimer::default();
+        let stream = Shortcut::new(Watched::new(io), frontend, peer, timer.clone());
         let mut builder = http1::Builder::new();
         builder
-            .timer(ConnectionTimer::default())
+            .timer(timer)
             // Counts from the end of one answer, so it is the idle timeout as well.
             .header_read_timeout(self.settings.idle_timeout)
             // A client that says no more may still listen; and one that is gone has sent a request all the same, which
             // would else be dropped if its end came together with it.
             .half_close(true)
             .max_buf_size(READ_BYTES);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io)), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let draining = Rarely::new(self.draining.cancelled());
         let ended = tokio::select! {
             biased;

@@ -243,15 +243,30 @@ fn missing() -> ApiError {
     ApiError::new(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token")
 }
 
-/// Where the value of each parameter begins.
+/// True for an `Authorization` that [`Credential::parse`] finds whole, if a date stands beside it and nothing in the query.
+pub(super) fn is_whole(authorization: &[u8]) -> bool {
+    is_of_aws(authorization) && !parameter_starts(authorization).contains(&0)
+}
+
+fn is_of_aws(authorization: &[u8]) -> bool {
+    authorization.trim_ascii().starts_with(b"AWS4-")
+}
+
 fn find_in_header(
     value: &HeaderValue,
     headers: &HeaderMap,
 ) -> Result<[u32; HEADER_PARAMETERS.len()], ApiError> {
     let bytes = value.as_bytes();
-    if !bytes.trim_ascii().starts_with(b"AWS4-") {
+    if !is_of_aws(bytes) {
         return Err(missing());
     }
+    let starts = parameter_starts(bytes);
+    let dated = headers.contains_key(AMZ_DATE) || headers.contains_key(header::DATE);
+    if dated && !starts.contains(&0) { Ok(starts) } else { Err(incomplete(bytes, starts, dated)) }
+}
+
+/// Where the value of each parameter begins; zero for one that is missing.
+fn parameter_starts(bytes: &[u8]) -> [u32; HEADER_PARAMETERS.len()] {
     let mut starts = [0; HEADER_PARAMETERS.len()];
     // Only what stands before a `=` can be a parameter, and there are few of those.
     for equals in memchr::memchr_iter(b'=', bytes) {
@@ -270,8 +285,7 @@ fn find_in_header(
             }
         }
     }
-    let dated = headers.contains_key(AMZ_DATE) || headers.contains_key(header::DATE);
-    if dated && !starts.contains(&0) { Ok(starts) } else { Err(incomplete(bytes, starts, dated)) }
+    starts
 }
 
 fn incomplete(authorization: &[u8], starts: [u32; HEADER_PARAMETERS.len()], dated: bool) -> ApiError {

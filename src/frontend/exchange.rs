@@ -15,10 +15,10 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody, Protocol};
 use super::body::Received;
-use super::connection::Peer;
 use super::credentials::Credential;
 use super::encoding::Coding;
 use super::fault::Fault;
+use super::peer::Peer;
 use super::{
     Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, RejectReason, Service,
     Unverified, cors, large,
@@ -479,12 +479,8 @@ fn target(head: &Parts) -> Option<&str> {
 
 /// What the client says of its attempts; one that says nothing comes for the first time.
 fn attempt(head: &Parts) -> Attempt {
-    let said = head.headers.get(SDK_REQUEST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let number = said.split(';').find_map(|part| part.trim().strip_prefix("attempt="));
-    match number.and_then(|number| number.parse::<u32>().ok()) {
-        Some(2..) => Attempt::Again,
-        _ => Attempt::First,
-    }
+    let said = head.headers.get(SDK_REQUEST).and_then(|value| value.to_str().ok());
+    said.map_or(Attempt::First, Attempt::of_words)
 }
 
 /// The trace that the client says its request is a part of, if it says so once and in the form that is agreed on.

@@ -29,7 +29,10 @@ mod fault;
 mod handshake;
 mod key_ring;
 mod large;
+mod peer;
+mod plain_request;
 mod rare_wake;
+mod shortcut;
 mod signed_callers;
 mod stall;
 mod stream;
@@ -46,6 +49,15 @@ pub use signed_callers::{SignedCallers, SignedRegions};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
+    /// Whether some answers are there [at once](Service::answer_at_once), whoever calls.
+    const ANSWERS_AT_ONCE: bool = false;
+
+    /// The answer to a request, if it is there without waiting: the very one that [`Service::execute`] would give to any caller.
+    /// A request that is not so answered has left no trace, and is for that to answer.
+    fn answer_at_once(&self, _request: &Request) -> Option<Served> {
+        None
+    }
+
     /// Answers one request; errors of the API are answers too.
     ///
     /// # Errors
@@ -59,6 +71,12 @@ pub trait Service: Send + Sync + 'static {
 
 /// Whoever calls.
 impl Service for Engine {
+    const ANSWERS_AT_ONCE: bool = true;
+
+    fn answer_at_once(&self, request: &Request) -> Option<Served> {
+        Self::answer_at_once(self, request)
+    }
+
     async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         Ok(Self::execute(self, request).await)
     }
@@ -69,6 +87,10 @@ pub trait Observer: Send + Sync + 'static {
     /// True if it wants to know who called, which index, and which table a denied request names; all cost a little.
     fn audits(&self) -> bool {
         false
+    }
+    /// True if it wants no more of a request that came without a trace than [`Observer::answered`] tells.
+    fn records_plainly(&self) -> bool {
+        !self.audits()
     }
     /// The trace of a request that came with that one, or with none: the same, unless it is recorded here.
     fn trace(&self, received: Option<Trace>) -> Option<Arc<Trace>> {
@@ -250,6 +272,8 @@ pub struct Frontend<S, O, A> {
     aborting: CancellationToken,
     /// Requests whose clients were cut off without an answer by that.
     cut_off: AtomicUsize,
+    /// Whether hits are answered at the socket. Tests do without, to compare.
+    has_shortcut: bool,
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
@@ -272,6 +296,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
             cut_off: AtomicUsize::new(0),
+            has_shortcut: S::ANSWERS_AT_ONCE && A::TAKES_ANYONE,
         })
     }
 }

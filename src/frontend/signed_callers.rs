@@ -59,6 +59,7 @@ pub struct SignedCallers {
 
 impl Authenticator for SignedCallers {
     const HASHES_BODIES: bool = true;
+    const TAKES_ANYONE: bool = false;
 
     fn authenticate<'a>(&self, presented: &Presented<'a>) -> Result<Caller<'a>, Unverified> {
         let principal = self.identify(presented, SystemTime::now().into())?;

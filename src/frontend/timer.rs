@@ -1,7 +1,7 @@
 //! The clock of one connection, made for deadlines that are set with every request and hardly ever met.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,25 @@ use super::rare_wake::Rarely;
 /// under a lock that all connections share; here one of them serves all deadlines of a connection, and is set anew only
 /// when it goes off, or for an earlier deadline.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Option<Rarely<tokio::time::Sleep>>>>);
+pub(super) struct ConnectionTimer(Arc<Mutex<Clock>>);
+
+#[derive(Debug, Default)]
+struct Clock {
+    sleep: Option<Rarely<tokio::time::Sleep>>,
+    /// No deadline is met before: it stands for requests of which hyper knows nothing.
+    put_off_to: Option<tokio::time::Instant>,
+}
+
+impl ConnectionTimer {
+    /// Has no deadline be met before this one, be it set already or not.
+    pub(super) fn put_off(&self, deadline: tokio::time::Instant) {
+        self.clock().put_off_to = Some(deadline);
+    }
+
+    fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One deadline. A connection waits for one at a time.
 #[derive(Debug)]
@@ -42,16 +60,17 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sleep = sleep.get_or_insert_with(|| Rarely::new(tokio::time::sleep_until(self.at)));
-        if sleep.inner().deadline() > self.at {
-            sleep.inner_mut().reset(self.at);
+        let mut clock = self.timer.clock();
+        let at = clock.put_off_to.map_or(self.at, |deadline| deadline.max(self.at));
+        let sleep = clock.sleep.get_or_insert_with(|| Rarely::new(tokio::time::sleep_until(at)));
+        if sleep.inner().deadline() > at {
+            sleep.inner_mut().reset(at);
         }
         while Pin::new(&mut *sleep).poll(context).is_ready() {
-            if sleep.inner().deadline() >= self.at {
+            if sleep.inner().deadline() >= at {
                 return Poll::Ready(());
             }
-            sleep.inner_mut().reset(self.at);
+            sleep.inner_mut().reset(at);
         }
         Poll::Pending
     }
@@ -75,5 +94,24 @@ mod tests {
             timer.sleep(Duration::from_secs(seconds)).await;
             assert_eq!(begun.elapsed().as_secs(), end);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_may_be_put_off_while_it_is_waited_for() {
+        let timer = ConnectionTimer::default();
+        let begun = tokio::time::Instant::now();
+        let mut deadline = timer.sleep(Duration::from_secs(20));
+        for seconds in [15, 30, 45] {
+            let at = tokio::time::sleep_until(begun + Duration::from_secs(seconds));
+            tokio::select! {
+                () = deadline.as_mut() => panic!("met after {:?}", begun.elapsed()),
+                () = at => timer.put_off(begun + Duration::from_secs(seconds + 20)),
+            }
+        }
+        deadline.await;
+        assert_eq!(begun.elapsed().as_secs(), 65);
+        // One that is later anyway is met when it says.
+        timer.sleep(Duration::from_secs(20)).await;
+        assert_eq!(begun.elapsed().as_secs(), 85);
     }
 }

@@ -206,6 +206,11 @@ impl Observer for Edge {
     }
 
     #[cfg(feature = "otlp")]
+    fn records_plainly(&self) -> bool {
+        !self.audits() && self.tracer.is_none()
+    }
+
+    #[cfg(feature = "otlp")]
     fn trace(&self, received: Option<Trace>) -> Option<Arc<Trace>> {
         match &self.tracer {
             Some(tracer) => tracer.trace(received),

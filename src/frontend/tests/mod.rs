@@ -1,7 +1,10 @@
 //! Wire tests: bytes in, bytes out over an in-memory connection, with the clock stopped.
 
 mod certificates;
+mod changed_requests;
 mod mutated;
+mod shortcut;
+mod shortcut_engine;
 mod signed;
 mod verified;
 
@@ -144,20 +147,7 @@ impl<A: Authenticator> Wire<A> {
 
     /// Reads one answer.
     async fn reply(&mut self) -> Reply {
-        let end = loop {
-            if let Some(end) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-            assert_ne!(self.client.read_buf(&mut self.ahead).await.unwrap(), 0, "closed before an answer");
-        };
-        let head = String::from_utf8(self.ahead.drain(..end).collect()).unwrap();
-        let mut reply = Reply { head, body: Vec::new() };
-        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
-        while self.ahead.len() < length {
-            assert_ne!(self.client.read_buf(&mut self.ahead).await.unwrap(), 0, "closed within an answer");
-        }
-        reply.body = self.ahead.drain(..length).collect();
-        reply
+        read_reply(&mut self.client, &mut self.ahead).await
     }
 
     /// Waits for the end of the connection and gives what still came.
@@ -176,6 +166,24 @@ impl<A: Authenticator> Wire<A> {
     fn calls(&self) -> usize {
         self.frontend.service.calls.load(Ordering::Relaxed)
     }
+}
+
+/// Reads one answer. `ahead` is what was read and is part of a later one.
+async fn read_reply(client: &mut DuplexStream, ahead: &mut Vec<u8>) -> Reply {
+    let end = loop {
+        if let Some(end) = ahead.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        assert_ne!(client.read_buf(ahead).await.unwrap(), 0, "closed before an answer");
+    };
+    let head = String::from_utf8(ahead.drain(..end).collect()).unwrap();
+    let mut reply = Reply { head, body: Vec::new() };
+    let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+    while ahead.len() < length {
+        assert_ne!(client.read_buf(ahead).await.unwrap(), 0, "closed within an answer");
+    }
+    reply.body = ahead.drain(..length).collect();
+    reply
 }
 
 #[derive(Debug)]

@@ -1,0 +1,389 @@
+//! Hits are answered at the socket as they are behind hyper: the same bytes, figures and times, whatever comes. `NEARSIDE_CASES`
+//! sets how many connections are tried, `NEARSIDE_SEED` replays a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep};
+
+use super::changed_requests::{MUTATIONS, Message};
+use super::verified::from_environment;
+use super::*;
+
+/// A service that has some answers at once, and remembers what it was asked.
+#[derive(Default)]
+struct Halves {
+    asked: Mutex<Vec<String>>,
+    at_once: AtomicUsize,
+}
+
+/// The answer that is there: of as many bytes as the body asks for.
+fn hit_of(request: &Request) -> Option<Served> {
+    let number = std::str::from_utf8(&request.body).ok()?.strip_prefix("{\"hit\":")?.strip_suffix('}')?;
+    let length: usize = number.parse().ok().filter(|length| *length <= 200_000)?;
+    let body = Bytes::from(vec![b'x'; length]);
+    Some(Served {
+        crc32: length.is_multiple_of(2).then(|| crc32fast::hash(&body)),
+        answer: Answer::ok(body),
+        source: Source::Hit,
+        age_seconds: (!length.is_multiple_of(3)).then_some(length as u64),
+        table: Some("t".into()),
+    })
+}
+
+impl Halves {
+    fn note(&self, request: &Request) {
+        let Request { operation, attempt, body, .. } = request;
+        self.asked.lock().unwrap().push(format!("{operation} {attempt:?} {body:?}"));
+    }
+}
+
+impl Service for Halves {
+    const ANSWERS_AT_ONCE: bool = true;
+
+    fn answer_at_once(&self, request: &Request) -> Option<Served> {
+        assert_ne!(&request.body[..], b"\"panic\"");
+        let served = hit_of(request)?;
+        self.at_once.fetch_add(1, Ordering::Relaxed);
+        self.note(request);
+        Some(served)
+    }
+
+    async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+        self.note(&request);
+        assert_ne!(&request.body[..], b"\"panic\"");
+        if let Some(served) = hit_of(&request) {
+            return Ok(served);
+        }
+        if &request.body[..] == b"\"slow\"" {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let answer = Answer::ok(request.body);
+        Ok(Served { answer, crc32: None, source: Source::Miss, age_seconds: None, table: Some("t".into()) })
+    }
+}
+
+/// Keeps what it is told, but for ids and durations, which it keeps apart or not at all.
+#[derive(Default)]
+struct Recorder {
+    told: Mutex<Vec<String>>,
+    ids: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    fn tell(&self, text: impl Into<String>) {
+        self.told.lock().unwrap().push(text.into());
+    }
+}
+
+impl Observer for Recorder {
+    fn answered(&self, exchange: &Exchange<'_>) {
+        self.ids.lock().unwrap().push(exchange.request_id.to_owned());
+        let exchange = Exchange { latency: Duration::ZERO, request_id: "", ..exchange.clone() };
+        self.tell(format!("{exchange:?}"));
+    }
+    fn connection_opened(&self) {
+        self.tell("opened");
+    }
+    fn connection_closed(&self) {
+        self.tell("closed");
+    }
+    fn rejected(&self, reason: RejectReason) {
+        self.tell(reason.label());
+    }
+}
+
+/// What a client does.
+#[derive(Clone, Debug)]
+enum Step {
+    Send(Vec<u8>),
+    /// Lets the server do what there is to do.
+    Settle,
+    Wait(Duration),
+    /// The process is asked to end, and lets idle connections linger.
+    Drain,
+    /// It does so no more.
+    Finish,
+}
+
+/// How a client ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It says no more, and listens.
+    Close,
+    /// It is gone.
+    Drop,
+    /// It does nothing.
+    Idle,
+}
+
+#[derive(Clone, Debug)]
+struct Script {
+    steps: Vec<Step>,
+    end: End,
+    /// Bytes that may be on the way.
+    capacity: usize,
+    /// When the client begins to read, and how much it reads at a time.
+    patience: Duration,
+    piece: usize,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    received: String,
+    told: Vec<String>,
+    asked: Vec<String>,
+    /// How many ids that the observer was told stand in answers.
+    ids: usize,
+    took: Duration,
+}
+
+type Reading = Arc<Mutex<Vec<u8>>>;
+
+async fn read_all(mut from: ReadHalf<DuplexStream>, script: Script, received: Reading) {
+    sleep(script.patience).await;
+    let mut piece = vec![0; script.piece];
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
+        received.lock().unwrap().extend_from_slice(&piece[..length]);
+    }
+}
+
+async fn play(
+    frontend: &Frontend<Halves, Recorder, AnyCaller>,
+    script: &Script,
+    to: &mut WriteHalf<DuplexStream>,
+) {
+    for step in &script.steps {
+        match step {
+            // The server may have closed.
+            Step::Send(bytes) => drop(to.write_all(bytes).await),
+            Step::Settle => sleep(Duration::from_millis(1)).await,
+            Step::Wait(time) => sleep(*time).await,
+            Step::Drain => frontend.is_draining.store(true, Ordering::Relaxed),
+            Step::Finish => frontend.draining.cancel(),
+        }
+    }
+}
+
+/// Plays a script on both roads, which must come to the same, and gives that and how many calls were answered at the socket.
+fn run_both(script: &Script) -> (Outcome, usize) {
+    let ((with, at_once), (mut without, none)) = (run(script, true), run(script, false));
+    assert_eq!(none, 0);
+    if !script.patience.is_zero() {
+        // hyper counts the idle time of a client that reads late from when it happens to be polled.
+        without.took = with.took;
+    }
+    assert_eq!(with, without, "{}", shown(script));
+    (with, at_once)
+}
+
+/// Plays a script and gives what came of it, and how many calls were answered at the socket.
+fn run(script: &Script, has_shortcut: bool) -> (Outcome, usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        let settings = Settings { access: access(&[]), request_bytes_max: 100_000, ..Settings::default() };
+        let mut frontend = Frontend::new(Arc::default(), Arc::default(), AnyCaller, settings);
+        Arc::get_mut(&mut frontend).unwrap().has_shortcut = has_shortcut;
+        let (client, server) = tokio::io::duplex(script.capacity);
+        let begun = Instant::now();
+        let connection = tokio::spawn(Arc::clone(&frontend).serve_connection(server));
+        let (from, mut to) = tokio::io::split(client);
+        let received = Reading::default();
+        let reader = tokio::spawn(read_all(from, script.clone(), Arc::clone(&received)));
+        play(&frontend, script, &mut to).await;
+        match script.end {
+            End::Close => drop(to.shutdown().await),
+            End::Drop => {
+                reader.abort();
+                drop(to);
+            }
+            End::Idle => {}
+        }
+        connection.await.unwrap();
+        let took = begun.elapsed();
+        let _ = reader.await;
+        let Halves { asked, at_once } = &*frontend.service;
+        let (received, ids) =
+            (received.lock().unwrap().clone(), frontend.observer.ids.lock().unwrap().clone());
+        let text = String::from_utf8_lossy(&received);
+        let ids = ids.iter().filter(|id| text.contains(&**id)).count();
+        let told = std::mem::take(&mut *frontend.observer.told.lock().unwrap());
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        (Outcome { received: normal(&text), told, asked, ids, took }, at_once.load(Ordering::Relaxed))
+    })
+}
+
+/// An answer's bytes without what differs each time. A date and an id are as long as any other.
+fn normal(text: &str) -> String {
+    let mut normal = text.to_owned();
+    for (name, length) in [("x-amzn-requestid: ", 52), ("date: ", 29)] {
+        let mut from = 0;
+        while let Some(at) = normal[from..].find(name) {
+            let start = from + at + name.len();
+            let end = normal.len().min(start + length);
+            if normal.is_char_boundary(end) {
+                normal.replace_range(start..end, &"?".repeat(end - start));
+            }
+            from = start;
+        }
+    }
+    normal
+}
+
+/// Cuts bytes into steps at random places.
+fn cut(bytes: &[u8], random: &mut Rng, steps: &mut Vec<Step>) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let length = match random.u8(..4) {
+            0 => 1,
+            1 => random.usize(1..=rest.len().min(40)),
+            _ => random.usize(1..=rest.len()),
+        };
+        let piece;
+        (piece, rest) = rest.split_at(length);
+        steps.push(Step::Send(piece.to_vec()));
+        if random.bool() {
+            steps.push(Step::Settle);
+        }
+        if steps.len() > 100 {
+            steps.push(Step::Send(rest.to_vec()));
+            return;
+        }
+    }
+}
+
+fn script(random: &mut Rng, kinds: &mut BTreeMap<&'static str, u64>) -> Script {
+    let mut steps = Vec::new();
+    for _ in 0..random.usize(1..=7) {
+        let mut message = Message::at_random(random);
+        if random.u8(..5) == 0 {
+            let (kind, mutate) = MUTATIONS[random.usize(..MUTATIONS.len())];
+            mutate(&mut message, random);
+            *kinds.entry(kind).or_default() += 1;
+        }
+        let mut bytes = message.bytes();
+        if random.u8(..40) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        match random.u8(..6) {
+            0 => cut(&bytes, random, &mut steps),
+            _ => steps.push(Step::Send(bytes)),
+        }
+        // Else the next request comes right behind.
+        if random.u8(..12) > 0 {
+            steps.push(Step::Settle);
+        }
+        match random.u8(..60) {
+            0 => steps.push(Step::Drain),
+            1 => steps.push(Step::Wait(Duration::from_secs(random.u64(1..130)))),
+            _ => {}
+        }
+    }
+    Script {
+        steps,
+        end: [End::Close, End::Close, End::Drop, End::Idle][random.usize(..4)],
+        capacity: [64 * 1024, 64 * 1024, 1 << 20, 1 << 20, 5_000, 700][random.usize(..6)],
+        patience: Duration::from_secs([0, 0, 0, 0, 0, 0, 50, 70][random.usize(..8)]),
+        piece: [64 * 1024, 10_000, 1000][random.usize(..3)],
+    }
+}
+
+#[test]
+fn whatever_comes_is_answered_as_behind_hyper() {
+    let seed = from_environment("NEARSIDE_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let cases = from_environment("NEARSIDE_CASES").unwrap_or(1_000);
+    println!("{cases} connections; replay with NEARSIDE_SEED={seed} NEARSIDE_CASES={cases}");
+    let (mut random, mut kinds) = (Rng::with_seed(seed), BTreeMap::new());
+    let (mut at_once, mut asked) = (0, 0);
+    for _ in 0..cases {
+        let script = script(&mut random, &mut kinds);
+        let (outcome, answered) = run_both(&script);
+        at_once += answered;
+        asked += outcome.asked.len();
+    }
+    println!("{at_once} of {asked} calls were answered at the socket; {kinds:?}");
+    // "another header" stands there twice, for there are so many.
+    assert_eq!(kinds.len(), MUTATIONS.len() - 1, "every kind of change is made: {kinds:?}");
+    assert!(at_once * 4 > asked && at_once * 4 < asked * 3, "both ways are taken: {at_once} of {asked}");
+}
+
+fn shown(script: &Script) -> String {
+    let steps: Vec<String> = script
+        .steps
+        .iter()
+        .map(|step| match step {
+            Step::Send(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    format!(
+        "{}\n{:?} {} {:?} {}",
+        steps.join("\n"),
+        script.end,
+        script.capacity,
+        script.patience,
+        script.piece
+    )
+}
+
+/// A plain call of a hit.
+fn hit(length: usize) -> Step {
+    Step::Send(super::request(&format!("{{\"hit\":{length}}}")).into_bytes())
+}
+
+fn plain(steps: Vec<Step>, end: End) -> Script {
+    Script { steps, end, capacity: 64 * 1024, patience: Duration::ZERO, piece: 64 * 1024 }
+}
+
+#[test]
+fn a_connection_that_only_hits_lives_while_it_is_used_and_ends_when_it_is_idle() {
+    let (wait, mut steps) = (Step::Wait(Duration::from_secs(50)), Vec::new());
+    for _ in 0..6 {
+        steps.extend([hit(5), wait.clone()]);
+    }
+    let (outcome, at_once) = run_both(&plain(steps, End::Idle));
+    assert_eq!((at_once, outcome.took.as_secs()), (6, 250 + 120));
+    assert_eq!(outcome.told[7..], ["timed_out", "closed"]);
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_a_hit_is_given_up() {
+    let script = Script { patience: Duration::from_secs(100), ..plain(vec![hit(150_000)], End::Idle) };
+    let (outcome, at_once) = run_both(&script);
+    assert_eq!((at_once, outcome.took.as_secs()), (1, 60));
+    assert_eq!(outcome.told[2..], ["timed_out", "closed"]);
+    // One that takes it in time gets all of it, and may be idle from then on.
+    let (outcome, _) = run_both(&Script { patience: Duration::from_secs(50), ..script });
+    assert_eq!(outcome.took.as_secs(), 50 + 120);
+    assert!(outcome.received.ends_with(&"x".repeat(150_000)));
+}
+
+#[test]
+fn calls_behind_each_other_are_answered_in_their_order() {
+    let (Step::Send(one), Step::Send(other)) = (hit(5), hit(6)) else { unreachable!("it sends") };
+    let slow = super::request("\"slow\"").into_bytes();
+    for bytes in [[&one[..], &other, &slow].concat(), [&slow[..], &one, &other].concat()] {
+        let steps = vec![hit(7), Step::Settle, Step::Send(bytes), Step::Settle, hit(8)];
+        let (outcome, at_once) = run_both(&plain(steps, End::Close));
+        assert_eq!((at_once, outcome.asked.len()), (1, 5));
+    }
+    // The answer to the first is not there yet when the second comes.
+    let steps = vec![Step::Send(slow.clone()), Step::Settle, hit(5), Step::Settle, hit(6)];
+    assert_eq!(run_both(&plain(steps, End::Close)).1, 0);
+    let steps = vec![Step::Send(slow), Step::Wait(Duration::from_millis(9)), hit(5), Step::Settle, hit(6)];
+    assert_eq!(run_both(&plain(steps, End::Close)).1, 2);
+}
+
+#[test]
+fn a_connection_of_hits_ends_when_the_process_does() {
+    let steps = vec![hit(5), Step::Settle, Step::Drain, hit(5), Step::Settle];
+    let (outcome, at_once) = run_both(&plain(steps, End::Idle));
+    assert_eq!((at_once, outcome.took.as_millis()), (1, 2));
+    assert_eq!(outcome.received.matches("connection: close").count(), 1);
+    let steps = vec![hit(5), Step::Settle, Step::Finish, Step::Settle];
+    let (outcome, at_once) = run_both(&plain(steps, End::Idle));
+    assert_eq!((at_once, outcome.took.as_millis()), (1, 2));
+}
