@@ -65,7 +65,15 @@ impl WritePlan {
 impl Engine {
     /// Performs a write of items by key.
     pub(super) async fn write(self: &Arc<Self>, request: Request) -> Served {
-        self.in_task(request.body.len(), Arc::clone(self).plan_and_perform(request)).await
+        if self.gets_items {
+            return self.in_task(request.body.len(), Arc::clone(self).plan_and_perform(request)).await;
+        }
+        // A tree takes several times its bytes, so none is kept while a remote upstream is waited for. And a client that leaves
+        // while its table is still being described stops its write.
+        match self.plan_alone(request).await {
+            Ok(plan) => self.carry_out(plan).await,
+            Err(error) => Served::plain(error.into(), Source::Write),
+        }
     }
 
     /// Carries out a write that is planned.
@@ -89,23 +97,31 @@ impl Engine {
         }
     }
 
-    /// Parses the body once. Planning and the upstream both read the tree.
+    /// Plans a write for an upstream that reads bytes.
+    async fn plan_alone(self: &Arc<Self>, request: Request) -> Result<WritePlan, ApiError> {
+        let bytes = request.body.clone();
+        let (body, is_whole) = read(&bytes)?;
+        Ok(self.plan(request, &body, is_whole).await)
+    }
+
+    /// Parses the body once, for an upstream that takes the tree.
     async fn plan_and_perform(self: Arc<Self>, request: Request) -> Served {
         let bytes = request.body.clone();
-        // Both sides must read a write alike, so one that we cannot read strictly goes no further.
-        let whole = Json::parse_request(&bytes);
-        let is_whole = whole.is_ok();
-        // Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
-        let Ok(body) = whole.or_else(|_| Json::parse_short(&bytes)) else {
-            return Served::plain(unreadable().into(), Source::Write);
+        let (body, is_whole) = match read(&bytes) {
+            Ok(read) => read,
+            Err(error) => return Served::plain(error.into(), Source::Write),
         };
-        let plan = match request.operation {
-            Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
-                self.plan_single(request, &body, is_whole).await
-            }
-            _ => self.plan_many(request, &body).await,
-        };
+        let plan = self.plan(request, &body, is_whole).await;
         self.perform(plan, Some(&body)).await
+    }
+
+    async fn plan(self: &Arc<Self>, request: Request, body: &Json<'_>, is_whole: bool) -> WritePlan {
+        match request.operation {
+            Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
+                self.plan_single(request, body, is_whole).await
+            }
+            _ => self.plan_many(request, body).await,
+        }
     }
 
     /// PutItem, UpdateItem and DeleteItem. A body that is not whole is not sent in another form.
@@ -249,6 +265,15 @@ impl Engine {
             _ => outcome,
         }
     }
+}
+
+/// The tree of a write's body, and whether it is whole. Both sides must read a write alike, so one that cannot be read strictly goes no
+/// further. Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
+fn read(body: &[u8]) -> Result<(Json<'_>, bool), ApiError> {
+    let whole = Json::parse_request(body);
+    let is_whole = whole.is_ok();
+    let body = whole.or_else(|_| Json::parse_short(body)).map_err(|_| unreadable())?;
+    Ok((body, is_whole))
 }
 
 /// What is said of a body that is no JSON, or that two parsers could read in two ways; the service says no more either.
