@@ -325,10 +325,28 @@ def check_lambda(report, binary):
         report.check("lambda/layer: makes a layer", fault)
         if fault:
             return
+        check_layers_that_fail(report, binary, directory)
         with zipfile.ZipFile(layer) as content:
             modes = {file.filename: file.external_attr >> 16 & 0o777 for file in content.infolist() if not file.is_dir()}
         expected = {"extensions/nearside": 0o755, "nearside/nearside.toml": 0o644}
         report.check("lambda/layer: has the program, executable, and the config", None if modes == expected else str(modes))
+
+
+def check_layers_that_fail(report, binary, directory):
+    text, config = Path(directory) / "text", Path(directory) / "unknown.toml"
+    text.write_text("no program, but NEARSIDE_CONFIG\n")
+    config.write_text("[cache]\nmax_bites = \"64MiB\"\n")
+    cases = {
+        "is no program": (text, "text.zip"),
+        "is not nearside": ("/bin/ls", "ls.zip"),
+        "does not end in .zip": (binary, "out"),
+        "max_bites": (binary, "unknown.zip", config),
+    }
+    for wanted, (program, layer, *more) in cases.items():
+        said = command("lambda/layer", program, f"{directory}/{layer}", *more, env={**os.environ, "GLIBC_MAX": "9"})
+        is_left = any((Path(directory) / name).exists() for name in (layer, f"{layer}.zip"))
+        fault = f"{said}" if is_left or wanted not in (said or "") else None
+        report.check(f"lambda/layer: an error says: {wanted}", fault)
 
 
 def check_fixture(report, binary):
