@@ -2,7 +2,7 @@
 
 import helm_python
 
-from . import static
+from . import agreement, static
 
 TLS = '[server.tls]\ncert = "/run/secrets/nearside/tls.crt"\nkey = "/run/secrets/nearside/tls.key"\n'
 DIGEST = "registry.example/nearside@sha256:" + "0" * 64
@@ -80,7 +80,7 @@ def check_fits(report):
         is_named = scraped["relabelings"] == [{"targetLabel": "job", "replacement": "nearside"}]
         report.check(f"helm ({mode}): the job is nearside, as the alerts ask, under any name", None if is_named else str(scraped))
         pod = one(valid(with_more(mode, {"drainSeconds": 120})), "Deployment")["spec"]["template"]["spec"]
-        times = static.disagreements(valid(with_more(mode, {"drainSeconds": 120})))
+        times = agreement.faults(valid(with_more(mode, {"drainSeconds": 120})))
         is_longer = pod["terminationGracePeriodSeconds"] > 120
         report.check(f"helm ({mode}): the grace period follows drainSeconds", "\n".join(times) if is_longer else str(pod))
     image = one(valid(with_more("shared", {"image": {"repository": DIGEST}})), "Deployment")["spec"]["template"]["spec"]["containers"][0]

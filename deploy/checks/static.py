@@ -16,6 +16,8 @@ import helm_python
 import kubernetes_validate
 import yaml
 
+from . import agreement
+
 DEPLOY = Path(__file__).resolve().parent.parent
 CHART = DEPLOY / "helm" / "nearside"
 KUBERNETES = ["1.30", "1.32", "1.34"]
@@ -90,21 +92,12 @@ def check_objects(report, name, objects):
                 faults.append(f"{kind} with Kubernetes {release}: {error.message} at {list(error.path)}")
     report.check(f"{name}: schemas of Kubernetes {', '.join(KUBERNETES)}, strict", "\n".join(faults))
     report.check(f"{name}: the standard restricted for pods", "\n".join(unrestricted(objects)))
-    report.check(f"{name}: selectors, ports and times agree", "\n".join(disagreements(objects)))
-
-
-def pods_of(objects):
-    for document in objects:
-        if document["kind"] == "Pod":
-            yield document["metadata"]["name"], document["metadata"], document["spec"]
-        elif document["kind"] == "Deployment":
-            template = document["spec"]["template"]
-            yield document["metadata"]["name"], template["metadata"], template["spec"]
+    report.check(f"{name}: names, ports, selectors, memory and times agree", "\n".join(agreement.faults(objects)))
 
 
 def unrestricted(objects):
     """What Pod Security's standard restricted, and our own rule of a read-only root, reject."""
-    for name, _, pod in pods_of(objects):
+    for name, _, pod in agreement.pods_of(objects):
         security = pod.get("securityContext", {})
         if not security.get("runAsNonRoot") or not security.get("runAsUser"):
             yield f"{name}: runs as root"
@@ -116,35 +109,6 @@ def unrestricted(objects):
                 yield f"{name}/{container['name']}: securityContext is not {wanted}"
             if "limits" not in container.get("resources", {}) and container["name"] != "app":
                 yield f"{name}/{container['name']}: no limit of memory"
-
-
-def disagreements(objects):
-    pods = list(pods_of(objects))
-    labels = [metadata["labels"] for _, metadata, _ in pods]
-    for document in objects:
-        spec, name = document.get("spec", {}), f"{document['kind']} {document['metadata']['name']}"
-        selectors = {
-            "Service": lambda spec: spec["selector"],
-            "Deployment": lambda spec: spec["selector"]["matchLabels"],
-            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
-            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
-        }
-        # Objects in files of their own are compared where all of them are together.
-        if document["kind"] in selectors and pods:
-            selector = selectors[document["kind"]](spec)
-            if not any(selector.items() <= of_pod.items() for of_pod in labels):
-                yield f"{name}: selects no pod"
-    for name, _, pod in pods:
-        containers = pod.get("initContainers", []) + pod["containers"]
-        for container in containers:
-            ports = {port["name"] for port in container.get("ports", [])}
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                port = container.get(probe, {}).get("httpGet", {}).get("port")
-                if port is not None and port not in ports:
-                    yield f"{name}/{container['name']}: {probe} asks the port {port}, which is not named"
-        pre_stop = sum(c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in containers)
-        if any(c["name"] == "nearside" for c in containers) and pod["terminationGracePeriodSeconds"] <= pre_stop + 25:
-            yield f"{name}: terminationGracePeriodSeconds does not outlast preStop and drain_timeout (25s)"
 
 
 def check_kubernetes(report):
