@@ -177,13 +177,6 @@ def check_ecs(report):
     said = command("cfn-lint", "--non-zero-exit-code", "warning", "ecs/cloudformation.yaml")
     report.check("ecs/cloudformation.yaml: cfn-lint", said)
     task = json.loads((DEPLOY / "ecs/task-definition.json").read_text())
-
-    def small(value):
-        """Keys as the API of ECS has them, those of variables and options of drivers left as they are."""
-        if isinstance(value, dict):
-            return {key[0].lower() + key[1:]: small(item) for key, item in value.items()}
-        return [small(item) for item in value] if isinstance(value, list) else value
-
     import boto3
     import botocore.validate
 
@@ -192,14 +185,13 @@ def check_ecs(report):
         "ecs/task-definition.json: parameters of RegisterTaskDefinition",
         botocore.validate.ParamValidator().validate(task, model.input_shape).generate_report(),
     )
-    stack = yaml.load((DEPLOY / "ecs/cloudformation.yaml").read_text(), Loader=CloudFormation)["Resources"]["Task"]["Properties"]
-    node, same = task["containerDefinitions"][0], small(stack["ContainerDefinitions"][0])
-    differing = [key for key in node if key not in ("image", "environment", "logConfiguration") and node[key] != same.get(key)]
-    report.check("ecs: both files have the same node", ", ".join(differing))
-    app = task["containerDefinitions"][1]
-    waits = app.get("dependsOn") == [{"containerName": "nearside", "condition": "HEALTHY"}]
-    is_right = waits and node.get("essential") and app.get("essential")
-    report.check("ecs: the task ends with either container, and the program waits for the node", None if is_right else "see the file")
+
+
+def small(value):
+    """Keys of CloudFormation as the API of ECS has them."""
+    if isinstance(value, dict):
+        return {key[0].lower() + key[1:]: small(item) for key, item in value.items()}
+    return [small(item) for item in value] if isinstance(value, list) else value
 
 
 class CloudFormation(yaml.SafeLoader):
@@ -226,8 +218,6 @@ def check_compose(report):
         is_root = service.get("user", "0").split(":")[0] == "0"
         if is_root and name != "fleet-secret":
             faults.append(f"{name}: runs as root")
-        if "NEARSIDE_LISTEN" in service.get("environment", {}) and service.get("stop_grace_period") != "30s":
-            faults.append(f"{name}: stop_grace_period")
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             if source.startswith(".") and not (DEPLOY / source).exists():
@@ -237,7 +227,7 @@ def check_compose(report):
         for wanted in service.get("depends_on", {}):
             if wanted not in compose["services"]:
                 faults.append(f"{name}: depends on {wanted}")
-    report.check("compose.yaml: loopback, no privileges, no root, time to drain, files", "\n".join(faults))
+    report.check("compose.yaml: loopback, no privileges, no root, files", "\n".join(faults))
 
 
 def check_monitoring(report):
