@@ -108,11 +108,16 @@ def check_monitoring(report):
     is_right = targets == [default] and [job["job_name"] for job in scraped] == ["nearside"]
     report.check("prometheus/prometheus.yml: scrapes the admin listener", None if is_right else f"{targets} and {default}")
 
-    admin = {name: port_of(s["environment"]["NEARSIDE_ADMIN_LISTEN"]) for name, s in services.items() if "NEARSIDE_LISTEN" in s.get("environment", {})}
+    variables = {name: service.get("environment", {}) for name, service in services.items()}
+    admin = {name: port_of(own["NEARSIDE_ADMIN_LISTEN"]) for name, own in variables.items() if "NEARSIDE_ADMIN_LISTEN" in own}
     job = yaml.safe_load(read("compose/prometheus.yml"))["scrape_configs"][0]
     found = {int(target.rsplit(":", 1)[1]) for group in job["static_configs"] for target in group["targets"]}
     found |= {sd["port"] for sd in job["dns_sd_configs"]}
     report.check("compose/prometheus.yml: scrapes every node", None if found == set(admin.values()) else f"{found} and {admin}")
+    check_nodes_of_compose(report, services)
+
+
+def check_nodes_of_compose(report, services):
     faults = []
     for name, service in services.items():
         variables = service.get("environment", {})
@@ -141,7 +146,8 @@ def check_service(report):
     assets = re.findall(r'dest = "(etc/[^"]+)", mode = "(\d+)"', cargo.read_text())
     wanted = [("etc/nearside/nearside.toml", "644"), (unit["EnvironmentFile"].lstrip("-/"), "600")]
     is_named = unit["ExecStart"].endswith(f"--config /{wanted[0][0]}")
-    report.check("package: the files that the unit names, and only root reads variables", None if assets == wanted and is_named else str(assets))
+    fault = None if assets == wanted and is_named else str(assets)
+    report.check("package: the files that the unit names, and only root reads variables", fault)
     home = f"/var/lib/{unit['StateDirectory']}"
     account = ["adduser", "--quiet", "--system", "--group", "--no-create-home", "--home", home, unit["User"]]
     scripts = {

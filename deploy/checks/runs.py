@@ -74,6 +74,8 @@ def create_orders(endpoint):
 
 def use_as_program(node, key=None):
     """Uses a node as the program of its manifest does: with its endpoint, and with the region that boto3 finds in its variables."""
+    if node.variables.get("NEARSIDE_UPSTREAM") is None and node.data:
+        create_orders(node.endpoint())
     return use(node.endpoint(), key or node.key, node.program["AWS_DEFAULT_REGION"])
 
 
@@ -111,8 +113,6 @@ def check_node(report, world, node):
         for probe, path in ready_node.paths.items():
             status, words = answer(admin + path)
             report.check(f"{node.name}: {probe}: GET {path}", None if status == 200 else f"{status}: {words}")
-        if ready_node.variables.get("NEARSIDE_UPSTREAM") is None and ready_node.data:
-            create_orders(ready_node.endpoint())
         report.check(f"{node.name}: a client writes and reads", attempted(use_as_program, ready_node))
         if ready_node.key[0] != "any":
             words = attempted(use_as_program, ready_node, ("SHOP1", "wrong")) or "it is served"

@@ -78,6 +78,14 @@ def manifests():
     }
 
 
+def by_application():
+    """The objects of the manifests that are applied together."""
+    together = {}
+    for file, objects in manifests().items():
+        together.setdefault(f"kubernetes/{'shared' if file.parent.name == 'shared' else file.name}", []).extend(objects)
+    return together
+
+
 def check_objects(report, name, objects):
     faults = []
     for document in objects:
@@ -112,11 +120,8 @@ def unrestricted(objects):
 
 
 def check_kubernetes(report):
-    for file, objects in manifests().items():
-        if file.parent.name != "shared":
-            check_objects(report, file, objects)
-    shared = [document for file, objects in manifests().items() if file.parent.name == "shared" for document in objects]
-    check_objects(report, "kubernetes/shared", shared)
+    for name, objects in by_application().items():
+        check_objects(report, name, objects)
     listed = yaml.safe_load((DEPLOY / "kubernetes/shared/kustomization.yaml").read_text())["resources"]
     there = sorted(path.name for path in (DEPLOY / "kubernetes/shared").glob("*.yaml") if path.name != "kustomization.yaml")
     fault = None if sorted(listed) == there else f"{listed} and {there}"

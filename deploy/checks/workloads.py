@@ -116,7 +116,8 @@ def of_ecs():
 
 def of_lambda():
     """The extension, as Lambda would start it: without words, with the variables of the function, and with the layer in /opt."""
-    program = {name: str(text) for name, text in template("lambda/template.yaml")["Function"]["Properties"]["Environment"]["Variables"].items()}
+    function = template("lambda/template.yaml")["Function"]["Properties"]
+    program = {name: str(text) for name, text in function["Environment"]["Variables"].items()}
     # Lambda itself sets them.
     program |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     files = {"/opt/nearside": {"nearside.toml": (static.DEPLOY / "lambda/nearside.toml").read_text()}}
