@@ -50,11 +50,11 @@ def admin_of(node):
     return f"http://127.0.0.1:{listen.rsplit(':', 1)[1]}"
 
 
-def client(endpoint, key=("any", "any")):
+def client(endpoint, key=("any", "any"), region=REGION):
     return boto3.client(
         "dynamodb",
         endpoint_url=endpoint,
-        region_name=REGION,
+        region_name=region,
         aws_access_key_id=key[0],
         aws_secret_access_key=key[1],
         config=botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10),
@@ -72,9 +72,16 @@ def create_orders(endpoint):
         )
 
 
-def use(endpoint, key=("any", "any")):
+def use_as_program(node, key=None):
+    """Uses a node as the program of its manifest does: with its endpoint, and with the region that boto3 finds in its variables."""
+    if node.variables.get("NEARSIDE_UPSTREAM") is None and node.data:
+        create_orders(node.endpoint())
+    return use(node.endpoint(), key or node.key, node.program["AWS_DEFAULT_REGION"])
+
+
+def use(endpoint, key=("any", "any"), region=REGION):
     """Writes and reads an item. Returns what is wrong: another value, or the second read is no hit."""
-    dynamodb = client(endpoint, key)
+    dynamodb = client(endpoint, key, region)
     order = {"id": {"S": endpoint}, "total": {"N": "1250"}}
     dynamodb.put_item(TableName="Orders", Item=order)
     reads = [dynamodb.get_item(TableName="Orders", Key={"id": order["id"]}) for _ in range(2)]
@@ -106,11 +113,9 @@ def check_node(report, world, node):
         for probe, path in ready_node.paths.items():
             status, words = answer(admin + path)
             report.check(f"{node.name}: {probe}: GET {path}", None if status == 200 else f"{status}: {words}")
-        if ready_node.variables.get("NEARSIDE_UPSTREAM") is None and ready_node.data:
-            create_orders(f"http://{ready_node.listen}")
-        report.check(f"{node.name}: a client writes and reads", attempted(use, f"http://{ready_node.listen}", ready_node.key))
+        report.check(f"{node.name}: a client writes and reads", attempted(use_as_program, ready_node))
         if ready_node.key[0] != "any":
-            words = attempted(use, f"http://{ready_node.listen}", ("SHOP1", "wrong")) or "it is served"
+            words = attempted(use_as_program, ready_node, ("SHOP1", "wrong")) or "it is served"
             report.check(f"{node.name}: a wrong secret is rejected", None if "InvalidSignatureException" in words else words)
         code, words = container.run_inside(["/nearside", "stats"])
         report.check(f"{node.name}: nearside stats", None if code == 0 and "Orders" in words else f"exit code {code}: {words}")
@@ -173,8 +178,8 @@ def check_nodes_of_fleet(report, world, a, b, mounts):
             report.check(f"compose.yaml ({name}): both are members of the fleet", fault)
             code, words = container.run_inside(["/nearside", "healthcheck"])
             report.check(f"compose.yaml ({name}): healthcheck", None if code == 0 else words)
-        report.check("compose.yaml (node-a): a client writes and reads", attempted(use, f"http://{a.listen}"))
-        report.check("compose.yaml (node-b): a client writes and reads", attempted(use, f"http://{b.listen}"))
+        report.check("compose.yaml (node-a): a client writes and reads", attempted(use_as_program, a))
+        report.check("compose.yaml (node-b): a client writes and reads", attempted(use_as_program, b))
         report.check("compose.yaml: SIGTERM ends both", first.stop() or second.stop())
 
 

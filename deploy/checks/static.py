@@ -16,6 +16,8 @@ import helm_python
 import kubernetes_validate
 import yaml
 
+from . import agreement
+
 DEPLOY = Path(__file__).resolve().parent.parent
 CHART = DEPLOY / "helm" / "nearside"
 KUBERNETES = ["1.30", "1.32", "1.34"]
@@ -76,6 +78,14 @@ def manifests():
     }
 
 
+def by_application():
+    """The objects of the manifests that are applied together."""
+    together = {}
+    for file, objects in manifests().items():
+        together.setdefault(f"kubernetes/{'shared' if file.parent.name == 'shared' else file.name}", []).extend(objects)
+    return together
+
+
 def check_objects(report, name, objects):
     faults = []
     for document in objects:
@@ -90,21 +100,12 @@ def check_objects(report, name, objects):
                 faults.append(f"{kind} with Kubernetes {release}: {error.message} at {list(error.path)}")
     report.check(f"{name}: schemas of Kubernetes {', '.join(KUBERNETES)}, strict", "\n".join(faults))
     report.check(f"{name}: the standard restricted for pods", "\n".join(unrestricted(objects)))
-    report.check(f"{name}: selectors, ports and times agree", "\n".join(disagreements(objects)))
-
-
-def pods_of(objects):
-    for document in objects:
-        if document["kind"] == "Pod":
-            yield document["metadata"]["name"], document["metadata"], document["spec"]
-        elif document["kind"] == "Deployment":
-            template = document["spec"]["template"]
-            yield document["metadata"]["name"], template["metadata"], template["spec"]
+    report.check(f"{name}: names, ports, selectors, memory and times agree", "\n".join(agreement.faults(objects)))
 
 
 def unrestricted(objects):
     """What Pod Security's standard restricted, and our own rule of a read-only root, reject."""
-    for name, _, pod in pods_of(objects):
+    for name, _, pod in agreement.pods_of(objects):
         security = pod.get("securityContext", {})
         if not security.get("runAsNonRoot") or not security.get("runAsUser"):
             yield f"{name}: runs as root"
@@ -118,41 +119,9 @@ def unrestricted(objects):
                 yield f"{name}/{container['name']}: no limit of memory"
 
 
-def disagreements(objects):
-    pods = list(pods_of(objects))
-    labels = [metadata["labels"] for _, metadata, _ in pods]
-    for document in objects:
-        spec, name = document.get("spec", {}), f"{document['kind']} {document['metadata']['name']}"
-        selectors = {
-            "Service": lambda spec: spec["selector"],
-            "Deployment": lambda spec: spec["selector"]["matchLabels"],
-            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
-            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
-        }
-        # Objects in files of their own are compared where all of them are together.
-        if document["kind"] in selectors and pods:
-            selector = selectors[document["kind"]](spec)
-            if not any(selector.items() <= of_pod.items() for of_pod in labels):
-                yield f"{name}: selects no pod"
-    for name, _, pod in pods:
-        containers = pod.get("initContainers", []) + pod["containers"]
-        for container in containers:
-            ports = {port["name"] for port in container.get("ports", [])}
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                port = container.get(probe, {}).get("httpGet", {}).get("port")
-                if port is not None and port not in ports:
-                    yield f"{name}/{container['name']}: {probe} asks the port {port}, which is not named"
-        pre_stop = sum(c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in containers)
-        if any(c["name"] == "nearside" for c in containers) and pod["terminationGracePeriodSeconds"] <= pre_stop + 25:
-            yield f"{name}: terminationGracePeriodSeconds does not outlast preStop and drain_timeout (25s)"
-
-
 def check_kubernetes(report):
-    for file, objects in manifests().items():
-        if file.parent.name != "shared":
-            check_objects(report, file, objects)
-    shared = [document for file, objects in manifests().items() if file.parent.name == "shared" for document in objects]
-    check_objects(report, "kubernetes/shared", shared)
+    for name, objects in by_application().items():
+        check_objects(report, name, objects)
     listed = yaml.safe_load((DEPLOY / "kubernetes/shared/kustomization.yaml").read_text())["resources"]
     there = sorted(path.name for path in (DEPLOY / "kubernetes/shared").glob("*.yaml") if path.name != "kustomization.yaml")
     fault = None if sorted(listed) == there else f"{listed} and {there}"
@@ -183,9 +152,6 @@ def check_chart(report):
     keys = set(yaml.safe_load((CHART / "values.yaml").read_text()))
     known = set(json.loads((CHART / "values.schema.json").read_text())["properties"]) - {"global"}
     report.check("helm: values and their schema have the same keys", None if keys == known else f"{keys ^ known}")
-    job = [d for d in rendered(values_of("shared")) if d["kind"] == "Service" and d["metadata"]["name"].endswith("-admin")]
-    is_named = job[0]["metadata"]["labels"]["app.kubernetes.io/name"] == "nearside"
-    report.check("helm: Prometheus names the job nearside, as the alerts do", None if is_named else str(job))
 
 
 def check_documented_installs(report):
@@ -206,8 +172,8 @@ def check_documented_installs(report):
 
 def merge(values, more):
     for key, value in more.items():
-        if isinstance(value, dict):
-            merge(values.setdefault(key, {}), value)
+        if isinstance(value, dict) and isinstance(values.setdefault(key, {}), dict):
+            merge(values[key], value)
         else:
             values[key] = value
 
@@ -216,13 +182,6 @@ def check_ecs(report):
     said = command("cfn-lint", "--non-zero-exit-code", "warning", "ecs/cloudformation.yaml")
     report.check("ecs/cloudformation.yaml: cfn-lint", said)
     task = json.loads((DEPLOY / "ecs/task-definition.json").read_text())
-
-    def small(value):
-        """Keys as the API of ECS has them, those of variables and options of drivers left as they are."""
-        if isinstance(value, dict):
-            return {key[0].lower() + key[1:]: small(item) for key, item in value.items()}
-        return [small(item) for item in value] if isinstance(value, list) else value
-
     import boto3
     import botocore.validate
 
@@ -231,14 +190,13 @@ def check_ecs(report):
         "ecs/task-definition.json: parameters of RegisterTaskDefinition",
         botocore.validate.ParamValidator().validate(task, model.input_shape).generate_report(),
     )
-    stack = yaml.load((DEPLOY / "ecs/cloudformation.yaml").read_text(), Loader=CloudFormation)["Resources"]["Task"]["Properties"]
-    node, same = task["containerDefinitions"][0], small(stack["ContainerDefinitions"][0])
-    differing = [key for key in node if key not in ("image", "environment", "logConfiguration") and node[key] != same.get(key)]
-    report.check("ecs: both files have the same node", ", ".join(differing))
-    app = task["containerDefinitions"][1]
-    waits = app.get("dependsOn") == [{"containerName": "nearside", "condition": "HEALTHY"}]
-    is_right = waits and node.get("essential") and app.get("essential")
-    report.check("ecs: the task ends with either container, and the program waits for the node", None if is_right else "see the file")
+
+
+def small(value):
+    """Keys of CloudFormation as the API of ECS has them."""
+    if isinstance(value, dict):
+        return {key[0].lower() + key[1:]: small(item) for key, item in value.items()}
+    return [small(item) for item in value] if isinstance(value, list) else value
 
 
 class CloudFormation(yaml.SafeLoader):
@@ -265,8 +223,6 @@ def check_compose(report):
         is_root = service.get("user", "0").split(":")[0] == "0"
         if is_root and name != "fleet-secret":
             faults.append(f"{name}: runs as root")
-        if "NEARSIDE_LISTEN" in service.get("environment", {}) and service.get("stop_grace_period") != "30s":
-            faults.append(f"{name}: stop_grace_period")
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             if source.startswith(".") and not (DEPLOY / source).exists():
@@ -276,7 +232,7 @@ def check_compose(report):
         for wanted in service.get("depends_on", {}):
             if wanted not in compose["services"]:
                 faults.append(f"{name}: depends on {wanted}")
-    report.check("compose.yaml: loopback, no privileges, no root, time to drain, files", "\n".join(faults))
+    report.check("compose.yaml: loopback, no privileges, no root, files", "\n".join(faults))
 
 
 def check_monitoring(report):
@@ -328,10 +284,28 @@ def check_lambda(report, binary):
         report.check("lambda/layer: makes a layer", fault)
         if fault:
             return
+        check_layers_that_fail(report, binary, directory)
         with zipfile.ZipFile(layer) as content:
             modes = {file.filename: file.external_attr >> 16 & 0o777 for file in content.infolist() if not file.is_dir()}
         expected = {"extensions/nearside": 0o755, "nearside/nearside.toml": 0o644}
         report.check("lambda/layer: has the program, executable, and the config", None if modes == expected else str(modes))
+
+
+def check_layers_that_fail(report, binary, directory):
+    text, config = Path(directory) / "text", Path(directory) / "unknown.toml"
+    text.write_text("no program, but NEARSIDE_CONFIG\n")
+    config.write_text("[cache]\nmax_bites = \"64MiB\"\n")
+    cases = {
+        "is no program": (text, "text.zip"),
+        "is not nearside": ("/bin/ls", "ls.zip"),
+        "does not end in .zip": (binary, "out"),
+        "max_bites": (binary, "unknown.zip", config),
+    }
+    for wanted, (program, layer, *more) in cases.items():
+        said = command("lambda/layer", program, f"{directory}/{layer}", *more, env={**os.environ, "GLIBC_MAX": "9"})
+        is_left = any((Path(directory) / name).exists() for name in (layer, f"{layer}.zip"))
+        fault = f"{said}" if is_left or wanted not in (said or "") else None
+        report.check(f"lambda/layer: an error says: {wanted}", fault)
 
 
 def check_fixture(report, binary):

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import yaml
 
-from . import static
+from . import agreement, static
+from .neighbours import template
 from .world import BUS_URL, REGION
 
 # What is put in the place of each placeholder. Those of images stay: no image is pulled here.
@@ -19,7 +21,7 @@ REPLACEMENTS = {
 
 @dataclass
 class Node:
-    """A node as a manifest has it. `files` are by the path of their directory."""
+    """A node as a manifest has it. `files` are by the path of their directory; `program` has the variables of the program before it."""
 
     name: str
     arguments: list
@@ -27,7 +29,7 @@ class Node:
     files: dict = field(default_factory=dict)
     commands: dict = field(default_factory=dict)
     paths: dict = field(default_factory=dict)
-    listen: str = "127.0.0.1:8000"
+    program: dict = field(default_factory=dict)
     key: tuple = ("any", "any")
     data: bool = False
 
@@ -65,14 +67,20 @@ class Node:
             for directory, of_directory in self.files.items()
         }
         variables = {name: of(f"the variable {name}", text) for name, text in self.variables.items()}
-        return Node(**{**self.__dict__, "variables": variables, "files": files})
+        program = {name: of(f"the program's variable {name}", text) for name, text in self.program.items()}
+        return Node(**{**self.__dict__, "variables": variables, "files": files, "program": program})
+
+    def endpoint(self):
+        """Where the program finds the node: its host is a name in another network."""
+        return f"http://127.0.0.1:{urlsplit(self.program['AWS_ENDPOINT_URL_DYNAMODB']).port}"
 
 
 def of_kubernetes(name, objects, **options):
     """The container nearside of the deployment among some objects."""
     by_kind = {document["kind"]: document for document in objects}
     pod = by_kind["Deployment"]["spec"]["template"]["spec"]
-    container = next(c for c in pod.get("initContainers", []) + pod["containers"] if c["name"] == "nearside")
+    container = next(c for c in agreement.containers_of(pod) if c["name"] == "nearside")
+    programs = [agreement.variables_of(c) for c in pod["containers"] if c["name"] != "nearside"]
     sources = {
         "config": by_kind.get("ConfigMap", {}).get("data", {}),
         "secrets": by_kind.get("Secret", {}).get("stringData", {}),
@@ -85,31 +93,54 @@ def of_kubernetes(name, objects, **options):
         files={mount["mountPath"]: dict(sources[mount["name"]]) for mount in container.get("volumeMounts", [])},
         commands={probe: p["exec"]["command"] for probe, p in probes.items() if "exec" in p},
         paths={probe: p["httpGet"]["path"] for probe, p in probes.items() if "httpGet" in p},
+        program=programs[0] if programs else program_of_service(objects, container),
         **options,
     )
+
+
+def program_of_service(objects, container):
+    """The variables of a program elsewhere, to which the Service is the port of the pod that it leads to."""
+    services = [d["spec"]["ports"][0] for d in objects if d["kind"] == "Service" and d["spec"].get("clusterIP") != "None"]
+    port = agreement.ports_of(container)[services[0]["targetPort"]]
+    return {"AWS_ENDPOINT_URL_DYNAMODB": f"http://nearside:{port}", "AWS_DEFAULT_REGION": REGION}
 
 
 def of_ecs():
     task = json.loads((static.DEPLOY / "ecs/task-definition.json").read_text())
     node = task["containerDefinitions"][0]
-    variables = {variable["name"]: variable["value"] for variable in node["environment"]}
+    variables, program = ({v["name"]: v["value"] for v in c["environment"]} for c in task["containerDefinitions"])
     check = node["healthCheck"]["command"]
     assert check[0] == "CMD"
-    return Node("ecs/task-definition.json", node["command"], variables, commands={"healthCheck": check[1:]})
+    return Node("ecs/task-definition.json", node["command"], variables, commands={"healthCheck": check[1:]}, program=program)
+
+
+def of_lambda():
+    """The extension, as Lambda would start it: without words, with the variables of the function, and with the layer in /opt."""
+    function = template("lambda/template.yaml")["Function"]["Properties"]
+    program = {name: str(text) for name, text in function["Environment"]["Variables"].items()}
+    # Lambda itself sets them.
+    program |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    files = {"/opt/nearside": {"nearside.toml": (static.DEPLOY / "lambda/nearside.toml").read_text()}}
+    return Node("lambda/template.yaml", [], program, files=files, program=program)
 
 
 def of_compose(service):
-    compose = yaml.safe_load((static.DEPLOY / "compose.yaml").read_text())["services"][service]
+    services = yaml.safe_load((static.DEPLOY / "compose.yaml").read_text())["services"]
+    compose = services[service]
     check = compose["healthcheck"]["test"]
     assert check[0] == "CMD"
     variables = compose["environment"]
+    program = services["app"]["environment"]
+    if service != "nearside":
+        # Programs of the fleet are on the machine, where the node's port is published.
+        program = {**program, "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{variables['NEARSIDE_LISTEN'].rsplit(':', 1)[1]}"}
     return Node(
         f"compose.yaml ({service})",
         compose.get("command", []),
         variables,
         commands={"healthcheck": check[1:]},
         paths={"the console": "/", "metrics": "/metrics"},
-        listen=variables["NEARSIDE_LISTEN"].replace("0.0.0.0", "127.0.0.1"),
+        program=program,
         data=any(mount.endswith(":/data") for mount in compose.get("volumes", [])),
     )
 
@@ -132,5 +163,6 @@ def nodes():
         of_kubernetes("helm (sidecar)", charts["sidecar"]),
         of_kubernetes("helm (sidecar with metrics)", observed),
         of_ecs(),
+        of_lambda(),
         of_compose("nearside"),
     ]

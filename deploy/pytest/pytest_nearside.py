@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -31,21 +32,34 @@ class Nearside:
     def __init__(self, binary, arguments=()):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEARSIDE_")}
         free_ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-        self._process = subprocess.Popen(
-            [binary, "--in-memory", *free_ports, *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
-        greeting = self._process.stderr.readline()
-        found = re.search(r"listens on (http://[^;]+);.*metrics on (http://[^;]+)/metrics", greeting)
-        if not found:
-            self._process.kill()
-            raise RuntimeError(f"{binary} does not start: {greeting}{self._process.communicate()[1]}")
-        self.endpoint, self.admin = found.groups()
+        try:
+            self._process = subprocess.Popen(
+                [binary, "--in-memory", *free_ports, *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                text=True,
+            )
+        except OSError as error:
+            raise RuntimeError(f"{binary} cannot be run: {error.strerror}; NEARSIDE_BINARY names the program, if it is set") from None
+        self.endpoint, self.admin = self._addresses(binary)
         # A log that nobody reads would fill its pipe.
         threading.Thread(target=self._process.stderr.read, daemon=True).start()
+
+    def _addresses(self, binary):
+        """Waits for the greeting and reads the addresses in it. Warnings may come before it."""
+        log = []
+        watchdog = threading.Timer(TIMEOUT, self._process.kill)
+        watchdog.start()
+        try:
+            for line in self._process.stderr:
+                if found := re.search(r"listens on (http://[^;]+);.*metrics on (http://[^;]+)/metrics", line):
+                    return found.groups()
+                log.append(line)
+        finally:
+            watchdog.cancel()
+        self._process.wait()
+        raise RuntimeError(f"{binary} does not start: {''.join(log)}")
 
     @property
     def client_arguments(self):
@@ -75,10 +89,29 @@ class Nearside:
             raise RuntimeError(f"{operation}: {error.code} {error.read().decode()}") from None
 
     def reset(self):
-        """Deletes every table, and with it everything that is cached."""
+        """Deletes every table, and with it everything that is cached. Waits for tables that are being created or deleted."""
+        end = time.monotonic() + TIMEOUT
         while names := self.call("ListTables", {})["TableNames"]:
             for name in names:
-                self.call("DeleteTable", {"TableName": name})
+                self._delete(name)
+            if time.monotonic() > end:
+                raise RuntimeError(f"{', '.join(names)}: not deleted within {TIMEOUT} s")
+
+    def _delete(self, name):
+        """Begins to delete a table, or waits a moment if its status does not permit that yet."""
+        try:
+            table = self.call("DescribeTable", {"TableName": name})["Table"]
+            if table["TableStatus"] != "ACTIVE":
+                time.sleep(0.05)
+                return
+            if table.get("DeletionProtectionEnabled"):
+                self.call("UpdateTable", {"TableName": name, "DeletionProtectionEnabled": False})
+                return
+            self.call("DeleteTable", {"TableName": name})
+        except RuntimeError as error:
+            # A status may change between two calls.
+            if "ResourceInUseException" not in str(error) and "ResourceNotFoundException" not in str(error):
+                raise
 
     def stop(self):
         """Ends the node."""
@@ -123,5 +156,7 @@ def nearside(nearside_node, monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", Nearside.region)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    # A token of the environment does not belong to these keys, and this switch would send the test to AWS itself.
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
+        monkeypatch.delenv(name, raising=False)
     return nearside_node

@@ -47,6 +47,49 @@ def test_more_tables_than_one_answer_lists_are_deleted(nearside):
     assert nearside.call("ListTables", {}) == {"TableNames": []}
 
 
+def test_a_table_that_is_protected_from_deletion_is_deleted(nearside):
+    nearside.call("CreateTable", {**ORDERS, "DeletionProtectionEnabled": True})
+    nearside.reset()
+    assert nearside.call("ListTables", {}) == {"TableNames": []}
+
+
+def test_tables_that_are_created_and_deleted_for_a_while_are_waited_for(nearside_binary, tmp_path):
+    (tmp_path / "slow.toml").write_text('[local]\nstatus_delay = "500ms"\n')
+    node = Nearside(nearside_binary, ["--config", str(tmp_path / "slow.toml")])
+    try:
+        node.call("CreateTable", {**ORDERS, "DeletionProtectionEnabled": True})
+        assert node.call("DescribeTable", {"TableName": "Orders"})["Table"]["TableStatus"] == "CREATING"
+        node.reset()
+        assert node.call("ListTables", {}) == {"TableNames": []}
+    finally:
+        node.stop()
+
+
+def test_the_switch_that_ignores_endpoints_is_off_in_a_test(nearside_binary, tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import os\ndef test_it(nearside): assert 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS' not in os.environ\n"
+    )
+    output = run_pytest(tmp_path, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "NEARSIDE_BINARY": str(nearside_binary)})
+    assert output.returncode == 0, output.stdout
+
+
+def test_a_warning_may_come_before_the_greeting(tmp_path):
+    program = tmp_path / "nearside"
+    program.write_text(
+        "#!/bin/sh\necho 'WARN something' >&2\n"
+        "echo 'nearside listens on http://127.0.0.1:1; metrics on http://127.0.0.1:2/metrics' >&2\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    node = Nearside(str(program))
+    assert (node.endpoint, node.admin) == ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    node.stop()
+
+
+def test_a_program_that_is_not_there_is_named():
+    with pytest.raises(RuntimeError, match="/nonexistent cannot be run: No such file"):
+        Nearside("/nonexistent")
+
+
 def test_an_error_says_what_the_node_says(nearside):
     with pytest.raises(RuntimeError, match="DescribeTable: 400 .*ResourceNotFoundException"):
         nearside.call("DescribeTable", {"TableName": "Nothing"})
@@ -67,7 +110,12 @@ def test_a_program_that_does_not_start_says_why(nearside_binary):
 
 def test_without_a_program_the_reason_is_said(tmp_path):
     (tmp_path / "test_it.py").write_text("def test_it(nearside): pass\n")
-    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_nearside", "-p", "no:cacheprovider", str(tmp_path)]
-    output = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    output = run_pytest(tmp_path, {})
     assert output.returncode == 1 and "set NEARSIDE_BINARY" in output.stdout
+
+
+def run_pytest(directory, variables):
+    """Runs the tests of a directory with these variables and no others."""
+    environment = {"PATH": str(directory), "PYTHONPATH": str(Path(__file__).parent), **variables}
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_nearside", "-p", "no:cacheprovider", str(directory)]
+    return subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True)

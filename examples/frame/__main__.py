@@ -18,7 +18,7 @@ from frame import report
 from frame.check import Mode, World, run_tests, tests_of
 from frame.client import Client
 from frame.measure import Figures, Run, run_workload
-from frame.nodes import Machine, Node, wait_until_fresh
+from frame.nodes import Machine, Node, NotStarted, wait_until_fresh
 
 EXAMPLES = Path(__file__).parent.parent
 
@@ -145,4 +145,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NotStarted as error:
+        sys.exit(str(error))

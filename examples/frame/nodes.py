@@ -30,6 +30,10 @@ FLEET = {
 }
 
 
+class NotStarted(Exception):
+    """A program that is to be started cannot be, or ends at once."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A process of Nearside that is ready."""
@@ -114,15 +118,19 @@ class Machine:
         log = self._directory / f"{name}-{len(self._processes)}.log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("NEARSIDE_")}
         environment |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"} | settings
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, env=environment, cwd=self._directory, stdout=output, stderr=output)
+        try:
+            with log.open("wb") as output:
+                process = subprocess.Popen(command, env=environment, cwd=self._directory, stdout=output, stderr=output)
+        except OSError as error:
+            raise NotStarted(f"{command[0]} cannot be run: {error.strerror}") from None
         self._processes.append(process)
         self._logs.append(log)
         found: list[re.Match[str]] = []
 
         def is_ready() -> bool:
             if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{log.read_text()}")
+                words = log.read_text().strip() or "it printed nothing; is it nearside?"
+                raise NotStarted(f"{command[0]} ended with {process.returncode}: {words}")
             found.extend(re.finditer(pattern, log.read_text(), re.MULTILINE))
             return bool(found)
 

@@ -32,9 +32,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "nearside.image" -}}
 {{- $repository := required "image.repository is missing; push the image that Dockerfile builds, and name it: --set image.repository=registry.example/nearside" .Values.image.repository -}}
+{{- if not (contains "@" $repository) -}}
 {{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- else if .Values.image.tag -}}
+{{- fail "image.repository has a digest, so image.tag would have no effect; leave it empty" -}}
+{{- else -}}
+{{- $repository -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "nearside.region" -}}
 {{- required "region is missing; write that of your tables: --set region=eu-central-1" .Values.region -}}
+{{- end -}}
+
+{{/* Ports outside of the cluster's names: HTTPS for AWS and its tokens, those of the URLs, and the operator's own. */}}
+{{- define "nearside.egressPorts" -}}
+{{- $ports := list 443 -}}
+{{- if ne .Values.upstream "aws" -}}
+{{- $ports = append $ports (include "nearside.portOf" (list .Values.upstream (hasPrefix "https:" .Values.upstream | ternary 443 80)) | int) -}}
+{{- end -}}
+{{- if .Values.fleet.enabled -}}
+{{- $ports = append $ports (include "nearside.portOf" (list .Values.fleet.url 6379) | int) -}}
+{{- end -}}
+{{- range .Values.shared.networkPolicy.egressPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* The port of a URL, or the second value. */}}
+{{- define "nearside.portOf" -}}
+{{- $host := regexReplaceAll "^[a-z]+://([^/?#]*).*$" (index . 0) "${1}" -}}
+{{- regexFind ":[0-9]+$" $host | trimPrefix ":" | default (index . 1) -}}
 {{- end -}}

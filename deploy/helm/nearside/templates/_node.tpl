@@ -17,8 +17,14 @@ env:
   - {name: NEARSIDE_CACHE_MAX_BYTES, value: {{ .Values.cacheMaxBytes | quote }}}
   - {name: NEARSIDE_SERVER_BODIES_BYTES_MAX, value: {{ .Values.bodiesBytesMax | quote }}}
   - {name: NEARSIDE_LOG_FORMAT, value: {{ .Values.logFormat | quote }}}
-  {{- if $isShared }}
-  - {name: NEARSIDE_LISTEN, value: ":8000"}
+  - {name: NEARSIDE_SERVER_DRAIN_TIMEOUT, value: {{ printf "%vs" .Values.drainSeconds }}}
+  - {name: NEARSIDE_LISTEN, value: {{ ternary ":8000" "127.0.0.1:8000" $isShared | quote }}}
+  {{- if and $isShared .Values.shared.tls.enabled }}
+  - {name: NEARSIDE_SERVER_TLS_LISTEN, value: ":8443"}
+  {{- end }}
+  {{- if and $isShared (not .Values.shared.acceptUnauthenticated) }}
+  # It wins over the config: the consent below is for the admin listener, and must open no other one.
+  - {name: NEARSIDE_AUTH_MODE, value: sigv4}
   {{- end }}
   {{- if .Values.metrics.enabled }}
   - {name: NEARSIDE_ADMIN_LISTEN, value: ":8100"}
@@ -42,6 +48,9 @@ env:
 ports:
   {{- if $isShared }}
   - {name: dynamodb, containerPort: 8000}
+  {{- if .Values.shared.tls.enabled }}
+  - {name: dynamodb-tls, containerPort: 8443}
+  {{- end }}
   {{- end }}
   {{- if .Values.metrics.enabled }}
   - {name: admin, containerPort: 8100}
