@@ -289,7 +289,7 @@ impl Engine {
         (fetches, counts)
     }
 
-    /// As [`ItemCache::read`], with the clocks read once for all hits of a batch.
+    /// As [`crate::cache::ItemCache::read`], with the clocks read once for all hits of a batch.
     fn look_up(
         &self,
         address: &Address<'_>,
