@@ -144,7 +144,7 @@ fn a_reader_keeps_its_state_while_the_store_would_open_its_file_again() {
     faults.writes.store(false, Ordering::Relaxed);
     // The writer's thread, which tries the same, stands behind this.
     assert!(!store.shared.reopen().unwrap());
-    assert!(Arc::ptr_eq(&opened.unwrap(), &store.shared.opened.load_full().unwrap()));
+    assert!(Arc::ptr_eq(&opened.unwrap(), &store.shared.opened().unwrap()));
     assert!(pinned.get(Space(7), b"acknowledged").unwrap().is_some());
     assert!(old.get(Space(7), b"acknowledged").unwrap().is_some());
 }
