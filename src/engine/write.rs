@@ -267,8 +267,8 @@ impl Engine {
     }
 }
 
-/// The tree of a write's body, and whether it is whole. Both sides must read a write alike, so one that cannot be read strictly goes no
-/// further. Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
+/// The tree of a write's body, and whether it is whole. Both sides must read a write alike, so one that cannot be read strictly goes
+/// no further. Of one that is too deep for any item, or too long, only the upstream can say so in its own words.
 fn read(body: &[u8]) -> Result<(Json<'_>, bool), ApiError> {
     let whole = Json::parse_request(body);
     let is_whole = whole.is_ok();
