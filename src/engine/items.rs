@@ -175,7 +175,7 @@ impl Engine {
         let mut answer = self.upstream.call(request).await.map_err(unread)?;
         let read = self.read_item(table, key, &answer);
         match &read {
-            // The item that was read tells what it cost.
+            // The size of the item that was read gives the charge.
             ItemAnswer::Item(item, None) if answer.charges.is_empty() => {
                 table.usage.item_fetched(item.size_bytes, consistency == Consistency::Strong);
             }

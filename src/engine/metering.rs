@@ -1,7 +1,7 @@
 //! Every request that the engine sends for a client, and what the upstream charges for it.
 //!
-//! Most upstreams report no charge, which then follows from the sizes in request and answer. What the engine takes apart anyway tells
-//! them; only the rest is parsed for the charge.
+//! Most upstreams report no charge, which then follows from the sizes in request and answer. The engine knows
+//! them of all that it parses anyway; only the rest is parsed for the charge.
 
 use crate::call::{Answer, Request, UpstreamError};
 use crate::insight::WriteTerms;

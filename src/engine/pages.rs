@@ -200,7 +200,7 @@ impl Engine {
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
         let mut answer = self.upstream.call(request).await.map_err(unread)?;
-        // Pages may be long: the same members tell what is charged and what is cached.
+        // Pages may be long, so the members are read once, for the charge and for the cache.
         let body = answer.body.clone();
         let members = RawObject::parse(&body);
         self.meter_parsed(request, &mut answer, members.as_ref());

@@ -28,7 +28,7 @@ const FREE_PART: u64 = 50;
 pub struct WarmSurvey {
     /// The table's name, however it was asked for.
     pub table: String,
-    /// Its ARN, which tells tables of several accounts apart; empty if the upstream reports none.
+    /// Its ARN, which distinguishes tables of several accounts; empty if the upstream reports none.
     pub arn: String,
     /// How many items it has; `None` if the upstream does not say.
     pub items: Option<u64>,

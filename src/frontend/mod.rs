@@ -49,7 +49,7 @@ pub use signed_callers::{SignedCallers, SignedRegions};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
-    /// Whether some answers are there [at once](Service::answer_at_once), whoever calls.
+    /// Whether some answers are there [at once](Service::answer_at_once), for any caller.
     const ANSWERS_AT_ONCE: bool = false;
 
     /// The answer to a request, if it is there without waiting: the very one that [`Service::execute`] would give to any caller.
@@ -88,7 +88,7 @@ pub trait Observer: Send + Sync + 'static {
     fn audits(&self) -> bool {
         false
     }
-    /// True if it wants no more of a request that came without a trace than [`Observer::answered`] tells.
+    /// True if [`Observer::answered`] reports all that it records of a request that came without a trace.
     fn records_plainly(&self) -> bool {
         !self.audits()
     }
@@ -111,7 +111,7 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Entrance {
     /// One of those for clients.
     Service,
-    /// The admin listener: a call of the console, or of whoever has the admin token.
+    /// The admin listener: a call of the console, or of another client with the admin token.
     Admin,
 }
 

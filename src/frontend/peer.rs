@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as far as the connection itself tells.
+//! The other end of a connection, as far as the connection itself shows.
 
 use std::net::SocketAddr;
 

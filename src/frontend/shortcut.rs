@@ -130,7 +130,7 @@ struct Unsent {
 }
 
 impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A> {
-    /// The stream over a client's connection, whose idle time `timer` tells.
+    /// The stream over a client's connection, whose idle time `timer` measures.
     pub(super) fn new(
         stream: IO,
         frontend: &'a Frontend<S, O, A>,

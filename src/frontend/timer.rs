@@ -23,7 +23,7 @@ struct Clock {
 }
 
 impl ConnectionTimer {
-    /// Has no deadline be met before this one, be it set already or not.
+    /// Puts off every deadline to this one at least, those that are set already included.
     pub(super) fn put_off(&self, deadline: tokio::time::Instant) {
         self.clock().put_off_to = Some(deadline);
     }

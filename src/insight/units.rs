@@ -82,7 +82,7 @@ impl UnitCounts {
 const DESCRIBED_ITEMS: u64 = 32;
 
 /// The usual size of the items of a table or of the entries of an index, learned from answers that show them whole. Until there are
-/// some, it is the mean of which the upstream's description tells.
+/// some, it is the mean size by the upstream's description.
 #[derive(Debug, Default)]
 pub(super) struct ItemSizes {
     bytes: AtomicU64,
@@ -97,12 +97,12 @@ impl ItemSizes {
         self.items.fetch_add(sizes.len() as u64, Ordering::Relaxed);
     }
 
-    /// Takes over what the upstream's description tells.
+    /// Takes over the mean size by the upstream's description.
     pub(super) fn describe(&self, mean: usize) {
         self.described.store(mean as u64, Ordering::Relaxed);
     }
 
-    /// The usual size; `None` while nothing tells it.
+    /// The usual size; `None` while nothing is known of it.
     pub(super) fn usual(&self) -> Option<usize> {
         let (bytes, items) = (self.bytes.load(Ordering::Relaxed), self.items.load(Ordering::Relaxed));
         let described = self.described.load(Ordering::Relaxed);

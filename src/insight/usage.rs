@@ -119,7 +119,7 @@ pub struct TableUsage {
     units: UnitCounts,
     pub(super) sizes: ItemSizes,
     indexes: RwLock<Vec<Arc<IndexUsage>>>,
-    /// As last described; `None` before that, and of tables that are not told apart.
+    /// As last described; `None` before that, and of tables that are not distinguished by it.
     schema: ArcSwapOption<TableSchema>,
 }
 
@@ -196,7 +196,7 @@ impl TableUsage {
         self.schema.load_full()
     }
 
-    /// The usual size of an item, or of an entry of the index; 0 while nothing tells it.
+    /// The usual size of an item, or of an entry of the index; 0 while nothing is known of it.
     pub(super) fn usual_bytes(&self, index: Option<&IndexUsage>) -> usize {
         let of_table = || self.sizes.usual();
         let usual = match index {

@@ -61,7 +61,7 @@ async fn the_formulas_agree_with_an_upstream_that_reports_nothing() {
     }
 }
 
-/// Of a table that is full when the node first hears of it, and whose first page is filtered, only its description tells sizes.
+/// A table is full when the node first hears of it, and its first page is filtered: only its description has sizes.
 #[tokio::test]
 async fn a_filtered_page_of_a_table_that_is_new_to_the_node_is_estimated_by_its_description() {
     let upstream = local();

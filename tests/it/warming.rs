@@ -112,7 +112,7 @@ async fn a_write_during_warming_is_never_hidden_by_an_older_image() {
     assert_eq!(read.await.body, item("d", 2));
 }
 
-/// A strong read does not lag behind what was written before it. So nothing but the words tells that the page is older than a
+/// A strong read does not lag behind what was written before it. So only the words show that the page is older than a
 /// write that was acknowledged while it was on its way.
 #[tokio::test(start_paused = true)]
 async fn the_words_alone_keep_an_item_out_that_was_written_while_a_strong_page_was_on_its_way() {

@@ -181,7 +181,7 @@ impl ItemCache {
         }
     }
 
-    /// For how many milliseconds the machine stood still so far, as far as the cache is told.
+    /// For how many milliseconds the machine has stood still, as far as the cache knows.
     pub fn stopped_ms(&self, now: Instant) -> u64 {
         self.stopped.as_ref().map_or(0, |stopped| stopped.total_ms(now))
     }

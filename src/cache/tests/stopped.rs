@@ -13,7 +13,7 @@ use crate::stopped_time::{OtherClocks, StoppedTime};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Caches on a machine that stands still when told to.
+/// Caches on a machine that stands still when a test says so.
 struct Machine {
     stopped_ms: Arc<AtomicU64>,
     items: Arc<ItemCache>,

@@ -65,7 +65,7 @@ impl Service for Halves {
     }
 }
 
-/// Keeps what it is told, but for ids and durations, which it keeps apart or not at all.
+/// Keeps what is reported to it. Ids are kept apart, and durations are left out.
 #[derive(Default)]
 struct Recorder {
     told: Mutex<Vec<String>>,
@@ -136,7 +136,7 @@ struct Outcome {
     received: String,
     told: Vec<String>,
     asked: Vec<String>,
-    /// How many ids that the observer was told stand in answers.
+    /// How many ids that were reported to the observer stand in answers.
     ids: usize,
     took: Duration,
 }

@@ -9,7 +9,7 @@ use crate::wire::size::item_size;
 use super::{Size, size_of_json};
 use crate::insight::usage::TableUsage;
 
-/// What decides how much a write of one item is charged, as far as the request tells.
+/// The facts of a request that decide how much a write of one item is charged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteTerms {
     /// The size of the item that is put.
