@@ -5,6 +5,7 @@
 //! of a write that has happened. An unknown outcome holds the keys, since the write may still land.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -66,7 +67,8 @@ impl Engine {
     /// Performs a write of items by key.
     pub(super) async fn write(self: &Arc<Self>, request: Request) -> Served {
         if self.gets_items {
-            return self.in_task(request.body.len(), Arc::clone(self).plan_and_perform(request)).await;
+            let body_bytes = request.body.len();
+            return self.in_task(body_bytes, Box::pin(Arc::clone(self).plan_and_perform(request))).await;
         }
         // A tree takes several times its bytes, so none is kept while a remote upstream is waited for. And a client that leaves
         // while its table is still being described stops its write.
@@ -78,14 +80,15 @@ impl Engine {
 
     /// Carries out a write that is planned.
     pub(super) async fn carry_out(self: &Arc<Self>, plan: WritePlan) -> Served {
-        self.in_task(plan.request.body.len(), Arc::clone(self).perform(plan, None)).await
+        self.in_task(plan.request.body.len(), Box::pin(Arc::clone(self).perform(plan, None))).await
     }
 
-    /// Runs a write in a task of its own: a client that leaves must not stop it between upstream and cache.
+    /// Runs a write in a task of its own: a client that leaves must not stop it between upstream and cache. It comes boxed, because it
+    /// is some kilobytes, which a task is moved by several times before it runs.
     async fn in_task(
         &self,
         body_bytes: usize,
-        write: impl Future<Output = Served> + Send + 'static,
+        write: Pin<Box<impl Future<Output = Served> + Send + 'static>>,
     ) -> Served {
         let task = match body_bytes {
             ..=LARGE_BODY_BYTES => self.tasks.spawn(write),

@@ -1,8 +1,10 @@
 //! Strict JSON: a borrowed tree that refuses what two parsers could read in two ways.
 //!
-//! serde_json does the lexing. On top of it: a member named twice in one object is refused at any depth, nesting ends at
+//! serde_json does the lexing, but of what is [plain]. On top of it: a member named twice in one object is refused at any depth, nesting ends at
 //! [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only what the API's integer members
 //! need; DynamoDB's own numbers are strings.
+
+mod plain;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -104,6 +106,13 @@ impl<'a> Json<'a> {
     }
 
     fn parse_text<const CUTS: bool>(text: &'a str, lists: Lists) -> Result<Self, JsonError> {
+        match plain::parse(text, lists) {
+            Some(value) => Ok(value),
+            None => Self::parse_by_serde::<CUTS>(text, lists),
+        }
+    }
+
+    fn parse_by_serde<const CUTS: bool>(text: &'a str, lists: Lists) -> Result<Self, JsonError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         // The limit is ours, in `Node`: serde_json's own cannot be chosen.
         deserializer.disable_recursion_limit();
@@ -335,8 +344,10 @@ impl<'de, const CUTS: bool> Visitor<'de> for Node<CUTS> {
             let value = members.next_value_seed(node.named(&name))?;
             push(&mut object, (name, value));
         }
-        refuse_duplicates(&object)?;
-        Ok(Json::Object(object.into()))
+        match is_named_twice(&object) {
+            true => Err(serde::de::Error::custom("a member is named twice")),
+            false => Ok(Json::Object(object.into())),
+        }
     }
 }
 
@@ -376,19 +387,17 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Few members are compared pair by pair; many by sorting, so that a hostile body costs no square.
-fn refuse_duplicates<E: serde::de::Error>(members: &[(Cow<'_, str>, Json<'_>)]) -> Result<(), E> {
-    let repeated = if members.len() <= 8 {
-        members
-            .iter()
-            .enumerate()
-            .any(|(index, (name, _))| members[..index].iter().any(|(earlier, _)| earlier == name))
-    } else {
-        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
-        names.sort_unstable();
-        names.windows(2).any(|pair| pair[0] == pair[1])
-    };
-    if repeated { Err(E::custom("a member is named twice")) } else { Ok(()) }
+/// True if two members have one name. Few members are compared pair by pair; many by sorting, so that a hostile body costs no square.
+fn is_named_twice(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
+    if members.len() <= 8 {
+        let has_earlier = |(index, (name, _)): (usize, &(Cow<'_, str>, Json<'_>))| {
+            members[..index].iter().any(|(earlier, _)| earlier == name)
+        };
+        return members.iter().enumerate().any(has_earlier);
+    }
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// The object as JSON, with one member set and all others as they are.
@@ -420,7 +429,13 @@ pub fn write_json(json: &Json<'_>, out: &mut Vec<u8>) {
 
 /// Appends `text` as a JSON string, quotes and escapes included.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+    if plain::position_of_special(text.as_bytes()).is_some() {
+        return serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Appends a JSON array of what `write` appends for each element.
