@@ -1,4 +1,5 @@
-//! Resident memory against `max_bytes` under sizes chosen to hurt: `cargo bench --bench memory [-- MEBIBYTES…]`.
+//! Resident memory against `max_bytes` under sizes chosen to hurt: `cargo bench --bench memory [-- MEBIBYTES…]`. With `-- sizes`, what
+//! an item of each of some sizes takes in a cache that holds nothing else.
 //!
 //! The item cache is filled in this process by four threads, phase after phase, so that each finds what the one before left
 //! behind. Every phase stores three times the budget. What counts is resident memory less what the process had before its
@@ -20,6 +21,10 @@ const TURNS: u64 = 3;
 /// What storing one more item costs beside its bytes, for the length of a phase.
 const OVERHEAD_BYTES: u64 = 120;
 const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// Sizes whose items are measured alone, each in a cache of this budget that is half full.
+const ITEM_SIZES: [usize; 6] = [50, 100, 272, 1000, 4000, 16_000];
+const SIZES_BUDGET: u64 = 512 << 20;
 
 /// Keep items of any length.
 const ALL: usize = usize::MAX;
@@ -80,6 +85,17 @@ fn over_classes(random: &mut fastrand::Rng, _share: f64) -> usize {
 
 fn main() {
     let sizes: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let size = std::env::args().find_map(|argument| argument.strip_prefix("size=")?.parse().ok());
+    if let Some(item_bytes) = size {
+        return measure_items(item_bytes);
+    }
+    if std::env::args().any(|argument| argument == "sizes") {
+        println!(
+            "{:>9} {:>9} {:>12} {:>12} {:>19}",
+            "item", "entries", "resident B", "beyond B", "counted / resident"
+        );
+        return ITEM_SIZES.into_iter().for_each(|item_bytes| run_again(&format!("size={item_bytes}")));
+    }
     match sizes.as_slice() {
         [] => [64, 256].into_iter().for_each(measure_in_own_process),
         [mebibytes] => measure(mebibytes << 20),
@@ -89,9 +105,37 @@ fn main() {
 
 /// What one budget leaves in the allocator must not count for the next.
 fn measure_in_own_process(mebibytes: u64) {
+    run_again(&mebibytes.to_string());
+}
+
+fn run_again(argument: &str) {
     let program = std::env::current_exe().expect("a process knows its file");
-    let status = std::process::Command::new(program).arg(mebibytes.to_string()).status();
+    let status = std::process::Command::new(program).arg(argument).status();
     assert!(status.expect("the program can be started").success());
+}
+
+/// Fills half of a large budget with items of one size.
+fn measure_items(item_bytes: usize) {
+    let cache = ItemCache::new(CacheLimits::for_budget(SIZES_BUDGET));
+    let table = cache.table(Realm::SOLE, "Bench", tokio::time::Instant::now());
+    let policy = policy(ALL);
+    let item = vec![b'x'; item_bytes];
+    let idle_bytes = resident_bytes();
+    let mut key = 0;
+    while cache.stats().bytes < SIZES_BUDGET / 2 {
+        for _ in 0..1000 {
+            store(&cache, &table, &policy, key, &item);
+            key += 1;
+        }
+    }
+    let (stats, resident) = (cache.stats(), resident_bytes() - idle_bytes);
+    let per_entry = resident as f64 / stats.entries as f64;
+    println!(
+        "{item_bytes:>9} {:>9} {per_entry:>12.1} {:>12.1} {:>19.3}",
+        stats.entries,
+        per_entry - (item_bytes + size_of::<u64>()) as f64,
+        stats.bytes as f64 / resident as f64
+    );
 }
 
 fn measure(max_bytes: u64) {
@@ -119,13 +163,7 @@ fn measure(max_bytes: u64) {
 /// Runs a phase. Returns how many items were stored, and the most that was resident meanwhile.
 fn run(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, phase: &Phase, max_bytes: u64) -> (u64, u64) {
     let target = max_bytes * TURNS;
-    let policy = ReadPolicy {
-        ttl: None,
-        negative_ttl: None,
-        fill: FillMode::Strong,
-        item_bytes_max: phase.kept_bytes_max,
-        stale_if_error: Duration::ZERO,
-    };
+    let policy = policy(phase.kept_bytes_max);
     let (stored_bytes, stores) = (AtomicU64::new(0), AtomicU64::new(0));
     let over = AtomicBool::new(false);
     let item = vec![b'x'; ITEM_BYTES_MAX];
@@ -162,6 +200,17 @@ fn run(cache: &Arc<ItemCache>, table: &Arc<CachedTable>, phase: &Phase, max_byte
         over.store(true, Ordering::Relaxed);
         (stores.load(Ordering::Relaxed), sampler.join().expect("the sampler ends"))
     })
+}
+
+/// Keeps items up to that size for ever.
+fn policy(item_bytes_max: usize) -> ReadPolicy {
+    ReadPolicy {
+        ttl: None,
+        negative_ttl: None,
+        fill: FillMode::Strong,
+        item_bytes_max,
+        stale_if_error: Duration::ZERO,
+    }
 }
 
 /// As a fetch does it if the key is not cached, and as a write does it otherwise.
