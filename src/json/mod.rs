@@ -1,15 +1,18 @@
 //! Strict JSON: a borrowed tree that refuses what two parsers could read in two ways.
 //!
-//! serde_json does the lexing, but of what is [plain]. On top of it: a member named twice in one object is refused at any depth, nesting ends at
-//! [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only what the API's integer members
-//! need; DynamoDB's own numbers are strings.
+//! What is [plain] is read here; of everything else serde_json does the lexing. On top of it: a member named twice in one object is
+//! refused at any depth, nesting ends at [`DEPTH_MAX`] (or is cut off there), and nothing may follow the value. Numbers keep only
+//! what the API's integer members need; DynamoDB's own numbers are strings.
 
 mod plain;
+mod raw;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+pub use raw::{RawMembers, raw_members, raw_objects};
 
 /// The deepest nesting of arrays and objects in a request. 32 levels of attribute values need 2 each and the envelope a few;
 /// the service's newer reader of requests follows as many as these and leaves deeper ones to the older reader.

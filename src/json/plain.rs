@@ -1,8 +1,9 @@
 //! Plain JSON at the speed of its bytes.
 //!
-//! Nearly all bodies are plain: within [`DEPTH_MAX`] levels, no fractions, no member named twice. Those are read here, in one pass and with one
-//! allocation for each object and list. Of everything else this reader says nothing, and serde_json reads it from its beginning: so
-//! errors, and what is read in a special way, come from one place. Whatever is read here, serde_json reads alike; a test compares both.
+//! Nearly all bodies are plain: within [`DEPTH_MAX`] levels, no fractions, no member named twice. Those are read here, in one pass
+//! and with one allocation for each object and list. Of everything else this reader says nothing, and serde_json reads it from its
+//! beginning: so errors, and what is read in a special way, come from one place. Whatever is read here, serde_json reads alike; a
+//! test compares both.
 
 use std::borrow::Cow;
 
@@ -22,11 +23,10 @@ pub(super) fn parse(text: &str, lists: Lists) -> Option<Json<'_>> {
     if text.len() > BYTES_MAX {
         return None;
     }
-    let mut reader = Reader { text, at: 0, lists, elements: Vec::new(), members: Vec::new() };
-    reader.skip_space();
-    let value = reader.value(0, None)?;
-    reader.skip_space();
-    (reader.at == text.len()).then_some(value)
+    let mut builder = Builder { reader: Reader::new(text), lists, elements: Vec::new(), members: Vec::new() };
+    builder.reader.skip_space();
+    let value = builder.value(0, None)?;
+    builder.reader.is_at_end().then_some(value)
 }
 
 /// Where a text has the first byte that ends a string or must be escaped in one: a quote, a backslash, a control character.
@@ -54,118 +54,63 @@ fn special_bytes(word: u64) -> u64 {
     (quotes | backslashes | controls) & HIGHEST
 }
 
-struct Reader<'a> {
+/// A text that is read from its beginning to its end.
+pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    lists: Lists,
-    /// What the lists that are open hold, the innermost last.
-    elements: Vec<Json<'a>>,
-    /// What the objects that are open hold, the innermost last.
-    members: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Where it is: always between two characters, unless it has given up.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// What was read since it was there.
+    pub(super) fn since(&self, position: usize) -> &'a str {
+        &self.text[position..self.at]
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn next(&mut self) -> Option<u8> {
+    pub(super) fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    fn skip_space(&mut self) {
+    /// Passes this byte; `None` if it is not the next one.
+    pub(super) fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then_some(())
+    }
+
+    pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
-    /// Reads the value that begins here, under that name in its object.
-    fn value(&mut self, depth: usize, name: Option<&str>) -> Option<Json<'a>> {
-        match self.peek()? {
-            b'"' => self.string().map(Json::String),
-            b'{' if depth < DEPTH_MAX => self.object(depth + 1),
-            b'[' if depth < DEPTH_MAX => self.array(depth + 1, name),
-            b't' => self.word("true", Json::Bool(true)),
-            b'f' => self.word("false", Json::Bool(false)),
-            b'n' => self.word("null", Json::Null),
-            b'0'..=b'9' | b'-' => self.integer(),
-            _ => None,
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Option<Json<'a>> {
-        let start = self.members.len();
-        self.at += 1;
+    /// True if only space is left.
+    pub(super) fn is_at_end(&mut self) -> bool {
         self.skip_space();
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(Json::Object(Box::default()));
-        }
-        loop {
-            if self.peek()? != b'"' {
-                return None;
-            }
-            let name = self.string()?;
-            self.skip_space();
-            if self.next()? != b':' {
-                return None;
-            }
-            self.skip_space();
-            let value = self.value(depth, Some(&name))?;
-            self.skip_space();
-            match self.next()? {
-                b',' => self.skip_space(),
-                // Most objects are attribute values, which have one member.
-                b'}' if self.members.len() == start => return Some(Json::Object(Box::new([(name, value)]))),
-                b'}' => {
-                    self.members.push((name, value));
-                    break;
-                }
-                _ => return None,
-            }
-            self.members.push((name, value));
-        }
-        if is_named_twice(&self.members[start..]) {
-            return None;
-        }
-        Some(Json::Object(self.members.drain(start..).collect()))
+        self.at == self.text.len()
     }
 
-    fn array(&mut self, depth: usize, name: Option<&str>) -> Option<Json<'a>> {
-        let is_of_values = name.is_some_and(|name| LISTS_OF_VALUES.contains(&name));
-        let elements_max = if self.lists == Lists::All || is_of_values { usize::MAX } else { LISTED_MAX };
-        let start = self.elements.len();
-        self.at += 1;
-        self.skip_space();
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(Json::Array(Box::default()));
-        }
-        loop {
-            let element = self.value(depth, None)?;
-            self.elements.push(element);
-            if self.elements.len() - start > elements_max {
-                return None;
-            }
-            self.skip_space();
-            match self.next()? {
-                b',' => self.skip_space(),
-                b']' => return Some(Json::Array(self.elements.drain(start..).collect())),
-                _ => return None,
-            }
-        }
-    }
-
-    fn word(&mut self, word: &str, value: Json<'a>) -> Option<Json<'a>> {
+    /// Passes this word; `None` if it does not stand here.
+    pub(super) fn pass_word(&mut self, word: &str) -> Option<()> {
         let is_here = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
         self.at += word.len();
-        is_here.then_some(value)
+        is_here.then_some(())
     }
 
     /// A number without fraction, exponent or needless zeros.
-    fn integer(&mut self) -> Option<Json<'a>> {
+    fn integer(&mut self) -> Option<i64> {
         let is_negative = self.peek()? == b'-';
         self.at += usize::from(is_negative);
         let start = self.at;
@@ -186,37 +131,152 @@ impl<'a> Reader<'a> {
         };
         let goes_on = matches!(self.peek(), Some(b'.' | b'e' | b'E'));
         let value = if is_negative { -value } else { value };
-        (is_plain && !goes_on).then_some(Json::Integer(value))
+        (is_plain && !goes_on).then_some(value)
     }
 
     /// The string that begins here.
-    fn string(&mut self) -> Option<Cow<'a, str>> {
-        let start = self.at + 1;
-        let length = position_of_special(&self.text.as_bytes()[start..])?;
-        let end = start + length;
-        self.at = end + 1;
-        match self.text.as_bytes()[end] {
-            b'"' => Some(Cow::Borrowed(&self.text[start..end])),
-            b'\\' => self.escaped_string(start),
+    pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at;
+        match self.skip_string_to_escape()? {
+            Skipped::Whole => Some(Cow::Borrowed(&self.text[start + 1..self.at - 1])),
+            Skipped::Escape => {
+                self.skip_escaped()?;
+                serde_json::from_str(&self.text[start..self.at]).ok().map(Cow::Owned)
+            }
+        }
+    }
+
+    /// Skips the string that begins here, once it is certain that it is one.
+    pub(super) fn skip_string(&mut self) -> Option<()> {
+        match self.skip_string_to_escape()? {
+            Skipped::Whole => Some(()),
+            Skipped::Escape => self.skip_escaped(),
+        }
+    }
+
+    fn skip_string_to_escape(&mut self) -> Option<Skipped> {
+        self.expect(b'"')?;
+        self.at += position_of_special(&self.text.as_bytes()[self.at..])?;
+        match self.next()? {
+            b'"' => Some(Skipped::Whole),
+            b'\\' => Some(Skipped::Escape),
             _ => None,
         }
     }
 
-    /// The string that began there, of which the first escape has just begun.
-    fn escaped_string(&mut self, start: usize) -> Option<Cow<'a, str>> {
-        // What is escaped is one byte or more, and none of them a quote but the first.
-        self.at += 1;
+    /// Skips the rest of a string, from behind the backslash of its first escape.
+    fn skip_escaped(&mut self) -> Option<()> {
         loop {
-            let rest = self.text.as_bytes().get(self.at..)?;
-            let special = self.at + position_of_special(rest)?;
-            self.at = special + 1;
-            match self.text.as_bytes()[special] {
-                b'"' => break,
-                b'\\' => self.at += 1,
+            match self.next()? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                b'u' => {
+                    let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                    self.at += 4;
+                }
+                _ => return None,
+            }
+            self.at += position_of_special(&self.text.as_bytes()[self.at..])?;
+            match self.next()? {
+                b'"' => return Some(()),
+                b'\\' => {}
                 _ => return None,
             }
         }
-        serde_json::from_str(&self.text[start - 1..self.at]).ok().map(Cow::Owned)
+    }
+}
+
+/// What was skipped of a string.
+enum Skipped {
+    /// All of it, and it has no escape.
+    Whole,
+    /// All up to the backslash of its first escape.
+    Escape,
+}
+
+/// Makes a tree of what it reads.
+struct Builder<'a> {
+    reader: Reader<'a>,
+    lists: Lists,
+    /// What the lists that are open hold, the innermost last.
+    elements: Vec<Json<'a>>,
+    /// What the objects that are open hold, the innermost last.
+    members: Vec<(Cow<'a, str>, Json<'a>)>,
+}
+
+impl<'a> Builder<'a> {
+    /// Reads the value that begins here, under that name in its object.
+    fn value(&mut self, depth: usize, name: Option<&str>) -> Option<Json<'a>> {
+        match self.reader.peek()? {
+            b'"' => self.reader.string().map(Json::String),
+            b'{' if depth < DEPTH_MAX => self.object(depth + 1),
+            b'[' if depth < DEPTH_MAX => self.array(depth + 1, name),
+            b't' => self.reader.pass_word("true").map(|()| Json::Bool(true)),
+            b'f' => self.reader.pass_word("false").map(|()| Json::Bool(false)),
+            b'n' => self.reader.pass_word("null").map(|()| Json::Null),
+            b'0'..=b'9' | b'-' => self.reader.integer().map(Json::Integer),
+            _ => None,
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Option<Json<'a>> {
+        let start = self.members.len();
+        self.reader.next();
+        self.reader.skip_space();
+        if self.reader.peek()? == b'}' {
+            self.reader.next();
+            return Some(Json::Object(Box::default()));
+        }
+        loop {
+            let name = self.reader.string()?;
+            self.reader.skip_space();
+            self.reader.expect(b':')?;
+            self.reader.skip_space();
+            let value = self.value(depth, Some(&name))?;
+            self.reader.skip_space();
+            match self.reader.next()? {
+                b',' => self.reader.skip_space(),
+                // Most objects are attribute values, which have one member.
+                b'}' if self.members.len() == start => return Some(Json::Object(Box::new([(name, value)]))),
+                b'}' => {
+                    self.members.push((name, value));
+                    break;
+                }
+                _ => return None,
+            }
+            self.members.push((name, value));
+        }
+        if is_named_twice(&self.members[start..]) {
+            return None;
+        }
+        Some(Json::Object(self.members.drain(start..).collect()))
+    }
+
+    fn array(&mut self, depth: usize, name: Option<&str>) -> Option<Json<'a>> {
+        let is_of_values = name.is_some_and(|name| LISTS_OF_VALUES.contains(&name));
+        let elements_max = if self.lists == Lists::All || is_of_values { usize::MAX } else { LISTED_MAX };
+        let start = self.elements.len();
+        self.reader.next();
+        self.reader.skip_space();
+        if self.reader.peek()? == b']' {
+            self.reader.next();
+            return Some(Json::Array(Box::default()));
+        }
+        loop {
+            let element = self.value(depth, None)?;
+            self.elements.push(element);
+            if self.elements.len() - start > elements_max {
+                return None;
+            }
+            self.reader.skip_space();
+            match self.reader.next()? {
+                b',' => self.reader.skip_space(),
+                b']' => return Some(Json::Array(self.elements.drain(start..).collect())),
+                _ => return None,
+            }
+        }
     }
 }
 

@@ -1,43 +1,37 @@
 //! Objects whose members are not taken apart: each value stays text, however it is nested.
 
-use std::borrow::Cow;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use crate::wire::Json;
-use crate::wire::json::write_map;
+use crate::json::{Json, RawMembers, raw_members, raw_objects, write_map};
 
 /// The members of an object, each as it is written.
 #[derive(Debug)]
-pub struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct RawObject<'a>(RawMembers<'a>);
 
 impl<'a> RawObject<'a> {
     /// Reads a body; `None` when it is not one object in JSON.
     pub fn parse(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
+        raw_members(std::str::from_utf8(body).ok()?).map(Self)
     }
 
     /// The text of the first member of that name.
     pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
     /// All members, each value as it is written.
     pub fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.0.iter().map(|(name, value)| (&**name, value.get()))
+        self.0.iter().map(|(name, value)| (&**name, *value))
     }
 
     /// The elements of a list, of which each is an object.
     pub fn parse_list(text: &'a str) -> Option<Vec<Self>> {
-        serde_json::from_str(text).ok()
+        Some(raw_objects(text)?.into_iter().map(Self).collect())
     }
 
     /// The members of these names as a tree, those that are strict JSON.
     pub fn only<'n>(&self, names: impl Iterator<Item = &'n str>) -> Json<'a> {
         let member = |name: &str| {
             let (name, value) = self.0.iter().find(|(member, _)| member == name)?;
-            Some((name.clone(), Json::parse(value.get().as_bytes()).ok()?))
+            Some((name.clone(), Json::parse(value.as_bytes()).ok()?))
         };
         Json::Object(names.filter_map(member).collect())
     }
@@ -47,31 +41,9 @@ impl<'a> RawObject<'a> {
         let mut out = Vec::with_capacity(64);
         let others = self.0.iter().filter(|(member, _)| member != name);
         write_map(others.map(|(name, value)| (name.as_ref(), value)), &mut out, |value, out| {
-            out.extend_from_slice(value.get().as_bytes());
+            out.extend_from_slice(value.as_bytes());
         });
         out
-    }
-}
-
-impl<'de> Deserialize<'de> for RawObject<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawObject<'de>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(5);
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(RawObject(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
     }
 }
 
