@@ -11,9 +11,10 @@ use crate::cache::{
 };
 use crate::call::{Answer, Attempt, PrincipalRole, Request, Trace};
 use crate::insight::{Outcome, ReadOfItem, TableUsage};
-use crate::model::Operation;
 use crate::model::capacity::Units;
+use crate::model::schema::KeySchema;
 use crate::model::value::item_size_bytes;
+use crate::model::{Operation, TableSchema};
 use crate::wire::Json;
 use crate::wire::attribute::{item_of_answer, write_item};
 use crate::wire::json::{write_json, write_string};
@@ -21,7 +22,7 @@ use crate::wire::raw::RawObject;
 use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
 use super::checks::Comparing;
-use super::known_table::KnownTable;
+use super::known_table::{KnownTable, SampleRate};
 use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, unread};
@@ -62,11 +63,9 @@ impl Engine {
             let address = table.cached.address(&key);
             let hit = match get.consistent_read {
                 Some(true) => None,
-                _ if table.is_in_shadow() => None,
-                _ => self.cache.lookup(&address, Instant::now()),
+                _ => self.hit(table, &address),
             };
-            // If the table is retired, the entry may be an item of another table under the same key.
-            if let Some(hit) = hit.filter(|_| !table.is_retired()) {
+            if let Some(hit) = hit {
                 if table.verify_sample.picks() {
                     let read = ItemRead::new(&get, request, table, policy, key.clone(), Attributes::All);
                     self.verify(read, &hit);
@@ -80,6 +79,43 @@ impl Engine {
             Some(Looked::Miss(Box::new(read)))
         });
         looked.unwrap_or(Looked::Unread)
+    }
+
+    /// What memory has of a key for an eventual read, if reads of the table are answered from it.
+    fn hit(&self, table: &KnownTable, address: &Address<'_>) -> Option<Hit<CachedItem>> {
+        if table.is_in_shadow() {
+            return None;
+        }
+        let hit = self.cache.lookup(address, Instant::now())?;
+        // If the table is retired, the entry may be an item of another table under the same key.
+        (!table.is_retired()).then_some(hit)
+    }
+
+    /// The item that memory has, as a GetItem of the whole item would give it, for who has no such request but a key. `write_key`
+    /// appends the key's canonical bytes, by the key schema of the table. Nothing is counted of a read that is not so answered.
+    ///
+    /// `None` also if reads of the table are sampled to be verified: those are for a GetItem.
+    pub fn item_at_once(
+        &self,
+        table: &str,
+        write_key: impl FnOnce(&KeySchema, &mut Vec<u8>) -> Option<()>,
+    ) -> Option<ItemAtOnce> {
+        self.tables.with(table, |table| {
+            if table.policy.is_none() || table.verify_sample != SampleRate::NONE {
+                return None;
+            }
+            let mut key = Vec::with_capacity(64);
+            write_key(&table.schema.key, &mut key)?;
+            let address = table.cached.address(&key);
+            let found = Found::from_memory(self.hit(table, &address)?, Source::Hit);
+            found.note(&address, &table.usage);
+            Some(ItemAtOnce {
+                item: found.value,
+                schema: Arc::clone(&table.schema),
+                table: table.name_for_answer(),
+                age_seconds: found.age_seconds,
+            })
+        })
     }
 
     /// GetItem. `understood` is what a first look made of the request.
@@ -248,6 +284,19 @@ impl Engine {
         }
         sized_item_of(item)
     }
+}
+
+/// What memory has under a key.
+#[derive(Clone, Debug)]
+pub struct ItemAtOnce {
+    /// The item, or the fact that there is none.
+    pub item: CachedItem,
+    /// The table's schema, by which the key was read.
+    pub schema: Arc<TableSchema>,
+    /// The table's name.
+    pub table: Arc<str>,
+    /// Whole seconds since the item was read from the upstream.
+    pub age_seconds: Option<u64>,
 }
 
 /// An item, or that there is none, and how large it is.

@@ -48,6 +48,7 @@ use crate::model::{ApiError, ErrorCode, Operation};
 use crate::wire::only_table;
 
 pub use changes::FlushFailure;
+pub use items::ItemAtOnce;
 pub use known_table::{CacheMode, PolicyChange, SampleRate, TablePolicy};
 pub use peers::{Acknowledgement, Peers, Receipt};
 pub use tables::PolicyOf;

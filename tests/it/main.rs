@@ -7,6 +7,7 @@ mod harness;
 mod scripted;
 mod stale;
 
+mod at_once;
 mod batches;
 mod bypass;
 mod changes;
