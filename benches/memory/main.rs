@@ -1,10 +1,13 @@
 //! Resident memory against `max_bytes` under sizes chosen to hurt: `cargo bench --bench memory [-- MEBIBYTES…]`. With `-- sizes`, what
-//! an item of each of some sizes takes in a cache that holds nothing else.
+//! an item of each of some sizes takes in a cache that holds nothing else. With `-- ratio`, hit ratios beside other caches of the same
+//! memory.
 //!
 //! The item cache is filled in this process by four threads, phase after phase, so that each finds what the one before left
 //! behind. Every phase stores three times the budget. What counts is resident memory less what the process had before its
 //! first item, sampled every millisecond: at its worst, and when the phase ends. What the fetched answers themselves occupy
 //! while they are stored is part of it, as it is in the server.
+
+mod ratio;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -88,6 +91,9 @@ fn main() {
     let size = std::env::args().find_map(|argument| argument.strip_prefix("size=")?.parse().ok());
     if let Some(item_bytes) = size {
         return measure_items(item_bytes);
+    }
+    if std::env::args().any(|argument| argument == "ratio") {
+        return ratio::measure();
     }
     if std::env::args().any(|argument| argument == "sizes") {
         println!(

@@ -67,7 +67,7 @@ pub(super) struct BudgetedStore {
     parts: Box<[Part]>,
     bytes_max: AtomicU64,
     /// What the parts may weigh together now, without their tables.
-    weight_max: Mutex<u64>,
+    fitted: Mutex<Fitted>,
     /// Where the entries lie.
     slices: Arc<Slices>,
     /// The bytes of all inserts so far.
@@ -86,7 +86,7 @@ impl BudgetedStore {
         Self {
             parts: (0..parts).map(|_| Self::part(bytes_max / parts, &slices)).collect(),
             bytes_max: AtomicU64::new(bytes_max),
-            weight_max: Mutex::new(bytes_max),
+            fitted: Mutex::new(Fitted { weight_max: bytes_max, slices_bytes: 0 }),
             slices,
             inserted_bytes: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
@@ -129,29 +129,60 @@ impl BudgetedStore {
         self.parts.iter().map(Cache::weight).sum()
     }
 
-    /// What the entries cost beside their own bytes: the tables, and what is in pieces.
+    /// What of the budget the entries may not weigh: the tables, and what is in pieces.
     fn overhead_bytes(&self, bytes_max: u64) -> u64 {
-        let tables = self.table_bytes();
-        let in_pieces = self.slices.bytes().saturating_sub(self.weight());
-        // A budget of a few megabytes would vanish in slices that have only begun to fill.
-        tables + in_pieces.min(bytes_max.saturating_sub(tables).div_ceil(2))
+        let fitted = self.fitted.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes_max.saturating_sub(fitted.weight_max)
     }
 
-    /// Gives the entries what the tables leave.
+    /// Gives the entries what the tables leave, and what the slices that they lie in allow.
     fn fit_budget(&self) {
-        let mut weight_max = self.weight_max.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fitted = self.fitted.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes_max = self.bytes_max.load(Ordering::Relaxed);
-        let fitting = bytes_max.saturating_sub(self.overhead_bytes(bytes_max)).max(1);
+        let room = bytes_max.saturating_sub(self.table_bytes()).max(1);
+        let before = *fitted;
+        fitted.fit(room, self.weight(), self.slices.bytes());
         // Quick_cache rounds its memory of evicted hashes down at each change, so small changes are left out.
-        if weight_max.abs_diff(fitting) > bytes_max / 128 {
-            *weight_max = fitting;
-            let per_part = (fitting / self.parts.len() as u64).max(1);
+        if before.weight_max.abs_diff(fitted.weight_max) > bytes_max / 128 {
+            let per_part = (fitted.weight_max / self.parts.len() as u64).max(1);
             for part in &self.parts {
                 let before = part.len();
                 part.set_capacity(per_part);
                 self.evictions.fetch_add(before.saturating_sub(part.len()) as u64, Ordering::Relaxed);
             }
+        } else {
+            fitted.weight_max = before.weight_max;
         }
+    }
+}
+
+/// How much the entries may weigh, so that the slices that they lie in fit.
+///
+/// A slice goes back when all in it is gone, so evicting makes holes first. Holes are filled by entries of the same size, and are
+/// no loss then: taking them off the weight again and again would empty the cache. So only slices that came since the last time are
+/// taken off. Entries of other sizes need slices of their own, and what they push out frees old ones in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fitted {
+    weight_max: u64,
+    /// The bytes of all slices, when the weight was last fitted.
+    slices_bytes: u64,
+}
+
+impl Fitted {
+    /// What slices may pass the room by before the excess itself is taken off, as a part of the room.
+    const EXCESS_PART: u64 = 32;
+
+    /// Fits the weight. `room` is what the tables leave of the budget, `weight` that of the entries.
+    fn fit(&mut self, room: u64, weight: u64, slices_bytes: u64) {
+        let grown = slices_bytes.saturating_sub(self.slices_bytes.max(room));
+        let excess = slices_bytes.saturating_sub(room + room / Self::EXCESS_PART);
+        self.slices_bytes = slices_bytes;
+        self.weight_max = match slices_bytes <= room {
+            true => weight.saturating_add(room - slices_bytes),
+            false => self.weight_max.min(weight).saturating_sub(grown.max(excess / 8)),
+        };
+        // A budget of a few megabytes would vanish in slices that have only begun to fill.
+        self.weight_max = self.weight_max.clamp(room.div_ceil(2), room);
     }
 }
 
@@ -244,5 +275,71 @@ impl Lifecycle<u64, Entry> for Departures {
         insertion.is_refused |= entry.identity() == insertion.inserted;
         insertion.evicted += u64::from(hash != insertion.hash);
         insertion.gone.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: u64 = 100 << 20;
+    const STEP: u64 = 1 << 20;
+
+    #[test]
+    fn holes_that_entries_of_the_same_size_fill_are_taken_off_once() {
+        // A page of 64 KiB loses 3 % to its end, and slices pass the room by a little when the entries' weight has reached it.
+        let mut fitted = Fitted { weight_max: ROOM, slices_bytes: 0 };
+        fitted.fit(ROOM, ROOM * 97 / 100, ROOM + STEP);
+        let once = fitted.weight_max;
+        assert_eq!(once, ROOM * 97 / 100 - STEP);
+        // The holes that this made do not go away, and nothing grows.
+        for _ in 0..1000 {
+            fitted.fit(ROOM, once, ROOM + STEP);
+        }
+        assert_eq!(fitted.weight_max, once);
+        // When slices go back, the weight comes back.
+        fitted.fit(ROOM, once, ROOM - 3 * STEP);
+        assert_eq!(fitted.weight_max, once + 3 * STEP);
+    }
+
+    #[test]
+    fn slices_of_another_size_push_out_as_much_as_they_take() {
+        let mut fitted = Fitted { weight_max: ROOM, slices_bytes: ROOM };
+        for step in 1..=3 {
+            fitted.fit(ROOM, fitted.weight_max, ROOM + step * STEP);
+        }
+        assert_eq!(fitted.weight_max, ROOM - 3 * STEP);
+    }
+
+    #[test]
+    fn much_that_stays_in_pieces_is_taken_off_bit_by_bit_down_to_half() {
+        let mut fitted = Fitted { weight_max: ROOM, slices_bytes: 0 };
+        for _ in 0..1000 {
+            fitted.fit(ROOM, fitted.weight_max, ROOM * 3 / 2);
+        }
+        assert_eq!(fitted.weight_max, ROOM / 2);
+    }
+
+    #[test]
+    fn a_full_store_of_entries_of_one_size_holds_nearly_what_its_budget_allows() {
+        use crate::cache::cached_item::CachedItem;
+        use crate::cache::entry::{Facts, NEVER_MS};
+        use crate::cache::words::Version;
+
+        const BUDGET: u64 = 16 << 20;
+        let store = BudgetedStore::new(BUDGET);
+        let image = CachedItem::present(&[b'x'; 272], 272);
+        let version = Version { stripe: 0, table: 0 };
+        let facts = Facts { version, table: 0, read_ms: 0, expires_ms: NEVER_MS };
+        let entry = |n: u64| Entry::pack(facts, &n.to_le_bytes(), &image).expect("the key is short enough");
+        let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for n in 0..200_000 {
+            store.insert(spread(n), entry(n));
+        }
+        let usage = store.usage();
+        let entries_bytes = usage.entries * entry(0).allocated_bytes();
+        let room = BUDGET - store.table_bytes();
+        assert!(entries_bytes > room * 9 / 10, "{usage:?}: {entries_bytes} of {room}");
+        assert!(usage.bytes <= BUDGET * 102 / 100, "{usage:?}");
     }
 }
