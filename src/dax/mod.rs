@@ -1,0 +1,7 @@
+//! The words of the DAX wire protocol, as bytes: CBOR items, attribute values, keys, attribute lists.
+//!
+//! Everything here is pure but for the file of attribute lists: no networking, no clock, no engine. DAX is the binary protocol of
+//! Amazon's DAX clients; the facts were taken from the Apache-2.0 sources of three of them (Go 1.0.3, Python 2.1.0, JavaScript
+//! 3.1.0).
+
+pub mod cbor;
