@@ -115,7 +115,8 @@ mod tests {
         }
         let mapped: AdvertisedAddress = "[::ffff:10.0.0.7]:8111".parse().unwrap();
         assert_eq!(mapped.to_string(), "10.0.0.7:8111");
-        for text in ["", ":8111", "0.0.0.0:8111", "[::]:8111", "10.0.0.7", "10.0.0.7:0", "a:0", "a:+1", "dax://a:1"]
+        for text in
+            ["", ":8111", "0.0.0.0:8111", "[::]:8111", "10.0.0.7", "10.0.0.7:0", "a:0", "a:+1", "dax://a:1"]
         {
             let error = text.parse::<AdvertisedAddress>().unwrap_err();
             assert!(error.contains("write IP:PORT or HOST:PORT"), "{error}");
@@ -128,7 +129,9 @@ mod tests {
             let [one, other] = [one, other].map(|text| text.parse::<AdvertisedAddress>().unwrap());
             one.is_of_family_of(&other)
         };
-        assert!(is_same("10.0.0.7:1", "10.0.0.8:1") && is_same("[::1]:1", "[::2]:2") && is_same("a:1", "b:1"));
+        assert!(
+            is_same("10.0.0.7:1", "10.0.0.8:1") && is_same("[::1]:1", "[::2]:2") && is_same("a:1", "b:1")
+        );
         assert!(!is_same("10.0.0.7:1", "[::1]:1") && !is_same("a:1", "10.0.0.7:1"));
     }
 }

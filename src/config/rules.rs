@@ -156,8 +156,10 @@ fn dax_listeners_have_ports_of_their_own(draft: &Draft) -> Option<Fault> {
 /// A client takes one of the addresses that it is told, and cannot know which of two reaches the node.
 fn one_address_of_each_family_is_advertised(draft: &Draft) -> Option<Fault> {
     let advertised = &draft.fixed.dax.advertise;
-    let mut pairs =
-        advertised.iter().enumerate().flat_map(|(nth, one)| advertised[nth + 1..].iter().map(move |other| (one, other)));
+    let mut pairs = advertised
+        .iter()
+        .enumerate()
+        .flat_map(|(nth, one)| advertised[nth + 1..].iter().map(move |other| (one, other)));
     let (one, other) = pairs.find(|(one, other)| one.is_of_family_of(other))?;
     Some(Fault {
         origin: draft.origin("dax", "advertise"),

@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, AdminToken, ItemsAreFor};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
-use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
+use crate::config::{self, AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
+use crate::frontend::{self, DaxDoors, DaxSettings, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
 use crate::stopped_time::StoppedTime;
 use crate::telemetry::{self, Metrics};
@@ -105,7 +105,8 @@ impl Server {
             }
             None => None,
         };
-        let doors = Doors { plain, tls };
+        let dax = bind_dax(&config.fixed.dax, tls.as_ref()).await?;
+        let doors = Doors { plain, tls, dax };
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         #[cfg(feature = "otlp")]
@@ -160,6 +161,14 @@ impl Server {
         address_of(&self.doors.plain)
     }
 
+    /// Where it listens for DAX clients without TLS.
+    ///
+    /// # Errors
+    /// Words, where it does not.
+    pub fn dax_address(&self) -> Result<SocketAddr, String> {
+        self.doors.dax.plain.as_ref().map_or_else(|| Err("there is no DAX listener".to_owned()), address_of)
+    }
+
     /// Where its admin listener is.
     ///
     /// # Errors
@@ -201,12 +210,14 @@ impl Server {
         let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());
         let tls = tls.map(|(listen, door)| url("https", listen, &door.listeners, bound));
         let with_tls = tls.as_ref().map_or_else(String::new, |tls| format!("; with TLS on {tls}"));
+        let dax = self.dax_urls();
+        let with_dax = if dax.is_empty() { String::new() } else { format!("; DAX on {}", dax.join(" and ")) };
         let mut upstream = self.engines.describe(&self.config.fixed);
         if let Some(fleet) = &self.config.fixed.fleet {
             upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
         }
         let words = format!(
-            "nearside {} listens on {listens}{with_tls}; upstream: {upstream}; {metrics}; try: {}",
+            "nearside {} listens on {listens}{with_tls}{with_dax}; upstream: {upstream}; {metrics}; try: {}",
             env!("CARGO_PKG_VERSION"),
             self.first_call()
         );
@@ -218,7 +229,20 @@ impl Server {
             ("region", self.config.fixed.region().to_owned()),
         ];
         fields.extend(tls.map(|tls| ("tls_listen", tls)));
+        if !dax.is_empty() {
+            fields.push(("dax", dax.join(", ")));
+        }
         telemetry::announce(&words, &fields);
+    }
+
+    /// Where DAX clients connect, as they write it.
+    fn dax_urls(&self) -> Vec<String> {
+        let (dax, doors) = (&self.config.fixed.dax, &self.doors.dax);
+        let plain = dax.listen.as_ref().zip(doors.plain.as_ref());
+        let tls = dax.tls_listen.as_ref().zip(doors.tls.as_ref());
+        let plain = plain.map(|(listen, listeners)| url("dax", listen, listeners, bound));
+        let tls = tls.map(|(listen, door)| url("daxs", listen, &door.listeners, bound));
+        plain.into_iter().chain(tls).collect()
     }
 
     /// A command that shows that the server answers.
@@ -340,6 +364,22 @@ impl Server {
     }
 }
 
+/// Binds the listeners for DAX clients, those with TLS under the certificate of the other TLS listener.
+async fn bind_dax(dax: &config::Dax, tls: Option<&TlsDoor>) -> Result<DaxDoors, StartError> {
+    let plain = match &dax.listen {
+        Some(address) => Some(Listeners::bind(address, "--dax-listen").await.map_err(StartError)?),
+        None => None,
+    };
+    let tls = match dax.tls_listen.as_ref().zip(tls) {
+        Some((address, door)) => {
+            let listeners = Listeners::bind(address, "--dax-tls-listen").await.map_err(StartError)?;
+            Some(TlsDoor { listeners, server: Arc::clone(&door.server) })
+        }
+        None => None,
+    };
+    Ok(DaxDoors { plain, tls })
+}
+
 fn address_of(listeners: &Listeners) -> Result<SocketAddr, String> {
     listeners.addresses().first().copied().ok_or_else(|| "a Unix socket has no address".to_owned())
 }
@@ -442,6 +482,7 @@ fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
         drain_timeout: fixed.drain_timeout,
+        dax: DaxSettings { advertise: fixed.dax.advertise.clone() },
     }
 }
 

@@ -9,7 +9,11 @@ pub(super) const DAX: &[Key] = &[
         |draft, given| put(&mut draft.fixed.dax.listen, given.parsed().map(Some)),
         |fixed| fixed.dax.listen.as_ref().and_then(quoted),
     )
-    .with_flag("dax-listen", "ADDRESS", "Where DAX clients connect, such as 127.0.0.1:8111 [default: nowhere]"),
+    .with_flag(
+        "dax-listen",
+        "ADDRESS",
+        "Where DAX clients connect, such as 127.0.0.1:8111 [default: nowhere]",
+    ),
     Key::fixed(
         "tls_listen",
         |draft, given| put(&mut draft.fixed.dax.tls_listen, given.parsed().map(Some)),
