@@ -5,3 +5,9 @@
 //! 3.1.0).
 
 pub mod cbor;
+
+pub mod lex_decimal;
+pub mod number;
+
+#[cfg(test)]
+mod tests;
