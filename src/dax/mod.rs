@@ -6,6 +6,15 @@
 //! 3.1.0).
 
 pub mod cbor;
+pub mod lex_decimal;
+pub mod number;
+mod scanner;
+pub mod value;
+
+pub mod key;
+
+pub mod attribute_lists;
+pub mod item;
 
 pub mod method;
 pub mod request;
@@ -14,3 +23,6 @@ pub mod shape;
 
 pub mod answer;
 pub mod error;
+
+#[cfg(test)]
+mod tests;
