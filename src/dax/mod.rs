@@ -7,6 +7,10 @@
 
 pub mod cbor;
 
+mod object;
+
+mod expression;
+
 pub mod method;
 pub mod request;
 
