@@ -6,6 +6,8 @@
 //! 3.1.0).
 
 pub mod cbor;
+pub mod lex_decimal;
+pub mod number;
 
 mod object;
 
@@ -18,3 +20,6 @@ pub mod shape;
 
 pub mod answer;
 pub mod error;
+
+#[cfg(test)]
+mod tests;

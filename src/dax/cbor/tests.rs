@@ -164,7 +164,7 @@ fn any_item() -> impl Strategy<Value = Vec<u8>> {
         ".*".prop_map(|text| written(|writer| writer.text(&text))),
         any::<bool>().prop_map(|value| written(|writer| writer.bool(value))),
         any::<f64>().prop_map(|value| written(|writer| writer.float(value))),
-        Just(written(Writer::null)),
+        Just(written(|writer| writer.null())),
     ];
     leaf.prop_recursive(5, 60, 6, |inner| {
         let items = || prop::collection::vec(inner.clone(), 0..6);

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{Expressions, Language};
 use crate::dax::cbor::Writer;
 use crate::dax::object::Object;
+use crate::dax::tests::{bytes_of_hex as hex, vectors};
 use crate::json::Json;
 use crate::model::ApiError;
 use crate::model::expr::{Condition, Context, Paths, Update};
@@ -54,11 +55,6 @@ fn text_of(language: Language, body: &str) -> String {
     body.get(language.parameter()).and_then(Json::text).unwrap().to_owned()
 }
 
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-}
-
 /// The text of an expression whose values are small integers.
 fn text(language: Language, code: &str) -> Result<String, String> {
     let values = (0..24).map(|value| (vec![value], format!("{{\"N\":\"{value}\"}}"))).collect();
@@ -69,11 +65,10 @@ fn text(language: Language, code: &str) -> Result<String, String> {
 
 #[test]
 fn the_clients_expressions_mean_what_their_text_means() {
-    let vectors = Json::parse(include_bytes!("../vectors/expressions.json")).unwrap();
     let values = (0..24).map(|value| (vec![value], format!("{{\"N\":\"{value}\"}}"))).collect();
-    for vector in vectors.elements().unwrap() {
-        let member = |name| vector.get(name).unwrap();
-        let language = match member("language").text().unwrap() {
+    let vectors = vectors(None).into_iter().filter(|vector| vector.operation.ends_with("Expression"));
+    for vector in vectors {
+        let language = match vector.operation.as_str() {
             "ConditionExpression" => Language::Condition,
             "FilterExpression" => Language::Filter,
             "ProjectionExpression" => Language::Projection,
@@ -81,21 +76,23 @@ fn the_clients_expressions_mean_what_their_text_means() {
         };
         let mut original = Vec::new();
         let mut request = Object::begin(&mut original);
-        request.text(language.parameter(), member("expression").text().unwrap());
-        for (from, to) in [("names", "ExpressionAttributeNames"), ("values", "ExpressionAttributeValues")] {
-            let placeholders = member(from).members().unwrap();
-            if placeholders.is_empty() {
+        request.text(language.parameter(), &vector.expression);
+        for (meanings, member) in
+            [(&vector.names, "ExpressionAttributeNames"), (&vector.number_values, "ExpressionAttributeValues")]
+        {
+            let meanings = meanings.as_object().unwrap();
+            if meanings.is_empty() {
                 continue;
             }
-            let mut members = request.object(to);
-            for (placeholder, meaning) in placeholders {
-                match from {
-                    "names" => members.text(placeholder, meaning.text().unwrap()),
-                    _ => {
-                        let mut value = members.object(placeholder);
-                        value.text("N", meaning.text().unwrap());
-                        value.end();
-                    }
+            let mut members = request.object(member);
+            for (placeholder, meaning) in meanings {
+                let meaning = meaning.as_str().unwrap();
+                if placeholder.starts_with('#') {
+                    members.text(placeholder, meaning);
+                } else {
+                    let mut value = members.object(placeholder);
+                    value.text("N", meaning);
+                    value.end();
                 }
             }
             members.end();
@@ -103,9 +100,8 @@ fn the_clients_expressions_mean_what_their_text_means() {
         request.end();
         let original = String::from_utf8(original).unwrap().replace("begins_With", "begins_with");
         let original = original.replace("CONTAINS", "contains");
-        for code in ["code", "javascript"] {
-            let code = hex(member(code).text().unwrap());
-            let written = written(language, &code, &values).unwrap();
+        for code in [&vector.hex, &vector.python_hex, &vector.javascript_hex] {
+            let written = written(language, &hex(code), &values).unwrap();
             assert_eq!(read(language, &written), read(language, &original), "{original} {written}");
         }
     }
