@@ -56,7 +56,8 @@ impl<'a> Expressions<'a> {
     }
 
     fn read(&mut self, language: Language, code: &'a [u8]) -> Result<Vec<Path>, ApiError> {
-        let invalid = |words: &str| ApiError::validation(format!("Invalid {}: {words}", language.parameter()));
+        let invalid =
+            |words: &str| ApiError::validation(format!("Invalid {}: {words}", language.parameter()));
         let read = code::read(code, language).map_err(|fault| invalid(&fault.0))?;
         let mut placed = Vec::with_capacity(read.pieces.len());
         for piece in read.pieces {

@@ -77,9 +77,10 @@ fn the_clients_expressions_mean_what_their_text_means() {
         let mut original = Vec::new();
         let mut request = Object::begin(&mut original);
         request.text(language.parameter(), &vector.expression);
-        for (meanings, member) in
-            [(&vector.names, "ExpressionAttributeNames"), (&vector.number_values, "ExpressionAttributeValues")]
-        {
+        for (meanings, member) in [
+            (&vector.names, "ExpressionAttributeNames"),
+            (&vector.number_values, "ExpressionAttributeValues"),
+        ] {
             let meanings = meanings.as_object().unwrap();
             if meanings.is_empty() {
                 continue;
@@ -98,8 +99,14 @@ fn the_clients_expressions_mean_what_their_text_means() {
             members.end();
         }
         request.end();
-        let original = String::from_utf8(original).unwrap().replace("begins_With", "begins_with");
-        let original = original.replace("CONTAINS", "contains");
+        // The clients take functions in any case, and DynamoDB does not.
+        let original = String::from_utf8(original).unwrap();
+        let original = ["attribute_type", "begins_with", "contains"].iter().fold(original, |text, name| {
+            match text.to_ascii_lowercase().find(name) {
+                Some(at) => format!("{}{name}{}", &text[..at], &text[at + name.len()..]),
+                None => text,
+            }
+        });
         for code in [&vector.hex, &vector.python_hex, &vector.javascript_hex] {
             let written = written(language, &hex(code), &values).unwrap();
             assert_eq!(read(language, &written), read(language, &original), "{original} {written}");
@@ -109,7 +116,7 @@ fn the_clients_expressions_mean_what_their_text_means() {
 
 #[test]
 fn chains_are_flat_and_parentheses_are_only_where_they_must_be() {
-    let a = "83 00 821261 61 821100".replace("821261 61", "82126161");
+    let a = "83 00 82126161 821100";
     for (code, expected) in [
         ("8307 A 8307 B C", "#0=:0 OR #0=:0 OR #0=:0"),
         ("8307 8307 A B C", "#0=:0 OR #0=:0 OR #0=:0"),
@@ -121,7 +128,7 @@ fn chains_are_flat_and_parentheses_are_only_where_they_must_be() {
         ("8306 8208 8306 A B C", "NOT (#0=:0 AND #0=:0) AND #0=:0"),
         ("8208 8307 A B", "NOT (#0=:0 OR #0=:0)"),
     ] {
-        let tree = code.replace(['A', 'B', 'C'], &a);
+        let tree = code.replace(['A', 'B', 'C'], a);
         assert_eq!(text(Language::Filter, &format!("8301 {tree} 8105")).as_deref(), Ok(expected), "{code}");
     }
 }
@@ -132,10 +139,10 @@ fn an_update_has_its_actions_section_by_section() {
     for (actions, expected) in [
         ("80", ""),
         ("81 8216 PATH", "REMOVE #0"),
-        ("83 8313 PATH 821100 8216 PATH 8313 PATH 831a PATH 821100", "SET #0=:0,#0=#0-:0 REMOVE #0"),
+        ("83 8313 PATH 821100 8216 PATH 8313 PATH 83181a PATH 821100", "SET #0=:0,#0=#0-:0 REMOVE #0"),
         ("82 8314 PATH 821100 8315 PATH 821100", "ADD #0 :0 DELETE #0 :0"),
         (
-            "81 8313 PATH 8319 8317 PATH 821100 8318 821100 PATH",
+            "81 8313 PATH 831819 8317 PATH 821100 831818 821100 PATH",
             "SET #0=if_not_exists(#0,:0)+list_append(:0,#0)",
         ),
     ] {
@@ -167,7 +174,7 @@ fn what_cannot_be_text_is_rejected_in_words_of_dynamodb() {
     for (code, expected) in [
         ("8301 82126161 80", &*format!("{syntax} \"<EOF>\"")),
         ("8301 8300 8300 82126161 82126161 82126161 80", &format!("{syntax} \"=\"")),
-        ("8301 8319 82126161 82126161 80", &format!("{syntax} \"+\"")),
+        ("8301 831819 82126161 82126161 80", &format!("{syntax} \"+\"")),
         ("8301 8300 8208 82126161 82126161 80", &format!("{syntax} \"NOT\"")),
         (
             "8301 8300 82126161 821101 8105",
@@ -217,7 +224,8 @@ fn what_is_larger_than_any_text_is_rejected_while_it_is_read() {
 fn a_text_that_the_caller_could_write_in_4096_bytes_has_no_more() {
     // 300 names and values in lists of 100, each used once but for the last; and paths of single letters.
     let list = |from: usize| {
-        let operands = (from..from + 100).map(|place| format!("8211 19{place:04x} 8212 63{:06x}", place + 0x0030_3030));
+        let operands =
+            (from..from + 100).map(|place| format!("8211 19{place:04x} 8212 64{}", digits_of(place)));
         format!("830a 82126161 98c8 {}", operands.collect::<String>())
     };
     let values: String = (0..300).map(|value| format!("19{:04x}", value + 1000)).collect();
@@ -235,6 +243,11 @@ fn a_text_that_the_caller_could_write_in_4096_bytes_has_no_more() {
     let text = super::tests::text(Language::Projection, &paths).unwrap();
     assert_eq!(text.len(), 256 * 22 - 1);
     assert!(text.starts_with("a.b.c.d.e.f.g.h.i.j.k,a.b."), "{text}");
+}
+
+/// A name of four characters.
+fn digits_of(place: usize) -> String {
+    format!("n{place:03}").bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Each letter as a text string.
@@ -396,23 +409,28 @@ impl Both {
             Test::Not(test) => {
                 self.head(2, 8);
                 self.text.push_str("not ");
-                self.part(test);
+                self.part(test, None);
             }
             Test::Joined(operator, tests, nesting) => self.joined(*operator, tests, *nesting),
         }
     }
 
-    /// A test in parentheses, unless it has none of its own parts.
-    fn part(&mut self, test: &Test) {
-        let has_parts = matches!(test, Test::Joined(..) | Test::Not(_));
-        self.text.push_str(if has_parts { "( " } else { "" });
+    /// A test in parentheses, unless it has no parts, or they are joined like those of the test around it: then the parentheses
+    /// would mean nothing, and the text that is written again has none.
+    fn part(&mut self, test: &Test, outer: Option<u8>) {
+        let has_parentheses = match test {
+            Test::Joined(operator, ..) => Some(*operator) != outer,
+            Test::Not(_) => true,
+            Test::Compare(..) | Test::Between(..) | Test::In(..) | Test::Call(..) => false,
+        };
+        self.text.push_str(if has_parentheses { "( " } else { "" });
         self.test(test);
-        self.text.push_str(if has_parts { " )" } else { "" });
+        self.text.push_str(if has_parentheses { " )" } else { "" });
     }
 
     fn joined(&mut self, operator: u8, tests: &[Test], nesting: Nesting) {
         if let [only] = tests {
-            return self.part(only);
+            return self.part(only, Some(operator));
         }
         self.head(3, operator);
         let word = if operator == 6 { " And " } else { " Or " };
@@ -568,7 +586,8 @@ impl Both {
 fn check(language: Language, both: Both) -> Result<(), TestCaseError> {
     let (original, code) = both.finished(language);
     let values = VALUES.iter().map(|(json, cbor)| (hex(cbor), (*json).to_owned())).collect();
-    let written = written(language, &code, &values).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let written =
+        written(language, &code, &values).map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!(read(language, &written), read(language, &original), "{} {}", written, original);
     prop_assert!(text_of(language, &written).len() <= text_of(language, &original).len());
     Ok(())
