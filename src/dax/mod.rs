@@ -8,6 +8,13 @@
 pub mod cbor;
 pub mod lex_decimal;
 pub mod number;
+mod scanner;
+pub mod value;
+
+pub mod key;
+
+pub mod attribute_lists;
+pub mod item;
 
 mod object;
 

@@ -41,6 +41,12 @@ impl<'a> Writer<'a> {
         head::write(head::UNSIGNED, value, self.out);
     }
 
+    /// How many bytes [`Writer::unsigned`] appends for this value.
+    #[inline]
+    pub fn unsigned_bytes(value: u64) -> usize {
+        head::shortest(head::UNSIGNED, value).1
+    }
+
     /// The integer -1 - `complement`.
     #[inline]
     pub fn negative(&mut self, complement: u64) {
@@ -52,6 +58,12 @@ impl<'a> Writer<'a> {
     pub fn bytes(&mut self, bytes: &[u8]) {
         head::write(head::BYTES, bytes.len() as u64, self.out);
         self.out.extend_from_slice(bytes);
+    }
+
+    /// The head of a byte string; so many bytes are to follow it.
+    #[inline]
+    pub fn bytes_head(&mut self, length: usize) {
+        head::write(head::BYTES, length as u64, self.out);
     }
 
     /// A byte string with what `write` appends.

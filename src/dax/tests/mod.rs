@@ -4,7 +4,11 @@
 //! the call's `params` as DynamoDB JSON, and what the client made of the answer, `client_result`. Others are single codes:
 //! numbers as sort keys and as attributes, keys, expressions, signatures. The packaged sources leave the file out.
 
+mod items;
+mod mutations;
 mod numbers;
+mod stub;
+mod values;
 
 use serde::Deserialize;
 use serde_json::Value;
