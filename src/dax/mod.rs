@@ -16,6 +16,10 @@ pub mod key;
 pub mod attribute_lists;
 pub mod item;
 
+mod object;
+
+mod expression;
+
 pub mod method;
 pub mod request;
 
