@@ -4,6 +4,7 @@ mod audit;
 mod backend;
 mod caches;
 mod comparisons;
+mod dax_lists;
 mod descriptors;
 mod edge;
 mod engines;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, AdminToken, ItemsAreFor};
 use crate::config::{self, AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
+use crate::dax::attribute_lists::AttributeLists;
 use crate::frontend::{self, DaxDoors, DaxSettings, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
 use crate::stopped_time::StoppedTime;
@@ -81,6 +83,7 @@ pub struct Server {
     reload_asks: ReloadAsks,
     warm_ups: WarmUps,
     doors: Doors,
+    dax_lists: Arc<AttributeLists>,
     admin_listeners: Listeners,
     #[cfg(feature = "otlp")]
     tracing: Option<(telemetry::Tracer, telemetry::SpanExport)>,
@@ -126,6 +129,7 @@ impl Server {
         };
         let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
+        let dax_lists = dax_lists::open(&config.fixed).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics, stopped));
         engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
@@ -147,6 +151,7 @@ impl Server {
             reload_asks: ReloadAsks::default(),
             warm_ups: WarmUps::default(),
             doors,
+            dax_lists,
             admin_listeners,
             #[cfg(feature = "otlp")]
             tracing,
@@ -307,7 +312,7 @@ impl Server {
         let closing = CancellationToken::new();
         let (edge, exporting) = self.begin_recording(&closing);
         let admin = self.admin(&edge, &shutdown);
-        let settings = frontend_settings(&self.config.fixed, &self.doors);
+        let settings = frontend_settings(&self.config.fixed, &self.doors, Arc::clone(&self.dax_lists));
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
             AuthMode::SigV4 => {
@@ -461,7 +466,7 @@ fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts 
     }
 }
 
-fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, doors: &Doors, dax_lists: Arc<AttributeLists>) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
@@ -482,7 +487,7 @@ fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
         drain_timeout: fixed.drain_timeout,
-        dax: DaxSettings { advertise: fixed.dax.advertise.clone() },
+        dax: DaxSettings { advertise: fixed.dax.advertise.clone(), lists: dax_lists },
     }
 }
 

@@ -24,6 +24,7 @@ use super::super::{
 };
 use super::authorization::Standing;
 use super::intake::{Arrived, Ended, Intake};
+use super::lists;
 use super::refusal::Refusal;
 use crate::call::{Answer, Verdict};
 use crate::dax::answer::Reply;
@@ -31,7 +32,7 @@ use crate::dax::cbor::Writer;
 use crate::dax::error;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client};
-use crate::model::{ApiError, ErrorName, Operation};
+use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 /// How long a client may take to read the last words, and how much of what it still sends is dropped meanwhile: a connection that is
 /// closed over unread bytes is reset, and the words are lost.
@@ -210,6 +211,7 @@ where
         let asked = self.asked(arrived, id.to_str().unwrap_or_default());
         let principal = caller.principal().cloned();
         let principal = principal.as_ref().map(|principal| principal.name.as_str());
+        let refused = |error: &ApiError| error::reply(error, None, Some(asked.request_id));
         let reply = match Call::parse(arrived.method, self.intake.arguments(arrived)) {
             Ok(Call::Endpoints) => self.endpoints(asked.request_id),
             Ok(Call::DefineKeySchema { table }) => {
@@ -222,8 +224,18 @@ where
                     }
                 }
             }
-            Ok(_) => error::reply(&ApiError::validation("not yet"), None, Some(asked.request_id)),
-            Err(error) => error::reply(&error, None, Some(asked.request_id)),
+            Ok(Call::DefineAttributeListId { names }) => {
+                let names = names.into_iter().map(str::to_owned).collect();
+                let lists = &self.frontend.settings.dax.lists;
+                lists::id_of(lists, names).await.unwrap_or_else(|error| refused(&error))
+            }
+            Ok(Call::DefineAttributeList { id }) => {
+                lists::names_of(&self.frontend.settings.dax.lists, id).unwrap_or_else(|error| refused(&error))
+            }
+            Ok(Call::AuthorizeConnection(_) | Call::Data(_)) => {
+                refused(&ApiError::new(ErrorCode::InternalServerError, "Internal server error"))
+            }
+            Err(error) => refused(&error),
         };
         self.tell(&asked, &reply);
         reply.bytes

@@ -179,10 +179,13 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Looks for the answer to a request in memory; `None` for a request that cannot be read, which then gets its error.
     fn look_for(&self, method: Method, arguments: &[u8], client: Client, request_id: &str) -> Option<Looked> {
         let Call::Data(call) = Call::parse(method, arguments).ok()? else { return None };
-        let [table] = call.tables() else { return None };
-        let schema = self.service.table_schema_at_once(table)?;
+        let schema = match *call.tables() {
+            [table] => self.service.table_schema_at_once(table)?,
+            _ => return None,
+        };
         let schema_of = |_: &str| Some(Arc::clone(&schema));
-        let mut decoded = call.decode(&Known { client, schema_of: &schema_of }).ok()?;
+        let lists = &self.settings.dax.lists;
+        let mut decoded = call.decode(&Known { client, schema_of: &schema_of, lists }).ok()?;
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
         match self.service.answer_at_once(&request) {

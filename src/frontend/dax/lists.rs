@@ -16,7 +16,9 @@ use crate::model::{ApiError, ErrorCode};
 pub(super) async fn define(lists: &Arc<AttributeLists>, names: Vec<Vec<String>>) -> Result<(), ApiError> {
     let lists = Arc::clone(lists);
     let defining = tokio::task::spawn_blocking(move || lists.define_all(&names).map_err(ApiError::from));
-    defining.await.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error")))
+    defining
+        .await
+        .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error")))
 }
 
 /// The id of a list of names, which is a new one for a new list.

@@ -9,17 +9,30 @@ mod connection;
 mod data;
 mod discovery;
 mod intake;
+mod lists;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::config::AdvertisedAddress;
+use crate::dax::attribute_lists::{AttributeLists, Limits};
 
 pub(super) use discovery::Discovery;
 
 /// What DAX clients are told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DaxSettings {
     /// The addresses of this node as clients reach it; without any, clients are told where they are.
     pub advertise: Vec<AdvertisedAddress>,
+    /// The lists of attribute names that clients know by their ids.
+    pub lists: Arc<AttributeLists>,
+}
+
+/// Nothing advertised, and lists in memory.
+impl Default for DaxSettings {
+    fn default() -> Self {
+        Self { advertise: Vec::new(), lists: Arc::new(AttributeLists::in_memory(Limits::default())) }
+    }
 }
