@@ -20,10 +20,10 @@ pub struct Shape {
 pub(super) enum Form {
     /// GetItem.
     Item(Part),
-    /// PutItem, UpdateItem, DeleteItem.
-    Written(Operation, Arc<TableSchema>, Attributes),
+    /// PutItem, UpdateItem, DeleteItem; with the attributes that the client asks for.
+    Written(Operation, Arc<TableSchema>, Option<Attributes>),
     /// Query, Scan.
-    Page { operation: Operation, part: Part, index: Option<Box<str>>, rows: Rows },
+    Page { operation: Operation, part: Part, of_index: bool, rows: Rows },
     /// BatchGetItem: each table under the name that the client used.
     Batch(Vec<(Box<str>, Part)>),
     /// BatchWriteItem: likewise.
