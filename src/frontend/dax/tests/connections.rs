@@ -15,10 +15,7 @@ async fn a_client_hears_of_nodes_keys_and_items_in_the_order_in_which_it_asks() 
     let requests = wire.frontend.service.requests.lock().unwrap().join("\n");
     assert!(requests.starts_with("AKID in eu-west-1: GetItem {"), "{requests}");
     assert!(requests.contains(r#""Key":{"pk":{"S":"a"}}"#), "{requests}");
-    assert_eq!(
-        wire.told(),
-        ["opened", "endpoints ok", "defineKeySchema ok", "GetItem 200 ", "GetItem ok"]
-    );
+    assert_eq!(wire.told(), ["opened", "endpoints ok", "defineKeySchema ok", "GetItem 200 ", "GetItem ok"]);
     drop(wire.client);
     wire.connection.await.unwrap();
     assert_eq!(wire.frontend.observer.0.lock().unwrap().as_slice(), ["closed"]);
@@ -78,7 +75,10 @@ async fn who_shows_nothing_is_denied_and_may_show_something_then() {
     wire.send(&preamble()).await;
     for request in [endpoints(), define_key_schema("tab"), get_item("tab", "a")] {
         let reply = wire.ask(&request).await;
-        assert_eq!((&*reply.codes, &*reply.error()), (&[4, 23, 31, 33][..], "MissingAuthenticationTokenException"));
+        assert_eq!(
+            (&*reply.codes, &*reply.error()),
+            (&[4, 23, 31, 33][..], "MissingAuthenticationTokenException")
+        );
     }
     assert_eq!(
         wire.told()[1..],
@@ -179,7 +179,8 @@ async fn a_client_that_takes_nothing_of_its_answer_is_left() {
     let frontend = Frontend::new(Arc::<Fake>::default(), Arc::<Witness>::default(), AnyCaller, settings);
     let (mut client, server) = tokio::io::duplex(16);
     let connection = tokio::spawn(Arc::clone(&frontend).serve_dax(server, Peer::plain(None), None));
-    let begin = [preamble(), authorization("AKID", "0", &text_to_sign(), None), get_item("none", "a")].concat();
+    let begin =
+        [preamble(), authorization("AKID", "0", &text_to_sign(), None), get_item("none", "a")].concat();
     client.write_all(&begin).await.unwrap();
     let begun = tokio::time::Instant::now();
     connection.await.unwrap();
@@ -224,7 +225,8 @@ async fn random_bytes_are_answered_or_end_the_connection_and_never_break_it() {
     let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("replay with NEARSIDE_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let requests = [endpoints(), define_key_schema("tab"), get_item("tab", "a"), define_list(&["a"]), define_names(1)];
+    let requests =
+        [endpoints(), define_key_schema("tab"), get_item("tab", "a"), define_list(&["a"]), define_names(1)];
     for _ in 0..300 {
         let mut wire = Wire::begun().await;
         let mut bytes = requests.concat();
@@ -245,7 +247,8 @@ async fn random_bytes_are_answered_or_end_the_connection_and_never_break_it() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    let frontend = Frontend::new(Arc::<Fake>::default(), Arc::<Witness>::default(), AnyCaller, Settings::default());
+    let frontend =
+        Frontend::new(Arc::<Fake>::default(), Arc::<Witness>::default(), AnyCaller, Settings::default());
     let (_, server) = tokio::io::duplex(16);
     let future = Arc::clone(&frontend).serve_dax(server, Peer::plain(None), None);
     let bytes = size_of_val(&future);

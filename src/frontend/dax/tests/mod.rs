@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::super::peer::Peer;
 use super::super::{
-    AnyCaller, Authenticator, Caller, DaxAnswered, Exchange, Frontend, Observer, RejectReason, Service, Settings,
+    AnyCaller, Authenticator, Caller, DaxAnswered, Exchange, Frontend, Observer, RejectReason, Service,
+    Settings,
 };
 use super::*;
 use crate::call::{Answer, Request, Source};
@@ -108,7 +109,11 @@ struct Wire<S = Fake, A = AnyCaller> {
 
 impl Wire {
     fn new() -> Self {
-        Self::asking(Arc::default(), AnyCaller, Settings { request_bytes_max: 1 << 20, ..Settings::default() })
+        Self::asking(
+            Arc::default(),
+            AnyCaller,
+            Settings { request_bytes_max: 1 << 20, ..Settings::default() },
+        )
     }
 
     /// One whose client has said its preamble and who it is.

@@ -21,7 +21,8 @@ fn ring(secret: &str) -> KeyRing {
         principal: Arc::new(Principal { name: "shop".to_owned(), rights: Rights::Nothing, role: None }),
     };
     let past = Some("20200101T000000Z");
-    let keys = vec![key("AKID", None, None), key("AKIDTOKEN", Some("token"), None), key("AKIDOLD", None, past)];
+    let keys =
+        vec![key("AKID", None, None), key("AKIDTOKEN", Some("token"), None), key("AKIDOLD", None, past)];
     KeyRing::new(LoadedCallers { keys, ..LoadedCallers::default() }).unwrap()
 }
 
