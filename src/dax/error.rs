@@ -1,13 +1,111 @@
 //! Errors: DynamoDB's names and statuses as the protocol's lists of codes.
+//!
+//! The codes decide what clients do: which exception they raise, and whether they retry. A list begins with 4 for what DynamoDB
+//! rejects, and with 1 where nothing has happened and the same request may succeed later. What the inner codes mean is known only by
+//! the exceptions that clients make of them. JavaScript retries no write after `…,37,…,39,47`: its outcome is unknown.
 
-use crate::model::{ApiError, Operation};
+use crate::dax::cbor::Writer;
+use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
-use super::answer::Reply;
+use super::reply::Reply;
 
-/// The answer to a request that nothing can be done with.
+/// Why a request has failed, as a reply says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure<'a> {
+    pub(super) name: &'a ErrorName,
+    /// The HTTP status that DynamoDB has for it.
+    pub(super) status: u16,
+    pub(super) message: &'a str,
+    /// `None` for what concerns only the protocol.
+    pub(super) operation: Option<Operation>,
+    pub(super) request_id: Option<&'a str>,
+    /// Why a transaction was cancelled: the encoded array that says it.
+    pub(super) reasons: Option<&'a [u8]>,
+}
+
+/// The answer to a request that was not sent to DynamoDB, or whose answer cannot be shown.
 ///
-/// `operation` is `None` for what concerns only the protocol; it decides whether clients may take an outcome for unknown.
+/// `operation` is `None` for what concerns only the protocol; it decides whether clients take an outcome for unknown.
 pub fn reply(error: &ApiError, operation: Option<Operation>, request_id: Option<&str>) -> Reply {
-    let _ = (operation, request_id);
-    Reply { bytes: Vec::new(), error: Some(error.code.into()) }
+    let name = error.code.into();
+    let bytes = Failure {
+        name: &name,
+        status: error.code.status(),
+        message: error.message.as_deref().unwrap_or_default(),
+        operation,
+        request_id,
+        reasons: None,
+    }
+    .to_bytes();
+    Reply { bytes, error: Some(name) }
+}
+
+impl Failure<'_> {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(128 + self.message.len());
+        let mut writer = Writer::new(&mut bytes);
+        let codes = codes(self.name, self.status, self.operation);
+        writer.array(codes.len());
+        codes.iter().for_each(|code| writer.int((*code).into()));
+        writer.text(self.message);
+        writer.array(if self.reasons.is_some() { 4 } else { 3 });
+        match self.request_id {
+            Some(id) => writer.text(id),
+            None => writer.null(),
+        }
+        writer.text(self.name.text());
+        writer.unsigned(self.status.into());
+        if let Some(reasons) = self.reasons {
+            writer.raw(reasons);
+        }
+        bytes
+    }
+}
+
+/// The list of codes for an error. No list is shorter than two: Python's client fails on shorter ones.
+fn codes(name: &ErrorName, status: u16, operation: Option<Operation>) -> &'static [u8] {
+    /// Codes that no client knows: they raise the error's name.
+    const OTHER: &[u8] = &[4, 37, 38, 39, 99];
+    const UNAVAILABLE: &[u8] = &[1, 99];
+    let failed: &[u8] = match operation {
+        Some(operation) if !operation.only_reads() => &[4, 37, 38, 39, 47],
+        _ => &[1, 37, 38, 39, 47],
+    };
+    let Some(code) = name.code() else {
+        return match (name.text(), status) {
+            ("TransactionInProgressException", _) => &[4, 37, 38, 39, 59],
+            ("RequestLimitExceeded", _) => &[4, 37, 38, 39, 61],
+            ("InternalServerErrorException" | "InternalFailure", _) => failed,
+            (_, 503) => UNAVAILABLE,
+            (_, 500..) => failed,
+            _ => OTHER,
+        };
+    };
+    match code {
+        ErrorCode::Validation | ErrorCode::Serialization | ErrorCode::RequestEntityTooLarge => {
+            &[4, 37, 38, 39, 46]
+        }
+        ErrorCode::UnknownOperation => &[4, 37, 38, 44],
+        ErrorCode::MissingAuthenticationToken
+        | ErrorCode::IncompleteSignature
+        | ErrorCode::InvalidSignature
+        | ErrorCode::UnrecognizedClient
+        | ErrorCode::ExpiredToken => &[4, 23, 31, 33],
+        ErrorCode::AccessDenied | ErrorCode::Forbidden => &[4, 37, 38, 42],
+        ErrorCode::ResourceNotFound | ErrorCode::TableNotFound | ErrorCode::PolicyNotFound => {
+            &[4, 37, 38, 39, 41]
+        }
+        ErrorCode::ResourceInUse => &[4, 37, 38, 39, 45],
+        ErrorCode::LimitExceeded => &[4, 37, 38, 39, 49],
+        ErrorCode::ConditionalCheckFailed | ErrorCode::StatementConditionFailed => &[4, 37, 38, 39, 43],
+        ErrorCode::ItemCollectionSizeLimitExceeded => &[4, 37, 38, 39, 48],
+        ErrorCode::ProvisionedThroughputExceeded => &[4, 37, 38, 39, 40],
+        ErrorCode::TransactionCanceled => &[4, 37, 38, 39, 58],
+        ErrorCode::TransactionConflict => &[4, 37, 38, 39, 57],
+        ErrorCode::IdempotentParameterMismatch => &[4, 37, 38, 39, 60],
+        ErrorCode::Throttling => &[4, 37, 38, 39, 50],
+        ErrorCode::DuplicateItem | ErrorCode::ExpiredIterator | ErrorCode::TrimmedDataAccess => OTHER,
+        ErrorCode::InternalServerError => failed,
+        ErrorCode::ServiceUnavailable => UNAVAILABLE,
+    }
 }

@@ -25,6 +25,8 @@ pub mod request;
 
 pub mod shape;
 
+mod reply;
+
 pub mod answer;
 pub mod error;
 
