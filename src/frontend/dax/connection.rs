@@ -33,6 +33,7 @@ use crate::dax::error;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client};
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
+use crate::wire::Json;
 
 /// How long a client may take to read the last words, and how much of what it still sends is dropped meanwhile: a connection that is
 /// closed over unread bytes is reset, and the words are lost.
@@ -326,7 +327,7 @@ where
     async fn refuse(&mut self, ended: &Ended, refusal: Refusal) -> io::Result<()> {
         if let Some(reason) = refusal.reason {
             self.frontend.observer.rejected(reason);
-            tracing::debug!(?ended, "A DAX connection ended early.");
+            tracing::debug!(error = %ended, "A DAX connection ended early.");
         }
         let Some(error) = refusal.error else { return Ok(()) };
         let id = answer::request_id();
@@ -342,10 +343,13 @@ where
     }
 }
 
-/// An answer that says no.
+/// An answer that says no, where the request has no form for it.
 pub(super) fn error_reply(answer: &Answer, operation: Option<Operation>, request_id: &str) -> Reply {
-    let _ = (answer, operation, request_id);
-    Reply { bytes: Vec::new(), error: answer.error.clone() }
+    let body = Json::parse(&answer.body).ok();
+    let text = |name| body.as_ref().and_then(|body| body.get(name)).and_then(Json::text);
+    let message = text("message").or_else(|| text("Message")).unwrap_or_default().to_owned();
+    let code = answer.error.as_ref().and_then(ErrorName::code).unwrap_or(ErrorCode::InternalServerError);
+    error::reply(&ApiError::new(code, message), operation, Some(request_id))
 }
 
 /// The key attributes of a table and their types, the partition key first.

@@ -1,20 +1,26 @@
 //! Requests for operations of DynamoDB: made into its JSON, answered by the service, and the answer made into the protocol's.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::body::{Received, Reservation};
 use super::super::exchange::verdict_of;
-use super::super::{Authenticator, Caller, Frontend, Observer, RejectReason, Service, answer, large};
+use super::super::{Authenticator, Caller, Frontend, Observer, RejectReason, Service, answer};
 use super::connection::{Connection, Recorded, error_reply};
 use super::intake::Arrived;
+use super::lists;
 use crate::call::{Answer, Request, Source, Trace, Verdict};
-use crate::dax::answer::{Reply, reply};
+use crate::dax::answer::Reply;
+use crate::dax::answer::{Unlisted, joined, reply, unprocessed};
+use crate::dax::attribute_lists::AttributeLists;
 use crate::dax::error;
+use crate::dax::item::ItemWriter;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client, DataCall, Decoded, Known};
 use crate::engine::Served;
@@ -25,8 +31,20 @@ use crate::wire::index_named;
 /// The most tables that a request may name: as many as the items of the largest batch.
 const TABLES_MAX: usize = 100;
 
+/// How often what a batch has left undone is asked for again, and after which delay, which doubles. The clients wait for a minute.
+const REPEATS_MAX: u32 = 8;
+const REPEAT_DELAY: Duration = Duration::from_millis(50);
+
+/// How often an answer is written anew because lists of names were missing: once, unless names and lists do not agree.
+const DEFINITIONS_MAX: usize = 3;
+
 /// The header in which an upstream gives its own id for a request.
 const REQUEST_ID: &str = "x-amzn-requestid";
+
+thread_local! {
+    /// Writes the items of all answers of a thread.
+    static ITEMS: RefCell<ItemWriter> = RefCell::default();
+}
 
 /// A request of the API, and who sends it.
 struct Data<'a> {
@@ -60,6 +78,13 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// An answer of the service's.
+    fn of_served(served: Served, reply: Reply, index: Option<String>) -> Self {
+        let Served { answer, source, table, .. } = served;
+        let (status, source) = (answer.status, Some(source));
+        Self { reply, status, source, table, index, verdict: Verdict::Allowed }
+    }
+
     /// An answer of the front end's own.
     fn of_error(error: &ApiError, operation: Option<Operation>, request_id: &str) -> Self {
         Self {
@@ -189,7 +214,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
         match self.service.answer_at_once(&request) {
-            Some(served) => Some(Looked::Answered(outcome(served, &decoded, None, request_id))),
+            Some(served) => {
+                let reply = write(&served.answer, &decoded, request_id, lists).ok()?;
+                Some(Looked::Answered(Outcome::of_served(served, reply, None)))
+            }
             None => {
                 // Nobody else has the bytes, so they are not copied.
                 decoded.body = request.body.into();
@@ -214,7 +242,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         let decoded = match (looked, schemas.as_slice()) {
             (Looked::Decoded(by, decoded), [(_, schema)]) if Arc::ptr_eq(&by, schema) => Ok(decoded),
-            _ => guarded(|| decode(&call, client, &schemas)).and_then(|decoded| decoded),
+            _ => guarded(|| self.decode_call(&call, client, &schemas)).and_then(|decoded| decoded),
         };
         let mut decoded = match decoded {
             Ok(decoded) => decoded,
@@ -222,11 +250,42 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         };
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let index = self.observer.audits().then(|| index_named(&body)).flatten().map(Cow::into_owned);
-        let request = Request { trace, ..Request::new(decoded.operation, Bytes::new()) };
-        match self.execute_decoded(caller, request, body, arguments.len()).await {
-            Ok(served) => reply_to(served, decoded, index, request_id.to_owned()).await,
+        let request = Request { trace, ..Request::new(decoded.operation, body) };
+        match self.execute_whole(&caller, request, arguments.len()).await {
+            Ok(served) => self.reply_to(served, decoded, index, request_id).await,
             Err(error) => Outcome { index, ..refused(error) },
         }
+    }
+
+    /// Has the service answer a request, and what an answer says it has left undone of a batch: clients lose keys of writes that they
+    /// are told to repeat.
+    async fn execute_whole(
+        self: &Arc<Self>,
+        caller: &Caller<'static>,
+        request: Request,
+        sent: usize,
+    ) -> Result<Served, ApiError> {
+        let is_batch = matches!(request.operation, Operation::BatchGetItem | Operation::BatchWriteItem);
+        if !is_batch {
+            return self.execute_once(caller.clone(), request, sent).await;
+        }
+        let mut served = self.execute_once(caller.clone(), request.clone(), sent).await?;
+        for attempt in 0..REPEATS_MAX {
+            let answer = &served.answer;
+            let rest =
+                answer.is_success().then(|| unprocessed(request.operation, &request.body, &answer.body));
+            let Some(rest) = rest.flatten() else { break };
+            let delay = REPEAT_DELAY * (1 << attempt);
+            tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            let later = self.execute_once(caller.clone(), request.with_body(rest), sent).await;
+            // What has been done is the answer, if there is no more to be had.
+            let Some(later) = later.ok().filter(|later| later.answer.is_success()) else { break };
+            match joined(request.operation, &served.answer.body, &later.answer.body) {
+                Some(body) => served = Served { crc32: None, ..with_body(served, body) },
+                None => break,
+            }
+        }
+        Ok(served)
     }
 
     /// The schemas of the tables that a request names.
@@ -235,80 +294,105 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         call: &DataCall<'c>,
         caller: &Caller<'static>,
     ) -> Result<Vec<(&'c str, Arc<TableSchema>)>, Box<Answer>> {
-        if call.tables().len() > TABLES_MAX {
+        let tables = call.tables();
+        if tables.len() > TABLES_MAX {
             let words = format!("Too many items requested for the {} call", call.operation());
             return Err(Box::new(ApiError::validation(words).into()));
         }
-        let mut schemas = Vec::with_capacity(call.tables().len());
-        for table in call.tables() {
-            schemas.push((*table, self.service.table_schema(caller.clone(), table).await?));
+        let mut schemas = Vec::with_capacity(tables.len());
+        for table in tables {
+            schemas.push((table, self.service.table_schema(caller.clone(), table).await?));
         }
         Ok(schemas)
     }
 
-    /// Has the service answer a request with that body, where there is room for what reading a large one takes.
-    async fn execute_decoded(
+    /// Has the service answer a request, where there is room for what reading a large one takes.
+    async fn execute_once(
         self: &Arc<Self>,
         caller: Caller<'static>,
         request: Request,
-        body: Bytes,
         sent: usize,
     ) -> Result<Served, ApiError> {
-        if body.len() <= LARGE_BODY_BYTES {
-            return self.execute(caller, Request { body, ..request }).await;
+        if request.body.len() <= LARGE_BODY_BYTES {
+            return self.execute(caller, request).await;
         }
         let mut reservation = Reservation::of(&self.bodies);
-        if reservation.grow_to(body.len()).is_err() {
+        if reservation.grow_to(request.body.len()).is_err() {
             self.observer.rejected(RejectReason::Overloaded);
             return Err(ApiError::new(
                 ErrorCode::ServiceUnavailable,
                 "Too many large requests are in flight",
             ));
         }
-        let received = Received::made(body, sent, reservation);
-        debug_assert!(large::is_large(&received), "a smaller one takes the other way");
+        let received = Received::made(request.body.clone(), sent, reservation);
+        // Boxed, so that the future of a small request stays small.
         Box::pin(self.execute_large(caller, request, received)).await
     }
+
+    /// Makes the JSON of a request.
+    fn decode_call(
+        &self,
+        call: &DataCall<'_>,
+        client: Client,
+        schemas: &[(&str, Arc<TableSchema>)],
+    ) -> Result<Decoded, ApiError> {
+        let schema_of = |table: &str| {
+            let found = schemas.iter().find(|(name, _)| *name == table);
+            found.map(|(_, schema)| Arc::clone(schema))
+        };
+        call.decode(&Known { client, schema_of: &schema_of, lists: &self.settings.dax.lists })
+    }
+
+    /// Makes the protocol's answer of the service's, a large one where that keeps no connection waiting. Items of a new shape get a
+    /// list of their names first.
+    async fn reply_to(
+        &self,
+        served: Served,
+        decoded: Decoded,
+        index: Option<String>,
+        request_id: &str,
+    ) -> Outcome {
+        let operation = decoded.operation;
+        let lists = &self.settings.dax.lists;
+        let is_large = served.answer.body.len() > LARGE_BODY_BYTES;
+        let shown = Arc::new((served, decoded));
+        for _ in 0..DEFINITIONS_MAX {
+            let written = if is_large {
+                let (shown, lists, id) = (Arc::clone(&shown), Arc::clone(lists), request_id.to_owned());
+                offload_call(move || guarded(|| write(&shown.0.answer, &shown.1, &id, &lists))).await
+            } else {
+                guarded(|| write(&shown.0.answer, &shown.1, request_id, lists))
+            };
+            let Unlisted(names) = match written {
+                Ok(Ok(reply)) => {
+                    let served = Arc::try_unwrap(shown).map_or_else(|shown| shown.0.clone(), |shown| shown.0);
+                    return Outcome::of_served(served, reply, index);
+                }
+                Ok(Err(unlisted)) => unlisted,
+                Err(error) => return Outcome::of_error(&error, Some(operation), request_id),
+            };
+            if let Err(error) = lists::define(lists, names).await {
+                return Outcome::of_error(&error, Some(operation), request_id);
+            }
+        }
+        Outcome::of_error(&internal(), Some(operation), request_id)
+    }
 }
 
-/// Makes the JSON of a request.
-fn decode(
-    call: &DataCall<'_>,
-    client: Client,
-    schemas: &[(&str, Arc<TableSchema>)],
-) -> Result<Decoded, ApiError> {
-    let schema_of = |table: &str| {
-        let found = schemas.iter().find(|(name, _)| *name == table);
-        found.map(|(_, schema)| Arc::clone(schema))
-    };
-    call.decode(&Known { client, schema_of: &schema_of })
+fn with_body(served: Served, body: Vec<u8>) -> Served {
+    Served { answer: Answer { body: body.into(), ..served.answer }, ..served }
 }
 
-/// Makes the protocol's answer of the service's, a large one where that keeps no connection waiting.
-async fn reply_to(served: Served, decoded: Decoded, index: Option<String>, request_id: String) -> Outcome {
-    let operation = decoded.operation;
-    let made = if served.answer.body.len() <= LARGE_BODY_BYTES {
-        guarded(|| outcome(served, &decoded, index, &request_id))
-    } else {
-        let of_outcome = request_id.clone();
-        offload_call(move || guarded(|| outcome(served, &decoded, index, &of_outcome))).await
-    };
-    made.unwrap_or_else(|error| Outcome::of_error(&error, Some(operation), &request_id))
-}
-
-/// What becomes of the service's answer.
-fn outcome(served: Served, decoded: &Decoded, index: Option<String>, request_id: &str) -> Outcome {
-    let Served { answer, source, table, .. } = served;
+/// Makes the protocol's answer of DynamoDB's.
+fn write(
+    answer: &Answer,
+    decoded: &Decoded,
+    request_id: &str,
+    lists: &AttributeLists,
+) -> Result<Reply, Unlisted> {
     let given = answer.headers.iter().find(|(name, _)| name == REQUEST_ID);
     let request_id = given.map_or(request_id, |(_, id)| id.as_str());
-    Outcome {
-        reply: reply(&answer, &decoded.shape, Some(request_id)),
-        status: answer.status,
-        source: Some(source),
-        table,
-        index,
-        verdict: Verdict::Allowed,
-    }
+    ITEMS.with_borrow_mut(|items| reply(answer, &decoded.shape, Some(request_id), lists, items))
 }
 
 /// What `work` gives. A panic of it is one request's misfortune, not the connection's.

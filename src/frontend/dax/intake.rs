@@ -77,21 +77,28 @@ pub(super) struct Arrived {
 }
 
 /// Why nothing more is read of a connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
     /// The client closed it, between two requests or within one.
+    #[error("the client closed it")]
     Closed,
     /// It broke.
+    #[error("it broke: {0}")]
     Broken(io::Error),
-    /// What came is not the protocol, or the method is not known, so nothing can be said of where a request ends.
+    /// What came is not the protocol.
+    #[error("what came is not the protocol: {0}")]
     Malformed(Malformed),
-    /// A request with a method that is not known.
+    /// A request with a method that is not known, of which nobody can say where it ends.
+    #[error("a request has a method that is not known")]
     UnknownMethod,
     /// A request is larger than any may be.
+    #[error("a request is too large")]
     TooLarge,
     /// There is no room for another large request.
+    #[error("there is no room for another large request")]
     Overloaded,
-    /// A request did not go on, or took too long.
+    /// A request or a preamble did not go on, or took too long.
+    #[error("what had begun did not end in time")]
     TimedOut,
 }
 

@@ -49,13 +49,10 @@ pub(super) async fn id_of(lists: &Arc<AttributeLists>, names: Vec<String>) -> Re
 pub(super) fn names_of(lists: &AttributeLists, id: i64) -> Result<Reply, ApiError> {
     let list = u64::try_from(id).ok().and_then(|id| lists.list(id));
     let list = list.ok_or_else(|| ApiError::validation("There is no attribute list of this id"))?;
-    let names = list.names();
     let mut bytes = Vec::with_capacity(64);
     let mut writer = Writer::new(&mut bytes);
     writer.array(0);
-    writer.array(names.len());
-    for name in names {
-        writer.text(name);
-    }
+    writer.array(list.len());
+    list.names().for_each(|name| writer.text(name));
     Ok(Reply { bytes, error: None })
 }
