@@ -4,6 +4,7 @@ Every call is made three times, each client on tables of its own that are made a
 from a seed, which is printed: run it again with that seed as the last argument.
 """
 
+import atexit
 import base64
 import decimal
 import json
@@ -53,6 +54,8 @@ class Node:
         if "[server.tls]" in self.config:
             flags += ["--dax-tls-listen", f"127.0.0.1:{self.daxs}", "--tls-listen", "127.0.0.1:0"]
         self.process = subprocess.Popen([self.binary, *map(str, flags)])
+        # A run that fails leaves nobody behind who keeps its output open.
+        atexit.register(self.process.kill)
         for _ in range(1000):
             try:
                 socket.create_connection(("127.0.0.1", self.dax)).close()
@@ -102,6 +105,7 @@ class JavaScript:
             text=True,
             env=os.environ | {"DAX_KEY": KEY, "DAX_SECRET": secret} | environment,
         )
+        atexit.register(self.process.kill)
 
     def ask(self, call, arguments):
         self.process.stdin.write(json.dumps({"call": call, "input": arguments}, default=bytes_as_json) + "\n")
@@ -213,7 +217,13 @@ class Twins:
     def __init__(self, node, folder):
         self.boto, self.python = node.boto(), node.python()
         self.javascript = JavaScript(folder, f"dax://127.0.0.1:{node.dax}")
-        self.count = 0
+        self.count, self.differing = 0, []
+
+    def assert_same(self, what):
+        """Ends the run if any answers have differed."""
+        if self.differing:
+            sys.exit(f"{len(self.differing)} answers differ:\n\n" + "\n\n".join(self.differing[:20]))
+        print(f"{self.count} calls are the same by all clients: {what}", flush=True)
 
     def ask(self, call, arguments):
         answers = [
@@ -230,7 +240,7 @@ class Twins:
         for owner in (PYTHON, JAVASCRIPT):
             if shown[owner] != shown[HTTP]:
                 raw = dict(answers)
-                sys.exit(
+                self.differing.append(
                     f"{call} {arguments}\nover HTTP: {shown[HTTP]}\nby {owner}:      {shown[owner]}\n"
                     f"as they were: {raw[HTTP]}\n              {raw[owner]}"
                 )
@@ -289,9 +299,9 @@ def fixed(twins):
     ask("GetItem", {"TableName": "@sn", "Key": key})
     ask("GetItem", {"TableName": "@sn", "Key": key, "ConsistentRead": True, "ReturnConsumedCapacity": "TOTAL"})
     ask("GetItem", {"TableName": "@sn", "Key": {"pk": S("nobody"), "sk": N(0)}})
-    projection = "s, #n, m.n.z, l[4].k, l[0], missing, pk"
+    projection = "s, #n, m.n.z, l[4].k, l[0], nowhere, pk"
     ask("GetItem", {"TableName": "@sn", "Key": key, "ProjectionExpression": projection, "ExpressionAttributeNames": {"#n": "n"}})
-    ask("GetItem", {"TableName": "@sn", "Key": key, "ProjectionExpression": "missing"})
+    ask("GetItem", {"TableName": "@sn", "Key": key, "ProjectionExpression": "nowhere"})
     ask("GetItem", {"TableName": "@sn", "Key": key, "AttributesToGet": ["s", "pk"]})
     ask("PutItem", {"TableName": "@s", "Item": {"pk": S("only")}})
     ask("GetItem", {"TableName": "@s", "Key": {"pk": S("only")}})
@@ -689,11 +699,11 @@ def main():
         create_tables(node.boto())
         twins = Twins(node, folder)
         fixed(twins)
-        print(f"{twins.count} fixed calls are the same by all clients", flush=True)
+        twins.assert_same("one of each kind")
         calls = Random(seed)
         for _ in range(400):
             twins.ask(*calls.call())
-        print(f"{twins.count} calls are the same by all clients", flush=True)
+        twins.assert_same("at random")
         twins.close()
         for check in (hits, at_once, many_shapes):
             check(node)
