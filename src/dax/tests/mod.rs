@@ -4,6 +4,7 @@
 //! the call's `params` as DynamoDB JSON, and what the client made of the answer, `client_result`. Others are single codes:
 //! numbers as sort keys and as attributes, keys, expressions, signatures. The packaged sources leave the file out.
 
+mod calls;
 mod items;
 mod mutations;
 mod numbers;
