@@ -34,7 +34,7 @@ fn decoded((method, arguments): &Request, stub: &Stub) -> Option<Decoded> {
             || call.operation().name().contains("Transact")
     );
     let decoded = decode(&call, stub).ok()?;
-    serde_json::from_slice::<serde_json::de::IgnoredAny>(&decoded.body).unwrap();
+    serde_json::from_slice::<serde::de::IgnoredAny>(&decoded.body).unwrap();
     Some(decoded)
 }
 
