@@ -31,12 +31,14 @@ pub(super) fn parse(request: &[u8]) -> Option<Result<Call<'_>, ApiError>> {
     Some(Call::parse(method, reader.rest()))
 }
 
+pub(super) fn schema_of(stub: &Stub, table: &str) -> Option<Arc<TableSchema>> {
+    let key = stub.schemas.get(table.as_bytes())?.clone();
+    let (id, indexes) = (String::new(), Vec::new());
+    Some(Arc::new(TableSchema { name: table.to_owned(), id, key, indexes }))
+}
+
 pub(super) fn decode(call: &DataCall<'_>, stub: &Stub) -> Result<Decoded, ApiError> {
-    let schema_of = |table: &str| {
-        let key = stub.schemas.get(table.as_bytes())?.clone();
-        let (id, indexes) = (String::new(), Vec::new());
-        Some(Arc::new(TableSchema { name: table.to_owned(), id, key, indexes }))
-    };
+    let schema_of = |table: &str| schema_of(stub, table);
     call.decode(&Known { client: Client::Plain, schema_of: &schema_of, lists: &stub.lists })
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::calls::{decode, parse};
+use super::calls::{decode, parse, schema_of};
 use super::stub::Stub;
 use super::{bytes_of_hex, vectors};
 use crate::dax::cbor::{Reader, Writer};
@@ -155,27 +155,30 @@ fn what_no_client_sends_is_rejected() {
 
 #[test]
 fn select_all_is_what_a_client_of_go_sends_for_nothing() {
-    let request = bytes_of_hex(&format!("{TABLE} f6 a1 0f 01"));
-    let Ok(Call::Data(call)) = Call::parse(Method::Query, &request) else { panic!() };
     let stub = Stub::new();
-    let schema_of = |table: &str| {
-        let key = stub.schemas.get(table.as_bytes())?.clone();
-        let (id, indexes) = (String::new(), Vec::new());
-        Some(std::sync::Arc::new(crate::model::TableSchema { name: table.to_owned(), id, key, indexes }))
+    let select = |user_agent: &str, options: &str| {
+        let request = bytes_of_hex(&format!("{TABLE} f6 {options}"));
+        let Ok(Call::Data(call)) = Call::parse(Method::Query, &request) else { panic!() };
+        let client = Client::of_user_agent(user_agent);
+        let known = Known { client, schema_of: &|table| schema_of(&stub, table), lists: &stub.lists };
+        let body: Value = serde_json::from_slice(&call.decode(&known).unwrap().body).unwrap();
+        body.get("Select").map(|select| select.as_str().unwrap().to_owned())
     };
+    let all = || Some("ALL_ATTRIBUTES".to_owned());
     for (user_agent, expected) in [
         ("DaxGoV2Client-1.0.3", None),
         ("DaxGoClient-1.2.14", None),
-        ("DaxPythonClient-2.1.0", Some("ALL_ATTRIBUTES")),
-        ("app/1 DaxPythonClient-2.1.0", Some("ALL_ATTRIBUTES")),
-        ("DaxJSV3Client-3.1.0", Some("ALL_ATTRIBUTES")),
+        ("DaxPythonClient-2.1.0", all()),
+        ("app/1 DaxPythonClient-2.1.0", all()),
+        ("DaxJSV3Client-3.1.0", all()),
         ("someone", None),
     ] {
-        let client = Client::of_user_agent(user_agent);
-        let known = Known { client, schema_of: &schema_of, lists: &stub.lists };
-        let body: Value = serde_json::from_slice(&call.decode(&known).unwrap().body).unwrap();
-        assert_eq!(body.get("Select").and_then(Value::as_str), expected, "{user_agent}");
+        assert_eq!(select(user_agent, "a1 0f 01"), expected, "{user_agent}");
     }
+    // Python is known by its copies of names and values, too.
+    assert_eq!(select("someone", "a2 0f 01 05 a0"), all());
+    assert_eq!(select("someone", "a2 01 a0 0f 01"), all());
+    assert_eq!(select("DaxGoV2Client-1.0.3", "a1 0f 04"), Some("SPECIFIC_ATTRIBUTES".to_owned()));
 }
 
 #[test]
