@@ -76,7 +76,7 @@ fn codes(name: &ErrorName, status: u16, operation: Option<Operation>) -> &'stati
             ("TransactionInProgressException", _) => &[4, 37, 38, 39, 59],
             ("RequestLimitExceeded", _) => &[4, 37, 38, 39, 61],
             ("InternalServerErrorException" | "InternalFailure", _) => failed,
-            (_, 503) => UNAVAILABLE,
+            // What an upstream means by it is not known, so a write may have happened.
             (_, 500..) => failed,
             _ => OTHER,
         };
@@ -107,5 +107,84 @@ fn codes(name: &ErrorName, status: u16, operation: Option<Operation>) -> &'stati
         ErrorCode::DuplicateItem | ErrorCode::ExpiredIterator | ErrorCode::TrimmedDataAccess => OTHER,
         ErrorCode::InternalServerError => failed,
         ErrorCode::ServiceUnavailable => UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::dax::cbor::Reader;
+    use crate::dax::tests::{bytes_of_hex, vectors};
+
+    fn codes_of(reply: &[u8]) -> Vec<i64> {
+        let mut reader = Reader::new(reply);
+        let mut elements = reader.array().unwrap();
+        let mut codes = Vec::new();
+        while elements.next(&mut reader).unwrap() {
+            codes.push(reader.int_64().unwrap());
+        }
+        codes
+    }
+
+    fn sent(name: &str, status: u16, operation: Option<Operation>) -> Vec<i64> {
+        codes(&ErrorName::of_type(name), status, operation).iter().map(|code| (*code).into()).collect()
+    }
+
+    #[test]
+    fn an_error_is_three_items() {
+        let error = ApiError::new(ErrorCode::ConditionalCheckFailed, "The conditional request failed");
+        let bytes = reply(&error, Some(Operation::PutItem), Some("REQ-1")).bytes;
+        let expected = "85 04 1825 1826 1827 182b 781e 54686520636f6e646974696f6e616c2072657175657374206661696c6564 \
+                        83 65 5245512d31 781f 436f6e646974696f6e616c436865636b4661696c6564457863657074696f6e 190190";
+        assert_eq!(bytes, bytes_of_hex(expected));
+        let reply = reply(&ApiError { message: None, ..error }, None, None);
+        assert!(reply.bytes.starts_with(&bytes_of_hex("85 04 1825 1826 1827 182b 60 83 f6")));
+        assert_eq!(reply.error, Some(ErrorCode::ConditionalCheckFailed.into()));
+    }
+
+    #[test]
+    fn every_list_of_codes_has_been_tried_with_real_clients() {
+        let tried: BTreeSet<Vec<i64>> = vectors(None)
+            .into_iter()
+            .filter(|vector| vector.operation.starts_with("error answer"))
+            .map(|vector| codes_of(&bytes_of_hex(&vector.response_hex)))
+            .collect();
+        assert_eq!(tried.len(), 35);
+        let names = "ValidationException SerializationException UnknownOperationException \
+            MissingAuthenticationTokenException IncompleteSignatureException InvalidSignatureException \
+            UnrecognizedClientException ExpiredTokenException AccessDeniedException ResourceNotFoundException \
+            TableNotFoundException PolicyNotFoundException ResourceInUseException LimitExceededException \
+            ConditionalCheckFailedException DuplicateItemException ItemCollectionSizeLimitExceededException \
+            ProvisionedThroughputExceededException TransactionCanceledException TransactionConflictException \
+            IdempotentParameterMismatchException ExpiredIteratorException TrimmedDataAccessException \
+            ThrottlingException RequestEntityTooLargeException InternalServerError ServiceUnavailableException \
+            TransactionInProgressException RequestLimitExceeded InternalFailure Other";
+        for name in names.split_whitespace() {
+            for operation in [None, Some(Operation::GetItem), Some(Operation::PutItem)] {
+                for status in [400, 500, 503] {
+                    let codes = sent(name, status, operation);
+                    assert!(tried.contains(&codes), "{name} {status} {operation:?}: {codes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_write_whose_outcome_is_unknown_is_said_to_be_one() {
+        let (read, write) = (Some(Operation::Query), Some(Operation::UpdateItem));
+        for (name, status, operation, expected) in [
+            ("InternalServerError", 500, write, &[4, 37, 38, 39, 47][..]),
+            ("InternalServerError", 500, read, &[1, 37, 38, 39, 47]),
+            ("ServiceUnavailableException", 503, write, &[1, 99]),
+            ("ServiceUnavailable", 503, write, &[4, 37, 38, 39, 47]),
+            ("ServiceUnavailable", 503, read, &[1, 37, 38, 39, 47]),
+            ("TransactionInProgressException", 400, write, &[4, 37, 38, 39, 59]),
+            ("x#ValidationException", 400, write, &[4, 37, 38, 39, 46]),
+            ("UnrecognizedClientException", 400, None, &[4, 23, 31, 33]),
+        ] {
+            assert_eq!(sent(name, status, operation), expected, "{name} {operation:?}");
+        }
     }
 }

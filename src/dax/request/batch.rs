@@ -7,7 +7,7 @@ use crate::dax::shape::Form;
 use crate::dax::{item, key};
 use crate::model::ApiError;
 
-use super::{Known, LISTED_MAX, Options, check_size, malformed, nullable, write_expressions};
+use super::{Known, LISTED_MAX, Options, check_size, malformed, nullable, truth, write_expressions};
 
 /// The most tables that are read of a batch: each has a read or a write, and DynamoDB takes 100 of them at most.
 const TABLES_MAX: usize = 200;
@@ -39,7 +39,7 @@ impl<'a> GetBatch<'a> {
                 false => Err(malformed(Malformed::Invalid("a table's reads are cut short"))),
             };
             next(reader)?;
-            let is_consistent = reader.bool().map_err(malformed)?;
+            let is_consistent = truth(reader).map_err(malformed)?;
             next(reader)?;
             let projection = nullable(reader, Reader::bytes).map_err(malformed)?;
             next(reader)?;

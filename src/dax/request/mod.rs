@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::model::{ApiError, ErrorCode, Operation, TableSchema};
 
 use super::attribute_lists::AttributeLists;
-use super::cbor::{Malformed, Reader};
+use super::cbor::{Kind, Malformed, Reader};
 use super::expression::Expressions;
 use super::method::Method;
 use super::object::Object;
@@ -24,7 +24,7 @@ use super::shape::{Part, Shape};
 use super::value;
 
 use batch::{GetBatch, WriteBatch};
-use options::{Name, Options};
+use options::{Options, Parameter};
 use single::{ItemCall, PageCall};
 use transaction::{GetTransaction, WriteTransaction};
 
@@ -35,6 +35,7 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 const LISTED_MAX: usize = 5000;
 
 /// A request whose arguments have been read.
+#[expect(clippy::large_enum_variant, reason = "it stays where it is read, and nearly all are data calls")]
 #[derive(Debug)]
 pub enum Call<'a> {
     /// Credentials; must not be answered.
@@ -147,31 +148,42 @@ impl<'a> Call<'a> {
     /// A `ValidationException` for items that the method does not take. The connection is still in step.
     pub fn parse(method: Method, arguments: &'a [u8]) -> Result<Self, ApiError> {
         let mut reader = Reader::new(arguments);
-        let call = match method {
-            Method::AuthorizeConnection => {
-                Self::AuthorizeConnection(Authorization::read(&mut reader).map_err(malformed)?)
-            }
-            Method::Endpoints => Self::Endpoints,
-            Method::DefineKeySchema => Self::DefineKeySchema { table: table_name(&mut reader)? },
-            Method::DefineAttributeListId => {
-                Self::DefineAttributeListId { names: names(&mut reader).map_err(malformed)? }
-            }
-            Method::DefineAttributeList => {
-                Self::DefineAttributeList { id: reader.int_64().map_err(malformed)? }
-            }
-            Method::GetItem
-            | Method::PutItem
-            | Method::UpdateItem
-            | Method::DeleteItem
-            | Method::Query
-            | Method::Scan
-            | Method::BatchGetItem
-            | Method::BatchWriteItem
-            | Method::TransactGetItems
-            | Method::TransactWriteItems => Self::Data(DataCall::read(method, &mut reader)?),
-        };
+        let call = Self::read(method, &mut reader)?;
         reader.end().map_err(malformed)?;
         Ok(call)
+    }
+
+    fn read(method: Method, reader: &mut Reader<'a>) -> Result<Self, ApiError> {
+        let (operation, arguments) = match method {
+            Method::AuthorizeConnection => {
+                return Authorization::read(reader).map(Self::AuthorizeConnection).map_err(malformed);
+            }
+            Method::Endpoints => return Ok(Self::Endpoints),
+            Method::DefineKeySchema => return Ok(Self::DefineKeySchema { table: table_name(reader)? }),
+            Method::DefineAttributeListId => {
+                return Ok(Self::DefineAttributeListId { names: names(reader).map_err(malformed)? });
+            }
+            Method::DefineAttributeList => {
+                return Ok(Self::DefineAttributeList { id: reader.int_64().map_err(malformed)? });
+            }
+            Method::GetItem => (Operation::GetItem, Arguments::Item(ItemCall::read(reader)?)),
+            Method::PutItem => (Operation::PutItem, Arguments::Item(ItemCall::read_put(reader)?)),
+            Method::UpdateItem => (Operation::UpdateItem, Arguments::Item(ItemCall::read(reader)?)),
+            Method::DeleteItem => (Operation::DeleteItem, Arguments::Item(ItemCall::read(reader)?)),
+            Method::Query => (Operation::Query, Arguments::Page(PageCall::read_query(reader)?)),
+            Method::Scan => (Operation::Scan, Arguments::Page(PageCall::read_scan(reader)?)),
+            Method::BatchGetItem => (Operation::BatchGetItem, Arguments::GetBatch(GetBatch::read(reader)?)),
+            Method::BatchWriteItem => {
+                (Operation::BatchWriteItem, Arguments::WriteBatch(WriteBatch::read(reader)?))
+            }
+            Method::TransactGetItems => {
+                (Operation::TransactGetItems, Arguments::GetTransaction(GetTransaction::read(reader)?))
+            }
+            Method::TransactWriteItems => {
+                (Operation::TransactWriteItems, Arguments::WriteTransaction(WriteTransaction::read(reader)?))
+            }
+        };
+        Ok(Self::Data(DataCall { operation, arguments, options: Options::read(reader)? }))
     }
 }
 
@@ -188,33 +200,6 @@ impl<'a> Authorization<'a> {
 }
 
 impl<'a> DataCall<'a> {
-    fn read(method: Method, reader: &mut Reader<'a>) -> Result<Self, ApiError> {
-        let (operation, arguments) = match method {
-            Method::PutItem => (Operation::PutItem, Arguments::Item(ItemCall::read_put(reader)?)),
-            Method::UpdateItem => (Operation::UpdateItem, Arguments::Item(ItemCall::read(reader)?)),
-            Method::DeleteItem => (Operation::DeleteItem, Arguments::Item(ItemCall::read(reader)?)),
-            Method::Query => (Operation::Query, Arguments::Page(PageCall::read_query(reader)?)),
-            Method::Scan => (Operation::Scan, Arguments::Page(PageCall::read_scan(reader)?)),
-            Method::BatchGetItem => (Operation::BatchGetItem, Arguments::GetBatch(GetBatch::read(reader)?)),
-            Method::BatchWriteItem => {
-                (Operation::BatchWriteItem, Arguments::WriteBatch(WriteBatch::read(reader)?))
-            }
-            Method::TransactGetItems => {
-                (Operation::TransactGetItems, Arguments::GetTransaction(GetTransaction::read(reader)?))
-            }
-            Method::TransactWriteItems => {
-                (Operation::TransactWriteItems, Arguments::WriteTransaction(WriteTransaction::read(reader)?))
-            }
-            Method::GetItem
-            | Method::AuthorizeConnection
-            | Method::Endpoints
-            | Method::DefineKeySchema
-            | Method::DefineAttributeListId
-            | Method::DefineAttributeList => (Operation::GetItem, Arguments::Item(ItemCall::read(reader)?)),
-        };
-        Ok(Self { operation, arguments, options: Options::read(reader)? })
-    }
-
     /// The operation.
     pub fn operation(&self) -> Operation {
         self.operation
@@ -305,6 +290,14 @@ fn nullable<'a, T>(
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
 ) -> Result<Option<T>, Malformed> {
     if reader.take_null()? { Ok(None) } else { read(reader).map(Some) }
+}
+
+/// A truth value, or a number that is 0 or not: clients send either, depending on the method.
+fn truth(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.peek()? {
+        Kind::Int => Ok(reader.int()? != 0),
+        _ => reader.bool(),
+    }
 }
 
 /// The names of a list. How many there may be is checked when they get an id.

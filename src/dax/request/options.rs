@@ -1,15 +1,15 @@
 //! The options of a data call: a map of small integers.
 
-use crate::dax::cbor::{Kind, Malformed, Reader};
+use crate::dax::cbor::{Malformed, Reader};
 use crate::dax::expression::{Expressions, Language};
 use crate::dax::object::Object;
 use crate::model::ApiError;
 
-use super::{Client, malformed};
+use super::{Client, malformed, truth};
 
 /// The options that clients send, by their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum Parameter {
     ProjectionExpression = 0,
     /// Python's copy of the names; the expressions have them already.
     ExpressionAttributeNames = 1,
@@ -78,7 +78,7 @@ impl<'a> Options<'a> {
     /// The value of an option, read by `read`; `None` for an option that is not given, or `null`.
     fn given<T>(
         &self,
-        name: Name,
+        name: Parameter,
         read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
     ) -> Result<Option<T>, ApiError> {
         let Some(value) = self.values[name as usize] else { return Ok(None) };
@@ -92,47 +92,46 @@ impl<'a> Options<'a> {
         Ok(Some(value))
     }
 
-    pub(super) fn bytes(&self, name: Name) -> Result<Option<&'a [u8]>, ApiError> {
+    pub(super) fn bytes(&self, name: Parameter) -> Result<Option<&'a [u8]>, ApiError> {
         self.given(name, Reader::bytes)
     }
 
-    fn int(&self, name: Name) -> Result<Option<i128>, ApiError> {
+    fn int(&self, name: Parameter) -> Result<Option<i128>, ApiError> {
         self.given(name, Reader::int)
     }
 
-    /// A truth value: clients send some of them as 0 and 1.
-    fn truth(&self, name: Name) -> Result<Option<bool>, ApiError> {
-        self.given(name, |reader| match reader.peek()? {
-            Kind::Int => Ok(reader.int()? != 0),
-            _ => reader.bool(),
-        })
+    /// True if the client is Python's, by the copies that it alone sends.
+    fn are_of_python(&self) -> bool {
+        [Parameter::ExpressionAttributeNames, Parameter::ExpressionAttributeValues]
+            .iter()
+            .any(|name| self.values[*name as usize].is_some())
     }
 
     /// The index that is read.
     pub(super) fn index(&self) -> Result<Option<&'a str>, ApiError> {
-        self.given(Name::IndexName, |reader| {
+        self.given(Parameter::IndexName, |reader| {
             str::from_utf8(reader.bytes()?).map_err(|_| Malformed::Invalid("a name is not UTF-8"))
         })
     }
 
     /// True of what asks for a count alone.
     pub(super) fn counts(&self) -> Result<bool, ApiError> {
-        Ok(self.int(Name::Select)? == Some(3))
+        Ok(self.int(Parameter::Select)? == Some(3))
     }
 
     /// `ReturnValues` by its number.
     pub(super) fn return_values(&self) -> Result<Option<i128>, ApiError> {
-        self.int(Name::ReturnValues)
+        self.int(Parameter::ReturnValues)
     }
 
     /// True when the capacity that the request consumes is to be told.
     pub(super) fn shows_capacity(&self) -> Result<bool, ApiError> {
-        Ok(self.int(Name::ReturnConsumedCapacity)?.is_some_and(|choice| choice != 0))
+        Ok(self.int(Parameter::ReturnConsumedCapacity)?.is_some_and(|choice| choice != 0))
     }
 
     /// True when the metrics of item collections are to be told.
     pub(super) fn shows_metrics(&self) -> Result<bool, ApiError> {
-        Ok(self.int(Name::ReturnItemCollectionMetrics)?.is_some_and(|choice| choice != 0))
+        Ok(self.int(Parameter::ReturnItemCollectionMetrics)?.is_some_and(|choice| choice != 0))
     }
 
     /// Adds the expressions but for the projection.
@@ -141,9 +140,9 @@ impl<'a> Options<'a> {
     /// Those of [`Expressions::add`].
     pub(super) fn add_expressions(&self, expressions: &mut Expressions<'a>) -> Result<(), ApiError> {
         for (name, language) in [
-            (Name::ConditionExpression, Language::Condition),
-            (Name::UpdateExpression, Language::Update),
-            (Name::FilterExpression, Language::Filter),
+            (Parameter::ConditionExpression, Language::Condition),
+            (Parameter::UpdateExpression, Language::Update),
+            (Parameter::FilterExpression, Language::Filter),
         ] {
             if let Some(code) = self.bytes(name)? {
                 expressions.add(language, code)?;
@@ -158,31 +157,34 @@ impl<'a> Options<'a> {
     /// A validation error for a value of a wrong type. Values that are out of range are for DynamoDB to reject.
     pub(super) fn write(&self, request: &mut Object<'_>, client: Client) -> Result<(), ApiError> {
         for (name, member) in
-            [(Name::ConsistentRead, "ConsistentRead"), (Name::ScanIndexForward, "ScanIndexForward")]
+            [(Parameter::ConsistentRead, "ConsistentRead"), (Parameter::ScanIndexForward, "ScanIndexForward")]
         {
-            if let Some(truth) = self.truth(name)? {
+            if let Some(truth) = self.given(name, truth)? {
                 request.member(member).extend_from_slice(if truth { b"true" } else { b"false" });
             }
         }
-        for (name, member) in
-            [(Name::Limit, "Limit"), (Name::Segment, "Segment"), (Name::TotalSegments, "TotalSegments")]
-        {
+        for (name, member) in [
+            (Parameter::Limit, "Limit"),
+            (Parameter::Segment, "Segment"),
+            (Parameter::TotalSegments, "TotalSegments"),
+        ] {
             if let Some(number) = self.int(name)? {
                 request.member(member).extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
             }
         }
-        self.write_choice(Name::ReturnConsumedCapacity, &["NONE", "TOTAL", "INDEXES"], request)?;
-        self.write_choice(Name::ReturnItemCollectionMetrics, &["NONE", "SIZE"], request)?;
+        self.write_choice(Parameter::ReturnConsumedCapacity, &["NONE", "TOTAL", "INDEXES"], request)?;
+        self.write_choice(Parameter::ReturnItemCollectionMetrics, &["NONE", "SIZE"], request)?;
         let values = ["", "NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"];
-        self.write_choice(Name::ReturnValues, &values, request)?;
-        if self.int(Name::Select)? != Some(SELECT_ALL) || client == Client::Plain {
+        self.write_choice(Parameter::ReturnValues, &values, request)?;
+        let means_it = client == Client::Plain || self.are_of_python();
+        if means_it || self.int(Parameter::Select)? != Some(SELECT_ALL) {
             let values = ["", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT", "SPECIFIC_ATTRIBUTES"];
-            self.write_choice(Name::Select, &values, request)?;
+            self.write_choice(Parameter::Select, &values, request)?;
         }
         if let Some(index) = self.index()? {
             request.text("IndexName", index);
         }
-        if let Some(token) = self.given(Name::ClientRequestToken, Reader::text)? {
+        if let Some(token) = self.given(Parameter::ClientRequestToken, Reader::text)? {
             request.text("ClientRequestToken", token);
         }
         Ok(())
@@ -190,7 +192,12 @@ impl<'a> Options<'a> {
 
     /// Writes one of the values that an option may have. A number that stands for none of them is written as such, and DynamoDB says
     /// which values there are. `NONE` is what DynamoDB takes for granted.
-    fn write_choice(&self, name: Name, values: &[&str], request: &mut Object<'_>) -> Result<(), ApiError> {
+    fn write_choice(
+        &self,
+        name: Parameter,
+        values: &[&str],
+        request: &mut Object<'_>,
+    ) -> Result<(), ApiError> {
         let Some(number) = self.int(name)? else { return Ok(()) };
         let value = usize::try_from(number).ok().and_then(|place| values.get(place));
         match value.filter(|value| !value.is_empty()) {

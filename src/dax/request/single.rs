@@ -7,7 +7,7 @@ use crate::dax::shape::{Attributes, Form, Rows};
 use crate::dax::{item, key};
 use crate::model::{ApiError, Operation, TableSchema};
 
-use super::{Known, Name, Options, malformed, nullable, table_name, write_expressions};
+use super::{Known, Options, Parameter, malformed, nullable, table_name, write_expressions};
 
 /// GetItem, PutItem, UpdateItem or DeleteItem.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ impl<'a> ItemCall<'a> {
         out: &mut Vec<u8>,
     ) -> Result<Form, ApiError> {
         let mut expressions = Expressions::new();
-        let part = known.part(self.table, options.bytes(Name::ProjectionExpression)?, &mut expressions)?;
+        let part =
+            known.part(self.table, options.bytes(Parameter::ProjectionExpression)?, &mut expressions)?;
         options.add_expressions(&mut expressions)?;
         let mut request = Object::begin(out);
         request.text("TableName", self.table);
@@ -87,7 +88,8 @@ impl<'a> PageCall<'a> {
         out: &mut Vec<u8>,
     ) -> Result<Form, ApiError> {
         let mut expressions = Expressions::new();
-        let part = known.part(self.table, options.bytes(Name::ProjectionExpression)?, &mut expressions)?;
+        let part =
+            known.part(self.table, options.bytes(Parameter::ProjectionExpression)?, &mut expressions)?;
         if let Some(code) = self.key_condition {
             expressions.add(Language::KeyCondition, code)?;
         }
@@ -109,7 +111,7 @@ fn write_start_key(
     schema: &TableSchema,
     request: &mut Object<'_>,
 ) -> Result<(), ApiError> {
-    let Some(start) = options.bytes(Name::ExclusiveStartKey)? else { return Ok(()) };
+    let Some(start) = options.bytes(Parameter::ExclusiveStartKey)? else { return Ok(()) };
     let out = request.member("ExclusiveStartKey");
     match options.index()? {
         Some(_) => key::write_json_of_compound(start, out),

@@ -4,9 +4,13 @@
 //! the call's `params` as DynamoDB JSON, and what the client made of the answer, `client_result`. Others are single codes:
 //! numbers as sort keys and as attributes, keys, expressions, signatures. The packaged sources leave the file out.
 
+mod answers;
+mod call_mutations;
+mod calls;
 mod items;
 mod mutations;
 mod numbers;
+mod requests;
 mod stub;
 mod values;
 

@@ -13,7 +13,7 @@ use crate::model::KeySchema;
 /// The most bytes of JSON for a byte of CBOR: the number 1E125 has five bytes.
 const GROWTH_MAX: usize = 32;
 
-fn given(name: &str) -> Option<u64> {
+pub(super) fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
@@ -45,7 +45,7 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+pub(super) fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
     for _ in 0..random.usize(0..4) {
         let at = random.usize(0..=bytes.len());
         match random.u8(0..6) {
