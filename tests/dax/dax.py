@@ -427,10 +427,10 @@ def transactions(ask):
                          "ExpressionAttributeValues": {":v": N(2)}}}
     check = {"ConditionCheck": {"TableName": "@s", "Key": {"pk": S("absent")}, "ConditionExpression": "attribute_not_exists(pk)"}}
     delete = {"Delete": {"TableName": "@s", "Key": {"pk": S("only")}}}
-    ask("TransactWriteItems", {"TransactItems": [put, update, check, delete], "ClientRequestToken": "token-1"})
-    ask("TransactWriteItems", {"TransactItems": [put, update, check, delete], "ClientRequestToken": "token-1"})
-    ask("TransactWriteItems", {"TransactItems": [update], "ClientRequestToken": "token-1"})
-    ask("TransactWriteItems", {"TransactItems": [put, update], "ClientRequestToken": "token-2"})
+    ask("TransactWriteItems", {"TransactItems": [put, update, check, delete], "ClientRequestToken": "@token-1"})
+    ask("TransactWriteItems", {"TransactItems": [put, update, check, delete], "ClientRequestToken": "@token-1"})
+    ask("TransactWriteItems", {"TransactItems": [update], "ClientRequestToken": "@token-1"})
+    ask("TransactWriteItems", {"TransactItems": [put, update], "ClientRequestToken": "@token-2"})
     gets = [{"Get": {"TableName": "@sn", "Key": {"pk": S("tx"), "sk": N(number)}}} for number in (1, 2, 3)]
     gets.append({"Get": {"TableName": "@sn", "Key": {"pk": S("q"), "sk": N(4)}, "ProjectionExpression": "tag, sk"}})
     ask("TransactGetItems", {"TransactItems": gets})

@@ -5,7 +5,9 @@
 use serde_json::Value;
 
 use super::*;
-use crate::cache::{CacheLimits, ItemCache, PageCache, PageLimits};
+use crate::cache::{
+    CacheLimits, FillMode, ItemCache, PageCache, PageLimits, PagePolicy, ReadPolicy, ScanAdmission,
+};
 use crate::dax::attribute_lists::AttributeLists;
 use crate::dax::cbor::Kind;
 use crate::engine::{Engine, TablePolicy};
@@ -15,7 +17,8 @@ use crate::model::Operation;
 const VECTORS: &str = include_str!("../../../dax/tests/vectors.json");
 
 /// Cases in which the stub did on purpose what a database does not: it left something of a batch undone.
-const OF_THE_STUB: [&str; 3] = ["batchwrite_unprocessed", "batchwrite_delete_unprocessed", "batchget_unprocessed"];
+const OF_THE_STUB: [&str; 3] =
+    ["batchwrite_unprocessed", "batchwrite_delete_unprocessed", "batchget_unprocessed"];
 
 /// A call and what came of it.
 struct Recorded {
@@ -26,13 +29,17 @@ struct Recorded {
 }
 
 fn bytes_of_hex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// Everything that a client has sent, in its order.
 fn conversation(client: &str) -> Vec<Recorded> {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
-    let of_client = vectors.iter().filter(|vector| vector["client"] == client && vector.get("response_hex").is_some());
+    let of_client =
+        vectors.iter().filter(|vector| vector["client"] == client && vector.get("response_hex").is_some());
     let text = |vector: &Value, name: &str| vector[name].as_str().unwrap_or_default().to_owned();
     let recorded = of_client.map(|vector| Recorded {
         operation: text(vector, "operation"),
@@ -64,12 +71,23 @@ fn recorded_lists(calls: &[Recorded]) -> AttributeLists {
     AttributeLists::with_ids(lists)
 }
 
+/// Items and pages are cached, so that some answers are there at once.
+fn policy() -> TablePolicy {
+    let (ttl, stale_if_error) = (Some(Duration::from_secs(300)), Duration::ZERO);
+    let (item_bytes_max, page_bytes_max, fill) = (100_000, 100_000, FillMode::Eventual);
+    let items = ReadPolicy { ttl, negative_ttl: ttl, fill, item_bytes_max, stale_if_error };
+    let (gsi_quarantine, scan_admission, fill_items) = (Duration::ZERO, ScanAdmission::First, false);
+    let pages =
+        PagePolicy { ttl, fill, gsi_quarantine, page_bytes_max, scan_admission, stale_if_error, fill_items };
+    TablePolicy { pages: Some(pages), ..TablePolicy::items_only(items) }
+}
+
 /// An engine over a database with the tables of the stub.
 async fn engine() -> Arc<Engine> {
     let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&items));
     let local = Arc::new(Local::in_memory(LocalSettings::default()));
-    let engine = Engine::new(local, items, pages, Box::new(|_| TablePolicy::off()));
+    let engine = Engine::new(local, items, pages, Box::new(|_| policy()));
     let tables = [
         ("tab_s", "S", None),
         ("tab_n", "N", None),
@@ -89,7 +107,8 @@ async fn engine() -> Arc<Engine> {
         }
         let mut index = String::new();
         if name == "tab_sn" {
-            types += r#",{"AttributeName":"gpk","AttributeType":"S"},{"AttributeName":"gsk","AttributeType":"N"}"#;
+            types +=
+                r#",{"AttributeName":"gpk","AttributeType":"S"},{"AttributeName":"gsk","AttributeType":"N"}"#;
             index = r#","GlobalSecondaryIndexes":[{"IndexName":"gsi1","Projection":{"ProjectionType":"ALL"},"KeySchema":[
                 {"AttributeName":"gpk","KeyType":"HASH"},{"AttributeName":"gsk","KeyType":"RANGE"}]}]"#
                 .to_owned();
@@ -191,7 +210,8 @@ async fn replay(client: &str) {
         let (expected, got) = (shown_answer(&call.response), shown_answer(&answer));
         compared += 1;
         if expected != got {
-            differing.push(format!("{} {}\n  recorded {expected}\n  answered {got}", call.operation, call.case));
+            differing
+                .push(format!("{} {}\n  recorded {expected}\n  answered {got}", call.operation, call.case));
         }
     }
     assert!(differing.is_empty(), "{} of {compared} differ:\n{}", differing.len(), differing.join("\n"));
