@@ -23,6 +23,7 @@ pub mod listen;
 pub mod offload;
 pub mod wire;
 
+pub mod dax;
 pub mod insight;
 
 pub mod cache;

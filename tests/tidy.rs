@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["local"],
     &["cache", "rights", "upstream"],
-    &["insight"],
+    &["dax", "insight"],
     &["wire", "access", "listen", "offload"],
     &["tls"],
     &["config", "telemetry"],

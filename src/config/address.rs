@@ -152,7 +152,7 @@ fn is_localhost(name: &str) -> bool {
 }
 
 /// Whether this can be the name of a host. A name whose last part is a number would be an address that is written badly.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };

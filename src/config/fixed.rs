@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::dax::Dax;
 use super::fleet::Fleet;
 use super::units::{ByteSize, Fraction};
 use super::web::{HostPattern, OriginPattern};
@@ -31,6 +32,8 @@ pub struct Fixed {
     pub idle_timeout: Duration,
     /// How long requests under way may take after a signal to stop.
     pub drain_timeout: Duration,
+    /// How DAX clients are served.
+    pub dax: Dax,
     /// Where monitors connect.
     pub admin_listen: ListenAddress,
     /// Who may call.
@@ -159,6 +162,7 @@ impl Default for Fixed {
             bodies_bytes_max: ByteSize(256 << 20),
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
+            dax: Dax::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8100)).into(),
             auth_mode: AuthMode::None,
             auth_account: None,

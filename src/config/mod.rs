@@ -16,6 +16,7 @@ mod secret;
 mod tls;
 
 mod callers;
+mod dax;
 mod fixed;
 mod fleet;
 mod list_places;
@@ -43,6 +44,7 @@ pub use callers::{
     CallerKey, CallerPrincipal, Callers, LoadedCallers, LoadedKey, Principal, Rights, SecretPlace,
     ShortRights, WrittenRights,
 };
+pub use dax::{AdvertisedAddress, AdvertisedHost, Dax};
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, Fault, Origin};
 pub use file::File;

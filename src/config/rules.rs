@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::address::ListenAddress;
+use super::address::{ListenAddress, ListenHost};
 use super::draft::{Draft, KeyName};
 use super::error::{Fault, Origin};
 use super::fixed::{AuthMode, UpstreamKind};
@@ -25,6 +25,12 @@ const RULES: &[Rule] = &[
     (&[("server", "listen"), ("admin", "listen")], listeners_differ),
     (&[("server", "listen"), ("server.tls", "listen")], tls_listener_differs),
     (&[("admin", "listen"), ("server.tls", "listen")], tls_listener_differs_from_admin),
+    (&[("dax", "listen"), ("auth", "mode")], dax_needs_consent),
+    (&[("dax", "tls_listen"), ("server.tls", "client_ca"), ("auth", "mode")], dax_tls_needs_consent),
+    (&[("dax", "tls_listen"), ("server.tls", "cert")], dax_tls_has_a_certificate),
+    (&[("dax", "listen"), ("dax", "tls_listen")], dax_listens_on_tcp),
+    (&[("dax", "listen"), ("dax", "tls_listen")], dax_listeners_have_ports_of_their_own),
+    (&[("dax", "advertise")], one_address_of_each_family_is_advertised),
     (&[("upstream", "kind"), ("upstream", "region")], upstream_has_a_region),
     (&[("upstream", "region")], region_fits_a_host),
     (&[("upstream", "endpoint"), ("server", "listen"), ("server.tls", "listen")], upstream_is_another),
@@ -63,22 +69,104 @@ fn bodies_hold_two_requests(draft: &Draft) -> Option<Fault> {
 
 fn listen_needs_consent(draft: &Draft) -> Option<Fault> {
     match draft.fixed.auth_mode {
-        AuthMode::None => needs_consent(draft, &draft.fixed.listen, "server"),
+        AuthMode::None => needs_consent(draft, &draft.fixed.listen, ("server", "listen")),
         AuthMode::SigV4 => None,
     }
 }
 
 fn admin_needs_consent(draft: &Draft) -> Option<Fault> {
-    needs_consent(draft, &draft.fixed.admin_listen, "admin")
+    needs_consent(draft, &draft.fixed.admin_listen, ("admin", "listen"))
 }
 
 /// With client certificates, nobody comes in who is not known to the authority that the operator named.
 fn tls_needs_consent(draft: &Draft) -> Option<Fault> {
     let address = draft.fixed.tls_listen.as_ref()?;
+    needs_consent_without_certificates(draft, address, ("server.tls", "listen"))
+}
+
+fn dax_needs_consent(draft: &Draft) -> Option<Fault> {
+    let address = draft.fixed.dax.listen.as_ref()?;
+    match draft.fixed.auth_mode {
+        AuthMode::None => needs_consent(draft, address, ("dax", "listen")),
+        AuthMode::SigV4 => None,
+    }
+}
+
+fn dax_tls_needs_consent(draft: &Draft) -> Option<Fault> {
+    let address = draft.fixed.dax.tls_listen.as_ref()?;
+    needs_consent_without_certificates(draft, address, ("dax", "tls_listen"))
+}
+
+fn needs_consent_without_certificates(draft: &Draft, address: &ListenAddress, key: KeyName) -> Option<Fault> {
     match (draft.fixed.auth_mode, &draft.live.tls.client_ca) {
-        (AuthMode::None, None) => needs_consent(draft, address, "server.tls"),
+        (AuthMode::None, None) => needs_consent(draft, address, key),
         (AuthMode::None, Some(_)) | (AuthMode::SigV4, _) => None,
     }
+}
+
+fn dax_tls_has_a_certificate(draft: &Draft) -> Option<Fault> {
+    let address = draft.fixed.dax.tls_listen.as_ref().filter(|_| draft.tls_origin().is_none())?;
+    Some(Fault {
+        origin: draft.origin("dax", "tls_listen"),
+        message: format!(
+            "dax.tls_listen = \"{address}\" needs the certificate of [server.tls]; write cert and key there"
+        ),
+    })
+}
+
+/// DAX clients know no other, and are told an address and a port.
+fn dax_listens_on_tcp(draft: &Draft) -> Option<Fault> {
+    let dax = &draft.fixed.dax;
+    let listeners = [("listen", &dax.listen), ("tls_listen", &dax.tls_listen)];
+    let is_unix = |address: &ListenAddress| matches!(address.host(), ListenHost::Unix(_));
+    let mut found = listeners.into_iter().filter_map(|(key, address)| Some((key, address.as_ref()?)));
+    let (key, address) = found.find(|(_, address)| is_unix(address))?;
+    Some(Fault {
+        origin: draft.origin("dax", key),
+        message: format!(
+            "dax.{key} = \"{address}\": DAX clients connect over TCP only; write HOST:PORT, such as \"127.0.0.1:8111\""
+        ),
+    })
+}
+
+fn dax_listeners_have_ports_of_their_own(draft: &Draft) -> Option<Fault> {
+    let fixed = &draft.fixed;
+    let all: [(KeyName, Option<&ListenAddress>); 5] = [
+        (("server", "listen"), Some(&fixed.listen)),
+        (("server.tls", "listen"), fixed.tls_listen.as_ref()),
+        (("admin", "listen"), Some(&fixed.admin_listen)),
+        (("dax", "listen"), fixed.dax.listen.as_ref()),
+        (("dax", "tls_listen"), fixed.dax.tls_listen.as_ref()),
+    ];
+    let listeners: Vec<_> = all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
+    let pairs = listeners.iter().enumerate().flat_map(|(nth, one)| {
+        listeners[nth + 1..].iter().filter(|(key, _)| key.0 == "dax").map(move |other| (one, other))
+    });
+    let mut colliding = pairs.filter(|((_, one), (_, other))| one.collides_with(other));
+    let ((one_key, one), (other_key, other)) = colliding.next()?;
+    Some(Fault {
+        origin: draft.origin(one_key.0, one_key.1).max(draft.origin(other_key.0, other_key.1)),
+        message: format!(
+            "{}.{} = \"{one}\" and {}.{} = \"{other}\" need ports of their own",
+            one_key.0, one_key.1, other_key.0, other_key.1
+        ),
+    })
+}
+
+/// A client takes one of the addresses that it is told, and cannot know which of two reaches the node.
+fn one_address_of_each_family_is_advertised(draft: &Draft) -> Option<Fault> {
+    let advertised = &draft.fixed.dax.advertise;
+    let mut pairs = advertised
+        .iter()
+        .enumerate()
+        .flat_map(|(nth, one)| advertised[nth + 1..].iter().map(move |other| (one, other)));
+    let (one, other) = pairs.find(|(one, other)| one.is_of_family_of(other))?;
+    Some(Fault {
+        origin: draft.origin("dax", "advertise"),
+        message: format!(
+            "dax.advertise: \"{one}\" and \"{other}\" are of one family; write one IPv4 address, one IPv6 address, or one name"
+        ),
+    })
 }
 
 fn tls_has_a_pair(draft: &Draft) -> Option<Fault> {
@@ -110,10 +198,10 @@ fn certificates_have_an_authority(draft: &Draft) -> Option<Fault> {
 }
 
 /// Callers are not verified, so an address that others can reach is the operator's explicit choice.
-fn needs_consent(draft: &Draft, address: &ListenAddress, section: &'static str) -> Option<Fault> {
+fn needs_consent(draft: &Draft, address: &ListenAddress, (section, key): KeyName) -> Option<Fault> {
     let is_safe = address.is_loopback() || draft.fixed.accepts_unauthenticated;
     (!is_safe).then(|| Fault {
-        origin: draft.origin(section, "listen"),
+        origin: draft.origin(section, key),
         message: format!(
             "{address} is off loopback and callers are not verified; give --i-accept-unauthenticated (or set NEARSIDE_I_ACCEPT_UNAUTHENTICATED=true) to listen there all the same"
         ),

@@ -26,6 +26,7 @@ mod permissions;
 mod questions;
 mod reading;
 mod recent_requests;
+mod schemas;
 mod scope;
 mod statements;
 mod tables;
@@ -51,6 +52,7 @@ pub use changes::FlushFailure;
 pub use items::ItemAtOnce;
 pub use known_table::{CacheMode, PolicyChange, SampleRate, TablePolicy};
 pub use peers::{Acknowledgement, Peers, Receipt};
+pub use schemas::{describe_table, schema_of_description};
 pub use tables::PolicyOf;
 pub use warming::{WarmFailure, WarmMark, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
 

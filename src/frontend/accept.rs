@@ -17,7 +17,7 @@ use super::handshake::{self, Handshake};
 use super::peer::Peer;
 use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-use crate::listen::{Listeners, Socket, peer_address, send_at_once};
+use crate::listen::{Listeners, Socket, local_address, peer_address, send_at_once};
 use crate::tls::TlsServer;
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
@@ -44,6 +44,17 @@ pub struct Doors {
     pub plain: Listeners,
     /// Where they come with TLS.
     pub tls: Option<TlsDoor>,
+    /// Where DAX clients come in.
+    pub dax: DaxDoors,
+}
+
+/// Where clients come in that speak the protocol of DAX.
+#[derive(Debug, Default)]
+pub struct DaxDoors {
+    /// Where they come as they are.
+    pub plain: Option<Listeners>,
+    /// Where they come with TLS.
+    pub tls: Option<TlsDoor>,
 }
 
 /// Where clients come in with TLS.
@@ -57,12 +68,20 @@ pub struct TlsDoor {
 
 impl From<TcpListener> for Doors {
     fn from(plain: TcpListener) -> Self {
-        Self { plain: plain.into(), tls: None }
+        Self { plain: plain.into(), tls: None, dax: DaxDoors::default() }
     }
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug)]
+enum Spoken {
+    Http,
+    Dax,
 }
 
 /// A connection that was accepted.
 struct Accepted {
+    spoken: Spoken,
     socket: Socket,
     /// The certificate and a place for the handshake, where there is to be one.
     tls: Option<(Arc<TlsServer>, OwnedSemaphorePermit)>,
@@ -75,6 +94,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let connections = TaskTracker::new();
         let permits = self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));
+        self.discovery.begin();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
@@ -96,8 +116,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         loop {
             let permit = self.permit(permits).await;
             let accepted = tokio::select! {
-                socket = self.accept(&doors.plain) => Accepted { socket, tls: None },
-                accepted = self.accept_tls(doors.tls.as_ref()) => accepted,
+                accepted = self.accept_plain(Some(&doors.plain), Spoken::Http) => accepted,
+                accepted = self.accept_tls(doors.tls.as_ref(), Spoken::Http) => accepted,
+                accepted = self.accept_plain(doors.dax.plain.as_ref(), Spoken::Dax) => accepted,
+                accepted = self.accept_tls(doors.dax.tls.as_ref(), Spoken::Dax) => accepted,
             };
             self.spawn(accepted, permit, connections);
         }
@@ -105,43 +127,74 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 
     /// Accepts those who have connected already, as far as there is room, and closes the listeners, which resets the others.
     fn accept_queued(self: &Arc<Self>, doors: Doors, permits: &Arc<Semaphore>, connections: &TaskTracker) {
-        // The system's own listeners, which are asked whether or not the runtime has heard of a connection.
-        for listener in doors.plain.into_rest() {
-            while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
-                && let Some(socket) = listener.accept()
-            {
-                self.spawn(Accepted { socket, tls: None }, permit, connections);
-            }
+        let DaxDoors { plain: dax, tls: dax_tls } = doors.dax;
+        for (listeners, spoken) in [(Some(doors.plain), Spoken::Http), (dax, Spoken::Dax)] {
+            self.accept_rest(
+                listeners,
+                permits,
+                |socket| Some(Accepted { spoken, socket, tls: None }),
+                connections,
+            );
         }
-        let Some(TlsDoor { listeners, server }) = doors.tls else { return };
-        for listener in listeners.into_rest() {
+        for (door, spoken) in [(doors.tls, Spoken::Http), (dax_tls, Spoken::Dax)] {
+            let Some(TlsDoor { listeners, server }) = door else { continue };
+            let with_place = |socket| {
+                let tls = Some((Arc::clone(&server), self.handshakes.free_place()?));
+                Some(Accepted { spoken, socket, tls })
+            };
+            self.accept_rest(Some(listeners), permits, with_place, connections);
+        }
+    }
+
+    /// Accepts from the system's own listeners, which are asked whether or not the runtime has heard of a connection.
+    fn accept_rest(
+        self: &Arc<Self>,
+        listeners: Option<Listeners>,
+        permits: &Arc<Semaphore>,
+        accepted: impl Fn(Socket) -> Option<Accepted>,
+        connections: &TaskTracker,
+    ) {
+        for listener in listeners.into_iter().flat_map(Listeners::into_rest) {
             while let Ok(permit) = Arc::clone(permits).try_acquire_owned()
-                && let Some(place) = self.handshakes.free_place()
-                && let Some(socket) = listener.accept()
+                && let Some(accepted) = listener.accept().and_then(&accepted)
             {
-                let tls = Some((Arc::clone(&server), place));
-                self.spawn(Accepted { socket, tls }, permit, connections);
+                self.spawn(accepted, permit, connections);
             }
         }
     }
 
     fn spawn(self: &Arc<Self>, accepted: Accepted, permit: OwnedSemaphorePermit, connections: &TaskTracker) {
         let frontend = Arc::clone(self);
-        let Accepted { socket, tls } = accepted;
+        let Accepted { spoken, socket, tls } = accepted;
         send_at_once(&socket);
-        let address = peer_address(&socket);
+        let (address, local) = (peer_address(&socket), local_address(&socket));
         // Two tasks, so that one for a plain connection has no room for a handshake.
         match tls {
-            None => connections.spawn(async move {
-                frontend.serve_peer(Stream::Plain(socket), Peer::plain(address)).await;
-                drop(permit);
-            }),
+            None => {
+                let (stream, peer) = (Stream::Plain(socket), Peer::plain(address));
+                match spoken {
+                    Spoken::Http => connections.spawn(async move {
+                        frontend.serve_peer(stream, peer).await;
+                        drop(permit);
+                    }),
+                    Spoken::Dax => connections.spawn(async move {
+                        frontend.serve_dax(stream, peer, local).await;
+                        drop(permit);
+                    }),
+                }
+            }
             Some((server, place)) => connections.spawn(async move {
                 // Boxed, so that its room is free again when it is over.
                 let handshake = frontend.handshakes.begin(place);
                 let shaken = Box::pin(frontend.shake_hands(&server, socket, address, handshake)).await;
-                if let Some((stream, peer)) = shaken {
-                    Arc::clone(&frontend).serve_peer(stream, peer).await;
+                match (shaken, spoken) {
+                    (Some((stream, peer)), Spoken::Http) => {
+                        Arc::clone(&frontend).serve_peer(stream, peer).await;
+                    }
+                    (Some((stream, peer)), Spoken::Dax) => {
+                        Box::pin(Arc::clone(&frontend).serve_dax(stream, peer, local)).await;
+                    }
+                    (None, _) => {}
                 }
                 drop(permit);
             }),
@@ -206,12 +259,19 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         permit.expect("the semaphore is never closed")
     }
 
+    /// The next connection without TLS; never, if there is no such listener.
+    async fn accept_plain(&self, listeners: Option<&Listeners>, spoken: Spoken) -> Accepted {
+        let Some(listeners) = listeners else { return pending().await };
+        let socket = self.accept(listeners).await;
+        Accepted { spoken, socket, tls: None }
+    }
+
     /// The next connection for TLS, when there is a place for its handshake; never, if there is no such listener.
-    async fn accept_tls(&self, door: Option<&TlsDoor>) -> Accepted {
+    async fn accept_tls(&self, door: Option<&TlsDoor>, spoken: Spoken) -> Accepted {
         let Some(TlsDoor { listeners, server }) = door else { return pending().await };
         let place = self.handshakes.place().await;
         let socket = self.accept(listeners).await;
-        Accepted { socket, tls: Some((Arc::clone(server), place)) }
+        Accepted { spoken, socket, tls: Some((Arc::clone(server), place)) }
     }
 
     async fn accept(&self, listeners: &Listeners) -> Socket {

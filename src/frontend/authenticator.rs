@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use tokio::time::Instant;
 
+use super::connection_credential::ConnectionCredential;
 use super::credentials::{Credential, CredentialScope, DetachedCredential};
 use crate::call::DenialReason;
-use crate::model::{ApiError, ErrorCode};
+use crate::model::{ApiError, ErrorCode, Timestamp};
 use crate::rights::Principal;
 use crate::tls::Certificate;
 
@@ -50,6 +52,55 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// [`Unverified`], if the certificate is of several, or has expired.
     fn recognize(&self, certificate: &Certificate) -> Result<Option<Caller<'static>>, Unverified>;
+
+    /// The caller of a DAX connection, by what it has shown for all requests that follow, and by its certificate if it has shown one,
+    /// too. As [`Self::authenticate`], it must not wait.
+    ///
+    /// # Errors
+    /// [`Unverified`], for a caller that is not who it says it is.
+    fn authorize(
+        &self,
+        credential: ConnectionCredential,
+        certificate: Option<&Certificate>,
+    ) -> Result<AuthorizedConnection, Unverified>;
+
+    /// Makes sure, before a request, that a connection is as good as when it was authorized. The keys may be others by now.
+    ///
+    /// # Errors
+    /// [`Unverified`], for one that has to be authorized again.
+    fn confirm(
+        &self,
+        connection: &mut AuthorizedConnection,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Unverified>;
+}
+
+/// A DAX connection whose client has shown who it is.
+#[derive(Clone)]
+pub struct AuthorizedConnection {
+    pub(super) credential: Arc<ConnectionCredential>,
+    /// Who that is, where callers are verified.
+    pub(super) verified: Option<VerifiedConnection>,
+}
+
+/// Who a connection's client is, and how long that holds.
+#[derive(Clone)]
+pub(super) struct VerifiedConnection {
+    pub(super) principal: Arc<Principal>,
+    /// The number of the ring that it was verified by.
+    pub(super) ring: u64,
+    /// When its key stops to be valid, if it does.
+    pub(super) not_after: Option<Timestamp>,
+    /// When it has to be authorized again in any case.
+    pub(super) until: Instant,
+}
+
+impl AuthorizedConnection {
+    /// Who sends the requests of the connection.
+    pub fn caller(&self) -> Caller<'static> {
+        let principal = self.verified.as_ref().map(|verified| Arc::clone(&verified.principal));
+        Caller { proof: Proof::Connection(Arc::clone(&self.credential)), principal }
+    }
 }
 
 /// A caller that is not who it says it is.
@@ -97,6 +148,18 @@ impl Authenticator for AnyCaller {
     fn recognize(&self, _: &Certificate) -> Result<Option<Caller<'static>>, Unverified> {
         Ok(None)
     }
+
+    fn authorize(
+        &self,
+        credential: ConnectionCredential,
+        _: Option<&Certificate>,
+    ) -> Result<AuthorizedConnection, Unverified> {
+        Ok(AuthorizedConnection { credential: Arc::new(credential.without_proof()), verified: None })
+    }
+
+    fn confirm(&self, _: &mut AuthorizedConnection, _: Option<&Certificate>) -> Result<(), Unverified> {
+        Ok(())
+    }
 }
 
 /// Who sends a request, as the authenticator has found.
@@ -111,6 +174,8 @@ pub struct Caller<'a> {
 enum Proof<C> {
     /// A credential in the request.
     Credential(C),
+    /// A credential for all requests of a DAX connection.
+    Connection(Arc<ConnectionCredential>),
     /// A certificate, with the region of the node.
     Certificate(Arc<str>),
 }
@@ -135,6 +200,7 @@ impl<'a> Caller<'a> {
     pub(super) fn detach(self) -> DetachedCaller {
         let proof = match self.proof {
             Proof::Credential(credential) => Proof::Credential(credential.detach()),
+            Proof::Connection(credential) => Proof::Connection(credential),
             Proof::Certificate(region) => Proof::Certificate(region),
         };
         DetachedCaller { proof, principal: self.principal }
@@ -153,6 +219,7 @@ impl<'a> Caller<'a> {
     pub fn scope(&self) -> Result<CredentialScope<'a>, ApiError> {
         match &self.proof {
             Proof::Credential(credential) => credential.scope(),
+            Proof::Connection(credential) => credential.scope(),
             Proof::Certificate(region) => Ok(CredentialScope {
                 access_key: Cow::Borrowed(""),
                 date: Cow::Borrowed(""),
@@ -174,6 +241,7 @@ impl DetachedCaller {
     pub(super) fn attached(&self) -> Caller<'_> {
         let proof = match &self.proof {
             Proof::Credential(credential) => Proof::Credential(credential.attached()),
+            Proof::Connection(credential) => Proof::Connection(Arc::clone(credential)),
             Proof::Certificate(region) => Proof::Certificate(Arc::clone(region)),
         };
         Caller { proof, principal: self.principal.clone() }

@@ -20,7 +20,7 @@ use crate::offload::{LARGE_BODY_BYTES, offload_call};
 use crate::wire::sigv4::sha256;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
-const SMALL: usize = READ_BYTES;
+pub(super) const SMALL: usize = READ_BYTES;
 
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,6 +43,13 @@ pub(super) struct Received {
     pub(super) sha256: Option<[u8; 32]>,
     /// Held as long as the body is.
     _reservation: Option<Reservation>,
+}
+
+impl Received {
+    /// A body that was made of another one, and holds that part of the budget.
+    pub(super) fn made(bytes: Bytes, sent: usize, reservation: Reservation) -> Self {
+        Self { bytes, sent, sha256: None, _reservation: Some(reservation) }
+    }
 }
 
 #[cfg(test)]
@@ -282,6 +289,16 @@ impl Reservation {
     /// A reservation of nothing yet.
     pub(super) fn of(budget: &Arc<Budget>) -> Self {
         Self { budget: Arc::clone(budget), bytes: 0 }
+    }
+
+    /// Another one of the same budget, of nothing yet.
+    pub(super) fn empty(&self) -> Self {
+        Self::of(&self.budget)
+    }
+
+    /// True if it holds anything.
+    pub(super) fn is_something(&self) -> bool {
+        self.bytes > 0
     }
 
     /// Reserves all of a body that is announced to be that long, before any of it is read: bodies that grow side by side

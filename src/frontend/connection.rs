@@ -92,10 +92,10 @@ fn is_stall(error: &hyper::Error) -> bool {
 }
 
 /// Tells of a connection's end even when its task is dropped.
-struct Open<'a, O: Observer>(&'a O);
+pub(super) struct Open<'a, O: Observer>(&'a O);
 
 impl<'a, O: Observer> Open<'a, O> {
-    fn new(observer: &'a O) -> Self {
+    pub(super) fn new(observer: &'a O) -> Self {
         observer.connection_opened();
         Self(observer)
     }

@@ -234,12 +234,13 @@ fn scope_parts(credential: &str) -> Option<[&str; 5]> {
     (parts.next().is_none() && !five[0].is_empty()).then_some(five)
 }
 
-fn is_region(text: &str) -> bool {
+pub(super) fn is_region(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=REGION_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(is_part)
 }
 
-fn missing() -> ApiError {
+/// What a request without credentials is answered.
+pub(super) fn missing() -> ApiError {
     ApiError::new(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token")
 }
 

@@ -294,7 +294,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 }
 
 /// A request under way. Dropped, its client gets no answer, which is of interest when it was the drain's end that did it.
-struct Unanswered<'a, S, O, A>(&'a Frontend<S, O, A>);
+pub(super) struct Unanswered<'a, S, O, A>(pub(super) &'a Frontend<S, O, A>);
 
 impl<S, O, A> Drop for Unanswered<'_, S, O, A> {
     fn drop(&mut self) {
@@ -440,7 +440,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 }
 
 /// What an error of the service's says of the right to a request.
-fn verdict_of(code: ErrorCode) -> Verdict {
+pub(super) fn verdict_of(code: ErrorCode) -> Verdict {
     match code {
         ErrorCode::AccessDenied => Verdict::Denied(DenialReason::Rights),
         // Of a credential that is looked at only where tables are apart.

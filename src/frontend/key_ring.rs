@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -19,8 +20,13 @@ use crate::wire::sigv4::{KeyScope, SigningKey};
 /// How many derived keys are kept of each key. Two days are enough where callers sign for one region.
 const DERIVED_MAX: usize = 8;
 
+/// How many rings this process has had.
+static RINGS: AtomicU64 = AtomicU64::new(0);
+
 /// The keys of a config.
 pub struct KeyRing {
+    /// No other ring of the process has it.
+    number: u64,
     keys: HashMap<Box<str>, HeldKey>,
     /// Whose client certificates have that name.
     certificates: HashMap<CertificateName, Arc<Principal>>,
@@ -38,9 +44,10 @@ pub(super) struct HeldKey {
     derived: ArcSwap<Vec<Derived>>,
 }
 
-/// A key derived for a day and a region. The service is always the same.
+/// A key derived for a day, a region and a service.
 #[derive(Clone)]
 struct Derived {
+    service: Box<str>,
     date: Box<str>,
     region: Box<str>,
     key: SigningKey,
@@ -86,7 +93,8 @@ impl KeyRing {
             principal: None,
             derived: ArcSwap::default(),
         };
-        Ok(Self { keys, certificates, unknown })
+        let number = RINGS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { number, keys, certificates, unknown })
     }
 
     /// The roles of the principals, each once or more often.
@@ -101,6 +109,11 @@ impl KeyRing {
         names: &'a [CertificateName],
     ) -> impl Iterator<Item = &'a Arc<Principal>> {
         names.iter().filter_map(|name| self.certificates.get(name))
+    }
+
+    /// The number of the ring, which no other one has.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The key with that public part, or what stands for one that is not there.
@@ -126,6 +139,11 @@ impl HeldKey {
         self.principal.as_ref()
     }
 
+    /// When the key stops to be valid, if it does.
+    pub(super) fn not_after(&self) -> Option<Timestamp> {
+        self.not_after
+    }
+
     /// True from the moment on at which the key stops to be valid.
     pub(super) fn is_expired(&self, now: Timestamp) -> bool {
         self.not_after.is_some_and(|not_after| not_after <= now)
@@ -149,8 +167,11 @@ impl HeldKey {
     /// True if the signature is that of the text by this key, derived for the scope.
     pub(super) fn verify(&self, scope: &KeyScope<'_>, string_to_sign: &[u8], signature: &str) -> bool {
         let derived = self.derived.load();
-        let is_of_scope =
-            |derived: &&Derived| *derived.date == *scope.date && *derived.region == *scope.region;
+        let is_of_scope = |derived: &&Derived| {
+            *derived.date == *scope.date
+                && *derived.region == *scope.region
+                && *derived.service == *scope.service
+        };
         match derived.iter().find(is_of_scope) {
             Some(derived) => derived.key.verify(string_to_sign, signature),
             None => self.derive(scope).verify(string_to_sign, signature),
@@ -160,7 +181,9 @@ impl HeldKey {
     /// Derives the key of a scope and keeps it, whoever has asked: a key that is not there must not be found faster or slower.
     fn derive(&self, scope: &KeyScope<'_>) -> SigningKey {
         let key = SigningKey::derive(self.secret.expose(), scope);
-        let derived = Derived { date: scope.date.into(), region: scope.region.into(), key: key.clone() };
+        let KeyScope { date, region, service } = scope;
+        let [service, date, region] = [service, date, region].map(|part| Box::from(*part));
+        let derived = Derived { service, date, region, key: key.clone() };
         self.derived.rcu(|kept| {
             let others = kept.iter().take(DERIVED_MAX - 1).cloned();
             std::iter::once(derived.clone()).chain(others).collect::<Vec<_>>()

@@ -12,17 +12,20 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::call::{Request, Source, Trace, Verdict};
-use crate::engine::{Engine, Served};
-use crate::model::{ApiError, ErrorName, Operation};
+use crate::call::{Answer, Request, Source, Trace, Verdict};
+use crate::dax::method::Method;
+use crate::engine::{Engine, Served, describe_table, schema_of_description};
+use crate::model::{ApiError, ErrorName, Operation, TableSchema};
 
 mod accept;
 mod answer;
 mod authenticator;
 mod body;
 mod connection;
+mod connection_credential;
 mod cors;
 mod credentials;
+mod dax;
 mod encoding;
 mod exchange;
 mod fault;
@@ -34,16 +37,19 @@ mod plain_request;
 mod rare_wake;
 mod shortcut;
 mod signed_callers;
+mod signed_connections;
 mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
 
-pub use accept::{Doors, GivenUp, TlsDoor};
+pub use accept::{DaxDoors, Doors, GivenUp, TlsDoor};
 pub use answer::request_id;
-pub use authenticator::{AnyCaller, Authenticator, Caller, Presented, Unverified};
+pub use authenticator::{AnyCaller, Authenticator, AuthorizedConnection, Caller, Presented, Unverified};
+pub use connection_credential::ConnectionCredential;
 pub use credentials::{Credential, CredentialScope};
+pub use dax::DaxSettings;
 pub use key_ring::KeyRing;
 pub use signed_callers::{SignedCallers, SignedRegions};
 
@@ -67,6 +73,28 @@ pub trait Service: Send + Sync + 'static {
         caller: Caller<'_>,
         request: Request,
     ) -> impl Future<Output = Result<Served, ApiError>> + Send;
+
+    /// The schema of a table if it is known without waiting, and to any caller.
+    fn table_schema_at_once(&self, _table: &str) -> Option<Arc<TableSchema>> {
+        None
+    }
+
+    /// The schema of a table, by its name or ARN.
+    ///
+    /// # Errors
+    /// The answer of an operation that needs it: that there is no such table, or that the caller has no business with it.
+    fn table_schema(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        table: &str,
+    ) -> impl Future<Output = Result<Arc<TableSchema>, Box<Answer>>> + Send {
+        async move {
+            match self.execute(caller, describe_table(table)).await {
+                Ok(served) => schema_of_description(served.answer),
+                Err(error) => Err(Box::new(error.into())),
+            }
+        }
+    }
 }
 
 /// Whoever calls.
@@ -79,6 +107,18 @@ impl Service for Engine {
 
     async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         Ok(Self::execute(self, request).await)
+    }
+
+    fn table_schema_at_once(&self, table: &str) -> Option<Arc<TableSchema>> {
+        Self::table_schema_at_once(self, table)
+    }
+
+    async fn table_schema(
+        self: &Arc<Self>,
+        _: Caller<'_>,
+        table: &str,
+    ) -> Result<Arc<TableSchema>, Box<Answer>> {
+        Self::table_schema(self, table).await
     }
 }
 
@@ -102,6 +142,12 @@ pub trait Observer: Send + Sync + 'static {
     fn connection_opened(&self);
     /// A connection has ended, however it did.
     fn connection_closed(&self);
+    /// One of these is of a DAX client.
+    fn dax_connection_opened(&self) {}
+    /// A connection of a DAX client has ended.
+    fn dax_connection_closed(&self) {}
+    /// A request of a DAX client has its answer. What it called of the API is [reported](Observer::answered) beside that.
+    fn dax_answered(&self, _answered: &DaxAnswered<'_>) {}
     /// The edge rejected a connection or a request before it was read.
     fn rejected(&self, reason: RejectReason);
 }
@@ -111,6 +157,8 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Entrance {
     /// One of those for clients.
     Service,
+    /// One of those for DAX clients.
+    Dax,
     /// The admin listener: a call of the console, or of another client with the admin token.
     Admin,
 }
@@ -120,6 +168,7 @@ impl Entrance {
     pub fn label(self) -> &'static str {
         match self {
             Self::Service => "service",
+            Self::Dax => "dax",
             Self::Admin => "admin",
         }
     }
@@ -158,6 +207,23 @@ pub struct Exchange<'a> {
     pub request_id: &'a str,
     /// The trace that the request is a part of.
     pub trace: Option<&'a Trace>,
+}
+
+/// A request of a DAX client, as the observer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct DaxAnswered<'a> {
+    /// What it asked for.
+    pub method: Method,
+    /// The error that was answered.
+    pub error: Option<&'a ErrorName>,
+    /// From the request's first byte to the answer's.
+    pub latency: Duration,
+    /// Bytes of the request.
+    pub request_bytes: usize,
+    /// Bytes of the answer.
+    pub answer_bytes: usize,
+    /// The request id, which errors name.
+    pub request_id: &'a str,
 }
 
 /// Why the edge rejected a connection or a request before it was read.
@@ -233,6 +299,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long requests in flight may take once the front end shuts down.
     pub drain_timeout: Duration,
+    /// What DAX clients are told.
+    pub dax: DaxSettings,
 }
 
 impl Default for Settings {
@@ -246,6 +314,7 @@ impl Default for Settings {
             bodies_bytes_max: 256 * 1024 * 1024,
             idle_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(25),
+            dax: DaxSettings::default(),
         }
     }
 }
@@ -258,6 +327,8 @@ pub struct Frontend<S, O, A> {
     authenticator: A,
     settings: Settings,
     handshakes: handshake::Handshakes,
+    /// Where DAX clients are told to connect.
+    discovery: dax::Discovery,
     /// Bytes of large request bodies in memory.
     bodies: Arc<body::Budget>,
     /// Bytes of what is made of them.
@@ -283,7 +354,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let sum = crc32fast::hash(&health);
         let largest = settings.request_bytes_max.saturating_mul(2);
         let bodies_bytes_max = settings.bodies_bytes_max.max(largest);
+        let discovery = dax::Discovery::new(&settings.dax.advertise);
         Arc::new(Self {
+            discovery,
             service,
             observer,
             authenticator,

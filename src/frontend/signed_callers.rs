@@ -15,9 +15,10 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 
+use super::connection_credential::ConnectionCredential;
 use super::credentials::{Credential, CredentialScope, split};
 use super::key_ring::{HeldKey, KeyRing, TokenMatch};
-use super::{Authenticator, Caller, Presented, Unverified};
+use super::{Authenticator, AuthorizedConnection, Caller, Presented, Unverified};
 use crate::call::DenialReason;
 use crate::model::{ApiError, ErrorCode, Timestamp};
 use crate::rights::Principal;
@@ -51,8 +52,8 @@ pub enum SignedRegions {
 /// Verifies callers by the keys of a ring, which may change while requests run.
 #[derive(Clone, Debug)]
 pub struct SignedCallers {
-    ring: Arc<ArcSwap<KeyRing>>,
-    regions: SignedRegions,
+    pub(super) ring: Arc<ArcSwap<KeyRing>>,
+    pub(super) regions: SignedRegions,
     /// The region of the node.
     region: Arc<str>,
 }
@@ -69,6 +70,22 @@ impl Authenticator for SignedCallers {
     fn recognize(&self, certificate: &Certificate) -> Result<Option<Caller<'static>>, Unverified> {
         let holder = self.holder(certificate, SystemTime::now().into())?;
         Ok(holder.map(|principal| Caller::certified(principal, Arc::clone(&self.region))))
+    }
+
+    fn authorize(
+        &self,
+        credential: ConnectionCredential,
+        certificate: Option<&Certificate>,
+    ) -> Result<AuthorizedConnection, Unverified> {
+        self.authorize_at(credential, certificate, SystemTime::now().into())
+    }
+
+    fn confirm(
+        &self,
+        connection: &mut AuthorizedConnection,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Unverified> {
+        self.confirm_at(connection, certificate, SystemTime::now().into())
     }
 }
 
@@ -89,14 +106,28 @@ impl SignedCallers {
         now: Timestamp,
     ) -> Result<Arc<Principal>, Unverified> {
         let principal = self.verify(presented, now)?;
-        if let Some(certificate) = presented.certificate
+        self.check_certificate(presented.certificate, &principal, now)?;
+        Ok(principal)
+    }
+
+    /// Checks that a certificate is not somebody's else.
+    ///
+    /// # Errors
+    /// As [`Self::holder`], and if it is of another principal.
+    pub(super) fn check_certificate(
+        &self,
+        certificate: Option<&Certificate>,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<(), Unverified> {
+        if let Some(certificate) = certificate
             && let Some(holder) = self.holder(certificate, now)?
             && holder.name != principal.name
         {
             let words = "The client certificate and the signature of the request are of different principals";
             return Err(ApiError::new(ErrorCode::AccessDenied, words).into());
         }
-        Ok(principal)
+        Ok(())
     }
 
     /// Whose certificate this is, if it is somebody's.
@@ -202,7 +233,7 @@ impl SignedCallers {
 }
 
 /// Decides whether the owner of a key may come in. In the service's order: the key, the signature, the token.
-fn admit(
+pub(super) fn admit(
     key: &HeldKey,
     is_signed: bool,
     token: Option<&[u8]>,
@@ -395,7 +426,7 @@ fn is_same_name(name: &str, other: &str) -> bool {
     name.len() == other.len() && (name == other || name.eq_ignore_ascii_case(other))
 }
 
-fn invalid(reason: DenialReason, message: impl Into<Cow<'static, str>>) -> Unverified {
+pub(super) fn invalid(reason: DenialReason, message: impl Into<Cow<'static, str>>) -> Unverified {
     Unverified::new(reason, ApiError::new(ErrorCode::InvalidSignature, message))
 }
 

@@ -26,6 +26,14 @@ pub fn peer_address(socket: &Socket) -> Option<SocketAddr> {
     }
 }
 
+/// Where this side of a connection over TCP is: the address that the client has connected to, as far as nobody between changed it.
+pub fn local_address(socket: &Socket) -> Option<SocketAddr> {
+    match socket {
+        Either::Left(stream) => stream.local_addr().ok(),
+        Either::Right(_) => None,
+    }
+}
+
 /// Writes what the kernel takes now.
 ///
 /// # Errors

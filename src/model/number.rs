@@ -77,6 +77,20 @@ impl Number {
         digits.finish(negative, written_exponent)
     }
 
+    /// The number `± coefficient × 10^exponent`.
+    ///
+    /// # Errors
+    /// [`NumberError`], by which of the service's limits is broken.
+    pub fn from_parts(negative: bool, coefficient: u128, exponent: i32) -> Result<Self, NumberError> {
+        // What is cut off is out of range whatever the coefficient.
+        Self::normal(negative, coefficient, exponent.clamp(-1_000_000, 1_000_000))
+    }
+
+    /// The sign (true for a negative number), the coefficient and the exponent of the normal form.
+    pub fn parts(self) -> (bool, u128, i32) {
+        (self.negative, self.coefficient, i32::from(self.exponent))
+    }
+
     /// The sum, rounded to nothing: a sum that needs more than 38 digits is an error, as it is in an `ADD` or `SET a = a + b`.
     ///
     /// # Errors

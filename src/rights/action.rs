@@ -156,6 +156,11 @@ impl Action {
     pub(super) fn name(self) -> &'static str {
         NAMES[usize::from(self.0)]
     }
+
+    /// The actions on items.
+    pub(super) fn of_items() -> impl Iterator<Item = Self> {
+        (0..ITEM_ACTIONS).map(|index| Self(index as u8))
+    }
 }
 
 const fn is_same(a: &[u8], b: &[u8]) -> bool {

@@ -76,6 +76,24 @@ impl Rights {
         self.judge_by_statements(asked, schemas)
     }
 
+    /// True if some action on items of the table, or of one of these indexes, may be allowed: conditions are left out. Whoever has no
+    /// such right need not hear what the table's key is.
+    pub fn reach<'t>(
+        &self,
+        place: &Place<'t>,
+        table: &'t str,
+        indexes: impl Iterator<Item = &'t str>,
+    ) -> bool {
+        self.may_do_everything
+            || std::iter::once(None).chain(indexes.map(Some)).any(|index| {
+                let resource = Resource::table(place, table, index);
+                Action::of_items().any(|action| {
+                    let decision = self.decide(Wanted::Action(action), resource, place, None);
+                    matches!(decision, Decision::Allowed | Decision::Depends)
+                })
+            })
+    }
+
     fn judge_by_statements(&self, asked: &Asked<'_>, schemas: &dyn Schemas) -> Result<(), Box<Denial>> {
         if let Some((action, names)) = checks::plain(asked) {
             let resource = Resource::table(&asked.place, names.table, names.index);

@@ -12,7 +12,7 @@ use crate::call::{Answer, Source, Verdict};
 #[cfg(feature = "otlp")]
 use crate::call::{SpanFacts, Trace};
 use crate::engine::Served;
-use crate::frontend::{Entrance, Exchange, Observer, RejectReason, request_id};
+use crate::frontend::{DaxAnswered, Entrance, Exchange, Observer, RejectReason, request_id};
 #[cfg(feature = "otlp")]
 use crate::model::arn::table_name;
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
@@ -264,6 +264,30 @@ impl Observer for Edge {
 
     fn connection_opened(&self) {
         self.metrics.connection_opened();
+    }
+
+    fn dax_connection_opened(&self) {
+        self.metrics.dax_connection_opened();
+    }
+
+    fn dax_connection_closed(&self) {
+        self.metrics.dax_connection_closed();
+    }
+
+    fn dax_answered(&self, answered: &DaxAnswered<'_>) {
+        self.metrics.dax_answered(answered.method.name(), answered.error.is_some());
+        if answered.method.operation().is_some() {
+            // It has a line of its own, as a request of the API.
+            return;
+        }
+        tracing::debug!(
+            op = answered.method.name(),
+            code = answered.error.map(ErrorName::text).unwrap_or_default(),
+            latency_us = microseconds(answered.latency),
+            bytes = answered.answer_bytes,
+            request_id = answered.request_id,
+            "Answered to a DAX client."
+        );
     }
 
     fn connection_closed(&self) {

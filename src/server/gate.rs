@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::call::Request;
+use crate::call::{Answer, Request};
 use crate::engine::{Engine, Served};
 use crate::frontend::{Caller, Service};
-use crate::model::{ApiError, ErrorCode};
+use crate::model::{ApiError, ErrorCode, TableSchema};
 use crate::rights::{Place, Rights};
 
 /// A service that hears only what its callers have a right to.
@@ -29,6 +29,18 @@ pub(super) trait Judging: Service {
         place: Place<'_>,
         request: Request,
     ) -> impl Future<Output = Result<Served, ApiError>> + Send;
+
+    /// The schema of a table, for a caller with these rights.
+    ///
+    /// # Errors
+    /// The answer that a caller gets instead, to whom the table is not there or not to be known.
+    fn table_schema_as(
+        self: &Arc<Self>,
+        caller: &Caller<'_>,
+        rights: &Rights,
+        place: Place<'_>,
+        table: &str,
+    ) -> impl Future<Output = Result<Arc<TableSchema>, Box<Answer>>> + Send;
 }
 
 impl Judging for Engine {
@@ -40,6 +52,16 @@ impl Judging for Engine {
         request: Request,
     ) -> Result<Served, ApiError> {
         Self::execute_as(self, rights, place, request).await
+    }
+
+    async fn table_schema_as(
+        self: &Arc<Self>,
+        _: &Caller<'_>,
+        rights: &Rights,
+        place: Place<'_>,
+        table: &str,
+    ) -> Result<Arc<TableSchema>, Box<Answer>> {
+        Self::table_schema_as(self, rights, place, table).await
     }
 }
 
@@ -58,5 +80,18 @@ impl<S: Judging> Service for Gate<S> {
         let place = Place { region: &self.region, account: self.account.as_deref() };
         let request = Request { on_behalf_of: principal.role.clone(), ..request };
         self.service.execute_as(&caller, &principal.rights, place, request).await
+    }
+
+    async fn table_schema(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        table: &str,
+    ) -> Result<Arc<TableSchema>, Box<Answer>> {
+        let Some(principal) = caller.principal() else {
+            let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
+            return Err(Box::new(error.into()));
+        };
+        let place = Place { region: &self.region, account: self.account.as_deref() };
+        self.service.table_schema_as(&caller, &principal.rights, place, table).await
     }
 }

@@ -4,6 +4,7 @@ mod audit;
 mod backend;
 mod caches;
 mod comparisons;
+mod dax_lists;
 mod descriptors;
 mod edge;
 mod engines;
@@ -33,8 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Hosts, Origins};
 use crate::admin::{Admin, AdminToken, ItemsAreFor};
-use crate::config::{AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
-use crate::frontend::{self, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
+use crate::config::{self, AuthMode, Config, Fixed, ListenAddress, ListenHost, Resolved, UpstreamKind};
+use crate::dax::attribute_lists::AttributeLists;
+use crate::frontend::{self, DaxDoors, DaxSettings, Doors, KeyRing, RejectReason, SignedCallers, TlsDoor};
 use crate::listen::Listeners;
 use crate::stopped_time::StoppedTime;
 use crate::telemetry::{self, Metrics};
@@ -81,6 +83,7 @@ pub struct Server {
     reload_asks: ReloadAsks,
     warm_ups: WarmUps,
     doors: Doors,
+    dax_lists: Arc<AttributeLists>,
     admin_listeners: Listeners,
     #[cfg(feature = "otlp")]
     tracing: Option<(telemetry::Tracer, telemetry::SpanExport)>,
@@ -105,7 +108,8 @@ impl Server {
             }
             None => None,
         };
-        let doors = Doors { plain, tls };
+        let dax = bind_dax(&config.fixed.dax, tls.as_ref()).await?;
+        let doors = Doors { plain, tls, dax };
         let admin_listeners =
             Listeners::bind(&config.fixed.admin_listen, "--admin-listen").await.map_err(StartError)?;
         #[cfg(feature = "otlp")]
@@ -125,6 +129,7 @@ impl Server {
         };
         let authority = authority(&config.fixed.listen, &doors.plain.addresses());
         let engines = Engines::open(&config.fixed, &authority, maker).await?;
+        let dax_lists = dax_lists::open(&config.fixed).await?;
         let fleet = plan.zip(engines.sole()).map(|(plan, engine)| plan.begin(engine, &metrics, stopped));
         engines.put_roles(keys.roles());
         let slow = SlowFrom::new(config.live.log_slow);
@@ -146,6 +151,7 @@ impl Server {
             reload_asks: ReloadAsks::default(),
             warm_ups: WarmUps::default(),
             doors,
+            dax_lists,
             admin_listeners,
             #[cfg(feature = "otlp")]
             tracing,
@@ -158,6 +164,14 @@ impl Server {
     /// Words, where it listens on a Unix socket.
     pub fn address(&self) -> Result<SocketAddr, String> {
         address_of(&self.doors.plain)
+    }
+
+    /// Where it listens for DAX clients without TLS.
+    ///
+    /// # Errors
+    /// Words, where it does not.
+    pub fn dax_address(&self) -> Result<SocketAddr, String> {
+        self.doors.dax.plain.as_ref().map_or_else(|| Err("there is no DAX listener".to_owned()), address_of)
     }
 
     /// Where its admin listener is.
@@ -201,12 +215,14 @@ impl Server {
         let tls = fixed.tls_listen.as_ref().zip(self.doors.tls.as_ref());
         let tls = tls.map(|(listen, door)| url("https", listen, &door.listeners, bound));
         let with_tls = tls.as_ref().map_or_else(String::new, |tls| format!("; with TLS on {tls}"));
+        let dax = self.dax_urls();
+        let with_dax = if dax.is_empty() { String::new() } else { format!("; DAX on {}", dax.join(" and ")) };
         let mut upstream = self.engines.describe(&self.config.fixed);
         if let Some(fleet) = &self.config.fixed.fleet {
             upstream.push_str(&format!("; fleet: {} over {} as {}", fleet.name, fleet.url, fleet.node));
         }
         let words = format!(
-            "nearside {} listens on {listens}{with_tls}; upstream: {upstream}; {metrics}; try: {}",
+            "nearside {} listens on {listens}{with_tls}{with_dax}; upstream: {upstream}; {metrics}; try: {}",
             env!("CARGO_PKG_VERSION"),
             self.first_call()
         );
@@ -218,7 +234,20 @@ impl Server {
             ("region", self.config.fixed.region().to_owned()),
         ];
         fields.extend(tls.map(|tls| ("tls_listen", tls)));
+        if !dax.is_empty() {
+            fields.push(("dax", dax.join(", ")));
+        }
         telemetry::announce(&words, &fields);
+    }
+
+    /// Where DAX clients connect, as they write it.
+    fn dax_urls(&self) -> Vec<String> {
+        let (dax, doors) = (&self.config.fixed.dax, &self.doors.dax);
+        let plain = dax.listen.as_ref().zip(doors.plain.as_ref());
+        let tls = dax.tls_listen.as_ref().zip(doors.tls.as_ref());
+        let plain = plain.map(|(listen, listeners)| url("dax", listen, listeners, bound));
+        let tls = tls.map(|(listen, door)| url("daxs", listen, &door.listeners, bound));
+        plain.into_iter().chain(tls).collect()
     }
 
     /// A command that shows that the server answers.
@@ -283,7 +312,7 @@ impl Server {
         let closing = CancellationToken::new();
         let (edge, exporting) = self.begin_recording(&closing);
         let admin = self.admin(&edge, &shutdown);
-        let settings = frontend_settings(&self.config.fixed, &self.doors);
+        let settings = frontend_settings(&self.config.fixed, &self.doors, Arc::clone(&self.dax_lists));
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
             AuthMode::SigV4 => {
@@ -338,6 +367,22 @@ impl Server {
         }
         tracing::info!(took = ?begun.elapsed(), "Shutdown ended.");
     }
+}
+
+/// Binds the listeners for DAX clients, those with TLS under the certificate of the other TLS listener.
+async fn bind_dax(dax: &config::Dax, tls: Option<&TlsDoor>) -> Result<DaxDoors, StartError> {
+    let plain = match &dax.listen {
+        Some(address) => Some(Listeners::bind(address, "--dax-listen").await.map_err(StartError)?),
+        None => None,
+    };
+    let tls = match dax.tls_listen.as_ref().zip(tls) {
+        Some((address, door)) => {
+            let listeners = Listeners::bind(address, "--dax-tls-listen").await.map_err(StartError)?;
+            Some(TlsDoor { listeners, server: Arc::clone(&door.server) })
+        }
+        None => None,
+    };
+    Ok(DaxDoors { plain, tls })
 }
 
 fn address_of(listeners: &Listeners) -> Result<SocketAddr, String> {
@@ -421,7 +466,7 @@ fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts 
     }
 }
 
-fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, doors: &Doors, dax_lists: Arc<AttributeLists>) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
@@ -442,6 +487,7 @@ fn frontend_settings(fixed: &Fixed, doors: &Doors) -> frontend::Settings {
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
         drain_timeout: fixed.drain_timeout,
+        dax: DaxSettings { advertise: fixed.dax.advertise.clone(), lists: dax_lists },
     }
 }
 

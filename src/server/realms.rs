@@ -21,11 +21,11 @@ use super::descriptors;
 use super::gate::Judging;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
-use crate::call::Request;
+use crate::call::{Answer, Request};
 use crate::engine::{Engine, PolicyChange, Served};
 use crate::frontend::{Caller, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
-use crate::model::{ApiError, ErrorCode};
+use crate::model::{ApiError, ErrorCode, TableSchema};
 use crate::rights::{Place, Rights};
 use crate::telemetry::CacheSample;
 
@@ -101,6 +101,17 @@ impl Service for Realms {
         let visit = self.visit(&scope.region, &scope.access_key).await?;
         Ok(visit.engine().execute(request).await)
     }
+
+    async fn table_schema(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        table: &str,
+    ) -> Result<Arc<TableSchema>, Box<Answer>> {
+        let answer = |error: ApiError| Box::new(Answer::from(error));
+        let scope = caller.scope().map_err(answer)?;
+        let visit = self.visit(&scope.region, &scope.access_key).await.map_err(answer)?;
+        visit.engine().table_schema(table).await
+    }
 }
 
 impl Judging for Realms {
@@ -116,6 +127,20 @@ impl Judging for Realms {
         let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
         let visit = self.visit(&scope.region, owner).await?;
         visit.engine().execute_as(rights, Place { region: &scope.region, ..place }, request).await
+    }
+
+    async fn table_schema_as(
+        self: &Arc<Self>,
+        caller: &Caller<'_>,
+        rights: &Rights,
+        place: Place<'_>,
+        table: &str,
+    ) -> Result<Arc<TableSchema>, Box<Answer>> {
+        let answer = |error: ApiError| Box::new(Answer::from(error));
+        let scope = caller.scope().map_err(answer)?;
+        let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
+        let visit = self.visit(&scope.region, owner).await.map_err(answer)?;
+        visit.engine().table_schema_as(rights, Place { region: &scope.region, ..place }, table).await
     }
 }
 

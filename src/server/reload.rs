@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::AdminToken;
-use crate::config::{AuthMode, Live, Resolved};
+use crate::config::{AuthMode, Fixed, Live, Resolved};
 use crate::engine::PolicyChange;
 use crate::frontend::KeyRing;
 use crate::telemetry::Metrics;
@@ -99,8 +99,9 @@ impl Reloader {
             needing_restart.extend(["auth.keys", "auth.principals"].map(str::to_owned));
         }
         self.admin_token.replace(admin_token);
-        let is_same = (config.fixed.auth_mode, &config.fixed.tls_listen)
-            == (current.fixed.auth_mode, &current.fixed.tls_listen);
+        let of_clients =
+            |fixed: &Fixed| (fixed.auth_mode, fixed.tls_listen.clone(), fixed.dax.tls_listen.clone());
+        let is_same = of_clients(&config.fixed) == of_clients(&current.fixed);
         if let (Some(server), Some(loaded), true) = (&self.tls, tls, is_same) {
             server.replace(loaded);
         }

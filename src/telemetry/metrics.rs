@@ -48,6 +48,8 @@ pub struct Metrics {
     upstream: Box<[OnceLock<Latencies>]>,
     connections: IntGauge,
     connections_total: IntCounter,
+    dax_connections: IntGauge,
+    dax_requests: IntCounterVec,
     refusals: IntCounterVec,
     denials: IntCounterVec,
     admin_calls: IntCounterVec,
@@ -89,6 +91,11 @@ impl Metrics {
         for reason in DenialReason::ALL {
             denials.with_label_values(&[reason.label()]);
         }
+        let dax_requests = counter(
+            "nearside_dax_requests_total",
+            "Requests of DAX clients, by method and outcome.",
+            &["method", "outcome"],
+        );
         let admin_calls = counter(
             "nearside_admin_calls_total",
             "Requests answered that came over the admin listener, as those of the console.",
@@ -112,6 +119,9 @@ impl Metrics {
         let connections_total = IntCounter::new("nearside_connections_total", "Accepted connections.")
             .expect("a constant name is valid");
         registry.register(Box::new(connections_total.clone())).expect("each name is registered once");
+        let dax_connections = IntGauge::new("nearside_dax_connections", "Open connections of DAX clients.")
+            .expect("a constant name is valid");
+        registry.register(Box::new(dax_connections.clone())).expect("each name is registered once");
         registry.register(Box::new(build_info())).expect("each name is registered once");
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("each name is registered once");
@@ -124,6 +134,8 @@ impl Metrics {
             upstream: (0..Operation::COUNT).map(|_| OnceLock::new()).collect(),
             connections,
             connections_total,
+            dax_connections,
+            dax_requests,
             refusals: refused,
             denials,
             admin_calls,
@@ -201,6 +213,22 @@ impl Metrics {
     /// A connection ended.
     pub fn connection_closed(&self) {
         self.connections.dec();
+    }
+
+    /// One of the connections is of a DAX client.
+    pub fn dax_connection_opened(&self) {
+        self.dax_connections.inc();
+    }
+
+    /// A connection of a DAX client ended.
+    pub fn dax_connection_closed(&self) {
+        self.dax_connections.dec();
+    }
+
+    /// A request of a DAX client was answered.
+    pub fn dax_answered(&self, method: &str, is_error: bool) {
+        let outcome = if is_error { "error" } else { "ok" };
+        self.dax_requests.with_label_values(&[method, outcome]).inc();
     }
 
     /// A request was refused before it was read.
@@ -292,6 +320,8 @@ pub fn metric_names() -> Vec<&'static str> {
         "nearside_config_last_reload_success",
         "nearside_connections",
         "nearside_connections_total",
+        "nearside_dax_connections",
+        "nearside_dax_requests_total",
         "nearside_build_info",
     ];
     names.extend(requests::FAMILIES.iter().chain(&FLEET_FAMILIES).map(|family| family.name));
@@ -313,6 +343,7 @@ mod tests {
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
         metrics.admin_called(Operation::Scan);
+        metrics.dax_answered("endpoints", false);
         metrics.fleet_propagated(Duration::from_millis(1));
         metrics.fleet_published(Duration::from_millis(1));
         metrics.fleet_confirmed(Duration::from_millis(1));

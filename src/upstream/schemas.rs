@@ -80,6 +80,11 @@ pub async fn fetch_description(
     Ok(TableDescription { time_to_live, ..described })
 }
 
+/// The schema in an answer to DescribeTable; `None` when a part of it is missing or unknown.
+pub fn read_description_schema(body: &[u8]) -> Option<TableSchema> {
+    Json::parse(body).ok().and_then(|description| read_schema(description.get("Table")?))
+}
+
 async fn fetch_time_to_live(upstream: &dyn Upstream, described: &Request) -> TimeToLive {
     let request = Request::new(Operation::DescribeTimeToLive, described.body.clone());
     let Ok(answer) = upstream.call(&request).await else { return TimeToLive::Unknown };

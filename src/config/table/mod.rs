@@ -3,6 +3,7 @@
 //! reload does with it follow from here.
 
 mod auth;
+mod dax;
 mod prices;
 mod tls;
 
@@ -17,6 +18,7 @@ use super::key::{Access, Key, Section};
 use super::live::{Fill, Images, Mode, ScanPages};
 use super::units::{ByteSize, TimeToLive};
 use auth::{AUTH, AUTH_KEYS, AUTH_PRINCIPALS};
+use dax::DAX;
 use prices::PRICES;
 use tls::TLS;
 
@@ -63,6 +65,7 @@ const KIND: &[(&str, KindName)] =
 pub const SECTIONS: &[Section] = &[
     Section::once("server", SERVER),
     Section::once("server.tls", TLS),
+    Section::once("dax", DAX),
     Section::once("admin", ADMIN),
     Section::once("auth", AUTH),
     Section::list("auth.keys", AUTH_KEYS),

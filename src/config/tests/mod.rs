@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: what is read, what wins, what is printed, and in which words faults are reported.
 
 mod callers;
+mod dax;
 mod reference;
 mod tls;
 
@@ -271,7 +272,7 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
     assert!(far.starts_with("line 2: unknown key \"colour\"; known are level, "), "{far}");
     assert_eq!(
         error("listen = \"127.0.0.1:1\""),
-        "line 1: \"listen\" stands outside of its section, [server] or [server.tls] or [admin]"
+        "line 1: \"listen\" stands outside of its section, [server] or [server.tls] or [dax] or [admin]"
     );
 }
 

@@ -34,6 +34,7 @@ pub use key_condition::{KeyCondition, KeyInterval, KeyTest, SortInterval, Unchec
 pub use parser::Comparator;
 pub use path::{Path, Step};
 pub use projection::Paths;
+pub use reserved::is_reserved;
 pub use update::Update;
 
 /// The most bytes an expression may have.

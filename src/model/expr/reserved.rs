@@ -3,8 +3,8 @@
 /// How long the longest reserved word is.
 const LENGTH_MAX: usize = 14;
 
-/// True for a reserved word in any case.
-pub(super) fn is_reserved(name: &str) -> bool {
+/// True for a word that DynamoDB reserves, in any case: no attribute's name may stand in an expression as such.
+pub fn is_reserved(name: &str) -> bool {
     let Some(letter) = name.bytes().next().map(|byte| byte.to_ascii_uppercase().wrapping_sub(b'A')) else {
         return false;
     };

@@ -133,3 +133,31 @@ fn a_name_of_an_action_in_other_letters_is_that_action() {
         assert_eq!(all_but_get.judge(&asked, &schema).is_ok(), allowed, "{target}");
     }
 }
+
+#[test]
+fn a_table_is_in_reach_of_who_may_do_anything_with_its_items() {
+    let orders = schema("Orders").unwrap();
+    let reach = |document: &str, table: &str| {
+        let indexes = if table.ends_with("Orders") { &*orders.indexes } else { &[] };
+        rights_of(document).reach(&PLACE, table, indexes.iter().map(|index| &*index.name))
+    };
+    let allowing = |actions: &str, resource: &str, more: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":{actions},"Resource":"arn:aws:dynamodb:*:*:{resource}"}}{more}]}}"#
+        )
+    };
+    let own = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*",
+        "Condition":{"ForAllValues:StringEquals":{"dynamodb:LeadingKeys":["alice"]}}}]}"#;
+    assert!(reach(own, "Orders") && reach(own, "arn:aws:dynamodb:us-east-1:123456789012:table/Orders"));
+    let index_only = allowing(r#""dynamodb:Query""#, "table/Orders/index/byShop", "");
+    assert!(reach(&index_only, "Orders") && !reach(&index_only, "Users"));
+    let admin = allowing(r#"["dynamodb:DescribeTable","dynamodb:UpdateTable"]"#, "table/*", "");
+    assert!(!reach(&admin, "Orders"), "no item is in reach");
+    let secret = r#",{"Effect":"Deny","Action":"dynamodb:*","Resource":"arn:aws:dynamodb:*:*:table/Users*"}"#;
+    let all_but_secret = allowing(r#""dynamodb:*""#, "table/*", secret);
+    assert!(reach(&all_but_secret, "Orders") && !reach(&all_but_secret, "Users"));
+    assert!(reach(
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+        "any"
+    ));
+}

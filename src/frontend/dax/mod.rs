@@ -1,0 +1,38 @@
+//! The protocol of DAX, for its official clients: one connection is one task, and one request of it one call of the service behind.
+//!
+//! A request for an operation of DynamoDB becomes DynamoDB's own JSON, and its answer is made of the JSON answer, so rights, caching,
+//! writes and figures are those of HTTP. What concerns only the protocol (nodes, keys of tables, lists of attribute names) is answered
+//! here. The bytes of the protocol are the business of [`crate::dax`].
+
+mod authorization;
+mod connection;
+mod data;
+mod discovery;
+mod intake;
+mod lists;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::config::AdvertisedAddress;
+use crate::dax::attribute_lists::{AttributeLists, Limits};
+
+pub(super) use discovery::Discovery;
+
+/// What DAX clients are told.
+#[derive(Clone, Debug)]
+pub struct DaxSettings {
+    /// The addresses of this node as clients reach it; without any, clients are told where they are.
+    pub advertise: Vec<AdvertisedAddress>,
+    /// The lists of attribute names that clients know by their ids.
+    pub lists: Arc<AttributeLists>,
+}
+
+/// Nothing advertised, and lists in memory.
+impl Default for DaxSettings {
+    fn default() -> Self {
+        Self { advertise: Vec::new(), lists: Arc::new(AttributeLists::in_memory(Limits::default())) }
+    }
+}
