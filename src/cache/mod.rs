@@ -52,7 +52,7 @@ pub use elsewhere::{Changed, ChangedIndex, ChangedIndexes, ChangedItem, Report, 
 pub use flights::{FailedFetch, Hit, JoinOutcome, Joiner, Lookup};
 pub use freshness::{FleetMemory, LapsedReads};
 pub use guard::{FillPermit, WriteGuard};
-pub use item::{CacheLimits, Consistency, FillMode, ItemCache, Moment, ReadPolicy, SentRead};
+pub use item::{CacheLimits, Consistency, FillMode, ItemCache, Moment, ReadPolicy, SentRead, UncountedHit};
 pub use page::{
     BumpedScope, CachedIndex, Completion, IndexTouch, Page, PageCache, PageChange, PageItem, PageLimits,
     PageNotStored, PagePermit, PagePolicy, PageScope, PageStats, PageWriteGuard, RemovalGuard, ScanAdmission,

@@ -233,6 +233,7 @@ impl Engine {
         match request.operation {
             Operation::GetItem => self.look_for_item(request).map(Understood::Item),
             Operation::Query | Operation::Scan => self.look_for_page(request).map(Understood::Page),
+            Operation::BatchGetItem => self.look_for_batch(request).map_or(Looked::Unread, Looked::Hit),
             _ => Looked::Unread,
         }
     }

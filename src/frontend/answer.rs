@@ -276,7 +276,9 @@ pub(super) fn write_hit_head(served: &Served, date: &mut Date, out: &mut Vec<u8>
     write_request_id(&mut id);
     let id_start = out.len();
     out.extend_from_slice(&id);
-    out.extend_from_slice(b"\r\nx-nearside-cache: hit\r\nx-amz-crc32: ");
+    out.extend_from_slice(b"\r\nx-nearside-cache: ");
+    write_source(served.source, out);
+    out.extend_from_slice(b"\r\nx-amz-crc32: ");
     out.extend_from_slice(number.format(crc32).as_bytes());
     if let Some(age) = served.age_seconds {
         out.extend_from_slice(b"\r\nage: ");
@@ -338,12 +340,26 @@ fn forward(headers: &mut HeaderMap, name: &str, value: &str) {
 }
 
 fn source_header(source: Source) -> HeaderValue {
-    let Source::Batch { hit, miss, stale } = source else { return HeaderValue::from_static(source.label()) };
-    let text = match stale {
-        0 => format!("hit={hit},miss={miss}"),
-        _ => format!("hit={hit},miss={miss},stale={stale}"),
+    if !matches!(source, Source::Batch { .. }) {
+        return HeaderValue::from_static(source.label());
+    }
+    let mut text = Vec::with_capacity(32);
+    write_source(source, &mut text);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("letters and digits make a header's value")
+}
+
+/// Writes where an answer comes from, as a header says it.
+fn write_source(source: Source, out: &mut Vec<u8>) {
+    let Source::Batch { hit, miss, stale } = source else {
+        return out.extend_from_slice(source.label().as_bytes());
     };
-    HeaderValue::try_from(text).expect("letters and digits make a header's value")
+    for (name, count) in [("hit=", hit), (",miss=", miss), (",stale=", stale)] {
+        // What is stale is said only where there is something.
+        if count > 0 || name != ",stale=" {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+        }
+    }
 }
 
 async fn compress(bytes: Bytes, coding: Coding) -> Bytes {

@@ -15,8 +15,9 @@ const FIRST_LINE: &[u8] = b"POST / HTTP/1.1\r\n";
 /// The largest head that is read here; hyper and the front end take larger ones.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// The largest body of a call that is answered here; hyper hands on one of this size in one piece.
-const BODY_BYTES_MAX: usize = 8 * 1024;
+/// The largest body of a call that is answered here: a batch of a hundred keys. With its head it fits what hyper reads at a time
+/// once it has seen requests of that size.
+const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers that the front end does not look at, in any call: those of SDKs, and those that balancers add.
 const IGNORED: [&[u8]; 12] = [
@@ -194,6 +195,7 @@ fn length(value: &str) -> Option<usize> {
 fn operation(target: &str) -> Option<Operation> {
     match target.strip_prefix("DynamoDB_20120810.")? {
         "GetItem" => Some(Operation::GetItem),
+        "BatchGetItem" => Some(Operation::BatchGetItem),
         "Query" => Some(Operation::Query),
         "Scan" => Some(Operation::Scan),
         _ => None,

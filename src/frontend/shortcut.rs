@@ -155,7 +155,7 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
         // One that panics does so again behind hyper, where the client gets an answer.
         let looked = std::panic::catch_unwind(AssertUnwindSafe(|| service.answer_at_once(&request)));
         let served = looked.ok()??;
-        if served.source != Source::Hit || served.answer.status != 200 || !served.answer.headers.is_empty() {
+        if !is_hit(served.source) || served.answer.status != 200 || !served.answer.headers.is_empty() {
             return None;
         }
         self.timer.put_off(begun + settings.idle_timeout);
@@ -198,6 +198,11 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
             self.timer.put_off(Instant::now() + self.frontend.settings.idle_timeout);
         }
     }
+}
+
+/// True if nothing but memory had a part in an answer.
+fn is_hit(source: Source) -> bool {
+    matches!(source, Source::Hit | Source::Batch { miss: 0, stale: 0, .. })
 }
 
 impl<IO: AsyncWrite + Unpin, S, O, A> Shortcut<'_, IO, S, O, A> {

@@ -1,19 +1,28 @@
 //! A BatchGetItem that may be all hits, read in one borrowed pass, as [`GetItem`](super::request::GetItem) is.
 //!
-//! The pass builds no tree of the keys. It reads the plain form only: any other body is `None`, and the caller reads the tree.
-//! If it reads a body, the tree is acceptable too and says the same.
+//! The pass builds no tree of the keys. It is made by the [scanner](super::scan) if the body has the plainest form, and by
+//! serde_json if not. It reads the plain form only: any other body is `None`, and the caller reads the tree. If it reads a body,
+//! the tree is acceptable too and says the same.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan::Scanner;
 use crate::wire::Json;
 use crate::wire::json::Text;
 use crate::wire::request::{KeyText, ReturnConsumedCapacity};
 
 /// The most tables of a batch that is read here. Their names are compared one by one.
 const TABLES_MAX: usize = 16;
+
+/// For how many keys there is room at first.
+const KEYS_EXPECTED: usize = 16;
+
+/// The most names for expressions that are scanned.
+const TEXTS_MAX: usize = 16;
 
 /// A BatchGetItem, borrowed from its body.
 #[derive(Debug)]
@@ -38,10 +47,85 @@ pub struct TableKeys<'a> {
 impl<'a> BatchGetItem<'a> {
     /// Reads a body; `None` when it is not plainly a BatchGetItem, or when it asks for more than `keys_max` keys.
     pub fn parse(body: &'a [u8], keys_max: usize) -> Option<Self> {
+        Self::scan(body, keys_max).or_else(|| Self::read(body, keys_max))
+    }
+
+    /// Reads a body of the plainest form.
+    fn scan(body: &'a [u8], keys_max: usize) -> Option<Self> {
+        let mut scanner = Scanner::new(body)?;
+        let (mut tables, mut consumed) = (None, None);
+        scanner.object(|scanner, name| {
+            match name {
+                "RequestItems" if tables.is_none() => tables = Some(scan_tables(scanner, keys_max)?),
+                "ReturnConsumedCapacity" if consumed.is_none() => {
+                    consumed = Some(ReturnConsumedCapacity::from_name(scanner.string()?)?);
+                }
+                _ => return None,
+            }
+            Some(())
+        })?;
+        let (tables, return_consumed_capacity) = (tables?, consumed.unwrap_or_default());
+        scanner.is_at_end().then_some(Self { tables, return_consumed_capacity })
+    }
+
+    /// Reads a body of any spelling.
+    fn read(body: &'a [u8], keys_max: usize) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(body).ok()?);
         let batch = Batch { keys_max }.deserialize(&mut deserializer).ok()?;
         deserializer.end().ok().map(|()| batch)
     }
+}
+
+/// Reads the value of `RequestItems`.
+fn scan_tables<'a>(scanner: &mut Scanner<'a>, keys_max: usize) -> Option<Vec<TableKeys<'a>>> {
+    let (mut tables, mut keys_left): (Vec<TableKeys<'a>>, _) = (Vec::new(), keys_max);
+    scanner.object(|scanner, spelling| {
+        if tables.len() == TABLES_MAX || tables.iter().any(|table| table.spelling.0 == spelling) {
+            return None;
+        }
+        let Part { keys, others } = scan_part(scanner, keys_left)?;
+        keys_left -= keys.len();
+        tables.push(TableKeys { spelling: Text(Cow::Borrowed(spelling)), keys, others });
+        Some(())
+    })?;
+    Some(tables)
+}
+
+/// Reads the part of a table.
+fn scan_part<'a>(scanner: &mut Scanner<'a>, keys_left: usize) -> Option<Part<'a>> {
+    let (mut keys, mut others) = (None, Vec::new());
+    scanner.object(|scanner, name| {
+        let value = match name {
+            "Keys" if keys.is_none() => {
+                let mut read = Vec::with_capacity(keys_left.min(KEYS_EXPECTED));
+                scanner.array(|scanner| {
+                    let key = KeyText::scan(scanner)?;
+                    (read.len() < keys_left).then(|| read.push(key))
+                })?;
+                keys = Some(read);
+                return Some(());
+            }
+            "ConsistentRead" => Json::Bool(scanner.boolean()?),
+            "ProjectionExpression" => Json::String(Cow::Borrowed(scanner.string()?)),
+            "ExpressionAttributeNames" => scan_texts(scanner)?,
+            _ => return None,
+        };
+        let is_first = others.iter().all(|(other, _)| *other != name);
+        is_first.then(|| others.push((Cow::Borrowed(name), value)))
+    })?;
+    Some(Part { keys: keys?, others: Json::Object(others.into()) })
+}
+
+/// Reads an object of a few texts.
+fn scan_texts<'a>(scanner: &mut Scanner<'a>) -> Option<Json<'a>> {
+    let mut texts: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
+    scanner.object(|scanner, name| {
+        let text = Json::String(Cow::Borrowed(scanner.string()?));
+        // The names are compared one by one.
+        let fits = texts.len() < TEXTS_MAX && texts.iter().all(|(other, _)| *other != name);
+        fits.then(|| texts.push((Cow::Borrowed(name), text)))
+    })?;
+    Some(Json::Object(texts.into()))
 }
 
 /// The whole body.
@@ -219,11 +303,11 @@ mod tests {
     use super::*;
     use crate::model::KeySchema;
     use crate::model::key_attribute::{KeyAttribute, ScalarType};
+    use crate::wire::damaged::{self, BODIES};
     use crate::wire::json::write_json;
     use crate::wire::request::key_bytes;
 
     const KEYS_MAX: usize = 5;
-    const BODIES: usize = 20_000;
 
     /// Sound bodies in random spellings, and such with random damage. `NEARSIDE_SEED` replays a run.
     #[test]
@@ -237,7 +321,7 @@ mod tests {
             let mut body = body(&mut random).into_bytes();
             sound += usize::from(compare(&body));
             for _ in 0..random.usize(1..3) {
-                damage(&mut body, &mut random);
+                damaged::damage(&mut body, &mut random);
             }
             damaged += usize::from(compare(&body));
         }
@@ -249,6 +333,11 @@ mod tests {
     fn compare(body: &[u8]) -> bool {
         let Some(batch) = BatchGetItem::parse(body, KEYS_MAX) else { return false };
         let shown = String::from_utf8_lossy(body);
+        if let Some(scanned) = BatchGetItem::scan(body, KEYS_MAX) {
+            let read =
+                BatchGetItem::read(body, KEYS_MAX).unwrap_or_else(|| panic!("serde reads nothing: {shown}"));
+            assert_eq!(format!("{scanned:?}"), format!("{read:?}"), "{shown}");
+        }
         let tree = Json::parse_request(body).unwrap_or_else(|error| panic!("{error}: {shown}"));
         let members = tree.members().unwrap();
         assert!(members.iter().all(|(name, _)| name == "RequestItems" || name == "ReturnConsumedCapacity"));
@@ -302,7 +391,7 @@ mod tests {
     }
 
     fn table(random: &mut Rng) -> String {
-        let keys: Vec<String> = (0..random.usize(..7)).map(|_| key(random)).collect();
+        let keys: Vec<String> = (0..random.usize(..7)).map(|_| damaged::key(random)).collect();
         let mut members = vec![format!("\"Keys\" : [{}]", keys.join(" ,"))];
         let others = [
             r#""ConsistentRead":true"#,
@@ -323,56 +412,15 @@ mod tests {
         format!("\"{}\":{{{}}}", name[random.usize(..name.len())], members.join(","))
     }
 
-    fn key(random: &mut Rng) -> String {
-        let names = ["p", "r", "\\u0070", "x", ""];
-        let values = [
-            r#""S":"a""#,
-            r#""S":"\"\\\u00e9\n""#,
-            r#""S":"""#,
-            r#""N":"1""#,
-            r#""N":"1.0e3""#,
-            r#""N":"x""#,
-            r#""N":1"#,
-            r#""B":"AAEC""#,
-            r#""B":"AAE""#,
-            r#""SS":["a"]"#,
-            r#""S":null"#,
-            r#""S":"\ud800""#,
-            r#""S":"a","N":"1""#,
-            r#""S":"a","S":"a""#,
-        ];
-        let rarely = |random: &mut Rng, all: usize, usual: usize| match random.u8(..8) {
-            0 => random.usize(..all),
-            _ => random.usize(..usual),
-        };
-        let attributes = (0..rarely(random, 4, 2) + 1).map(|place| {
-            let name = names[if random.u8(..8) == 0 { random.usize(..names.len()) } else { place % 2 }];
-            format!("\"{name}\":{{{}}}", values[rarely(random, values.len(), 5)])
-        });
-        format!("{{{}}}", attributes.collect::<Vec<_>>().join(","))
-    }
-
-    /// Changes, removes, repeats or inserts a few bytes.
-    fn damage(body: &mut Vec<u8>, random: &mut Rng) {
-        if body.is_empty() {
-            return;
-        }
-        let from = random.usize(..body.len());
-        let to = (from + random.usize(1..12)).min(body.len());
-        match random.u8(..6) {
-            0 => body[from] = random.u8(..),
-            1 => drop(body.drain(from..to)),
-            2 => {
-                let piece = body[from..to].to_vec();
-                let place = random.usize(..=body.len());
-                body.splice(place..place, piece);
-            }
-            3 => body.insert(from, b"{}[]\",:\\ n0"[random.usize(..11)]),
-            4 => body[from] = b"{}[]\",:\\ n0"[random.usize(..11)],
-            _ => {
-                let deep = [b"[".repeat(130), b"]".repeat(130)].concat();
-                body.splice(from..from, deep);
-            }
+    #[test]
+    fn the_plainest_batches_are_scanned() {
+        for body in [
+            r#"{"RequestItems":{"Tab":{"Keys":[{"id":{"S":"a"}},{"id":{"S":"b"}}]}}}"#,
+            r#"{"RequestItems": {"Tab": {"Keys": [{"id": {"S": "a"}, "at": {"N": "1"}}], "ConsistentRead": false}}}"#,
+            r##"{"ReturnConsumedCapacity":"TOTAL","RequestItems":{"One":{"ExpressionAttributeNames":{"#a":"a"},"Keys":[
+                {"id":{"S":"a"}}],"ProjectionExpression":"#a, b"},"Two":{"Keys":[]}}}"##,
+        ] {
+            assert!(BatchGetItem::scan(body.as_bytes(), KEYS_MAX).is_some(), "{body}");
         }
     }
 

@@ -14,8 +14,11 @@ pub mod keys;
 pub mod legacy;
 
 pub mod batch_get;
+#[cfg(test)]
+mod damaged;
 pub mod page;
 pub mod request;
+mod scan;
 
 pub use crate::json::{self, Json};
 pub use named::{index_named, only_table};

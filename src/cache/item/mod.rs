@@ -7,6 +7,7 @@ mod lease;
 mod rules;
 mod tables;
 mod times;
+mod together;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,7 @@ use curve::{SIMULATED, install_event};
 pub(super) use rules::Rule;
 use tables::Tables;
 pub(super) use times::{expiry_ms, whole_ms};
+pub use together::UncountedHit;
 
 /// How long a write of unknown outcome may still land, unless [`ItemCache::set_unknown_write_window`] says otherwise.
 pub(super) const UNKNOWN_WRITE_WINDOW: Duration = Duration::from_secs(30);
@@ -197,23 +199,8 @@ impl ItemCache {
 
     /// As [`ItemCache::lookup`], at a moment of the same request.
     pub fn lookup_at(&self, address: &Address<'_>, moment: Moment) -> Option<Hit<CachedItem>> {
-        let Moment { now_ms, lease } = moment;
-        let (entry, facts) = self.usable_entry(address)?;
-        if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
-            return None;
-        }
-        if !self.may_serve(lease, facts.read_ms, now_ms) && self.obeys(Rule::LeaseGatesHits) {
-            return None;
-        }
-        if self.curve.takes(address.hash) {
-            self.note_hit(address, &entry, &facts);
-        }
-        let image = entry.into_image();
-        raise(address.table.counters.hits.mine());
-        if image.is_absent() {
-            raise(&address.table.counters.negative_hits);
-        }
-        Some(Hit { value: image, age: Duration::from_millis(now_ms.saturating_sub(facts.read_ms)) })
+        let found = self.find_at(address, moment)?;
+        Some(self.count_hit(address, found, moment))
     }
 
     /// The answer for a key that may have expired, for a reader whom the upstream failed: as [`ItemCache::lookup`], but by

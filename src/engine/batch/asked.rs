@@ -10,7 +10,7 @@ use crate::wire::batch_get::BatchGetItem;
 use crate::wire::json::{write_json, write_string};
 use crate::wire::request::{KeyText, ReturnConsumedCapacity, key_bytes};
 
-use super::{KEYS_MAX, Part, State, WantedKey};
+use super::{BypassReason, KEYS_MAX, Part, State, WantedKey};
 use crate::engine::known_table::KnownTable;
 use crate::engine::view::Attributes;
 
@@ -43,8 +43,8 @@ pub(super) struct NotStrict;
 impl<'b> Asked<'b> {
     /// Reads a body. `tree` is where the tree is kept, if there has to be one. `None` when the request is not of the known form.
     pub(super) fn read<'t: 'b>(body: &'t [u8], tree: &'b mut Json<'t>) -> Result<Option<Self>, NotStrict> {
-        match BatchGetItem::parse(body, KEYS_MAX) {
-            Some(batch) => Ok(Some(Self::of_pass(batch))),
+        match Self::read_plain(body) {
+            Some(asked) => Ok(Some(asked)),
             None => {
                 *tree = Json::parse_request(body).map_err(|_| NotStrict)?;
                 Ok(Self::of_tree(tree))
@@ -52,13 +52,9 @@ impl<'b> Asked<'b> {
         }
     }
 
-    fn of_pass(batch: BatchGetItem<'b>) -> Self {
-        let tables = batch.tables.into_iter().map(|table| AskedTable {
-            spelling: table.spelling.0,
-            members: Cow::Owned(table.others),
-            keys: Some(table.keys),
-        });
-        Self { tables: tables.collect(), return_consumed_capacity: batch.return_consumed_capacity }
+    /// Reads a body of the plain form.
+    pub(super) fn read_plain(body: &'b [u8]) -> Option<Self> {
+        BatchGetItem::parse(body, KEYS_MAX).map(Self::from)
     }
 
     fn of_tree(body: &'b Json<'b>) -> Option<Self> {
@@ -77,6 +73,57 @@ impl<'b> Asked<'b> {
             keys: None,
         });
         Some(Self { tables: tables.collect(), return_consumed_capacity })
+    }
+}
+
+impl<'b> From<BatchGetItem<'b>> for Asked<'b> {
+    fn from(batch: BatchGetItem<'b>) -> Self {
+        let tables = batch.tables.into_iter().map(|table| AskedTable {
+            spelling: table.spelling.0,
+            members: Cow::Owned(table.others),
+            keys: Some(table.keys),
+        });
+        Self { tables: tables.collect(), return_consumed_capacity: batch.return_consumed_capacity }
+    }
+}
+
+/// The parts of a request, read one after the other as their tables are known. An error is the reason why the upstream must answer.
+pub(super) struct Parts<'b>(Vec<Part<'b>>);
+
+impl<'b> Parts<'b> {
+    /// No part yet of a request that asks for these.
+    pub(super) fn of(tables: &[AskedTable<'b>]) -> Result<Self, BypassReason> {
+        let any = |member: &str| tables.iter().any(|table| table.members.get(member).is_some());
+        // The upstream refuses the two in one request, at whatever tables they stand.
+        if any("ProjectionExpression") && any("AttributesToGet") {
+            return Err(BypassReason::NotUnderstood);
+        }
+        Ok(Self(Vec::with_capacity(tables.len())))
+    }
+
+    /// Reads the part of a table.
+    pub(super) fn add(&mut self, table: Arc<KnownTable>, asked: AskedTable<'b>) -> Result<(), BypassReason> {
+        let not_understood = BypassReason::NotUnderstood;
+        if self.0.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
+            return Err(not_understood);
+        }
+        self.0.push(Part::read(table, asked).ok_or(not_understood)?);
+        Ok(())
+    }
+
+    /// All of them.
+    pub(super) fn finish(self) -> Result<Vec<Part<'b>>, BypassReason> {
+        let Self(parts) = self;
+        // What is cached of other tables has no part in a request that the upstream must answer, but what is compared has.
+        if parts.iter().any(|part| part.table.policy.is_none())
+            && !parts.iter().any(|part| part.table.is_in_shadow() && part.table.policy.is_some())
+        {
+            return Err(BypassReason::Disabled);
+        }
+        let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
+        // The upstream refuses a request that asks for nothing of a table, too.
+        let is_idle = parts.is_empty() || parts.iter().any(|part| part.keys.is_empty());
+        if is_idle || keys > KEYS_MAX { Err(BypassReason::NotUnderstood) } else { Ok(parts) }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod answer;
 mod asked;
+mod at_once;
 mod shadow;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ use super::reading::{Missed, is_about_another};
 use super::view::Attributes;
 use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 use answer::{compose, has_name, write_list};
-use asked::{Asked, KeySpelling, NotStrict};
+use asked::{Asked, KeySpelling, NotStrict, Parts};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
@@ -208,31 +209,13 @@ impl Engine {
         self: &Arc<Self>,
         asked: Option<Asked<'b>>,
     ) -> Result<(Vec<Part<'b>>, ReturnConsumedCapacity), BypassReason> {
-        let not_understood = BypassReason::NotUnderstood;
-        let Asked { tables, return_consumed_capacity: kind } = asked.ok_or(not_understood)?;
-        let any = |member: &str| tables.iter().any(|table| table.members.get(member).is_some());
-        // The upstream refuses the two in one request, at whatever tables they stand.
-        if any("ProjectionExpression") && any("AttributesToGet") {
-            return Err(not_understood);
-        }
-        let mut parts: Vec<Part<'b>> = Vec::with_capacity(tables.len());
+        let Asked { tables, return_consumed_capacity } = asked.ok_or(BypassReason::NotUnderstood)?;
+        let mut parts = Parts::of(&tables)?;
         for asked in tables {
             let table = self.learn(&asked.spelling).await.ok_or(BypassReason::UnknownTable)?;
-            if parts.iter().any(|part| Arc::ptr_eq(&part.table.cached, &table.cached)) {
-                return Err(not_understood);
-            }
-            parts.push(Part::read(table, asked).ok_or(not_understood)?);
+            parts.add(table, asked)?;
         }
-        // What is cached of other tables has no part in a request that the upstream must answer, but what is compared has.
-        if parts.iter().any(|part| part.table.policy.is_none())
-            && !parts.iter().any(|part| part.table.is_in_shadow() && part.table.policy.is_some())
-        {
-            return Err(BypassReason::Disabled);
-        }
-        let keys: usize = parts.iter().map(|part| part.keys.len()).sum();
-        // The upstream refuses a request that asks for nothing of a table, too.
-        let is_idle = parts.is_empty() || parts.iter().any(|part| part.keys.is_empty());
-        if is_idle || keys > KEYS_MAX { Err(not_understood) } else { Ok((parts, kind)) }
+        Ok((parts.finish()?, return_consumed_capacity))
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.

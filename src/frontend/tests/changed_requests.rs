@@ -11,9 +11,12 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn at_random(random: &mut Rng) -> Self {
-        let operation =
-            ["GetItem", "Query", "Scan", "GetItem", "Scan", "Query", "PutItem"][random.usize(..7)];
+        let operations = ["GetItem", "BatchGetItem", "Query", "Scan", "GetItem", "BatchGetItem", "PutItem"];
+        let operation = operations[random.usize(..operations.len())];
         let hit = format!("{{\"hit\":{}}}", [5, 6, 300, 4095, 4097, 9000][random.usize(..6)]);
+        // A batch names up to a hundred keys.
+        let padding = [0, 0, 0, 0, 0, 0, 0, 5_000, 12_000, 17_000][random.usize(..10)];
+        let hit = format!("{hit}{}", " ".repeat(padding));
         let body = match random.u8(..100) {
             0 => "\"panic\"",
             20..22 => "{\"hit\":150000}",

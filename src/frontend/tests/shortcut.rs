@@ -19,17 +19,22 @@ struct Halves {
     at_once: AtomicUsize,
 }
 
-/// The answer that is there: of as many bytes as the body asks for.
+/// The answer that is there: of as many bytes as the body asks for. That of a batch has as many keys.
 fn hit_of(request: &Request) -> Option<Served> {
-    let number = std::str::from_utf8(&request.body).ok()?.strip_prefix("{\"hit\":")?.strip_suffix('}')?;
+    let text = std::str::from_utf8(&request.body).ok()?;
+    let number = text.trim_end().strip_prefix("{\"hit\":")?.strip_suffix('}')?;
     let length: usize = number.parse().ok().filter(|length| *length <= 200_000)?;
     let body = Bytes::from(vec![b'x'; length]);
+    let (source, age_seconds) = match request.operation {
+        Operation::BatchGetItem => (Source::Batch { hit: length as u32, miss: 0, stale: 0 }, None),
+        _ => (Source::Hit, (!length.is_multiple_of(3)).then_some(length as u64)),
+    };
     Some(Served {
         crc32: length.is_multiple_of(2).then(|| crc32fast::hash(&body)),
         answer: Answer::ok(body),
-        source: Source::Hit,
-        age_seconds: (!length.is_multiple_of(3)).then_some(length as u64),
-        table: Some("t".into()),
+        source,
+        age_seconds,
+        table: length.is_multiple_of(5).then(|| "t".into()),
     })
 }
 

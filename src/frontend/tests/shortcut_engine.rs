@@ -48,12 +48,45 @@ fn call(operation: &str, body: &str) -> String {
     super::request(body).replace("GetItem", operation)
 }
 
+/// A batch of a few keys of one table, and now and then of another one, or one that is not understood.
+fn batch(random: &mut Rng) -> String {
+    let mut pick = |texts: &[&'static str]| texts[random.usize(..texts.len())];
+    let keys: Vec<String> = (0..pick(&["1", "2", "3", "4"]).parse().unwrap())
+        .map(|_| {
+            let (p, s) =
+                (pick(&["0", "1"]), pick(&["0", "1", "2", "0", "1", "2", "0", "1", "2", "1.0", "x"]));
+            format!("{{\"p\":{{\"S\":\"{p}\"}},\"s\":{{\"N\":\"{s}\"}}}}")
+        })
+        .collect();
+    let part = pick(&[
+        "",
+        "",
+        "",
+        ",\"ProjectionExpression\":\"v, p\"",
+        ",\"AttributesToGet\":[\"v\"]",
+        ",\"ConsistentRead\":true",
+        ",\"ConsistentRead\":false",
+        ",\"Nonsense\":1",
+    ]);
+    let other = match pick(&["", "", "", "", "single", "single", "none"]) {
+        "" => String::new(),
+        name => format!(",\"{name}\":{{\"Keys\":[{{\"p\":{{\"S\":\"a\"}}}}]}}"),
+    };
+    let consumed = match pick(&["", "", "TOTAL", "INDEXES"]) {
+        "" => String::new(),
+        kind => format!(",\"ReturnConsumedCapacity\":\"{kind}\""),
+    };
+    format!("{{\"RequestItems\":{{\"items\":{{\"Keys\":[{}]{part}}}{other}}}{consumed}}}", keys.join(","))
+}
+
 /// Reads and writes of a few items.
 fn calls(random: &mut Rng) -> Vec<String> {
     let table = "{\"TableName\":\"items\",\"BillingMode\":\"PAY_PER_REQUEST\",\"AttributeDefinitions\":[\
         {\"AttributeName\":\"p\",\"AttributeType\":\"S\"},{\"AttributeName\":\"s\",\"AttributeType\":\"N\"}],\"KeySchema\":[\
         {\"AttributeName\":\"p\",\"KeyType\":\"HASH\"},{\"AttributeName\":\"s\",\"KeyType\":\"RANGE\"}]}";
-    let mut calls = vec![call("CreateTable", table)];
+    let single = "{\"TableName\":\"single\",\"BillingMode\":\"PAY_PER_REQUEST\",\"AttributeDefinitions\":[\
+        {\"AttributeName\":\"p\",\"AttributeType\":\"S\"}],\"KeySchema\":[{\"AttributeName\":\"p\",\"KeyType\":\"HASH\"}]}";
+    let mut calls = vec![call("CreateTable", table), call("CreateTable", single)];
     for number in 0..300 {
         let (p, s) = (random.u8(..2), random.u8(..3));
         let key = format!("\"p\":{{\"S\":\"{p}\"}},\"s\":{{\"N\":\"{s}\"}}");
@@ -75,6 +108,7 @@ fn calls(random: &mut Rng) -> Vec<String> {
             ),
             5 => call("Scan", &format!("{{\"TableName\":\"items\"{more}}}")),
             6 => call("GetItem", &format!("{{\"TableName\":\"other\",\"Key\":{{{key}}}{more}}}")),
+            8..12 => call("BatchGetItem", &batch(random)),
             7 => call("GetItem", "{\"TableName\":\"items\",\"Key\":{\"p\":{\"N\":\"1\"}}}"),
             _ => call("GetItem", &format!("{{\"TableName\":\"items\",\"Key\":{{{key}}}{more}}}")),
         });

@@ -1,0 +1,47 @@
+//! Lookups that are counted later: for a request that is answered from memory only if all of its keys are there.
+
+use std::time::Duration;
+
+use super::{ItemCache, Moment, Rule};
+use crate::cache::cached_item::CachedItem;
+use crate::cache::entry::{Entry, Facts};
+use crate::cache::flights::Hit;
+use crate::cache::stats::raise;
+use crate::cache::table::Address;
+
+/// A hit of which nothing is counted yet.
+#[derive(Debug)]
+pub struct UncountedHit {
+    entry: Entry,
+    facts: Facts,
+}
+
+impl ItemCache {
+    /// The answer for a key, if memory has one that may be used: [`ItemCache::lookup_at`] without its counts. Only the store has
+    /// taken note of it, as a use of the entry, which matters when it must choose what to evict.
+    pub fn find_at(&self, address: &Address<'_>, moment: Moment) -> Option<UncountedHit> {
+        let Moment { now_ms, lease } = moment;
+        let (entry, facts) = self.usable_entry(address)?;
+        if now_ms >= facts.expires_ms && self.obeys(Rule::ExpireEntries) {
+            return None;
+        }
+        if !self.may_serve(lease, facts.read_ms, now_ms) && self.obeys(Rule::LeaseGatesHits) {
+            return None;
+        }
+        Some(UncountedHit { entry, facts })
+    }
+
+    /// Counts a hit that was found for this address at that moment, and gives its answer.
+    pub fn count_hit(&self, address: &Address<'_>, found: UncountedHit, moment: Moment) -> Hit<CachedItem> {
+        let UncountedHit { entry, facts } = found;
+        if self.curve.takes(address.hash) {
+            self.note_hit(address, &entry, &facts);
+        }
+        let image = entry.into_image();
+        raise(address.table.counters.hits.mine());
+        if image.is_absent() {
+            raise(&address.table.counters.negative_hits);
+        }
+        Hit { value: image, age: Duration::from_millis(moment.now_ms.saturating_sub(facts.read_ms)) }
+    }
+}
