@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::call::{Answer, Request, Source, Trace, Verdict};
 use crate::dax::method::Method;
-use crate::engine::{Engine, Served, describe_table, schema_of_description};
-use crate::model::{ApiError, ErrorName, Operation, TableSchema};
+use crate::engine::{Engine, ItemAtOnce, Served, describe_table, schema_of_description};
+use crate::model::{ApiError, ErrorName, KeySchema, Operation, TableSchema};
 
 mod accept;
 mod answer;
@@ -74,6 +74,16 @@ pub trait Service: Send + Sync + 'static {
         request: Request,
     ) -> impl Future<Output = Result<Served, ApiError>> + Send;
 
+    /// The item that memory has under a key, for any caller: the very one that a GetItem of the whole item would give. `write_key`
+    /// appends the key's canonical bytes, by the key schema of the table. A read that is not so answered has left no trace.
+    fn item_at_once(
+        &self,
+        _table: &str,
+        _write_key: impl FnOnce(&KeySchema, &mut Vec<u8>) -> Option<()>,
+    ) -> Option<ItemAtOnce> {
+        None
+    }
+
     /// The schema of a table if it is known without waiting, and to any caller.
     fn table_schema_at_once(&self, _table: &str) -> Option<Arc<TableSchema>> {
         None
@@ -107,6 +117,14 @@ impl Service for Engine {
 
     async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         Ok(Self::execute(self, request).await)
+    }
+
+    fn item_at_once(
+        &self,
+        table: &str,
+        write_key: impl FnOnce(&KeySchema, &mut Vec<u8>) -> Option<()>,
+    ) -> Option<ItemAtOnce> {
+        Self::item_at_once(self, table, write_key)
     }
 
     fn table_schema_at_once(&self, table: &str) -> Option<Arc<TableSchema>> {

@@ -7,7 +7,7 @@ mod output;
 mod projection;
 
 use crate::call::Answer;
-use crate::model::{ApiError, ErrorCode, ErrorName};
+use crate::model::{ApiError, ErrorCode, ErrorName, KeySchema};
 
 use super::attribute_lists::AttributeLists;
 use super::cbor::{Malformed, Writer};
@@ -57,6 +57,30 @@ pub fn reply(
             Ok(error::reply(&error, Some(shape.operation()), request_id))
         }
     }
+}
+
+/// Writes the answer to a [GetItem of the whole item](super::request::DataCall::whole_item). `item` is its JSON, if there is one.
+///
+/// `None` for an item that cannot be shown so: its list of names is not defined yet, or it is no item.
+pub fn whole_item(
+    item: Option<&str>,
+    schema: &KeySchema,
+    lists: &AttributeLists,
+    items: &mut ItemWriter,
+) -> Option<Reply> {
+    // Most items are shorter so than as JSON, and the heads are a few bytes.
+    let mut bytes = Vec::with_capacity(item.map_or(0, str::len) + 16);
+    let mut writer = Writer::new(&mut bytes);
+    writer.array(0);
+    match item {
+        None => writer.null(),
+        Some(item) => {
+            writer.map(1);
+            writer.unsigned(0);
+            items.write_value(item, schema, lists, &mut bytes).ok()?;
+        }
+    }
+    Some(Reply { bytes, error: None })
 }
 
 fn failure(answer: &Answer, shape: &Shape, request_id: Option<&str>, output: &mut Output<'_>) -> Reply {

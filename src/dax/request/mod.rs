@@ -220,6 +220,18 @@ impl<'a> DataCall<'a> {
         tables
     }
 
+    /// The table and the key bytes of a GetItem that asks for the whole item, not strongly read, and for nothing else.
+    pub fn whole_item(&self) -> Option<(&'a str, &'a [u8])> {
+        match &self.arguments {
+            Arguments::Item(call)
+                if self.operation == Operation::GetItem && self.options.are_of_a_plain_read() =>
+            {
+                Some((call.table, call.key))
+            }
+            _ => None,
+        }
+    }
+
     /// Makes the request to DynamoDB.
     ///
     /// # Errors

@@ -119,6 +119,21 @@ impl<'a> Options<'a> {
         Ok(self.int(Parameter::Select)? == Some(3))
     }
 
+    /// True if a read with these options shows whole items and nothing else, from memory where that has them.
+    pub(super) fn are_of_a_plain_read(&self) -> bool {
+        self.values.iter().enumerate().all(|(place, value)| match value {
+            None => true,
+            // `false`, 0 or `null`.
+            Some(value) if place == Parameter::ConsistentRead as usize => {
+                matches!(value, [0xf4 | 0x00 | 0xf6])
+            }
+            Some(value) if place == Parameter::ReturnConsumedCapacity as usize => {
+                matches!(value, [0x00 | 0xf6])
+            }
+            Some(_) => false,
+        })
+    }
+
     /// `ReturnValues` by its number.
     pub(super) fn return_values(&self) -> Result<Option<i128>, ApiError> {
         self.int(Parameter::ReturnValues)

@@ -13,7 +13,7 @@ use super::{Known, Options, Parameter, malformed, nullable, table_name, write_ex
 #[derive(Debug)]
 pub(super) struct ItemCall<'a> {
     pub(super) table: &'a str,
-    key: &'a [u8],
+    pub(super) key: &'a [u8],
     /// The rest of the item that is put.
     value: Option<&'a [u8]>,
 }

@@ -17,10 +17,11 @@ use super::intake::Arrived;
 use super::lists;
 use crate::call::{Answer, Request, Source, Trace, Verdict};
 use crate::dax::answer::Reply;
-use crate::dax::answer::{Unlisted, joined, reply, unprocessed};
+use crate::dax::answer::{Unlisted, joined, reply, unprocessed, whole_item};
 use crate::dax::attribute_lists::AttributeLists;
 use crate::dax::error;
 use crate::dax::item::ItemWriter;
+use crate::dax::key;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client, DataCall, Decoded, Known};
 use crate::engine::Served;
@@ -204,6 +205,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Looks for the answer to a request in memory; `None` for a request that cannot be read, which then gets its error.
     fn look_for(&self, method: Method, arguments: &[u8], client: Client, request_id: &str) -> Option<Looked> {
         let Call::Data(call) = Call::parse(method, arguments).ok()? else { return None };
+        if let Some((table, key)) = call.whole_item()
+            && let Some(outcome) = self.whole_item(table, key)
+        {
+            return Some(Looked::Answered(outcome));
+        }
         let schema = match *call.tables() {
             [table] => self.service.table_schema_at_once(table)?,
             _ => return None,
@@ -224,6 +230,23 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 Some(Looked::Decoded(schema, decoded))
             }
         }
+    }
+
+    /// Looks for an item in memory without a request in JSON.
+    fn whole_item(&self, table: &str, key: &[u8]) -> Option<Outcome> {
+        let found = self.service.item_at_once(table, |schema, out| key::write_canonical(schema, key, out))?;
+        let json = found.item.item_json();
+        let json = json.as_deref().map(str::from_utf8).transpose().ok()?;
+        let lists = &self.settings.dax.lists;
+        let reply = ITEMS.with_borrow_mut(|items| whole_item(json, &found.schema.key, lists, items))?;
+        Some(Outcome {
+            reply,
+            status: 200,
+            source: Some(Source::Hit),
+            table: Some(found.table),
+            index: None,
+            verdict: Verdict::Allowed,
+        })
     }
 
     /// Reads a request and has the service answer it.

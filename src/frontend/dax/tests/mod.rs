@@ -1,5 +1,6 @@
 //! Whole connections: bytes in, bytes out over an in-memory connection, with the clock stopped.
 
+mod at_once;
 mod connections;
 mod signed;
 mod vectors;

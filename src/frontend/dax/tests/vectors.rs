@@ -83,7 +83,7 @@ fn policy() -> TablePolicy {
 }
 
 /// An engine over a database with the tables of the stub.
-async fn engine() -> Arc<Engine> {
+pub(super) async fn engine() -> Arc<Engine> {
     let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&items));
     let local = Arc::new(Local::in_memory(LocalSettings::default()));

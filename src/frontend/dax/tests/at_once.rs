@@ -1,0 +1,82 @@
+//! Items from memory, by a key and without a request in JSON: the same bytes as by the long way, and never older than a write.
+
+use super::vectors::engine;
+use super::*;
+use crate::engine::Engine;
+use crate::model::Operation;
+
+async fn put(engine: &Arc<Engine>, total: &str) {
+    let body = format!(
+        r#"{{"TableName":"tab_s","Item":{{"pk":{{"S":"k"}},"name":{{"S":"a\"b é"}},"total":{{"N":"{total}"}},
+            "list":{{"L":[{{"NULL":true}},{{"BS":["YQ=="]}}]}}}}}}"#
+    );
+    let served = engine.execute(Request::new(Operation::PutItem, body)).await;
+    assert!(served.answer.is_success(), "{:?}", served.answer);
+}
+
+fn get_with(key: &str, options: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    request(263_244_906, |writer| {
+        writer.bytes(b"tab_s");
+        writer.bytes(key.as_bytes());
+        options(writer);
+    })
+}
+
+async fn wire(engine: &Arc<Engine>) -> Wire<Engine> {
+    let mut wire = Wire::asking(Arc::clone(engine), AnyCaller, Settings::default());
+    wire.send(&[preamble(), authorization("AKID", "0", &text_to_sign(), None)].concat()).await;
+    wire
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_from_memory_is_what_a_strong_read_gives_and_absence_is_told() {
+    let engine = engine().await;
+    let mut wire = wire(&engine).await;
+    for total in ["1", "2.5", "-1E+30"] {
+        put(&engine, total).await;
+        let strong = get_with("k", |writer| {
+            writer.map(1);
+            writer.unsigned(2);
+            writer.bool(true);
+        });
+        let strong = wire.ask(&strong).await;
+        assert!(strong.codes.is_empty());
+        for _ in 0..3 {
+            assert_eq!(wire.ask(&get_item("tab_s", "k")).await, strong, "after {total}");
+        }
+        let plain = get_with("k", |writer| {
+            writer.map(2);
+            writer.unsigned(2);
+            writer.bool(false);
+            writer.unsigned(3);
+            writer.unsigned(0);
+        });
+        assert_eq!(wire.ask(&plain).await, strong);
+    }
+    for _ in 0..3 {
+        assert_eq!(wire.ask(&get_item("tab_s", "gone")).await.rest, [0xf6]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_asks_for_more_takes_the_long_way() {
+    let engine = engine().await;
+    let mut wire = wire(&engine).await;
+    put(&engine, "1").await;
+    let plain = wire.ask(&get_item("tab_s", "k")).await;
+    let with_capacity = get_with("k", |writer| {
+        writer.map(1);
+        writer.unsigned(3);
+        writer.unsigned(1);
+    });
+    let with_capacity = wire.ask(&with_capacity).await;
+    // A map of two: the item and the capacity.
+    assert_eq!((plain.rest[0], with_capacity.rest[0]), (0xa1, 0xa2));
+    let unknown = get_with("k", |writer| {
+        writer.map(1);
+        writer.unsigned(12);
+        writer.unsigned(0);
+    });
+    assert_eq!(wire.ask(&unknown).await.error(), "ValidationException");
+    assert_eq!(wire.ask(&get_item("tab_x", "k")).await.error(), "ResourceNotFoundException");
+}
