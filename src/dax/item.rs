@@ -329,10 +329,7 @@ pub fn write_json(
 /// `ValidationException` as for [`write_json`]. Then nothing is appended.
 pub fn write_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {
     let begin = out.len();
-    read_members(value, lists, out).map_err(|error| {
-        out.truncate(begin);
-        error
-    })
+    read_members(value, lists, out).inspect_err(|_| out.truncate(begin))
 }
 
 fn read_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {
