@@ -34,7 +34,8 @@ impl From<Malformed> for ItemFault {
     }
 }
 
-/// Writes items. It keeps the lists of the last ones, and its memory, so one for each connection is best.
+/// Writes items, always with the same table of lists: it remembers what it found there. It keeps its memory, too, up to some 100 KiB,
+/// so one for each connection is best.
 #[derive(Debug, Default)]
 pub struct ItemWriter {
     /// Lists that items had in the order of their JSON, the last one first.
@@ -127,6 +128,7 @@ impl ItemWriter {
                 writer.raw(self.value(list.order.as_ref().map_or(place, |order| order[place])));
             }
         });
+        self.release();
         Ok(())
     }
 
@@ -138,9 +140,7 @@ impl ItemWriter {
         lists: &AttributeLists,
     ) -> Result<(KeyTexts<'a>, ChosenList), ItemFault> {
         self.attributes.clear();
-        self.attributes.shrink_to(KEPT_ATTRIBUTES_MAX);
         self.values.clear();
-        self.values.shrink_to(KEPT_BYTES_MAX);
         let mut unescaped = Vec::new();
         let key = self.scan(item, schema, &mut unescaped)?;
         let names = Names { item: item.as_bytes(), unescaped: &unescaped };
@@ -218,7 +218,7 @@ impl ItemWriter {
     }
 
     /// Appends the byte string of the values.
-    fn put(&self, list: &ChosenList, out: &mut Vec<u8>) {
+    fn put(&mut self, list: &ChosenList, out: &mut Vec<u8>) {
         out.reserve(self.values.len() + 2 * HEAD_BYTES_MAX);
         let mut writer = Writer::new(out);
         writer.bytes_head(Writer::unsigned_bytes(list.id) + self.values.len());
@@ -227,6 +227,15 @@ impl ItemWriter {
             None => writer.raw(&self.values),
             Some(order) => order.iter().for_each(|place| writer.raw(self.value(*place))),
         }
+        self.release();
+    }
+
+    /// Gives back the memory of a large item.
+    fn release(&mut self) {
+        self.attributes.clear();
+        self.attributes.shrink_to(KEPT_ATTRIBUTES_MAX);
+        self.values.clear();
+        self.values.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// The value of an attribute, by its place in the JSON.
@@ -329,10 +338,7 @@ pub fn write_json(
 /// `ValidationException` as for [`write_json`]. Then nothing is appended.
 pub fn write_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {
     let begin = out.len();
-    read_members(value, lists, out).map_err(|error| {
-        out.truncate(begin);
-        error
-    })
+    read_members(value, lists, out).inspect_err(|_| out.truncate(begin))
 }
 
 fn read_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {

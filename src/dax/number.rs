@@ -161,7 +161,7 @@ fn read_float(reader: &mut Reader<'_>) -> Result<Number, NumberFault> {
     Ok(Number::parse(&text)?)
 }
 
-/// Reads a number and appends its decimal text, in normal form.
+/// Reads a number and appends its decimal text: with an exponent, if it would have many zeros without.
 ///
 /// For a number that is none of DynamoDB's, it appends one to which DynamoDB has the same objection.
 ///
@@ -184,12 +184,22 @@ pub fn write_text(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malf
     Ok(())
 }
 
-/// Appends a number's decimal text.
+/// The lowest exponent of a number that is written with all its digits.
+const PLAIN_EXPONENT_MIN: i32 = -40;
+
+/// Appends a number's decimal text. Few bytes of CBOR do not become many: 1E125 has an exponent here, too.
 pub(super) fn append_text(number: Number, out: &mut Vec<u8>) {
-    match number.to_i64() {
-        Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
-        None => write!(out, "{number}").expect("writing to memory cannot fail"),
+    if let Some(whole) = number.to_i64() {
+        return out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     }
+    let (negative, coefficient, exponent) = plain_parts(number);
+    let written = if (PLAIN_EXPONENT_MIN..=0).contains(&exponent) {
+        write!(out, "{number}")
+    } else {
+        let sign = if negative { "-" } else { "" };
+        write!(out, "{sign}{coefficient}E{exponent}")
+    };
+    written.expect("writing to memory cannot fail");
 }
 
 /// A text that is beyond the limit.
@@ -236,7 +246,7 @@ pub(super) fn write_short(text: &[u8], writer: &mut Writer<'_>) -> bool {
             _ => return false,
         }
     }
-    let value = if negative { -value } else { value };
+    let value = if negative { value.wrapping_neg() } else { value };
     match point {
         None if digits.len() <= SHORT_DIGITS_MAX => writer.int(value),
         // A zero is one without a fraction, too.

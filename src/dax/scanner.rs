@@ -40,6 +40,11 @@ impl<'a> Scanner<'a> {
         Self { text, position: 0 }
     }
 
+    /// How many bytes have been read.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
     /// The next byte that is no white space, which is not read over; 0 at the end.
     #[inline]
     pub(super) fn peek(&mut self) -> u8 {
