@@ -9,14 +9,14 @@
 //! those that one connection reads have the same names as the item before, so these are compared while they are read. Only
 //! another shape is looked up by its names.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::attribute_lists::{AttributeList, AttributeLists, EMPTY_LIST_ID};
+use super::attribute_lists::{AttributeList, AttributeLists, EMPTY_LIST_ID, is_same};
 use super::cbor::{Malformed, Reader, Writer};
-use super::key;
+use super::key::{self, KeyText};
 use super::scanner::{Quoted, Scanner};
 use super::value;
+use crate::model::key_attribute::KeyAttribute;
 use crate::model::{ApiError, KeySchema};
 
 /// Why an item cannot be written.
@@ -34,10 +34,12 @@ impl From<Malformed> for ItemFault {
     }
 }
 
-/// Writes items. It keeps the list of the last one, and its memory, so one for each connection is best.
+/// Writes items, always with the same table of lists: it remembers what it found there. It keeps its memory, too, up to some 100 KiB,
+/// so one for each connection is best.
 #[derive(Debug, Default)]
 pub struct ItemWriter {
-    last: Option<Arc<AttributeList>>,
+    /// Lists that items had in the order of their JSON, the last one first.
+    recent: Vec<Arc<AttributeList>>,
     attributes: Vec<Attribute>,
     /// The values, in the order of the JSON.
     values: Vec<u8>,
@@ -46,20 +48,17 @@ pub struct ItemWriter {
 /// A non-key attribute of the item at hand.
 #[derive(Clone, Copy, Debug)]
 struct Attribute {
-    /// Where its name begins in the JSON, at the quote.
-    name: usize,
+    /// The bytes of its name as it is written. They are in the JSON, or behind it among the names that had escapes.
+    name: (usize, usize),
     /// Where its value ends among the values.
     value_end: usize,
 }
 
-/// What was found beside the attributes.
-struct Scanned<'a> {
-    /// The values of the key attributes, in the schema's order.
-    key: [Option<&'a str>; 2],
-    /// The names are those of the last list, in its order.
-    is_as_last: bool,
-}
+/// The key of an item, as far as it was there.
+type KeyTexts<'a> = [Option<KeyText<'a>>; 2];
 
+/// How many lists are remembered.
+const RECENT_MAX: usize = 8;
 /// Memory that is kept from one item to the next.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 const KEPT_ATTRIBUTES_MAX: usize = 1024;
@@ -76,9 +75,7 @@ impl ItemWriter {
         lists: &AttributeLists,
         out: &mut Vec<u8>,
     ) -> Result<(), ItemFault> {
-        self.begin();
-        let scanned = self.scan(item, schema)?;
-        let list = self.list(item, &scanned, lists)?;
+        let (_, list) = self.read(item, schema, lists)?;
         self.put(&list, out);
         Ok(())
     }
@@ -94,14 +91,14 @@ impl ItemWriter {
         lists: &AttributeLists,
         out: &mut Vec<u8>,
     ) -> Result<(), ItemFault> {
-        self.begin();
-        let scanned = self.scan(item, schema)?;
-        let list = self.list(item, &scanned, lists)?;
+        let (key, list) = self.read(item, schema, lists)?;
         let begin = out.len();
-        let [partition, sort] = scanned.key;
-        let partition = partition.ok_or(Malformed::Invalid("an item has no key"))?;
-        let written =
-            Writer::new(out).bytes_with(|writer| key::write_bytes(schema, partition, sort, writer.buffer()));
+        let written = Writer::new(out).bytes_with(|writer| match (key, &*schema.sort) {
+            ([Some(partition), sort @ None], []) | ([Some(partition), sort @ Some(_)], [_]) => {
+                key::write_texts(partition, sort, writer.buffer())
+            }
+            _ => Err(Malformed::Invalid("an item has no key")),
+        });
         if let Err(malformed) = written {
             out.truncate(begin);
             return Err(malformed.into());
@@ -122,9 +119,7 @@ impl ItemWriter {
         out: &mut Vec<u8>,
     ) -> Result<(), ItemFault> {
         const NO_KEY: KeySchema = KeySchema { partition: Vec::new(), sort: Vec::new() };
-        self.begin();
-        let scanned = self.scan(attributes, &NO_KEY)?;
-        let list = self.list(attributes, &scanned, lists)?;
+        let (_, list) = self.read(attributes, &NO_KEY, lists)?;
         Writer::new(out).bytes_with(|writer| {
             writer.unsigned(list.id);
             writer.map(self.attributes.len());
@@ -133,77 +128,98 @@ impl ItemWriter {
                 writer.raw(self.value(list.order.as_ref().map_or(place, |order| order[place])));
             }
         });
+        self.release();
         Ok(())
     }
 
-    fn begin(&mut self) {
+    /// Reads an item, gathers its attributes, and finds their list.
+    fn read<'a>(
+        &mut self,
+        item: &'a str,
+        schema: &KeySchema,
+        lists: &AttributeLists,
+    ) -> Result<(KeyTexts<'a>, ChosenList), ItemFault> {
         self.attributes.clear();
-        self.attributes.shrink_to(KEPT_ATTRIBUTES_MAX);
         self.values.clear();
-        self.values.shrink_to(KEPT_BYTES_MAX);
+        let mut unescaped = Vec::new();
+        let key = self.scan(item, schema, &mut unescaped)?;
+        let names = Names { item: item.as_bytes(), unescaped: &unescaped };
+        Ok((key, self.list(&names, lists)?))
     }
 
-    /// Reads an item and gathers its attributes.
-    fn scan<'a>(&mut self, item: &'a str, schema: &KeySchema) -> Result<Scanned<'a>, Malformed> {
-        let last = self.last.as_deref();
-        let mut scanned = Scanned { key: [None; 2], is_as_last: last.is_some() };
+    fn scan<'a>(
+        &mut self,
+        item: &'a str,
+        schema: &KeySchema,
+        unescaped: &mut Vec<u8>,
+    ) -> Result<KeyTexts<'a>, Malformed> {
+        let mut key = [None; 2];
         let mut scanner = Scanner::new(item);
         let mut goes_on = scanner.open(b'{', b'}')?;
         while goes_on {
-            scanner.peek();
-            let begin = scanner.position();
-            let name = scanner.name()?;
-            if let Some(place) = place_in_key(name, schema)? {
-                let value = scanned.key.get_mut(place).ok_or(Malformed::Invalid("a key is too long"))?;
-                *value = Some(scanner.skip()?);
+            let member = scanner.plain_member();
+            let (begin, name) = match &member {
+                Some(member) => (member.name.begin(), member.name.content()),
+                None => name_of(scanner.name()?, item.len(), unescaped)?,
+            };
+            if let Some((place, attribute)) = key_attribute(schema, name) {
+                key[place] = Some(match &member {
+                    Some(member) => KeyText::of(member, attribute)?,
+                    None => KeyText::scan(&mut scanner, attribute)?,
+                });
             } else {
-                let expected = last.and_then(|last| last.name(self.attributes.len()));
-                scanned.is_as_last &= name.plain() == expected;
-                value::scan_value(&mut scanner, &mut self.values)?;
-                self.attributes.push(Attribute { name: begin, value_end: self.values.len() });
+                let name = (begin, begin + name.len());
+                match &member {
+                    Some(member) => value::write_plain(member, &mut self.values)?,
+                    None => value::scan_value(&mut scanner, &mut self.values)?,
+                }
+                self.attributes.push(Attribute { name, value_end: self.values.len() });
             }
             goes_on = scanner.goes_on(b'}')?;
         }
         scanner.end()?;
-        scanned.is_as_last &= last.is_some_and(|last| last.len() == self.attributes.len());
-        Ok(scanned)
+        Ok(key)
     }
 
     /// The list of the attributes.
-    fn list(
-        &mut self,
-        item: &str,
-        scanned: &Scanned<'_>,
-        lists: &AttributeLists,
-    ) -> Result<ChosenList, ItemFault> {
+    #[inline]
+    fn list(&mut self, names: &Names<'_>, lists: &AttributeLists) -> Result<ChosenList, ItemFault> {
         if self.attributes.is_empty() {
             return Ok(ChosenList { id: EMPTY_LIST_ID, order: None });
         }
-        if scanned.is_as_last
-            && let Some(last) = &self.last
-        {
-            return Ok(ChosenList { id: last.id(), order: None });
+        let is_of = |list: &Arc<AttributeList>| {
+            list.is_of(self.attributes.iter().map(|attribute| names.of(attribute)))
+        };
+        match self.recent.iter().position(is_of) {
+            Some(place) => {
+                // The last one first: items of one shape come in rows.
+                self.recent.swap(0, place);
+                Ok(ChosenList { id: self.recent[0].id(), order: None })
+            }
+            None => self.look_up(names, lists),
         }
-        let mut names = Vec::with_capacity(self.attributes.len());
-        for attribute in &self.attributes {
-            names.push(Scanner::new(&item[attribute.name..]).string()?.text()?);
-        }
-        let order = (!names.is_sorted()).then(|| in_order(&names));
-        let place = |place: usize| order.as_ref().map_or(place, |order| order[place]);
-        let sorted = (0..names.len()).map(|rank| &*names[place(rank)]);
+    }
+
+    fn look_up(&mut self, names: &Names<'_>, lists: &AttributeLists) -> Result<ChosenList, ItemFault> {
+        let text = |attribute: &Attribute| str::from_utf8(names.of(attribute)).unwrap_or_default();
+        let texts: Vec<&str> = self.attributes.iter().map(text).collect();
+        let order = (!texts.is_sorted()).then(|| in_order(&texts));
+        let sorted = (0..texts.len()).map(|rank| texts[order.as_ref().map_or(rank, |order| order[rank])]);
         let Some(list) = lists.find(sorted.clone()) else {
             return Err(ItemFault::Unlisted(sorted.map(str::to_owned).collect()));
         };
         let id = list.id();
-        // What is not in the order of the JSON would never match.
+        // A list that is not in the order of the JSON would not be found again.
         if order.is_none() {
-            self.last = Some(list);
+            self.recent.truncate(RECENT_MAX - 1);
+            self.recent.insert(0, list);
         }
         Ok(ChosenList { id, order })
     }
 
     /// Appends the byte string of the values.
-    fn put(&self, list: &ChosenList, out: &mut Vec<u8>) {
+    fn put(&mut self, list: &ChosenList, out: &mut Vec<u8>) {
+        out.reserve(self.values.len() + 2 * HEAD_BYTES_MAX);
         let mut writer = Writer::new(out);
         writer.bytes_head(Writer::unsigned_bytes(list.id) + self.values.len());
         writer.unsigned(list.id);
@@ -211,6 +227,15 @@ impl ItemWriter {
             None => writer.raw(&self.values),
             Some(order) => order.iter().for_each(|place| writer.raw(self.value(*place))),
         }
+        self.release();
+    }
+
+    /// Gives back the memory of a large item.
+    fn release(&mut self) {
+        self.attributes.clear();
+        self.attributes.shrink_to(KEPT_ATTRIBUTES_MAX);
+        self.values.clear();
+        self.values.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// The value of an attribute, by its place in the JSON.
@@ -218,6 +243,48 @@ impl ItemWriter {
         let begin = place.checked_sub(1).map_or(0, |before| self.attributes[before].value_end);
         &self.values[begin..self.attributes[place].value_end]
     }
+}
+
+const HEAD_BYTES_MAX: usize = 9;
+
+/// A name, and where it is in the item, or behind it among the names that had escapes.
+fn name_of<'n>(
+    name: Quoted<'n>,
+    item_length: usize,
+    unescaped: &'n mut Vec<u8>,
+) -> Result<(usize, &'n [u8]), Malformed> {
+    if let Some(plain) = name.plain() {
+        return Ok((name.begin(), plain));
+    }
+    let begin = unescaped.len();
+    name.append_to(unescaped)?;
+    Ok((item_length + begin, &unescaped[begin..]))
+}
+
+/// Where the names of attributes are.
+struct Names<'a> {
+    item: &'a [u8],
+    /// Those that have escapes in the item.
+    unescaped: &'a [u8],
+}
+
+impl Names<'_> {
+    #[inline]
+    fn of(&self, attribute: &Attribute) -> &[u8] {
+        let (begin, end) = attribute.name;
+        match begin.checked_sub(self.item.len()) {
+            None => &self.item[begin..end],
+            Some(begin) => &self.unescaped[begin..end - self.item.len()],
+        }
+    }
+}
+
+/// The key attribute of that name, and its place. A table's key has at most one of each kind.
+#[inline(always)]
+fn key_attribute<'s>(schema: &'s KeySchema, name: &[u8]) -> Option<(usize, &'s KeyAttribute)> {
+    let is_named = |attribute: &&KeyAttribute| is_same(attribute.name.as_bytes(), name);
+    let partition = schema.partition.first().filter(is_named).map(|partition| (0, partition));
+    partition.or_else(|| schema.sort.first().filter(is_named).map(|sort| (1, sort)))
 }
 
 /// The list under which an item is written.
@@ -228,20 +295,10 @@ struct ChosenList {
 }
 
 /// The places of the names, in the order of the names.
-fn in_order(names: &[Cow<'_, str>]) -> Vec<usize> {
+fn in_order(names: &[&str]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_unstable_by(|left, right| names[*left].cmp(&names[*right]));
+    order.sort_unstable_by_key(|place| names[*place]);
     order
-}
-
-/// The place of an attribute in the key; `None` if it is not of the key.
-#[inline]
-fn place_in_key(name: Quoted<'_>, schema: &KeySchema) -> Result<Option<usize>, Malformed> {
-    let place = |name: &str| schema.attributes().position(|attribute| attribute.name == name);
-    Ok(match name.plain() {
-        Some(plain) => place(plain),
-        None => place(&name.text()?),
-    })
 }
 
 /// Appends an item as a JSON object, from the content of its key's byte string and of its value bytes.
@@ -281,10 +338,7 @@ pub fn write_json(
 /// `ValidationException` as for [`write_json`]. Then nothing is appended.
 pub fn write_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {
     let begin = out.len();
-    read_members(value, lists, out).map_err(|error| {
-        out.truncate(begin);
-        error
-    })
+    read_members(value, lists, out).inspect_err(|_| out.truncate(begin))
 }
 
 fn read_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {

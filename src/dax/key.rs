@@ -8,12 +8,10 @@
 //! Equal keys may have different bytes, since numbers have several forms: compare keys by what they decode to. What is written
 //! has one form. Sizes and empty values are for DynamoDB to reject.
 
-use std::borrow::Cow;
-
 use super::cbor::{Malformed, Reader, Writer};
 use super::lex_decimal;
 use super::number::{self, NumberFault};
-use super::scanner::{Quoted, Scanner};
+use super::scanner::{PlainMember, Quoted, Scanner};
 use super::value;
 use crate::json::write_string;
 use crate::model::key::write_sortable_bytes;
@@ -175,43 +173,83 @@ impl KeyPart<'_> {
     }
 }
 
-/// One value of a key in JSON.
-enum KeyText<'a> {
-    S(Quoted<'a>),
-    B(Cow<'a, str>),
-    N(Number),
+/// One value of a key in JSON: its content, and the type that it has by its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyText<'a> {
+    scalar_type: ScalarType,
+    content: Quoted<'a>,
 }
 
 impl<'a> KeyText<'a> {
-    /// Reads the value of an attribute.
-    fn read(json: &'a str, attribute: &KeyAttribute) -> Result<Self, Malformed> {
-        let mut scanner = Scanner::new(json);
-        if scanner.value_type()? != attribute.scalar_type.name().as_bytes() {
+    /// Reads the value of a key attribute, such as `{"S":"a"}`.
+    #[inline]
+    pub(super) fn scan(scanner: &mut Scanner<'a>, attribute: &KeyAttribute) -> Result<Self, Malformed> {
+        let scalar_type = attribute.scalar_type;
+        if scanner.value_type()? != scalar_type.name().as_bytes() {
             return Err(NOT_OF_SCHEMA);
         }
         let content = scanner.string()?;
         scanner.expect(b'}')?;
-        scanner.end()?;
-        Ok(match attribute.scalar_type {
-            ScalarType::S => Self::S(content),
-            ScalarType::B => Self::B(content.text()?),
-            ScalarType::N => Self::N(Number::parse(&content.text()?).map_err(|_| NOT_OF_SCHEMA)?),
-        })
+        Ok(Self { scalar_type, content })
     }
 
-    /// Appends it as a part that goes to the end.
-    fn append_last(
-        &self,
+    /// The value in a member.
+    #[inline]
+    pub(super) fn of(member: &PlainMember<'a>, attribute: &KeyAttribute) -> Result<Self, Malformed> {
+        let scalar_type = attribute.scalar_type;
+        if scalar_type.name().as_bytes() != [member.letter] {
+            return Err(NOT_OF_SCHEMA);
+        }
+        Ok(Self { scalar_type, content: member.content })
+    }
+
+    fn read(json: &'a str, attribute: &KeyAttribute) -> Result<Self, Malformed> {
+        let mut scanner = Scanner::new(json);
+        let text = Self::scan(&mut scanner, attribute)?;
+        scanner.end().map(|()| text)
+    }
+
+    /// Appends it as an item.
+    fn write(self, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        match self.scalar_type {
+            ScalarType::S => value::write_text(self.content, out),
+            ScalarType::B => value::write_binary(self.content, out),
+            ScalarType::N => value::write_number(self.content, out),
+        }
+    }
+
+    /// Appends it without a head; a number is left to `write_number`.
+    fn write_last(
+        self,
         out: &mut Vec<u8>,
-        append: impl FnOnce(Number, &mut Vec<u8>),
+        write_number: impl FnOnce(Quoted<'_>, &mut Vec<u8>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        match self {
-            Self::S(text) => text.append_to(out),
-            Self::B(base64) => value::append_decoded(base64, out),
-            Self::N(number) => {
-                append(*number, out);
-                Ok(())
-            }
+        match self.scalar_type {
+            ScalarType::S => self.content.append_to(out),
+            ScalarType::B => value::append_decoded(&self.content.text()?, out),
+            ScalarType::N => write_number(self.content, out),
+        }
+    }
+}
+
+fn write_lex_decimal(text: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    if !text.plain().is_some_and(|plain| lex_decimal::write_whole(plain, out)) {
+        lex_decimal::write(Number::parse(&text.text()?).map_err(|_| NOT_OF_SCHEMA)?, out);
+    }
+    Ok(())
+}
+
+/// Appends the bytes of a key of one or two values.
+pub(super) fn write_texts(
+    partition: KeyText<'_>,
+    sort: Option<KeyText<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    match sort {
+        None => partition.write_last(out, value::write_number),
+        Some(sort) => {
+            partition.write(out)?;
+            sort.write_last(out, write_lex_decimal)
         }
     }
 }
@@ -226,18 +264,13 @@ pub fn write_bytes(
     sort: Option<&str>,
     out: &mut Vec<u8>,
 ) -> Result<(), Malformed> {
-    match (attributes_of(schema)?, sort) {
-        ((attribute, None), None) => {
-            let text = KeyText::read(partition, attribute)?;
-            text.append_last(out, |number, out| number::write_number(number, &mut Writer::new(out)))
-        }
-        ((attribute, Some(sort_attribute)), Some(sort)) => {
-            KeyText::read(partition, attribute)?;
-            value::write_cbor(partition, out)?;
-            KeyText::read(sort, sort_attribute)?.append_last(out, lex_decimal::write)
-        }
-        _ => Err(NOT_OF_SCHEMA),
-    }
+    let (partition_attribute, sort_attribute) = attributes_of(schema)?;
+    let sort = match (sort_attribute, sort) {
+        (None, None) => None,
+        (Some(attribute), Some(sort)) => Some(KeyText::read(sort, attribute)?),
+        _ => return Err(NOT_OF_SCHEMA),
+    };
+    write_texts(KeyText::read(partition, partition_attribute)?, sort, out)
 }
 
 /// Appends the bytes of a table's key, from a JSON object that has the key's attributes. Others are passed over.
@@ -246,21 +279,25 @@ pub fn write_bytes(
 /// As [`write_bytes`].
 pub fn write_bytes_of_json(schema: &KeySchema, attributes: &str, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let (partition, sort) = attributes_of(schema)?;
-    let (mut partition_value, mut sort_value) = (None, None);
+    let (mut partition_text, mut sort_text) = (None, None);
     let mut scanner = Scanner::new(attributes);
     let mut goes_on = scanner.open(b'{', b'}')?;
     while goes_on {
         let name = scanner.name()?.text()?;
-        let value = scanner.skip()?;
         if *name == *partition.name {
-            partition_value = Some(value);
-        } else if sort.is_some_and(|sort| *name == *sort.name) {
-            sort_value = Some(value);
+            partition_text = Some(KeyText::scan(&mut scanner, partition)?);
+        } else if let Some(sort) = sort.filter(|sort| *name == *sort.name) {
+            sort_text = Some(KeyText::scan(&mut scanner, sort)?);
+        } else {
+            scanner.skip()?;
         }
         goes_on = scanner.goes_on(b'}')?;
     }
     scanner.end()?;
-    write_bytes(schema, partition_value.ok_or(NOT_OF_SCHEMA)?, sort_value, out)
+    if sort.is_some() != sort_text.is_some() {
+        return Err(NOT_OF_SCHEMA);
+    }
+    write_texts(partition_text.ok_or(NOT_OF_SCHEMA)?, sort_text, out)
 }
 
 /// Appends a compound key as a JSON object, from its bytes.

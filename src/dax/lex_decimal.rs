@@ -41,7 +41,26 @@ pub fn write(number: Number, out: &mut Vec<u8>) {
     let (negative, coefficient, exponent) = plain_parts(number);
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(coefficient).as_bytes();
-    write_head(negative, digits.len() as i32 + exponent, out);
+    write_digits(negative, digits, digits.len() as i32 + exponent, out);
+}
+
+/// Appends the code of the number that a text is if it is whole and has no needless zeros; says whether it is.
+pub(super) fn write_whole(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let is_whole = matches!(digits, [b'1'..=b'9', ..])
+        && digits.len() <= DIGITS_MAX as usize
+        && digits.iter().all(u8::is_ascii_digit);
+    if is_whole {
+        write_digits(negative, digits, digits.len() as i32, out);
+    }
+    is_whole
+}
+
+fn write_digits(negative: bool, digits: &[u8], x: i32, out: &mut Vec<u8>) {
+    write_head(negative, x, out);
     let flip = if negative { GROUP_MASK } else { 0 };
     let mut bits = BitWriter { out, pending: 0, count: 0 };
     for group in digits.chunks(GROUP_DIGITS) {

@@ -161,7 +161,7 @@ fn read_float(reader: &mut Reader<'_>) -> Result<Number, NumberFault> {
     Ok(Number::parse(&text)?)
 }
 
-/// Reads a number and appends its decimal text, in normal form.
+/// Reads a number and appends its decimal text: with an exponent, if it would have many zeros without.
 ///
 /// For a number that is none of DynamoDB's, it appends one to which DynamoDB has the same objection.
 ///
@@ -184,12 +184,22 @@ pub fn write_text(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malf
     Ok(())
 }
 
-/// Appends a number's decimal text.
+/// The lowest exponent of a number that is written with all its digits.
+const PLAIN_EXPONENT_MIN: i32 = -40;
+
+/// Appends a number's decimal text. Few bytes of CBOR do not become many: 1E125 has an exponent here, too.
 pub(super) fn append_text(number: Number, out: &mut Vec<u8>) {
-    match number.to_i64() {
-        Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
-        None => write!(out, "{number}").expect("writing to memory cannot fail"),
+    if let Some(whole) = number.to_i64() {
+        return out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     }
+    let (negative, coefficient, exponent) = plain_parts(number);
+    let written = if (PLAIN_EXPONENT_MIN..=0).contains(&exponent) {
+        write!(out, "{number}")
+    } else {
+        let sign = if negative { "-" } else { "" };
+        write!(out, "{sign}{coefficient}E{exponent}")
+    };
+    written.expect("writing to memory cannot fail");
 }
 
 /// A text that is beyond the limit.
@@ -202,29 +212,53 @@ pub(super) fn beyond(limit: NumberError) -> &'static str {
     }
 }
 
-/// The most digits that surely fit 64 bits.
-const PLAIN_DIGITS_MAX: usize = 18;
-
 /// Writes the number that a decimal text is.
 ///
 /// # Errors
 /// [`NumberError`] when it is none of DynamoDB's.
 pub fn write(text: &str, writer: &mut Writer<'_>) -> Result<(), NumberError> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text),
+    if !write_short(text.as_bytes(), writer) {
+        write_number(Number::parse(text)?, writer);
+    }
+    Ok(())
+}
+
+/// The most digits that surely fit 64 bits.
+const SHORT_DIGITS_MAX: usize = 18;
+
+/// Writes the number that a text is if it has few digits, no exponent, and no zero at the end of a fraction; says whether it
+/// has.
+#[inline]
+pub(super) fn write_short(text: &[u8], writer: &mut Writer<'_>) -> bool {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
     };
-    if (1..=PLAIN_DIGITS_MAX).contains(&digits.len()) {
-        let value = digits.bytes().try_fold(0_i64, |value, byte| {
-            byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
-        });
-        if let Some(value) = value {
-            writer.int(if negative { -value } else { value });
-            return Ok(());
+    if !(1..=SHORT_DIGITS_MAX + 1).contains(&digits.len()) {
+        return false;
+    }
+    let (mut value, mut point) = (0_i64, None);
+    for (position, byte) in digits.iter().enumerate() {
+        match byte {
+            // One digit too many may wrap around; then there is no point, and the value is of no use.
+            b'0'..=b'9' => value = value.wrapping_mul(10).wrapping_add(i64::from(byte - b'0')),
+            b'.' if point.is_none() && position > 0 => point = Some(position),
+            _ => return false,
         }
     }
-    write_number(Number::parse(text)?, writer);
-    Ok(())
+    let value = if negative { value.wrapping_neg() } else { value };
+    match point {
+        None if digits.len() <= SHORT_DIGITS_MAX => writer.int(value),
+        // A zero is one without a fraction, too.
+        Some(point) if !matches!(digits[digits.len() - 1], b'0' | b'.') => {
+            writer.tag(TAG_DECIMAL);
+            writer.array(2);
+            writer.int(point as i64 + 1 - digits.len() as i64);
+            writer.int(value);
+        }
+        None | Some(_) => return false,
+    }
+    true
 }
 
 /// Writes a number.

@@ -14,11 +14,22 @@ pub(super) struct Scanner<'a> {
     position: usize,
 }
 
-/// The content of a string, as it is written.
+/// The content of a string, as it is written: UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quoted<'a> {
-    content: &'a str,
+    content: &'a [u8],
+    /// Where the content begins in the text.
+    begin: usize,
     has_escapes: bool,
+}
+
+/// A member whose value has one string.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainMember<'a> {
+    pub(super) name: Quoted<'a>,
+    /// `S`, `N` or `B`.
+    pub(super) letter: u8,
+    pub(super) content: Quoted<'a>,
 }
 
 const UNEXPECTED: Malformed = Malformed::Invalid("unexpected JSON");
@@ -29,13 +40,9 @@ impl<'a> Scanner<'a> {
         Self { text, position: 0 }
     }
 
+    /// How many bytes have been read.
     pub(super) fn position(&self) -> usize {
         self.position
-    }
-
-    /// The text between two positions at which this scanner was.
-    pub(super) fn between(&self, from: usize, to: usize) -> &'a str {
-        &self.text[from..to]
     }
 
     /// The next byte that is no white space, which is not read over; 0 at the end.
@@ -107,28 +114,29 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Quoted<'a>, Malformed> {
         self.expect(b'"')?;
-        let begin = self.position;
-        let bytes = self.text.as_bytes();
-        let length = memchr::memchr2(b'"', b'\\', &bytes[begin..]).ok_or(UNEXPECTED)?;
-        let end = begin + length;
-        if bytes[end] == b'"' {
-            self.position = end + 1;
-            return Ok(Quoted { content: &self.text[begin..end], has_escapes: false });
+        let rest = &self.text.as_bytes()[self.position..];
+        let length = position_of_special(rest);
+        match rest.get(length) {
+            Some(b'"') => {
+                let begin = self.position;
+                self.position += length + 1;
+                Ok(Quoted { content: &rest[..length], begin, has_escapes: false })
+            }
+            Some(_) => self.string_with_escapes(rest, length),
+            None => Err(UNEXPECTED),
         }
-        self.string_with_escapes(begin, end)
     }
 
-    fn string_with_escapes(&mut self, begin: usize, first: usize) -> Result<Quoted<'a>, Malformed> {
-        let bytes = self.text.as_bytes();
+    fn string_with_escapes(&mut self, rest: &'a [u8], first: usize) -> Result<Quoted<'a>, Malformed> {
         let mut at = first;
-        while bytes[at] == b'\\' {
+        while *rest.get(at).ok_or(UNEXPECTED)? == b'\\' {
             // Of the bytes of an escape only the first can be a quote or a backslash.
-            let rest = bytes.get(at + 2..).ok_or(UNEXPECTED)?;
-            at += 2 + memchr::memchr2(b'"', b'\\', rest).ok_or(UNEXPECTED)?;
+            let behind = rest.get(at + 2..).ok_or(UNEXPECTED)?;
+            at += 2 + position_of_special(behind);
         }
-        self.position = at + 1;
-        let content = self.text.get(begin..at).ok_or(BAD_ESCAPE)?;
-        Ok(Quoted { content, has_escapes: true })
+        let begin = self.position;
+        self.position += at + 1;
+        Ok(Quoted { content: &rest[..at], begin, has_escapes: true })
     }
 
     /// Reads the name of a member and the colon.
@@ -137,6 +145,33 @@ impl<'a> Scanner<'a> {
         let name = self.string()?;
         self.expect(b':')?;
         Ok(name)
+    }
+
+    /// Reads a member whose value is a string, a number or binary, if it is next and has neither white space nor escapes: nearly all
+    /// are like that. Of anything else nothing is read.
+    #[inline(always)]
+    pub(super) fn plain_member(&mut self) -> Option<PlainMember<'a>> {
+        let bytes = self.text.as_bytes();
+        let (quote, rest) = bytes.get(self.position..)?.split_first()?;
+        let name_length = position_of_special(rest);
+        let (name, rest) = rest.split_at_checked(name_length)?;
+        let (between, rest) = rest.split_first_chunk::<8>()?;
+        // One comparison of a word costs less than eight of bytes.
+        let letter = between[4];
+        if u64::from_be_bytes(*between) ^ u64::from(letter) << 24 != u64::from_be_bytes(*b"\":{\"\0\":\"")
+            || !matches!(letter, b'S' | b'N' | b'B')
+        {
+            return None;
+        }
+        let length = position_of_special(rest);
+        let (content, rest) = rest.split_at_checked(length)?;
+        if *quote != b'"' || !rest.starts_with(b"\"}") {
+            return None;
+        }
+        let name = Quoted { content: name, begin: self.position + 1, has_escapes: false };
+        self.position = bytes.len() - rest.len() + 2;
+        let content = Quoted { content, begin: self.position - 2 - length, has_escapes: false };
+        Some(PlainMember { name, letter, content })
     }
 
     /// Reads the beginning of an attribute value: its bracket, the name of its type, the colon. No type is named with an escape.
@@ -150,7 +185,7 @@ impl<'a> Scanner<'a> {
             return Ok(letter);
         }
         self.expect(b'{')?;
-        self.name()?.plain().map(str::as_bytes).ok_or(UNEXPECTED)
+        self.name()?.plain().ok_or(UNEXPECTED)
     }
 
     /// Reads over a value of any kind. It is not looked at but for its brackets and strings.
@@ -192,17 +227,58 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// So many bytes are looked at in words of 8: most strings end within these, and a call costs as much.
+const NEAR_BYTES: usize = 64;
+
+/// Where the first quote or backslash is; the length of the bytes if there is none.
+#[inline(always)]
+fn position_of_special(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x80 * ONES;
+    // A byte is zero if taking one from it borrows. Above the first zero others may be marked as well.
+    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
+    let mut at = 0;
+    while at < NEAR_BYTES
+        && let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        let word = u64::from_le_bytes(*word);
+        let special = zero_in(word ^ (ONES * b'"' as u64)) | zero_in(word ^ (ONES * b'\\' as u64));
+        if special & HIGHEST != 0 {
+            return at + ((special & HIGHEST).trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    position_of_far_special(bytes, at)
+}
+
+#[inline(never)]
+fn position_of_far_special(bytes: &[u8], seen: usize) -> usize {
+    memchr::memchr2(b'"', b'\\', &bytes[seen..]).map_or(bytes.len(), |position| seen + position)
+}
+
 impl<'a> Quoted<'a> {
-    /// The string, if it has no escapes.
+    /// The bytes of the string, if it has no escapes.
     #[inline]
-    pub(super) fn plain(self) -> Option<&'a str> {
+    pub(super) fn plain(self) -> Option<&'a [u8]> {
         (!self.has_escapes).then_some(self.content)
+    }
+
+    /// The content as it is written.
+    #[inline]
+    pub(super) fn content(self) -> &'a [u8] {
+        self.content
+    }
+
+    /// Where the content begins in the text.
+    #[inline]
+    pub(super) fn begin(self) -> usize {
+        self.begin
     }
 
     /// The string.
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
         if let Some(plain) = self.plain() {
-            return Ok(Cow::Borrowed(plain));
+            return str::from_utf8(plain).map(Cow::Borrowed).map_err(|_| UNEXPECTED);
         }
         let mut text = Vec::with_capacity(self.content.len());
         self.append_to(&mut text)?;
@@ -211,16 +287,19 @@ impl<'a> Quoted<'a> {
 
     /// Appends the string, in UTF-8.
     pub(super) fn append_to(self, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        let mut parts = self.content.split('\\');
-        out.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+        if let Some(plain) = self.plain() {
+            out.extend_from_slice(plain);
+            return Ok(());
+        }
+        let mut parts = self.content.split(|byte| *byte == b'\\');
+        out.extend_from_slice(parts.next().unwrap_or_default());
         while let Some(part) = parts.next() {
-            let Some(&escape) = part.as_bytes().first() else {
+            let Some((&escape, mut rest)) = part.split_first() else {
                 // A backslash that is escaped: what follows it is the part behind the empty one.
                 out.push(b'\\');
-                out.extend_from_slice(parts.next().ok_or(BAD_ESCAPE)?.as_bytes());
+                out.extend_from_slice(parts.next().ok_or(BAD_ESCAPE)?);
                 continue;
             };
-            let mut rest = part.get(1..).ok_or(BAD_ESCAPE)?;
             match escape {
                 b'"' | b'/' => out.push(escape),
                 b'b' => out.push(0x08),
@@ -233,7 +312,7 @@ impl<'a> Quoted<'a> {
                     rest = behind;
                     let mut character = char::from_u32(unit.into());
                     if (0xD800..0xDC00).contains(&unit) && rest.is_empty() {
-                        let low = parts.next().and_then(|part| part.strip_prefix('u')).ok_or(BAD_ESCAPE)?;
+                        let low = parts.next().and_then(|part| part.strip_prefix(b"u")).ok_or(BAD_ESCAPE)?;
                         let (low, behind) = self::unit(low)?;
                         rest = behind;
                         character = char::decode_utf16([unit, low]).next().and_then(Result::ok);
@@ -243,19 +322,17 @@ impl<'a> Quoted<'a> {
                 }
                 _ => return Err(BAD_ESCAPE),
             }
-            out.extend_from_slice(rest.as_bytes());
+            out.extend_from_slice(rest);
         }
         Ok(())
     }
 }
 
 /// The UTF-16 unit of four hexadecimal digits, and what follows them.
-fn unit(text: &str) -> Result<(u16, &str), Malformed> {
-    let (digits, rest) = text.split_at_checked(4).ok_or(BAD_ESCAPE)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(BAD_ESCAPE);
-    }
-    Ok((u16::from_str_radix(digits, 16).map_err(|_| BAD_ESCAPE)?, rest))
+fn unit(text: &[u8]) -> Result<(u16, &[u8]), Malformed> {
+    let (digits, rest) = text.split_first_chunk::<4>().ok_or(BAD_ESCAPE)?;
+    let digit = |unit: u16, digit: &u8| Some(unit << 4 | char::from(*digit).to_digit(16)? as u16);
+    Ok((digits.iter().try_fold(0, digit).ok_or(BAD_ESCAPE)?, rest))
 }
 
 #[cfg(test)]

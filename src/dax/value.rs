@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::cbor::{Kind, Malformed, Reader, Writer};
 use super::number;
-use super::scanner::{Quoted, Scanner};
+use super::scanner::{PlainMember, Quoted, Scanner};
 use crate::json::write_string;
 
 /// The deepest level that a value may stand on; an item's attribute stands on the first. DynamoDB allows 32.
@@ -27,6 +27,7 @@ const TAG_BINARY_SET: u64 = 3323;
 
 const TOO_DEEP: Malformed = Malformed::Invalid("a value is nested too deeply");
 const NO_VALUE: Malformed = Malformed::Invalid("an attribute value was expected");
+const NO_NUMBER: Malformed = Malformed::Invalid("a number is not DynamoDB's");
 const BAD_BASE64: Malformed = Malformed::Invalid("a binary value is not base64");
 
 /// Reads an attribute value and appends its JSON, such as `{"S":"a"}`.
@@ -200,9 +201,26 @@ fn scan_value_below(scanner: &mut Scanner<'_>, levels: usize, out: &mut Vec<u8>)
     scanner.expect(b'}')
 }
 
+/// Appends the CBOR of the value of a member.
+#[inline]
+pub(super) fn write_plain(member: &PlainMember<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    match member.letter {
+        b'S' => write_text(member.content, out),
+        b'N' => write_number(member.content, out),
+        _ => write_binary(member.content, out),
+    }
+}
+
 fn scan_number(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let text = scanner.string()?.text()?;
-    number::write(&text, &mut Writer::new(out)).map_err(|_| Malformed::Invalid("a number is not DynamoDB's"))
+    write_number(scanner.string()?, out)
+}
+
+pub(super) fn write_number(text: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let mut writer = Writer::new(out);
+    if text.plain().is_some_and(|plain| number::write_short(plain, &mut writer)) {
+        return Ok(());
+    }
+    number::write(&text.text()?, &mut writer).map_err(|_| NO_NUMBER)
 }
 
 fn scan_map(scanner: &mut Scanner<'_>, levels: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
@@ -256,15 +274,18 @@ fn put_head(begin: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)
 }
 
 #[inline]
-fn write_text(text: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(super) fn write_text(text: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     match text.plain() {
-        Some(text) => Writer::new(out).text(text),
+        Some(plain) => {
+            Writer::new(out).text_head(plain.len());
+            out.extend_from_slice(plain);
+        }
         None => Writer::new(out).text(&text.text()?),
     }
     Ok(())
 }
 
-fn write_binary(base64: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(super) fn write_binary(base64: Quoted<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let base64 = base64.text()?;
     Writer::new(out).bytes_head(decoded_length(&base64)?);
     append_decoded(&base64, out)

@@ -50,8 +50,8 @@ struct Finder<'j> {
     values: Vec<Option<&'j str>>,
     /// The places that have a value, in the order in which they got it.
     found: Vec<usize>,
-    /// Behind long values, by where they begin: elements of lists may be read several times.
-    long: HashMap<usize, Scanner<'j>>,
+    /// Long values and what is behind them, by where they begin: elements of lists may be read several times.
+    long: HashMap<usize, (&'j str, Scanner<'j>)>,
 }
 
 impl<'j> Finder<'j> {
@@ -164,13 +164,13 @@ impl<'j> Finder<'j> {
     fn skip(&mut self, scanner: &mut Scanner<'j>) -> Result<&'j str, Malformed> {
         scanner.peek();
         let begin = scanner.position();
-        if let Some(behind) = self.long.get(&begin) {
+        if let Some((value, behind)) = self.long.get(&begin) {
             *scanner = behind.clone();
-            return Ok(scanner.between(begin, scanner.position()));
+            return Ok(value);
         }
         let value = scanner.skip()?;
         if value.len() > LONG {
-            self.long.insert(begin, scanner.clone());
+            self.long.insert(begin, (value, scanner.clone()));
         }
         Ok(value)
     }

@@ -61,6 +61,21 @@ impl AttributeList {
         (0..self.len()).filter_map(|place| self.name(place))
     }
 
+    /// True if these are the names, in this order.
+    #[inline]
+    pub(crate) fn is_of<'n>(&self, names: impl ExactSizeIterator<Item = &'n [u8]>) -> bool {
+        if names.len() != self.len() {
+            return false;
+        }
+        let all = self.names.as_bytes();
+        let mut begin = 0;
+        self.ends.iter().zip(names).all(|((end, _), name)| {
+            let own = &all[begin..*end as usize];
+            begin = *end as usize;
+            is_same(own, name)
+        })
+    }
+
     fn begin(&self, place: usize) -> (usize, usize) {
         let before = place.checked_sub(1).map_or((0, 0), |before| self.ends[before]);
         (before.0 as usize, before.1 as usize)
@@ -70,5 +85,23 @@ impl AttributeList {
     pub(super) fn bytes(&self) -> usize {
         const TABLES: usize = 128;
         TABLES + size_of::<Self>() + self.names.len() + self.members.len() + size_of_val(&*self.ends)
+    }
+}
+
+/// True if two names are the same. Most are short, and a call costs more than to compare them here.
+#[inline]
+pub(crate) fn is_same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    match left.len() {
+        ..4 => left.iter().eq(right),
+        4..8 => {
+            left.first_chunk::<4>() == right.first_chunk() && left.last_chunk::<4>() == right.last_chunk()
+        }
+        8..=16 => {
+            left.first_chunk::<8>() == right.first_chunk() && left.last_chunk::<8>() == right.last_chunk()
+        }
+        17.. => left == right,
     }
 }

@@ -35,6 +35,7 @@ use imbl::OrdMap;
 use file::ListFile;
 pub use file::OpenError;
 pub use list::AttributeList;
+pub(super) use list::is_same;
 
 use crate::locks::lock;
 use crate::model::{ApiError, ErrorCode};

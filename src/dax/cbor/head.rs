@@ -76,28 +76,35 @@ fn argument<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
 }
 
 /// Appends the shortest head.
-#[inline]
+#[inline(always)]
 pub(super) fn write(major: u8, argument: u64, out: &mut Vec<u8>) {
-    let (head, length) = shortest(major, argument);
-    out.extend_from_slice(&head[..length]);
+    let first = major << 5;
+    match argument {
+        0..=23 => out.push(first | argument as u8),
+        24..=0xFF => out.extend_from_slice(&[first | 24, argument as u8]),
+        _ => write_long(first, argument, out),
+    }
 }
 
-/// The shortest head, and how many bytes of it count.
-#[inline]
-pub(super) fn shortest(major: u8, argument: u64) -> ([u8; 9], usize) {
-    let mut head = [0; 9];
+fn write_long(first: u8, argument: u64, out: &mut Vec<u8>) {
     let wide = argument.to_be_bytes();
     let (info, width) = match argument {
-        0..=23 => {
-            head[0] = major << 5 | argument as u8;
-            return (head, 1);
-        }
-        24..=0xFF => (24, 1),
-        0x100..=0xFFFF => (25, 2),
+        ..=0xFFFF => (25, 2),
         0x1_0000..=0xFFFF_FFFF => (26, 4),
         _ => (27, 8),
     };
-    head[0] = major << 5 | info;
-    head[1..=width].copy_from_slice(&wide[8 - width..]);
-    (head, 1 + width)
+    out.push(first | info);
+    out.extend_from_slice(&wide[8 - width..]);
+}
+
+/// How many bytes the shortest head takes.
+#[inline]
+pub(super) fn shortest_length(argument: u64) -> usize {
+    match argument {
+        0..=23 => 1,
+        24..=0xFF => 2,
+        0x100..=0xFFFF => 3,
+        0x1_0000..=0xFFFF_FFFF => 5,
+        _ => 9,
+    }
 }

@@ -34,7 +34,19 @@ enum Open {
 impl Measure {
     /// Measures so many items, one behind the other; in each of them, arrays and maps may stand in one another `depth_max` deep.
     pub fn new(items: u64, depth_max: usize) -> Self {
-        Self { depth_max, position: 0, open: vec![Open::Lacking(items)], owed: items, is_tagged: false }
+        // Few requests have more than these open at a time.
+        let mut open = Vec::with_capacity(8);
+        open.push(Open::Lacking(items));
+        Self { depth_max, position: 0, open, owed: items, is_tagged: false }
+    }
+
+    /// Begins anew with so many items, and keeps its memory.
+    pub fn restart(&mut self, items: u64) {
+        self.position = 0;
+        self.open.clear();
+        self.open.push(Open::Lacking(items));
+        self.owed = items;
+        self.is_tagged = false;
     }
 
     /// The bytes that the items take together; `None` while more are needed.

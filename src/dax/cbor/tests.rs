@@ -152,6 +152,9 @@ fn an_item_that_arrives_byte_by_byte_is_not_read_again_each_time() {
         assert!(length < 5 || measure.bytes_min() == bytes.len() as u64);
     }
     assert_eq!(measure.advance(&bytes), Ok(Some(bytes.len())));
+    measure.restart(2);
+    assert_eq!((measure.advance(&[0x81]), measure.bytes_min()), (Ok(None), 3));
+    assert_eq!(measure.advance(&[0x81, 0x00, 0x00, 0x00]), Ok(Some(3)));
 }
 
 /// Any item that the writer or a client may produce.

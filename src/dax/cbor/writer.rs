@@ -44,7 +44,7 @@ impl<'a> Writer<'a> {
     /// How many bytes [`Writer::unsigned`] appends for this value.
     #[inline]
     pub fn unsigned_bytes(value: u64) -> usize {
-        head::shortest(head::UNSIGNED, value).1
+        head::shortest_length(value)
     }
 
     /// The integer -1 - `complement`.
@@ -73,10 +73,9 @@ impl<'a> Writer<'a> {
         let written = write(&mut Writer { out: self.out });
         let end = self.out.len();
         // The head's length is known only now, so what was written makes room for it.
-        let (head, length) = head::shortest(head::BYTES, (end - begin) as u64);
-        self.out.extend_from_slice(&head[..length]);
-        self.out.copy_within(begin..end, begin + length);
-        self.out[begin..begin + length].copy_from_slice(&head[..length]);
+        head::write(head::BYTES, (end - begin) as u64, self.out);
+        let length = self.out.len() - end;
+        self.out[begin..].rotate_right(length);
         written
     }
 
@@ -85,6 +84,12 @@ impl<'a> Writer<'a> {
     pub fn text(&mut self, text: &str) {
         head::write(head::TEXT, text.len() as u64, self.out);
         self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// The head of a text string; so many bytes of UTF-8 are to follow it.
+    #[inline]
+    pub fn text_head(&mut self, length: usize) {
+        head::write(head::TEXT, length as u64, self.out);
     }
 
     /// The head of an array of so many elements.

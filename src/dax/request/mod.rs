@@ -31,6 +31,9 @@ use transaction::{GetTransaction, WriteTransaction};
 /// The most bytes of JSON that a request may become: four times of what DynamoDB takes.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
+/// The most names of a list that are read: an item of 400 KB has fewer, each with a letter and a value.
+const NAMES_MAX: usize = 200 * 1024;
+
 /// The most elements of a list that are read. DynamoDB rejects fewer than this in its own words.
 const LISTED_MAX: usize = 5000;
 
@@ -300,11 +303,14 @@ fn truth(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     }
 }
 
-/// The names of a list. How many there may be is checked when they get an id.
+/// The names of a list. Which of them are a list is checked when they get an id.
 fn names<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, Malformed> {
     let mut elements = reader.array()?;
     let mut names = Vec::new();
     while elements.next(reader)? {
+        if names.len() == NAMES_MAX {
+            return Err(Malformed::Invalid("more names than an item has"));
+        }
         names.push(reader.text()?);
     }
     Ok(names)

@@ -10,8 +10,8 @@ use crate::dax::item::{self, ItemWriter};
 use crate::dax::{key, lex_decimal, number, value};
 use crate::model::KeySchema;
 
-/// The most bytes of JSON for a byte of CBOR: the number 1E125 has five bytes.
-const GROWTH_MAX: usize = 32;
+/// The most bytes of JSON for a byte of CBOR: `false` has one, and becomes `{"BOOL":false},`.
+const GROWTH_MAX: usize = 16;
 
 pub(super) fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())

@@ -61,6 +61,17 @@ fn what_concerns_the_protocol_alone_is_read() {
 }
 
 #[test]
+fn a_list_has_no_more_names_than_an_item() {
+    let names = |count: usize| {
+        let mut arguments = Vec::new();
+        Writer::new(&mut arguments).array(count);
+        arguments.resize(arguments.len() + count, 0x60);
+        Call::parse(Method::DefineAttributeListId, &arguments).is_ok()
+    };
+    assert!(names(204_800) && !names(204_801));
+}
+
+#[test]
 fn a_call_names_its_tables_once_each() {
     let tables = |operation: &str| {
         let vector = vectors(Some(operation)).into_iter().find(|vector| !vector.case.is_empty()).unwrap();

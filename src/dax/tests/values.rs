@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::bytes_of_hex;
 use crate::dax::cbor::{Malformed, Reader, Writer};
+use crate::dax::number;
 use crate::dax::value::{self, LEVELS_MAX};
 use crate::model::Number;
 
@@ -170,7 +171,10 @@ fn any_number() -> impl Strategy<Value = String> {
     (any::<bool>(), coefficient, -140..130_i32).prop_filter_map(
         "in range",
         |(negative, coefficient, exponent)| {
-            Number::from_parts(negative, coefficient, exponent).ok().map(|number| format!("\"{number}\""))
+            let number = Number::from_parts(negative, coefficient, exponent).ok()?;
+            let mut text = Vec::new();
+            number::append_text(number, &mut text);
+            Some(format!("\"{}\"", str::from_utf8(&text).unwrap()))
         },
     )
 }
