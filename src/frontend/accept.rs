@@ -17,7 +17,7 @@ use super::handshake::{self, Handshake};
 use super::peer::Peer;
 use super::stream::Stream;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-use crate::listen::{Listeners, Socket, local_address, peer_address, send_at_once};
+use crate::listen::{Listeners, Socket, local_address, peer_address, send_at_once, watch_for_life};
 use crate::tls::TlsServer;
 
 /// How long to wait when the process has no descriptor left: closing connections free some, and trying at once would
@@ -73,7 +73,7 @@ impl From<TcpListener> for Doors {
 }
 
 /// What is spoken on a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoken {
     Http,
     Dax,
@@ -167,6 +167,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let frontend = Arc::clone(self);
         let Accepted { spoken, socket, tls } = accepted;
         send_at_once(&socket);
+        if spoken == Spoken::Dax {
+            // Nothing else ends one that is idle.
+            watch_for_life(&socket);
+        }
         let (address, local) = (peer_address(&socket), local_address(&socket));
         // Two tasks, so that one for a plain connection has no room for a handshake.
         match tls {

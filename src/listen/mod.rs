@@ -16,7 +16,7 @@ use std::task::Poll;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use crate::config::{ListenAddress, ListenHost};
-pub use socket::{Socket, local_address, peer_address, send_at_once, try_write};
+pub use socket::{Socket, local_address, peer_address, send_at_once, try_write, watch_for_life};
 use unix::SocketFile;
 
 /// How many connections may wait to be accepted, as far as the kernel grants it. The usual 128 are full as soon as a fleet of

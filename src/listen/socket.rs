@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
@@ -16,6 +18,21 @@ pub fn send_at_once(socket: &Socket) {
         Either::Left(stream) => drop(stream.set_nodelay(true)),
         Either::Right(_) => {}
     }
+}
+
+/// When the other side of a silent connection is asked whether it is still there, how often then, and how many times in vain.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10 * 60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_COUNT: u32 = 5;
+
+/// Has the kernel find out whether the other side of a silent connection is still there, and break the connection if it is not.
+pub fn watch_for_life(socket: &Socket) {
+    let Either::Left(stream) = socket else { return };
+    // A connection without it only stays longer than its client.
+    let _ = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT));
 }
 
 /// Where the other side of a connection over TCP is.

@@ -168,6 +168,9 @@ impl<S: Service, A: Authenticator> Wire<S, A> {
     }
 }
 
+/// The codes of a success.
+const NO_ERROR: [i64; 0] = [];
+
 /// An answer: its codes, and the items behind them.
 #[derive(Debug, PartialEq)]
 struct Reply {

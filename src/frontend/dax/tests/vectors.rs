@@ -180,8 +180,7 @@ async fn next_answer(client: &mut DuplexStream, expected: &[u8]) -> Vec<u8> {
     };
     let (expected_items, mut bytes) = (items(expected), Vec::new());
     loop {
-        let read = tokio::time::timeout(Duration::from_secs(90), client.read_buf(&mut bytes)).await;
-        assert_ne!(read.expect("an answer").unwrap(), 0, "closed");
+        assert_ne!(client.read_buf(&mut bytes).await.unwrap(), 0, "closed before an answer");
         // An error may come instead, with two items behind its codes.
         let is_error = bytes[0] != 0x80;
         let wanted = if is_error { 3 } else { expected_items };
@@ -218,12 +217,14 @@ async fn replay(client: &str) {
     assert!(compared > 100, "only {compared} answers were compared");
 }
 
-#[tokio::test(start_paused = true)]
+// The clock runs: the database works on a thread of its own.
+#[tokio::test]
 async fn the_client_for_python_gets_what_it_got_from_the_stub() {
     replay("python 2.1.0").await;
 }
 
-#[tokio::test(start_paused = true)]
+// The clock runs: the database works on a thread of its own.
+#[tokio::test]
 async fn the_client_for_javascript_gets_what_it_got_from_the_stub() {
     replay("javascript 3.1.0").await;
 }
