@@ -246,7 +246,7 @@ pub(super) fn write_short(text: &[u8], writer: &mut Writer<'_>) -> bool {
             _ => return false,
         }
     }
-    let value = if negative { -value } else { value };
+    let value = if negative { value.wrapping_neg() } else { value };
     match point {
         None if digits.len() <= SHORT_DIGITS_MAX => writer.int(value),
         // A zero is one without a fraction, too.
