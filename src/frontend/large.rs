@@ -42,7 +42,7 @@ impl TreeBudget {
 
     /// Waits until there is memory for a tree of that many bytes, in the order of arrival. One that takes more than all of the
     /// budget has all of it to itself. `None` when there is none in time.
-    async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let wanted = permits(bytes).min(self.total);
         let reserving = Arc::clone(&self.permits).acquire_many_owned(wanted);
         tokio::time::timeout(WAIT_MAX, reserving).await.ok()?.ok()

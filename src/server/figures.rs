@@ -41,6 +41,7 @@ fn about_node(node: &RunningNode, live: &Live, unready: Option<&str>) -> Value {
         "uptime_seconds": node.started.instant.elapsed().as_secs_f64(),
         "listen": node.listen,
         "tls_listen": node.tls_listen,
+        "dax": node.dax,
         "upstream": node.upstream,
         "upstream_kind": match &fixed.upstream {
             UpstreamKind::Local => "local",

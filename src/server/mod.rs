@@ -268,6 +268,7 @@ impl Server {
         let node = RunningNode {
             started: Started::now(),
             listen: url("http", &fixed.listen, &self.doors.plain, bound),
+            dax: self.dax_urls(),
             tls_listen: fixed
                 .tls_listen
                 .as_ref()

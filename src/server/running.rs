@@ -44,6 +44,8 @@ pub(super) struct RunningNode {
     /// Where clients connect, as a person writes it.
     pub(super) listen: String,
     pub(super) tls_listen: Option<String>,
+    /// Where DAX clients connect, as they write it.
+    pub(super) dax: Vec<String>,
     /// What stands behind it, as a person reads it.
     pub(super) upstream: String,
     pub(super) fixed: Fixed,

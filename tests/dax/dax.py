@@ -594,6 +594,30 @@ def restarts(node, folder):
     python.close()
 
 
+def large(node):
+    """An item of nearly 400 KB, pages of a megabyte, and a batch of many megabytes."""
+    client = node.python()
+    text = {"S": "x" * 390_000}
+    client.put_item(TableName="p-ss", Item={"pk": S("large"), "sk": S("0"), "text": text})
+    assert client.get_item(TableName="p-ss", Key={"pk": S("large"), "sk": S("0")})["Item"]["text"] == text
+    for first in range(1, 41, 20):
+        items = [{"pk": S("large"), "sk": S(f"{n:02}"), "text": {"S": "y" * 300_000}} for n in range(first, first + 20)]
+        answer = client.batch_write_item(RequestItems={"p-ss": [{"PutRequest": {"Item": item}} for item in items]})
+        assert not answer.get("UnprocessedItems"), "left undone"
+    seen, more = 0, {}
+    while True:
+        page = client.query(TableName="p-ss", KeyConditionExpression="pk = :p", ExpressionAttributeValues={":p": S("large")}, **more)
+        assert all(len(item["text"]["S"]) >= 300_000 for item in page["Items"])
+        seen += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            break
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    assert seen == 41, seen
+    keys = [{"pk": S("large"), "sk": S(f"{n:02}")} for n in range(1, 41)]
+    assert len(client.batch_get_item(RequestItems={"p-ss": {"Keys": keys}})["Responses"]["p-ss"]) == 40
+    client.close()
+
+
 def at_once(node):
     """Many threads with one client: a connection for each, and every answer is its own."""
     client, wrong = node.python(), []
@@ -705,7 +729,7 @@ def main():
             twins.ask(*calls.call())
         twins.assert_same("at random")
         twins.close()
-        for check in (hits, at_once, many_shapes):
+        for check in (hits, large, at_once, many_shapes):
             check(node)
             print(f"{check.__name__}: {check.__doc__}", flush=True)
         restarts(node, folder)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFuture;
 
@@ -33,12 +34,19 @@ use crate::dax::error;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client};
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
+use crate::offload::LARGE_BODY_BYTES;
 use crate::wire::Json;
 
 /// How long a client may take to read the last words, and how much of what it still sends is dropped meanwhile: a connection that is
 /// closed over unread bytes is reset, and the words are lost.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(5);
 const LAST_WORDS_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The largest request that concerns only the protocol: a list of names has no more bytes than an item.
+const PROTOCOL_BYTES_MAX: usize = 512 * 1024;
+
+/// A list of names takes so many times its bytes while it is defined, if each name has one letter.
+const NAMES_FACTOR: usize = 32;
 
 /// A connection and what it is asked.
 pub(super) struct Connection<'a, IO, S, O, A> {
@@ -212,6 +220,12 @@ where
         let asked = self.asked(arrived, id.to_str().unwrap_or_default());
         let principal = caller.principal().cloned();
         let principal = principal.as_ref().map(|principal| principal.name.as_str());
+        let Ok(_trees) = self.room_to_read(asked.request_bytes).await else {
+            let error = ApiError::validation("The request is larger than any of its kind");
+            let reply = error::reply(&error, None, Some(asked.request_id));
+            self.tell(&asked, &reply);
+            return reply.bytes;
+        };
         let refused = |error: &ApiError| error::reply(error, None, Some(asked.request_id));
         let reply = match Call::parse(arrived.method, self.intake.arguments(arrived)) {
             Ok(Call::Endpoints) => self.endpoints(asked.request_id),
@@ -240,6 +254,21 @@ where
         };
         self.tell(&asked, &reply);
         reply.bytes
+    }
+
+    /// Waits for room for what is made of a request of the protocol's own.
+    ///
+    /// # Errors
+    /// For one that is larger than any can be, and if there is no room in time.
+    async fn room_to_read(&self, request_bytes: usize) -> Result<Option<OwnedSemaphorePermit>, ()> {
+        match request_bytes {
+            ..=LARGE_BODY_BYTES => Ok(None),
+            ..=PROTOCOL_BYTES_MAX => {
+                let room = self.frontend.trees.reserve(request_bytes * NAMES_FACTOR).await;
+                room.map(Some).ok_or(())
+            }
+            _ => Err(()),
+        }
     }
 
     fn endpoints(&self, request_id: &str) -> Reply {

@@ -339,6 +339,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         if request.body.len() <= LARGE_BODY_BYTES {
             return self.execute(caller, request).await;
         }
+        if request.body.len() > self.settings.request_bytes_max {
+            self.observer.rejected(RejectReason::BodyTooLarge);
+            return Err(ApiError::new(ErrorCode::RequestEntityTooLarge, "The request is too large"));
+        }
         let mut reservation = Reservation::of(&self.bodies);
         if reservation.grow_to(request.body.len()).is_err() {
             self.observer.rejected(RejectReason::Overloaded);

@@ -38,8 +38,8 @@ fn bytes_of_hex(text: &str) -> Vec<u8> {
 /// Everything that a client has sent, in its order.
 fn conversation(client: &str) -> Vec<Recorded> {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
-    let of_client =
-        vectors.iter().filter(|vector| vector["client"] == client && vector.get("response_hex").is_some());
+    let is_call = |vector: &&Value| !vector["operation"].as_str().unwrap().starts_with("error answer");
+    let of_client = vectors.iter().filter(|vector| vector["client"] == client).filter(is_call);
     let text = |vector: &Value, name: &str| vector[name].as_str().unwrap_or_default().to_owned();
     let recorded = of_client.map(|vector| Recorded {
         operation: text(vector, "operation"),
@@ -166,25 +166,20 @@ fn shown_answer(bytes: &[u8]) -> String {
     items.join(" ")
 }
 
-/// The next answer of a connection that is to give one, to a request for so many items.
-async fn next_answer(client: &mut DuplexStream, expected: &[u8]) -> Vec<u8> {
-    // How many items an answer has behind its codes follows from the method: as many as were recorded.
-    let items = |bytes: &[u8]| {
-        let mut reader = Reader::new(bytes);
-        let mut items = 0;
-        while !reader.is_at_end() {
-            reader.skip(30).unwrap();
-            items += 1;
-        }
-        items
+/// The next answer of a connection, to a call of that operation.
+async fn next_answer(client: &mut DuplexStream, operation: &str) -> Vec<u8> {
+    let of_success = match operation {
+        "batchGetItem" => 3,
+        "batchWriteItem" => 4,
+        _ => 2,
     };
-    let (expected_items, mut bytes) = (items(expected), Vec::new());
+    let mut bytes = Vec::new();
     loop {
-        assert_ne!(client.read_buf(&mut bytes).await.unwrap(), 0, "closed before an answer");
-        // An error may come instead, with two items behind its codes.
-        let is_error = bytes[0] != 0x80;
-        let wanted = if is_error { 3 } else { expected_items };
-        if Measure::new(wanted, 30).advance(&bytes).unwrap().is_some() {
+        let read = tokio::time::timeout(Duration::from_secs(60), client.read_buf(&mut bytes)).await;
+        let read = read.unwrap_or_else(|_| panic!("{operation}: no more than {bytes:x?}"));
+        assert_ne!(read.unwrap(), 0, "closed before an answer");
+        let items = if bytes[0] == 0x80 { of_success } else { 3 };
+        if Measure::new(items, 30).advance(&bytes).unwrap().is_some() {
             return bytes;
         }
     }
@@ -202,7 +197,7 @@ async fn replay(client: &str) {
         if call.response.is_empty() {
             continue;
         }
-        let answer = next_answer(&mut wire.client, &call.response).await;
+        let answer = next_answer(&mut wire.client, &call.operation).await;
         if call.operation == "endpoints" || OF_THE_STUB.contains(&&*call.case) {
             continue;
         }
