@@ -15,7 +15,7 @@ FUNCTION = re.compile(r"(c?)fn=\((\d+)\)(?: (.*))?")
 
 
 def totals(file):
-    """The user instructions of a dump without those of the background and of samples, and those of the background; `None` if there was no background."""
+    """The user instructions of a dump without those of the background and of samples; and those of the background, `None` if there was none."""
     names, function, called = {}, None, None
     everything, background, sampled = 0, None, 0
     is_cost_of_call = False

@@ -1,5 +1,5 @@
-//! Requests that arrive by a schedule, whatever the server does. A latency counts from the time at which its request was due, so a server
-//! that stops for a moment pays for all who would have come meanwhile, and not only for those that it let come.
+//! Requests that arrive by a schedule, whatever the server does. A latency counts from the time at which its request was due, so
+//! a server that stops for a moment pays for all who would have come meanwhile, and not only for those that it let come.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -47,8 +47,8 @@ impl Measured {
 }
 
 impl Load {
-    /// Sends request after request on every connection for the load's duration. A slow server is asked less often: this measures what a
-    /// server can do and what it costs, and [`crate::arrivals`] what its clients wait.
+    /// Sends request after request on every connection for the load's duration. A slow server is asked less often: this measures
+    /// what a server can do and what it costs, and [`crate::arrivals`] what its clients wait.
     pub(crate) async fn run(&self, server: &Server, request: &Numbered) -> Measured {
         let local = tokio::task::LocalSet::new();
         let latencies = RefCell::new(Histogram::default());

@@ -2,10 +2,11 @@
 //!
 //! `cargo bench --bench side_by_side [-- SECONDS] [PART…] [NAME=VALUE…] [--vs NAME=URL]… [--plot FILE.svg]`
 //!
-//! The parts are `put`, `strong`, `hit`, `batch` (25 hits), `mixed` (hits and writes), `limited` (latencies at a fixed rate), `miss`, `query`,
-//! `void`, `scan`, `proxy`, `sign` and `memory`, and without any all of these are measured. Only by name: `growth`, the cost of a hit by items,
-//! connections, tables and writes; `ycsb`, the workloads A to F; `slow`, hits beside a thousand slow clients and ten thousand idle ones (it
-//! takes 20,000 open files); and `faults`, an upstream that falls silent, fails, or is asked for twice of what it can do.
+//! The parts are `put`, `strong`, `hit`, `batch` (25 hits), `mixed` (hits and writes), `limited` (latencies at a fixed rate),
+//! `miss`, `query`, `void`, `scan`, `proxy`, `sign` and `memory`, and without any all of these are measured. Only by name:
+//! `growth`, the cost of a hit by items, connections, tables and writes; `ycsb`, the workloads A to F; `slow`, hits beside a
+//! thousand slow clients and ten thousand idle ones (it takes 20,000 open files); and `faults`, an upstream that falls silent,
+//! fails, or is asked for twice of what it can do.
 //!
 //! | option | default | |
 //! |---|---|---|
@@ -20,10 +21,12 @@
 //! | `redis=HOST:PORT` | | a Redis, asked for the same bytes with GET and SET in `hit`, `put` and `limited` |
 //! | `nginx` | | nginx with one worker and the same bytes |
 //!
-//! `NEARSIDE_BINARY` names another build of Nearside than the benchmark's own, and `TOKIO_WORKER_THREADS` the number of its threads. A floor is
-//! a bare hyper server that reads the same requests and answers the same bytes. All servers are processes of their own, so that their CPU can be
-//! read from `/proc`. Rounds alternate between the sides, each ratio is to the first side in the same round, and every figure is the median over
-//! the rounds: another process that takes the processor for a while spoils one round and not the result.
+//! `NEARSIDE_BINARY` names another build of Nearside than the benchmark's own, which `cargo bench` links with what tests need of
+//! libraries: that costs 2 % more instructions for a hit. `TOKIO_WORKER_THREADS` is the number of its threads. A floor is a bare
+//! hyper server that reads the same requests and answers the same bytes. All servers are processes of their own, so that their
+//! CPU can be read from `/proc`. Rounds alternate between the sides, each ratio is to the first side in the same round, and every
+//! figure is the median over the rounds: another process that takes the processor for a while spoils one round and not the
+//! result.
 
 mod arrivals;
 mod comparison;
@@ -95,7 +98,7 @@ async fn run(options: Options) {
         if let Some(file) = &options.plot {
             plot::write(
                 file,
-                "Each bar: the figure, and its ratio to the first bar of its group",
+                "Each bar: its ratio to the first bar of its group, and the time itself",
                 stand.sheet.groups(),
             );
         }

@@ -1,5 +1,6 @@
 //! The parts: what is asked, of whom, and what stands beside it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -56,6 +57,12 @@ pub(crate) async fn measure(stand: &mut Stand, part: &str) {
         "ycsb" => ycsb::measure(stand).await,
         _ => fill_memory().await,
     }
+}
+
+/// Requests whose numbers go on from round to round, so that none comes again before all others have come.
+fn in_turn(request: fn(usize) -> Vec<u8>) -> Numbered {
+    let next = Cell::new(0);
+    Rc::new(move |_| request(next.replace((next.get() + 1) % ITEMS)))
 }
 
 fn strong() -> Numbered {
@@ -119,7 +126,7 @@ async fn misses(stand: &mut Stand) {
     let config = config_file("small", "[cache]\nmax_bytes = \"4MiB\"\n");
     let server = Rc::new(Server::nearside(&["--in-memory", "--config", &config]).await);
     requests::fill(server.address, "Cold", ITEMS).await;
-    let request: Numbered = Rc::new(|n| requests::get_item("Cold", n % ITEMS, false));
+    let request = in_turn(|n| requests::get_item("Cold", n, false));
     let answer = exchange(server.address, &request(1)).await;
     let floor = Rc::new(Server::floor(&answer, 2).await);
     let sides = [Side::new("floor, 2 workers", &floor, &request), Side::new("Nearside", &server, &request)];
@@ -183,8 +190,8 @@ async fn proxy(stand: &mut Stand) {
     let proxy = Rc::new(Server::nearside(&["--upstream", &url, "--config", &small]).await);
     requests::fill(upstream.address, "Far", ITEMS).await;
     let calls: [(&str, Numbered); 2] = [
-        ("GetItem, miss, one call at a time", Rc::new(|n| requests::get_item("Far", n % ITEMS, false))),
-        ("PutItem, one call at a time", Rc::new(|n| requests::put_item("Far", n % ITEMS))),
+        ("GetItem, miss, one call at a time", in_turn(|n| requests::get_item("Far", n, false))),
+        ("PutItem, one call at a time", in_turn(|n| requests::put_item("Far", n))),
     ];
     for (title, request) in calls {
         let sides = [Side::new("straight", &upstream, &request), Side::new("through", &proxy, &request)];

@@ -1,4 +1,5 @@
-//! Bars, as an SVG: a group for each part, each group with a scale of its own, the figure and the ratio behind each bar.
+//! Bars, as an SVG: a group for each part, each group with a scale of its own. A bar is as long as
+//! its ratio to the first of its group, which repeats better than times do.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,7 +12,7 @@ pub(crate) struct Group {
 
 pub(crate) struct Bar {
     pub(crate) name: String,
-    pub(crate) figure: f64,
+    pub(crate) length: f64,
     /// What is written behind it.
     pub(crate) label: String,
 }
@@ -52,7 +53,7 @@ fn draw(heading: &str, groups: &[Group]) -> String {
 }
 
 fn draw_group(svg: &mut String, top: f64, group: &Group) -> std::fmt::Result {
-    let longest = group.bars.iter().map(|bar| bar.figure).fold(0.0, f64::max);
+    let longest = group.bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
     let room = WIDTH - 2.0 * MARGIN - NAMES - LABELS;
     writeln!(
         svg,
@@ -63,7 +64,7 @@ fn draw_group(svg: &mut String, top: f64, group: &Group) -> std::fmt::Result {
     for (index, bar) in group.bars.iter().enumerate() {
         let y = top + TITLE - 6.0 + BAR * index as f64;
         let left = MARGIN + NAMES;
-        let length = (room * bar.figure / longest).max(1.0);
+        let length = (room * bar.length / longest).max(1.0);
         let fill = if bar.name.starts_with("Nearside") { "#2f6fde" } else { "#b9c2d0" };
         writeln!(
             svg,

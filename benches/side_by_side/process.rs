@@ -1,5 +1,5 @@
-//! The servers under measurement, as processes whose CPU time and memory can be read: those that the benchmark starts, and those that run
-//! already.
+//! The servers under measurement, as processes whose CPU time and memory can be read: those that the benchmark starts, and those
+//! that run already.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,8 +47,8 @@ impl Server {
         Self::start(command, address).await
     }
 
-    /// nginx, of one process, that answers the body of `answer` to everything, with headers of the same names. `None` if the answer is too long
-    /// for a file of nginx's.
+    /// nginx, of one process, that answers the body of `answer` to everything, with headers of the same names. `None` if the
+    /// answer is too long for a file of nginx's.
     pub(crate) async fn nginx(answer: &[u8]) -> Option<Self> {
         const LONGEST: usize = 4000;
         if answer.len() > LONGEST {

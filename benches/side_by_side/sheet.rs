@@ -55,16 +55,13 @@ impl Sheet {
                 shown(figure(|round| round.hits * 100.0), 6, 1),
                 shown(cpu, 6, 2),
             );
-            let (figure, ratio, unit) = match drawn {
-                Drawn::Cpu => (figure(|round| round.cpu_us), cpu, "µs"),
-                Drawn::P99 => (figure(|round| round.p99_us), p99, "µs"),
+            let (figure, ratio) = match drawn {
+                Drawn::Cpu => (figure(|round| round.cpu_us), cpu),
+                Drawn::P99 => (figure(|round| round.p99_us), p99),
             };
-            if figure.is_finite() {
-                bars.push(Bar {
-                    name: rounds.side.clone(),
-                    figure,
-                    label: format!("{figure:.1} {unit} · {ratio:.2} ×"),
-                });
+            if ratio.is_finite() {
+                let label = format!("{ratio:.2} × · {figure:.1} µs");
+                bars.push(Bar { name: rounds.side.clone(), length: ratio, label });
             }
         }
         let what = match drawn {

@@ -1,5 +1,5 @@
-//! YCSB's records as items of DynamoDB, and its operations as calls: items of 1 KB in ten fields. The scans have a table of their own, with a
-//! thousand records in each partition.
+//! YCSB's records as items of DynamoDB, and its operations as calls: items of 1 KB in ten fields. The scans have a table of their
+//! own, with a thousand records in each partition.
 
 use crate::requests::request;
 

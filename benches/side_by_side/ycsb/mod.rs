@@ -1,9 +1,9 @@
-//! YCSB's workloads A to F as DynamoDB calls, on Nearside and on its peers: "Benchmarking Cloud Serving Systems with YCSB" (Cooper and others,
-//! 2010), <https://github.com/brianfrankcooper/YCSB/wiki/Core-Workloads>.
+//! YCSB's workloads A to F as DynamoDB calls, on Nearside and on its peers: "Benchmarking Cloud Serving Systems with YCSB"
+//! (Cooper and others, 2010), <https://github.com/brianfrankcooper/YCSB/wiki/Core-Workloads>.
 //!
-//! Requests are chosen by Zipf's law with the constant 0.99, scrambled. A database keeps its records from one workload to the next, and
-//! Nearside what it has cached: the first workload begins with an empty cache. The order is YCSB's: A, B, C, F, D on one table, E on one of its
-//! own.
+//! Requests are chosen by Zipf's law with the constant 0.99, scrambled. A database keeps its records from one workload to the
+//! next, and Nearside what it has cached: the first workload begins with an empty cache. The order is YCSB's: A, B, C, F, D on
+//! one table, E on one of its own.
 
 mod calls;
 mod workload;

@@ -1,5 +1,5 @@
-//! Numbers that are asked for as often as Zipf's law says: "Quickly generating billion-record synthetic databases" (Gray and others, 1994), as
-//! YCSB's `ZipfianGenerator` has it.
+//! Numbers that are asked for as often as Zipf's law says: "Quickly generating billion-record synthetic databases" (Gray and
+//! others, 1994), as YCSB's `ZipfianGenerator` has it.
 
 /// YCSB's constant: the item of rank `n` is chosen in proportion to `1 / n^0.99`.
 const THETA: f64 = 0.99;
