@@ -10,13 +10,18 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::load::{self, Connection, Numbered};
+use crate::comparison::HOT_ITEMS;
+use crate::config_file;
+use crate::connection::Connection;
+use crate::load::Numbered;
 use crate::paced::{Paced, p99_us};
 use crate::process::Server;
-use crate::{HOT_ITEMS, ROUNDS, config_file, median};
+use crate::requests;
+use crate::sheet::median;
 
 const IDLE: usize = 10_000;
 const SLOW: usize = 1000;
+const ROUNDS: usize = 5;
 
 /// The hits that are measured: a small part of what the server can do, so that no queue hides what the crowd costs.
 const HITS_PER_SECOND: f64 = 2000.0;
@@ -33,10 +38,10 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub(crate) async fn measure(duration: Duration) {
     let config = config_file("crowd", "[server]\nmax_connections = 15000\n[cache]\nitem_ttl = \"1h\"\n");
     let server = Server::nearside(&["--in-memory", "--config", &config]).await;
-    load::fill(server.address, "Bench", HOT_ITEMS).await;
-    load::get_all(server.address, "Bench", HOT_ITEMS).await;
-    load::exchange(server.address, &load::put_large("Bench", LARGE_BYTES)).await;
-    let hit: Numbered = Rc::new(|n| load::get_item("Bench", n % HOT_ITEMS, false));
+    requests::fill(server.address, "Bench", HOT_ITEMS).await;
+    requests::get_all(server.address, "Bench", HOT_ITEMS).await;
+    crate::connection::exchange(server.address, &requests::put_large("Bench", LARGE_BYTES)).await;
+    let hit: Numbered = Rc::new(|n| requests::get_item("Bench", n % HOT_ITEMS, false));
     let hits = Paced { connections: CONNECTIONS, per_second: HITS_PER_SECOND, duration };
     hits.run(server.address, &hit).await;
 
@@ -109,7 +114,7 @@ pub(crate) fn run(arguments: &[String]) {
         let mut connections = Vec::new();
         for n in 0..number(idle) {
             let mut connection = Connection::over(place.connect(None).await);
-            connection.exchange(&load::get_item("Bench", n % HOT_ITEMS, false)).await;
+            connection.exchange(&requests::get_item("Bench", n % HOT_ITEMS, false)).await;
             connections.push(connection);
         }
         for n in 0..number(slow) {
@@ -152,8 +157,10 @@ impl Slowness {
     async fn begin(self, place: Place) -> TcpStream {
         let (at_once, buffer) = match self {
             Self::Head => (Vec::new(), None),
-            Self::Body => (load::head("PutItem", 4000), None),
-            Self::Reader => (load::get_item("Bench", load::LARGE, false).repeat(LARGE_ANSWERS), Some(4096)),
+            Self::Body => (requests::head("PutItem", 4000), None),
+            Self::Reader => {
+                (requests::get_item("Bench", requests::LARGE, false).repeat(LARGE_ANSWERS), Some(4096))
+            }
         };
         let mut stream = place.connect(buffer).await;
         stream.write_all(&at_once).await.ok();
@@ -164,7 +171,7 @@ impl Slowness {
     async fn dawdle(self, place: Place, first: TcpStream) {
         let mut stream = first;
         loop {
-            let mut head = load::head("GetItem", 10).into_iter();
+            let mut head = requests::head("GetItem", 10).into_iter();
             loop {
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(500..1500))).await;
                 let went_on = match self {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::load;
+use crate::{connection, requests};
 
 const DESCRIPTION: &str = r#"{"Table":{"TableName":"Far","TableId":"1","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#;
 
@@ -89,7 +89,7 @@ impl State {
                 if !stream.read_buf(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {
                     return;
                 }
-                whole = whole.or_else(|| load::message_bytes(&buffer));
+                whole = whole.or_else(|| connection::message_bytes(&buffer));
             }
             let answer = self.answer(&buffer).await;
             if stream.write_all(&answer).await.is_err() {
@@ -122,7 +122,7 @@ impl State {
         match (target("DescribeTable"), target("ListTables")) {
             (true, _) => answer(200, DESCRIPTION),
             (_, true) => answer(200, r#"{"TableNames":["Far"]}"#),
-            _ => answer(200, &format!(r#"{{"Item":{}}}"#, load::item(load::number_in(&head)))),
+            _ => answer(200, &format!(r#"{{"Item":{}}}"#, requests::item(requests::number_in(&head)))),
         }
     }
 }

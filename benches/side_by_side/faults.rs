@@ -3,11 +3,14 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::comparison::HOT_ITEMS;
+use crate::config_file;
 use crate::fake::{Fake, Mood};
-use crate::load::{self, Numbered};
+use crate::load::Numbered;
 use crate::paced::{Paced, Sample, p99_us, percentile_us};
 use crate::process::Server;
-use crate::{HOT_ITEMS, config_file, median};
+use crate::requests;
+use crate::sheet::median;
 
 /// How often the upstream falls silent.
 const SILENCES: usize = 3;
@@ -46,7 +49,7 @@ impl Stand {
         let config = config_file("faults", "[cache]\nitem_ttl = \"1h\"\nmax_bytes = \"1GiB\"\n");
         let url = format!("http://{}", upstream.address);
         let server = Server::nearside(&["--upstream", &url, "--config", &config]).await;
-        load::send_all(server.address, (0..HOT_ITEMS).map(|n| load::get_item("Far", n, false))).await;
+        requests::send_all(server.address, (0..HOT_ITEMS).map(|n| requests::get_item("Far", n, false))).await;
         Self { upstream, server, fresh: HOT_ITEMS }
     }
 
@@ -54,7 +57,7 @@ impl Stand {
     async fn hits(&self, seconds: f64) -> Vec<Sample> {
         let duration = Duration::from_secs_f64(seconds);
         let hits = Paced { connections: 16, per_second: HITS_PER_SECOND, duration };
-        let hit: Numbered = Rc::new(|n| load::get_item("Far", n % HOT_ITEMS, false));
+        let hit: Numbered = Rc::new(|n| requests::get_item("Far", n % HOT_ITEMS, false));
         let samples = hits.run(self.server.address, &hit).await;
         assert!(samples.iter().all(|sample| sample.status == 200), "every hit succeeds");
         samples
@@ -66,7 +69,7 @@ impl Stand {
         let first = self.fresh;
         self.fresh += (per_second * seconds * 1.5) as usize + connections;
         let paced = Paced { connections, per_second, duration };
-        Misses(paced.spawn(self.server.address, move |n| load::get_item("Far", first + n, false)))
+        Misses(paced.spawn(self.server.address, move |n| requests::get_item("Far", first + n, false)))
     }
 
     /// The upstream takes calls and does not answer, for three times the time that a read waits.

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::load::{Connection, Numbered};
-use crate::median;
+use crate::connection::{Connection, Protocol};
+use crate::load::Numbered;
+use crate::sheet::median;
 
 /// Requests at a pace, spread over connections.
 #[derive(Clone, Copy)]
@@ -63,7 +64,7 @@ impl Paced {
         let end = tokio::time::Instant::now() + self.duration;
         // Not all at one time.
         let mut next = tokio::time::Instant::now() + interval.mul_f64(fastrand::f64());
-        let mut connection = Connection::open(address).await;
+        let mut connection = Connection::open(address, Protocol::Http).await;
         let (mut samples, mut number) = (Vec::new(), first);
         while next < end {
             tokio::time::sleep_until(next).await;
@@ -73,7 +74,7 @@ impl Paced {
             let status = connection.ask(&bytes).await;
             samples.push(Sample { sent, latency: sent.elapsed(), status: status.unwrap_or(0) });
             if status.is_none() {
-                connection = Connection::open(address).await;
+                connection = Connection::open(address, Protocol::Http).await;
             }
             // Whoever had to wait does not make up for it.
             next = (next + interval).max(tokio::time::Instant::now());
