@@ -69,28 +69,28 @@ impl Metrics {
             registry.register(Box::new(vector.clone())).expect("each name is registered once");
             vector
         };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help).expect("a constant name is valid");
+            registry.register(Box::new(gauge.clone())).expect("each name is registered once");
+            gauge
+        };
+        // One whose only label has these values, all at zero.
+        let counter_of = |name: &str, help: &str, label: &str, values: &[&str]| {
+            let vector = counter(name, help, &[label]);
+            for value in values {
+                vector.with_label_values(&[value]);
+            }
+            vector
+        };
         let errors = counter("nearside_errors_total", "Answers that are errors, by code.", &["op", "code"]);
-        let bypasses =
-            counter("nearside_bypass_total", "Reads that went past the cache, by reason.", &["reason"]);
-        for reason in BypassReason::ALL {
-            bypasses.with_label_values(&[reason.label()]);
-        }
-        let refused = counter(
-            "nearside_refused_total",
-            "Requests refused before they were read, by reason.",
-            &["reason"],
-        );
-        for reason in refusals {
-            refused.with_label_values(&[reason]);
-        }
-        let denials = counter(
-            "nearside_auth_denied_total",
-            "Requests denied to their callers, by reason.",
-            &["reason"],
-        );
-        for reason in DenialReason::ALL {
-            denials.with_label_values(&[reason.label()]);
-        }
+        let reasons = BypassReason::ALL.map(BypassReason::label);
+        let help = "Reads that went past the cache, by reason.";
+        let bypasses = counter_of("nearside_bypass_total", help, "reason", &reasons);
+        let help = "Requests refused before they were read, by reason.";
+        let refused = counter_of("nearside_refused_total", help, "reason", refusals);
+        let reasons = DenialReason::ALL.map(DenialReason::label);
+        let help = "Requests denied to their callers, by reason.";
+        let denials = counter_of("nearside_auth_denied_total", help, "reason", &reasons);
         let dax_requests = counter(
             "nearside_dax_requests_total",
             "Requests of DAX clients, by method and outcome.",
@@ -101,27 +101,16 @@ impl Metrics {
             "Requests answered that came over the admin listener, as those of the console.",
             &["op"],
         );
-        let reloads =
-            counter("nearside_config_reloads_total", "Reloads of the config, by outcome.", &["outcome"]);
-        for outcome in ["applied", "refused"] {
-            reloads.with_label_values(&[outcome]);
-        }
-        let last_reload = IntGauge::new(
-            "nearside_config_last_reload_success",
-            "0 when the last reload was refused, else 1.",
-        )
-        .expect("a constant name is valid");
+        let help = "Reloads of the config, by outcome.";
+        let reloads = counter_of("nearside_config_reloads_total", help, "outcome", &["applied", "refused"]);
+        let last_reload =
+            gauge("nearside_config_last_reload_success", "0 when the last reload was refused, else 1.");
         last_reload.set(1);
-        registry.register(Box::new(last_reload.clone())).expect("each name is registered once");
-        let connections =
-            IntGauge::new("nearside_connections", "Open connections.").expect("a constant name is valid");
-        registry.register(Box::new(connections.clone())).expect("each name is registered once");
+        let connections = gauge("nearside_connections", "Open connections.");
         let connections_total = IntCounter::new("nearside_connections_total", "Accepted connections.")
             .expect("a constant name is valid");
         registry.register(Box::new(connections_total.clone())).expect("each name is registered once");
-        let dax_connections = IntGauge::new("nearside_dax_connections", "Open connections of DAX clients.")
-            .expect("a constant name is valid");
-        registry.register(Box::new(dax_connections.clone())).expect("each name is registered once");
+        let dax_connections = gauge("nearside_dax_connections", "Open connections of DAX clients.");
         registry.register(Box::new(build_info())).expect("each name is registered once");
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("each name is registered once");

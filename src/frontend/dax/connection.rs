@@ -1,8 +1,8 @@
 //! One DAX connection from its first byte to its end.
 //!
 //! A client may be silent between two requests for as long as it likes: its library has no use for a connection that the server ends,
-//! and one of them waits for ever on it. What is limited is the time to a preamble, the time of a request that has begun to arrive, and
-//! the time in which a client takes nothing of its answer.
+//! and one of them waits for ever on it. What is limited is the time to a preamble, the time of a request that has begun to arrive,
+//! and the time in which a client takes nothing of its answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -261,14 +261,14 @@ where
     /// # Errors
     /// For one that is larger than any can be, and if there is no room in time.
     async fn room_to_read(&self, request_bytes: usize) -> Result<Option<OwnedSemaphorePermit>, ()> {
-        match request_bytes {
-            ..=LARGE_BODY_BYTES => Ok(None),
-            ..=PROTOCOL_BYTES_MAX => {
-                let room = self.frontend.trees.reserve(request_bytes * NAMES_FACTOR).await;
-                room.map(Some).ok_or(())
-            }
-            _ => Err(()),
+        if request_bytes <= LARGE_BODY_BYTES {
+            return Ok(None);
         }
+        if request_bytes > PROTOCOL_BYTES_MAX {
+            return Err(());
+        }
+        let room = self.frontend.trees.reserve(request_bytes * NAMES_FACTOR).await;
+        room.map(Some).ok_or(())
     }
 
     fn endpoints(&self, request_id: &str) -> Reply {

@@ -21,7 +21,6 @@ use super::super::{
 use super::*;
 use crate::call::{Answer, Request, Source};
 use crate::dax::cbor::{Malformed, Measure, Reader, Writer};
-use crate::dax::method::Method;
 use crate::engine::Served;
 use crate::model::key_attribute::{KeyAttribute, ScalarType};
 use crate::model::schema::{KeySchema, TableSchema};
