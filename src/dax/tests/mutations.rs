@@ -150,24 +150,34 @@ fn hostile_json_is_read_or_rejected() {
     let schemas: Vec<&KeySchema> = stub.schemas.values().collect();
     let mut seeds = Vec::new();
     for vector in vectors(None) {
-        seeds.extend(
-            [&vector.params["Item"], &vector.params["Key"], &vector.client_result["ok"]["Item"]]
-                .map(ToString::to_string),
-        );
+        let items = [&vector.params["Item"], &vector.params["Key"], &vector.client_result["ok"]["Item"]];
+        for item in items.into_iter().filter(|item| item.is_object()) {
+            seeds.push(item.to_string());
+            seeds.extend(item.as_object().unwrap().values().map(ToString::to_string));
+        }
     }
-    let mut writer = ItemWriter::default();
+    seeds.sort_unstable();
+    seeds.dedup();
+    assert!(seeds.len() > 50, "{}", seeds.len());
+    let (mut writer, mut read) = (ItemWriter::default(), 0);
     for _ in 0..cases {
         let mut bytes = seeds[random.usize(..seeds.len())].clone().into_bytes();
         mutate(&mut bytes, &mut random);
         let text = String::from_utf8_lossy(&bytes);
         let schema = schemas[random.usize(..schemas.len())];
-        let mut out = Vec::new();
+        let (mut out, mut value) = (Vec::new(), Vec::new());
         // Whatever they say, they do not panic.
-        let _ = writer.write_pair(&text, schema, &stub.lists, &mut out);
-        let _ = writer.write_touched(&text, &stub.lists, &mut out);
-        let _ = value::write_cbor(&text, &mut out);
-        let _ = key::write_compound(&text, &mut out);
-        let _ = key::write_bytes_of_json(schema, &text, &mut out);
-        assert!(out.len() <= 8 * text.len() + 64);
+        read += u64::from(writer.write_pair(&text, schema, &stub.lists, &mut out).is_ok());
+        read += u64::from(writer.write_touched(&text, &stub.lists, &mut out).is_ok());
+        read += u64::from(key::write_compound(&text, &mut out).is_ok());
+        read += u64::from(key::write_bytes_of_json(schema, &text, &mut out).is_ok());
+        if value::write_cbor(&text, &mut value).is_ok() {
+            let mut reader = Reader::new(&value);
+            value::write_json(&mut reader, &mut Vec::new()).unwrap();
+            reader.end().unwrap();
+            read += 1;
+        }
+        assert!(out.len() + value.len() <= 8 * text.len() + 64);
     }
+    assert!(read > cases / 4);
 }

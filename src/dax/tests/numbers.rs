@@ -187,6 +187,24 @@ fn bignums_with_zeros_at_the_end_are_numbers_as_long_as_they_fit() {
 }
 
 #[test]
+fn numbers_around_64_bits_are_whole() {
+    for (text, hex) in [
+        ("9223372036854775807", "1b7fffffffffffffff"),
+        ("9223372036854775808", "1b8000000000000000"),
+        ("-9223372036854775808", "3b7fffffffffffffff"),
+        ("-9223372036854775809", "3b8000000000000000"),
+        ("999999999999999999", "1b0de0b6b3a763ffff"),
+        ("-9999999999999999999", "3b8ac7230489e7fffe"),
+        ("18446744073709551616", "c249010000000000000000"),
+        ("922337203685477580.7", "c482201b7fffffffffffffff"),
+        ("-0.9223372036854775808", "c482323b7fffffffffffffff"),
+    ] {
+        assert_eq!(cbor(text), bytes_of_hex(hex), "{text}");
+        assert_eq!(read(&bytes_of_hex(hex)), Ok(number(text)), "{text}");
+    }
+}
+
+#[test]
 fn a_text_beyond_a_limit_is_one_to_the_model_too() {
     for limit in
         [NumberError::Malformed, NumberError::TooPrecise, NumberError::Overflow, NumberError::Underflow]
