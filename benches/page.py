@@ -33,6 +33,8 @@ def sections(text):
 def markdown(folder, name, lines):
     table = [" | ".join(cell.strip() for cell in line.strip("| ").split("|")) for line in lines if line.startswith("| ")]
     notes = [line for line in lines if line and not line.startswith(("|", "drawn: ", "measured in "))]
+    # The program's path is of the machine, and its profile stands above.
+    notes = [note.partition(", ")[2] if " rounds of " in note else note for note in notes]
     written = [f"### {name[0].upper()}{name[1:]}", ""]
     # A section has its columns' names as often as the benchmark was started.
     head, *rows = table
