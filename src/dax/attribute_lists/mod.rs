@@ -1,8 +1,8 @@
 //! Lists of attribute names under ids: items travel as values alone, with the id of the list that names them.
 //!
 //! Clients keep what they have learnt of ids for as long as they live, and nothing makes them forget it. So an id, once given,
-//! means the same list for ever. It is written to a [file] before it is answered, and no list is ever evicted: a table that is
-//! full rejects new lists.
+//! means the same list for ever. It is written to a [file](mod@file) before it is answered, and no list is ever evicted: a table
+//! that is full rejects new lists.
 //!
 //! An id is made from the names alone: the first 64 bits of SHA-256 over the names, each after its length in 4 bytes (big-endian),
 //! and over the number of the attempt in 4 bytes, brought to 2^32 .. 2^53. The first attempt, 0, is taken unless its id has another
