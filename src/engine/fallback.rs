@@ -19,7 +19,7 @@ use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
 use super::reading::Missed;
 use super::view::Attributes;
-use super::{BypassReason, Engine, Served, Source};
+use super::{BypassReason, Engine, Served, Source, failed};
 
 impl Engine {
     /// Answers a GetItem for which there is no item to show.
@@ -71,12 +71,12 @@ impl Engine {
     /// back behind a write.
     pub(super) async fn get_as_asked(&self, request: &Request, read: &ItemRead) -> Answer {
         let consistency = self.cache.consistency_now(&read.address(), read.policy.fill, Instant::now());
-        let answer = match (consistency, Json::parse(&request.body)) {
-            (Consistency::Strong, Ok(body)) => {
-                let body = with_member(&body, "ConsistentRead", Json::Bool(true));
-                self.forward(&request.with_body(body)).await
+        let answer = match consistency {
+            Consistency::Strong => {
+                let strong = with_tree(request, |body| with_member(body, "ConsistentRead", Json::Bool(true)));
+                self.forward_if_made(strong).await
             }
-            _ => self.forward(request).await,
+            Consistency::Eventual => self.forward(request).await,
         };
         if answer.is_success() {
             self.cache.observe_opaque(&read.address(), Instant::now());
@@ -95,10 +95,9 @@ impl Engine {
         let serving = || parts.iter().filter(|part| !part.table.is_in_shadow());
         let strong: Vec<&str> =
             serving().filter(|part| self.is_changing(part)).map(|part| &*part.spelling).collect();
-        let body = (!strong.is_empty()).then(|| Json::parse_request(&request.body).ok()).flatten();
-        let answer = match body {
-            Some(body) => self.forward(&request.with_body(strongly_of(&body, &strong))).await,
-            None => self.forward(request).await,
+        let answer = match &*strong {
+            [] => self.forward(request).await,
+            strong => self.forward_if_made(with_tree(request, |body| strongly_of(body, strong))).await,
         };
         if answer.is_success() {
             let now = Instant::now();
@@ -136,6 +135,15 @@ impl Engine {
         Some(served)
     }
 
+    /// Sends a request that was made of a client's. One that could not be made is not sent in another form: the client's own may read
+    /// a replica that lags.
+    async fn forward_if_made(&self, made: Option<Request>) -> Answer {
+        match made {
+            Some(request) => self.forward(&request).await,
+            None => failed("The request cannot be read a second time."),
+        }
+    }
+
     fn is_changing(&self, part: &Part) -> bool {
         let (cached, now) = (&part.table.cached, Instant::now());
         part.table.policy.is_some_and(|policy| {
@@ -150,6 +158,12 @@ impl Engine {
         table.cached.note_foreign_key();
         self.doubt(table);
     }
+}
+
+/// The request with another body, made of its own; `None` if that cannot be read.
+fn with_tree(request: &Request, made: impl FnOnce(&Json<'_>) -> Vec<u8>) -> Option<Request> {
+    let body = Json::parse_request(&request.body).ok()?;
+    Some(request.with_body(made(&body)))
 }
 
 /// A BatchGetItem with `ConsistentRead` for the tables that are so spelled.

@@ -291,13 +291,11 @@ impl PageRead {
 
     /// The request that fetches the page.
     fn request(&self, consistency: Consistency) -> Request {
-        match (consistency, Json::parse(&self.request.body)) {
-            (Consistency::Strong, Ok(body)) if !self.plan.consistent => {
-                let body = with_member(&body, "ConsistentRead", Json::Bool(true));
-                self.request.with_body(body)
-            }
-            _ => self.request.clone(),
+        if consistency == Consistency::Eventual || self.plan.consistent {
+            return self.request.clone();
         }
+        let body = Json::parse(&self.request.body).expect("the request was read when the plan was made");
+        self.request.with_body(with_member(&body, "ConsistentRead", Json::Bool(true)))
     }
 }
 

@@ -368,6 +368,10 @@ mod tests {
                 let read = GetItem::read(body).unwrap_or_else(|| panic!("serde reads nothing: {shown}"));
                 assert_eq!(format!("{scanned:?}"), format!("{read:?}"), "{shown}");
             }
+            // A read that is answered by the upstream may have to be written anew, and asks strongly then.
+            if GetItem::parse(body).is_some_and(|get| get.is_whole()) {
+                assert!(Json::parse_request(body).is_ok(), "it cannot be read again: {shown}");
+            }
             usize::from(scanned.is_some())
         };
         let (mut sound, mut damaged) = (0, 0);
