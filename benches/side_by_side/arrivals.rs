@@ -15,6 +15,9 @@ use crate::process::Server;
 /// When the backlog has not ended after so many times the load's duration, the rest is given up and counted as one latency each.
 const PATIENCE: u32 = 3;
 
+/// How much longer than that a request may take.
+const HANGS_AFTER: Duration = Duration::from_secs(10);
+
 /// A load of that many requests a second.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrivals {
@@ -93,7 +96,10 @@ impl Arrivals {
             local.spawn_local(Rc::clone(&round).send(connection, Rc::clone(request)));
         }
         local.spawn_local(Rc::clone(&round).wake());
-        local.await;
+        // A backlog is given up by whoever has an answer. A server that gives none at all has to be seen, too.
+        let longest = self.duration * PATIENCE + HANGS_AFTER;
+        let ended = tokio::time::timeout(longest, local).await;
+        assert!(ended.is_ok(), "a request has had no answer for {HANGS_AFTER:?}: the server hangs");
         round.give_up();
         let latencies = round.latencies.borrow();
         Paced {

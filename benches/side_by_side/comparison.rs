@@ -41,9 +41,12 @@ pub(crate) struct Stand {
 
 impl Stand {
     pub(crate) async fn set_up(options: Options) -> Self {
-        // A scan beside other reads is to be work, time and again. The budget holds as many items as can be asked for.
-        let config = "[cache]\nmax_bytes = \"2GiB\"\nitem_ttl = \"1h\"\n[tables.Big]\nquery_ttl = \"0s\"\n";
-        let config = crate::config_file("bench", config);
+        // A scan beside other reads is to be work, time and again. The budget holds all items that are asked for.
+        let max_bytes = (options.items * 600).max(2 << 30);
+        let config = format!(
+            "[cache]\nmax_bytes = {max_bytes}\nitem_ttl = \"1h\"\n[tables.Big]\nquery_ttl = \"0s\"\n"
+        );
+        let config = crate::config_file("bench", &config);
         let nearside = Rc::new(Server::nearside(&["--in-memory", "--config", &config]).await);
         let peers = options.peers.iter().map(|peer| {
             let server = Rc::new(Server::running(peer.address, Protocol::Http, peer.process));

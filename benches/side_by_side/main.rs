@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench side_by_side [-- SECONDS] [PART…] [NAME=VALUE…] [--vs NAME=URL]… [--plot FILE.svg]`
 //!
-//! The parts are `put`, `strong`, `hit`, `batch` (25 hits), `mixed` (hits and writes), `limited` (latencies at a fixed rate),
+//! The parts are `put`, `strong`, `hit`, `batch` (25 and 100 hits), `mixed` (hits and writes), `limited` (latencies at a fixed rate),
 //! `miss`, `query`, `void`, `scan`, `proxy`, `sign` and `memory`, and without any all of these are measured. Only by name:
 //! `growth`, the cost of a hit by items, connections, tables and writes; `ycsb`, the workloads A to F; `slow`, hits beside a
 //! thousand slow clients and ten thousand idle ones (it takes 20,000 open files); and `faults`, an upstream that falls silent,

@@ -19,8 +19,6 @@ use crate::{config_file, growth, ycsb};
 const ITEMS: usize = 200_000;
 /// How many different pages of ten items the queries walk through.
 const HOT_PAGES: usize = 100;
-/// How many items a batch asks for.
-const BATCH: usize = 25;
 /// How many pages are cached while a write is measured beside them.
 const PAGES_ELSEWHERE: usize = 100_000;
 /// How many items the memory figure caches.
@@ -37,6 +35,11 @@ pub(crate) async fn measure(stand: &mut Stand, part: &str) {
             stand.hot_items().await;
             let sides = stand.sides(&strong()).await;
             stand.compare("GetItem, strong", &sides).await;
+            pages(stand).await;
+            let request: Numbered =
+                Rc::new(|n| requests::query("Pages", n % HOT_PAGES, r#","ConsistentRead":true"#));
+            let sides = stand.sides(&request).await;
+            stand.compare("Query of 10, strong", &sides).await;
         }
         "hit" => hits(stand).await,
         "batch" => batches(stand).await,
@@ -115,10 +118,12 @@ async fn limited(stand: &mut Stand) {
 
 async fn batches(stand: &mut Stand) {
     stand.hot_items().await;
-    let request: Numbered =
-        Rc::new(|n| requests::batch_get("Bench", (0..BATCH).map(|i| (n + i * 37) % HOT_ITEMS)));
-    let sides = stand.sides(&request).await;
-    stand.compare("BatchGetItem, 25 hits", &sides).await;
+    for keys in [25, 100] {
+        let request: Numbered =
+            Rc::new(move |n| requests::batch_get("Bench", (0..keys).map(|i| (n + i * 37) % HOT_ITEMS)));
+        let sides = stand.sides(&request).await;
+        stand.compare(&format!("BatchGetItem, {keys} hits"), &sides).await;
+    }
 }
 
 /// A budget far below the items keeps every read a miss, with the eviction that a full cache pays.
@@ -133,9 +138,13 @@ async fn misses(stand: &mut Stand) {
     stand.compare("GetItem, miss", &sides).await;
 }
 
+async fn pages(stand: &mut Stand) {
+    stand.table("Pages", async |address| requests::fill_partitions(address, "Pages", HOT_PAGES).await).await;
+}
+
 /// Pages of ten items, 3 KB, from memory: as SDKs ask for them, and with a filter and a projection.
 async fn queries(stand: &mut Stand) {
-    stand.table("Pages", async |address| requests::fill_partitions(address, "Pages", HOT_PAGES).await).await;
+    pages(stand).await;
     let plain: Numbered = Rc::new(|n| requests::query("Pages", n % HOT_PAGES, ""));
     let filtered: Numbered = Rc::new(|n| requests::query("Pages", n % HOT_PAGES, requests::FILTERED));
     for (title, request) in [("Query, hit", plain), ("Query with a filter, hit", filtered)] {

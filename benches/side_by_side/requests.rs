@@ -120,8 +120,8 @@ pub(crate) const FILTERED: &str = r##","FilterExpression":"#a > :least","Project
 /// The query of one partition's ten items, as an SDK writes it, with more members.
 pub(crate) fn query(table: &str, partition: usize, more: &str) -> Vec<u8> {
     let (names, least) = match more {
-        "" => ("", ""),
-        _ => (r##","#a":"amount","#t":"text""##, r#",":least":{"N":"-1"}"#),
+        FILTERED => (r##","#a":"amount","#t":"text""##, r#",":least":{"N":"-1"}"#),
+        _ => ("", ""),
     };
     request(
         "Query",
