@@ -4,7 +4,7 @@
 //! rejects, and with 1 where nothing has happened and the same request may succeed later. What the inner codes mean is known only by
 //! the exceptions that clients make of them. JavaScript retries no write after `…,37,…,39,47`: its outcome is unknown.
 
-use crate::dax::cbor::Writer;
+use crate::dax::cbor::{Malformed, Writer};
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation};
 
 use super::reply::Reply;
@@ -38,6 +38,16 @@ pub fn reply(error: &ApiError, operation: Option<Operation>, request_id: Option<
     }
     .to_bytes();
     Reply { bytes, error: Some(name) }
+}
+
+/// The error of a request, or of a part of one, that cannot be made into JSON.
+pub(super) fn of_request(part: &str, fault: Malformed) -> ApiError {
+    match fault {
+        Malformed::TooLarge => ApiError::new(ErrorCode::RequestEntityTooLarge, "The request is too large"),
+        Malformed::Truncated | Malformed::Invalid(_) => {
+            ApiError::validation(format!("The {part} cannot be read: {fault}"))
+        }
+    }
 }
 
 impl Failure<'_> {

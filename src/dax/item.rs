@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::attribute_lists::{AttributeList, AttributeLists, EMPTY_LIST_ID, is_same};
 use super::cbor::{Malformed, Reader, Writer};
+use super::error;
 use super::key::{self, KeyText};
 use super::scanner::{Quoted, Scanner};
 use super::value;
@@ -342,7 +343,7 @@ pub fn write_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) ->
 }
 
 fn read_members(value: &[u8], lists: &AttributeLists, out: &mut Vec<u8>) -> Result<usize, ApiError> {
-    let malformed = |malformed| ApiError::validation(format!("The item cannot be read: {malformed}"));
+    let malformed = |malformed| error::of_request("item", malformed);
     let mut reader = Reader::new(value);
     let id = reader.int_64().map_err(malformed)?;
     let list = u64::try_from(id).ok().and_then(|id| lists.list(id));

@@ -18,6 +18,9 @@ use crate::json::write_string;
 /// The deepest level that a value may stand on; an item's attribute stands on the first. DynamoDB allows 32.
 pub const LEVELS_MAX: usize = 40;
 
+/// The most bytes of JSON that a request may become: four times of what DynamoDB takes. A value of a byte can become 16.
+pub const JSON_BYTES_MAX: usize = 64 << 20;
+
 /// How deep the CBOR of one value may be nested: [`Reader::item`] takes over any value with this that can be read here.
 pub const DEPTH_MAX: usize = LEVELS_MAX + 1;
 
@@ -33,7 +36,8 @@ const BAD_BASE64: Malformed = Malformed::Invalid("a binary value is not base64")
 /// Reads an attribute value and appends its JSON, such as `{"S":"a"}`.
 ///
 /// # Errors
-/// [`Malformed`] when there is none. What was appended until then is to be taken away.
+/// [`Malformed`] when there is none, and [`Malformed::TooLarge`] soon after all that was appended to has more than
+/// [`JSON_BYTES_MAX`] bytes. What was appended until then is to be taken away.
 pub fn write_json(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     write_json_below(reader, LEVELS_MAX, out)
 }
@@ -44,7 +48,7 @@ fn write_json_below(reader: &mut Reader<'_>, levels: usize, out: &mut Vec<u8>) -
     match reader.peek()? {
         Kind::Text => {
             out.extend_from_slice(b"{\"S\":");
-            write_string(reader.text()?, out);
+            write_text_json(reader.text()?, out)?;
             out.push(b'}');
         }
         Kind::Int | Kind::Float => write_json_number(reader, out)?,
@@ -78,6 +82,7 @@ fn write_json_below(reader: &mut Reader<'_>, levels: usize, out: &mut Vec<u8>) -
                 write_string(reader.text()?, out);
                 out.push(b':');
                 write_json_below(reader, levels, out)?;
+                check_size(out)?;
             }
             out.extend_from_slice(b"}}");
         }
@@ -105,10 +110,7 @@ fn write_json_tagged(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), M
         Ok(())
     };
     match tag {
-        TAG_STRING_SET => write_set(b"{\"SS\":", |reader, out| {
-            write_string(reader.text()?, out);
-            Ok(())
-        }),
+        TAG_STRING_SET => write_set(b"{\"SS\":", |reader, out| write_text_json(reader.text()?, out)),
         TAG_NUMBER_SET => write_set(b"{\"NS\":", |reader, out| {
             out.push(b'"');
             number::write_text(reader, out)?;
@@ -136,8 +138,26 @@ fn write_json_list(
             out.push(b',');
         }
         write(reader, out)?;
+        check_size(out)?;
     }
     out.push(b']');
+    Ok(())
+}
+
+fn check_size(out: &[u8]) -> Result<(), Malformed> {
+    if out.len() <= JSON_BYTES_MAX { Ok(()) } else { Err(Malformed::TooLarge) }
+}
+
+/// Appends a text as a JSON string. Of a long one is first looked how much its escapes take: six bytes for one.
+fn write_text_json(text: &str, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    const LONG: usize = 1 << 20;
+    if text.len() > LONG {
+        let escaped = text.bytes().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\'));
+        if out.len() + text.len() + 5 * escaped.count() > JSON_BYTES_MAX {
+            return Err(Malformed::TooLarge);
+        }
+    }
+    write_string(text, out);
     Ok(())
 }
 

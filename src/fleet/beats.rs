@@ -96,7 +96,11 @@ impl<B: Bus> Fleet<B> {
                 Due::Beat => self.beat(&mut link).await,
             };
             match done {
-                Ok(Next::GoOn) => {}
+                Ok(Next::GoOn) => {
+                    if let Err(error) = self.introduce(&mut link).await {
+                        return End::Failed(error);
+                    }
+                }
                 Ok(Next::AtOnce) => continue,
                 Err(End::Failed(BusError::OtherServer)) => {
                     // The log is of another run than this connection: it was emptied, or a replica has taken over.
@@ -152,6 +156,7 @@ impl<B: Bus> Fleet<B> {
         };
         *rejected = Rejected::default();
         self.lock().joined(link.run(), welcome, asked, Instant::now());
+        self.introductions.begin_anew();
         self.changed();
         Ok(Next::AtOnce)
     }

@@ -197,6 +197,17 @@ pub trait Link: Send + 'static {
     fn ready(&mut self, ready: &Ready<'_>)
     -> impl Future<Output = Result<Option<Position>, BusError>> + Send;
 
+    /// Keeps what a member says of itself, a line of text without a line end, until it ends or says something else; and reads what all
+    /// present members say. One that says nothing, as those of a version that cannot, is not among them.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    fn introduce(
+        &mut self,
+        member: &Member,
+        words: &str,
+    ) -> impl Future<Output = Result<Vec<(Member, String)>, BusError>> + Send;
+
     /// Appends that the node leaves, and removes it.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod bus;
 mod redis_bus;
 
 mod beats;
+mod introductions;
 mod log;
 mod membership;
 mod outbox;
@@ -42,11 +43,13 @@ use crate::engine::{Peers, Receipt};
 use crate::telemetry::Metrics;
 
 use bus::{Bus, BusError};
+use introductions::Introductions;
 use membership::Membership;
 use outbox::Outbox;
 use stats::Stats;
 
 pub use entry::{CANON, VERSION};
+pub use introductions::Introduced;
 pub use probe::{Finding, Severity, look, probe};
 pub use redis_bus::{Password, RedisBus, RedisSettings, ServerDescription};
 pub use replica::Replica;
@@ -94,6 +97,7 @@ pub struct Fleet<B> {
     trouble: Mutex<[Option<String>; Task::COUNT]>,
     /// When which warning was last logged.
     said: Mutex<HashMap<String, Instant>>,
+    introductions: Introductions,
     replica: Arc<dyn Replica>,
     stopped_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -122,6 +126,7 @@ impl<B: Bus> Fleet<B> {
             strict_waits: AtomicUsize::new(0),
             trouble: Mutex::default(),
             said: Mutex::default(),
+            introductions: Introductions::new(),
             replica,
             stopped_ms,
         })

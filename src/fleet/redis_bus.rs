@@ -29,6 +29,7 @@ static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts
 static BEAT: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/beat.lua")));
 static JOIN: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/join.lua")));
 static READY: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/ready.lua")));
+static INTRODUCE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/introduce.lua")));
 static LEAVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/leave.lua")));
 
 fn script(body: &str) -> Script {
@@ -72,12 +73,12 @@ pub struct RedisBus {
 
 /// The keys of the fleet. They share a hash tag, so that a cluster keeps them on one node.
 #[derive(Clone, Debug)]
-struct Keys([String; 6]);
+struct Keys([String; 7]);
 
 impl Keys {
     fn new(name: &str) -> Self {
         Self(
-            ["log", "epoch", "members", "applied", "lost", "general"]
+            ["log", "epoch", "members", "applied", "lost", "general", "words"]
                 .map(|key| format!("{{ns:{name}:0}}:{key}")),
         )
     }
@@ -324,6 +325,13 @@ impl Link for RedisLink {
         if id.is_empty() { Ok(None) } else { position(&id).map(Some) }
     }
 
+    async fn introduce(&mut self, member: &Member, words: &str) -> Result<Vec<(Member, String)>, BusError> {
+        let mut invocation = self.invocation(&INTRODUCE);
+        invocation.arg(member_text(member)).arg(words);
+        let lines: Vec<String> = invocation.invoke_async(&mut self.connection).await.map_err(failure)?;
+        Ok(lines.iter().filter_map(|line| introduced(line)).collect())
+    }
+
     async fn leave(&mut self, member: &Member) -> Result<(), BusError> {
         let mut invocation = self.invocation(&LEAVE);
         invocation.arg(member_text(member)).invoke_async::<()>(&mut self.connection).await.map_err(failure)
@@ -385,6 +393,11 @@ fn member_text(member: &Member) -> String {
 fn member(text: &str) -> Option<Member> {
     let (node, life) = text.rsplit_once('.')?;
     Some(Member { node: node.into(), life: life.parse().ok()? })
+}
+
+fn introduced(line: &str) -> Option<(Member, String)> {
+    let (of, words) = line.split_once(' ')?;
+    Some((member(of)?, words.to_owned()))
 }
 
 fn text_of(position: Position) -> String {

@@ -49,7 +49,7 @@ pub use answer::request_id;
 pub use authenticator::{AnyCaller, Authenticator, AuthorizedConnection, Caller, Presented, Unverified};
 pub use connection_credential::ConnectionCredential;
 pub use credentials::{Credential, CredentialScope};
-pub use dax::DaxSettings;
+pub use dax::{DaxFleet, DaxSettings, introduction};
 pub use key_ring::KeyRing;
 pub use signed_callers::{SignedCallers, SignedRegions};
 
@@ -372,7 +372,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let sum = crc32fast::hash(&health);
         let largest = settings.request_bytes_max.saturating_mul(2);
         let bodies_bytes_max = settings.bodies_bytes_max.max(largest);
-        let discovery = dax::Discovery::new(&settings.dax.advertise);
+        let discovery = dax::Discovery::new(&settings.dax.advertise, settings.dax.fleet.clone());
         Arc::new(Self {
             discovery,
             service,

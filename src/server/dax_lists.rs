@@ -38,6 +38,13 @@ pub(super) async fn open(fixed: &Fixed) -> Result<Arc<AttributeLists>, StartErro
             "The end of the file of attribute lists was not whole, and is dropped. No client knows what it was to hold."
         );
     }
+    if lists.damaged_bytes() > 0 {
+        tracing::error!(
+            bytes = lists.damaged_bytes(),
+            "The file of attribute lists is damaged, and what is damaged is passed over. Writes of clients that know a list from there fail \
+             until the list is defined again, by their restart or by another client."
+        );
+    }
     Ok(Arc::new(lists))
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::hkdf;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -139,6 +140,11 @@ impl FleetPart {
         }
     }
 
+    /// Lets the other members know this one by a line of words, and follows what all of them say.
+    pub(super) fn introduce_as(&self, words: &str) -> watch::Receiver<Arc<[fleet::Introduced]>> {
+        self.fleet.introduce_as(words)
+    }
+
     /// Why the node does not serve all that it has cached, if it does not.
     pub(super) fn unready(&self) -> Option<String> {
         self.fleet.status().unready()
@@ -147,8 +153,12 @@ impl FleetPart {
     /// The state of the node for `/api/fleet`.
     pub(super) fn json(&self) -> String {
         let status = self.fleet.status();
-        let member =
-            |member: &fleet::bus::Member| serde_json::json!({"node": &*member.node, "life": member.life});
+        let introduced = self.fleet.introduced();
+        let member = |member: &fleet::bus::Member| {
+            let said = introduced.iter().find(|introduced| introduced.node == member.node);
+            let says = said.map(|introduced| &*introduced.words);
+            serde_json::json!({"node": &*member.node, "life": member.life, "says": says})
+        };
         let distrusted: Vec<_> = status
             .distrusted
             .iter()

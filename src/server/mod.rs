@@ -4,6 +4,7 @@ mod audit;
 mod backend;
 mod caches;
 mod comparisons;
+mod dax_fleet;
 mod dax_lists;
 mod descriptors;
 mod edge;
@@ -297,6 +298,16 @@ impl Server {
         )
     }
 
+    /// What DAX clients are told. Introduces the node to its fleet.
+    fn dax_settings(&self) -> DaxSettings {
+        let fixed = &self.config.fixed;
+        DaxSettings {
+            advertise: fixed.dax.advertise.clone(),
+            lists: Arc::clone(&self.dax_lists),
+            fleet: dax_fleet::join(fixed, &self.doors.dax, self.fleet.as_ref()),
+        }
+    }
+
     /// Creates the observer of calls, and begins to export their spans where that is asked for.
     fn begin_recording(&mut self, closing: &CancellationToken) -> (Arc<Edge>, Option<JoinHandle<()>>) {
         let edge = Edge::new(Arc::clone(&self.metrics), Arc::clone(&self.slow), Arc::clone(&self.audit));
@@ -313,7 +324,7 @@ impl Server {
         let closing = CancellationToken::new();
         let (edge, exporting) = self.begin_recording(&closing);
         let admin = self.admin(&edge, &shutdown);
-        let settings = frontend_settings(&self.config.fixed, &self.doors, Arc::clone(&self.dax_lists));
+        let settings = frontend_settings(&self.config.fixed, &self.doors, self.dax_settings());
         let callers = match self.config.fixed.auth_mode {
             AuthMode::None => None,
             AuthMode::SigV4 => {
@@ -467,7 +478,7 @@ fn hosts(listeners: &Listeners, listen: &ListenAddress, fixed: &Fixed) -> Hosts 
     }
 }
 
-fn frontend_settings(fixed: &Fixed, doors: &Doors, dax_lists: Arc<AttributeLists>) -> frontend::Settings {
+fn frontend_settings(fixed: &Fixed, doors: &Doors, dax: DaxSettings) -> frontend::Settings {
     // Behind a remote upstream are the credentials of this process; behind the local backend, what a developer put there.
     let origins = match &fixed.upstream {
         UpstreamKind::Local => Origins::ListedAndLoopback(fixed.cors_origins.clone()),
@@ -488,7 +499,7 @@ fn frontend_settings(fixed: &Fixed, doors: &Doors, dax_lists: Arc<AttributeLists
         bodies_bytes_max: usize::try_from(fixed.bodies_bytes_max.0).unwrap_or(usize::MAX),
         idle_timeout: fixed.idle_timeout,
         drain_timeout: fixed.drain_timeout,
-        dax: DaxSettings { advertise: fixed.dax.advertise.clone(), lists: dax_lists },
+        dax,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod bus_faults;
 mod data;
+mod dax;
 mod network_faults;
 mod node_faults;
 

@@ -12,7 +12,7 @@ use crate::model::{ApiError, ErrorCode, ErrorName, KeySchema};
 use super::attribute_lists::AttributeLists;
 use super::cbor::{Malformed, Writer};
 use super::error::{self, Failure};
-use super::item::ItemWriter;
+use super::item::{ItemFault, ItemWriter};
 use super::key;
 use super::shape::{Attributes, Form, Rows, Shape};
 
@@ -61,13 +61,14 @@ pub fn reply(
 
 /// Writes the answer to a [GetItem of the whole item](super::request::DataCall::whole_item). `item` is its JSON, if there is one.
 ///
-/// `None` for an item that cannot be shown so: its list of names is not defined yet, or it is no item.
+/// # Errors
+/// [`ItemFault`]: its list of names is to be defined first, or it is no item.
 pub fn whole_item(
     item: Option<&str>,
     schema: &KeySchema,
     lists: &AttributeLists,
     items: &mut ItemWriter,
-) -> Option<Reply> {
+) -> Result<Reply, ItemFault> {
     // Most items are shorter so than as JSON, and the heads are a few bytes.
     let mut bytes = Vec::with_capacity(item.map_or(0, str::len) + 16);
     let mut writer = Writer::new(&mut bytes);
@@ -77,10 +78,10 @@ pub fn whole_item(
         Some(item) => {
             writer.map(1);
             writer.unsigned(0);
-            items.write_value(item, schema, lists, &mut bytes).ok()?;
+            items.write_value(item, schema, lists, &mut bytes)?;
         }
     }
-    Some(Reply { bytes, error: None })
+    Ok(Reply { bytes, error: None })
 }
 
 fn failure(answer: &Answer, shape: &Shape, request_id: Option<&str>, output: &mut Output<'_>) -> Reply {

@@ -102,7 +102,8 @@ impl<'w> Output<'w> {
             _ => return None,
         };
         let reasons = body.list("CancellationReasons").ok()?;
-        // A client of Go takes no other number.
+        // A client of Go takes no other number, and nobody could say which action a reason is of. Without reasons, all clients raise
+        // the exception without them; of another number, that for JavaScript shows as many as there are.
         if reasons.len() != keys.len() {
             return None;
         }

@@ -2,14 +2,15 @@
 //!
 //! It begins with a line of text that has the version. A record is the length of its content and a CRC-32 of length and content,
 //! 4 bytes each, and the content: the id in 8 bytes, and each name after its length in 4. All numbers are little-endian.
-//! Whatever is no whole record at the end is the rest of a write that a crash has cut off, and is dropped.
+//! Whatever is no whole record at the end is the rest of a write that a crash has cut off, and is dropped. What is damaged before
+//! that is passed over: the records behind it are found by their form, their checksum, and their ids, which are made from the names.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::AttributeList;
+use super::{AttributeList, id_of};
 
 const TITLE: &[u8] = b"nearside dax attribute lists ";
 const HEADER: &[u8] = b"nearside dax attribute lists 1\n";
@@ -19,6 +20,13 @@ const PREFIX_BYTES: usize = 8;
 
 /// A file longer than this is not read: all limits are far below.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// The fewest and the most bytes of a record's content: one name of a letter, and as many as an item has.
+const CONTENT_BYTES: std::ops::RangeInclusive<usize> = 13..=1 << 20;
+
+/// How often lists of different names had the same id before a list got one that was free, as far as records behind a damage are known
+/// by it.
+const ATTEMPTS_KNOWN: u32 = 4;
 
 /// Why a file of attribute lists cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +60,20 @@ pub(super) struct ListFile {
 /// The lists of a file: their ids and names.
 pub(super) type Records = Vec<(u64, Vec<String>)>;
 
+/// What a file was found to have.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// All whole records.
+    pub(super) records: Records,
+    /// How many bytes between them are damaged. They stay in the file.
+    pub(super) damaged_bytes: u64,
+    /// How many bytes behind them were dropped.
+    pub(super) lost_bytes: u64,
+}
+
 impl ListFile {
-    /// Opens or creates it. Gives its records, and how many bytes behind them were dropped.
-    pub(super) fn open(path: &Path) -> Result<(Self, Records, u64), OpenError> {
+    /// Opens or creates it, and gives what it has.
+    pub(super) fn open(path: &Path) -> Result<(Self, Content), OpenError> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse,
@@ -66,15 +85,14 @@ impl ListFile {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         if bytes.len() < HEADER.len() && HEADER.starts_with(&bytes) {
-            return Ok((Self::create(file, path)?, Records::new(), 0));
+            return Ok((Self::create(file, path)?, Content::default()));
         }
         let rest = behind_header(&bytes)?;
-        let (records, whole) = read_records(rest);
-        let length = (bytes.len() - rest.len() + whole) as u64;
-        let lost = bytes.len() as u64 - length;
-        let mut file = Self { file, length, is_torn: lost > 0 };
+        let content = read_content(rest);
+        let length = bytes.len() as u64 - content.lost_bytes;
+        let mut file = Self { file, length, is_torn: content.lost_bytes > 0 };
         file.mend()?;
-        Ok((file, records, lost))
+        Ok((file, content))
     }
 
     fn create(mut file: File, path: &Path) -> io::Result<Self> {
@@ -138,7 +156,7 @@ fn behind_header(bytes: &[u8]) -> Result<&[u8], OpenError> {
     }
 }
 
-fn write_record(list: &AttributeList, out: &mut Vec<u8>) {
+pub(super) fn write_record(list: &AttributeList, out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     out.extend_from_slice(&list.id().to_le_bytes());
@@ -160,15 +178,33 @@ fn checksum(length: u32, content: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The whole records that the bytes begin with, and how many bytes these are.
-fn read_records(bytes: &[u8]) -> (Records, usize) {
-    let mut records = Records::new();
+/// The whole records of what follows the header.
+fn read_content(bytes: &[u8]) -> Content {
+    let mut content = Content::default();
     let mut rest = bytes;
-    while let Some((record, behind)) = read_record(rest) {
-        records.push(record);
-        rest = behind;
+    loop {
+        while let Some((record, behind)) = read_record(rest) {
+            content.records.push(record);
+            rest = behind;
+        }
+        let Some(damaged) = (1..rest.len()).find(|at| begins_record(&rest[*at..])) else { break };
+        content.damaged_bytes += damaged as u64;
+        rest = &rest[damaged..];
     }
-    (records, bytes.len() - rest.len())
+    content.lost_bytes = rest.len() as u64;
+    content
+}
+
+/// True if what follows a damage is a record for certain. The form is looked at first: few bytes pass that are none.
+fn begins_record(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = read_u32(bytes) else { return false };
+    let fits = CONTENT_BYTES.contains(&(length as usize)) && rest.len() >= 4 + length as usize;
+    let name = rest.get(12..).and_then(read_u32).filter(|_| fits);
+    if name.is_none_or(|(name, _)| name as usize > length as usize - 12) {
+        return false;
+    }
+    let Some(((id, names), _)) = read_record(bytes) else { return false };
+    (0..ATTEMPTS_KNOWN).any(|attempt| id_of(&names, attempt) == id)
 }
 
 type Record = (u64, Vec<String>);

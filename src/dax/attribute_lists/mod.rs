@@ -32,8 +32,8 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use imbl::OrdMap;
 
-use file::ListFile;
 pub use file::OpenError;
+use file::{Content, ListFile};
 pub use list::AttributeList;
 pub(super) use list::is_same;
 
@@ -104,6 +104,7 @@ pub struct AttributeLists {
     /// Held by who defines lists. `None` without a file.
     file: Mutex<Option<ListFile>>,
     lost_bytes: u64,
+    damaged_bytes: u64,
 }
 
 /// All lists, by both roads. Invariant: whoever has an id here had it in the file before.
@@ -125,6 +126,7 @@ impl AttributeLists {
             hashing: RandomState::new(),
             file: Mutex::new(None),
             lost_bytes: 0,
+            damaged_bytes: 0,
         };
         lists.publish([Arc::new(AttributeList::new(EMPTY_LIST_ID, &[""; 0]))]);
         lists
@@ -137,8 +139,9 @@ impl AttributeLists {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path, limits: Limits) -> Result<Self, OpenError> {
-        let (file, records, lost_bytes) = ListFile::open(path)?;
-        let lists = Self { file: Mutex::new(Some(file)), lost_bytes, ..Self::in_memory(limits) };
+        let (file, Content { records, damaged_bytes, lost_bytes }) = ListFile::open(path)?;
+        let file = Mutex::new(Some(file));
+        let lists = Self { file, lost_bytes, damaged_bytes, ..Self::in_memory(limits) };
         lists.publish(records.into_iter().map(|(id, names)| Arc::new(AttributeList::new(id, &names))));
         Ok(lists)
     }
@@ -147,6 +150,12 @@ impl AttributeLists {
     /// client has got.
     pub fn lost_bytes(&self) -> u64 {
         self.lost_bytes
+    }
+
+    /// How many bytes between whole records are damaged: clients may know the lists that were there. Each is back when somebody defines
+    /// it again.
+    pub fn damaged_bytes(&self) -> u64 {
+        self.damaged_bytes
     }
 
     /// How many lists there are, the empty one among them.

@@ -158,6 +158,53 @@ fn a_record_that_a_crash_has_cut_off_is_dropped_and_all_before_it_are_kept() {
 }
 
 #[test]
+fn a_damaged_record_is_passed_over_and_all_others_are_kept() {
+    let folder = folder();
+    let lists = open(&path(&folder));
+    let mut ends = vec![fs::metadata(path(&folder)).unwrap().len() as usize];
+    let mut ids = Vec::new();
+    for list in [&["first"][..], &["b", "c"], &["d", "an attribute with a long name"], &["e"]] {
+        ids.push(lists.define(list).unwrap());
+        ends.push(fs::metadata(path(&folder)).unwrap().len() as usize);
+    }
+    drop(lists);
+    let bytes = fs::read(path(&folder)).unwrap();
+    let kept = |damaged: &[u8]| {
+        fs::write(path(&folder), damaged).unwrap();
+        let lists = open(&path(&folder));
+        // What is defined now stands behind all, and the damage is still passed over.
+        let new = lists.define(&["new"]).unwrap();
+        drop(lists);
+        let lists = open(&path(&folder));
+        assert_eq!((lists.lost_bytes(), names(&lists.list(new).unwrap())), (0, vec!["new"]));
+        let kept: Vec<bool> = ids.iter().map(|id| lists.list(*id).is_some()).collect();
+        (kept, lists.damaged_bytes() as usize)
+    };
+    for record in 0..3 {
+        let (begin, end) = (ends[record], ends[record + 1]);
+        let others: Vec<bool> = (0..4).map(|other| other != record).collect();
+        for place in begin..end {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0xFF;
+            assert_eq!(kept(&damaged), (others.clone(), end - begin), "byte {place}");
+        }
+        // Bytes that are gone, and bytes too many.
+        let cut = [&bytes[..begin + 5], &bytes[end..]].concat();
+        assert_eq!(kept(&cut), (others, 5));
+    }
+    let two = [&bytes[..ends[1]], &vec![0; ends[3] - ends[1]], &bytes[ends[3]..]].concat();
+    assert_eq!(kept(&two), (vec![true, false, false, true], ends[3] - ends[1]));
+    // A record of nobody's list, whole by its checksum, is not found behind a damage.
+    let list = Arc::new(AttributeList::new(ID_MIN + 7, &["x"]));
+    let mut foreign = bytes.clone();
+    foreign[ends[0]] ^= 1;
+    foreign.truncate(ends[1]);
+    file::write_record(&list, &mut foreign);
+    assert_eq!(kept(&[&foreign, &bytes[ends[1]..]].concat()).0, [false, true, true, true]);
+    assert!(open(&path(&folder)).list(ID_MIN + 7).is_none());
+}
+
+#[test]
 fn another_file_is_left_alone() {
     let folder = folder();
     for (content, version) in [

@@ -29,4 +29,7 @@ pub enum Malformed {
     /// No bytes that follow can make it valid. The reason names nothing of the content.
     #[error("{0}")]
     Invalid(&'static str),
+    /// What is made of it would be larger than any request may be.
+    #[error("larger than any request may be")]
+    TooLarge,
 }

@@ -374,31 +374,24 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// The actions of all sections. They come in the order in which they were written; each section is written once.
+    /// The actions of all sections, in the order in which they were written. Actions of one section that stand side by side are
+    /// written as one: whether the caller named the section twice cannot be seen of them. One that is named again behind another
+    /// section is written again, for DynamoDB to reject.
     fn update(&mut self) -> Result<(), Fault> {
         let mut actions = self.reader.array()?;
-        let mut sections: Vec<(Section, Vec<Piece<&'a str, u64>>)> = Vec::new();
+        let mut before = None;
         while actions.next(&mut self.reader)? {
             let node = self.node()?;
-            let Kind::Section(kind) = node.kind else { return Err(node.kind.misplaced()) };
+            let Kind::Section(section) = node.kind else { return Err(node.kind.misplaced()) };
             self.count()?;
-            let place = sections.iter().position(|(section, _)| *section == kind).unwrap_or_else(|| {
-                sections.push((kind, vec![Piece::Text(kind.keyword())]));
-                sections.len() - 1
-            });
-            let pieces = &mut sections[place].1;
-            if pieces.len() > 1 {
-                pieces.push(Piece::Text(","));
+            if before == Some(section) {
+                self.text(",");
+            } else {
+                self.text(if before.is_some() { " " } else { "" });
+                self.text(section.keyword());
             }
-            std::mem::swap(pieces, &mut self.read.pieces);
-            self.action(kind, node.operands)?;
-            std::mem::swap(pieces, &mut self.read.pieces);
-        }
-        for (place, (_, mut pieces)) in sections.into_iter().enumerate() {
-            if place > 0 {
-                self.text(" ");
-            }
-            self.read.pieces.append(&mut pieces);
+            self.action(section, node.operands)?;
+            before = Some(section);
         }
         Ok(())
     }

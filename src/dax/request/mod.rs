@@ -17,6 +17,7 @@ use crate::model::{ApiError, ErrorCode, Operation, TableSchema};
 
 use super::attribute_lists::AttributeLists;
 use super::cbor::{Kind, Malformed, Reader};
+use super::error;
 use super::expression::Expressions;
 use super::method::Method;
 use super::object::Object;
@@ -27,9 +28,6 @@ use batch::{GetBatch, WriteBatch};
 use options::{Options, Parameter};
 use single::{ItemCall, PageCall};
 use transaction::{GetTransaction, WriteTransaction};
-
-/// The most bytes of JSON that a request may become: four times of what DynamoDB takes.
-const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// The most names of a list that are read: an item of 400 KB has fewer, each with a letter and a value.
 const NAMES_MAX: usize = 200 * 1024;
@@ -284,14 +282,11 @@ fn write_expressions(expressions: &Expressions<'_>, request: &mut Object<'_>) ->
 
 /// Checks that the JSON is not larger than any request may be.
 fn check_size(body: &[u8]) -> Result<(), ApiError> {
-    if body.len() <= BODY_BYTES_MAX {
-        return Ok(());
-    }
-    Err(ApiError::new(ErrorCode::RequestEntityTooLarge, "The request is too large"))
+    if body.len() <= value::JSON_BYTES_MAX { Ok(()) } else { Err(malformed(Malformed::TooLarge)) }
 }
 
 fn malformed(fault: Malformed) -> ApiError {
-    ApiError::validation(format!("The request cannot be read: {fault}"))
+    error::of_request("request", fault)
 }
 
 fn table_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, ApiError> {

@@ -41,18 +41,6 @@ fn lexed(number: Number) -> Vec<u8> {
 }
 
 #[test]
-fn the_largest_numbers_of_64_bits_are_written_like_any_other() {
-    for (text, hex) in [
-        ("9223372036854775807", "1b7fffffffffffffff"),
-        ("9223372036854775808", "1b8000000000000000"),
-        ("-9223372036854775808", "3b7fffffffffffffff"),
-        ("-9223372036854775809", "3b8000000000000000"),
-    ] {
-        assert_eq!(cbor(text), bytes_of_hex(hex), "{text}");
-    }
-}
-
-#[test]
 fn attribute_numbers_of_the_clients_are_read_and_the_servers_are_written() {
     let vectors = vectors(Some("number attribute value"));
     assert_eq!(vectors.len(), 93);

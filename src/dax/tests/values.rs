@@ -158,6 +158,25 @@ fn a_long_list_costs_no_more_than_it_has() {
     assert_eq!(json(&declared), Err(Malformed::Truncated));
 }
 
+#[test]
+fn a_value_that_grows_beyond_any_request_is_given_up_while_it_is_written() {
+    // Each byte becomes 15, and all together would become 105 MB.
+    let count = 7_000_000;
+    let mut list = Vec::new();
+    Writer::new(&mut list).array(count);
+    list.resize(list.len() + count, 0xF4);
+    let mut map = Vec::new();
+    Writer::new(&mut map).map(count);
+    map.extend_from_slice(&[0x60, 0xF6].repeat(count));
+    let mut text = Vec::new();
+    Writer::new(&mut text).text(&"\u{1}".repeat(2 * count));
+    for value in [list, map, text] {
+        let mut out = Vec::new();
+        assert_eq!(value::write_json(&mut Reader::new(&value), &mut out), Err(Malformed::TooLarge));
+        assert!(out.len() <= value::JSON_BYTES_MAX + 64, "{}", out.len());
+    }
+}
+
 fn text_json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }

@@ -7,7 +7,9 @@
 --       applied  sorted set: member -> number in this epoch up to which it has applied the log
 --       lost     sorted set: member -> when its membership ended unheard, or when it joined, until it says that it knows
 --       general  hash: run (run_id of the server's process), since (first join of that run), clock, settings
+--       words    sorted set, all scores 0: member, a blank, what it says of itself
 local LOG, EPOCH, MEMBERS, APPLIED, LOST, GENERAL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local WORDS = KEYS[7]
 local RUN, REPLAY = ARGV[1], ARGV[2]
 
 local function whole(number)

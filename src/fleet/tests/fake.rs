@@ -44,6 +44,7 @@ struct Data {
     members: BTreeMap<Member, u64>,
     applied: BTreeMap<Member, u64>,
     lost: BTreeMap<Member, u64>,
+    words: BTreeMap<Member, String>,
 }
 
 impl Server {
@@ -223,6 +224,21 @@ impl Server {
         }
         self.data.lost.retain(|lost, _| lost.node != ready.member.node);
         Ok(Some(self.append(Entry::Ready(ready.member.clone(), ready.resumed))))
+    }
+
+    fn introduce(
+        &mut self,
+        run: &RunId,
+        member: &Member,
+        words: &str,
+    ) -> Result<Vec<(Member, String)>, BusError> {
+        self.check_run(run)?;
+        let now_ms = self.time_ms();
+        let Data { members, words: said, .. } = &mut self.data;
+        said.insert(member.clone(), words.to_owned());
+        said.retain(|of, _| members.contains_key(of));
+        let present = said.iter().filter(|(of, _)| members[*of] > now_ms);
+        Ok(present.map(|(of, words)| (of.clone(), words.clone())).collect())
     }
 
     fn leave(&mut self, run: &RunId, member: &Member) -> Result<(), BusError> {
@@ -425,6 +441,10 @@ impl Link for FakeLink {
 
     async fn ready(&mut self, ready: &Ready<'_>) -> Result<Option<Position>, BusError> {
         self.call(Way::Writing, |server| server.ready(&self.run, ready)).await?
+    }
+
+    async fn introduce(&mut self, member: &Member, words: &str) -> Result<Vec<(Member, String)>, BusError> {
+        self.call(Way::Writing, |server| server.introduce(&self.run, member, words)).await?
     }
 
     async fn leave(&mut self, member: &Member) -> Result<(), BusError> {

@@ -362,3 +362,40 @@ async fn a_strict_write_waits_for_a_member_that_does_not_read_and_fails_in_time(
     );
     assert!(!b.applied.is_fresh());
 }
+
+#[tokio::test(start_paused = true)]
+async fn members_hear_what_the_others_say_of_themselves_while_they_are_there() {
+    let server = bus();
+    let names = ["a", "b", "c"];
+    let [a, mut b, c] = names.map(|name| Node::start(&server, settings(name, CutOff::Degrade)));
+    let heard = a.fleet.introduce_as("dax=10.0.0.1:8111");
+    b.fleet.introduce_as("dax=10.0.0.2:8111");
+    let said = || -> Vec<String> {
+        heard.borrow().iter().map(|said| format!("{} {}", said.node, said.words)).collect()
+    };
+    let all = ["a dax=10.0.0.1:8111", "b dax=10.0.0.2:8111"];
+    pass(3).await;
+    assert_eq!(said(), all, "who has nothing to say is not there");
+    assert_eq!(a.fleet.status().members.len(), 3);
+    assert!(c.fleet.introduced().is_empty(), "nor does it ask");
+    b.closing.cancel();
+    (&mut b.task).await.unwrap();
+    pass(2).await;
+    assert_eq!(said(), all[..1], "it has left");
+    let b = Node::start(&server, settings("b", CutOff::Degrade));
+    b.fleet.introduce_as("dax=10.0.0.2:8111");
+    pass(3).await;
+    assert_eq!(said(), all);
+    b.cut(true);
+    pass(3).await;
+    assert_eq!(said(), all[..1], "it is lost");
+    a.cut(true);
+    b.cut(false);
+    pass(3).await;
+    assert_eq!(said(), all[..1], "who is cut off knows what it heard last");
+    a.cut(false);
+    // Another server, on which all of them join and say it anew.
+    server.lock().unwrap().replace(None);
+    pass(3).await;
+    assert_eq!(said(), all);
+}

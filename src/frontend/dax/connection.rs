@@ -272,7 +272,7 @@ where
     }
 
     fn endpoints(&self, request_id: &str) -> Reply {
-        match self.frontend.discovery.answer(self.local) {
+        match self.frontend.discovery.answer(self.local, self.peer.is_over_tls) {
             Some(bytes) => Reply { bytes, error: None },
             None => {
                 let error = ApiError::validation("This node's address is not known; set dax.advertise");

@@ -19,12 +19,13 @@ use crate::call::{Answer, Request, Source, Trace, Verdict};
 use crate::dax::answer::Reply;
 use crate::dax::answer::{Unlisted, joined, reply, unprocessed, whole_item};
 use crate::dax::attribute_lists::AttributeLists;
+use crate::dax::cbor::Malformed;
 use crate::dax::error;
-use crate::dax::item::ItemWriter;
+use crate::dax::item::{ItemFault, ItemWriter};
 use crate::dax::key;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client, DataCall, Decoded, Known};
-use crate::engine::Served;
+use crate::engine::{ItemAtOnce, Served};
 use crate::model::{ApiError, ErrorCode, ErrorName, Operation, TableSchema};
 use crate::offload::{LARGE_BODY_BYTES, offload, offload_call};
 use crate::wire::index_named;
@@ -61,6 +62,10 @@ struct Data<'a> {
 enum Looked {
     /// The answer.
     Answered(Outcome),
+    /// An item, whose list of names is not defined yet.
+    Item(Box<ItemAtOnce>, Vec<String>),
+    /// The service's answer, with items whose lists are not defined yet.
+    Served(Box<(Served, Decoded)>),
     /// What it asks for, by a schema that may be an old one.
     Decoded(Arc<TableSchema>, Decoded),
     /// Nothing.
@@ -206,9 +211,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     fn look_for(&self, method: Method, arguments: &[u8], client: Client, request_id: &str) -> Option<Looked> {
         let Call::Data(call) = Call::parse(method, arguments).ok()? else { return None };
         if let Some((table, key)) = call.whole_item()
-            && let Some(outcome) = self.whole_item(table, key)
+            && let Some(looked) = self.whole_item(table, key)
         {
-            return Some(Looked::Answered(outcome));
+            return Some(looked);
         }
         let schema = match *call.tables() {
             [table] => self.service.table_schema_at_once(table)?,
@@ -220,10 +225,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
         match self.service.answer_at_once(&request) {
-            Some(served) => {
-                let reply = write(&served.answer, &decoded, request_id, lists).ok()?;
-                Some(Looked::Answered(Outcome::of_served(served, reply, None)))
-            }
+            // What was found counts as found: it is shown once the lists of its items are there.
+            Some(served) => Some(match write(&served.answer, &decoded, request_id, lists) {
+                Ok(reply) => Looked::Answered(Outcome::of_served(served, reply, None)),
+                Err(Unlisted(_)) => Looked::Served(Box::new((served, decoded))),
+            }),
             None => {
                 // Nobody else has the bytes, so they are not copied.
                 decoded.body = request.body.into();
@@ -233,25 +239,65 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     }
 
     /// Looks for an item in memory without a request in JSON.
-    fn whole_item(&self, table: &str, key: &[u8]) -> Option<Outcome> {
+    fn whole_item(&self, table: &str, key: &[u8]) -> Option<Looked> {
         let found = self.service.item_at_once(table, |schema, out| key::write_canonical(schema, key, out))?;
-        let json = found.item.item_json();
-        let json = json.as_deref().map(str::from_utf8).transpose().ok()?;
-        let lists = &self.settings.dax.lists;
-        let reply = ITEMS.with_borrow_mut(|items| whole_item(json, &found.schema.key, lists, items))?;
-        Some(Outcome {
-            reply,
-            status: 200,
-            source: Some(Source::Hit),
-            table: Some(found.table),
-            index: None,
-            verdict: Verdict::Allowed,
+        Some(match self.show(&found) {
+            Ok(outcome) => Looked::Answered(outcome),
+            Err(names) => Looked::Item(Box::new(found), names),
         })
+    }
+
+    /// The answer that shows an item from memory.
+    ///
+    /// # Errors
+    /// The list of its names, if that is to be defined first.
+    fn show(&self, found: &ItemAtOnce) -> Result<Outcome, Vec<String>> {
+        let json = found.item.item_json();
+        let json = json.as_deref().map(str::from_utf8).transpose();
+        let lists = &self.settings.dax.lists;
+        let no_item = |_| ItemFault::Malformed(Malformed::Invalid("an item is not UTF-8"));
+        let reply = json.map_err(no_item).and_then(|json| {
+            ITEMS.with_borrow_mut(|items| whole_item(json, &found.schema.key, lists, items))
+        });
+        match reply {
+            Ok(reply) => Ok(Outcome {
+                reply,
+                status: 200,
+                source: Some(Source::Hit),
+                table: Some(Arc::clone(&found.table)),
+                index: None,
+                verdict: Verdict::Allowed,
+            }),
+            Err(ItemFault::Unlisted(names)) => Err(names),
+            Err(ItemFault::Malformed(_)) => Ok(Outcome::of_error(&internal(), Some(Operation::GetItem), "")),
+        }
+    }
+
+    /// Defines the list of an item from memory, and shows the item.
+    async fn show_listed(&self, found: &ItemAtOnce, mut names: Vec<String>, request_id: &str) -> Outcome {
+        let refused = |error: &ApiError| Outcome::of_error(error, Some(Operation::GetItem), request_id);
+        for _ in 0..DEFINITIONS_MAX {
+            if let Err(error) = lists::define(&self.settings.dax.lists, vec![names]).await {
+                return refused(&error);
+            }
+            names = match self.show(found) {
+                Ok(outcome) => return outcome,
+                Err(names) => names,
+            };
+        }
+        refused(&internal())
     }
 
     /// Reads a request and has the service answer it.
     async fn execute_data(self: &Arc<Self>, data: Data<'_>, looked: Looked) -> Outcome {
         let Data { method, arguments, client, caller, trace, request_id } = data;
+        let looked = match looked {
+            Looked::Answered(outcome) => return outcome,
+            Looked::Item(found, names) => return self.show_listed(&found, names, request_id).await,
+            Looked::Served(shown) => return self.reply_to(shown.0, shown.1, None, request_id).await,
+            Looked::Decoded(by, decoded) => Some((by, decoded)),
+            Looked::Unread => None,
+        };
         let operation = method.operation();
         let refused = |error: ApiError| Outcome::of_error(&error, operation, request_id);
         let call = match guarded(|| Call::parse(method, arguments)).and_then(|parsed| parsed) {
@@ -264,7 +310,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Err(answer) => return Outcome::of_answer(&answer, call.operation(), request_id),
         };
         let decoded = match (looked, schemas.as_slice()) {
-            (Looked::Decoded(by, decoded), [(_, schema)]) if Arc::ptr_eq(&by, schema) => Ok(decoded),
+            (Some((by, decoded)), [(_, schema)]) if Arc::ptr_eq(&by, schema) => Ok(decoded),
             _ => guarded(|| self.decode_call(&call, client, &schemas)).and_then(|decoded| decoded),
         };
         let mut decoded = match decoded {

@@ -1,7 +1,9 @@
 //! Where DAX clients are told to connect.
 //!
 //! Clients connect to the addresses that `endpoints` answers, and only once to the one that they were configured with. They ask every
-//! few seconds, and this node is always the one answer: what the operator advertises, else the address at which the question came in.
+//! few seconds. This node is always among the answers: as what the operator advertises, else as the address at which the question
+//! came in. In a fleet, the members that say where they are reached stand beside it, each as one that takes writes, as all nodes do: a
+//! client then tries another one when a node is gone, which it would not do for the sole leader of a cluster.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -9,16 +11,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::net::lookup_host;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::DaxFleet;
 use crate::config::{AdvertisedAddress, AdvertisedHost};
 use crate::dax::cbor::Writer;
+use crate::fleet::Introduced;
 use crate::locks::lock;
 
 /// How long the addresses of a name are used before it is looked up again.
 const LOOKED_UP_FOR: Duration = Duration::from_secs(30);
 
-/// The node's number among the nodes that are listed, of which it is the only one.
+/// The number of a node that is in no fleet. The others have numbers made from their names.
 const NODE_ID: i64 = 1;
 
 /// What nodes can be: one that takes writes, or one that passes them on.
@@ -30,10 +35,50 @@ const ZONE: &str = "nearside";
 /// Stays the same as long as the leader does.
 const LEADER_SESSION: i64 = 1;
 
-/// The addresses of this node as clients reach it.
+/// How a member says where DAX clients reach it without TLS and with it: each of these, and an address.
+const PLAIN: &str = "dax=";
+const TLS: &str = "daxs=";
+
+/// What a node of a fleet says of itself to the others, so that they tell DAX clients of it: its addresses without TLS, and with it.
+/// `None` for a node that has nothing to say.
+pub fn introduction<'a>(
+    plain: impl IntoIterator<Item = &'a AdvertisedAddress>,
+    tls: impl IntoIterator<Item = &'a AdvertisedAddress>,
+) -> Option<String> {
+    let plain = plain.into_iter().map(|address| format!("{PLAIN}{address}"));
+    let words: Vec<_> = plain.chain(tls.into_iter().map(|address| format!("{TLS}{address}"))).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The addresses of this node, and of the others of its fleet, as clients reach them.
 #[derive(Debug)]
 pub(in super::super) struct Discovery {
     advertised: Vec<Arc<Advertised>>,
+    fleet: Option<Others>,
+}
+
+/// The nodes of a fleet.
+#[derive(Debug)]
+struct Others {
+    /// The name of this node.
+    node: Box<str>,
+    members: watch::Receiver<Arc<[Introduced]>>,
+    /// What was made of what the members said last.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    said: Arc<[Introduced]>,
+    nodes: Arc<[Node]>,
+}
+
+/// A member that says where it is.
+#[derive(Debug)]
+struct Node {
+    name: Box<str>,
+    plain: Vec<Arc<Advertised>>,
+    tls: Vec<Arc<Advertised>>,
 }
 
 #[derive(Debug)]
@@ -45,10 +90,18 @@ struct Advertised {
     lookup_due: Mutex<Option<Instant>>,
 }
 
+/// A node in an answer.
+struct Listed {
+    id: i64,
+    place: SocketAddr,
+    host: String,
+}
+
 impl Discovery {
-    /// Tells clients these addresses; without any, where they are.
-    pub(in super::super) fn new(advertised: &[AdvertisedAddress]) -> Self {
-        Self { advertised: advertised.iter().cloned().map(Advertised::new).map(Arc::new).collect() }
+    /// Tells clients these addresses; without any, where they are. And those of the fleet's other members.
+    pub(in super::super) fn new(advertised: &[AdvertisedAddress], fleet: Option<DaxFleet>) -> Self {
+        let fleet = fleet.map(|DaxFleet { node, members }| Others { node, members, known: Mutex::default() });
+        Self { advertised: advertised.iter().cloned().map(Advertised::new).map(Arc::new).collect(), fleet }
     }
 
     /// Has names looked up, so that the first client hears what they mean.
@@ -58,19 +111,79 @@ impl Discovery {
         }
     }
 
-    /// The one node and where it is, for a client that has connected to `local`; `None` if that cannot be told. It never waits: a
+    /// The nodes and where they are, for a client that has connected to `local`; `None` if that cannot be told. It never waits: a
     /// name is looked up in the background, and means what it meant before until then.
-    pub(super) fn answer(&self, local: Option<SocketAddr>) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, local: Option<SocketAddr>, is_over_tls: bool) -> Option<Vec<u8>> {
         let local = local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port()));
         let wants_ipv4 = local.is_none_or(|local| local.is_ipv4());
-        let places: Vec<(SocketAddr, String)> =
-            self.advertised.iter().flat_map(|advertised| advertised.places()).collect();
-        let advertised = places.iter().find(|(place, _)| place.is_ipv4() == wants_ipv4).or(places.first());
-        let (place, host) = match advertised {
-            Some((place, host)) => (*place, host.clone()),
+        let (place, host) = match chosen(&self.advertised, wants_ipv4) {
+            Some(advertised) => advertised,
             None => local.map(|local| (local, local.ip().to_string()))?,
         };
-        Some(written(place, &host))
+        let Some(fleet) = &self.fleet else {
+            return Some(written(&[Listed { id: NODE_ID, place, host }]));
+        };
+        // In the order of their names, so that the answers of all nodes are alike.
+        let nodes = fleet.nodes();
+        let mut listed: Vec<(&str, Listed)> = vec![(&fleet.node, Listed::of(&fleet.node, place, host))];
+        for node in nodes.iter().filter(|node| node.name != fleet.node) {
+            let advertised = if is_over_tls { &node.tls } else { &node.plain };
+            // A balancer in front of several nodes is one place.
+            if let Some((place, host)) = chosen(advertised, wants_ipv4)
+                && listed.iter().all(|(_, other)| other.place != place)
+            {
+                listed.push((&node.name, Listed::of(&node.name, place, host)));
+            }
+        }
+        listed.sort_by_key(|(name, _)| *name);
+        let listed: Vec<_> = listed.into_iter().map(|(_, listed)| listed).collect();
+        Some(written(&listed))
+    }
+}
+
+/// Where to send a client of an address family, if that is known, and the host as written.
+fn chosen(advertised: &[Arc<Advertised>], wants_ipv4: bool) -> Option<(SocketAddr, String)> {
+    let mut places: Vec<_> = advertised.iter().flat_map(|advertised| advertised.places()).collect();
+    let of_family = places.iter().position(|(place, _)| place.is_ipv4() == wants_ipv4);
+    (!places.is_empty()).then(|| places.swap_remove(of_family.unwrap_or(0)))
+}
+
+impl Others {
+    /// The members that say where they are. A name keeps what it was found to mean for as long as somebody has it.
+    fn nodes(&self) -> Arc<[Node]> {
+        let said = Arc::clone(&self.members.borrow());
+        let mut known = lock(&self.known);
+        if known.said != said {
+            let nodes = said.iter().map(|introduced| Node::of(introduced, &known.nodes)).collect();
+            *known = Known { said, nodes };
+        }
+        Arc::clone(&known.nodes)
+    }
+}
+
+impl Node {
+    /// What a member says; what this version does not understand of it is left out.
+    fn of(introduced: &Introduced, known: &[Self]) -> Self {
+        let addresses = |of: &str| {
+            let words = introduced.words.split(' ').filter_map(|word| word.strip_prefix(of)?.parse().ok());
+            words.map(|address| Self::advertised(address, known)).collect()
+        };
+        Self { name: introduced.node.clone(), plain: addresses(PLAIN), tls: addresses(TLS) }
+    }
+
+    fn advertised(address: AdvertisedAddress, known: &[Self]) -> Arc<Advertised> {
+        let mut known = known.iter().flat_map(|node| node.plain.iter().chain(&node.tls));
+        match known.find(|known| known.address == address) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Advertised::new(address)),
+        }
+    }
+}
+
+impl Listed {
+    /// A member. Its number is its own for as long as it has its name.
+    fn of(name: &str, place: SocketAddr, host: String) -> Self {
+        Self { id: i64::from(crc32fast::hash(name.as_bytes()) >> 1), place, host }
     }
 }
 
@@ -125,31 +238,33 @@ impl Advertised {
     }
 }
 
-/// The answer that names one node: exactly the keys that all clients know, each with the type that the strictest expects.
-fn written(place: SocketAddr, host: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + host.len());
+/// The answer that names nodes: exactly the keys that all clients know, each with the type that the strictest expects.
+fn written(nodes: &[Listed]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 + nodes.len() * 64);
     let mut writer = Writer::new(&mut bytes);
     // No error.
     writer.array(0);
-    writer.array(1);
-    writer.map(7);
-    writer.int(0);
-    writer.int(NODE_ID);
-    writer.int(1);
-    writer.text(host);
-    writer.int(2);
-    match place.ip() {
-        IpAddr::V4(ip) => writer.bytes(&Ipv4Addr::octets(&ip)),
-        IpAddr::V6(ip) => writer.bytes(&ip.octets()),
+    writer.array(nodes.len());
+    for Listed { id, place, host } in nodes {
+        writer.map(7);
+        writer.int(0);
+        writer.int(*id);
+        writer.int(1);
+        writer.text(host);
+        writer.int(2);
+        match place.ip() {
+            IpAddr::V4(ip) => writer.bytes(&Ipv4Addr::octets(&ip)),
+            IpAddr::V6(ip) => writer.bytes(&ip.octets()),
+        }
+        writer.int(3);
+        writer.int(i64::from(place.port()));
+        writer.int(4);
+        writer.int(ROLE_LEADER);
+        writer.int(5);
+        writer.text(ZONE);
+        writer.int(6);
+        writer.int(LEADER_SESSION);
     }
-    writer.int(3);
-    writer.int(i64::from(place.port()));
-    writer.int(4);
-    writer.int(ROLE_LEADER);
-    writer.int(5);
-    writer.text(ZONE);
-    writer.int(6);
-    writer.int(LEADER_SESSION);
     bytes
 }
 
@@ -159,7 +274,7 @@ mod tests {
 
     fn told(advertised: &[&str], local: &str) -> (Vec<u8>, i64) {
         let advertised: Vec<_> = advertised.iter().map(|text| text.parse().unwrap()).collect();
-        read(&Discovery::new(&advertised).answer(Some(local.parse().unwrap())).unwrap())
+        read(&Discovery::new(&advertised, None).answer(Some(local.parse().unwrap()), false).unwrap())
     }
 
     /// The address and the port of an answer.
@@ -181,7 +296,7 @@ mod tests {
         assert_eq!(told(&[], "[::ffff:10.0.0.7]:8111"), (vec![10, 0, 0, 7], 8111));
         let ipv6 = told(&[], "[::1]:8111");
         assert_eq!((ipv6.0.len(), ipv6.0[15], ipv6.1), (16, 1, 8111));
-        assert!(Discovery::new(&[]).answer(None).is_none());
+        assert!(Discovery::new(&[], None).answer(None, false).is_none());
     }
 
     #[test]
@@ -195,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_what_clients_were_seen_to_take() {
-        let answer = Discovery::new(&[]).answer(Some(([127, 0, 0, 1], 8111).into())).unwrap();
+        let answer = Discovery::new(&[], None).answer(Some(([127, 0, 0, 1], 8111).into()), false).unwrap();
         let expected = [
             &[0x80, 0x81, 0xa7, 0, 1, 1, 0x69][..],
             b"127.0.0.1",
@@ -208,14 +323,78 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_told_as_its_addresses_once_they_are_known() {
-        let discovery = Discovery::new(&["localhost:18111".parse().unwrap()]);
+        let discovery = Discovery::new(&["localhost:18111".parse().unwrap()], None);
         let local = Some(SocketAddr::from(([127, 0, 0, 9], 8111)));
         // The first client hears what it knows; the lookup is on its way.
-        assert_eq!(read(&discovery.answer(local).unwrap()).1, 8111);
+        assert_eq!(read(&discovery.answer(local, false).unwrap()).1, 8111);
         discovery.advertised[0].take(vec![IpAddr::from([127, 0, 0, 1])]);
-        assert_eq!(read(&discovery.answer(local).unwrap()), (vec![127, 0, 0, 1], 18111));
+        assert_eq!(read(&discovery.answer(local, false).unwrap()), (vec![127, 0, 0, 1], 18111));
         // A lookup that finds nothing changes nothing.
         discovery.advertised[0].take(Vec::new());
-        assert_eq!(read(&discovery.answer(local).unwrap()), (vec![127, 0, 0, 1], 18111));
+        assert_eq!(read(&discovery.answer(local, false).unwrap()), (vec![127, 0, 0, 1], 18111));
+    }
+
+    /// The ports of an answer, which names its nodes by IPv4.
+    fn ports(answer: &[u8]) -> Vec<u16> {
+        let marked =
+            answer.windows(10).filter(|window| window[..2] == [2, 0x44] && window[6..8] == [3, 0x19]);
+        let ports: Vec<_> = marked.map(|window| u16::from_be_bytes([window[8], window[9]])).collect();
+        assert_eq!(usize::from(answer[1] - 0x80), ports.len());
+        ports
+    }
+
+    fn said(words: &[(&str, &str)]) -> Arc<[Introduced]> {
+        words
+            .iter()
+            .map(|(node, words)| Introduced { node: (*node).into(), words: (*words).into() })
+            .collect()
+    }
+
+    #[test]
+    fn in_a_fleet_all_members_are_told_that_say_where_they_are() {
+        let (sender, members) = watch::channel(Arc::default());
+        let own: AdvertisedAddress = "10.0.0.2:8112".parse().unwrap();
+        let discovery = Discovery::new(&[own], Some(DaxFleet { node: "b".into(), members: members.clone() }));
+        let local = Some(SocketAddr::from(([172, 17, 0, 2], 8111)));
+        let told = |is_over_tls| ports(&discovery.answer(local, is_over_tls).unwrap());
+        assert_eq!(told(false), [8112], "itself, before anything was heard");
+        sender.send_replace(said(&[
+            ("a", "dax=10.0.0.1:8113 dax=[2001:db8::1]:8119 daxs=10.0.0.1:9113 later=x"),
+            ("b", "dax=10.0.0.2:1"),
+            ("c", "dax=10.0.0.3:8111"),
+            ("d", "of a later version dax=nowhere"),
+        ]));
+        assert_eq!(told(false), [8113, 8112, 8111], "by their names, and this node as it knows itself");
+        assert_eq!(told(true), [9113, 8112], "no place without TLS to a client that has it");
+        let by_ipv6 = discovery.answer(Some("[::1]:8111".parse().unwrap()), false).unwrap();
+        assert!(
+            by_ipv6.windows(4).any(|window| window == [3, 0x19, 0x1f, 0xb7]),
+            "the address of its family"
+        );
+        sender.send_replace(said(&[("c", "dax=10.0.0.3:8111"), ("e", "dax=10.0.0.3:8111")]));
+        assert_eq!(told(false), [8112, 8111], "a balancer once");
+        sender.send_replace(Arc::default());
+        assert_eq!(told(false), [8112]);
+    }
+
+    #[test]
+    fn all_members_answer_alike() {
+        let all = [("a", "dax=10.0.0.1:8111"), ("b", "dax=10.0.0.2:8111"), ("c", "dax=10.0.0.3:8111")];
+        let answers = all.map(|(node, words)| {
+            let own: AdvertisedAddress = words.strip_prefix(PLAIN).unwrap().parse().unwrap();
+            let (_sender, members) = watch::channel(said(&all));
+            let discovery = Discovery::new(&[own], Some(DaxFleet { node: node.into(), members }));
+            discovery.answer(Some(([127, 0, 0, 1], 8111).into()), false).unwrap()
+        });
+        assert!(answers[0] == answers[1] && answers[1] == answers[2], "{answers:x?}");
+        assert_eq!(ports(&answers[0]), [8111; 3]);
+    }
+
+    #[test]
+    fn a_node_says_where_it_is_reached_and_nothing_if_that_is_not_known() {
+        let [one, two] = ["10.0.0.1:8111", "nearside.internal:9111"].map(|text| text.parse().unwrap());
+        assert_eq!(introduction([&one, &two], []).unwrap(), "dax=10.0.0.1:8111 dax=nearside.internal:9111");
+        assert_eq!(introduction([&one], [&two]).unwrap(), "dax=10.0.0.1:8111 daxs=nearside.internal:9111");
+        assert_eq!(introduction([], []), None);
     }
 }

@@ -16,10 +16,14 @@ mod tests;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::config::AdvertisedAddress;
 use crate::dax::attribute_lists::{AttributeLists, Limits};
+use crate::fleet::Introduced;
 
 pub(super) use discovery::Discovery;
+pub use discovery::introduction;
 
 /// What DAX clients are told.
 #[derive(Clone, Debug)]
@@ -28,11 +32,26 @@ pub struct DaxSettings {
     pub advertise: Vec<AdvertisedAddress>,
     /// The lists of attribute names that clients know by their ids.
     pub lists: Arc<AttributeLists>,
+    /// The fleet whose nodes clients are told; `None` for this node alone.
+    pub fleet: Option<DaxFleet>,
+}
+
+/// What clients are told of a fleet.
+#[derive(Clone, Debug)]
+pub struct DaxFleet {
+    /// The name of this node in it.
+    pub node: Box<str>,
+    /// What its members say of themselves, each an [`introduction`] or nothing to DAX clients.
+    pub members: watch::Receiver<Arc<[Introduced]>>,
 }
 
 /// Nothing advertised, and lists in memory.
 impl Default for DaxSettings {
     fn default() -> Self {
-        Self { advertise: Vec::new(), lists: Arc::new(AttributeLists::in_memory(Limits::default())) }
+        Self {
+            advertise: Vec::new(),
+            lists: Arc::new(AttributeLists::in_memory(Limits::default())),
+            fleet: None,
+        }
     }
 }

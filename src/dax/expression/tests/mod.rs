@@ -138,7 +138,8 @@ fn an_update_has_its_actions_section_by_section() {
     for (actions, expected) in [
         ("80", ""),
         ("81 8216 PATH", "REMOVE #0"),
-        ("83 8313 PATH 821100 8216 PATH 8313 PATH 83181a PATH 821100", "SET #0=:0,#0=#0-:0 REMOVE #0"),
+        ("83 8313 PATH 821100 8216 PATH 8313 PATH 83181a PATH 821100", "SET #0=:0 REMOVE #0 SET #0=#0-:0"),
+        ("83 8313 PATH 821100 8313 PATH 83181a PATH 821100 8216 PATH", "SET #0=:0,#0=#0-:0 REMOVE #0"),
         ("82 8314 PATH 821100 8315 PATH 821100", "ADD #0 :0 DELETE #0 :0"),
         (
             "81 8313 PATH 831819 8317 PATH 821100 831818 821100 PATH",

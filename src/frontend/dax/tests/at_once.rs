@@ -1,6 +1,6 @@
 //! Items from memory, by a key and without a request in JSON: the same bytes as by the long way, and never older than a write.
 
-use super::vectors::engine;
+use super::vectors::{engine, engine_and_pages};
 use super::*;
 use crate::engine::Engine;
 use crate::model::Operation;
@@ -79,4 +79,40 @@ async fn a_read_that_asks_for_more_takes_the_long_way() {
     });
     assert_eq!(wire.ask(&unknown).await.error(), "ValidationException");
     assert_eq!(wire.ask(&get_item("tab_x", "k")).await.error(), "ResourceNotFoundException");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hit_counts_once_also_if_the_list_of_its_names_is_new() {
+    let (engine, pages) = engine_and_pages().await;
+    let hits = |table: &str| {
+        let tables = pages.tables();
+        let (table, _) = tables.into_iter().find(|(of, _)| of.name() == table).unwrap();
+        (table.stats().hits, table.page_stats().hits)
+    };
+    let mut wire = wire(&engine).await;
+    let body = r#"{"TableName":"tab_s","Item":{"pk":{"S":"k"},"a shape":{"S":"that no other"},"test has":{"N":"1"}}}"#;
+    assert!(engine.execute(Request::new(Operation::PutItem, body)).await.answer.is_success());
+    for count in 1..4 {
+        let reply = wire.ask(&get_item("tab_s", "k")).await;
+        assert_eq!((reply.codes.is_empty(), reply.rest[0]), (true, 0xa1));
+        assert_eq!(hits("tab_s"), (count, 0));
+    }
+    let body = r#"{"TableName":"tab_ss","Item":{"pk":{"S":"k"},"sk":{"S":"1"},"another shape":{"S":"that no other"},"test has":{"N":"1"}}}"#;
+    assert!(engine.execute(Request::new(Operation::PutItem, body)).await.answer.is_success());
+    let body = r##"{"TableName":"tab_ss","KeyConditionExpression":"#0=:0","ExpressionAttributeNames":{"#0":"pk"},
+        "ExpressionAttributeValues":{":0":{"S":"k"}}}"##;
+    for _ in 0..2 {
+        assert!(engine.execute(Request::new(Operation::Query, body)).await.answer.is_success());
+    }
+    let (_, before) = hits("tab_ss");
+    assert!(before > 0, "the page is in memory");
+    let query = request(-931_250_863, |writer| {
+        writer.bytes(b"tab_ss");
+        writer.bytes(&[0x83, 1, 0x83, 0, 0x82, 0x12, 0x62, b'p', b'k', 0x82, 0x11, 0, 0x81, 0x61, b'k']);
+        writer.null();
+    });
+    for count in 1..4 {
+        assert!(wire.ask(&query).await.codes.is_empty());
+        assert_eq!(hits("tab_ss").1, before + count);
+    }
 }

@@ -119,10 +119,15 @@ fn policy() -> TablePolicy {
 
 /// An engine over a database with the tables of the stub.
 pub(super) async fn engine() -> Arc<Engine> {
+    engine_and_pages().await.0
+}
+
+/// The same, with what it caches.
+pub(super) async fn engine_and_pages() -> (Arc<Engine>, Arc<PageCache>) {
     let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
     let pages = PageCache::new(PageLimits::for_budget(8 << 20), Arc::clone(&items));
     let local = Arc::new(Local::in_memory(LocalSettings::default()));
-    let engine = Engine::new(local, items, pages, Box::new(|_| policy()));
+    let engine = Engine::new(local, items, Arc::clone(&pages), Box::new(|_| policy()));
     let tables = [
         ("tab_s", "S", None),
         ("tab_n", "N", None),
@@ -154,7 +159,7 @@ pub(super) async fn engine() -> Arc<Engine> {
         let served = engine.execute(Request::new(Operation::CreateTable, body)).await;
         assert!(served.answer.is_success(), "{:?}", served.answer);
     }
-    engine
+    (engine, pages)
 }
 
 /// An item of CBOR in one form: members of maps, and rows of what has no order, are sorted.
