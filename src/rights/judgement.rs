@@ -63,6 +63,12 @@ impl Rights {
         self.may_do_everything
     }
 
+    /// True if some action on items is allowed somewhere, whatever the conditions.
+    pub fn allow_items(&self) -> bool {
+        let mut allowing = self.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        allowing.any(|one| Action::of_items().any(|action| one.is_about(Wanted::Action(action))))
+    }
+
     /// Judges a request. It takes no lock and never waits. Of a request to one table, only the names of table and index are read,
     /// unless a statement that matters has conditions.
     ///

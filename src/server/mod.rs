@@ -270,6 +270,7 @@ impl Server {
             started: Started::now(),
             listen: url("http", &fixed.listen, &self.doors.plain, bound),
             dax: self.dax_urls(),
+            dax_lists: fixed.dax.is_on().then(|| Arc::clone(&self.dax_lists)),
             tls_listen: fixed
                 .tls_listen
                 .as_ref()

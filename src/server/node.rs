@@ -22,6 +22,11 @@ impl Node for RunningNode {
             let not_after = tls.not_after().unix_seconds();
             CacheSample::plain("nearside_tls_certificate_not_after_timestamp_seconds", not_after)
         }));
+        samples.extend(
+            self.dax_lists
+                .iter()
+                .map(|lists| CacheSample::plain("nearside_dax_attribute_lists", lists.count() as u64)),
+        );
         self.metrics.render(&samples)
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminToken;
 use crate::config::{Fixed, Resolved};
+use crate::dax::attribute_lists::AttributeLists;
 use crate::telemetry::Metrics;
 use crate::tls::TlsServer;
 
@@ -46,6 +47,8 @@ pub(super) struct RunningNode {
     pub(super) tls_listen: Option<String>,
     /// Where DAX clients connect, as they write it.
     pub(super) dax: Vec<String>,
+    /// Their lists of attribute names, if they have a listener.
+    pub(super) dax_lists: Option<Arc<AttributeLists>>,
     /// What stands behind it, as a person reads it.
     pub(super) upstream: String,
     pub(super) fixed: Fixed,

@@ -238,6 +238,13 @@ const TLS_METRICS: &[(&str, &str, &str)] = &[(
     "When the certificate of the TLS listener expires, in seconds since 1970.",
 )];
 
+/// What DAX clients have left.
+const DAX_METRICS: &[(&str, &str, &str)] = &[(
+    "nearside_dax_attribute_lists",
+    "gauge",
+    "Lists of attribute names that DAX clients know by a number.",
+)];
+
 /// One figure of the cache, of a remote upstream or of realms at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct CacheSample {
@@ -311,6 +318,7 @@ fn sampled() -> impl Iterator<Item = &'static (&'static str, &'static str, &'sta
         FLEET_METRICS,
         LOG_METRICS,
         TLS_METRICS,
+        DAX_METRICS,
     ];
     groups.into_iter().flatten()
 }

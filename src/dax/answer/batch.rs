@@ -1,5 +1,8 @@
 //! Answers to BatchGetItem and BatchWriteItem, and what they have left undone.
 
+use std::borrow::Cow;
+use std::io::Write as _;
+
 use crate::dax::cbor::{Malformed, Writer};
 use crate::dax::key;
 use crate::dax::object::Object;
@@ -7,7 +10,7 @@ use crate::dax::shape::{Form, Part, Shape};
 use crate::model::{KeySchema, Operation};
 
 use super::capacity;
-use super::json::Members;
+use super::json::{Members, number};
 use super::output::Output;
 
 /// Writes what comes behind the empty array.
@@ -137,8 +140,8 @@ fn unprocessed_member(operation: Operation) -> Option<&'static str> {
 
 /// The request for what an answer to `request` says that it has left undone; `None` if all is done, or it is no batch.
 ///
-/// Batches should be finished before a client is answered: clients spoil the writes that they are told to repeat. What is consumed of
-/// each table is then told once for each request of which [`joined`] puts the answers together.
+/// Batches should be finished before a client is answered: clients spoil the writes that they are told to repeat. [`joined`] puts the
+/// answers together then.
 pub fn unprocessed(operation: Operation, request: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
     let members = |body| str::from_utf8(body).ok().and_then(|body| Members::read(body).ok());
     let answer = members(answer)?;
@@ -176,7 +179,8 @@ pub fn joined(operation: Operation, earlier: &[u8], later: &[u8]) -> Option<Vec<
         }
     }
     if earlier.get("ConsumedCapacity").or(later.get("ConsumedCapacity")).is_some() {
-        write_joined(&earlier, &later, "ConsumedCapacity", body.member("ConsumedCapacity")).ok()?;
+        let (earlier, later) = (earlier.list("ConsumedCapacity").ok()?, later.list("ConsumedCapacity").ok()?);
+        write_consumed(earlier, later, body.member("ConsumedCapacity")).ok()?;
     }
     body.member(unprocessed).extend_from_slice(later.get(unprocessed).unwrap_or("{}").as_bytes());
     body.end();
@@ -194,5 +198,51 @@ fn write_joined(
     out.push(b'[');
     out.extend_from_slice(elements.join(",").as_bytes());
     out.push(b']');
+    Ok(())
+}
+
+/// Writes what two answers say was consumed: one element for each table, with the units of both.
+fn write_consumed(earlier: Vec<&str>, later: Vec<&str>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let table_of = |element| Members::read(element)?.text("TableName").map(|name| name.map(Cow::into_owned));
+    let mut tables: Vec<(Option<String>, Vec<u8>)> = Vec::with_capacity(earlier.len());
+    for element in earlier.into_iter().chain(later) {
+        let table = table_of(element)?;
+        match tables.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, sum)) => {
+                let known = std::mem::take(sum);
+                let known = str::from_utf8(&known).map_err(|_| Malformed::Invalid("not UTF-8"))?;
+                write_sum(known, element, sum)?;
+            }
+            None => tables.push((table, element.as_bytes().to_vec())),
+        }
+    }
+    out.push(b'[');
+    let elements: Vec<_> = tables.into_iter().map(|(_, element)| element).collect();
+    out.extend_from_slice(&elements.join(&b","[..]));
+    out.push(b']');
+    Ok(())
+}
+
+/// Writes two values as one: numbers are added, objects have the members of both, and of anything else the first stays.
+fn write_sum(one: &str, other: &str, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    if one.starts_with('{') && other.starts_with('{') {
+        let (one, other) = (Members::read(one)?, Members::read(other)?);
+        let mut sum = Object::begin(out);
+        for (name, value) in one.iter() {
+            match other.get(name) {
+                Some(more) => write_sum(value, more, sum.member(name))?,
+                None => sum.member(name).extend_from_slice(value.as_bytes()),
+            }
+        }
+        for (name, value) in other.iter().filter(|(name, _)| one.get(name).is_none()) {
+            sum.member(name).extend_from_slice(value.as_bytes());
+        }
+        sum.end();
+        return Ok(());
+    }
+    match (number::<f64>(one), number::<f64>(other)) {
+        (Ok(one), Ok(other)) => write!(out, "{}", one + other).expect("memory can be written"),
+        _ => out.extend_from_slice(one.as_bytes()),
+    }
     Ok(())
 }

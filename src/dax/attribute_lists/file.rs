@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,7 +75,9 @@ pub(super) struct Content {
 impl ListFile {
     /// Opens or creates it, and gives what it has.
     pub(super) fn open(path: &Path) -> Result<(Self, Content), OpenError> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // Names of attributes are for nobody but the user of the process.
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse,
             TryLockError::Error(error) => error.into(),

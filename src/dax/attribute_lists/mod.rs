@@ -2,7 +2,7 @@
 //!
 //! Clients keep what they have learnt of ids for as long as they live, and nothing makes them forget it. So an id, once given,
 //! means the same list for ever. It is written to a [file](mod@file) before it is answered, and no list is ever evicted: a table
-//! that is full rejects new lists.
+//! that is full rejects new lists of clients. Those that answers need are [lent](mod@lent) then.
 //!
 //! An id is made from the names alone: the first 64 bits of SHA-256 over the names, each after its length in 4 bytes (big-endian),
 //! and over the number of the attempt in 4 bytes, brought to 2^32 .. 2^53. The first attempt, 0, is taken unless its id has another
@@ -17,6 +17,7 @@
 //! Reads take no lock. Definitions take one, which is held while the file is written.
 
 mod file;
+mod lent;
 mod list;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use imbl::OrdMap;
 
 pub use file::OpenError;
 use file::{Content, ListFile};
+use lent::Lent;
 pub use list::AttributeList;
 pub(super) use list::is_same;
 
@@ -103,6 +105,7 @@ pub struct AttributeLists {
     hashing: RandomState,
     /// Held by who defines lists. `None` without a file.
     file: Mutex<Option<ListFile>>,
+    lent: Mutex<Lent>,
     lost_bytes: u64,
     damaged_bytes: u64,
 }
@@ -125,6 +128,7 @@ impl AttributeLists {
             limits,
             hashing: RandomState::new(),
             file: Mutex::new(None),
+            lent: Mutex::default(),
             lost_bytes: 0,
             damaged_bytes: 0,
         };
@@ -170,13 +174,35 @@ impl AttributeLists {
 
     /// The list of an id.
     pub fn list(&self, id: u64) -> Option<Arc<AttributeList>> {
-        self.tables.load().by_id.get(&id).map(Arc::clone)
+        let kept = self.tables.load().by_id.get(&id).map(Arc::clone);
+        kept.or_else(|| lock(&self.lent).list(id))
     }
 
-    /// The list of exactly these names in this order.
+    /// The list of exactly these names in this order, be it only lent.
     pub fn find<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Option<Arc<AttributeList>> {
+        self.find_kept(names.clone()).or_else(|| lock(&self.lent).find(names))
+    }
+
+    /// The same among those that are kept.
+    pub fn find_kept<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Option<Arc<AttributeList>> {
         let hash = self.hash(names.clone());
         self.tables.load().find(hash, names).ok().map(Arc::clone)
+    }
+
+    /// Gives ids to all of these lists, which cannot be kept, for answers that are to be written now.
+    ///
+    /// # Errors
+    /// [`DefineError::Invalid`].
+    pub fn lend<L: AsRef<[N]>, N: AsRef<str>>(&self, lists: &[L]) -> Result<(), DefineError> {
+        for names in lists {
+            let names = names.as_ref();
+            check(names)?;
+            if self.find(names.iter().map(AsRef::as_ref)).is_none() {
+                let id = self.tables.load().free_id(names);
+                lock(&self.lent).add(Arc::new(AttributeList::new(id, names)));
+            }
+        }
+        Ok(())
     }
 
     /// The id of exactly these names in this order, which is a new one if they are new. Blocks while it is written to the file.
@@ -184,11 +210,11 @@ impl AttributeLists {
     /// # Errors
     /// [`DefineError`].
     pub fn define<N: AsRef<str>>(&self, names: &[N]) -> Result<u64, DefineError> {
-        if let Some(known) = self.find(names.iter().map(AsRef::as_ref)) {
+        if let Some(known) = self.find_kept(names.iter().map(AsRef::as_ref)) {
             return Ok(known.id());
         }
         self.define_all(&[names])?;
-        let defined = self.find(names.iter().map(AsRef::as_ref));
+        let defined = self.find_kept(names.iter().map(AsRef::as_ref));
         Ok(defined.expect("what is defined is never taken away").id())
     }
 

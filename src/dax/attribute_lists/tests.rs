@@ -47,6 +47,40 @@ fn the_empty_list_is_1_from_the_beginning() {
 }
 
 #[test]
+fn a_list_that_cannot_be_kept_is_lent_under_its_own_id_until_others_take_its_room() {
+    let lists = AttributeLists::in_memory(Limits { lists: 1, ..Limits::default() });
+    assert!(matches!(lists.define(&["n", "x"]), Err(DefineError::Full)));
+    lists.lend(&[["n", "x"]]).unwrap();
+    let lent = lists.find(["n", "x"].into_iter()).unwrap();
+    assert_eq!((lent.id(), names(&lent)), (id_of(&["n", "x"], 0), vec!["n", "x"]));
+    assert_eq!(names(&lists.list(lent.id()).unwrap()), ["n", "x"]);
+    assert!(lists.find_kept(["n", "x"].into_iter()).is_none() && lists.find(["x"].into_iter()).is_none());
+    assert!(matches!(lists.define(&["n", "x"]), Err(DefineError::Full)), "it is not kept");
+    assert_eq!(lists.count(), 1);
+    assert!(matches!(lists.lend(&[["a", "a"]]), Err(DefineError::Invalid(_))));
+    for number in 0..1000 {
+        assert!(lists.list(lent.id()).is_some());
+        lists.lend(&[["n", &format!("{number}")]]).unwrap();
+    }
+    assert!(lists.list(lent.id()).is_none(), "the oldest is gone");
+    assert!(lists.find(["n", "999"].into_iter()).is_some());
+    let long = "x".repeat(60_000);
+    for number in 0..200 {
+        lists.lend(&[["n", &format!("{number}{long}")]]).unwrap();
+    }
+    assert!(lists.find(["n", "999"].into_iter()).is_none(), "they have taken too much memory");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    open(&path(&folder)).define(&["n"]).unwrap();
+    assert_eq!(fs::metadata(path(&folder)).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn ids_are_the_same_in_every_version() {
     const GOLDEN_ID: u64 = 2_712_972_215_532_316;
     // Of SHA-256 over 00000001 6e 00000001 78 00000000, as `sha256sum` computes it.

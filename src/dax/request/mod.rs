@@ -117,8 +117,10 @@ pub struct Known<'a> {
 /// The kinds of clients that must be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// It sends `Select` only when its caller has given it.
-    Plain,
+    /// The one for Python. It sends `Select` only when its caller has given it, and spoils a batch of writes when it repeats it.
+    Python,
+    /// The one for JavaScript. It sends `Select` only when its caller has given it.
+    JavaScript,
     /// It may send `Select` = 1 (`ALL_ATTRIBUTES`) when its caller has given none, as the client for Go always does.
     SelectsAlways,
 }
@@ -126,8 +128,11 @@ pub enum Client {
 impl Client {
     /// The kind of the client that calls itself so, in the preamble or when it authorizes.
     pub fn of_user_agent(user_agent: &str) -> Self {
-        let is_plain = ["DaxPythonClient-", "DaxJS"].iter().any(|name| user_agent.contains(name));
-        if is_plain { Self::Plain } else { Self::SelectsAlways }
+        match user_agent {
+            python if python.contains("DaxPythonClient-") => Self::Python,
+            javascript if javascript.contains("DaxJS") => Self::JavaScript,
+            _ => Self::SelectsAlways,
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl<'a> Options<'a> {
         self.write_choice(Parameter::ReturnItemCollectionMetrics, &["NONE", "SIZE"], request)?;
         let values = ["", "NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"];
         self.write_choice(Parameter::ReturnValues, &values, request)?;
-        let means_it = client == Client::Plain || self.are_of_python();
+        let means_it = client != Client::SelectsAlways || self.are_of_python();
         if means_it || self.int(Parameter::Select)? != Some(SELECT_ALL) {
             let values = ["", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT", "SPECIFIC_ATTRIBUTES"];
             self.write_choice(Parameter::Select, &values, request)?;

@@ -256,17 +256,17 @@ fn a_cancelled_transaction_says_as_many_reasons_as_it_has_actions() {
 #[test]
 fn a_batch_is_finished_by_asking_for_the_rest_of_it() {
     let request = r#"{"RequestItems":{"t":{"Keys":[1,2]}},"ReturnConsumedCapacity":"TOTAL"}"#;
-    let first = r#"{"Responses":{"t":[{"a":1}],"u":[{"c":3}]},"UnprocessedKeys":{"t":{"Keys":[2]}},"ConsumedCapacity":[4]}"#;
+    let first = r#"{"Responses":{"t":[{"a":1}],"u":[{"c":3}]},"UnprocessedKeys":{"t":{"Keys":[2]}},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":4},{"TableName":"u","CapacityUnits":1}]}"#;
     let rest = answer::unprocessed(Operation::BatchGetItem, request.as_bytes(), first.as_bytes()).unwrap();
     assert_eq!(
         String::from_utf8(rest).unwrap(),
         r#"{"RequestItems":{"t":{"Keys":[2]}},"ReturnConsumedCapacity":"TOTAL"}"#
     );
-    let second = r#"{"Responses":{"t":[{"b":2}],"v":[]},"UnprocessedKeys":{},"ConsumedCapacity":[5]}"#;
+    let second = r#"{"Responses":{"t":[{"b":2}],"v":[]},"UnprocessedKeys":{},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":0.5,"Table":{"CapacityUnits":0.5}}]}"#;
     let joined = answer::joined(Operation::BatchGetItem, first.as_bytes(), second.as_bytes()).unwrap();
     assert_eq!(
         String::from_utf8(joined.clone()).unwrap(),
-        r#"{"Responses":{"t":[{"a":1},{"b":2}],"u":[{"c":3}],"v":[]},"ConsumedCapacity":[4,5],"UnprocessedKeys":{}}"#
+        r#"{"Responses":{"t":[{"a":1},{"b":2}],"u":[{"c":3}],"v":[]},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":4.5,"Table":{"CapacityUnits":0.5}},{"TableName":"u","CapacityUnits":1}],"UnprocessedKeys":{}}"#
     );
     assert_eq!(answer::unprocessed(Operation::BatchGetItem, request.as_bytes(), &joined), None);
     for (operation, answer) in [

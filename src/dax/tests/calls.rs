@@ -39,7 +39,7 @@ pub(super) fn schema_of(stub: &Stub, table: &str) -> Option<Arc<TableSchema>> {
 
 pub(super) fn decode(call: &DataCall<'_>, stub: &Stub) -> Result<Decoded, ApiError> {
     let schema_of = |table: &str| schema_of(stub, table);
-    call.decode(&Known { client: Client::Plain, schema_of: &schema_of, lists: &stub.lists })
+    call.decode(&Known { client: Client::JavaScript, schema_of: &schema_of, lists: &stub.lists })
 }
 
 fn decoded(vector: &Vector, stub: &Stub) -> Decoded {

@@ -106,7 +106,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             peer: &peer,
             local,
             intake: Intake::new(&self.bodies, self.settings.request_bytes_max),
-            client: Client::Plain,
+            client: Client::SelectsAlways,
             standing: Standing::Unshown,
             draining: Rarely::new(self.draining.cancelled()),
         };
@@ -241,11 +241,16 @@ where
             }
             Ok(Call::DefineAttributeListId { names }) => {
                 let names = names.into_iter().map(str::to_owned).collect();
-                let lists = &self.frontend.settings.dax.lists;
-                lists::id_of(lists, names).await.unwrap_or_else(|error| refused(&error))
+                let id = match lists::admit(&caller) {
+                    Ok(()) => lists::id_of(&self.frontend.settings.dax.lists, names).await,
+                    Err(denied) => Err(denied),
+                };
+                id.unwrap_or_else(|error| refused(&error))
             }
             Ok(Call::DefineAttributeList { id }) => {
-                lists::names_of(&self.frontend.settings.dax.lists, id).unwrap_or_else(|error| refused(&error))
+                let names = lists::admit(&caller)
+                    .and_then(|()| lists::names_of(&self.frontend.settings.dax.lists, id));
+                names.unwrap_or_else(|error| refused(&error))
             }
             Ok(Call::AuthorizeConnection(_) | Call::Data(_)) => {
                 refused(&ApiError::new(ErrorCode::InternalServerError, "Internal server error"))
@@ -275,7 +280,8 @@ where
         match self.frontend.discovery.answer(self.local, self.peer.is_over_tls) {
             Some(bytes) => Reply { bytes, error: None },
             None => {
-                let error = ApiError::validation("This node's address is not known; set dax.advertise");
+                let words = "This node's address is not known yet; see dax.advertise";
+                let error = ApiError::new(ErrorCode::ServiceUnavailable, words);
                 error::reply(&error, None, Some(request_id))
             }
         }

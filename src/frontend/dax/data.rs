@@ -137,7 +137,7 @@ where
         let audits = self.frontend.observer.audits();
         let principal = caller.principal().filter(|_| audits).cloned();
         let trace = self.frontend.observer.trace(None);
-        let outcome = match self.look(arrived, id) {
+        let mut outcome = match self.look(arrived, id) {
             Looked::Answered(outcome) => {
                 self.intake.pass(arrived);
                 outcome
@@ -147,6 +147,9 @@ where
                 Box::pin(self.execute(arrived, looked, caller, trace.clone(), id)).await
             }
         };
+        if self.client == Client::Python && operation == Operation::BatchWriteItem {
+            error::settle_batch_for_python(&mut outcome.reply);
+        }
         let recorded = Recorded {
             status: outcome.status,
             source: outcome.source,
@@ -277,7 +280,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     async fn show_listed(&self, found: &ItemAtOnce, mut names: Vec<String>, request_id: &str) -> Outcome {
         let refused = |error: &ApiError| Outcome::of_error(error, Some(Operation::GetItem), request_id);
         for _ in 0..DEFINITIONS_MAX {
-            if let Err(error) = lists::define(&self.settings.dax.lists, vec![names]).await {
+            if let Err(error) = lists::define_for_answer(&self.settings.dax.lists, vec![names]).await {
                 return refused(&error);
             }
             names = match self.show(found) {
@@ -444,7 +447,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 Ok(Err(unlisted)) => unlisted,
                 Err(error) => return Outcome::of_error(&error, Some(operation), request_id),
             };
-            if let Err(error) = lists::define(lists, names).await {
+            if let Err(error) = lists::define_for_answer(lists, names).await {
                 return Outcome::of_error(&error, Some(operation), request_id);
             }
         }

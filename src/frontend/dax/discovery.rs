@@ -23,6 +23,9 @@ use crate::locks::lock;
 /// How long the addresses of a name are used before it is looked up again.
 const LOOKED_UP_FOR: Duration = Duration::from_secs(30);
 
+/// How soon a name is looked up again that means nothing yet.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+
 /// The number of a node that is in no fleet. The others have numbers made from their names.
 const NODE_ID: i64 = 1;
 
@@ -111,14 +114,17 @@ impl Discovery {
         }
     }
 
-    /// The nodes and where they are, for a client that has connected to `local`; `None` if that cannot be told. It never waits: a
-    /// name is looked up in the background, and means what it meant before until then.
+    /// The nodes and where they are, for a client that has connected to `local`; `None` if that cannot be told, as long as no name that
+    /// is advertised means anything: clients ask again, and would stay at another address. It never waits: a name is looked up in the
+    /// background, and means what it meant before until then.
     pub(super) fn answer(&self, local: Option<SocketAddr>, is_over_tls: bool) -> Option<Vec<u8>> {
         let local = local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port()));
         let wants_ipv4 = local.is_none_or(|local| local.is_ipv4());
         let (place, host) = match chosen(&self.advertised, wants_ipv4) {
             Some(advertised) => advertised,
-            None => local.map(|local| (local, local.ip().to_string()))?,
+            None => {
+                local.filter(|_| self.advertised.is_empty()).map(|local| (local, local.ip().to_string()))?
+            }
         };
         let Some(fleet) = &self.fleet else {
             return Some(written(&[Listed { id: NODE_ID, place, host }]));
@@ -218,7 +224,7 @@ impl Advertised {
             if due.is_none_or(|due| now < due) {
                 return;
             }
-            *due = Some(now + LOOKED_UP_FOR);
+            *due = Some(now + if self.ips.load().is_some() { LOOKED_UP_FOR } else { UNKNOWN_FOR });
         }
         let (advertised, name) = (Arc::clone(self), name.to_owned());
         tokio::spawn(async move {
@@ -325,8 +331,8 @@ mod tests {
     async fn a_name_is_told_as_its_addresses_once_they_are_known() {
         let discovery = Discovery::new(&["localhost:18111".parse().unwrap()], None);
         let local = Some(SocketAddr::from(([127, 0, 0, 9], 8111)));
-        // The first client hears what it knows; the lookup is on its way.
-        assert_eq!(read(&discovery.answer(local, false).unwrap()).1, 8111);
+        // The lookup is on its way.
+        assert_eq!(discovery.answer(local, false), None);
         discovery.advertised[0].take(vec![IpAddr::from([127, 0, 0, 1])]);
         assert_eq!(read(&discovery.answer(local, false).unwrap()), (vec![127, 0, 0, 1], 18111));
         // A lookup that finds nothing changes nothing.

@@ -127,11 +127,12 @@ impl Intake {
             if self.buffer[..known] != MAGIC[..known] {
                 return Err(Ended::Malformed(Malformed::Invalid("no preamble")));
             }
-            if let Some(length) = measure.advance(&self.buffer).map_err(Ended::Malformed)? {
+            let whole = measure.advance(&self.buffer).map_err(Ended::Malformed)?;
+            if let Some(length) = whole.filter(|length| *length <= PREAMBLE_BYTES_MAX) {
                 self.start = length;
                 return read_user_agent(&self.buffer[..length]).map_err(Ended::Malformed);
             }
-            if measure.bytes_min() > PREAMBLE_BYTES_MAX as u64 {
+            if whole.is_some() || measure.bytes_min() > PREAMBLE_BYTES_MAX as u64 {
                 return Err(Ended::TooLarge);
             }
             self.read(stream).await?;

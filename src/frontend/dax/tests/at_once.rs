@@ -116,3 +116,30 @@ async fn a_hit_counts_once_also_if_the_list_of_its_names_is_new() {
         assert_eq!(hits("tab_ss").1, before + count);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_item_is_shown_whose_list_of_names_cannot_be_kept_and_a_list_of_a_client_is_rejected() {
+    let engine = engine().await;
+    put(&engine, "1").await;
+    let lists = Arc::new(AttributeLists::in_memory(Limits { lists: 1, ..Limits::default() }));
+    let settings = Settings { dax: DaxSettings { lists, ..DaxSettings::default() }, ..Settings::default() };
+    let mut wire = Wire::asking(Arc::clone(&engine), AnyCaller, settings);
+    wire.send(&[preamble(), authorization("AKID", "0", &text_to_sign(), None)].concat()).await;
+    let item = wire.ask(&get_item("tab_s", "k")).await;
+    assert_eq!((item.codes.as_slice(), item.rest[0]), (&NO_ERROR[..], 0xa1));
+    let strong = get_with("k", |writer| {
+        writer.map(1);
+        writer.unsigned(2);
+        writer.bool(true);
+    });
+    assert_eq!(wire.ask(&strong).await, item);
+    let define = |names: &[&str]| {
+        request(DEFINE_LIST_ID, |writer| {
+            writer.array(names.len());
+            names.iter().for_each(|name| writer.text(name));
+        })
+    };
+    assert_eq!(wire.ask(&define(&["list", "name", "total"])).await.error(), "LimitExceededException");
+    let empty = wire.ask(&define(&[])).await;
+    assert_eq!((empty.codes.as_slice(), empty.rest), (&NO_ERROR[..], vec![1]));
+}

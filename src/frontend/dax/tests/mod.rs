@@ -234,6 +234,10 @@ fn preamble() -> Vec<u8> {
 }
 
 /// A request of that method, with arguments that `write` writes.
+/// The methods that give a list of names its id, and an id its names.
+const DEFINE_LIST_ID: i64 = -1_230_579_644;
+const DEFINE_LIST: i64 = 670_678_385;
+
 fn request(id: i64, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     written(|writer| {
         writer.int(1);

@@ -145,3 +145,16 @@ async fn a_key_that_is_withdrawn_ends_what_it_has_opened() {
     keys.store(Arc::new(ring(SECRET)));
     assert_eq!(wire.ask(&endpoints()).await.codes, NO_ERROR);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_may_use_no_item_may_use_no_list_of_names() {
+    let (mut wire, _) = wire();
+    wire.send(&[preamble(), Shown::default().request()].concat()).await;
+    let define = request(DEFINE_LIST_ID, |writer| {
+        writer.array(1);
+        writer.text("n");
+    });
+    assert_eq!(wire.ask(&define).await.error(), "AccessDeniedException");
+    let names = request(DEFINE_LIST, |writer| writer.unsigned(1));
+    assert_eq!(wire.ask(&names).await.error(), "AccessDeniedException");
+}
