@@ -152,8 +152,8 @@ impl AttributeLists {
         self.lost_bytes
     }
 
-    /// How many bytes between whole records are damaged: clients may know the lists that were there. Each is back when somebody defines
-    /// it again.
+    /// How many bytes between whole records are damaged: clients may know the lists that were there. Each is back when somebody
+    /// defines it again.
     pub fn damaged_bytes(&self) -> u64 {
         self.damaged_bytes
     }

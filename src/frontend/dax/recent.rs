@@ -1,7 +1,7 @@
 //! What a thread has translated lately: the answer to what is hot, and the request for it, are not translated at each hit.
 //!
-//! Nothing here makes an answer older. Each hit is looked for in the cache, and a translation is used again only for the very same bytes
-//! in memory. It keeps these, so that nothing else can come to stand in their place.
+//! Nothing here makes an answer older. Each hit is looked for in the cache, and a translation is used again only for the very same
+//! bytes in memory. It keeps these, so that nothing else can come to stand in their place.
 //!
 //! A thread keeps so much that a small node need not notice it, and only what it has met twice.
 
