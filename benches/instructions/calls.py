@@ -113,6 +113,10 @@ class Client:
             raise SystemExit(f"not a success: {answer!r}")
         return answer
 
+    def source(self, answer):
+        """What the cache says of the answer."""
+        return header(answer.partition(b"\r\n\r\n")[0], b"x-nearside-cache")
+
 
 def header(head, name):
     for line in head.split(b"\r\n")[1:]:

@@ -32,17 +32,18 @@ IDLE_SECONDS_MAX = 60
 
 
 class Server:
-    """A running process. `address` is for DynamoDB's clients."""
+    """A running process. `address` is for DynamoDB's clients, `dax_address` for DAX's."""
 
     def __init__(self, program, folder):
         self.folder = folder
-        self.address, admin = free_address(), free_address()
+        self.address, self.dax_address, admin = free_address(), free_address(), free_address()
         with open(f"{folder}/nearside.toml", "w") as file:
             file.write(CONFIG)
         processor = min(os.sched_getaffinity(0))
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--vgdb-prefix={folder}/vgdb"]
         command += [program, "--config", f"{folder}/nearside.toml"]
         command += ["--listen", "%s:%d" % self.address, "--admin-listen", "%s:%d" % admin]
+        command += ["--dax-listen", "%s:%d" % self.dax_address]
         self.log = open(f"{folder}/log", "w+")
         self.process = subprocess.Popen(
             command, cwd=folder, env={**ENVIRONMENT, "HOME": folder, "TMPDIR": folder}, stdin=subprocess.DEVNULL,

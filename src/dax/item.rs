@@ -49,7 +49,7 @@ pub struct ItemWriter {
 /// A non-key attribute of the item at hand.
 #[derive(Clone, Copy, Debug)]
 struct Attribute {
-    /// The bytes of its name as it is written. They are in the JSON, or behind it among the names that had escapes.
+    /// The bytes of its name as it is written. They are in the text of the JSON, or behind it among the names that had escapes.
     name: (usize, usize),
     /// Where its value ends among the values.
     value_end: usize,
@@ -92,7 +92,23 @@ impl ItemWriter {
         lists: &AttributeLists,
         out: &mut Vec<u8>,
     ) -> Result<(), ItemFault> {
-        let (key, list) = self.read(item, schema, lists)?;
+        let (begin, mut scanner) = (out.len(), Scanner::new(item));
+        self.write_pair_from(&mut scanner, schema, lists, out)?;
+        Ok(scanner.end().inspect_err(|_| out.truncate(begin))?)
+    }
+
+    /// The same of the item that is next in a text. It is read over, also if its list is to be defined first.
+    ///
+    /// # Errors
+    /// [`ItemFault`]; then nothing is appended.
+    pub(super) fn write_pair_from(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        schema: &KeySchema,
+        lists: &AttributeLists,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ItemFault> {
+        let (key, list) = self.read_from(scanner, schema, lists)?;
         let begin = out.len();
         let written = Writer::new(out).bytes_with(|writer| match (key, &*schema.sort) {
             ([Some(partition), sort @ None], []) | ([Some(partition), sort @ Some(_)], [_]) => {
@@ -140,45 +156,56 @@ impl ItemWriter {
         schema: &KeySchema,
         lists: &AttributeLists,
     ) -> Result<(KeyTexts<'a>, ChosenList), ItemFault> {
+        let mut scanner = Scanner::new(item);
+        let read = self.read_from(&mut scanner, schema, lists)?;
+        scanner.end()?;
+        Ok(read)
+    }
+
+    /// The same of the item that is next in a text.
+    fn read_from<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        schema: &KeySchema,
+        lists: &AttributeLists,
+    ) -> Result<(KeyTexts<'a>, ChosenList), ItemFault> {
         self.attributes.clear();
         self.values.clear();
         let mut unescaped = Vec::new();
-        let key = self.scan(item, schema, &mut unescaped)?;
-        let names = Names { item: item.as_bytes(), unescaped: &unescaped };
+        let key = self.scan(scanner, schema, &mut unescaped)?;
+        let names = Names { text: scanner.text().as_bytes(), unescaped: &unescaped };
         Ok((key, self.list(&names, lists)?))
     }
 
     fn scan<'a>(
         &mut self,
-        item: &'a str,
+        scanner: &mut Scanner<'a>,
         schema: &KeySchema,
         unescaped: &mut Vec<u8>,
     ) -> Result<KeyTexts<'a>, Malformed> {
         let mut key = [None; 2];
-        let mut scanner = Scanner::new(item);
         let mut goes_on = scanner.open(b'{', b'}')?;
         while goes_on {
             let member = scanner.plain_member();
             let (begin, name) = match &member {
                 Some(member) => (member.name.begin(), member.name.content()),
-                None => name_of(scanner.name()?, item.len(), unescaped)?,
+                None => name_of(scanner.name()?, scanner.text().len(), unescaped)?,
             };
             if let Some((place, attribute)) = key_attribute(schema, name) {
                 key[place] = Some(match &member {
                     Some(member) => KeyText::of(member, attribute)?,
-                    None => KeyText::scan(&mut scanner, attribute)?,
+                    None => KeyText::scan(scanner, attribute)?,
                 });
             } else {
                 let name = (begin, begin + name.len());
                 match &member {
                     Some(member) => value::write_plain(member, &mut self.values)?,
-                    None => value::scan_value(&mut scanner, &mut self.values)?,
+                    None => value::scan_value(scanner, &mut self.values)?,
                 }
                 self.attributes.push(Attribute { name, value_end: self.values.len() });
             }
             goes_on = scanner.goes_on(b'}')?;
         }
-        scanner.end()?;
         Ok(key)
     }
 
@@ -248,10 +275,10 @@ impl ItemWriter {
 
 const HEAD_BYTES_MAX: usize = 9;
 
-/// A name, and where it is in the item, or behind it among the names that had escapes.
+/// A name, and where it is in the text, or behind it among the names that had escapes.
 fn name_of<'n>(
     name: Quoted<'n>,
-    item_length: usize,
+    text_length: usize,
     unescaped: &'n mut Vec<u8>,
 ) -> Result<(usize, &'n [u8]), Malformed> {
     if let Some(plain) = name.plain() {
@@ -259,13 +286,14 @@ fn name_of<'n>(
     }
     let begin = unescaped.len();
     name.append_to(unescaped)?;
-    Ok((item_length + begin, &unescaped[begin..]))
+    Ok((text_length + begin, &unescaped[begin..]))
 }
 
 /// Where the names of attributes are.
 struct Names<'a> {
-    item: &'a [u8],
-    /// Those that have escapes in the item.
+    /// The text that has the item.
+    text: &'a [u8],
+    /// Those that have escapes in it.
     unescaped: &'a [u8],
 }
 
@@ -273,9 +301,9 @@ impl Names<'_> {
     #[inline]
     fn of(&self, attribute: &Attribute) -> &[u8] {
         let (begin, end) = attribute.name;
-        match begin.checked_sub(self.item.len()) {
-            None => &self.item[begin..end],
-            Some(begin) => &self.unescaped[begin..end - self.item.len()],
+        match begin.checked_sub(self.text.len()) {
+            None => &self.text[begin..end],
+            Some(begin) => &self.unescaped[begin..end - self.text.len()],
         }
     }
 }

@@ -40,6 +40,12 @@ impl<'a> Scanner<'a> {
         Self { text, position: 0 }
     }
 
+    /// The whole text.
+    #[inline]
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// How many bytes have been read.
     pub(super) fn position(&self) -> usize {
         self.position

@@ -34,6 +34,28 @@ pub(super) enum Form {
     WrittenTransaction(Vec<Arc<TableSchema>>),
 }
 
+/// The form of an answer that shows whole items, and nothing that differs from request to request.
+#[derive(Clone, Debug)]
+pub struct PlainForm {
+    /// By which keys are told from other attributes.
+    schema: Arc<TableSchema>,
+    /// Of a page: whether it is one of an index, and what it shows.
+    page: Option<(bool, Rows)>,
+}
+
+impl PlainForm {
+    /// That of a GetItem of the whole item.
+    pub fn of_item(schema: &Arc<TableSchema>) -> Self {
+        Self { schema: Arc::clone(schema), page: None }
+    }
+}
+
+impl PartialEq for PlainForm {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.schema, &other.schema) && self.page == other.page
+    }
+}
+
 /// Which part of an item is shown.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
@@ -60,6 +82,18 @@ pub(super) enum Rows {
 }
 
 impl Shape {
+    /// The plain form of a page, if it has one.
+    pub fn plain_page(&self) -> Option<PlainForm> {
+        match &self.form {
+            Form::Page { part: Part { schema, projection: None }, of_index, rows, .. }
+                if !self.shows_capacity =>
+            {
+                Some(PlainForm { schema: Arc::clone(schema), page: Some((*of_index, *rows)) })
+            }
+            _ => None,
+        }
+    }
+
     /// The operation that is answered.
     pub fn operation(&self) -> Operation {
         match &self.form {

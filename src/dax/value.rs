@@ -275,13 +275,13 @@ fn scan_list<'a>(
 }
 
 /// Leaves room for a head of one byte, and says where.
-fn reserve_head(out: &mut Vec<u8>) -> usize {
+pub(super) fn reserve_head(out: &mut Vec<u8>) -> usize {
     out.push(0);
     out.len() - 1
 }
 
 /// Puts the head that `write` writes, which depends on what follows it, where room was left for it.
-fn put_head(begin: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)) {
+pub(super) fn put_head(begin: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)) {
     let end = out.len();
     write(&mut Writer::new(out));
     out[begin] = out[end];

@@ -1,5 +1,5 @@
-//! What members say of themselves to each other, such as where DAX clients reach them. Nothing of the protocol rests on it: a node that
-//! the bus does not hear knows what was said last.
+//! What members say of themselves to each other, such as where DAX clients reach them. Nothing of the protocol rests on it: a node
+//! that the bus does not hear knows what was said last.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;

@@ -109,6 +109,21 @@ pub fn request_id() -> HeaderValue {
     HeaderValue::from_bytes(&id).expect("letters and digits make a header's value")
 }
 
+/// A new request id as text, without an allocation.
+pub(super) struct RequestId([u8; ID_BYTES]);
+
+impl RequestId {
+    pub(super) fn new() -> Self {
+        let mut id = [0; ID_BYTES];
+        write_request_id(&mut id);
+        Self(id)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("letters and digits are text")
+    }
+}
+
 fn write_request_id(out: &mut [u8]) {
     const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
     for part in out.chunks_mut(12) {

@@ -275,7 +275,8 @@ impl Observer for Edge {
     }
 
     fn dax_answered(&self, answered: &DaxAnswered<'_>) {
-        self.metrics.dax_answered(answered.method.name(), answered.error.is_some());
+        let method = (answered.method as usize, answered.method.name());
+        self.metrics.dax_answered(method, answered.error.is_some());
         if answered.method.operation().is_some() {
             // It has a line of its own, as a request of the API.
             return;

@@ -19,6 +19,9 @@ use crate::model::Operation;
 /// Error codes with labels of their own, of all operations.
 const CODES_MAX: usize = 100;
 
+/// More than the protocol of DAX has methods.
+const DAX_METHODS_MAX: usize = 16;
+
 /// Calls of what stands behind the cache.
 const UPSTREAM_FAMILY: Family =
     Family::histogram("nearside_upstream_request_duration_seconds", "Calls of the upstream.");
@@ -50,6 +53,8 @@ pub struct Metrics {
     connections_total: IntCounter,
     dax_connections: IntGauge,
     dax_requests: IntCounterVec,
+    /// The counters of that, by the place of the method, for successes and errors: looked up once each.
+    dax_counters: [[OnceLock<IntCounter>; 2]; DAX_METHODS_MAX],
     refusals: IntCounterVec,
     denials: IntCounterVec,
     admin_calls: IntCounterVec,
@@ -125,6 +130,7 @@ impl Metrics {
             connections_total,
             dax_connections,
             dax_requests,
+            dax_counters: Default::default(),
             refusals: refused,
             denials,
             admin_calls,
@@ -214,10 +220,14 @@ impl Metrics {
         self.dax_connections.dec();
     }
 
-    /// A request of a DAX client was answered.
-    pub fn dax_answered(&self, method: &str, is_error: bool) {
+    /// A request of a DAX client was answered. Each method has a place of its own, fewer than 16, and a name.
+    pub fn dax_answered(&self, (place, method): (usize, &str), is_error: bool) {
         let outcome = if is_error { "error" } else { "ok" };
-        self.dax_requests.with_label_values(&[method, outcome]).inc();
+        let find = || self.dax_requests.with_label_values(&[method, outcome]);
+        match self.dax_counters.get(place) {
+            Some(counters) => counters[usize::from(is_error)].get_or_init(find).inc(),
+            None => find().inc(),
+        }
     }
 
     /// A request was refused before it was read.
@@ -332,7 +342,7 @@ mod tests {
         metrics.upstream_called(Operation::GetItem, Duration::from_micros(80));
         metrics.refused("head");
         metrics.admin_called(Operation::Scan);
-        metrics.dax_answered("endpoints", false);
+        metrics.dax_answered((1, "endpoints"), false);
         metrics.fleet_propagated(Duration::from_millis(1));
         metrics.fleet_published(Duration::from_millis(1));
         metrics.fleet_confirmed(Duration::from_millis(1));

@@ -1,7 +1,7 @@
 """Drives a node with the DAX clients for Python and JavaScript, and compares each answer with that of boto3 over HTTP on the same node.
 
 Every call is made three times, each client on tables of its own that are made alike, so all three must see the same. Random calls come
-from a seed, which is printed: run it again with that seed as the last argument.
+from a seed, which is printed: run it again with that seed behind the folder, and with more random calls by their number behind that.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,8 +42,8 @@ def free_port():
 class Node:
     """A node with listeners for HTTP and DAX."""
 
-    def __init__(self, binary, data, config="", ports=None):
-        self.binary, self.data, self.config = binary, data, config
+    def __init__(self, binary, data, config="", ports=None, flags=()):
+        self.binary, self.data, self.config, self.flags = binary, data, config, flags
         self.http, self.admin, self.dax, self.daxs = ports or [free_port() for _ in range(4)]
         self.start()
 
@@ -53,6 +54,7 @@ class Node:
         flags += ["--dax-listen", f"127.0.0.1:{self.dax}", "--data-dir", str(pathlib.Path(self.data) / "data")]
         if "[server.tls]" in self.config:
             flags += ["--dax-tls-listen", f"127.0.0.1:{self.daxs}", "--tls-listen", "127.0.0.1:0"]
+        flags += self.flags
         self.process = subprocess.Popen([self.binary, *map(str, flags)])
         # A run that fails leaves nobody behind who keeps its output open.
         atexit.register(self.process.kill)
@@ -507,7 +509,9 @@ class Random:
         digits = str(pick.randrange(10 ** pick.randrange(1, 38)))
         exponent = pick.choice(["", "", "", f"E{pick.randrange(-60, 60)}"])
         point = pick.choice(["", "", f"{digits[:-1] or '0'}.{digits[-1]}"]) if not exponent else ""
-        return pick.choice(["", "-"]) + (point or digits) + exponent
+        sign, text = pick.choice(["", "-"]), (point or digits) + exponent
+        # The client for Python cannot send a zero with a sign.
+        return sign + text if decimal.Decimal(text) else text
 
     def key(self):
         return {"pk": S(self.random.choice("xyz")), "sk": N(self.random.randrange(4))}
@@ -714,9 +718,92 @@ def over_tls(binary, folder):
         assert node.stop() == 0
 
 
+class Bus:
+    """A server for a fleet's log, which looks as if it were in use for long: at a new one, nodes wait whether there are others."""
+
+    def __init__(self, program):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL, cwd="/"
+        )
+        atexit.register(self.process.kill)
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port)) as link:
+                    link.sendall(b"INFO server\r\n")
+                    run = next(line[7:] for line in link.makefile() if line.startswith("run_id:")).strip()
+                    link.sendall(f"HSET {{ns:nearside:0}}:general run {run} since 1\r\n".encode())
+                    link.recv(100)
+                    return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+
+
+def in_a_fleet(binary, folder):
+    """A client that knows one node of a fleet uses all that are there, for reads and for writes, and soon forgets one that has ended."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not program:
+        print("no server for a fleet's bus is installed", flush=True)
+        return
+    bus = Bus(program)
+    with tempfile.TemporaryDirectory() as root:
+        root = pathlib.Path(root)
+        secret = root / "secret"
+        secret.write_text("0123456789abcdef0123456789abcdef")
+        secret.chmod(0o600)
+        folders = [root / name for name in ("behind", "a", "b")]
+        [folder.mkdir() for folder in folders]
+        behind = Node(binary, folders[0])
+        create_tables(behind.boto())
+        nodes = []
+        for data in folders[1:]:
+            ports = [free_port() for _ in range(4)]
+            config = f'[dax]\nadvertise = ["127.0.0.1:{ports[2]}"]\nstate = "{data / "lists"}"\n'
+            config += f'[fleet]\nurl = "redis://127.0.0.1:{bus.port}"\nnode = "{data.name}"\nsecret_file = "{secret}"\n'
+            nodes.append(Node(binary, data, config, ports, ["--upstream", f"http://127.0.0.1:{behind.http}"]))
+        says = lambda node: urllib.request.urlopen(f"http://127.0.0.1:{node.admin}/api/fleet").read().decode().count("dax=")
+        until("both nodes know of both", lambda: all(says(node) == 2 for node in nodes))
+        asked = lambda method: [node.metric(f'nearside_dax_requests_total{{method="{method}",outcome="ok"}}') for node in nodes]
+        python, javascript = nodes[0].python(), JavaScript(folder, f"dax://127.0.0.1:{nodes[0].dax}")
+        key = {"pk": S("fleet")}
+        until("Python uses both", lambda: len(python._cluster._router.all_routes) == 2)
+        for call in (lambda call, arguments: of_python(python, call, arguments), javascript.ask):
+            before = {call: asked(call) for call in ("GetItem", "PutItem")}
+            for number in range(200):
+                assert "ok" in call("PutItem", {"TableName": "p-s", "Item": key | {"n": N(number)}})
+                item = call("GetItem", {"TableName": "p-s", "Key": key})["ok"]["Item"]
+                assert int(item["n"]["N"]) <= number, item
+            last = key | {"n": N(199)}
+            until("the last write is seen at both", lambda: all(
+                call("GetItem", {"TableName": "p-s", "Key": key})["ok"]["Item"] == last for _ in range(20)))
+            for method in before:
+                used = [now - then for now, then in zip(asked(method), before[method])]
+                # Both at random, so that each hardly ever gets fewer than a fourth.
+                assert min(used) > 50, (method, used)
+        javascript.close()
+        assert nodes[1].stop() == 0
+        # Until then, calls of it may fail that go to the other one.
+        until("it is told no more", lambda: len(python._cluster._router.all_routes) == 1)
+        for _ in range(50):
+            assert python.get_item(TableName="p-s", Key=key)["Item"] == last
+            python.put_item(TableName="p-s", Item=last)
+        python.close()
+        assert nodes[0].stop() == 0 and behind.stop() == 0
+    bus.process.kill()
+
+
+def until(what, is_so):
+    end = time.monotonic() + 60
+    while not is_so():
+        if time.monotonic() > end:
+            sys.exit(f"it never came: {what}")
+        time.sleep(0.05)
+
+
 def main():
     binary, folder = sys.argv[1:3]
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1 << 32)
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else 400
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as data:
         node = Node(binary, data)
@@ -725,8 +812,10 @@ def main():
         fixed(twins)
         twins.assert_same("one of each kind")
         calls = Random(seed)
-        for _ in range(400):
+        for done in range(count):
             twins.ask(*calls.call())
+            if done % 10_000 == 9_999:
+                twins.assert_same(f"at random, of {count}")
         twins.assert_same("at random")
         twins.close()
         for check in (hits, large, at_once, many_shapes):
@@ -735,7 +824,7 @@ def main():
         restarts(node, folder)
         print(f"restarts: {restarts.__doc__}", flush=True)
         assert node.stop() == 0
-    for check in (authorization, over_tls):
+    for check in (authorization, over_tls, in_a_fleet):
         check(binary, folder)
         print(f"{check.__name__}: {check.__doc__}", flush=True)
 

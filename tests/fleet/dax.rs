@@ -6,8 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use crate::client::PATIENCE;
 use crate::nodes::{Fleet, Setup, wait_until};
 
-/// A preamble, and the question for the nodes.
-const QUESTION: &[u8] = b"\x67J7yne5G\x00\x41x\xa1\x69UserAgent\x64Test\x00\x01\x1a\x1b\x2b\xcf\x02";
+/// A preamble, a key without a signature that counts, which nodes take that do not verify callers, and the question for the nodes.
+const QUESTION: &[&[u8]] = &[
+    b"\x67J7yne5G\x00\x41x\xa1\x69UserAgent\x64Test\x00",
+    b"\x01\x1a\x58\xc2\x33\x6b\x64AKID\x610\x58\x48AWS4-HMAC-SHA256\n20260102T030405Z\n20260102/us-east-1/dax/aws4_request\n00\xf6\xf6",
+    b"\x01\x1a\x1b\x2b\xcf\x02",
+];
 
 /// What stands before the port of a node on loopback, and what follows it.
 const BEFORE: &[u8] = &[0x02, 0x44, 127, 0, 0, 1, 0x03, 0x19];
@@ -21,8 +25,7 @@ fn free_port() -> u16 {
 fn told(port: u16) -> Vec<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // What a connection has not shown is asked for only where callers are verified.
-    stream.write_all(QUESTION).unwrap();
+    stream.write_all(&QUESTION.concat()).unwrap();
     let (mut answer, mut part) = (Vec::new(), [0; 1024]);
     loop {
         let read = stream.read(&mut part).unwrap();
@@ -42,12 +45,14 @@ fn told(port: u16) -> Vec<u16> {
 fn clients_are_told_of_the_nodes_that_say_where_they_are_while_they_are_there() {
     let mut fleet = Fleet::start(Setup { nodes: 0, ..Setup::default() });
     let [a, b, c] = [free_port(), free_port(), free_port()];
+    let folder = fleet.directory.path().display().to_string();
+    let listen =
+        |port: u16| format!("[dax]\nlisten = \"127.0.0.1:{port}\"\nstate = \"{folder}/lists-{port}\"\n");
     for port in [a, b] {
-        let lines = format!("[dax]\nlisten = \"127.0.0.1:{port}\"\nadvertise = [\"127.0.0.1:{port}\"]");
-        fleet.add_node(&lines, "secret");
+        fleet.add_node(&format!("{}advertise = [\"127.0.0.1:{port}\"]", listen(port)), "secret");
     }
     // Loopback is here only, so without an address that is advertised nobody else is told of it.
-    fleet.add_node(&format!("[dax]\nlisten = \"127.0.0.1:{c}\""), "secret");
+    fleet.add_node(&listen(c), "secret");
     fleet.add_node("", "secret");
     fleet.wait_until_fresh();
     wait_until("the first tells of both", || told(a) == [a, b]);

@@ -23,6 +23,11 @@ impl<'j> Members<'j> {
         Ok(Self(members))
     }
 
+    /// Adds a member behind those that are there.
+    pub(super) fn push(&mut self, name: Cow<'j, str>, value: &'j str) {
+        self.0.push((name, value));
+    }
+
     /// The member of that name; `None` if it is `null`, too.
     pub(super) fn get(&self, name: &str) -> Option<&'j str> {
         let member = self.0.iter().find(|(member, _)| member == name);

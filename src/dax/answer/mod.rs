@@ -14,7 +14,9 @@ use super::cbor::{Malformed, Writer};
 use super::error::{self, Failure};
 use super::item::{ItemFault, ItemWriter};
 use super::key;
-use super::shape::{Attributes, Form, Rows, Shape};
+use super::scanner::Scanner;
+use super::shape::{Attributes, Form, Part, Rows, Shape};
+use super::value;
 
 use json::{Members, number};
 use output::Output;
@@ -107,9 +109,12 @@ fn failure(answer: &Answer, shape: &Shape, request_id: Option<&str>, output: &mu
 
 fn success(answer: &Answer, shape: &Shape, output: &mut Output<'_>) -> Result<(), Malformed> {
     let body = str::from_utf8(&answer.body).map_err(|_| Malformed::Invalid("an answer is not UTF-8"))?;
-    let body = Members::read(body)?;
     // No error: an empty array.
     output.writer().array(0);
+    if let Form::Page { part, of_index, rows, .. } = &shape.form {
+        return write_page(body, (part, *of_index, *rows), shape.shows_capacity, output);
+    }
+    let body = Members::read(body)?;
     match &shape.form {
         Form::Item(part) => {
             let item = body.get("Item");
@@ -140,7 +145,8 @@ fn success(answer: &Answer, shape: &Shape, output: &mut Output<'_>) -> Result<()
             }
             Ok(())
         }
-        Form::Page { .. } => write_page(&body, shape, output),
+        // It was written above.
+        Form::Page { .. } => Ok(()),
         Form::Batch(_) | Form::WrittenBatch(_) => batch::write(&body, shape, output),
         Form::Transaction(parts) => {
             let responses = body.list("Responses")?;
@@ -191,29 +197,46 @@ fn write_extended_capacities(
     capacities.into_iter().try_for_each(|capacity| capacity::write_extended(capacity, output.buffer()))
 }
 
-fn write_page(body: &Members<'_>, shape: &Shape, output: &mut Output<'_>) -> Result<(), Malformed> {
-    let Form::Page { part, of_index, rows, .. } = &shape.form else { return Ok(()) };
-    let items = body.list("Items")?;
-    let count = body.get("Count").map_or(Ok(items.len() as u64), number)?;
-    let scanned = body.get("ScannedCount").map_or(Ok(count), number)?;
-    let last = body.get("LastEvaluatedKey");
-    let capacity = body.get("ConsumedCapacity").filter(|_| shape.shows_capacity);
-    let shown = usize::from(*rows == Rows::Shown);
-    output.writer().map(2 + shown + usize::from(last.is_some()) + usize::from(capacity.is_some()));
-    if *rows == Rows::Shown {
-        output.writer().unsigned(7);
-        output.writer().array(items.len());
-        for item in items {
-            if part.projection.is_none() {
-                output.writer().array(2);
+/// Writes a page. Its items are the most of it, and are read once.
+fn write_page(
+    body: &str,
+    (part, of_index, rows): (&Part, bool, Rows),
+    shows_capacity: bool,
+    output: &mut Output<'_>,
+) -> Result<(), Malformed> {
+    let head = value::reserve_head(output.buffer());
+    let (mut items, mut others) = (None, Members::default());
+    let mut scanner = Scanner::new(body);
+    let mut goes_on = scanner.open(b'{', b'}')?;
+    while goes_on {
+        let name = scanner.name()?;
+        match name.plain() {
+            // `null` counts as no member.
+            Some(b"Items") if items.is_none() && scanner.peek() != b'n' => {
+                items = Some(match rows {
+                    Rows::Shown => {
+                        output.writer().unsigned(7);
+                        output.rows(&mut scanner, part)?
+                    }
+                    Rows::Counted => json::elements(scanner.skip()?)?.len(),
+                });
             }
-            output.row(item, part)?;
+            _ => others.push(name.text()?, scanner.skip()?),
         }
+        goes_on = scanner.goes_on(b'}')?;
     }
+    scanner.end()?;
+    if items.is_none() && rows == Rows::Shown {
+        output.writer().unsigned(7);
+        output.writer().array(0);
+    }
+    let count = others.get("Count").map_or(Ok(items.unwrap_or(0) as u64), number)?;
+    let scanned = others.get("ScannedCount").map_or(Ok(count), number)?;
     output.writer().unsigned(8);
     output.writer().unsigned(count);
     output.writer().unsigned(10);
     output.writer().unsigned(scanned);
+    let last = others.get("LastEvaluatedKey");
     if let Some(last) = last {
         output.writer().unsigned(9);
         Writer::new(output.buffer()).bytes_with(|writer| match of_index {
@@ -221,5 +244,10 @@ fn write_page(body: &Members<'_>, shape: &Shape, output: &mut Output<'_>) -> Res
             false => key::write_bytes_of_json(&part.schema.key, last, writer.buffer()),
         })?;
     }
-    write_capacity(capacity, output)
+    let capacity = others.get("ConsumedCapacity").filter(|_| shows_capacity);
+    write_capacity(capacity, output)?;
+    let shown = usize::from(rows == Rows::Shown);
+    let members = 2 + shown + usize::from(last.is_some()) + usize::from(capacity.is_some());
+    value::put_head(head, output.buffer(), |writer| writer.map(members));
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::dax::attribute_lists::AttributeLists;
 use crate::dax::cbor::{Malformed, Writer};
 use crate::dax::item::{ItemFault, ItemWriter};
+use crate::dax::scanner::Scanner;
 use crate::dax::shape::{Form, Part, Shape};
 use crate::dax::value;
 use crate::model::KeySchema;
@@ -63,11 +64,35 @@ impl<'w> Output<'w> {
 
     /// An item among others: its key and the rest of it, or what is projected.
     pub(super) fn row(&mut self, item: &str, part: &Part) -> Result<(), Malformed> {
+        let mut scanner = Scanner::new(item);
+        self.next_row(&mut scanner, part)?;
+        scanner.end()
+    }
+
+    /// The same of the item that is next in a text.
+    fn next_row(&mut self, scanner: &mut Scanner<'_>, part: &Part) -> Result<(), Malformed> {
         if part.projection.is_some() {
-            return self.item(item, part);
+            return self.item(scanner.skip()?, part);
         }
-        let written = self.items.write_pair(item, &part.schema.key, self.lists, &mut self.bytes);
+        let written = self.items.write_pair_from(scanner, &part.schema.key, self.lists, &mut self.bytes);
         self.note(written)
+    }
+
+    /// The list of items that is next in a text, as an array of rows, read where it lies. Says how many they are.
+    pub(super) fn rows(&mut self, scanner: &mut Scanner<'_>, part: &Part) -> Result<usize, Malformed> {
+        let begin = value::reserve_head(&mut self.bytes);
+        let mut count = 0;
+        let mut goes_on = scanner.open(b'[', b']')?;
+        while goes_on {
+            if part.projection.is_none() {
+                self.writer().array(2);
+            }
+            self.next_row(scanner, part)?;
+            count += 1;
+            goes_on = scanner.goes_on(b']')?;
+        }
+        value::put_head(begin, &mut self.bytes, |writer| writer.array(count));
+        Ok(count)
     }
 
     /// An item without its key.

@@ -23,6 +23,10 @@ pub(super) struct Lent {
 }
 
 impl Lent {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
     /// The list of exactly these names.
     pub(super) fn find<'n>(
         &self,

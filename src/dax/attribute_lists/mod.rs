@@ -156,8 +156,8 @@ impl AttributeLists {
         self.lost_bytes
     }
 
-    /// How many bytes between whole records are damaged: clients may know the lists that were there. Each is back when somebody defines
-    /// it again.
+    /// How many bytes between whole records are damaged: clients may know the lists that were there. Each is back when somebody
+    /// defines it again.
     pub fn damaged_bytes(&self) -> u64 {
         self.damaged_bytes
     }
@@ -247,6 +247,11 @@ impl AttributeLists {
         }
         self.tables.store(Arc::new(tables));
         Ok(())
+    }
+
+    /// True if some lists are lent, whose ids may become unknown.
+    pub fn lends(&self) -> bool {
+        !lock(&self.lent).is_empty()
     }
 
     /// A table in memory with lists that have their ids already.

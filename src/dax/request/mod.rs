@@ -147,6 +147,15 @@ pub struct Decoded {
     pub shape: Shape,
 }
 
+/// The table and the key bytes in the arguments of a GetItem without options: of the whole item, not strongly read. `None` for any
+/// other, which is to be [parsed](Call::parse).
+pub fn plain_item(arguments: &[u8]) -> Option<(&str, &[u8])> {
+    let mut reader = Reader::new(arguments);
+    let (table, key) = (reader.bytes().ok()?, reader.bytes().ok()?);
+    let is_all = reader.take_null().ok()? && reader.is_at_end();
+    is_all.then_some((str::from_utf8(table).ok()?, key))
+}
+
 impl<'a> Call<'a> {
     /// Reads the arguments of a request: exactly [`Method::arguments`] items.
     ///

@@ -223,7 +223,7 @@ where
         let Ok(_trees) = self.room_to_read(asked.request_bytes).await else {
             let error = ApiError::validation("The request is larger than any of its kind");
             let reply = error::reply(&error, None, Some(asked.request_id));
-            self.tell(&asked, &reply);
+            self.tell(&asked, asked.begun.elapsed(), &reply);
             return reply.bytes;
         };
         let refused = |error: &ApiError| error::reply(error, None, Some(asked.request_id));
@@ -257,7 +257,7 @@ where
             }
             Err(error) => refused(&error),
         };
-        self.tell(&asked, &reply);
+        self.tell(&asked, asked.begun.elapsed(), &reply);
         reply.bytes
     }
 
@@ -295,8 +295,15 @@ where
         let status = error.code.status();
         let reply = error::reply(&error, None, Some(asked.request_id));
         let operation = arrived.method.operation().unwrap_or(Operation::Unknown);
-        self.record(&asked, operation, &reply, Verdict::Denied(reason), &Recorded::of(status, None));
-        self.tell(&asked, &reply);
+        self.record(
+            &asked,
+            operation,
+            asked.begun.elapsed(),
+            &reply,
+            Verdict::Denied(reason),
+            &Recorded::of(status, None),
+        );
+        self.tell(&asked, asked.begun.elapsed(), &reply);
         reply.bytes
     }
 
@@ -307,7 +314,7 @@ where
         if verdict.denial().is_some() {
             let reply = Reply { bytes: Vec::new(), error: answer.error.clone() };
             let recorded = Recorded::of(answer.status, principal);
-            self.record(asked, Operation::DescribeTable, &reply, verdict, &recorded);
+            self.record(asked, Operation::DescribeTable, asked.begun.elapsed(), &reply, verdict, &recorded);
         }
     }
 
@@ -322,6 +329,7 @@ where
         &self,
         asked: &Asked<'_>,
         operation: Operation,
+        latency: Duration,
         reply: &Reply,
         verdict: Verdict,
         recorded: &Recorded<'_>,
@@ -338,7 +346,7 @@ where
             verdict,
             status,
             error: reply.error.as_ref(),
-            latency: asked.begun.elapsed(),
+            latency,
             request_bytes: asked.request_bytes,
             answer_bytes: reply.bytes.len(),
             request_id: asked.request_id,
@@ -347,11 +355,11 @@ where
     }
 
     /// Tells the observer of any request.
-    pub(super) fn tell(&self, asked: &Asked<'_>, reply: &Reply) {
+    pub(super) fn tell(&self, asked: &Asked<'_>, latency: Duration, reply: &Reply) {
         self.frontend.observer.dax_answered(&DaxAnswered {
             method: asked.method,
             error: reply.error.as_ref(),
-            latency: asked.begun.elapsed(),
+            latency,
             request_bytes: asked.request_bytes,
             answer_bytes: reply.bytes.len(),
             request_id: asked.request_id,

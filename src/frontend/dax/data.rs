@@ -1,7 +1,6 @@
 //! Requests for operations of DynamoDB: made into its JSON, answered by the service, and the answer made into the protocol's.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +9,19 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::body::{Received, Reservation};
-use super::super::exchange::verdict_of;
 use super::super::{Authenticator, Caller, Frontend, Observer, RejectReason, Service, answer};
-use super::connection::{Connection, Recorded, error_reply};
+use super::connection::{Connection, Recorded};
+use super::hits::{DEFINITIONS_MAX, Looked, write};
 use super::intake::Arrived;
 use super::lists;
-use crate::call::{Answer, Request, Source, Trace, Verdict};
-use crate::dax::answer::Reply;
-use crate::dax::answer::{Unlisted, joined, reply, unprocessed, whole_item};
-use crate::dax::attribute_lists::AttributeLists;
-use crate::dax::cbor::Malformed;
+use super::outcome::{Outcome, internal};
+use crate::call::{Answer, Request, Trace};
+use crate::dax::answer::{Unlisted, joined, unprocessed};
 use crate::dax::error;
-use crate::dax::item::{ItemFault, ItemWriter};
-use crate::dax::key;
 use crate::dax::method::Method;
 use crate::dax::request::{Call, Client, DataCall, Decoded, Known};
-use crate::engine::{ItemAtOnce, Served};
-use crate::model::{ApiError, ErrorCode, ErrorName, Operation, TableSchema};
+use crate::engine::Served;
+use crate::model::{ApiError, ErrorCode, Operation, TableSchema};
 use crate::offload::{LARGE_BODY_BYTES, offload, offload_call};
 use crate::wire::index_named;
 
@@ -37,17 +32,6 @@ const TABLES_MAX: usize = 100;
 const REPEATS_MAX: u32 = 8;
 const REPEAT_DELAY: Duration = Duration::from_millis(50);
 
-/// How often an answer is written anew because lists of names were missing: once, unless names and lists do not agree.
-const DEFINITIONS_MAX: usize = 3;
-
-/// The header in which an upstream gives its own id for a request.
-const REQUEST_ID: &str = "x-amzn-requestid";
-
-thread_local! {
-    /// Writes the items of all answers of a thread.
-    static ITEMS: RefCell<ItemWriter> = RefCell::default();
-}
-
 /// A request of the API, and who sends it.
 struct Data<'a> {
     method: Method,
@@ -56,65 +40,6 @@ struct Data<'a> {
     caller: Caller<'static>,
     trace: Option<Arc<Trace>>,
     request_id: &'a str,
-}
-
-/// What a first look into memory makes of a request.
-enum Looked {
-    /// The answer.
-    Answered(Outcome),
-    /// An item, whose list of names is not defined yet.
-    Item(Box<ItemAtOnce>, Vec<String>),
-    /// The service's answer, with items whose lists are not defined yet.
-    Served(Box<(Served, Decoded)>),
-    /// What it asks for, by a schema that may be an old one.
-    Decoded(Arc<TableSchema>, Decoded),
-    /// Nothing.
-    Unread,
-}
-
-/// An answer, and what is recorded of it.
-struct Outcome {
-    reply: Reply,
-    status: u16,
-    source: Option<Source>,
-    table: Option<Arc<str>>,
-    /// The index that the request names, if that is of interest.
-    index: Option<String>,
-    verdict: Verdict,
-}
-
-impl Outcome {
-    /// An answer of the service's.
-    fn of_served(served: Served, reply: Reply, index: Option<String>) -> Self {
-        let Served { answer, source, table, .. } = served;
-        let (status, source) = (answer.status, Some(source));
-        Self { reply, status, source, table, index, verdict: Verdict::Allowed }
-    }
-
-    /// An answer of the front end's own.
-    fn of_error(error: &ApiError, operation: Option<Operation>, request_id: &str) -> Self {
-        Self {
-            reply: error::reply(error, operation, Some(request_id)),
-            status: error.code.status(),
-            source: None,
-            table: None,
-            index: None,
-            verdict: verdict_of(error.code),
-        }
-    }
-
-    /// An answer that says that a table is not there, or not to be known.
-    fn of_answer(answer: &Answer, operation: Operation, request_id: &str) -> Self {
-        let code = answer.error.as_ref().and_then(ErrorName::code);
-        Self {
-            reply: error_reply(answer, Some(operation), request_id),
-            status: answer.status,
-            source: None,
-            table: None,
-            index: None,
-            verdict: code.map_or(Verdict::Allowed, verdict_of),
-        }
-    }
 }
 
 impl<IO, S, O, A> Connection<'_, IO, S, O, A>
@@ -131,8 +56,8 @@ where
         operation: Operation,
         caller: Caller<'static>,
     ) -> Vec<u8> {
-        let id = answer::request_id();
-        let id = id.to_str().unwrap_or_default();
+        let id = answer::RequestId::new();
+        let id = id.as_str();
         let asked = self.asked(arrived, id);
         let audits = self.frontend.observer.audits();
         let principal = caller.principal().filter(|_| audits).cloned();
@@ -158,8 +83,9 @@ where
             principal: principal.as_ref().map(|principal| principal.name.as_str()),
             trace: trace.as_deref(),
         };
-        self.record(&asked, operation, &outcome.reply, outcome.verdict, &recorded);
-        self.tell(&asked, &outcome.reply);
+        let latency = asked.begun.elapsed();
+        self.record(&asked, operation, latency, &outcome.reply, outcome.verdict, &recorded);
+        self.tell(&asked, latency, &outcome.reply);
         outcome.reply.bytes
     }
 
@@ -210,87 +136,6 @@ where
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
-    /// Looks for the answer to a request in memory; `None` for a request that cannot be read, which then gets its error.
-    fn look_for(&self, method: Method, arguments: &[u8], client: Client, request_id: &str) -> Option<Looked> {
-        let Call::Data(call) = Call::parse(method, arguments).ok()? else { return None };
-        if let Some((table, key)) = call.whole_item()
-            && let Some(looked) = self.whole_item(table, key)
-        {
-            return Some(looked);
-        }
-        let schema = match *call.tables() {
-            [table] => self.service.table_schema_at_once(table)?,
-            _ => return None,
-        };
-        let schema_of = |_: &str| Some(Arc::clone(&schema));
-        let lists = &self.settings.dax.lists;
-        let mut decoded = call.decode(&Known { client, schema_of: &schema_of, lists }).ok()?;
-        let body = Bytes::from(std::mem::take(&mut decoded.body));
-        let request = Request::new(decoded.operation, body);
-        match self.service.answer_at_once(&request) {
-            // What was found counts as found: it is shown once the lists of its items are there.
-            Some(served) => Some(match write(&served.answer, &decoded, request_id, lists) {
-                Ok(reply) => Looked::Answered(Outcome::of_served(served, reply, None)),
-                Err(Unlisted(_)) => Looked::Served(Box::new((served, decoded))),
-            }),
-            None => {
-                // Nobody else has the bytes, so they are not copied.
-                decoded.body = request.body.into();
-                Some(Looked::Decoded(schema, decoded))
-            }
-        }
-    }
-
-    /// Looks for an item in memory without a request in JSON.
-    fn whole_item(&self, table: &str, key: &[u8]) -> Option<Looked> {
-        let found = self.service.item_at_once(table, |schema, out| key::write_canonical(schema, key, out))?;
-        Some(match self.show(&found) {
-            Ok(outcome) => Looked::Answered(outcome),
-            Err(names) => Looked::Item(Box::new(found), names),
-        })
-    }
-
-    /// The answer that shows an item from memory.
-    ///
-    /// # Errors
-    /// The list of its names, if that is to be defined first.
-    fn show(&self, found: &ItemAtOnce) -> Result<Outcome, Vec<String>> {
-        let json = found.item.item_json();
-        let json = json.as_deref().map(str::from_utf8).transpose();
-        let lists = &self.settings.dax.lists;
-        let no_item = |_| ItemFault::Malformed(Malformed::Invalid("an item is not UTF-8"));
-        let reply = json.map_err(no_item).and_then(|json| {
-            ITEMS.with_borrow_mut(|items| whole_item(json, &found.schema.key, lists, items))
-        });
-        match reply {
-            Ok(reply) => Ok(Outcome {
-                reply,
-                status: 200,
-                source: Some(Source::Hit),
-                table: Some(Arc::clone(&found.table)),
-                index: None,
-                verdict: Verdict::Allowed,
-            }),
-            Err(ItemFault::Unlisted(names)) => Err(names),
-            Err(ItemFault::Malformed(_)) => Ok(Outcome::of_error(&internal(), Some(Operation::GetItem), "")),
-        }
-    }
-
-    /// Defines the list of an item from memory, and shows the item.
-    async fn show_listed(&self, found: &ItemAtOnce, mut names: Vec<String>, request_id: &str) -> Outcome {
-        let refused = |error: &ApiError| Outcome::of_error(error, Some(Operation::GetItem), request_id);
-        for _ in 0..DEFINITIONS_MAX {
-            if let Err(error) = lists::define_for_answer(&self.settings.dax.lists, vec![names]).await {
-                return refused(&error);
-            }
-            names = match self.show(found) {
-                Ok(outcome) => return outcome,
-                Err(names) => names,
-            };
-        }
-        refused(&internal())
-    }
-
     /// Reads a request and has the service answer it.
     async fn execute_data(self: &Arc<Self>, data: Data<'_>, looked: Looked) -> Outcome {
         let Data { method, arguments, client, caller, trace, request_id } = data;
@@ -459,26 +304,10 @@ fn with_body(served: Served, body: Vec<u8>) -> Served {
     Served { answer: Answer { body: body.into(), ..served.answer }, ..served }
 }
 
-/// Makes the protocol's answer of DynamoDB's.
-fn write(
-    answer: &Answer,
-    decoded: &Decoded,
-    request_id: &str,
-    lists: &AttributeLists,
-) -> Result<Reply, Unlisted> {
-    let given = answer.headers.iter().find(|(name, _)| name == REQUEST_ID);
-    let request_id = given.map_or(request_id, |(_, id)| id.as_str());
-    ITEMS.with_borrow_mut(|items| reply(answer, &decoded.shape, Some(request_id), lists, items))
-}
-
 /// What `work` gives. A panic of it is one request's misfortune, not the connection's.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, ApiError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
         tracing::error!("Reading a DAX request, or writing its answer, panicked.");
         internal()
     })
-}
-
-fn internal() -> ApiError {
-    ApiError::new(ErrorCode::InternalServerError, "Internal server error")
 }

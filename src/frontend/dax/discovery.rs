@@ -2,8 +2,8 @@
 //!
 //! Clients connect to the addresses that `endpoints` answers, and only once to the one that they were configured with. They ask every
 //! few seconds. This node is always among the answers: as what the operator advertises, else as the address at which the question
-//! came in. In a fleet, the members that say where they are reached stand beside it, each as one that takes writes, as all nodes do: a
-//! client then tries another one when a node is gone, which it would not do for the sole leader of a cluster.
+//! came in. In a fleet, the members that say where they are reached stand beside it, each as one that takes writes, as all nodes do:
+//! with a sole leader, clients would send it all of their writes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};

@@ -8,8 +8,11 @@ mod authorization;
 mod connection;
 mod data;
 mod discovery;
+mod hits;
 mod intake;
 mod lists;
+mod outcome;
+mod recent;
 mod refusal;
 #[cfg(test)]
 mod tests;

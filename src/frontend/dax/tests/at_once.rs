@@ -106,11 +106,7 @@ async fn a_hit_counts_once_also_if_the_list_of_its_names_is_new() {
     }
     let (_, before) = hits("tab_ss");
     assert!(before > 0, "the page is in memory");
-    let query = request(-931_250_863, |writer| {
-        writer.bytes(b"tab_ss");
-        writer.bytes(&[0x83, 1, 0x83, 0, 0x82, 0x12, 0x62, b'p', b'k', 0x82, 0x11, 0, 0x81, 0x61, b'k']);
-        writer.null();
-    });
+    let query = query(false);
     for count in 1..4 {
         assert!(wire.ask(&query).await.codes.is_empty());
         assert_eq!(hits("tab_ss").1, before + count);
@@ -142,4 +138,41 @@ async fn an_item_is_shown_whose_list_of_names_cannot_be_kept_and_a_list_of_a_cli
     assert_eq!(wire.ask(&define(&["list", "name", "total"])).await.error(), "LimitExceededException");
     let empty = wire.ask(&define(&[])).await;
     assert_eq!((empty.codes.as_slice(), empty.rest), (&NO_ERROR[..], vec![1]));
+}
+
+/// A Query of the items of `k` in `tab_ss`.
+fn query(is_strong: bool) -> Vec<u8> {
+    request(-931_250_863, |writer| {
+        writer.bytes(b"tab_ss");
+        writer.bytes(&[0x83, 1, 0x83, 0, 0x82, 0x12, 0x62, b'p', b'k', 0x82, 0x11, 0, 0x81, 0x61, b'k']);
+        if is_strong {
+            writer.map(1);
+            writer.unsigned(2);
+            writer.bool(true);
+        } else {
+            writer.null();
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_page_is_what_a_strong_read_gives_after_each_write() {
+    let (engine, pages) = engine_and_pages().await;
+    let mut wire = wire(&engine).await;
+    let mut before = None;
+    for turn in 0..5 {
+        let body = format!(
+            r#"{{"TableName":"tab_ss","Item":{{"pk":{{"S":"k"}},"sk":{{"S":"{}"}},"turn":{{"N":"{turn}"}}}}}}"#,
+            turn % 3
+        );
+        assert!(engine.execute(Request::new(Operation::PutItem, body)).await.answer.is_success());
+        let strong = wire.ask(&query(true)).await;
+        assert!(strong.codes.is_empty() && before.as_ref() != Some(&strong));
+        for _ in 0..6 {
+            assert_eq!(wire.ask(&query(false)).await, strong, "in turn {turn}");
+        }
+        before = Some(strong);
+    }
+    let hits: u64 = pages.tables().iter().map(|(table, _)| table.page_stats().hits).sum();
+    assert!(hits > 10, "{hits} hits");
 }
