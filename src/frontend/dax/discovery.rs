@@ -26,7 +26,7 @@ const LOOKED_UP_FOR: Duration = Duration::from_secs(30);
 /// How soon a name is looked up again that means nothing yet.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
-/// The number of a node that is in no fleet. The others have numbers made from their names.
+/// The number of a node that is in no fleet. The others have numbers made from their places.
 const NODE_ID: i64 = 1;
 
 /// What nodes can be: one that takes writes, or one that passes them on.
@@ -131,14 +131,14 @@ impl Discovery {
         };
         // In the order of their names, so that the answers of all nodes are alike.
         let nodes = fleet.nodes();
-        let mut listed: Vec<(&str, Listed)> = vec![(&fleet.node, Listed::of(&fleet.node, place, host))];
+        let mut listed: Vec<(&str, Listed)> = vec![(&fleet.node, Listed::at(place, host))];
         for node in nodes.iter().filter(|node| node.name != fleet.node) {
             let advertised = if is_over_tls { &node.tls } else { &node.plain };
             // A balancer in front of several nodes is one place.
             if let Some((place, host)) = chosen(advertised, wants_ipv4)
                 && listed.iter().all(|(_, other)| other.place != place)
             {
-                listed.push((&node.name, Listed::of(&node.name, place, host)));
+                listed.push((&node.name, Listed::at(place, host)));
             }
         }
         listed.sort_by_key(|(name, _)| *name);
@@ -187,9 +187,9 @@ impl Node {
 }
 
 impl Listed {
-    /// A member. Its number is its own for as long as it has its name.
-    fn of(name: &str, place: SocketAddr, host: String) -> Self {
-        Self { id: i64::from(crc32fast::hash(name.as_bytes()) >> 1), place, host }
+    /// A member, with a number that any other one gives it, too: also behind a balancer, where each is at the same place.
+    fn at(place: SocketAddr, host: String) -> Self {
+        Self { id: i64::from(crc32fast::hash(place.to_string().as_bytes()) >> 1), place, host }
     }
 }
 
@@ -394,6 +394,14 @@ mod tests {
         });
         assert!(answers[0] == answers[1] && answers[1] == answers[2], "{answers:x?}");
         assert_eq!(ports(&answers[0]), [8111; 3]);
+        // Behind a balancer, each is the one that is there.
+        let behind = ["a", "b"].map(|node| {
+            let (_sender, members) =
+                watch::channel(said(&[("a", "dax=10.0.0.9:1"), ("b", "dax=10.0.0.9:1")]));
+            let fleet = Some(DaxFleet { node: node.into(), members });
+            Discovery::new(&["10.0.0.9:1".parse().unwrap()], fleet).answer(None, false).unwrap()
+        });
+        assert!(behind[0] == behind[1] && behind[0][1] == 0x81, "{behind:x?}");
     }
 
     #[test]
