@@ -30,6 +30,7 @@ mod encoding;
 mod exchange;
 mod fault;
 mod handshake;
+mod head;
 mod key_ring;
 mod large;
 mod peer;
