@@ -8,12 +8,19 @@ use crate::call::{Attempt, Request};
 use crate::model::Operation;
 
 use super::credentials;
+use super::head::Header;
 
 /// The first line of every call.
 const FIRST_LINE: &[u8] = b"POST / HTTP/1.1\r\n";
 
+/// The last line of every head.
+const EMPTY_LINE: &[u8] = b"\r\n";
+
 /// The largest head that is read here; hyper and the front end take larger ones.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// The most headers of a head that is read here. hyper rejects a head that has more.
+const HEADERS_MAX: usize = 100;
 
 /// The largest body of a call that is answered here: a batch of a hundred keys. With its head it fits what hyper reads at a time
 /// once it has seen requests of that size.
@@ -61,19 +68,34 @@ pub(super) struct Call<'a> {
     operation: Operation,
     attempt: Attempt,
     pub(super) host: &'a str,
-    body: &'a [u8],
+    /// The lines of the headers, each with its end.
+    lines: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The request, as the front end makes it.
     pub(super) fn request(&self) -> Request {
         Request { attempt: self.attempt, ..Request::new(self.operation, self.body.to_vec()) }
+    }
+
+    /// All of its headers, in their order.
+    pub(super) fn headers(&self) -> Vec<Header<'a>> {
+        // An SDK sends about ten.
+        let mut headers = Vec::with_capacity(16);
+        let mut rest = self.lines;
+        while let Some((line, after)) = first_line(rest) {
+            headers.extend(header(line));
+            rest = after;
+        }
+        headers
     }
 }
 
 /// What the headers of a message say, as far as it matters here.
 #[derive(Default)]
 struct Headers<'a> {
+    count: usize,
     content_length: Option<usize>,
     host: Option<&'a str>,
     operation: Option<Operation>,
@@ -92,10 +114,9 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
         return if FIRST_LINE.starts_with(head) { Sight::Partial } else { Sight::Unsure };
     };
     let (mut headers, mut rest) = (Headers::default(), lines);
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        let Some(line) = rest[..end].strip_suffix(b"\r") else { return Sight::Unsure };
-        rest = &rest[end + 1..];
-        if line.is_empty() {
+    while let Some((line, after)) = first_line(rest) {
+        rest = after;
+        if line == b"\r" {
             let head_bytes = head.len() - rest.len();
             return headers.message(bytes, head_bytes).map_or(Sight::Unsure, Sight::Message);
         }
@@ -106,12 +127,26 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
     if bytes.len() < HEAD_BYTES_MAX { Sight::Partial } else { Sight::Unsure }
 }
 
+/// The first line, without its line feed, and what follows it.
+fn first_line(lines: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', lines)?;
+    Some((&lines[..end], &lines[end + 1..]))
+}
+
+/// The header of a line; `None` if there is no colon in it, or no carriage return at its end. The name and the value may be anything.
+fn header(line: &[u8]) -> Option<Header<'_>> {
+    let line = line.strip_suffix(b"\r")?;
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    Some((name, value.strip_prefix(b" ").unwrap_or(value)))
+}
+
 impl<'a> Headers<'a> {
     /// Takes note of a header. `None` if the framing is not certain any more.
     fn add(&mut self, line: &'a [u8]) -> Option<()> {
-        let colon = memchr::memchr(b':', line)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let value = text(value.strip_prefix(b" ").unwrap_or(value))?;
+        self.count += 1;
+        let (name, value) = header(line).filter(|_| self.count <= HEADERS_MAX)?;
+        let value = text(value)?;
         let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
         match name.len() {
             4 if is(b"host") => self.is_unusual |= self.host.replace(value).is_some(),
@@ -169,6 +204,7 @@ impl<'a> Headers<'a> {
             operation: self.operation?,
             attempt: self.attempt.unwrap_or_default(),
             host: self.host?,
+            lines: bytes.get(FIRST_LINE.len()..head_bytes - EMPTY_LINE.len())?,
             body: &bytes[head_bytes..],
         })
     }

@@ -219,7 +219,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let mut decoded = call.decode(&Known { client, schema_of: &schema_of, lists }).ok()?;
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
-        match self.service.answer_at_once(&request) {
+        match self.service.answer_at_once(None, &request) {
             Some(served) => {
                 let reply = write(&served.answer, &decoded, request_id, lists).ok()?;
                 Some(Looked::Answered(Outcome::of_served(served, reply, None)))
