@@ -99,13 +99,14 @@ impl<'a> Head<'a> {
 
 /// The first value of a header among these.
 pub(super) fn first_of<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(other, _)| is_same_name(other, name)).map(|(_, value)| *value)
+    // Lengths are compared here: most differ, and a call for each would cost more than all else.
+    let is_it = |other: &[u8]| other.len() == name.len() && is_same_name(other, name);
+    headers.iter().find(|(other, _)| is_it(other)).map(|(_, value)| *value)
 }
 
 /// True for names that differ in their case alone: those of the wire, and the list of signed headers, may be in any.
-#[inline]
 pub(super) fn is_same_name(one: &[u8], other: &str) -> bool {
-    one.len() == other.len() && (one == other.as_bytes() || one.eq_ignore_ascii_case(other.as_bytes()))
+    one == other.as_bytes() || one.eq_ignore_ascii_case(other.as_bytes())
 }
 
 #[cfg(test)]

@@ -84,9 +84,10 @@ impl<'a> Call<'a> {
         // An SDK sends about ten.
         let mut headers = Vec::with_capacity(16);
         let mut rest = self.lines;
-        while let Some((line, after)) = first_line(rest) {
-            headers.extend(header(line));
-            rest = after;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            // Before the line feed stands a carriage return.
+            headers.extend(header(&rest[..end - 1]));
+            rest = &rest[end + 1..];
         }
         headers
     }
@@ -95,7 +96,6 @@ impl<'a> Call<'a> {
 /// What the headers of a message say, as far as it matters here.
 #[derive(Default)]
 struct Headers<'a> {
-    count: usize,
     content_length: Option<usize>,
     host: Option<&'a str>,
     operation: Option<Operation>,
@@ -113,29 +113,25 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
     let Some(lines) = head.strip_prefix(FIRST_LINE) else {
         return if FIRST_LINE.starts_with(head) { Sight::Partial } else { Sight::Unsure };
     };
-    let (mut headers, mut rest) = (Headers::default(), lines);
-    while let Some((line, after)) = first_line(rest) {
-        rest = after;
-        if line == b"\r" {
+    let (mut headers, mut rest, mut count) = (Headers::default(), lines, 0);
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let Some(line) = rest[..end].strip_suffix(b"\r") else { return Sight::Unsure };
+        rest = &rest[end + 1..];
+        if line.is_empty() {
             let head_bytes = head.len() - rest.len();
             return headers.message(bytes, head_bytes).map_or(Sight::Unsure, Sight::Message);
         }
-        if headers.add(line).is_none() {
+        count += 1;
+        if count > HEADERS_MAX || headers.add(line).is_none() {
             return Sight::Unsure;
         }
     }
     if bytes.len() < HEAD_BYTES_MAX { Sight::Partial } else { Sight::Unsure }
 }
 
-/// The first line, without its line feed, and what follows it.
-fn first_line(lines: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b'\n', lines)?;
-    Some((&lines[..end], &lines[end + 1..]))
-}
-
-/// The header of a line; `None` if there is no colon in it, or no carriage return at its end. The name and the value may be anything.
+/// The header of a line; `None` if there is no colon in it. The name and the value may be anything.
+#[inline]
 fn header(line: &[u8]) -> Option<Header<'_>> {
-    let line = line.strip_suffix(b"\r")?;
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     Some((name, value.strip_prefix(b" ").unwrap_or(value)))
@@ -144,8 +140,7 @@ fn header(line: &[u8]) -> Option<Header<'_>> {
 impl<'a> Headers<'a> {
     /// Takes note of a header. `None` if the framing is not certain any more.
     fn add(&mut self, line: &'a [u8]) -> Option<()> {
-        self.count += 1;
-        let (name, value) = header(line).filter(|_| self.count <= HEADERS_MAX)?;
+        let (name, value) = header(line)?;
         let value = text(value)?;
         let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
         match name.len() {

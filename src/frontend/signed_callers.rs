@@ -414,7 +414,8 @@ impl<'a> Headers<'a> {
     fn only(&self, name: &str) -> Option<&'a [u8]> {
         let mut found = None;
         for (other, value) in &*self.0 {
-            if is_same_name(other, name) && found.replace(*value).is_some() {
+            let is_it = other.len() == name.len() && is_same_name(other, name);
+            if is_it && found.replace(*value).is_some() {
                 return None;
             }
         }
