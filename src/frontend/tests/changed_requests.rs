@@ -79,8 +79,14 @@ impl Message {
         &mut self.lines[place]
     }
 
+    /// The line of that header, which is added if there is none.
     pub(super) fn find(&mut self, name: &str) -> &mut Vec<u8> {
-        self.lines.iter_mut().find(|line| line.starts_with(name.as_bytes())).unwrap()
+        let found = self.lines.iter().position(|line| line.starts_with(name.as_bytes()));
+        let place = found.unwrap_or(self.lines.len());
+        if found.is_none() {
+            self.lines.push(name.as_bytes().to_vec());
+        }
+        &mut self.lines[place]
     }
 
     pub(super) fn put(&mut self, line: &str, random: &mut Rng) {

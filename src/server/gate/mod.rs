@@ -131,3 +131,6 @@ impl<S: Judging> Service for Gate<S> {
         self.service.table_schema_as(&caller, &principal.rights, self.place(), table).await
     }
 }
+
+#[cfg(test)]
+mod tests;
