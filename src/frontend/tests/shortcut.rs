@@ -434,6 +434,24 @@ fn calls_behind_each_other_are_answered_in_their_order() {
 }
 
 #[test]
+fn a_hit_with_more_headers_than_hyper_takes_is_rejected() {
+    let request = super::request("{\"hit\":5}");
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let own = head.lines().count() - 1;
+    for (count, expected, status) in [(99, 1, "200"), (100, 1, "200"), (101, 0, "400"), (120, 0, "400")] {
+        let more = "\r\nvia: 1.1 b".repeat(count - own);
+        let step = Step::Send(format!("{head}{more}\r\n\r\n{body}").into_bytes());
+        let (outcome, at_once) = run_both(&plain(vec![step], End::Close));
+        assert_eq!(at_once, expected, "{count}");
+        assert!(
+            outcome.received.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{count}: {}",
+            outcome.received
+        );
+    }
+}
+
+#[test]
 fn a_connection_of_hits_ends_when_the_process_does() {
     let steps = vec![hit(5), Step::Settle, Step::Drain, hit(5), Step::Settle];
     let (outcome, at_once) = run_both(&plain(steps, End::Idle));
