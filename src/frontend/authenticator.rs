@@ -31,8 +31,8 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Whether every request with whole credentials passes, and nothing else about its caller matters.
     const TAKES_ANYONE: bool;
 
-    /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request. It may be asked about one
-    /// request twice, so it counts and logs nothing.
+    /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request. It may be asked about
+    /// one request twice, so it counts and logs nothing.
     ///
     /// # Errors
     /// [`Unverified`], for a caller that is not who it says it is.
