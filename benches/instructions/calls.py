@@ -1,7 +1,10 @@
 """The requests that are counted: whole, as an SDK sends them, and the same in every run."""
 
+import hashlib
+import hmac
 import json
 import socket
+import time
 
 ITEMS = 500
 PAGES = 50
@@ -11,16 +14,50 @@ BATCH = 25
 SECONDS_MAX = 60
 
 
+HOST = "127.0.0.1:8000"
+CONTENT_TYPE = "application/x-amz-json-1.0"
+REGION = "us-east-1"
+KEY_ID, SECRET = "AKIDBENCH", "the-secret-of-the-bench-0123456789abcdef"
+
+
 def request(operation, body):
-    body = json.dumps(body, separators=(",", ":")).encode()
+    """A request whose signature nobody verifies."""
+    return whole(operation, body, "20261121T040000Z", "local", "0123456789abcdef" * 4)
+
+
+def signed(operation, body):
+    """The same with a signature that is good for some minutes from now on."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = f"DynamoDB_20120810.{operation}"
+    canonical = (
+        f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{HOST}\nx-amz-date:{now}\nx-amz-target:{target}\n\n"
+        f"content-type;host;x-amz-date;x-amz-target\n{sha256(compact(body))}"
+    )
+    text = f"AWS4-HMAC-SHA256\n{now}\n{now[:8]}/{REGION}/dynamodb/aws4_request\n{sha256(canonical.encode())}"
+    key = b"AWS4" + SECRET.encode()
+    for part in [now[:8], REGION, "dynamodb", "aws4_request", text]:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return whole(operation, body, now, KEY_ID, key.hex())
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def compact(body):
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def whole(operation, body, time, key_id, signature):
+    body = compact(body)
     head = (
-        "POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAccept-Encoding: identity\r\n"
-        f"X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        f"POST / HTTP/1.1\r\nHost: {HOST}\r\nAccept-Encoding: identity\r\n"
+        f"X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: {CONTENT_TYPE}\r\n"
         "User-Agent: Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7\r\n"
-        "X-Amz-Date: 20261121T040000Z\r\n"
-        "Authorization: AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/dynamodb/aws4_request, "
+        f"X-Amz-Date: {time}\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={key_id}/{time[:8]}/{REGION}/dynamodb/aws4_request, "
         "SignedHeaders=content-type;host;x-amz-date;x-amz-target, "
-        "Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n"
+        f"Signature={signature}\r\n"
         "amz-sdk-invocation-id: 01234567-89ab-cdef-0123-456789abcdef\r\namz-sdk-request: attempt=1\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
@@ -42,9 +79,9 @@ def in_page(page, number):
     return {**item(page), "sk": {"N": str(number)}}
 
 
-def create_table(name, sort_key):
+def create_table(name, sort_key, make=request):
     keys = {"id": "S", "sk": "N"} if sort_key else {"id": "S"}
-    return request("CreateTable", {
+    return make("CreateTable", {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": key, "AttributeType": type} for key, type in keys.items()],
@@ -52,9 +89,9 @@ def create_table(name, sort_key):
     })
 
 
-def batch_write(table, items):
+def batch_write(table, items, make=request):
     puts = [{"PutRequest": {"Item": item}} for item in items]
-    return [request("BatchWriteItem", {"RequestItems": {table: puts[at:at + BATCH]}}) for at in range(0, len(puts), BATCH)]
+    return [make("BatchWriteItem", {"RequestItems": {table: puts[at:at + BATCH]}}) for at in range(0, len(puts), BATCH)]
 
 
 def setup():
@@ -68,8 +105,13 @@ def setup():
     ]
 
 
-def get(number, **more):
-    return request("GetItem", {"TableName": "Bench", "Key": key(number), **more})
+def setup_signed():
+    """Makes what callers that are verified read."""
+    return [create_table("Bench", sort_key=False, make=signed), *batch_write("Bench", map(item, range(ITEMS)), make=signed)]
+
+
+def get(number, make=request, **more):
+    return make("GetItem", {"TableName": "Bench", "Key": key(number), **more})
 
 
 def query(page):

@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 
+import calls
 import dump
 
 # What the environment could change is left out or set. Pools and tables are sized by the number of processors, which is one here.
@@ -27,6 +28,16 @@ ttl_sweep = "0s"
 item_ttl = "never"
 query_ttl = "never"
 """
+# Callers are verified, and one of them may do everything.
+VERIFIED = f"""
+[auth]
+mode = "sigv4"
+[[auth.keys]]
+access_key_id = "{calls.KEY_ID}"
+secret_env = "BENCH_SECRET"
+tables = ["*"]
+actions = ["dynamodb:*"]
+"""
 START_SECONDS_MAX = 120
 IDLE_SECONDS_MAX = 60
 
@@ -34,11 +45,11 @@ IDLE_SECONDS_MAX = 60
 class Server:
     """A running process. `address` is for DynamoDB's clients, `dax_address` for DAX's."""
 
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, config=""):
         self.folder = folder
         self.address, self.dax_address, admin = free_address(), free_address(), free_address()
         with open(f"{folder}/nearside.toml", "w") as file:
-            file.write(CONFIG)
+            file.write(CONFIG + config)
         processor = min(os.sched_getaffinity(0))
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--vgdb-prefix={folder}/vgdb"]
         command += [program, "--config", f"{folder}/nearside.toml"]
@@ -46,7 +57,7 @@ class Server:
         command += ["--dax-listen", "%s:%d" % self.dax_address]
         self.log = open(f"{folder}/log", "w+")
         self.process = subprocess.Popen(
-            command, cwd=folder, env={**ENVIRONMENT, "HOME": folder, "TMPDIR": folder}, stdin=subprocess.DEVNULL,
+            command, cwd=folder, env={**ENVIRONMENT, "BENCH_SECRET": calls.SECRET, "HOME": folder, "TMPDIR": folder}, stdin=subprocess.DEVNULL,
             stdout=self.log, stderr=self.log, preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
         )
         self.dumps = 0

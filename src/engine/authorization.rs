@@ -24,12 +24,7 @@ impl Engine {
         request: Request,
     ) -> Result<Served, ApiError> {
         if !rights.may_do_everything() {
-            let asked = Asked {
-                operation: request.operation,
-                unknown_target: request.unknown_target.as_deref(),
-                body: &request.body,
-                place,
-            };
+            let asked = asked(&request, place);
             let judged = rights.judge(&asked, &**self);
             if let Err(denial) = judged {
                 // Boxed, so that the future of a request that is allowed at once stays small.
@@ -37,6 +32,13 @@ impl Engine {
             }
         }
         Ok(self.execute(request).await)
+    }
+
+    /// The answer that memory has, as [`Engine::execute_as`] would give it; `None` for what is not certainly allowed, and for what
+    /// would have to wait. Nothing is counted of a request that is not answered.
+    pub fn answer_at_once_as(&self, rights: &Rights, place: Place<'_>, request: &Request) -> Option<Served> {
+        rights.judge(&asked(request, place), self).ok()?;
+        self.answer_at_once(request)
     }
 
     /// Has tables described whose keys a judgement needs, until it needs no more.
@@ -60,6 +62,15 @@ impl Engine {
             }
         }
         Err(ApiError::from(&*denial))
+    }
+}
+
+fn asked<'a>(request: &'a Request, place: Place<'a>) -> Asked<'a> {
+    Asked {
+        operation: request.operation,
+        unknown_target: request.unknown_target.as_deref(),
+        body: &request.body,
+        place,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
 use super::connection_credential::ConnectionCredential;
@@ -16,18 +15,10 @@ use crate::tls::Certificate;
 /// A request with its credentials, as a verifier needs it: all that a signature covers.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// The credentials; not verified.
+    /// The credentials, not verified, with the head of the request.
     pub credential: Credential<'a>,
     /// The client's certificate, if its connection has shown one.
     pub certificate: Option<&'a Certificate>,
-    /// The method.
-    pub method: &'a Method,
-    /// The path as sent.
-    pub path: &'a str,
-    /// The query string as sent, without the `?`.
-    pub query: &'a str,
-    /// The headers as sent.
-    pub headers: &'a HeaderMap,
     /// The SHA-256 of the body as sent, where the authenticator [asks for it](Authenticator::HASHES_BODIES).
     pub body_sha256: Option<[u8; 32]>,
 }
@@ -40,7 +31,8 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Whether every request with whole credentials passes, and nothing else about its caller matters.
     const TAKES_ANYONE: bool;
 
-    /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request.
+    /// The caller of a request. It must not wait: it runs on the thread of the connection, for every request. It may be asked about
+    /// one request twice, so it counts and logs nothing.
     ///
     /// # Errors
     /// [`Unverified`], for a caller that is not who it says it is.

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, header};
 
+use super::head::Head;
 use crate::model::{ApiError, ErrorCode};
 use crate::wire::sigv4::{Location, percent_decoded};
 
@@ -23,7 +24,7 @@ const QUERY_PARAMETERS: [&str; 5] =
 /// a request whose caller does not matter pays for none. Not to be logged.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
-    head: &'a Parts,
+    head: Head<'a>,
     place: Place,
     /// The `Authorization` header, if that is the place: it is read for each part.
     authorization: &'a [u8],
@@ -82,9 +83,10 @@ impl<'a> Credential<'a> {
     ///
     /// # Errors
     /// The service's own, if there are none, if they stand in two places, or if a part is missing.
-    pub(super) fn parse(head: &'a Parts) -> Result<Self, ApiError> {
-        let query = head.uri.query().filter(|query| parameter(query, "X-Amz-Algorithm").is_some());
-        let authorization = head.headers.get(header::AUTHORIZATION).filter(|value| !value.is_empty());
+    pub(super) fn parse(head: impl Into<Head<'a>>) -> Result<Self, ApiError> {
+        let head = head.into();
+        let query = head.query().filter(|query| parameter(query, "X-Amz-Algorithm").is_some());
+        let authorization = head.first(&header::AUTHORIZATION).filter(|value| !value.is_empty());
         let place = match (authorization, query) {
             (Some(_), Some(_)) => {
                 return Err(ApiError::new(
@@ -92,15 +94,15 @@ impl<'a> Credential<'a> {
                     "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
                 ));
             }
-            (Some(value), None) => Place::Header(find_in_header(value, &head.headers)?),
+            (Some(value), None) => Place::Header(find_in_header(value, head)?),
             (None, Some(query)) => check_query(query).map(|()| Place::Query)?,
             (None, None) => return Err(missing()),
         };
         Ok(Self::at(head, place, authorization))
     }
 
-    fn at(head: &'a Parts, place: Place, authorization: Option<&'a HeaderValue>) -> Self {
-        Self { head, place, authorization: authorization.map_or(&[], HeaderValue::as_bytes) }
+    fn at(head: Head<'a>, place: Place, authorization: Option<&'a [u8]>) -> Self {
+        Self { head, place, authorization: authorization.unwrap_or_default() }
     }
 
     /// True for a request that carries nothing of a credential.
@@ -111,7 +113,12 @@ impl<'a> Credential<'a> {
 
     /// A copy for work that outlives the exchange's turn on its thread.
     pub(super) fn detach(self) -> DetachedCredential {
-        DetachedCredential { head: self.head.clone(), place: self.place }
+        DetachedCredential { head: self.head.detach(), place: self.place }
+    }
+
+    /// The head of the request.
+    pub(super) fn head(self) -> Head<'a> {
+        self.head
     }
 
     /// Where the signature stands.
@@ -199,15 +206,15 @@ impl<'a> Credential<'a> {
     fn header_or_parameter(self, names: &[HeaderName], parameter_name: &str) -> Option<Cow<'a, str>> {
         match self.place {
             Place::Header(_) => {
-                let value = names.iter().find_map(|name| self.head.headers.get(name))?;
-                str::from_utf8(value.as_bytes()).ok().map(Cow::from)
+                let value = names.iter().find_map(|name| self.head.first(name))?;
+                str::from_utf8(value).ok().map(Cow::from)
             }
             Place::Query => self.parameter(parameter_name),
         }
     }
 
     fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
-        match percent_decoded(parameter(self.head.uri.query()?, name)?) {
+        match percent_decoded(parameter(self.head.query()?, name)?) {
             Cow::Borrowed(bytes) => Some(String::from_utf8_lossy(bytes)),
             Cow::Owned(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned().into()),
         }
@@ -216,7 +223,8 @@ impl<'a> Credential<'a> {
 
 impl DetachedCredential {
     pub(super) fn attached(&self) -> Credential<'_> {
-        Credential::at(&self.head, self.place, self.head.headers.get(header::AUTHORIZATION))
+        let head = Head::from(&self.head);
+        Credential::at(head, self.place, head.first(&header::AUTHORIZATION))
     }
 }
 
@@ -253,16 +261,12 @@ fn is_of_aws(authorization: &[u8]) -> bool {
     authorization.trim_ascii().starts_with(b"AWS4-")
 }
 
-fn find_in_header(
-    value: &HeaderValue,
-    headers: &HeaderMap,
-) -> Result<[u32; HEADER_PARAMETERS.len()], ApiError> {
-    let bytes = value.as_bytes();
+fn find_in_header(bytes: &[u8], head: Head<'_>) -> Result<[u32; HEADER_PARAMETERS.len()], ApiError> {
     if !is_of_aws(bytes) {
         return Err(missing());
     }
     let starts = parameter_starts(bytes);
-    let dated = headers.contains_key(AMZ_DATE) || headers.contains_key(header::DATE);
+    let dated = head.first(&AMZ_DATE).is_some() || head.first(&header::DATE).is_some();
     if dated && !starts.contains(&0) { Ok(starts) } else { Err(incomplete(bytes, starts, dated)) }
 }
 

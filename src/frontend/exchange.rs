@@ -250,15 +250,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let certificate = peer.certificate.as_ref();
         let of_certificate = certificate.filter(|_| Credential::is_missing(head));
         let caller = Credential::parse(head).map_err(Unverified::from).and_then(|credential| {
-            self.authenticator.authenticate(&Presented {
-                credential,
-                certificate,
-                method: &head.method,
-                path: head.uri.path(),
-                query: head.uri.query().unwrap_or_default(),
-                headers: &head.headers,
-                body_sha256,
-            })
+            self.authenticator.authenticate(&Presented { credential, certificate, body_sha256 })
         });
         let caller = caller.or_else(|missing| match of_certificate {
             Some(certificate) => self.authenticator.recognize(certificate)?.ok_or(missing),

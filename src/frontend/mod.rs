@@ -30,6 +30,7 @@ mod encoding;
 mod exchange;
 mod fault;
 mod handshake;
+mod head;
 mod key_ring;
 mod large;
 mod peer;
@@ -55,12 +56,12 @@ pub use signed_callers::{SignedCallers, SignedRegions};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
-    /// Whether some answers are there [at once](Service::answer_at_once), for any caller.
+    /// Whether some answers are there [at once](Service::answer_at_once).
     const ANSWERS_AT_ONCE: bool = false;
 
-    /// The answer to a request, if it is there without waiting: the very one that [`Service::execute`] would give to any caller.
-    /// A request that is not so answered has left no trace, and is for that to answer.
-    fn answer_at_once(&self, _request: &Request) -> Option<Served> {
+    /// The answer to a request, if it is there without waiting: the very one that [`Service::execute`] would give to that caller, or
+    /// without one to any caller. A request that is not so answered has left no trace, and is for that to answer.
+    fn answer_at_once(&self, _caller: Option<&Caller<'_>>, _request: &Request) -> Option<Served> {
         None
     }
 
@@ -111,7 +112,7 @@ pub trait Service: Send + Sync + 'static {
 impl Service for Engine {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, request: &Request) -> Option<Served> {
+    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
         Self::answer_at_once(self, request)
     }
 
@@ -387,7 +388,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
             cut_off: AtomicUsize::new(0),
-            has_shortcut: S::ANSWERS_AT_ONCE && A::TAKES_ANYONE,
+            has_shortcut: S::ANSWERS_AT_ONCE,
         })
     }
 }

@@ -8,12 +8,19 @@ use crate::call::{Attempt, Request};
 use crate::model::Operation;
 
 use super::credentials;
+use super::head::Header;
 
 /// The first line of every call.
 const FIRST_LINE: &[u8] = b"POST / HTTP/1.1\r\n";
 
+/// The last line of every head.
+const EMPTY_LINE: &[u8] = b"\r\n";
+
 /// The largest head that is read here; hyper and the front end take larger ones.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// The most headers of a head that is read here. hyper rejects a head that has more.
+const HEADERS_MAX: usize = 100;
 
 /// The largest body of a call that is answered here: a batch of a hundred keys. With its head it fits what hyper reads at a time
 /// once it has seen requests of that size.
@@ -61,13 +68,28 @@ pub(super) struct Call<'a> {
     operation: Operation,
     attempt: Attempt,
     pub(super) host: &'a str,
-    body: &'a [u8],
+    /// The lines of the headers, each with its end.
+    lines: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The request, as the front end makes it.
     pub(super) fn request(&self) -> Request {
         Request { attempt: self.attempt, ..Request::new(self.operation, self.body.to_vec()) }
+    }
+
+    /// All of its headers, in their order.
+    pub(super) fn headers(&self) -> Vec<Header<'a>> {
+        // An SDK sends about ten.
+        let mut headers = Vec::with_capacity(16);
+        let mut rest = self.lines;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            // Before the line feed stands a carriage return.
+            headers.extend(header(&rest[..end - 1]));
+            rest = &rest[end + 1..];
+        }
+        headers
     }
 }
 
@@ -91,7 +113,7 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
     let Some(lines) = head.strip_prefix(FIRST_LINE) else {
         return if FIRST_LINE.starts_with(head) { Sight::Partial } else { Sight::Unsure };
     };
-    let (mut headers, mut rest) = (Headers::default(), lines);
+    let (mut headers, mut rest, mut count) = (Headers::default(), lines, 0);
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let Some(line) = rest[..end].strip_suffix(b"\r") else { return Sight::Unsure };
         rest = &rest[end + 1..];
@@ -99,19 +121,27 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
             let head_bytes = head.len() - rest.len();
             return headers.message(bytes, head_bytes).map_or(Sight::Unsure, Sight::Message);
         }
-        if headers.add(line).is_none() {
+        count += 1;
+        if count > HEADERS_MAX || headers.add(line).is_none() {
             return Sight::Unsure;
         }
     }
     if bytes.len() < HEAD_BYTES_MAX { Sight::Partial } else { Sight::Unsure }
 }
 
+/// The header of a line; `None` if there is no colon in it. The name and the value may be anything.
+#[inline]
+fn header(line: &[u8]) -> Option<Header<'_>> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    Some((name, value.strip_prefix(b" ").unwrap_or(value)))
+}
+
 impl<'a> Headers<'a> {
     /// Takes note of a header. `None` if the framing is not certain any more.
     fn add(&mut self, line: &'a [u8]) -> Option<()> {
-        let colon = memchr::memchr(b':', line)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let value = text(value.strip_prefix(b" ").unwrap_or(value))?;
+        let (name, value) = header(line)?;
+        let value = text(value)?;
         let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
         match name.len() {
             4 if is(b"host") => self.is_unusual |= self.host.replace(value).is_some(),
@@ -169,6 +199,7 @@ impl<'a> Headers<'a> {
             operation: self.operation?,
             attempt: self.attempt.unwrap_or_default(),
             host: self.host?,
+            lines: bytes.get(FIRST_LINE.len()..head_bytes - EMPTY_LINE.len())?,
             body: &bytes[head_bytes..],
         })
     }

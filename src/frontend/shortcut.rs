@@ -21,12 +21,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::answer;
+use super::credentials::Credential;
+use super::head::{Head, Header};
 use super::peer::Peer;
 use super::plain_request::{Call, Message, Sight, look};
 use super::timer::ConnectionTimer;
-use super::{Authenticator, Entrance, Exchange, Frontend, Observer, Service};
+use super::{Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, Service};
 use crate::call::{Source, Verdict};
 use crate::engine::Served;
+use crate::wire::sigv4::sha256;
 
 /// In how many pieces a head may come before hyper has the connection for good: every piece has all of it read again.
 const PIECES_MAX: u8 = 8;
@@ -151,15 +154,29 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
         if is_draining || !observer.records_plainly() || !access.admits_program_of(call.host) {
             return None;
         }
+        let headers = if A::TAKES_ANYONE { Vec::new() } else { call.headers() };
+        let caller = match A::TAKES_ANYONE {
+            true => None,
+            false => Some(self.caller(call, &headers)?),
+        };
         let request = call.request();
         // One that panics does so again behind hyper, where the client gets an answer.
-        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| service.answer_at_once(&request)));
+        let look = || service.answer_at_once(caller.as_ref(), &request);
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(look));
         let served = looked.ok()??;
         if !is_hit(served.source) || served.answer.status != 200 || !served.answer.headers.is_empty() {
             return None;
         }
         self.timer.put_off(begun + settings.idle_timeout);
         Some(self.record(served, &request, begun))
+    }
+
+    /// Who sends a call with these headers, by the same verification as behind hyper. One that fails is repeated there, and answered.
+    fn caller<'c>(&'c self, call: &Call<'_>, headers: &'c [Header<'c>]) -> Option<Caller<'c>> {
+        let credential = Credential::parse(Head::of_call(headers)).ok()?;
+        let certificate = self.peer.certificate.as_ref();
+        let body_sha256 = A::HASHES_BODIES.then(|| sha256(call.body));
+        self.frontend.authenticator.authenticate(&Presented { credential, certificate, body_sha256 }).ok()
     }
 
     /// Tells the observer of an answer and puts it together.
@@ -173,6 +190,7 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
             source: Some(served.source),
             table: served.table.as_deref(),
             index: None,
+            // The observer audits nothing, or the call would not be answered here.
             principal: None,
             client: self.peer.address,
             verdict: Verdict::Allowed,

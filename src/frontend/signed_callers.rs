@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, header};
+use http::header;
 
 use super::connection_credential::ConnectionCredential;
 use super::credentials::{Credential, CredentialScope, split};
+use super::head::{Head, Header, first_of, is_same_name};
 use super::key_ring::{HeldKey, KeyRing, TokenMatch};
 use super::{Authenticator, AuthorizedConnection, Caller, Presented, Unverified};
 use crate::call::DenialReason;
@@ -166,7 +167,8 @@ impl SignedCallers {
     /// [`Unverified`], for a request that nobody has signed, or not so, or not now.
     fn verify(&self, presented: &Presented<'_>, now: Timestamp) -> Result<Arc<Principal>, Unverified> {
         let credential = presented.credential;
-        let headers = Headers::of(presented.headers);
+        let head = credential.head();
+        let headers = Headers::of(head);
         check_form(credential, &headers)?;
         let written = credential.time();
         let time = SignedTime::read(&written)?;
@@ -180,9 +182,9 @@ impl SignedCallers {
         check_payload(&headers, body_sha256)?;
         let request = SignedRequest {
             location: Location::Header,
-            method: presented.method.as_str(),
-            path: presented.path,
-            query: presented.query,
+            method: head.method(),
+            path: head.path(),
+            query: head.query().unwrap_or_default(),
             headers: signed.values,
             body_sha256,
         };
@@ -396,34 +398,29 @@ impl<'a> SignedHeaders<'a> {
 
 /// Every header of a request, one after the other. A request has a dozen, and each is asked for about once: to compare lengths takes
 /// half of the time that it takes to hash the names.
-struct Headers<'a>(Vec<(&'a str, &'a [u8])>);
+struct Headers<'a>(Cow<'a, [Header<'a>]>);
 
 impl<'a> Headers<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
-        Self(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect())
+    fn of(head: Head<'a>) -> Self {
+        Self(head.headers())
     }
 
     /// The first value of a header.
     fn first(&self, name: &str) -> Option<&'a [u8]> {
-        self.0.iter().find(|(other, _)| is_same_name(other, name)).map(|(_, value)| *value)
+        first_of(&self.0, name)
     }
 
     /// The value of a header that stands in the request exactly once.
     fn only(&self, name: &str) -> Option<&'a [u8]> {
         let mut found = None;
-        for (other, value) in &self.0 {
-            if is_same_name(other, name) && found.replace(*value).is_some() {
+        for (other, value) in &*self.0 {
+            let is_it = other.len() == name.len() && is_same_name(other, name);
+            if is_it && found.replace(*value).is_some() {
                 return None;
             }
         }
         found
     }
-}
-
-/// True for names that differ in their case alone: the list of signed headers may be in any.
-#[inline]
-fn is_same_name(name: &str, other: &str) -> bool {
-    name.len() == other.len() && (name == other || name.eq_ignore_ascii_case(other))
 }
 
 pub(super) fn invalid(reason: DenialReason, message: impl Into<Cow<'static, str>>) -> Unverified {

@@ -23,7 +23,7 @@ use super::maker::EngineMaker;
 use crate::cache::Realm;
 use crate::call::{Answer, Request};
 use crate::engine::{Engine, PolicyChange, Served};
-use crate::frontend::{Caller, Service};
+use crate::frontend::{Caller, CredentialScope, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode, TableSchema};
 use crate::rights::{Place, Rights};
@@ -123,10 +123,21 @@ impl Judging for Realms {
         request: Request,
     ) -> Result<Served, ApiError> {
         let scope = caller.scope()?;
-        // A principal may have several keys, and finds its tables with each.
-        let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
-        let visit = self.visit(&scope.region, owner).await?;
+        let visit = self.visit(&scope.region, owner(caller, &scope)).await?;
         visit.engine().execute_as(rights, Place { region: &scope.region, ..place }, request).await
+    }
+
+    fn answer_at_once_as(
+        &self,
+        caller: &Caller<'_>,
+        rights: &Rights,
+        place: Place<'_>,
+        request: &Request,
+    ) -> Option<Served> {
+        let scope = caller.scope().ok()?;
+        let realm = self.find(RealmName::of(&scope.region, owner(caller, &scope)))?;
+        let visit = Visit { realm: Some(realm), rested: &self.rested };
+        visit.engine().answer_at_once_as(rights, Place { region: &scope.region, ..place }, request)
     }
 
     async fn table_schema_as(
@@ -138,10 +149,14 @@ impl Judging for Realms {
     ) -> Result<Arc<TableSchema>, Box<Answer>> {
         let answer = |error: ApiError| Box::new(Answer::from(error));
         let scope = caller.scope().map_err(answer)?;
-        let owner = caller.principal().map_or(&*scope.access_key, |principal| &principal.name);
-        let visit = self.visit(&scope.region, owner).await.map_err(answer)?;
+        let visit = self.visit(&scope.region, owner(caller, &scope)).await.map_err(answer)?;
         visit.engine().table_schema_as(rights, Place { region: &scope.region, ..place }, table).await
     }
+}
+
+/// Whose realm it is, among those of a region: a principal may have several keys, and finds its tables with each.
+fn owner<'a>(caller: &'a Caller<'_>, scope: &'a CredentialScope<'_>) -> &'a str {
+    caller.principal().map_or(&scope.access_key, |principal| &principal.name)
 }
 
 /// A request's stay in a realm.

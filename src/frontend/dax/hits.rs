@@ -86,7 +86,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let mut decoded = call.decode(&Known { client, schema_of: &schema_of, lists }).ok()?;
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
-        match self.service.answer_at_once(&request) {
+        match self.service.answer_at_once(None, &request) {
             Some(served) => {
                 if method != Method::GetItem {
                     let read = (method, client, arguments);
@@ -118,7 +118,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             let is_current = Arc::ptr_eq(&schema, &kept.schema);
             is_current.then(|| (Request::new(kept.operation, kept.body.clone()), kept.shape.clone()))
         })?;
-        let served = self.service.answer_at_once(&request)?;
+        let served = self.service.answer_at_once(None, &request)?;
         let decoded = Decoded { operation: request.operation, body: Vec::new(), shape };
         Some(self.show_served(served, decoded, request_id))
     }

@@ -10,42 +10,60 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn at_random(random: &mut Rng) -> Self {
+    /// The message of this first line, these headers in any order, and this body.
+    pub(super) fn new(first: &str, mut headers: Vec<String>, body: &[u8], random: &mut Rng) -> Self {
+        headers.push(format!("content-length: {}", body.len()));
+        random.shuffle(&mut headers);
+        let lines = std::iter::once(first.to_owned()).chain(headers).map(String::into_bytes);
+        Self { lines: lines.collect(), body: body.to_vec() }
+    }
+
+    /// The name of an operation, of which most have hits.
+    pub(super) fn operation_at_random(random: &mut Rng) -> &'static str {
         let operations = ["GetItem", "BatchGetItem", "Query", "Scan", "GetItem", "BatchGetItem", "PutItem"];
-        let operation = operations[random.usize(..operations.len())];
+        operations[random.usize(..operations.len())]
+    }
+
+    /// A body, most often that of a hit.
+    pub(super) fn body_at_random(random: &mut Rng) -> String {
         let hit = format!("{{\"hit\":{}}}", [5, 6, 300, 4095, 4097, 9000][random.usize(..6)]);
         // A batch names up to a hundred keys.
         let padding = [0, 0, 0, 0, 0, 0, 0, 5_000, 12_000, 17_000][random.usize(..10)];
         let hit = format!("{hit}{}", " ".repeat(padding));
-        let body = match random.u8(..100) {
-            0 => "\"panic\"",
-            20..22 => "{\"hit\":150000}",
-            1..10 => "\"slow\"",
-            10..20 => "{}",
-            _ => &hit,
-        };
-        let mut lines = vec![
+        match random.u8(..100) {
+            0 => "\"panic\"".to_owned(),
+            20..22 => "{\"hit\":150000}".to_owned(),
+            1..10 => "\"slow\"".to_owned(),
+            10..20 => "{}".to_owned(),
+            _ => hit,
+        }
+    }
+
+    /// Headers that SDKs and balancers send now and then.
+    pub(super) fn more_at_random(random: &mut Rng) -> Vec<String> {
+        let attempt = ["amz-sdk-request: attempt=1; max=3", "amz-sdk-request: attempt=2; max=3"];
+        let all = [
+            "user-agent: aws-sdk/1 lang/rust",
+            "accept-encoding: identity",
+            attempt[random.usize(..2)],
+            "connection: keep-alive",
+            "x-forwarded-for: 10.0.0.1",
+        ];
+        all.into_iter().filter(|_| random.u8(..5) == 0).map(str::to_owned).collect()
+    }
+
+    pub(super) fn at_random(random: &mut Rng) -> Self {
+        let operation = Self::operation_at_random(random);
+        let mut headers = vec![
             "host: h".to_owned(),
             format!("x-amz-target: DynamoDB_20120810.{operation}"),
             "content-type: application/x-amz-json-1.0".to_owned(),
             "authorization: AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c".to_owned(),
             "x-amz-date: d".to_owned(),
-            format!("content-length: {}", body.len()),
         ];
-        for more in [
-            "user-agent: aws-sdk/1 lang/rust",
-            "accept-encoding: identity",
-            ["amz-sdk-request: attempt=1; max=3", "amz-sdk-request: attempt=2; max=3"][random.usize(..2)],
-            "connection: keep-alive",
-            "x-forwarded-for: 10.0.0.1",
-        ] {
-            if random.u8(..5) == 0 {
-                lines.push(more.to_owned());
-            }
-        }
-        random.shuffle(&mut lines);
-        lines.insert(0, "POST / HTTP/1.1".to_owned());
-        Self { lines: lines.into_iter().map(String::into_bytes).collect(), body: body.into() }
+        headers.extend(Self::more_at_random(random));
+        let body = Self::body_at_random(random);
+        Self::new("POST / HTTP/1.1", headers, body.as_bytes(), random)
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
@@ -56,16 +74,22 @@ impl Message {
     }
 
     /// A header's line.
-    fn line(&mut self, random: &mut Rng) -> &mut Vec<u8> {
+    pub(super) fn line(&mut self, random: &mut Rng) -> &mut Vec<u8> {
         let place = random.usize(1..self.lines.len());
         &mut self.lines[place]
     }
 
-    fn find(&mut self, name: &str) -> &mut Vec<u8> {
-        self.lines.iter_mut().find(|line| line.starts_with(name.as_bytes())).unwrap()
+    /// The line of that header, which is added if there is none.
+    pub(super) fn find(&mut self, name: &str) -> &mut Vec<u8> {
+        let found = self.lines.iter().position(|line| line.starts_with(name.as_bytes()));
+        let place = found.unwrap_or(self.lines.len());
+        if found.is_none() {
+            self.lines.push(name.as_bytes().to_vec());
+        }
+        &mut self.lines[place]
     }
 
-    fn put(&mut self, line: &str, random: &mut Rng) {
+    pub(super) fn put(&mut self, line: &str, random: &mut Rng) {
         let place = random.usize(1..=self.lines.len());
         self.lines.insert(place, line.into());
     }
@@ -196,8 +220,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         message.put(&line, random);
     }),
     ("many headers", |message, random| {
-        for number in 0..[20, 90, 120][random.usize(..3)] {
-            message.lines.push(format!("x-{number}: 1").into());
+        let (count, is_plain) = ([20, 90, 99, 100, 101, 120][random.usize(..6)], random.bool());
+        for number in message.lines.len()..=count {
+            let line = if is_plain { "via: 1.1 b".to_owned() } else { format!("x-{number}: 1") };
+            message.lines.push(line.into());
         }
     }),
     ("a large body", |message, random| {

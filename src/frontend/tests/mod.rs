@@ -5,6 +5,7 @@ mod changed_requests;
 mod mutated;
 mod shortcut;
 mod shortcut_engine;
+mod shortcut_signed;
 mod signed;
 mod verified;
 

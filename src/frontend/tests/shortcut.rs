@@ -11,20 +11,50 @@ use tokio::time::{Instant, sleep};
 use super::changed_requests::{MUTATIONS, Message};
 use super::verified::from_environment;
 use super::*;
+use crate::model::ErrorCode;
 
 /// A service that has some answers at once, and remembers what it was asked.
 #[derive(Default)]
-struct Halves {
+pub(super) struct Halves {
     asked: Mutex<Vec<String>>,
     at_once: AtomicUsize,
 }
 
-/// The answer that is there: of as many bytes as the body asks for. That of a batch has as many keys.
-fn hit_of(request: &Request) -> Option<Served> {
+/// Who may call the front end.
+pub(super) trait Door: Authenticator {
+    fn new() -> Self;
+
+    /// Has nobody call any more.
+    fn close(&self);
+}
+
+impl Door for AnyCaller {
+    fn new() -> Self {
+        Self
+    }
+
+    fn close(&self) {}
+}
+
+/// True if the caller may do it: some may not read pages.
+fn may(caller: &Caller<'_>, request: &Request) -> bool {
+    let is_page = matches!(request.operation, Operation::Query | Operation::Scan);
+    !is_page || caller.principal().is_none_or(|principal| !principal.name.starts_with("AKIDTOKEN"))
+}
+
+/// The answer that is there: of as many bytes as the body asks for, and of whom it is for. That of a batch has as many keys.
+fn hit_of(caller: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
+    if !caller.is_none_or(|caller| may(caller, request)) {
+        return None;
+    }
     let text = std::str::from_utf8(&request.body).ok()?;
     let number = text.trim_end().strip_prefix("{\"hit\":")?.strip_suffix('}')?;
     let length: usize = number.parse().ok().filter(|length| *length <= 200_000)?;
-    let body = Bytes::from(vec![b'x'; length]);
+    let mut body = vec![b'x'; length];
+    if let Some(principal) = caller.and_then(Caller::principal) {
+        body.extend_from_slice(principal.name.as_bytes());
+    }
+    let body = Bytes::from(body);
     let (source, age_seconds) = match request.operation {
         Operation::BatchGetItem => (Source::Batch { hit: length as u32, miss: 0, stale: 0 }, None),
         _ => (Source::Hit, (!length.is_multiple_of(3)).then_some(length as u64)),
@@ -48,18 +78,21 @@ impl Halves {
 impl Service for Halves {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, request: &Request) -> Option<Served> {
+    fn answer_at_once(&self, caller: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
         assert_ne!(&request.body[..], b"\"panic\"");
-        let served = hit_of(request)?;
+        let served = hit_of(caller, request)?;
         self.at_once.fetch_add(1, Ordering::Relaxed);
         self.note(request);
         Some(served)
     }
 
-    async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+    async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         self.note(&request);
         assert_ne!(&request.body[..], b"\"panic\"");
-        if let Some(served) = hit_of(&request) {
+        if !may(&caller, &request) {
+            return Err(ApiError::new(ErrorCode::AccessDenied, "Not you"));
+        }
+        if let Some(served) = hit_of(Some(&caller), &request) {
             return Ok(served);
         }
         if &request.body[..] == b"\"slow\"" {
@@ -102,7 +135,7 @@ impl Observer for Recorder {
 
 /// What a client does.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Send(Vec<u8>),
     /// Lets the server do what there is to do.
     Settle,
@@ -111,11 +144,13 @@ enum Step {
     Drain,
     /// It does so no more.
     Finish,
+    /// No key is good any more.
+    Withdraw,
 }
 
 /// How a client ends.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(super) enum End {
     /// It says no more, and listens.
     Close,
     /// It is gone.
@@ -125,8 +160,8 @@ enum End {
 }
 
 #[derive(Clone, Debug)]
-struct Script {
-    steps: Vec<Step>,
+pub(super) struct Script {
+    pub(super) steps: Vec<Step>,
     end: End,
     /// Bytes that may be on the way.
     capacity: usize,
@@ -137,10 +172,10 @@ struct Script {
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    received: String,
-    told: Vec<String>,
-    asked: Vec<String>,
+pub(super) struct Outcome {
+    pub(super) received: String,
+    pub(super) told: Vec<String>,
+    pub(super) asked: Vec<String>,
     /// How many ids that were reported to the observer stand in answers.
     ids: usize,
     took: Duration,
@@ -156,8 +191,8 @@ async fn read_all(mut from: ReadHalf<DuplexStream>, script: Script, received: Re
     }
 }
 
-async fn play(
-    frontend: &Frontend<Halves, Recorder, AnyCaller>,
+async fn play<A: Door>(
+    frontend: &Frontend<Halves, Recorder, A>,
     script: &Script,
     to: &mut WriteHalf<DuplexStream>,
 ) {
@@ -169,13 +204,19 @@ async fn play(
             Step::Wait(time) => sleep(*time).await,
             Step::Drain => frontend.is_draining.store(true, Ordering::Relaxed),
             Step::Finish => frontend.draining.cancel(),
+            Step::Withdraw => frontend.authenticator.close(),
         }
     }
 }
 
 /// Plays a script on both roads, which must come to the same, and gives that and how many calls were answered at the socket.
 fn run_both(script: &Script) -> (Outcome, usize) {
-    let ((with, at_once), (mut without, none)) = (run(script, true), run(script, false));
+    run_both_for::<AnyCaller>(script)
+}
+
+/// The same for other callers.
+pub(super) fn run_both_for<A: Door>(script: &Script) -> (Outcome, usize) {
+    let ((with, at_once), (mut without, none)) = (run::<A>(script, true), run::<A>(script, false));
     assert_eq!(none, 0);
     if !script.patience.is_zero() {
         // hyper counts the idle time of a client that reads late from when it happens to be polled.
@@ -186,11 +227,12 @@ fn run_both(script: &Script) -> (Outcome, usize) {
 }
 
 /// Plays a script and gives what came of it, and how many calls were answered at the socket.
-fn run(script: &Script, has_shortcut: bool) -> (Outcome, usize) {
+fn run<A: Door>(script: &Script, has_shortcut: bool) -> (Outcome, usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let settings = Settings { access: access(&[]), request_bytes_max: 100_000, ..Settings::default() };
-        let mut frontend = Frontend::new(Arc::default(), Arc::default(), AnyCaller, settings);
+        let mut frontend =
+            Frontend::new(Arc::<Halves>::default(), Arc::<Recorder>::default(), A::new(), settings);
         Arc::get_mut(&mut frontend).unwrap().has_shortcut = has_shortcut;
         let (client, server) = tokio::io::duplex(script.capacity);
         let begun = Instant::now();
@@ -260,10 +302,18 @@ fn cut(bytes: &[u8], random: &mut Rng, steps: &mut Vec<Step>) {
     }
 }
 
-fn script(random: &mut Rng, kinds: &mut BTreeMap<&'static str, u64>) -> Script {
+/// How often requests were changed in which way.
+pub(super) type Kinds = BTreeMap<&'static str, u64>;
+
+/// What a client might do, with messages that `make` makes.
+pub(super) fn script(
+    random: &mut Rng,
+    kinds: &mut Kinds,
+    make: fn(&mut Rng, &mut Kinds) -> Message,
+) -> Script {
     let mut steps = Vec::new();
     for _ in 0..random.usize(1..=7) {
-        let mut message = Message::at_random(random);
+        let mut message = make(random, kinds);
         if random.u8(..5) == 0 {
             let (kind, mutate) = MUTATIONS[random.usize(..MUTATIONS.len())];
             mutate(&mut message, random);
@@ -284,6 +334,7 @@ fn script(random: &mut Rng, kinds: &mut BTreeMap<&'static str, u64>) -> Script {
         match random.u8(..60) {
             0 => steps.push(Step::Drain),
             1 => steps.push(Step::Wait(Duration::from_secs(random.u64(1..130)))),
+            2 => steps.push(Step::Withdraw),
             _ => {}
         }
     }
@@ -304,7 +355,7 @@ fn whatever_comes_is_answered_as_behind_hyper() {
     let (mut random, mut kinds) = (Rng::with_seed(seed), BTreeMap::new());
     let (mut at_once, mut asked) = (0, 0);
     for _ in 0..cases {
-        let script = script(&mut random, &mut kinds);
+        let script = script(&mut random, &mut kinds, |random, _| Message::at_random(random));
         let (outcome, answered) = run_both(&script);
         at_once += answered;
         asked += outcome.asked.len();
@@ -339,7 +390,7 @@ fn hit(length: usize) -> Step {
     Step::Send(super::request(&format!("{{\"hit\":{length}}}")).into_bytes())
 }
 
-fn plain(steps: Vec<Step>, end: End) -> Script {
+pub(super) fn plain(steps: Vec<Step>, end: End) -> Script {
     Script { steps, end, capacity: 64 * 1024, patience: Duration::ZERO, piece: 64 * 1024 }
 }
 
@@ -380,6 +431,24 @@ fn calls_behind_each_other_are_answered_in_their_order() {
     assert_eq!(run_both(&plain(steps, End::Close)).1, 0);
     let steps = vec![Step::Send(slow), Step::Wait(Duration::from_millis(9)), hit(5), Step::Settle, hit(6)];
     assert_eq!(run_both(&plain(steps, End::Close)).1, 2);
+}
+
+#[test]
+fn a_hit_with_more_headers_than_hyper_takes_is_rejected() {
+    let request = super::request("{\"hit\":5}");
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let own = head.lines().count() - 1;
+    for (count, expected, status) in [(99, 1, "200"), (100, 1, "200"), (101, 0, "400"), (120, 0, "400")] {
+        let more = "\r\nvia: 1.1 b".repeat(count - own);
+        let step = Step::Send(format!("{head}{more}\r\n\r\n{body}").into_bytes());
+        let (outcome, at_once) = run_both(&plain(vec![step], End::Close));
+        assert_eq!(at_once, expected, "{count}");
+        assert!(
+            outcome.received.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{count}: {}",
+            outcome.received
+        );
+    }
 }
 
 #[test]

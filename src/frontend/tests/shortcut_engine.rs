@@ -16,7 +16,7 @@ struct Counted(Arc<Engine>, AtomicUsize);
 impl Service for Counted {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, request: &Request) -> Option<Served> {
+    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
         let served = self.0.answer_at_once(request)?;
         self.1.fetch_add(1, Ordering::Relaxed);
         Some(served)

@@ -188,15 +188,7 @@ impl Arrived {
         now: SystemTime,
     ) -> Result<String, String> {
         let credential = Credential::parse(&self.head).map_err(|error| error.to_string())?;
-        let presented = Presented {
-            certificate,
-            credential,
-            method: &self.head.method,
-            path: self.head.uri.path(),
-            query: self.head.uri.query().unwrap_or_default(),
-            headers: &self.head.headers,
-            body_sha256: Some(sha256(&self.body)),
-        };
+        let presented = Presented { certificate, credential, body_sha256: Some(sha256(&self.body)) };
         let principal = callers.identify(&presented, now.into());
         principal.map(|principal| principal.name.clone()).map_err(|unverified| unverified.error.to_string())
     }
