@@ -192,6 +192,12 @@ pub fn partition_bytes(partition: &[KeyValue], out: &mut Vec<u8>) {
 
 /// Appends bytes so that order is kept and the end is known: a zero byte becomes `00 FF`, the end is `00 00`.
 pub fn write_sortable_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() + 2);
+    if !bytes.contains(&0) {
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(&[0, 0]);
+        return;
+    }
     for part in bytes.split_inclusive(|byte| *byte == 0) {
         out.extend_from_slice(part);
         if part.last() == Some(&0) {
