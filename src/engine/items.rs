@@ -589,7 +589,7 @@ fn compose(
     found: &Found<CachedItem>,
 ) -> Vec<u8> {
     let item = attributes.item_json(&found.value);
-    let mut body = Vec::with_capacity(128 + item.as_ref().map_or(0, Bytes::len));
+    let mut body = Vec::with_capacity(128 + item.as_ref().map_or(0, |item| item.len()));
     body.push(b'{');
     if kind != ReturnConsumedCapacity::None {
         body.extend_from_slice(b"\"ConsumedCapacity\":");
