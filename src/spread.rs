@@ -2,18 +2,33 @@
 //!
 //! Each thread changes numbers of its own, and whoever asks for the sum pays for adding them up.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How many threads have numbers of their own; more than that many share them.
 const SHARES: usize = 8;
 
 /// A number below [`SHARES`] that is this thread's, and as few other threads' as may be.
+#[inline]
 fn share_of_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static SHARE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARES;
+        /// [`SHARES`] until the thread has one. It is a constant at first, so that to read it is to read memory.
+        static SHARE: Cell<usize> = const { Cell::new(SHARES) };
     }
-    SHARE.with(|share| *share)
+    match SHARE.get() {
+        SHARES => {
+            let share = next_share();
+            SHARE.set(share);
+            share
+        }
+        share => share,
+    }
+}
+
+#[cold]
+fn next_share() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    THREADS.fetch_add(1, Ordering::Relaxed) % SHARES
 }
 
 /// One value for each of a few threads, on cache lines of their own.
@@ -31,6 +46,7 @@ impl<T> Spread<T> {
     }
 
     /// This thread's value. A thread in many shares its value with others, so it is still one to be changed atomically.
+    #[inline]
     pub(crate) fn mine(&self) -> &T {
         &self.0[share_of_thread()].0
     }

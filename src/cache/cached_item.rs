@@ -71,10 +71,12 @@ impl CachedItem {
 
     /// The item's JSON object: a slice of the body, not a copy. `None` when there is no item.
     pub fn item_json(&self) -> Option<Bytes> {
-        if self.is_absent() {
-            return None;
-        }
-        Some(self.body.slice(OPENING.len()..self.body.len() - CLOSING.len()))
+        self.item_text().map(|text| self.body.slice_ref(text))
+    }
+
+    /// The item's JSON object, borrowed. `None` when there is no item.
+    pub fn item_text(&self) -> Option<&[u8]> {
+        if self.is_absent() { None } else { Some(&self.body[OPENING.len()..self.body.len() - CLOSING.len()]) }
     }
 
     /// The CRC-32 of the body.
@@ -101,6 +103,7 @@ mod tests {
         let image = CachedItem::present(br#"{"id":{"S":"a"}}"#, 4097);
         assert_eq!(image.body().as_ref(), br#"{"Item":{"id":{"S":"a"}}}"#);
         assert_eq!(image.item_json().as_deref(), Some(br#"{"id":{"S":"a"}}"#.as_slice()));
+        assert_eq!(image.item_json().as_deref(), image.item_text());
         assert_eq!(image.crc32(), crc32fast::hash(image.body()));
         assert_eq!(image.price(), Units::eventual_read(4097));
     }
@@ -109,7 +112,7 @@ mod tests {
     fn an_absent_image_has_a_body_and_no_item() {
         let image = CachedItem::absent();
         assert_eq!(image.body().as_ref(), b"{}");
-        assert_eq!(image.item_json(), None);
+        assert_eq!((image.item_json(), image.item_text()), (None, None));
         assert_eq!(image.crc32(), crc32fast::hash(b"{}"));
     }
 }

@@ -26,6 +26,8 @@ pub(super) const NEVER_MS: u64 = (1 << 48) - 1;
 /// Four numbers of 48 bits, then table, checksum and body length of 32 bits, then the key's length of 16 bits and the price of 8.
 const FACTS_BYTES: usize = 4 * 6 + 3 * 4 + 2 + 1;
 
+type Packed = [u8; FACTS_BYTES];
+
 /// An entry of the store.
 #[derive(Clone, Debug)]
 pub(super) struct Entry(Held);
@@ -52,46 +54,52 @@ impl Entry {
         Some(Self(Held::from_parts(&[&packed, key, image.body()])))
     }
 
+    #[inline]
     pub(super) fn facts(&self) -> Facts {
+        let packed = self.packed();
         Facts {
-            version: Version { stripe: self.u48(0), table: self.u48(6) },
-            read_ms: self.u48(12),
-            expires_ms: self.u48(18),
-            table: self.u32(24),
+            version: Version { stripe: u48(packed, 0), table: u48(packed, 6) },
+            read_ms: u48(packed, 12),
+            expires_ms: u48(packed, 18),
+            table: u32_at(packed, 24),
         }
     }
 
     /// The key, to tell the entry from that of another key with the same hash.
+    #[inline]
     pub(super) fn key(&self) -> &[u8] {
-        &self.0.head()[FACTS_BYTES..FACTS_BYTES + self.key_bytes()]
+        let (packed, rest) = self.split();
+        &rest[..key_bytes(packed)]
     }
 
     /// The image. Of a common entry it is a slice, which keeps the entry alive as long as the slice does; of one that is
     /// cut it is a copy.
     pub(super) fn into_image(self) -> CachedItem {
-        let (crc32, body_bytes) = (self.u32(28), self.u32(32) as usize);
-        let start = FACTS_BYTES + self.key_bytes();
-        let price_halves = self.0.head()[38];
+        let packed = self.packed();
+        let (crc32, body_bytes, price_halves) = (u32_at(packed, 28), u32_at(packed, 32) as usize, packed[38]);
+        let start = FACTS_BYTES + key_bytes(packed);
         CachedItem::from_parts(self.0.into_bytes(start, start + body_bytes), crc32, price_halves)
     }
 
     /// True if it holds exactly this image.
     pub(super) fn holds(&self, image: &CachedItem) -> bool {
-        let start = FACTS_BYTES + self.key_bytes();
-        self.u32(28) == image.crc32()
-            && self.u32(32) as usize == image.body().len()
-            && self.0.holds(start, image.body())
+        let packed = self.packed();
+        u32_at(packed, 28) == image.crc32() && self.has_body(packed, image.body())
     }
 
     /// The checksum of its body.
     pub(super) fn crc32(&self) -> u32 {
-        self.u32(28)
+        u32_at(self.packed(), 28)
     }
 
     /// True if it is the fact that there is no item.
     pub(super) fn is_absence(&self) -> bool {
-        let start = FACTS_BYTES + self.key_bytes();
-        self.u32(32) as usize == ABSENT.len() && self.0.holds(start, ABSENT)
+        self.has_body(self.packed(), ABSENT)
+    }
+
+    fn has_body(&self, packed: &Packed, body: &[u8]) -> bool {
+        let start = FACTS_BYTES + key_bytes(packed);
+        u32_at(packed, 32) as usize == body.len() && self.0.holds(start, body)
     }
 
     /// The bytes that it takes from the allocator.
@@ -109,20 +117,29 @@ impl Entry {
         self.0.identity()
     }
 
-    fn key_bytes(&self) -> usize {
-        let head = self.0.head();
-        usize::from(u16::from_le_bytes([head[36], head[37]]))
+    fn packed(&self) -> &Packed {
+        self.split().0
     }
 
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.0.head()[at..at + 4].try_into().expect("four bytes are four bytes"))
+    /// The packed facts, and what follows them in the first block.
+    #[inline]
+    fn split(&self) -> (&Packed, &[u8]) {
+        self.0.head().split_first_chunk().expect("an entry begins with its facts")
     }
+}
 
-    fn u48(&self, at: usize) -> u64 {
-        let mut bytes = [0; 8];
-        bytes[..6].copy_from_slice(&self.0.head()[at..at + 6]);
-        u64::from_le_bytes(bytes)
-    }
+fn key_bytes(packed: &Packed) -> usize {
+    usize::from(u16::from_le_bytes([packed[36], packed[37]]))
+}
+
+fn u32_at(packed: &Packed, at: usize) -> u32 {
+    u32::from_le_bytes(packed[at..at + 4].try_into().expect("four bytes are four bytes"))
+}
+
+/// Reads two bytes more than the number has, since no number of 48 bits is the last one.
+fn u48(packed: &Packed, at: usize) -> u64 {
+    let number = u64::from_le_bytes(packed[at..at + 8].try_into().expect("eight bytes are eight bytes"));
+    number & NEVER_MS
 }
 
 /// A slice that is written from its start to its end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::capacity::Charge;
-use crate::model::{ApiError, ErrorCode, ErrorName, Item, Operation};
+use crate::model::{ApiError, ErrorCode, ErrorName, Item, Operation, TableSchema};
 
 use super::role::PrincipalRole;
 use super::trace::Trace;
@@ -90,6 +90,9 @@ pub struct Answer {
     /// The item that a PutItem or an UpdateItem has written, or that a GetItem of a whole item shows, if the upstream hands it
     /// over ([`super::Upstream::hands_over_items`]) and there is one. It is not part of what clients get.
     pub item: Option<Box<StoredItem>>,
+    /// The schema by which a Query or a Scan was read, if the upstream hands over what it reads: every row of the page has a key of
+    /// this schema, and lies in the partition that was asked for. It is not part of what clients get.
+    pub read_by: Option<Arc<TableSchema>>,
 }
 
 /// An item as the upstream has stored it.
@@ -120,6 +123,7 @@ impl Answer {
             headers: Vec::new(),
             charges: Box::default(),
             item: None,
+            read_by: None,
         }
     }
 

@@ -47,7 +47,8 @@ pub trait Upstream: Send + Sync + 'static {
     }
 
     /// True if the answer to each successful PutItem and UpdateItem has the item that it wrote ([`Answer::item`]), whatever
-    /// `ReturnValues` the client asks for. Such an upstream hands over the whole items of reads, too.
+    /// `ReturnValues` the client asks for. Such an upstream hands over the whole items of reads, too, and says by which schema it has
+    /// read a page ([`Answer::read_by`]).
     fn hands_over_items(&self) -> bool {
         false
     }

@@ -23,7 +23,7 @@ use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item
 
 use super::checks::Comparing;
 use super::known_table::{KnownTable, SampleRate};
-use super::reading::{Fetched, Found, Looked, Missed, Reading};
+use super::reading::{Fetched, Found, Looked, Looker, Missed, Reading};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, unread};
 
@@ -54,8 +54,11 @@ pub(super) struct ItemRead {
 
 impl Engine {
     /// Looks into memory for the answer of a GetItem.
-    pub(super) fn look_for_item(&self, request: &Request) -> Looked<Box<ItemRead>> {
+    pub(super) fn look_for_item(&self, request: &Request, looker: Looker) -> Looked<Box<ItemRead>> {
         let Some(get) = GetItem::parse(&request.body) else { return Looked::Unread };
+        if looker == Looker::AtOnce && get.consistent_read == Some(true) {
+            return Looked::Unread;
+        }
         let looked = self.tables.with(&get.table_name.0, |table| {
             let policy = table.policy?;
             let key = get.key.canonical_bytes(&table.schema.key)?;
@@ -75,8 +78,7 @@ impl Engine {
                 let consumed = get.return_consumed_capacity.unwrap_or_default();
                 return Some(Looked::Hit(show(table, &attributes, consumed, found)));
             }
-            let read = ItemRead::new(&get, request, table, policy, key, attributes);
-            Some(Looked::Miss(Box::new(read)))
+            Some(looker.missed(|| ItemRead::new(&get, request, table, policy, key, attributes)))
         });
         looked.unwrap_or(Looked::Unread)
     }
@@ -589,7 +591,7 @@ fn compose(
     found: &Found<CachedItem>,
 ) -> Vec<u8> {
     let item = attributes.item_json(&found.value);
-    let mut body = Vec::with_capacity(128 + item.as_ref().map_or(0, Bytes::len));
+    let mut body = Vec::with_capacity(128 + item.as_ref().map_or(0, |item| item.len()));
     body.push(b'{');
     if kind != ReturnConsumedCapacity::None {
         body.extend_from_slice(b"\"ConsumedCapacity\":");

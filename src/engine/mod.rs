@@ -60,7 +60,7 @@ use checks::CheckBudget;
 use items::ItemRead;
 use pages::PageRead;
 use permissions::Permissions;
-use reading::Looked;
+use reading::{Looked, Looker};
 use recent_requests::RecentRequests;
 use tables::Tables;
 
@@ -211,7 +211,7 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
-        let understood = match self.look(&request) {
+        let understood = match self.look(&request, Looker::Reader) {
             Looked::Hit(served) => return served,
             Looked::Miss(understood) => Some(understood),
             Looked::Unread => None,
@@ -223,16 +223,16 @@ impl Engine {
     /// The answer that memory has, as [`Engine::execute`] would give it; `None` for what would have to wait, and is for that to
     /// answer. Nothing is counted of a request that is not answered.
     pub fn answer_at_once(&self, request: &Request) -> Option<Served> {
-        match self.look(request) {
+        match self.look(request, Looker::AtOnce) {
             Looked::Hit(served) => Some(served),
             Looked::Miss(_) | Looked::Unread => None,
         }
     }
 
-    fn look(&self, request: &Request) -> Looked<Understood> {
+    fn look(&self, request: &Request, looker: Looker) -> Looked<Understood> {
         match request.operation {
-            Operation::GetItem => self.look_for_item(request).map(Understood::Item),
-            Operation::Query | Operation::Scan => self.look_for_page(request).map(Understood::Page),
+            Operation::GetItem => self.look_for_item(request, looker).map(Understood::Item),
+            Operation::Query | Operation::Scan => self.look_for_page(request, looker).map(Understood::Page),
             Operation::BatchGetItem => self.look_for_batch(request).map_or(Looked::Unread, Looked::Hit),
             _ => Looked::Unread,
         }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::cache::{PagePolicy, PageScope};
-use crate::model::TableSchema;
+use crate::model::{KeySchema, TableSchema};
 
 use crate::wire::Json;
 use crate::wire::page::{Output, PageKind, PageRange, PageRequest};
@@ -39,6 +39,8 @@ pub(super) struct ExpectedItems {
     is_global: bool,
     /// Items are shown whole, as far as what is read has them.
     are_whole: bool,
+    /// The answer must say what the page costs.
+    is_charge_asked: bool,
     /// They are whole items of the table, for which the cache of items has a use.
     pub(super) are_offered: bool,
 }
@@ -71,6 +73,7 @@ impl PagePlan {
                 partition: partition_of(&request.range),
                 is_global: index.is_some_and(|index| index.global.is_some()),
                 are_whole: request.output == Output::Rows,
+                is_charge_asked: request.consumed != ReturnConsumedCapacity::None,
                 are_offered: policy.fill_items && index.is_none() && request.output == Output::Rows,
             },
         })
@@ -103,10 +106,22 @@ impl ExpectedItems {
         self.partition.as_deref().filter(|_| !self.is_global)
     }
 
+    /// True if an answer of the local backend is the page and nothing else, whose items fit the schema and the partition that was
+    /// asked for: they do if the table was read by this schema.
+    pub(super) fn are_of_page_read_by(&self, read_by: &TableSchema, schema: &TableSchema) -> bool {
+        let has_index = |position: usize| {
+            let known = &schema.indexes[position];
+            read_by.index(&known.name).is_some_and(|index| index.kind == known.kind && index.key == known.key)
+        };
+        !self.is_charge_asked && read_by.key == schema.key && self.index.is_none_or(has_index)
+    }
+
     /// True if the items of an answer, and the key that it ends with, fit the schema and the partition that was asked for.
     pub(super) fn fit(&self, answer: &RawObject<'_>, schema: &TableSchema) -> bool {
-        let source = self.index.map_or(&schema.key, |index| &schema.indexes[index].key);
-        let names = || schema.key.attributes().chain(source.attributes()).map(|key| key.name.as_str());
+        let index_key = self.index.map(|index| &schema.indexes[index].key);
+        let source = index_key.unwrap_or(&schema.key);
+        let of_index = || index_key.into_iter().flat_map(KeySchema::attributes);
+        let names = || schema.key.attributes().chain(of_index()).map(|key| key.name.as_str());
         let is_row = |item: &RawObject<'_>| {
             let key = item.only(names());
             let partition = item_partition_bytes(source, &key);

@@ -3,10 +3,12 @@
 //! A page is cached as it comes, under canonical bytes of what its request means. A request that is not understood to the
 //! last member goes upstream as it came, and so do those for indexes that are being made or removed. Errors are never kept.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem;
 use tokio::time::Instant;
 
 use crate::cache::{
@@ -14,7 +16,9 @@ use crate::cache::{
 };
 use crate::call::{Answer, PrincipalRole, Request};
 use crate::insight::{IndexUsage, Outcome, ReadOfPage};
+use crate::model::TableSchema;
 use crate::model::capacity::{ReadPrice, Units};
+use crate::offload::LARGE_BODY_BYTES;
 use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
@@ -25,7 +29,7 @@ use super::checks::Comparing;
 use super::items::cached_item_of;
 use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
-use super::reading::{Fetched, Found, Looked, Missed, Reading};
+use super::reading::{Fetched, Found, Looked, Looker, Missed, Reading};
 use super::view::write_nothing_consumed_of;
 use super::{BypassReason, Engine, Served, Source, failed, unread};
 
@@ -44,31 +48,35 @@ pub(super) struct PageRead {
 
 impl Engine {
     /// Looks into memory for the answer of a Query or Scan.
-    pub(super) fn look_for_page(&self, request: &Request) -> Looked<Box<PageRead>> {
+    pub(super) fn look_for_page(&self, request: &Request, looker: Looker) -> Looked<Box<PageRead>> {
         let now = Instant::now();
         let (place, generation) = (self.recent.place(self.realm, request), self.tables.generation());
         let seen = self.recent.with(place, request, generation, |read| {
-            self.look_up_page(read, now).map_or_else(
-                || read.clone().missed(request.clone()),
-                |hit| Looked::Hit(self.show_hit(read, request, hit)),
-            )
+            match self.look_up_page(read, now) {
+                Some(hit) => Looked::Hit(self.show_hit(read, request, hit)),
+                // What was understood of an earlier request of the same bytes holds for this one.
+                None => looker.missed(|| PageRead { request: request.clone(), ..read.clone() }),
+            }
         });
         if let Some(looked) = seen {
             return looked;
         }
+        // It is read once, when it is certain that it goes to the upstream.
+        if is_plainly_strong(&request.body) {
+            return Looked::Unread;
+        }
         let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&request.body)) else {
             return Looked::Unread;
         };
+        if looker == Looker::AtOnce && is_strong(&body) {
+            return Looked::Unread;
+        }
         let Some(spelling) = body.get("TableName").and_then(Json::text) else { return Looked::Unread };
         let looked = self.tables.with(spelling, |table| {
             let plan = PagePlan::read(kind, &body, table).ok()?;
             let read = PageRead::new(request.clone(), table, spelling, plan);
-            if read.plan.consistent {
-                return Some(Looked::Miss(Box::new(read)));
-            }
-            let Some(hit) = self.look_up_page(&read, now) else {
-                return Some(Looked::Miss(Box::new(read)));
-            };
+            let hit = if read.plan.consistent { None } else { self.look_up_page(&read, now) };
+            let Some(hit) = hit else { return Some(looker.missed(|| read)) };
             let served = self.show_hit(&read, request, hit);
             self.recent.keep(place, generation, read);
             Some(Looked::Hit(served))
@@ -107,7 +115,9 @@ impl Engine {
         request: Request,
         understood: Option<PageRead>,
     ) -> Served {
-        let read = match self.current_page_read(&request, understood).await {
+        let bytes = request.body.clone();
+        let mut tree = None;
+        let read = match self.current_page_read(&request, &bytes, &mut tree, understood).await {
             Ok(read) => read,
             Err(served) => return served,
         };
@@ -115,7 +125,7 @@ impl Engine {
             return self.read_in_shadow(&request, read).await;
         }
         let outcome = match read.plan.consistent {
-            true => read.read_past_cache(self, BypassReason::Consistent).await,
+            true => read.read_strongly(self, BypassReason::Consistent, tree.as_ref()).await,
             false => self.find(&read).await,
         };
         let outcome = match outcome {
@@ -139,13 +149,16 @@ impl Engine {
         Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) }
     }
 
-    /// What is understood of a Query or Scan, by a description of its table that may be relied on.
+    /// What is understood of a Query or Scan, by a description of its table that may be relied on. `bytes` are its body; `tree` becomes
+    /// the tree of them, if an upstream may be given it.
     ///
     /// # Errors
     /// The answer, for a request that the cache has no part in.
-    async fn current_page_read(
+    async fn current_page_read<'b>(
         self: &Arc<Self>,
         request: &Request,
+        bytes: &'b [u8],
+        tree: &mut Option<Json<'b>>,
         understood: Option<PageRead>,
     ) -> Result<PageRead, Served> {
         if let Some(read) = understood
@@ -154,7 +167,13 @@ impl Engine {
         {
             return Ok(read);
         }
-        let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&request.body)) else {
+        if bytes.len() <= LARGE_BODY_BYTES {
+            *tree = Json::parse_request(bytes).ok();
+        }
+        let parsed = tree
+            .as_ref()
+            .map_or_else(|| Json::parse(bytes).ok().map(Cow::Owned), |tree| Some(Cow::Borrowed(tree)));
+        let (Some(kind), Some(body)) = (PageKind::of(request.operation), parsed) else {
             return Err(self.bypass(request, BypassReason::NotUnderstood).await);
         };
         let spelling = body.get("TableName").and_then(Json::text).unwrap_or_default();
@@ -186,20 +205,32 @@ impl Engine {
     ) -> Result<Fetched<Page>, Answer> {
         permit.wait_for_room().await;
         let is_strong = permit.consistency() == Consistency::Strong;
-        let fetched = self.fetch_page(&request, is_strong, &table, &expected).await;
+        let fetched = self.fetch_page((&request, None), is_strong, &table, &expected).await;
         land(permit, &fetched, &request, (&table, &expected));
         fetched
     }
 
+    /// Sends a request for a page. With it comes the tree of its body, if that is parsed.
     async fn fetch_page(
         self: &Arc<Self>,
-        request: &Request,
+        (request, tree): (&Request, Option<&Json<'_>>),
         is_strong: bool,
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
-        let mut answer = self.upstream.call(request).await.map_err(unread)?;
+        let called = match tree {
+            Some(tree) => self.upstream.call_parsed(request, tree),
+            None => self.upstream.call(request),
+        };
+        let mut answer = called.await.map_err(unread)?;
+        let read_by = answer.read_by.take().filter(|_| self.gets_items && answer.is_success());
+        if read_by.is_some_and(|read_by| expected.are_of_page_read_by(&read_by, &table.schema)) {
+            debug_assert!(is_plain_page(&answer.body, expected, &table.schema), "{answer:?}");
+            self.meter(request, &mut answer);
+            self.cache.note_shown(&table.cached, expected.partition_of_table(), sent, Instant::now());
+            return Ok(read_page((answer.body.clone(), None), &answer, is_strong));
+        }
         // Pages may be long, so the members are read once, for the charge and for the cache.
         let body = answer.body.clone();
         let members = RawObject::parse(&body);
@@ -239,14 +270,7 @@ impl Engine {
             return Ok(Fetched::Opaque(answer));
         }
         Ok(match PageAnswer::of(&answer.body, members) {
-            Some(PageAnswer { body, consumed }) => {
-                let charged = answer.charges.first();
-                let price = charged.map(|charge| {
-                    charge.price.unwrap_or_else(|| ReadPrice::of_page(&charge.consumed, is_strong))
-                });
-                let value = Page::new(body).priced(price.unwrap_or_default());
-                Fetched::Read { value, consumed }
-            }
+            Some(PageAnswer { body, consumed }) => read_page((body, consumed), &answer, is_strong),
             None => Fetched::Opaque(answer),
         })
     }
@@ -256,11 +280,6 @@ impl PageRead {
     fn new(request: Request, table: &Arc<KnownTable>, spelling: &str, plan: PagePlan) -> Self {
         let address_hash = table.cached.address(&plan.fingerprint).hash();
         Self { request, table: Arc::clone(table), spelling: spelling.into(), plan, address_hash }
-    }
-
-    /// What was understood of an earlier request of the same bytes holds for this one.
-    fn missed(self, request: Request) -> Looked<Box<Self>> {
-        Looked::Miss(Box::new(Self { request, ..self }))
     }
 
     /// The answer for the client. Takes note of the read, too.
@@ -297,6 +316,37 @@ impl PageRead {
         let body = Json::parse(&self.request.body).expect("the request was read when the plan was made");
         self.request.with_body(with_member(&body, "ConsistentRead", Json::Bool(true)))
     }
+
+    /// Reads from the upstream, strongly where that can be, and lets the cache compare. A page of a global index cannot be read
+    /// strongly, so the cache does not compare it. `tree` is that of the client's request, if it is the one that is sent.
+    async fn read_strongly(
+        &self,
+        engine: &Arc<Engine>,
+        reason: BypassReason,
+        tree: Option<&Json<'_>>,
+    ) -> Result<Found<Page>, Missed> {
+        let (source, address, scope) = (Source::Bypass(reason), self.address(), &self.plan.scope);
+        let is_global = self.plan.is_of_global_index();
+        let consistency = if is_global { Consistency::Eventual } else { Consistency::Strong };
+        let sent = engine.pages.sending(&address, scope);
+        let is_strong = consistency == Consistency::Strong;
+        let request = self.request(consistency);
+        let fetched =
+            engine.fetch_page((&request, tree), is_strong, &self.table, &self.plan.expected()).await;
+        let now = Instant::now();
+        let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
+        match &fetched {
+            Fetched::Read { value: page, .. } if !is_global => {
+                // The cache compares bytes, and an upstream may write one page in several ways.
+                let cached = engine.pages.peek(&address).filter(|cached| cached != page);
+                let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
+                engine.pages.observe(&address, scope, seen.as_ref().unwrap_or(page), sent, now);
+            }
+            Fetched::Read { .. } => {}
+            Fetched::Opaque(_) => engine.pages.observe_opaque(&address, scope, now),
+        }
+        fetched.found(source)
+    }
 }
 
 impl Reading for PageRead {
@@ -329,32 +379,12 @@ impl Reading for PageRead {
         engine.fill_page(permit, request, Arc::clone(&self.table), self.plan.expected())
     }
 
-    /// A page of a global index cannot be read strongly, so the cache does not compare it.
     async fn read_past_cache(
         &self,
         engine: &Arc<Engine>,
         reason: BypassReason,
     ) -> Result<Found<Page>, Missed> {
-        let (source, address, scope) = (Source::Bypass(reason), self.address(), &self.plan.scope);
-        let is_global = self.plan.is_of_global_index();
-        let consistency = if is_global { Consistency::Eventual } else { Consistency::Strong };
-        let sent = engine.pages.sending(&address, scope);
-        let is_strong = consistency == Consistency::Strong;
-        let request = self.request(consistency);
-        let fetched = engine.fetch_page(&request, is_strong, &self.table, &self.plan.expected()).await;
-        let now = Instant::now();
-        let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
-        match &fetched {
-            Fetched::Read { value: page, .. } if !is_global => {
-                // The cache compares bytes, and an upstream may write one page in several ways.
-                let cached = engine.pages.peek(&address).filter(|cached| cached != page);
-                let seen = cached.filter(|cached| is_same_page(cached.body(), page.body()));
-                engine.pages.observe(&address, scope, seen.as_ref().unwrap_or(page), sent, now);
-            }
-            Fetched::Read { .. } => {}
-            Fetched::Opaque(_) => engine.pages.observe_opaque(&address, scope, now),
-        }
-        fetched.found(source)
+        self.read_strongly(engine, reason, None).await
     }
 }
 
@@ -381,7 +411,7 @@ impl Comparing for PageRead {
 
     async fn fetch_strongly(&self, engine: &Arc<Engine>) -> Option<Page> {
         let request = self.request(Consistency::Strong);
-        match engine.fetch_page(&request, true, &self.table, &self.plan.expected()).await {
+        match engine.fetch_page((&request, None), true, &self.table, &self.plan.expected()).await {
             Ok(Fetched::Read { value, .. }) => Some(value),
             Ok(Fetched::Opaque(_)) | Err(_) => None,
         }
@@ -423,6 +453,35 @@ impl Comparing for PageRead {
         land(permit, &fetched, &self.request, (&self.table, &expected));
         None
     }
+}
+
+/// True for a consistent read, which memory does not answer.
+fn is_strong(body: &Json<'_>) -> bool {
+    body.get("ConsistentRead").and_then(Json::boolean) == Some(true)
+}
+
+/// True for a body that has the member of a consistent read, written as most programs write it. Whoever looks further finds out what
+/// it is.
+fn is_plainly_strong(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"ConsistentRead\":";
+    let behind = |at: usize| body[at + NAME.len()..].trim_ascii_start();
+    memmem::find_iter(body, NAME).any(|at| behind(at).starts_with(b"true"))
+}
+
+/// True if the body of an answer is nothing but a page of what was asked for.
+fn is_plain_page(body: &Bytes, expected: &ExpectedItems, schema: &TableSchema) -> bool {
+    let members = RawObject::parse(body).filter(|members| expected.fit(members, schema));
+    let page = members.and_then(|members| PageAnswer::of(body, &members));
+    page.is_some_and(|page| page.body == *body && page.consumed.is_none())
+}
+
+/// A page of an answer, and the `ConsumedCapacity` that it says.
+fn read_page((body, consumed): (Bytes, Option<Vec<u8>>), answer: &Answer, is_strong: bool) -> Fetched<Page> {
+    let price = answer
+        .charges
+        .first()
+        .map(|charge| charge.price.unwrap_or_else(|| ReadPrice::of_page(&charge.consumed, is_strong)));
+    Fetched::Read { value: Page::new(body).priced(price.unwrap_or_default()), consumed }
 }
 
 /// Gives what came of a fill's read to the cache.
@@ -487,5 +546,30 @@ fn show(read: &PageRead, found: Found<Page>) -> Served {
         source: found.source,
         age_seconds: found.age_seconds,
         table: Some(read.table.name_for_answer()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consistent_read_is_seen_in_its_bytes_if_it_is_written_as_usual() {
+        for (body, is_seen) in [
+            (r#"{"TableName":"t","ConsistentRead":true}"#, true),
+            (r#"{"ConsistentRead": true,"TableName":"t"}"#, true),
+            (r#"{"ConsistentRead":false}"#, false),
+            (r#"{"ConsistentRead":"true"}"#, false),
+            (r#"{"ConsistentRead" :true}"#, false),
+            (r#"{"Consistent\u0052ead":true}"#, false),
+            (r#"{"FilterExpression":"\"ConsistentRead\":true"}"#, false),
+            (r#"{"ConsistentRead":"#, false),
+            ("", false),
+        ] {
+            assert_eq!(is_plainly_strong(body.as_bytes()), is_seen, "{body}");
+            if let Ok(tree) = Json::parse(body.as_bytes()) {
+                assert!(!is_seen || is_strong(&tree), "{body}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The cache holds whole items; a projection of one costs the same capacity as the item, so every view is served from it.
 
-use bytes::Bytes;
+use std::borrow::Cow;
 
 use crate::cache::CachedItem;
 use crate::model::expr::{Bindings, Names, Paths, check_placeholders};
@@ -70,16 +70,16 @@ impl Attributes {
     }
 
     /// The JSON of the wanted part; `None` when there is no item. `Some({})` is an item that has none of the attributes.
-    pub(crate) fn item_json(&self, image: &CachedItem) -> Option<Bytes> {
-        let whole = image.item_json()?;
+    pub(crate) fn item_json<'i>(&self, image: &'i CachedItem) -> Option<Cow<'i, [u8]>> {
+        let whole = image.item_text()?;
         match self {
-            Self::All => Some(whole),
+            Self::All => Some(Cow::Borrowed(whole)),
             Self::Of(paths) => {
-                let json = Json::parse(&whole).expect("a cached image is JSON that we wrote");
+                let json = Json::parse(whole).expect("a cached image is JSON that we wrote");
                 let item = item_from_json(&json).expect("a cached image is an item that we wrote");
                 let mut out = Vec::with_capacity(whole.len());
                 write_item(&paths.project(&item), &mut out);
-                Some(out.into())
+                Some(Cow::Owned(out))
             }
         }
     }

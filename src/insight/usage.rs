@@ -266,12 +266,22 @@ impl TableUsage {
 
     /// An item was read.
     pub fn item_read(&self, read: &ReadOfItem<'_>) {
+        self.save(self.item_of_many_read(read));
+    }
+
+    /// An item was read by a request for several. Returns what that saved, for [`TableUsage::save`].
+    pub fn item_of_many_read(&self, read: &ReadOfItem<'_>) -> Units {
         if let Some(hot) = &self.hot {
             let age_seconds = read.age_seconds.unwrap_or_default();
             hot.keys.item(read.outcome.access(), hot.table, read.hash, read.key, age_seconds);
         }
-        if read.outcome.saves() {
-            self.units.save(read.price);
+        if read.outcome.saves() { read.price } else { Units::default() }
+    }
+
+    /// Counts what reads saved that were answered without a charge.
+    pub fn save(&self, saved: Units) {
+        if saved != Units::default() {
+            self.units.save(saved);
         }
     }
 

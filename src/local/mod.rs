@@ -55,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::{Answer, CallFuture, ChangeListener, Request, StoredItem, Upstream, UpstreamError};
 use crate::model::capacity::Charge;
-use crate::model::{ApiError, Change, Operation};
+use crate::model::{ApiError, Change, Operation, TableSchema};
 use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::telemetry::catch_panic;
 use crate::wire::keys::KeyRefusal;
@@ -160,12 +160,14 @@ pub(crate) struct Reply {
     pub(crate) charges: Vec<Charge>,
     /// The item that a write of one item has left, or that a GetItem of a whole item has read.
     pub(crate) item: Option<Box<StoredItem>>,
+    /// The schema by which a Query or a Scan was read.
+    pub(crate) read_by: Option<Arc<TableSchema>>,
 }
 
 impl Reply {
-    /// A success that hands over no item.
+    /// A success that hands over no item and no schema.
     pub(crate) fn new(body: Vec<u8>, charges: Vec<Charge>) -> Self {
-        Self { body, charges, item: None }
+        Self { body, charges, item: None, read_by: None }
     }
 }
 
@@ -457,7 +459,9 @@ impl Upstream for Local {
 
 fn answered(handled: Charged) -> Result<Answer, UpstreamError> {
     match handled {
-        Ok(Reply { body, charges, item }) => Ok(Answer { charges: charges.into(), item, ..Answer::ok(body) }),
+        Ok(Reply { body, charges, item, read_by }) => {
+            Ok(Answer { charges: charges.into(), item, read_by, ..Answer::ok(body) })
+        }
         Err(LocalError::Api(error)) => Ok(error.into()),
         Err(LocalError::Charged(error, charges)) => Ok(Answer { charges: charges.into(), ..error.into() }),
         Err(LocalError::Store(error)) => Err(UpstreamError::OutcomeUnknown(error.to_string())),

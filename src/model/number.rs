@@ -7,6 +7,8 @@ use std::fmt;
 
 /// The most significant digits a number may have.
 pub const DIGITS_MAX: u32 = 38;
+/// As many digits fit 64 bits whatever they are, and so do they with a zero behind them.
+const SHORT_DIGITS_MAX: u32 = 18;
 /// The largest exponent of the leading digit: magnitudes end below 10^126.
 const MAGNITUDE_MAX: i32 = 125;
 /// The smallest exponent of the leading digit: magnitudes begin at 10^-130.
@@ -51,6 +53,14 @@ impl Number {
             Some(b'+') => (false, &bytes[1..]),
             _ => (false, bytes),
         };
+        match short_integer(bytes) {
+            Some(magnitude) => Ok(Self::of_short(negative, magnitude)),
+            None => Self::parse_any(negative, bytes),
+        }
+    }
+
+    /// Parses what stands behind the sign, in any form.
+    fn parse_any(negative: bool, bytes: &[u8]) -> Result<Self, NumberError> {
         let mut digits = DigitReader::default();
         let mut seen_digit = false;
         let mut seen_point = false;
@@ -158,21 +168,13 @@ impl Number {
         // Sign, then the leading digit's exponent, then two digits a byte from the leading one; a closing byte below every
         // pair ends it. Negative numbers are the complement.
         let flip = if self.negative { 0xFF } else { 0x00 };
-        let magnitude = i32::from(self.exponent) + self.digit_count() as i32 - 1;
-        out.push(if self.negative { 0x7F } else { 0x81 });
+        let digits = self.digit_count();
+        let magnitude = i32::from(self.exponent) + digits as i32 - 1;
         let [high, low] = ((magnitude + 0x4000) as u16).to_be_bytes();
-        out.push(high ^ flip);
-        out.push(low ^ flip);
-        let mut aligned = self.coefficient;
-        for _ in self.digit_count()..DIGITS_MAX {
-            aligned *= 10;
-        }
-        let mut divisor = 10u128.pow(DIGITS_MAX - 2);
-        while aligned != 0 {
-            let pair = (aligned / divisor) as u8;
-            out.push((pair + 1) ^ flip);
-            aligned %= divisor;
-            divisor /= 100;
+        out.extend_from_slice(&[if self.negative { 0x7F } else { 0x81 }, high ^ flip, low ^ flip]);
+        match digits {
+            ..=SHORT_DIGITS_MAX => write_short_pairs(self.coefficient as u64, digits, flip, out),
+            _ => write_pairs(self.coefficient, digits, flip, out),
         }
         out.push(flip);
     }
@@ -246,7 +248,20 @@ impl Number {
     }
 
     fn digit_count(self) -> u32 {
-        self.coefficient.checked_ilog10().map_or(1, |log| log + 1)
+        let log = match u64::try_from(self.coefficient) {
+            Ok(coefficient) => coefficient.checked_ilog10(),
+            Err(_) => self.coefficient.checked_ilog10(),
+        };
+        log.map_or(1, |log| log + 1)
+    }
+
+    /// The integer of that magnitude, below 10^[`SHORT_DIGITS_MAX`].
+    fn of_short(negative: bool, magnitude: u64) -> Self {
+        if magnitude == 0 {
+            return Self::ZERO;
+        }
+        let (coefficient, zeros) = without_short_zeros(magnitude);
+        Self { negative, coefficient: u128::from(coefficient), exponent: zeros as i16 }
     }
 
     /// Brings a result to normal form, or says which limit it breaks.
@@ -254,11 +269,8 @@ impl Number {
         if coefficient == 0 {
             return Ok(Self::ZERO);
         }
-        let (mut coefficient, mut exponent) = (coefficient, exponent);
-        while coefficient % 10 == 0 {
-            coefficient /= 10;
-            exponent += 1;
-        }
+        let (coefficient, zeros) = without_zeros(coefficient);
+        let exponent = exponent + zeros;
         let digits = coefficient.ilog10() + 1;
         if digits > DIGITS_MAX {
             return Err(NumberError::TooPrecise);
@@ -321,6 +333,65 @@ impl Number {
             left.cmp(&right)
         })
     }
+}
+
+/// A coefficient other than 0 without its trailing zeros, and how many they were.
+fn without_zeros(coefficient: u128) -> (u128, i32) {
+    let (mut coefficient, mut zeros) = (coefficient, 0);
+    while u64::try_from(coefficient).is_err() {
+        if coefficient % 10 != 0 {
+            return (coefficient, zeros);
+        }
+        coefficient /= 10;
+        zeros += 1;
+    }
+    let (coefficient, more) = without_short_zeros(coefficient as u64);
+    (u128::from(coefficient), zeros + more)
+}
+
+/// As [`without_zeros`], in arithmetic of 64 bits.
+fn without_short_zeros(coefficient: u64) -> (u64, i32) {
+    let (mut coefficient, mut zeros) = (coefficient, 0);
+    while coefficient % 10 == 0 {
+        coefficient /= 10;
+        zeros += 1;
+    }
+    (coefficient, zeros)
+}
+
+/// Appends the digits of a coefficient that has so many, two a byte from the leading one.
+fn write_pairs(coefficient: u128, digits: u32, flip: u8, out: &mut Vec<u8>) {
+    let mut aligned = coefficient;
+    for _ in digits..DIGITS_MAX {
+        aligned *= 10;
+    }
+    let mut divisor = 10u128.pow(DIGITS_MAX - 2);
+    while aligned != 0 {
+        let pair = (aligned / divisor) as u8;
+        out.push((pair + 1) ^ flip);
+        aligned %= divisor;
+        divisor /= 100;
+    }
+}
+
+/// As [`write_pairs`], of at most [`SHORT_DIGITS_MAX`] digits.
+fn write_short_pairs(coefficient: u64, digits: u32, flip: u8, out: &mut Vec<u8>) {
+    let mut rest = if digits.is_multiple_of(2) { coefficient } else { coefficient * 10 };
+    let mut pairs = [0; SHORT_DIGITS_MAX as usize / 2];
+    let pairs = &mut pairs[..digits.div_ceil(2) as usize];
+    for pair in pairs.iter_mut().rev() {
+        *pair = ((rest % 100) as u8 + 1) ^ flip;
+        rest /= 100;
+    }
+    out.extend_from_slice(pairs);
+}
+
+/// The value of a text of a few digits and nothing else; `None` of any other text.
+fn short_integer(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || bytes.len() > SHORT_DIGITS_MAX as usize {
+        return None;
+    }
+    bytes.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
 }
 
 /// Prints the normal form, as the service returns it: plain digits, never an exponent, no needless zero.
@@ -530,6 +601,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_integers_are_parsed_as_any_text_is(text in "[+-]?[0-9]{0,20}", zeros in 0usize..20) {
+            let text = format!("{text}{}", "0".repeat(zeros));
+            let digits = text.trim_start_matches(['+', '-']).as_bytes();
+            let is_signed = digits.len() < text.len();
+            prop_assert_eq!(Number::parse(&text), Number::parse_any(is_signed && text.starts_with('-'), digits));
+            prop_assert_eq!(short_integer(digits).is_some(), (1..=SHORT_DIGITS_MAX as usize).contains(&digits.len()));
+        }
+
+        #[test]
+        fn few_digits_are_written_as_many_are(coefficient in 1u64..10u64.pow(SHORT_DIGITS_MAX), shift in 0u32..SHORT_DIGITS_MAX, flip in 0u8..2) {
+            let (coefficient, _) = without_short_zeros(coefficient / 10u64.pow(shift) + 1);
+            let (digits, flip) = (coefficient.ilog10() + 1, 0xFF * flip);
+            let (mut short, mut wide) = (Vec::new(), Vec::new());
+            write_short_pairs(coefficient, digits, flip, &mut short);
+            write_pairs(coefficient.into(), digits, flip, &mut wide);
+            prop_assert_eq!(short, wide);
+        }
+
         #[test]
         fn printing_and_parsing_agree(number in any_number()) {
             prop_assert_eq!(Number::parse(&number.to_string()), Ok(number));

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::key_pattern::KeyReader;
 use super::scan::Scanner;
 use crate::wire::Json;
 use crate::wire::json::Text;
@@ -97,9 +98,10 @@ fn scan_part<'a>(scanner: &mut Scanner<'a>, keys_left: usize) -> Option<Part<'a>
     scanner.object(|scanner, name| {
         let value = match name {
             "Keys" if keys.is_none() => {
-                let mut read = Vec::with_capacity(keys_left.min(KEYS_EXPECTED));
+                let (mut read, mut reader) =
+                    (Vec::with_capacity(keys_left.min(KEYS_EXPECTED)), KeyReader::default());
                 scanner.array(|scanner| {
-                    let key = KeyText::scan(scanner)?;
+                    let key = reader.read(scanner)?;
                     (read.len() < keys_left).then(|| read.push(key))
                 })?;
                 keys = Some(read);

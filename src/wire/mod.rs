@@ -16,6 +16,7 @@ pub mod legacy;
 pub mod batch_get;
 #[cfg(test)]
 mod damaged;
+mod key_pattern;
 pub mod page;
 pub mod request;
 mod scan;

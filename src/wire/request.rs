@@ -183,6 +183,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for FewVisitor<T, N>
 }
 
 impl<'a> Scalar<'a> {
+    #[inline]
     fn scan(scanner: &mut Scanner<'a>) -> Option<Self> {
         let mut scalar = None;
         scanner.object(|scanner, name| {
@@ -196,6 +197,7 @@ impl<'a> Scalar<'a> {
 
 impl<'a> KeyText<'a> {
     /// Reads a key of the plainest form.
+    #[inline]
     pub(super) fn scan(scanner: &mut Scanner<'a>) -> Option<Self> {
         let mut parts: [Option<KeyPart<'a>>; 2] = [None, None];
         scanner.object(|scanner, name| {
@@ -206,6 +208,24 @@ impl<'a> KeyText<'a> {
             Some(())
         })?;
         Some(Self(parts))
+    }
+
+    /// The key of these attributes, of which the first is there if the second is: names, types and values.
+    pub(super) fn of_parts(parts: [Option<(&'a str, ScalarType, &'a str)>; 2]) -> Self {
+        let part = |(name, scalar_type, text)| {
+            let scalar = Scalar { scalar_type, text: Text(Cow::Borrowed(text)) };
+            (Text(Cow::Borrowed(name)), scalar)
+        };
+        Self(parts.map(|attribute| attribute.map(part)))
+    }
+
+    /// The names, types and values of its attributes, where they are borrowed.
+    pub(super) fn borrowed_parts(&self) -> [Option<(&'a str, ScalarType, &'a str)>; 2] {
+        let part = |(name, scalar): &KeyPart<'a>| match (&name.0, &scalar.text.0) {
+            (Cow::Borrowed(name), Cow::Borrowed(text)) => Some((*name, scalar.scalar_type, *text)),
+            _ => None,
+        };
+        [0, 1].map(|position| self.0[position].as_ref().and_then(part))
     }
 
     fn parts(&self) -> impl Iterator<Item = &KeyPart<'a>> {
@@ -231,7 +251,7 @@ impl<'a> KeyText<'a> {
 
     /// The key's canonical bytes, when it has exactly the attributes of the schema and every value is a valid one.
     pub fn canonical_bytes(&self, schema: &KeySchema) -> Option<Vec<u8>> {
-        if self.parts().count() != schema.attributes().count() {
+        if self.parts().count() != schema.partition.len() + schema.sort.len() {
             return None;
         }
         canonical_bytes(schema, |name| {

@@ -4,6 +4,8 @@
 //! fraction of the instructions. What it does not read is `None`, and for the other reader. What it reads, the other one reads too,
 //! and says the same of it.
 
+use std::ops::Range;
+
 /// A text, read from its start to its end.
 #[derive(Debug)]
 pub(super) struct Scanner<'a> {
@@ -18,6 +20,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an object. `member` reads the value of the member of that name.
+    #[inline]
     pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
         self.take(b'{')?;
         if self.next()? == b'}' {
@@ -53,6 +56,40 @@ impl<'a> Scanner<'a> {
         let start = self.position;
         let end = start + string_bytes(&self.text.as_bytes()[start..])?;
         self.position = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// Reads the rest of a string without escapes, behind its opening quote and up to the closing one, which is not taken.
+    pub(super) fn value(&mut self) -> Option<&'a str> {
+        let start = self.position;
+        self.position += string_bytes(self.text.as_bytes().get(start..)?)?;
+        self.text.get(start..self.position)
+    }
+
+    /// Passes this text; `None` if another one stands here.
+    pub(super) fn pass(&mut self, expected: &str) -> Option<()> {
+        let is_here = self.text.as_bytes().get(self.position..)?.starts_with(expected.as_bytes());
+        is_here.then(|| self.position += expected.len())
+    }
+
+    /// How much is read.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Reads once more from there.
+    pub(super) fn go_back_to(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    /// Where a part of the text stands that was read of it.
+    pub(super) fn place_of(&self, part: &'a str) -> Range<usize> {
+        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
+        start..start + part.len()
+    }
+
+    /// The text between two places; `None` if they are none of it.
+    pub(super) fn text_between(&self, start: usize, end: usize) -> Option<&'a str> {
         self.text.get(start..end)
     }
 

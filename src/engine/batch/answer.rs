@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::model::capacity::Units;
 use crate::model::value::item_size_bytes;
 use crate::wire::Json;
 use crate::wire::attribute::item_from_json;
@@ -28,10 +29,11 @@ pub(super) fn has_name<'s>(
 }
 
 impl WantedKey<'_> {
-    fn note_read(&self, table: &KnownTable, image: &CachedItem) {
-        let Some((outcome, age_seconds)) = self.read else { return };
+    /// Takes note that it is shown. Returns what that saved.
+    fn note_read(&self, table: &KnownTable, image: &CachedItem) -> Units {
+        let Some((outcome, age_seconds)) = self.read else { return Units::default() };
         let (key, price) = (&*self.key, image.price());
-        table.usage.item_read(&ReadOfItem { key, hash: self.hash, outcome, price, age_seconds });
+        table.usage.item_of_many_read(&ReadOfItem { key, hash: self.hash, outcome, price, age_seconds })
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
     write_list(&mut body, parts, |part, body| {
         write_string(&part.spelling, body);
         body.extend_from_slice(b":[");
-        let (begins_at, mut open) = (body.len(), Vec::new());
+        let (begins_at, mut open, mut saved) = (body.len(), Vec::new(), Units::default());
         let mut show = |item: &[u8]| {
             if body.len() > begins_at {
                 body.push(b',');
@@ -53,16 +55,17 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
         };
         for wanted in &part.keys {
             match &wanted.state {
-                State::Found(image) if room.takes(|| image.item_json().unwrap_or_default()) => {
+                State::Found(image) if room.takes(|| image.item_text().unwrap_or_default()) => {
                     if let Some(item) = part.attributes.item_json(image) {
                         show(&item);
                     }
-                    wanted.note_read(&part.table, image);
+                    saved += wanted.note_read(&part.table, image);
                 }
-                State::Opaque(item) if room.takes(|| Bytes::copy_from_slice(item)) => show(item),
+                State::Opaque(item) if room.takes(|| item) => show(item),
                 _ => open.push(wanted),
             }
         }
+        part.table.usage.save(saved);
         body.push(b']');
         if !open.is_empty() {
             unprocessed.push((part, open));
@@ -134,11 +137,11 @@ impl Room {
     }
 
     /// True when an item still fits; it takes its room then. Where there is no item, its JSON is empty.
-    fn takes(&mut self, item: impl FnOnce() -> Bytes) -> bool {
+    fn takes<'i>(&mut self, item: impl FnOnce() -> &'i [u8]) -> bool {
         match self {
             Self::Enough => true,
             Self::Bytes(left) => {
-                *left = left.and_then(|left| left.checked_sub(counted_bytes(&item())));
+                *left = left.and_then(|left| left.checked_sub(counted_bytes(item())));
                 left.is_some()
             }
         }

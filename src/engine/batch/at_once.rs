@@ -82,9 +82,11 @@ impl Engine {
         let mut found = found.into_iter();
         for part in parts {
             let Part { table, spelling, keys, .. } = part;
+            let mut absent = 0;
             for (wanted, found) in keys.iter_mut().zip(found.by_ref()) {
                 let address = table.cached.address_with_hash(&wanted.key, wanted.hash);
-                let hit = self.cache.count_hit(&address, found, moment);
+                let hit = self.cache.take_hit(&address, found, moment);
+                absent += u64::from(hit.value.is_absent());
                 if table.verify_sample.picks()
                     && let Some(policy) = table.policy
                 {
@@ -92,8 +94,9 @@ impl Engine {
                 }
                 wanted.read = Some((Outcome::Hit, Some(hit.age.as_secs())));
                 wanted.state = State::Found(hit.value);
-                counts.hit += 1;
             }
+            self.cache.count_hits(&table.cached, keys.len() as u64, absent);
+            counts.hit += keys.len() as u32;
         }
         counts
     }

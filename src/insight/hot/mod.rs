@@ -288,6 +288,7 @@ impl HotKeys {
     }
 
     /// The sampling of an access if it is to be noted.
+    #[inline]
     fn turn(&self, share: &Share) -> Option<u8> {
         let skip = share.skip.load(Ordering::Relaxed);
         // Threads that share it may lose a step, which only makes a skip longer.

@@ -2,6 +2,8 @@
 //!
 //! What the request means, and what the service refuses of it, [`crate::wire::page`] reads.
 
+use std::sync::Arc;
+
 use crate::model::KeyValue;
 use crate::model::capacity::{Charge, UnitKind};
 use crate::model::expr::{KeyInterval, SortInterval};
@@ -76,7 +78,8 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Charged {
         write_consumed(&consumed, table_name(body)?, report, answer.member("ConsumedCapacity"));
     }
     let charges = vec![Charge::exact(&plan.table.schema.name, UnitKind::Read, consumed)];
-    Ok(Reply::new(answer.finish(), charges))
+    let read_by = Some(Arc::clone(&plan.table.schema));
+    Ok(Reply { read_by, ..Reply::new(answer.finish(), charges) })
 }
 
 /// Where in the store a starting key lies.

@@ -31,6 +31,9 @@ async fn a_parsed_request_is_answered_as_its_bytes_are() {
     let many = format!(r#"{{"RequestItems":{{"range":[{{"PutRequest":{{"Item":{item}}}}}]}}}}"#);
     let all = format!(r#"{{"TransactItems":[{{"Put":{{"TableName":"range","Item":{item}}}}}]}}"#);
     let of_key = format!(r#"{{"TableName":"range","Key":{key},"ReturnValues":"ALL_OLD"}}"#);
+    let query = r#"{"TableName":"range","KeyConditionExpression":"a = :a","ConsistentRead":true,
+        "ExpressionAttributeValues":{":a":{"S":"\u006b"}}}"#
+        .to_owned();
     let deep = format!(
         r#"{{"TableName":"range","Item":{{"a":{}{{}}{}}}}}"#,
         r#"{"L":["#.repeat(80),
@@ -51,14 +54,23 @@ async fn a_parsed_request_is_answered_as_its_bytes_are() {
         (Operation::TransactWriteItems, all.clone()),
         (Operation::TransactWriteItems, all.replace(r#""S":"k""#, r#""S":"""#)),
         (Operation::GetItem, of_key.replace(r#","ReturnValues":"ALL_OLD""#, "")),
+        (Operation::Query, query.clone()),
+        (Operation::Query, query.replace("a = :a", "a = :a AND n = :a")),
+        (Operation::Query, query.replace("true", "\"T\"")),
+        (Operation::Scan, r#"{"TableName":"range","ConsistentRead":true,"Limit":1}"#.to_owned()),
         (Operation::DeleteItem, of_key.clone()),
         (Operation::DeleteItem, of_key),
     ];
     for (operation, body) in requests {
         let request = Request::new(operation, body.clone());
         let parsed = Json::parse_request(body.as_bytes()).or_else(|_| Json::parse_short(body.as_bytes()));
-        let by_tree = tree.local.call_parsed(&request, &parsed.unwrap()).await.unwrap();
-        assert_eq!(bytes.local.call(&request).await.unwrap(), by_tree, "{operation} {body}");
+        let mut by_tree = tree.local.call_parsed(&request, &parsed.unwrap()).await.unwrap();
+        let mut by_bytes = bytes.local.call(&request).await.unwrap();
+        // The twins' tables have ids of their own.
+        let keys = [&mut by_tree, &mut by_bytes]
+            .map(|answer| answer.read_by.take().map(|read_by| read_by.key.clone()));
+        assert_eq!(keys[0], keys[1], "{operation} {body}");
+        assert_eq!(by_bytes, by_tree, "{operation} {body}");
         let writes_one = matches!(operation, Operation::PutItem | Operation::UpdateItem);
         let is_handed_over = by_tree.is_success() && (writes_one || operation == Operation::GetItem);
         assert_eq!(by_tree.item.is_some(), is_handed_over, "{operation} {body}");
@@ -74,6 +86,19 @@ async fn a_parsed_request_is_answered_as_its_bytes_are() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_says_by_which_schema_it_was_read() {
+    let backend = backend::Backend::with_tables().await;
+    let read = async |operation, body: &str| {
+        backend.local.call(&Request::new(operation, body.to_owned())).await.unwrap().read_by
+    };
+    let schema = backend.local.catalog.table("range").unwrap().schema.clone();
+    let query = r#"{"TableName":"range","KeyConditionExpression":"a = :a","ExpressionAttributeValues":{":a":{"S":"k"}}}"#;
+    assert_eq!(read(Operation::Query, query).await.as_ref(), Some(&schema));
+    assert_eq!(read(Operation::Scan, r#"{"TableName":"range"}"#).await.as_ref(), Some(&schema));
+    assert_eq!(read(Operation::Scan, r#"{"TableName":"range","Limit":0}"#).await, None);
 }
 
 /// A whole item is handed over beside its answer, a part of one is not, nor is there one for a key without an item.
