@@ -8,7 +8,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use memchr::memmem;
 use tokio::time::Instant;
 
 use crate::cache::{
@@ -23,6 +22,7 @@ use crate::wire::Json;
 use crate::wire::json::with_member;
 use crate::wire::page::{PageAnswer, PageKind, is_same_page};
 use crate::wire::raw::RawObject;
+use crate::wire::request::is_plainly_strong;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes};
 
 use super::checks::Comparing;
@@ -458,14 +458,6 @@ impl Comparing for PageRead {
 /// True for a consistent read, which memory does not answer.
 fn is_strong(body: &Json<'_>) -> bool {
     body.get("ConsistentRead").and_then(Json::boolean) == Some(true)
-}
-
-/// True for a body that has the member of a consistent read, written as most programs write it. Whoever looks further finds out what
-/// it is.
-fn is_plainly_strong(body: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"ConsistentRead\":";
-    let behind = |at: usize| body[at + NAME.len()..].trim_ascii_start();
-    memmem::find_iter(body, NAME).any(|at| behind(at).starts_with(b"true"))
 }
 
 /// True if the body of an answer is nothing but a page of what was asked for.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
@@ -324,6 +325,14 @@ fn write_key_value(
             fits(&bytes).then(|| write_sortable_bytes(&bytes, out))
         }
     }
+}
+
+/// True for a body that has the member of a consistent read, written as most programs write it. Whoever looks further finds out what
+/// it is.
+pub fn is_plainly_strong(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"ConsistentRead\":";
+    let behind = |at: usize| body[at + NAME.len()..].trim_ascii_start();
+    memmem::find_iter(body, NAME).any(|at| behind(at).starts_with(b"true"))
 }
 
 #[cfg(test)]
