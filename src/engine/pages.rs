@@ -149,8 +149,8 @@ impl Engine {
         Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) }
     }
 
-    /// What is understood of a Query or Scan, by a description of its table that may be relied on. `bytes` are its body; `tree` becomes
-    /// the tree of them, if an upstream may be given it.
+    /// What is understood of a Query or Scan, by a description of its table that may be relied on. `bytes` are its body; `tree`
+    /// becomes the tree of them, if an upstream may be given it.
     ///
     /// # Errors
     /// The answer, for a request that the cache has no part in.
