@@ -10,11 +10,11 @@ use crate::recorder::History;
 
 /// Of all calls, only a publication has an array of that many words.
 fn is_publication(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"*12\r\n$7\r\nEVALSHA")
+    bytes.starts_with(b"*13\r\n$7\r\nEVALSHA")
 }
 
 fn is_heartbeat(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"*16\r\n$7\r\nEVALSHA")
+    bytes.starts_with(b"*17\r\n$7\r\nEVALSHA")
 }
 
 /// The ways in which a node loses its bus.

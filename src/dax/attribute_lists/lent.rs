@@ -1,9 +1,9 @@
 //! Lists that an answer needs and that the table cannot keep, because it is full or its file cannot be written.
 //!
-//! A write that has happened must be answered as such, or its client repeats it; and an item that is there must be shown. So these lists
-//! have ids as all others have, made from their names, for clients that ask for the names at once. The oldest make room for new ones, and
-//! none outlives the process. A client that writes under such an id later may hear that it is not known, where it would have heard before
-//! that its list cannot be defined.
+//! A write that has happened must be answered as such, or its client repeats it; and an item that is there must be shown. So these
+//! lists have ids as all others have, made from their names, for clients that ask for the names at once. The oldest make room for new
+//! ones, and none outlives the process. A client that writes under such an id later may hear that it is not known, where it would
+//! have heard before that its list cannot be defined.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -114,9 +114,9 @@ impl Discovery {
         }
     }
 
-    /// The nodes and where they are, for a client that has connected to `local`; `None` if that cannot be told, as long as no name that
-    /// is advertised means anything: clients ask again, and would stay at another address. It never waits: a name is looked up in the
-    /// background, and means what it meant before until then.
+    /// The nodes and where they are, for a client that has connected to `local`; `None` if that cannot be told, as long as no name
+    /// that is advertised means anything: clients ask again, and would stay at another address. It never waits: a name is looked up in
+    /// the background, and means what it meant before until then.
     pub(super) fn answer(&self, local: Option<SocketAddr>, is_over_tls: bool) -> Option<Vec<u8>> {
         let local = local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port()));
         let wants_ipv4 = local.is_none_or(|local| local.is_ipv4());
