@@ -76,7 +76,7 @@ impl Engine {
                 let found = Found::from_memory(hit, Source::Hit);
                 found.note(&address, &table.usage);
                 let consumed = get.return_consumed_capacity.unwrap_or_default();
-                return Some(Looked::Hit(show(table, &attributes, consumed, found)));
+                return Some(Looked::Hit(show((table, &get.table_name.0), &attributes, consumed, found)));
             }
             Some(looker.missed(|| ItemRead::new(&get, request, table, policy, key, attributes)))
         });
@@ -146,7 +146,7 @@ impl Engine {
             }
             Ok(found) => {
                 found.note(&read.address(), &read.table.usage);
-                show(&read.table, &read.attributes, read.consumed, found)
+                show((&read.table, &read.spelling), &read.attributes, read.consumed, found)
             }
             Err(missed) => {
                 let served = self.answer_missed(&request, &read, missed).await;
@@ -564,7 +564,7 @@ fn sized_item_of(item: Option<&Json<'_>>) -> Option<SizedItem> {
 
 /// The answer that shows the client its part of the item.
 fn show(
-    table: &KnownTable,
+    (table, spelling): (&KnownTable, &str),
     attributes: &Attributes,
     kind: ReturnConsumedCapacity,
     found: Found<CachedItem>,
@@ -573,7 +573,7 @@ fn show(
         (Attributes::All, ReturnConsumedCapacity::None) => {
             (Bytes::clone(found.value.body()), Some(found.value.crc32()))
         }
-        _ => (Bytes::from(compose(table, attributes, kind, &found)), None),
+        _ => (Bytes::from(compose(spelling, attributes, kind, &found)), None),
     };
     Served {
         answer: Answer::ok(body),
@@ -584,8 +584,9 @@ fn show(
     }
 }
 
+/// `spelling` is the table's name as the client wrote it, which is how the service names it in what was consumed.
 fn compose(
-    table: &KnownTable,
+    spelling: &str,
     attributes: &Attributes,
     kind: ReturnConsumedCapacity,
     found: &Found<CachedItem>,
@@ -597,7 +598,7 @@ fn compose(
         body.extend_from_slice(b"\"ConsumedCapacity\":");
         match &found.consumed {
             Some(consumed) => body.extend_from_slice(consumed),
-            None => write_nothing_consumed(&table.name, kind, &mut body),
+            None => write_nothing_consumed(spelling, kind, &mut body),
         }
     }
     if let Some(item) = item {

@@ -92,6 +92,26 @@ async fn a_hit_consumes_no_capacity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_hit_has_consumed_names_the_table_as_the_request_does() {
+    const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/Orders";
+    let mut node = Node::start().await;
+    node.read_from_upstream("a", 1).await;
+    for table in ["Orders", ARN] {
+        let get = format!(
+            r#"{{"TableName":"{table}","Key":{{"id":{{"S":"a"}}}},"ReturnConsumedCapacity":"TOTAL"}}"#
+        );
+        let batch = format!(
+            r#"{{"RequestItems":{{"{table}":{{"Keys":[{{"id":{{"S":"a"}}}}]}}}},"ReturnConsumedCapacity":"TOTAL"}}"#
+        );
+        for (operation, body) in [("GetItem", &get), ("BatchGetItem", &batch)] {
+            let reply = node.call(operation, body).await;
+            let consumed = format!(r#"{{"CapacityUnits":0.0,"TableName":"{table}"}}"#);
+            assert!(reply.body.contains(&consumed), "{operation}: {}", reply.body);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn readers_of_one_key_share_one_upstream_read() {
     let mut node = Node::start().await;
     let leader = node.begin("GetItem", &get("a")).await;

@@ -89,7 +89,7 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
             let paid = |name: &String| *name == part.spelling || (has_name && **name == *part.table.name);
             if !fetched.consumed_tables.iter().any(paid) {
                 let mut nothing = Vec::new();
-                write_nothing_consumed(&part.table.name, kind, &mut nothing);
+                write_nothing_consumed(&part.spelling, kind, &mut nothing);
                 capacities.push(nothing);
             }
         }
