@@ -42,7 +42,7 @@ pub(crate) struct Stand {
 impl Stand {
     pub(crate) async fn set_up(options: Options) -> Self {
         // A scan beside other reads is to be work, time and again. The budget holds all items that are asked for.
-        let max_mebibytes = (options.items * 600 >> 20).max(2048);
+        let max_mebibytes = ((options.items * 600) >> 20).max(2048);
         let config = format!(
             "[cache]\nmax_bytes = \"{max_mebibytes}MiB\"\nitem_ttl = \"1h\"\n[tables.Big]\nquery_ttl = \"0s\"\n"
         );
