@@ -96,7 +96,7 @@ impl Arrivals {
             local.spawn_local(Rc::clone(&round).send(connection, Rc::clone(request)));
         }
         local.spawn_local(Rc::clone(&round).wake());
-        // A backlog is given up by whoever has an answer. A server that gives none at all has to be seen, too.
+        // A connection that gets an answer ends the round when the backlog is too long. Without any answer, none would end it.
         let longest = self.duration * PATIENCE + HANGS_AFTER;
         let ended = tokio::time::timeout(longest, local).await;
         assert!(ended.is_ok(), "a request has had no answer for {HANGS_AFTER:?}: the server hangs");

@@ -43,7 +43,7 @@ pub fn reply(error: &ApiError, operation: Option<Operation>, request_id: Option<
 /// Has the client for Python not repeat a batch of writes that is rejected: it would spoil its own arguments, fail in them, and so
 /// hide this error. It repeats whatever does not begin with 3, or has a status of 5xx.
 pub fn settle_batch_for_python(reply: &mut Reply) {
-    // The head of the list, and its codes. Those of credentials have another one behind the 4, and the client signs anew.
+    // The head of the list, and its first codes. For bad credentials another code follows the 4, and the client has to sign again.
     if let [_, first @ 4, 0x18, 37, ..] = &mut *reply.bytes
         && reply.error.is_some()
     {

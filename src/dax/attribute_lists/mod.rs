@@ -178,7 +178,7 @@ impl AttributeLists {
         kept.or_else(|| lock(&self.lent).list(id))
     }
 
-    /// The list of exactly these names in this order, be it only lent.
+    /// The list of exactly these names in this order, whether it is kept or only lent.
     pub fn find<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Option<Arc<AttributeList>> {
         self.find_kept(names.clone()).or_else(|| lock(&self.lent).find(names))
     }
