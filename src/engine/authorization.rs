@@ -6,13 +6,14 @@ use crate::call::Request;
 use crate::model::{ApiError, TableSchema};
 use crate::rights::{Asked, Denial, Place, Rights, Schemas};
 
-use super::{Engine, Served};
+use super::{Engine, Served, Understood};
 
 /// The most tables that are described for one request to be judged: no request that the service takes names more.
 const TABLES_LEARNED_MAX: usize = 100;
 
 impl Engine {
     /// Answers one request of a caller with these rights, as [`Engine::execute`]. `place` is where the tables are that requests name.
+    /// `understood` is what [`Engine::answer_at_once_as`] has understood of the request of this caller, or nothing.
     ///
     /// # Errors
     /// `AccessDeniedException` in the service's words. Then neither the cache nor the upstream has heard of the request; but a table
@@ -22,8 +23,9 @@ impl Engine {
         rights: &Rights,
         place: Place<'_>,
         request: Request,
+        understood: Understood,
     ) -> Result<Served, ApiError> {
-        if !rights.may_do_everything() {
+        if !understood.is_allowed && !rights.may_do_everything() {
             let asked = asked(&request, place);
             let judged = rights.judge(&asked, &**self);
             if let Err(denial) = judged {
@@ -31,14 +33,27 @@ impl Engine {
                 Box::pin(self.judge_again(rights, asked, denial)).await?;
             }
         }
-        Ok(self.execute(request).await)
+        match understood.is_allowed {
+            true => Ok(Box::pin(self.execute_understood(request, understood)).await),
+            false => Ok(self.execute(request).await),
+        }
     }
 
-    /// The answer that memory has, as [`Engine::execute_as`] would give it; `None` for what is not certainly allowed, and for what
-    /// would have to wait. Nothing is counted of a request that is not answered.
-    pub fn answer_at_once_as(&self, rights: &Rights, place: Place<'_>, request: &Request) -> Option<Served> {
-        rights.judge(&asked(request, place), self).ok()?;
-        self.answer_at_once(request)
+    /// The answer that memory has, as [`Engine::execute_as`] would give it.
+    ///
+    /// # Errors
+    /// What is understood of a request that would have to wait, or that is not certainly allowed. It is for [`Engine::execute_as`] to
+    /// answer, and nothing is counted of it yet.
+    pub fn answer_at_once_as(
+        &self,
+        rights: &Rights,
+        place: Place<'_>,
+        request: &Request,
+    ) -> Result<Served, Understood> {
+        if rights.judge(&asked(request, place), self).is_err() {
+            return Err(Understood::default());
+        }
+        self.answer_at_once(request).map_err(|understood| Understood { is_allowed: true, ..understood })
     }
 
     /// Has tables described whose keys a judgement needs, until it needs no more.

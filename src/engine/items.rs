@@ -23,7 +23,7 @@ use crate::wire::request::{GetItem, ReturnConsumedCapacity, item_key_bytes, item
 
 use super::checks::Comparing;
 use super::known_table::{KnownTable, SampleRate};
-use super::reading::{Fetched, Found, Looked, Looker, Missed, Reading};
+use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::{Attributes, write_nothing_consumed};
 use super::{BypassReason, Engine, Served, Source, failed, unread};
 
@@ -54,11 +54,8 @@ pub(super) struct ItemRead {
 
 impl Engine {
     /// Looks into memory for the answer of a GetItem.
-    pub(super) fn look_for_item(&self, request: &Request, looker: Looker) -> Looked<Box<ItemRead>> {
+    pub(super) fn look_for_item(&self, request: &Request) -> Looked<Box<ItemRead>> {
         let Some(get) = GetItem::parse(&request.body) else { return Looked::Unread };
-        if looker == Looker::AtOnce && get.consistent_read == Some(true) {
-            return Looked::Unread;
-        }
         let looked = self.tables.with(&get.table_name.0, |table| {
             let policy = table.policy?;
             let key = get.key.canonical_bytes(&table.schema.key)?;
@@ -78,7 +75,7 @@ impl Engine {
                 let consumed = get.return_consumed_capacity.unwrap_or_default();
                 return Some(Looked::Hit(show((table, &get.table_name.0), &attributes, consumed, found)));
             }
-            Some(looker.missed(|| ItemRead::new(&get, request, table, policy, key, attributes)))
+            Some(Looked::Miss(Box::new(ItemRead::new(&get, request, table, policy, key, attributes))))
         });
         looked.unwrap_or(Looked::Unread)
     }

@@ -60,7 +60,7 @@ use checks::CheckBudget;
 use items::ItemRead;
 use pages::PageRead;
 use permissions::Permissions;
-use reading::{Looked, Looker};
+use reading::Looked;
 use recent_requests::RecentRequests;
 use tables::Tables;
 
@@ -112,24 +112,32 @@ impl Memory {
     }
 }
 
-/// A read that is understood.
-enum Understood {
+/// What a first look has understood of a request that memory does not answer. It saves the second look, and is of use for no other
+/// request.
+#[derive(Default)]
+pub struct Understood {
+    read: Option<UnderstoodRead>,
+    /// The caller's rights allow the request.
+    is_allowed: bool,
+}
+
+enum UnderstoodRead {
     Item(Box<ItemRead>),
     Page(Box<PageRead>),
 }
 
 impl Understood {
     fn item(self) -> Option<ItemRead> {
-        match self {
-            Self::Item(read) => Some(*read),
-            Self::Page(_) => None,
+        match self.read? {
+            UnderstoodRead::Item(read) => Some(*read),
+            UnderstoodRead::Page(_) => None,
         }
     }
 
     fn page(self) -> Option<PageRead> {
-        match self {
-            Self::Page(read) => Some(*read),
-            Self::Item(_) => None,
+        match self.read? {
+            UnderstoodRead::Page(read) => Some(*read),
+            UnderstoodRead::Item(_) => None,
         }
     }
 }
@@ -211,34 +219,35 @@ impl Engine {
 
     /// Answers one request. Dropping the future stops a read's wait and nothing else: fills and writes run to their end.
     pub async fn execute(self: &Arc<Self>, request: Request) -> Served {
-        let understood = match self.look(&request, Looker::Reader) {
-            Looked::Hit(served) => return served,
-            Looked::Miss(understood) => Some(understood),
-            Looked::Unread => None,
-        };
-        // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
-        Box::pin(self.execute_past_hit(request, understood)).await
-    }
-
-    /// The answer that memory has, as [`Engine::execute`] would give it; `None` for what would have to wait, and is for that to
-    /// answer. Nothing is counted of a request that is not answered.
-    pub fn answer_at_once(&self, request: &Request) -> Option<Served> {
-        match self.look(request, Looker::AtOnce) {
-            Looked::Hit(served) => Some(served),
-            Looked::Miss(_) | Looked::Unread => None,
+        match self.answer_at_once(&request) {
+            Ok(served) => served,
+            // Boxed, so that the future of a hit, which every connection keeps and moves, stays small.
+            Err(understood) => Box::pin(self.execute_understood(request, understood)).await,
         }
     }
 
-    fn look(&self, request: &Request, looker: Looker) -> Looked<Understood> {
-        match request.operation {
-            Operation::GetItem => self.look_for_item(request, looker).map(Understood::Item),
-            Operation::Query | Operation::Scan => self.look_for_page(request, looker).map(Understood::Page),
+    /// The answer that memory has, as [`Engine::execute`] would give it.
+    ///
+    /// # Errors
+    /// What is understood of a request that would have to wait. It is for [`Engine::execute_understood`] to answer, and nothing is
+    /// counted of it yet.
+    pub fn answer_at_once(&self, request: &Request) -> Result<Served, Understood> {
+        let looked = match request.operation {
+            Operation::GetItem => self.look_for_item(request).map(UnderstoodRead::Item),
+            Operation::Query | Operation::Scan => self.look_for_page(request).map(UnderstoodRead::Page),
             Operation::BatchGetItem => self.look_for_batch(request).map_or(Looked::Unread, Looked::Hit),
             _ => Looked::Unread,
+        };
+        match looked {
+            Looked::Hit(served) => Ok(served),
+            Looked::Miss(read) => Err(Understood { read: Some(read), ..Understood::default() }),
+            Looked::Unread => Err(Understood::default()),
         }
     }
 
-    async fn execute_past_hit(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
+    /// Answers a request at which [`Engine::answer_at_once`] has looked, as [`Engine::execute`] does. Dropping the future stops the
+    /// same.
+    pub async fn execute_understood(self: &Arc<Self>, request: Request, understood: Understood) -> Served {
         let (operation, body) = (request.operation, request.body.clone());
         let served = self.execute_by_class(request, understood).await;
         match served.table {
@@ -261,19 +270,13 @@ impl Engine {
         }
     }
 
-    async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
+    async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Understood) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead if request.operation == Operation::BatchGetItem => {
                 self.batch_get_item(request).await
             }
-            OperationClass::ItemRead => {
-                let understood = understood.and_then(Understood::item);
-                self.get_item(request, understood).await
-            }
-            OperationClass::PageRead => {
-                let understood = understood.and_then(Understood::page);
-                self.read_page(request, understood).await
-            }
+            OperationClass::ItemRead => self.get_item(request, understood.item()).await,
+            OperationClass::PageRead => self.read_page(request, understood.page()).await,
             OperationClass::StrongRead => self.read_through(request).await,
             OperationClass::ItemWrite => self.write(request).await,
             OperationClass::Statement => self.statement(request).await,

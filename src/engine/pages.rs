@@ -29,7 +29,7 @@ use super::checks::Comparing;
 use super::items::cached_item_of;
 use super::known_table::KnownTable;
 use super::page_plan::{ExpectedItems, PagePlan};
-use super::reading::{Fetched, Found, Looked, Looker, Missed, Reading};
+use super::reading::{Fetched, Found, Looked, Missed, Reading};
 use super::view::write_nothing_consumed_of;
 use super::{BypassReason, Engine, Served, Source, failed, unread};
 
@@ -48,14 +48,14 @@ pub(super) struct PageRead {
 
 impl Engine {
     /// Looks into memory for the answer of a Query or Scan.
-    pub(super) fn look_for_page(&self, request: &Request, looker: Looker) -> Looked<Box<PageRead>> {
+    pub(super) fn look_for_page(&self, request: &Request) -> Looked<Box<PageRead>> {
         let now = Instant::now();
         let (place, generation) = (self.recent.place(self.realm, request), self.tables.generation());
         let seen = self.recent.with(place, request, generation, |read| {
             match self.look_up_page(read, now) {
                 Some(hit) => Looked::Hit(self.show_hit(read, request, hit)),
                 // What was understood of an earlier request of the same bytes holds for this one.
-                None => looker.missed(|| PageRead { request: request.clone(), ..read.clone() }),
+                None => Looked::Miss(Box::new(PageRead { request: request.clone(), ..read.clone() })),
             }
         });
         if let Some(looked) = seen {
@@ -68,15 +68,12 @@ impl Engine {
         let (Some(kind), Ok(body)) = (PageKind::of(request.operation), Json::parse(&request.body)) else {
             return Looked::Unread;
         };
-        if looker == Looker::AtOnce && is_strong(&body) {
-            return Looked::Unread;
-        }
         let Some(spelling) = body.get("TableName").and_then(Json::text) else { return Looked::Unread };
         let looked = self.tables.with(spelling, |table| {
             let plan = PagePlan::read(kind, &body, table).ok()?;
             let read = PageRead::new(request.clone(), table, spelling, plan);
             let hit = if read.plan.consistent { None } else { self.look_up_page(&read, now) };
-            let Some(hit) = hit else { return Some(looker.missed(|| read)) };
+            let Some(hit) = hit else { return Some(Looked::Miss(Box::new(read))) };
             let served = self.show_hit(&read, request, hit);
             self.recent.keep(place, generation, read);
             Some(Looked::Hit(served))
@@ -455,11 +452,6 @@ impl Comparing for PageRead {
     }
 }
 
-/// True for a consistent read, which memory does not answer.
-fn is_strong(body: &Json<'_>) -> bool {
-    body.get("ConsistentRead").and_then(Json::boolean) == Some(true)
-}
-
 /// True if the body of an answer is nothing but a page of what was asked for.
 fn is_plain_page(body: &Bytes, expected: &ExpectedItems, schema: &TableSchema) -> bool {
     let members = RawObject::parse(body).filter(|members| expected.fit(members, schema));
@@ -560,7 +552,8 @@ mod tests {
         ] {
             assert_eq!(is_plainly_strong(body.as_bytes()), is_seen, "{body}");
             if let Ok(tree) = Json::parse(body.as_bytes()) {
-                assert!(!is_seen || is_strong(&tree), "{body}");
+                let is_strong = tree.get("ConsistentRead").and_then(Json::boolean) == Some(true);
+                assert!(!is_seen || is_strong, "{body}");
             }
         }
     }

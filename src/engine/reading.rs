@@ -18,32 +18,13 @@ use super::{BypassReason, Engine, Served, Source, failed, is_failure};
 /// How often a read looks, joins or fetches before it goes past the cache.
 const LOOKUPS_MAX: usize = 3;
 
-/// Who takes a first look at a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Looker {
-    /// One who has a use for a hit, and for nothing that is understood of another request.
-    AtOnce,
-    /// One who goes on with what is understood.
-    Reader,
-}
-
-impl Looker {
-    /// What the look at a request brought that memory does not answer.
-    pub(super) fn missed<R>(self, understood: impl FnOnce() -> R) -> Looked<Box<R>> {
-        match self {
-            Self::AtOnce => Looked::Unread,
-            Self::Reader => Looked::Miss(Box::new(understood())),
-        }
-    }
-}
-
 /// What a first look at a request brought, without waiting for anything.
 pub(super) enum Looked<R> {
     /// The answer was in memory.
     Hit(Served),
     /// It was not; what was understood of the request.
     Miss(R),
-    /// The request was not understood, or is of a table that is not known yet; or it was looked at by who has no use for that.
+    /// The request was not understood, or is of a table that is not known yet, or it is read once it is certain that it goes upstream.
     Unread,
 }
 

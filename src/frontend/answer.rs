@@ -43,6 +43,11 @@ impl AnswerBody {
         Self { bytes: None, chunked: true }
     }
 
+    /// The bytes that are sent.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes.unwrap_or_default()
+    }
+
     pub(super) fn length(&self) -> usize {
         self.bytes.as_ref().map_or(0, Bytes::len)
     }
@@ -278,9 +283,34 @@ impl Date {
     }
 }
 
-/// Writes the head of an answer that [`api`] makes of a hit, for the protocol that SDKs speak, as hyper writes it. Gives the place
-/// of the request id in `out`.
-pub(super) fn write_hit_head(served: &Served, date: &mut Date, out: &mut Vec<u8>) -> Range<usize> {
+/// Writes the head of an answer as hyper writes it. The answer must not be in chunks.
+pub(super) fn write_head(response: &Response<AnswerBody>, date: &mut Date, out: &mut Vec<u8>) {
+    let status = response.status();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    write_end(response.body().length(), date, out);
+}
+
+fn write_end(body_bytes: usize, date: &mut Date, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(body_bytes).as_bytes());
+    out.extend_from_slice(b"\r\ndate: ");
+    out.extend_from_slice(date.now());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// Writes the head of an answer that [`api`] makes of a success without headers, for the protocol that SDKs speak, as hyper writes
+/// it. Gives the place of the request id in `out`.
+pub(super) fn write_success_head(served: &Served, date: &mut Date, out: &mut Vec<u8>) -> Range<usize> {
     let body = &served.answer.body;
     let crc32 = served.crc32.unwrap_or_else(|| crc32fast::hash(body));
     let mut number = itoa::Buffer::new();
@@ -299,11 +329,8 @@ pub(super) fn write_hit_head(served: &Served, date: &mut Date, out: &mut Vec<u8>
         out.extend_from_slice(b"\r\nage: ");
         out.extend_from_slice(number.format(age).as_bytes());
     }
-    out.extend_from_slice(b"\r\ncontent-length: ");
-    out.extend_from_slice(number.format(body.len()).as_bytes());
-    out.extend_from_slice(b"\r\ndate: ");
-    out.extend_from_slice(date.now());
-    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
+    write_end(body.len(), date, out);
     id_start..id_start + ID_BYTES
 }
 

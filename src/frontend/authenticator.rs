@@ -180,7 +180,12 @@ impl<'a> Caller<'a> {
 
     /// The caller that presented this credential and is verified to be that principal.
     pub(super) fn verified(credential: Credential<'a>, principal: Arc<Principal>) -> Self {
-        Self { proof: Proof::Credential(credential), principal: Some(principal) }
+        Self::found(credential, Some(principal))
+    }
+
+    /// The caller that presented this credential, by which the authenticator has found that principal, or none.
+    pub(super) fn found(credential: Credential<'a>, principal: Option<Arc<Principal>>) -> Self {
+        Self { proof: Proof::Credential(credential), principal }
     }
 
     /// The caller whose certificate is that principal's, at a node of that region.

@@ -44,7 +44,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let stream = Shortcut::new(Watched::new(io), frontend, peer, timer.clone());
         let mut builder = http1::Builder::new();
         builder
-            .timer(timer)
+            .timer(timer.clone())
             // Counts from the end of one answer, so it is the idle timeout as well.
             .header_read_timeout(self.settings.idle_timeout)
             // A client that says no more may still listen; and one that is gone has sent a request all the same, which
@@ -61,7 +61,10 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                connection.as_mut().graceful_shutdown();
+                // hyper takes a connection for idle while a call is in flight at the socket. Its answer will be the connection's last.
+                if !timer.is_held() {
+                    connection.as_mut().graceful_shutdown();
+                }
                 tokio::select! {
                     biased;
                     ended = connection => ended,

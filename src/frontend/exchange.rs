@@ -81,11 +81,16 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                     response
                 }
             };
-            if self.is_draining.load(Ordering::Relaxed) {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
+            self.say_if_last(&mut response);
             std::mem::forget(unanswered);
             response
+        }
+    }
+
+    /// While the front end drains, each answer is its connection's last.
+    pub(super) fn say_if_last(&self, response: &mut Response<AnswerBody>) {
+        if self.is_draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 
@@ -268,20 +273,50 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
 
     /// Has the service answer. A panic of it is one request's misfortune, not the connection's.
     pub(super) async fn execute(&self, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
-        let mut execution = pin!(self.service.execute(caller, request));
-        std::future::poll_fn(|context| {
-            // What a panic may have left half done is behind the service's own locks, which it must mind anyway.
-            let polled = std::panic::catch_unwind(AssertUnwindSafe(|| execution.as_mut().poll(context)));
-            match polled {
-                Ok(polled) => polled,
-                Err(_) => {
-                    tracing::error!("A request's handler panicked.");
-                    let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
-                    Poll::Ready(Err(error))
-                }
+        guarded(self.service.execute(caller, request)).await
+    }
+
+    /// The same for a request at which the service has looked.
+    pub(super) async fn execute_understood(
+        &self,
+        caller: Caller<'_>,
+        request: Request,
+        understood: S::Understood,
+    ) -> Result<Served, ApiError> {
+        guarded(self.service.execute_understood(caller, request, understood)).await
+    }
+}
+
+/// What comes of a request, or the error that is answered if its handler panics.
+async fn guarded(execution: impl Future<Output = Result<Served, ApiError>>) -> Result<Served, ApiError> {
+    let mut execution = pin!(execution);
+    std::future::poll_fn(|context| {
+        // What a panic may have left half done is behind the service's own locks, which it must mind anyway.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| execution.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => polled,
+            Err(_) => {
+                tracing::error!("A request's handler panicked.");
+                let error = ApiError::new(ErrorCode::InternalServerError, "Internal server error");
+                Poll::Ready(Err(error))
             }
-        })
-        .await
+        }
+    })
+    .await
+}
+
+/// What was called, in a request that is answered at the socket.
+#[derive(Clone, Copy)]
+pub(super) struct Called<'a> {
+    pub(super) operation: Operation,
+    pub(super) peer: &'a Peer,
+    pub(super) request_bytes: usize,
+}
+
+impl<'a> Called<'a> {
+    /// A request whose body is as sent.
+    pub(super) fn plain(request: &Request, peer: &'a Peer) -> Self {
+        Self { operation: request.operation, peer, request_bytes: request.body.len() }
     }
 }
 
@@ -326,8 +361,15 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     /// What the head of a request says, of which nothing was decided.
     fn of_head(head: &Parts, peer: &'a Peer, request_bytes: usize) -> Self {
+        let operation = target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown);
+        Called { operation, peer, request_bytes }.into()
+    }
+}
+
+impl<'a> From<Called<'a>> for Known<'a> {
+    fn from(Called { operation, peer, request_bytes }: Called<'a>) -> Self {
         Self {
-            operation: target(head).and_then(Operation::from_target).unwrap_or(Operation::Unknown),
+            operation,
             source: None,
             table: None,
             index: None,
@@ -353,6 +395,29 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let name = ErrorName::from(error.code);
         let mut response = answer::local(error, protocol);
         let known = Known { error: Some(&name), ..known };
+        self.observe(&mut response, known, begun);
+        response
+    }
+
+    /// The answer to a request at the socket, of which the observer has been told.
+    pub(super) fn conclude(
+        &self,
+        executed: Result<Served, ApiError>,
+        called: Called<'_>,
+        begun: Instant,
+    ) -> Response<AnswerBody> {
+        let known = Known::from(called);
+        let mut served = match executed {
+            Ok(served) => served,
+            Err(error) => {
+                let known = Known { verdict: verdict_of(error.code), ..known };
+                return self.answer_alone(error, Protocol::AmzJson, known, begun);
+            }
+        };
+        let (source, table, error) = (Some(served.source), served.table.take(), served.answer.error.take());
+        let mut response = answer::api(served, Protocol::AmzJson);
+        let verdict = Verdict::Allowed;
+        let known = Known { source, table: table.as_deref(), error: error.as_ref(), verdict, ..known };
         self.observe(&mut response, known, begun);
         response
     }

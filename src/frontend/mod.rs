@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::call::{Answer, Request, Source, Trace, Verdict};
 use crate::dax::method::Method;
-use crate::engine::{Engine, ItemAtOnce, Served, describe_table, schema_of_description};
+use crate::engine::{Engine, ItemAtOnce, Served, Understood, describe_table, schema_of_description};
 use crate::model::{ApiError, ErrorName, KeySchema, Operation, TableSchema};
 
 mod accept;
@@ -34,6 +34,7 @@ mod head;
 mod key_ring;
 mod large;
 mod peer;
+mod plain_call;
 mod plain_request;
 mod rare_wake;
 mod shortcut;
@@ -59,10 +60,21 @@ pub trait Service: Send + Sync + 'static {
     /// Whether some answers are there [at once](Service::answer_at_once).
     const ANSWERS_AT_ONCE: bool = false;
 
+    /// What a look at a request has understood of it.
+    type Understood: Default + Send;
+
     /// The answer to a request, if it is there without waiting: the very one that [`Service::execute`] would give to that caller, or
-    /// without one to any caller. A request that is not so answered has left no trace, and is for that to answer.
-    fn answer_at_once(&self, _caller: Option<&Caller<'_>>, _request: &Request) -> Option<Served> {
-        None
+    /// without one to any caller.
+    ///
+    /// # Errors
+    /// What is understood of a request that is not so answered. It has left no trace, and is for [`Service::execute_understood`] to
+    /// answer.
+    fn answer_at_once(
+        &self,
+        _caller: Option<&Caller<'_>>,
+        _request: &Request,
+    ) -> Result<Served, Self::Understood> {
+        Err(Self::Understood::default())
     }
 
     /// Answers one request; errors of the API are answers too.
@@ -74,6 +86,19 @@ pub trait Service: Send + Sync + 'static {
         caller: Caller<'_>,
         request: Request,
     ) -> impl Future<Output = Result<Served, ApiError>> + Send;
+
+    /// The same for a request at which [`Service::answer_at_once`] has looked, for the same caller.
+    ///
+    /// # Errors
+    /// As [`Service::execute`].
+    fn execute_understood(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        request: Request,
+        _understood: Self::Understood,
+    ) -> impl Future<Output = Result<Served, ApiError>> + Send {
+        self.execute(caller, request)
+    }
 
     /// The item that memory has under a key, for any caller: the very one that a GetItem of the whole item would give. `write_key`
     /// appends the key's canonical bytes, by the key schema of the table. A read that is not so answered has left no trace.
@@ -112,12 +137,23 @@ pub trait Service: Send + Sync + 'static {
 impl Service for Engine {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
+    type Understood = Understood;
+
+    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Result<Served, Understood> {
         Self::answer_at_once(self, request)
     }
 
     async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         Ok(Self::execute(self, request).await)
+    }
+
+    async fn execute_understood(
+        self: &Arc<Self>,
+        _: Caller<'_>,
+        request: Request,
+        understood: Understood,
+    ) -> Result<Served, ApiError> {
+        Ok(Self::execute_understood(self, request, understood).await)
     }
 
     fn item_at_once(
@@ -362,7 +398,7 @@ pub struct Frontend<S, O, A> {
     aborting: CancellationToken,
     /// Requests whose clients were cut off without an answer by that.
     cut_off: AtomicUsize,
-    /// Whether hits are answered at the socket. Tests do without, to compare.
+    /// Whether plain calls are answered at the socket. Tests do without, to compare.
     has_shortcut: bool,
 }
 
@@ -388,7 +424,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
             cut_off: AtomicUsize::new(0),
-            has_shortcut: S::ANSWERS_AT_ONCE,
+            has_shortcut: true,
         })
     }
 }

@@ -22,7 +22,7 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// The most headers of a head that is read here. hyper rejects a head that has more.
 const HEADERS_MAX: usize = 100;
 
-/// The largest body of a call that is answered here: a batch of a hundred keys. With its head it fits what hyper reads at a time
+/// The largest body of a call that is answered at the socket: a batch of a hundred keys. With its head it fits what hyper reads at a time
 /// once it has seen requests of that size.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -69,7 +69,7 @@ pub(super) struct Call<'a> {
     attempt: Attempt,
     pub(super) host: &'a str,
     /// The lines of the headers, each with its end.
-    lines: &'a [u8],
+    pub(super) lines: &'a [u8],
     pub(super) body: &'a [u8],
 }
 
@@ -78,19 +78,19 @@ impl<'a> Call<'a> {
     pub(super) fn request(&self) -> Request {
         Request { attempt: self.attempt, ..Request::new(self.operation, self.body.to_vec()) }
     }
+}
 
-    /// All of its headers, in their order.
-    pub(super) fn headers(&self) -> Vec<Header<'a>> {
-        // An SDK sends about ten.
-        let mut headers = Vec::with_capacity(16);
-        let mut rest = self.lines;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            // Before the line feed stands a carriage return.
-            headers.extend(header(&rest[..end - 1]));
-            rest = &rest[end + 1..];
-        }
-        headers
+/// The headers of a call, in their order, from their [lines](Call::lines).
+pub(super) fn headers_of(lines: &[u8]) -> Vec<Header<'_>> {
+    // An SDK sends about ten.
+    let mut headers = Vec::with_capacity(16);
+    let mut rest = lines;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        // Before the line feed stands a carriage return.
+        headers.extend(header(&rest[..end - 1]));
+        rest = &rest[end + 1..];
     }
+    headers
 }
 
 /// What the headers of a message say, as far as it matters here.
@@ -222,15 +222,10 @@ fn length(value: &str) -> Option<usize> {
     (is_plain && (value == "0" || !value.starts_with('0'))).then(|| value.parse().ok())?
 }
 
-/// The operation of a target that may be answered here.
+/// The operation of a target that may be answered at the socket: a known one, whose answer depends on nothing else in the head.
 fn operation(target: &str) -> Option<Operation> {
-    match target.strip_prefix("DynamoDB_20120810.")? {
-        "GetItem" => Some(Operation::GetItem),
-        "BatchGetItem" => Some(Operation::BatchGetItem),
-        "Query" => Some(Operation::Query),
-        "Scan" => Some(Operation::Scan),
-        _ => None,
-    }
+    let operation = Operation::from_target(target)?;
+    (!matches!(operation, Operation::Unknown | Operation::DescribeEndpoints)).then_some(operation)
 }
 
 #[cfg(test)]
@@ -291,7 +286,8 @@ mod tests {
             assert_eq!(sight(more), expected, "{more}");
         }
         for (line, other) in [
-            ("GetItem", "PutItem"),
+            ("GetItem", "PutItems"),
+            ("GetItem", "DescribeEndpoints"),
             ("json-1.0", "json-1.0;a"),
             ("AWS4", "AWS"),
             ("X-Amz-Date", "X-Date"),

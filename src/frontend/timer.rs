@@ -20,12 +20,31 @@ struct Clock {
     sleep: Option<Rarely<tokio::time::Sleep>>,
     /// No deadline is met before: it stands for requests of which hyper knows nothing.
     put_off_to: Option<tokio::time::Instant>,
+    /// A request of which hyper knows nothing is in flight, and no deadline is met.
+    is_held: bool,
 }
+
+/// Longer than any connection lasts.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl ConnectionTimer {
     /// Puts off every deadline to this one at least, those that are set already included.
     pub(super) fn put_off(&self, deadline: tokio::time::Instant) {
-        self.clock().put_off_to = Some(deadline);
+        let mut clock = self.clock();
+        clock.put_off_to = Some(deadline);
+        clock.is_held = false;
+    }
+
+    /// Lets no deadline be met until one is [put off](Self::put_off).
+    pub(super) fn hold(&self) {
+        let mut clock = self.clock();
+        clock.put_off_to = Some(tokio::time::Instant::now() + FOREVER);
+        clock.is_held = true;
+    }
+
+    /// True while no deadline is met.
+    pub(super) fn is_held(&self) -> bool {
+        self.clock().is_held
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {

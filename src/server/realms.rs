@@ -22,7 +22,7 @@ use super::gate::Judging;
 use super::maker::EngineMaker;
 use crate::cache::Realm;
 use crate::call::{Answer, Request};
-use crate::engine::{Engine, PolicyChange, Served};
+use crate::engine::{Engine, PolicyChange, Served, Understood};
 use crate::frontend::{Caller, CredentialScope, Service};
 use crate::local::{self, ArnRegions, DirectoryLock, Durability, Local, OpenError};
 use crate::model::{ApiError, ErrorCode, TableSchema};
@@ -96,6 +96,8 @@ struct OpenRealm {
 }
 
 impl Service for Realms {
+    type Understood = ();
+
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         let scope = caller.scope()?;
         let visit = self.visit(&scope.region, &scope.access_key).await?;
@@ -121,10 +123,12 @@ impl Judging for Realms {
         rights: &Rights,
         place: Place<'_>,
         request: Request,
+        understood: Understood,
     ) -> Result<Served, ApiError> {
         let scope = caller.scope()?;
         let visit = self.visit(&scope.region, owner(caller, &scope)).await?;
-        visit.engine().execute_as(rights, Place { region: &scope.region, ..place }, request).await
+        let place = Place { region: &scope.region, ..place };
+        visit.engine().execute_as(rights, place, request, understood).await
     }
 
     fn answer_at_once_as(
@@ -133,9 +137,11 @@ impl Judging for Realms {
         rights: &Rights,
         place: Place<'_>,
         request: &Request,
-    ) -> Option<Served> {
-        let scope = caller.scope().ok()?;
-        let realm = self.find(RealmName::of(&scope.region, owner(caller, &scope)))?;
+    ) -> Result<Served, Understood> {
+        let Ok(scope) = caller.scope() else { return Err(Understood::default()) };
+        let Some(realm) = self.find(RealmName::of(&scope.region, owner(caller, &scope))) else {
+            return Err(Understood::default());
+        };
         let visit = Visit { realm: Some(realm), rested: &self.rested };
         visit.engine().answer_at_once_as(rights, Place { region: &scope.region, ..place }, request)
     }

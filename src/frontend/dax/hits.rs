@@ -87,7 +87,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let body = Bytes::from(std::mem::take(&mut decoded.body));
         let request = Request::new(decoded.operation, body);
         match self.service.answer_at_once(None, &request) {
-            Some(served) => {
+            Ok(served) => {
                 if method != Method::GetItem {
                     let read = (method, client, arguments);
                     REQUESTS.with_borrow_mut(|requests| {
@@ -96,7 +96,8 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                 }
                 Some(self.show_served(served, decoded, request_id))
             }
-            None => {
+            Err(understood) => {
+                drop(understood);
                 // Nobody else has the bytes, so they are not copied.
                 decoded.body = request.body.into();
                 Some(Looked::Decoded(schema, decoded))
@@ -118,7 +119,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             let is_current = Arc::ptr_eq(&schema, &kept.schema);
             is_current.then(|| (Request::new(kept.operation, kept.body.clone()), kept.shape.clone()))
         })?;
-        let served = self.service.answer_at_once(None, &request)?;
+        let served = self.service.answer_at_once(None, &request).ok()?;
         let decoded = Decoded { operation: request.operation, body: Vec::new(), shape };
         Some(self.show_served(served, decoded, request_id))
     }

@@ -31,10 +31,11 @@ impl Message {
         let padding = [0, 0, 0, 0, 0, 0, 0, 5_000, 12_000, 17_000][random.usize(..10)];
         let hit = format!("{hit}{}", " ".repeat(padding));
         match random.u8(..100) {
-            0 => "\"panic\"".to_owned(),
+            0 => ["\"panic\"", "\"panic at once\""][random.usize(..2)].to_owned(),
             20..22 => "{\"hit\":150000}".to_owned(),
             1..10 => "\"slow\"".to_owned(),
             10..20 => "{}".to_owned(),
+            30..45 => OTHERS[random.usize(..OTHERS.len())].to_owned(),
             _ => hit,
         }
     }
@@ -94,6 +95,18 @@ impl Message {
         self.lines.insert(place, line.into());
     }
 }
+
+/// Bodies with answers of their own.
+const OTHERS: [&str; 8] = [
+    "\"rejected\"",
+    "\"throttled\"",
+    "\"failed\"",
+    "\"unheard of\"",
+    "\"identified\"",
+    "\"void\"",
+    "\"long\"",
+    "\"unavailable\"",
+];
 
 /// A way to change a request.
 pub(super) type Mutation = (&'static str, fn(&mut Message, &mut Rng));

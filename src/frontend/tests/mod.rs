@@ -30,6 +30,8 @@ struct Fake {
 }
 
 impl Service for Fake {
+    type Understood = ();
+
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         assert_ne!(&request.body[..], b"panic");

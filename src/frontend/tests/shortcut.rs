@@ -18,6 +18,8 @@ use crate::model::ErrorCode;
 pub(super) struct Halves {
     asked: Mutex<Vec<String>>,
     at_once: AtomicUsize,
+    /// How many it answered later of those at which it had looked.
+    later: AtomicUsize,
 }
 
 /// Who may call the front end.
@@ -78,17 +80,35 @@ impl Halves {
 impl Service for Halves {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, caller: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
-        assert_ne!(&request.body[..], b"\"panic\"");
-        let served = hit_of(caller, request)?;
+    /// The request itself.
+    type Understood = Option<Request>;
+
+    fn answer_at_once(
+        &self,
+        caller: Option<&Caller<'_>>,
+        request: &Request,
+    ) -> Result<Served, Option<Request>> {
+        assert_ne!(&request.body[..], b"\"panic at once\"");
+        let served = hit_of(caller, request).ok_or_else(|| Some(request.clone()))?;
         self.at_once.fetch_add(1, Ordering::Relaxed);
         self.note(request);
-        Some(served)
+        Ok(served)
+    }
+
+    async fn execute_understood(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        request: Request,
+        understood: Option<Request>,
+    ) -> Result<Served, ApiError> {
+        assert_eq!(understood.map(|request| request.body).as_ref(), Some(&request.body));
+        self.later.fetch_add(1, Ordering::Relaxed);
+        self.execute(caller, request).await
     }
 
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         self.note(&request);
-        assert_ne!(&request.body[..], b"\"panic\"");
+        assert!(!request.body.starts_with(b"\"panic"));
         if !may(&caller, &request) {
             return Err(ApiError::new(ErrorCode::AccessDenied, "Not you"));
         }
@@ -98,9 +118,29 @@ impl Service for Halves {
         if &request.body[..] == b"\"slow\"" {
             sleep(Duration::from_millis(5)).await;
         }
-        let answer = Answer::ok(request.body);
+        if &request.body[..] == b"\"unavailable\"" {
+            return Err(ApiError::new(ErrorCode::ServiceUnavailable, "Nobody is there"));
+        }
+        let answer = answer_of(request.body);
         Ok(Served { answer, crc32: None, source: Source::Miss, age_seconds: None, table: Some("t".into()) })
     }
+}
+
+/// The answer to what is not there at once: of some status, with headers, or the body itself.
+fn answer_of(body: Bytes) -> Answer {
+    let (status, headers): (u16, &[(&str, &str)]) = match &body[..] {
+        b"\"rejected\"" => (400, &[]),
+        b"\"throttled\"" => (400, &[("x-amzn-requestid", "THEIRS"), ("x-amz-retry-after", "50")]),
+        b"\"failed\"" => (500, &[("server", "x"), ("content-length", "1"), ("x y", "z")]),
+        b"\"unheard of\"" => (599, &[]),
+        b"\"identified\"" => (200, &[("x-amzn-requestid", "THEIRS")]),
+        b"\"void\"" => return Answer::ok(Bytes::new()),
+        b"\"long\"" => return Answer::ok(vec![b'y'; 120_000]),
+        _ => return Answer::ok(body),
+    };
+    let error = (status != 200).then(|| ErrorCode::Validation.into());
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Answer { status, headers, error, ..Answer::ok(body) }
 }
 
 /// Keeps what is reported to it. Ids are kept apart, and durations are left out.
@@ -209,25 +249,26 @@ async fn play<A: Door>(
     }
 }
 
-/// Plays a script on both roads, which must come to the same, and gives that and how many calls were answered at the socket.
-fn run_both(script: &Script) -> (Outcome, usize) {
+/// Plays a script on both roads, which must come to the same, and gives that and how many calls were answered at the socket: at once,
+/// and later.
+fn run_both(script: &Script) -> (Outcome, (usize, usize)) {
     run_both_for::<AnyCaller>(script)
 }
 
 /// The same for other callers.
-pub(super) fn run_both_for<A: Door>(script: &Script) -> (Outcome, usize) {
-    let ((with, at_once), (mut without, none)) = (run::<A>(script, true), run::<A>(script, false));
-    assert_eq!(none, 0);
+pub(super) fn run_both_for<A: Door>(script: &Script) -> (Outcome, (usize, usize)) {
+    let ((with, answered), (mut without, none)) = (run::<A>(script, true), run::<A>(script, false));
+    assert_eq!(none, (0, 0));
     if !script.patience.is_zero() {
         // hyper counts the idle time of a client that reads late from when it happens to be polled.
         without.took = with.took;
     }
     assert_eq!(with, without, "{}", shown(script));
-    (with, at_once)
+    (with, answered)
 }
 
-/// Plays a script and gives what came of it, and how many calls were answered at the socket.
-fn run<A: Door>(script: &Script, has_shortcut: bool) -> (Outcome, usize) {
+/// Plays a script and gives what came of it, and how many calls were answered at the socket: at once, and later.
+fn run<A: Door>(script: &Script, has_shortcut: bool) -> (Outcome, (usize, usize)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let settings = Settings { access: access(&[]), request_bytes_max: 100_000, ..Settings::default() };
@@ -252,14 +293,15 @@ fn run<A: Door>(script: &Script, has_shortcut: bool) -> (Outcome, usize) {
         connection.await.unwrap();
         let took = begun.elapsed();
         let _ = reader.await;
-        let Halves { asked, at_once } = &*frontend.service;
+        let Halves { asked, at_once, later } = &*frontend.service;
+        let answered = (at_once.load(Ordering::Relaxed), later.load(Ordering::Relaxed));
         let (received, ids) =
             (received.lock().unwrap().clone(), frontend.observer.ids.lock().unwrap().clone());
         let text = String::from_utf8_lossy(&received);
         let ids = ids.iter().filter(|id| text.contains(&**id)).count();
         let told = std::mem::take(&mut *frontend.observer.told.lock().unwrap());
         let asked = std::mem::take(&mut *asked.lock().unwrap());
-        (Outcome { received: normal(&text), told, asked, ids, took }, at_once.load(Ordering::Relaxed))
+        (Outcome { received: normal(&text), told, asked, ids, took }, answered)
     })
 }
 
@@ -353,17 +395,19 @@ fn whatever_comes_is_answered_as_behind_hyper() {
     let cases = from_environment("NEARSIDE_CASES").unwrap_or(1_000);
     println!("{cases} connections; replay with NEARSIDE_SEED={seed} NEARSIDE_CASES={cases}");
     let (mut random, mut kinds) = (Rng::with_seed(seed), BTreeMap::new());
-    let (mut at_once, mut asked) = (0, 0);
+    let (mut at_once, mut later, mut asked) = (0, 0, 0);
     for _ in 0..cases {
         let script = script(&mut random, &mut kinds, |random, _| Message::at_random(random));
         let (outcome, answered) = run_both(&script);
-        at_once += answered;
+        at_once += answered.0;
+        later += answered.1;
         asked += outcome.asked.len();
     }
-    println!("{at_once} of {asked} calls were answered at the socket; {kinds:?}");
+    println!("{at_once} of {asked} calls were answered at the socket at once, and {later} later; {kinds:?}");
     // "another header" stands there twice, for there are so many.
     assert_eq!(kinds.len(), MUTATIONS.len() - 1, "every kind of change is made: {kinds:?}");
-    assert!(at_once * 4 > asked && at_once * 4 < asked * 3, "both ways are taken: {at_once} of {asked}");
+    let socket = at_once + later;
+    assert!(at_once * 4 > asked && later * 10 > asked && socket * 10 < asked * 9, "all ways are taken");
 }
 
 fn shown(script: &Script) -> String {
@@ -401,7 +445,7 @@ fn a_connection_that_only_hits_lives_while_it_is_used_and_ends_when_it_is_idle()
         steps.extend([hit(5), wait.clone()]);
     }
     let (outcome, at_once) = run_both(&plain(steps, End::Idle));
-    assert_eq!((at_once, outcome.took.as_secs()), (6, 250 + 120));
+    assert_eq!((at_once, outcome.took.as_secs()), ((6, 0), 250 + 120));
     assert_eq!(outcome.told[7..], ["timed_out", "closed"]);
 }
 
@@ -409,7 +453,7 @@ fn a_connection_that_only_hits_lives_while_it_is_used_and_ends_when_it_is_idle()
 fn a_client_that_takes_nothing_of_a_hit_is_given_up() {
     let script = Script { patience: Duration::from_secs(100), ..plain(vec![hit(150_000)], End::Idle) };
     let (outcome, at_once) = run_both(&script);
-    assert_eq!((at_once, outcome.took.as_secs()), (1, 60));
+    assert_eq!((at_once, outcome.took.as_secs()), ((1, 0), 60));
     assert_eq!(outcome.told[2..], ["timed_out", "closed"]);
     // One that takes it in time gets all of it, and may be idle from then on.
     let (outcome, _) = run_both(&Script { patience: Duration::from_secs(50), ..script });
@@ -424,13 +468,36 @@ fn calls_behind_each_other_are_answered_in_their_order() {
     for bytes in [[&one[..], &other, &slow].concat(), [&slow[..], &one, &other].concat()] {
         let steps = vec![hit(7), Step::Settle, Step::Send(bytes), Step::Settle, hit(8)];
         let (outcome, at_once) = run_both(&plain(steps, End::Close));
-        assert_eq!((at_once, outcome.asked.len()), (1, 5));
+        assert_eq!((at_once, outcome.asked.len()), ((1, 0), 5));
     }
     // The answer to the first is not there yet when the second comes.
     let steps = vec![Step::Send(slow.clone()), Step::Settle, hit(5), Step::Settle, hit(6)];
-    assert_eq!(run_both(&plain(steps, End::Close)).1, 0);
+    assert_eq!(run_both(&plain(steps, End::Close)).1, (0, 1));
     let steps = vec![Step::Send(slow), Step::Wait(Duration::from_millis(9)), hit(5), Step::Settle, hit(6)];
-    assert_eq!(run_both(&plain(steps, End::Close)).1, 2);
+    assert_eq!(run_both(&plain(steps, End::Close)).1, (2, 1));
+}
+
+/// A plain call that takes five milliseconds.
+fn slow() -> Step {
+    Step::Send(super::request("\"slow\"").into_bytes())
+}
+
+#[test]
+fn a_call_in_flight_is_answered_though_the_process_ends_and_is_its_connections_last() {
+    for more in [None, Some(Step::Finish)] {
+        let steps =
+            [Some(slow()), Some(Step::Settle), Some(Step::Drain), more, Some(hit(5)), Some(Step::Settle)];
+        let (outcome, answered) = run_both(&plain(steps.into_iter().flatten().collect(), End::Idle));
+        assert_eq!((answered, outcome.took.as_millis()), ((0, 1), 5));
+        assert_eq!(outcome.received.matches("connection: close").count(), 1);
+        assert!(outcome.received.ends_with("\"slow\""), "{}", outcome.received);
+    }
+}
+
+#[test]
+fn a_call_in_flight_keeps_its_connection_and_the_idle_time_counts_from_its_answer() {
+    let (outcome, answered) = run_both(&plain(vec![slow()], End::Idle));
+    assert_eq!((answered, outcome.took.as_millis()), ((0, 1), 120_005));
 }
 
 #[test]
@@ -442,7 +509,7 @@ fn a_hit_with_more_headers_than_hyper_takes_is_rejected() {
         let more = "\r\nvia: 1.1 b".repeat(count - own);
         let step = Step::Send(format!("{head}{more}\r\n\r\n{body}").into_bytes());
         let (outcome, at_once) = run_both(&plain(vec![step], End::Close));
-        assert_eq!(at_once, expected, "{count}");
+        assert_eq!(at_once, (expected, 0), "{count}");
         assert!(
             outcome.received.starts_with(&format!("HTTP/1.1 {status} ")),
             "{count}: {}",
@@ -455,9 +522,9 @@ fn a_hit_with_more_headers_than_hyper_takes_is_rejected() {
 fn a_connection_of_hits_ends_when_the_process_does() {
     let steps = vec![hit(5), Step::Settle, Step::Drain, hit(5), Step::Settle];
     let (outcome, at_once) = run_both(&plain(steps, End::Idle));
-    assert_eq!((at_once, outcome.took.as_millis()), (1, 2));
+    assert_eq!((at_once, outcome.took.as_millis()), ((1, 0), 2));
     assert_eq!(outcome.received.matches("connection: close").count(), 1);
     let steps = vec![hit(5), Step::Settle, Step::Finish, Step::Settle];
     let (outcome, at_once) = run_both(&plain(steps, End::Idle));
-    assert_eq!((at_once, outcome.took.as_millis()), (1, 2));
+    assert_eq!((at_once, outcome.took.as_millis()), ((1, 0), 2));
 }

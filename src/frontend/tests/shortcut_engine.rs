@@ -16,10 +16,21 @@ struct Counted(Arc<Engine>, AtomicUsize);
 impl Service for Counted {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
+    type Understood = Understood;
+
+    fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Result<Served, Understood> {
         let served = self.0.answer_at_once(request)?;
         self.1.fetch_add(1, Ordering::Relaxed);
-        Some(served)
+        Ok(served)
+    }
+
+    async fn execute_understood(
+        self: &Arc<Self>,
+        _: Caller<'_>,
+        request: Request,
+        understood: Understood,
+    ) -> Result<Served, ApiError> {
+        Ok(self.0.execute_understood(request, understood).await)
     }
 
     async fn execute(self: &Arc<Self>, _: Caller<'_>, request: Request) -> Result<Served, ApiError> {

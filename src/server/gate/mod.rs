@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::call::{Answer, Request};
-use crate::engine::{Engine, Served};
+use crate::engine::{Engine, Served, Understood};
 use crate::frontend::{Caller, Service};
 use crate::model::{ApiError, ErrorCode, TableSchema};
 use crate::rights::{Place, Rights};
@@ -18,7 +18,8 @@ pub(super) struct Gate<S> {
 
 /// What answers requests of callers with rights of their own.
 pub(super) trait Judging: Service {
-    /// Answers one request, if the rights allow it. `place` is where the tables are that it names without an ARN.
+    /// Answers one request, if the rights allow it. `place` is where the tables are that it names without an ARN. `understood` is what a
+    /// [look](Judging::answer_at_once_as) at this request of this caller has understood, or nothing.
     ///
     /// # Errors
     /// `AccessDeniedException`, and when there is nobody to hand the request to.
@@ -28,17 +29,21 @@ pub(super) trait Judging: Service {
         rights: &Rights,
         place: Place<'_>,
         request: Request,
+        understood: Understood,
     ) -> impl Future<Output = Result<Served, ApiError>> + Send;
 
     /// The answer to a request if it is there without waiting and the rights allow it: the very one that [`Judging::execute_as`] would
-    /// give. A request that is not so answered has left no trace, and is for that to answer.
+    /// give.
+    ///
+    /// # Errors
+    /// What is understood of a request that is not so answered. It has left no trace, and is for [`Judging::execute_as`] to answer.
     fn answer_at_once_as(
         &self,
         caller: &Caller<'_>,
         rights: &Rights,
         place: Place<'_>,
         request: &Request,
-    ) -> Option<Served>;
+    ) -> Result<Served, Understood>;
 
     /// The schema of a table, for a caller with these rights.
     ///
@@ -60,8 +65,9 @@ impl Judging for Engine {
         rights: &Rights,
         place: Place<'_>,
         request: Request,
+        understood: Understood,
     ) -> Result<Served, ApiError> {
-        Self::execute_as(self, rights, place, request).await
+        Self::execute_as(self, rights, place, request, understood).await
     }
 
     fn answer_at_once_as(
@@ -70,7 +76,7 @@ impl Judging for Engine {
         rights: &Rights,
         place: Place<'_>,
         request: &Request,
-    ) -> Option<Served> {
+    ) -> Result<Served, Understood> {
         Self::answer_at_once_as(self, rights, place, request)
     }
 
@@ -100,9 +106,12 @@ impl<S> Gate<S> {
 impl<S: Judging> Service for Gate<S> {
     const ANSWERS_AT_ONCE: bool = true;
 
-    fn answer_at_once(&self, caller: Option<&Caller<'_>>, request: &Request) -> Option<Served> {
-        let caller = caller?;
-        let principal = caller.principal()?;
+    type Understood = Understood;
+
+    fn answer_at_once(&self, caller: Option<&Caller<'_>>, request: &Request) -> Result<Served, Understood> {
+        let Some((caller, principal)) = caller.and_then(|caller| Some((caller, caller.principal()?))) else {
+            return Err(Understood::default());
+        };
         let with_role = principal.role.as_ref().map(|role| {
             let on_behalf_of = Some(Arc::clone(role));
             Request { on_behalf_of, ..request.clone() }
@@ -112,11 +121,20 @@ impl<S: Judging> Service for Gate<S> {
     }
 
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
+        self.execute_understood(caller, request, Understood::default()).await
+    }
+
+    async fn execute_understood(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        request: Request,
+        understood: Understood,
+    ) -> Result<Served, ApiError> {
         let Some(principal) = caller.principal() else {
             return Err(ApiError::new(ErrorCode::InternalServerError, "Internal server error"));
         };
         let request = Request { on_behalf_of: principal.role.clone(), ..request };
-        self.service.execute_as(&caller, &principal.rights, self.place(), request).await
+        self.service.execute_as(&caller, &principal.rights, self.place(), request, understood).await
     }
 
     async fn table_schema(

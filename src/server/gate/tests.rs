@@ -92,6 +92,8 @@ impl<S> Noted<S> {
 }
 
 impl<S: Judging> Service for Noted<S> {
+    type Understood = Understood;
+
     async fn execute(self: &Arc<Self>, _: Caller<'_>, _: Request) -> Result<Served, ApiError> {
         unreachable!("the gate asks in the name of a principal");
     }
@@ -104,9 +106,10 @@ impl<S: Judging> Judging for Noted<S> {
         rights: &Rights,
         place: Place<'_>,
         request: Request,
+        understood: Understood,
     ) -> Result<Served, ApiError> {
         self.note(&request);
-        self.service.execute_as(caller, rights, place, request).await
+        self.service.execute_as(caller, rights, place, request, understood).await
     }
 
     fn answer_at_once_as(
@@ -115,11 +118,11 @@ impl<S: Judging> Judging for Noted<S> {
         rights: &Rights,
         place: Place<'_>,
         request: &Request,
-    ) -> Option<Served> {
+    ) -> Result<Served, Understood> {
         let served = self.service.answer_at_once_as(caller, rights, place, request)?;
         self.note(request);
         self.at_once.fetch_add(1, Ordering::Relaxed);
-        Some(served)
+        Ok(served)
     }
 
     async fn table_schema_as(

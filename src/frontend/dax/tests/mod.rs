@@ -36,6 +36,8 @@ struct Fake {
 }
 
 impl Service for Fake {
+    type Understood = ();
+
     async fn execute(self: &Arc<Self>, caller: Caller<'_>, request: Request) -> Result<Served, ApiError> {
         let scope = caller.scope()?;
         let body = String::from_utf8(request.body.to_vec()).unwrap();
