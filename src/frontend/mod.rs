@@ -37,6 +37,7 @@ mod peer;
 mod plain_call;
 mod plain_request;
 mod rare_wake;
+mod recent_heads;
 mod shortcut;
 mod signed_callers;
 mod signed_connections;

@@ -65,8 +65,8 @@ pub(super) struct Message<'a> {
 /// A call that hyper and the front end would let pass to the service, if the host is admitted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Call<'a> {
-    operation: Operation,
-    attempt: Attempt,
+    pub(super) operation: Operation,
+    pub(super) attempt: Attempt,
     pub(super) host: &'a str,
     /// The lines of the headers, each with its end.
     pub(super) lines: &'a [u8],
@@ -74,6 +74,23 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// The call whose head and body have these lengths, if `bytes` are nothing but it and its body is not too large.
+    pub(super) fn alone(
+        bytes: &'a [u8],
+        head_bytes: usize,
+        body_bytes: usize,
+        operation: Operation,
+        attempt: Attempt,
+        host: &'a str,
+    ) -> Option<Self> {
+        let is_alone = bytes.len() == head_bytes + body_bytes;
+        if !is_alone || !(1..=BODY_BYTES_MAX).contains(&body_bytes) {
+            return None;
+        }
+        let lines = bytes.get(FIRST_LINE.len()..head_bytes - EMPTY_LINE.len())?;
+        Some(Self { operation, attempt, host, lines, body: &bytes[head_bytes..] })
+    }
+
     /// The request, as the front end makes it.
     pub(super) fn request(&self) -> Request {
         Request { attempt: self.attempt, ..Request::new(self.operation, self.body.to_vec()) }
@@ -84,13 +101,19 @@ impl<'a> Call<'a> {
 pub(super) fn headers_of(lines: &[u8]) -> Vec<Header<'_>> {
     // An SDK sends about ten.
     let mut headers = Vec::with_capacity(16);
-    let mut rest = lines;
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        // Before the line feed stands a carriage return.
-        headers.extend(header(&rest[..end - 1]));
-        rest = &rest[end + 1..];
-    }
+    headers.extend(fields_of(lines));
     headers
+}
+
+/// The same, one after the other.
+pub(super) fn fields_of(mut lines: &[u8]) -> impl Iterator<Item = Header<'_>> {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', lines)?;
+        // Before the line feed stands a carriage return.
+        let header = header(&lines[..end - 1]);
+        lines = &lines[end + 1..];
+        header
+    })
 }
 
 /// What the headers of a message say, as far as it matters here.
@@ -107,8 +130,8 @@ struct Headers<'a> {
     is_unusual: bool,
 }
 
-/// Looks at bytes with which a message begins.
-pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
+/// Reads bytes with which a message begins.
+pub(super) fn read(bytes: &[u8]) -> Sight<'_> {
     let head = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let Some(lines) = head.strip_prefix(FIRST_LINE) else {
         return if FIRST_LINE.starts_with(head) { Sight::Partial } else { Sight::Unsure };
@@ -162,7 +185,7 @@ impl<'a> Headers<'a> {
                 self.has_authorization = true;
             }
             14 if is(b"content-length") => {
-                let is_first = self.content_length.replace(length(value)?).is_none();
+                let is_first = self.content_length.replace(body_length(value)?).is_none();
                 is_first.then_some(())?;
             }
             15 if is(b"amz-sdk-request") => {
@@ -191,17 +214,11 @@ impl<'a> Headers<'a> {
 
     fn call(self, bytes: &'a [u8], head_bytes: usize, body_bytes: usize) -> Option<Call<'a>> {
         let is_call = self.has_content_type && self.has_authorization && self.has_date && !self.is_unusual;
-        let is_alone = bytes.len() == head_bytes + body_bytes;
-        if !is_call || !is_alone || !(1..=BODY_BYTES_MAX).contains(&body_bytes) {
+        if !is_call {
             return None;
         }
-        Some(Call {
-            operation: self.operation?,
-            attempt: self.attempt.unwrap_or_default(),
-            host: self.host?,
-            lines: bytes.get(FIRST_LINE.len()..head_bytes - EMPTY_LINE.len())?,
-            body: &bytes[head_bytes..],
-        })
+        let attempt = self.attempt.unwrap_or_default();
+        Call::alone(bytes, head_bytes, body_bytes, self.operation?, attempt, self.host?)
     }
 }
 
@@ -217,7 +234,7 @@ fn text(value: &[u8]) -> Option<&str> {
 }
 
 /// A `Content-Length` of up to seven digits, of which the first is no zero unless it is the only one.
-fn length(value: &str) -> Option<usize> {
+pub(super) fn body_length(value: &str) -> Option<usize> {
     let is_plain = value.len() <= 7 && value.bytes().all(|byte| byte.is_ascii_digit());
     (is_plain && (value == "0" || !value.starts_with('0'))).then(|| value.parse().ok())?
 }
@@ -240,7 +257,7 @@ mod tests {
     }
 
     fn sight(more: &str) -> String {
-        match look(&request(more)) {
+        match read(&request(more)) {
             Sight::Partial => "partial".into(),
             Sight::Unsure => "unsure".into(),
             Sight::Message(Message { call: None, .. }) => "message".into(),
@@ -295,7 +312,7 @@ mod tests {
         ] {
             let request =
                 String::from_utf8(request("Content-Length: 2\r\n")).unwrap().replacen(line, other, 1);
-            let Sight::Message(message) = look(request.as_bytes()) else { panic!("{request}") };
+            let Sight::Message(message) = read(request.as_bytes()) else { panic!("{request}") };
             assert_eq!((message.length, message.call), (request.len(), None), "{request}");
         }
     }
@@ -304,7 +321,7 @@ mod tests {
     fn every_beginning_of_a_head_is_partial_and_every_one_of_a_body_is_a_message() {
         let whole = request("Content-Length: 2\r\n");
         for end in 0..whole.len() {
-            let sight = look(&whole[..end]);
+            let sight = read(&whole[..end]);
             match end < whole.len() - 2 {
                 true => assert_eq!(sight, Sight::Partial, "{end}"),
                 false => {
@@ -313,11 +330,11 @@ mod tests {
             }
         }
         let endless = [FIRST_LINE, &b"a: b\r\n".repeat(HEAD_BYTES_MAX / 6 + 1)].concat();
-        assert_eq!(look(&endless), Sight::Unsure);
+        assert_eq!(read(&endless), Sight::Unsure);
         for other in
             ["\r\nPOST / HTTP/1.1\r\n", "post / HTTP/1.1\r\n", "POST /?a HTTP/1.1\r\n", "POST / HTTP/1.0\r\n"]
         {
-            assert_eq!(look(other.as_bytes()), Sight::Unsure, "{other}");
+            assert_eq!(read(other.as_bytes()), Sight::Unsure, "{other}");
         }
     }
 }

@@ -20,7 +20,8 @@ use tokio::time::Instant;
 
 use super::peer::Peer;
 use super::plain_call::{Reply, Written};
-use super::plain_request::{Message, Sight, look};
+use super::plain_request::{Message, Sight, read};
+use super::recent_heads::look;
 use super::timer::ConnectionTimer;
 use super::{Authenticator, Frontend, Observer, Service};
 
@@ -79,10 +80,10 @@ impl Turn {
     /// What follows when hyper gets these bytes.
     fn after(self, bytes: &[u8]) -> Self {
         match self {
-            Self::Next => Self::after_first(bytes, &look(bytes)),
+            Self::Next => Self::after_first(bytes, &read(bytes)),
             Self::Head { mut seen, pieces } if pieces < PIECES_MAX => {
                 seen.extend_from_slice(bytes);
-                match look(&seen) {
+                match read(&seen) {
                     Sight::Partial => Self::Head { seen, pieces: pieces + 1 },
                     Sight::Unsure => Self::Given,
                     Sight::Message(message) => Self::within(&message, seen.len()),

@@ -3,6 +3,7 @@
 mod certificates;
 mod changed_requests;
 mod mutated;
+mod recent_heads;
 mod shortcut;
 mod shortcut_engine;
 mod shortcut_signed;
