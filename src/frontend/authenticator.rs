@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::connection_credential::ConnectionCredential;
-use super::credentials::{Credential, CredentialScope, DetachedCredential};
+use super::credentials::{Credential, CredentialScope, DetachedCredential, missing};
 use crate::call::DenialReason;
 use crate::model::{ApiError, ErrorCode, Timestamp};
 use crate::rights::Principal;
@@ -170,6 +170,8 @@ enum Proof<C> {
     Connection(Arc<ConnectionCredential>),
     /// A certificate, with the region of the node.
     Certificate(Arc<str>),
+    /// Something at which nobody looks.
+    Unread,
 }
 
 impl<'a> Caller<'a> {
@@ -188,6 +190,11 @@ impl<'a> Caller<'a> {
         Self { proof: Proof::Credential(credential), principal }
     }
 
+    /// A caller whose credential is whole, for a service to which it does not matter who that is.
+    pub(super) fn unnamed() -> Self {
+        Self { proof: Proof::Unread, principal: None }
+    }
+
     /// The caller whose certificate is that principal's, at a node of that region.
     pub(super) fn certified(principal: Arc<Principal>, region: Arc<str>) -> Self {
         Self { proof: Proof::Certificate(region), principal: Some(principal) }
@@ -199,6 +206,7 @@ impl<'a> Caller<'a> {
             Proof::Credential(credential) => Proof::Credential(credential.detach()),
             Proof::Connection(credential) => Proof::Connection(credential),
             Proof::Certificate(region) => Proof::Certificate(region),
+            Proof::Unread => Proof::Unread,
         };
         DetachedCaller { proof, principal: self.principal }
     }
@@ -212,7 +220,7 @@ impl<'a> Caller<'a> {
     /// has an empty access key, and the region of the node.
     ///
     /// # Errors
-    /// The service's own for a credential that is not in five parts, or names no region.
+    /// The service's own for a credential that is not in five parts, or names no region, and for a caller without one.
     pub fn scope(&self) -> Result<CredentialScope<'a>, ApiError> {
         match &self.proof {
             Proof::Credential(credential) => credential.scope(),
@@ -224,6 +232,7 @@ impl<'a> Caller<'a> {
                 service: Cow::Borrowed("dynamodb"),
                 term: Cow::Borrowed("aws4_request"),
             }),
+            Proof::Unread => Err(missing()),
         }
     }
 }
@@ -240,6 +249,7 @@ impl DetachedCaller {
             Proof::Credential(credential) => Proof::Credential(credential.attached()),
             Proof::Connection(credential) => Proof::Connection(Arc::clone(credential)),
             Proof::Certificate(region) => Proof::Certificate(Arc::clone(region)),
+            Proof::Unread => Proof::Unread,
         };
         Caller { proof, principal: self.principal.clone() }
     }

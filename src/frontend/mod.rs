@@ -61,6 +61,9 @@ pub trait Service: Send + Sync + 'static {
     /// Whether some answers are there [at once](Service::answer_at_once).
     const ANSWERS_AT_ONCE: bool = false;
 
+    /// Whether it matters who calls. If it does not, a caller may come [without a credential](Caller::unnamed).
+    const MINDS_CALLERS: bool = true;
+
     /// What a look at a request has understood of it.
     type Understood: Default + Send;
 
@@ -137,6 +140,7 @@ pub trait Service: Send + Sync + 'static {
 /// Whoever calls.
 impl Service for Engine {
     const ANSWERS_AT_ONCE: bool = true;
+    const MINDS_CALLERS: bool = false;
 
     type Understood = Understood;
 

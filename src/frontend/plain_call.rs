@@ -23,6 +23,7 @@ use super::plain_request::{Call, headers_of};
 use super::{Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, Service};
 use crate::call::{Request, Verdict};
 use crate::engine::Served;
+use crate::model::ApiError;
 use crate::rights::Principal;
 use crate::wire::sigv4::sha256;
 
@@ -82,13 +83,16 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Ok(served) => Some(Reply::Now(self.write(Ok(served), Called::plain(&request, peer), begun))),
             Err(understood) => {
                 let principal = caller.and_then(|caller| caller.principal().cloned());
-                let lines = call.lines.to_vec();
+                let lines = if Self::HEARS_NO_NAMES { Vec::new() } else { call.lines.to_vec() };
                 Some(Reply::Later(Box::pin(
                     self.execute_plain(lines, principal, peer, request, understood, begun),
                 )))
             }
         }
     }
+
+    /// Whether nobody looks at the credential of a caller, beyond that it is whole.
+    const HEARS_NO_NAMES: bool = A::TAKES_ANYONE && !S::MINDS_CALLERS;
 
     /// Who sends a call with these headers, by the same verification as behind hyper. One that fails is repeated there, and answered.
     fn caller<'c>(
@@ -103,7 +107,8 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         self.authenticator.authenticate(&Presented { credential, certificate, body_sha256 }).ok()
     }
 
-    /// Has the service answer a call with these [lines](Call::lines), of that principal if callers are verified.
+    /// Has the service answer a call with these [lines](Call::lines), of that principal if callers are verified. The lines are not
+    /// looked at if nobody [needs](Self::HEARS_NO_NAMES) them.
     async fn execute_plain(
         &self,
         lines: Vec<u8>,
@@ -116,10 +121,13 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         let unanswered = Unanswered(self);
         let called = Called::plain(&request, peer);
         let headers = headers_of(&lines);
-        let executed = match Credential::parse(Head::of_call(&headers)) {
-            Ok(credential) => {
-                self.execute_understood(Caller::found(credential, principal), request, understood).await
-            }
+        let caller = match Self::HEARS_NO_NAMES {
+            true => Ok(Caller::unnamed()),
+            false => Credential::parse(Head::of_call(&headers))
+                .map(|credential| Caller::found(credential, principal)),
+        };
+        let executed = match caller {
+            Ok(caller) => self.execute_understood(caller, request, understood).await,
             Err(error) => Err(error),
         };
         let written = self.write(executed, called, begun);
@@ -128,12 +136,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     }
 
     /// Tells the observer of an answer and puts it together.
-    fn write(
-        &self,
-        executed: Result<Served, crate::model::ApiError>,
-        called: Called<'_>,
-        begun: Instant,
-    ) -> Written {
+    fn write(&self, executed: Result<Served, ApiError>, called: Called<'_>, begun: Instant) -> Written {
         let is_last = self.is_draining.load(Ordering::Relaxed);
         match executed {
             Ok(served) if served.answer.status == 200 && served.answer.headers.is_empty() && !is_last => {

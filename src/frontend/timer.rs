@@ -24,9 +24,6 @@ struct Clock {
     is_held: bool,
 }
 
-/// Longer than any connection lasts.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
 impl ConnectionTimer {
     /// Puts off every deadline to this one at least, those that are set already included.
     pub(super) fn put_off(&self, deadline: tokio::time::Instant) {
@@ -37,9 +34,7 @@ impl ConnectionTimer {
 
     /// Lets no deadline be met until one is [put off](Self::put_off).
     pub(super) fn hold(&self) {
-        let mut clock = self.clock();
-        clock.put_off_to = Some(tokio::time::Instant::now() + FOREVER);
-        clock.is_held = true;
+        self.clock().is_held = true;
     }
 
     /// True while no deadline is met.
@@ -80,6 +75,10 @@ impl Future for Deadline {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut clock = self.timer.clock();
+        if clock.is_held {
+            // Whoever holds it polls again once it is put off.
+            return Poll::Pending;
+        }
         let at = clock.put_off_to.map_or(self.at, |deadline| deadline.max(self.at));
         let sleep = clock.sleep.get_or_insert_with(|| Rarely::new(tokio::time::sleep_until(at)));
         if sleep.inner().deadline() > at {
@@ -132,5 +131,19 @@ mod tests {
         // One that is later anyway is met when it says.
         timer.sleep(Duration::from_secs(20)).await;
         assert_eq!(begun.elapsed().as_secs(), 85);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_deadline_is_met_while_the_clock_is_held() {
+        let timer = ConnectionTimer::default();
+        let begun = tokio::time::Instant::now();
+        let mut deadline = timer.sleep(Duration::from_secs(20));
+        timer.hold();
+        let held = tokio::time::timeout(Duration::from_secs(50), deadline.as_mut()).await;
+        assert!(held.is_err() && timer.is_held());
+        timer.put_off(begun + Duration::from_secs(70));
+        assert!(!timer.is_held());
+        deadline.await;
+        assert_eq!(begun.elapsed().as_secs(), 70);
     }
 }
