@@ -9,7 +9,7 @@ use nearside::cache::{
     PageLimits, PagePolicy, ReadPolicy, Realm, Report, ScanAdmission, TableDigest,
 };
 use nearside::call::{Attempt, PrincipalRole, Request, Source};
-use nearside::engine::{Engine, Memory, Peers, PolicyChange, PolicyOf, Served, TablePolicy};
+use nearside::engine::{Engine, Memory, Peers, PolicyChange, PolicyOf, Served, TablePolicy, Understood};
 use nearside::insight::Insight;
 use nearside::model::Operation;
 use nearside::rights::{Place, Rights};
@@ -199,7 +199,7 @@ impl Node {
         let request = Request::new(operation, body.to_owned());
         let begun = Begun(tokio::spawn(async move {
             let place = Place { region: "us-east-1", account: Some("123456789012") };
-            match engine.execute_as(&rights, place, request).await {
+            match engine.execute_as(&rights, place, request, Understood::default()).await {
                 Ok(served) => Reply::from(served),
                 Err(error) => {
                     let (status, body) = (error.code.status(), error.to_json());
