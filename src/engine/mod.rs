@@ -261,10 +261,11 @@ impl Engine {
         }
     }
 
+    /// The futures of rarer classes are boxed, so that those of single items and of pages stay small.
     async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Option<Understood>) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead if request.operation == Operation::BatchGetItem => {
-                self.batch_get_item(request).await
+                Box::pin(self.batch_get_item(request)).await
             }
             OperationClass::ItemRead => {
                 let understood = understood.and_then(Understood::item);
@@ -274,12 +275,12 @@ impl Engine {
                 let understood = understood.and_then(Understood::page);
                 self.read_page(request, understood).await
             }
-            OperationClass::StrongRead => self.read_through(request).await,
+            OperationClass::StrongRead => Box::pin(self.read_through(request)).await,
             OperationClass::ItemWrite => self.write(request).await,
-            OperationClass::Statement => self.statement(request).await,
-            OperationClass::Ddl | OperationClass::Unknown => self.change_table(request).await,
+            OperationClass::Statement => Box::pin(self.statement(request)).await,
+            OperationClass::Ddl | OperationClass::Unknown => Box::pin(self.change_table(request)).await,
             OperationClass::Other if request.operation == Operation::UpdateTimeToLive => {
-                self.change_time_to_live(request).await
+                Box::pin(self.change_time_to_live(request)).await
             }
             OperationClass::Other => {
                 let answer = self.forward(&request).await;
