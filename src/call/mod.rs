@@ -13,7 +13,9 @@ use std::pin::Pin;
 use std::sync::Weak;
 
 use crate::json::Json;
-use crate::model::Change;
+use crate::model::expr::KeyInterval;
+use crate::model::key::Direction;
+use crate::model::{Change, Key, TableSchema};
 
 pub use denial::{DenialReason, Verdict};
 pub use message::{Answer, Attempt, Request, StoredItem};
@@ -46,6 +48,23 @@ pub trait Upstream: Send + Sync + 'static {
         self.call(request)
     }
 
+    /// Reads the item under a key as a strongly consistent GetItem of the whole item does, at once and without a request. `key` are
+    /// the canonical bytes of a key of `schema`, which is what the caller knows of the table.
+    ///
+    /// `None` if the caller must ask by [`Upstream::call`]: the upstream cannot do this, or has no such table, or the answer would be
+    /// an error.
+    fn item_now(&self, _schema: &TableSchema, _key: &[u8]) -> Option<ItemNow> {
+        None
+    }
+
+    /// Begins a strongly consistent Query that is understood, without a request. The answer is that of a request which asks for this
+    /// page and no more.
+    ///
+    /// `None` if the caller must ask by [`Upstream::call`], as of [`Upstream::item_now`].
+    fn query_strongly<'a>(&'a self, _query: PlainQuery<'a>) -> Option<CallFuture<'a>> {
+        None
+    }
+
     /// True if the answer to each successful PutItem and UpdateItem has the item that it wrote ([`Answer::item`]), whatever
     /// `ReturnValues` the client asks for. Such an upstream hands over the whole items of reads, too, and says by which schema it has
     /// read a page ([`Answer::read_by`]).
@@ -65,6 +84,30 @@ pub trait Upstream: Send + Sync + 'static {
     fn report_changes(&self, _listener: Weak<dyn ChangeListener>) -> bool {
         false
     }
+}
+
+/// A Query for whole items of a table itself, as it was understood: nothing is left of how it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainQuery<'a> {
+    /// The table, as the one who has understood the request knows it.
+    pub schema: &'a TableSchema,
+    /// What is read of it.
+    pub interval: &'a KeyInterval,
+    /// Behind which item the page begins.
+    pub start: Option<&'a Key>,
+    /// The most items of the page, at least 1.
+    pub limit: Option<usize>,
+    /// Which way the items are read.
+    pub direction: Direction,
+}
+
+/// What is under a key now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemNow {
+    /// This item.
+    Item(StoredItem),
+    /// Nothing.
+    Missing,
 }
 
 /// Hears of the changes that an upstream makes. It is called on the upstream's way to every acknowledgement, so it must be quick,

@@ -19,7 +19,7 @@ use crate::cache::{
 use crate::call::{Answer, Attempt, ChangeListener, Request};
 use crate::insight::WriteOfItem;
 use crate::model::operation::OperationClass;
-use crate::model::{Cause, Change, ErrorCode};
+use crate::model::{Cause, Change, ErrorCode, KeyValue};
 use crate::wire::Json;
 use crate::wire::request::{item_key_bytes, item_partition_bytes};
 
@@ -34,11 +34,25 @@ pub(super) struct WrittenKey {
     pub(super) table: Arc<KnownTable>,
     /// The canonical bytes of its key.
     pub(super) key: Vec<u8>,
-    /// Those of the partition values alone.
-    pub(super) partition: Vec<u8>,
+    /// How many of them are those of the partition values, with which they begin.
+    partition_bytes: usize,
 }
 
 impl WrittenKey {
+    /// An item of a table, by the canonical bytes of its key. `None` if they are those of no key of the table.
+    pub(super) fn new(table: &Arc<KnownTable>, key: Vec<u8>) -> Option<Self> {
+        let mut partition = table.schema.key.partition.iter();
+        let behind = partition
+            .try_fold(&*key, |rest, attribute| KeyValue::skip_sortable(attribute.scalar_type, rest))?;
+        let partition_bytes = key.len() - behind.len();
+        Some(Self { table: Arc::clone(table), key, partition_bytes })
+    }
+
+    /// The canonical bytes of the partition values.
+    fn partition(&self) -> &[u8] {
+        &self.key[..self.partition_bytes]
+    }
+
     /// What the others hear of the write of this key. If the table may have another key by now, nobody knows which item it was.
     fn changed(&self, item: ChangedItem) -> Changed {
         match self.table.is_retired() {
@@ -218,7 +232,7 @@ impl Duty {
         let window = self.engine.cache.unknown_write_window();
         let items = self.keys.iter().map(|written| {
             let address = written.table.cached.address(&written.key);
-            written.changed(PageCache::changed_item(&address, &written.partition, &IndexTouch::Unknown))
+            written.changed(PageCache::changed_item(&address, written.partition(), &IndexTouch::Unknown))
         });
         items.map(|changed| Report::MayChange(changed, window)).collect()
     }
@@ -247,10 +261,10 @@ impl Engine {
         let addresses: Vec<_> =
             keys.iter().map(|written| written.table.cached.address(&written.key)).collect();
         for (written, address) in keys.iter().zip(&addresses) {
-            let (key, partition) = (&*written.key, &*written.partition);
+            let (key, partition) = (&*written.key, written.partition());
             written.table.usage.item_written(&WriteOfItem { key, partition, hash: address.hash() });
         }
-        let partitions = keys.iter().map(|written| &*written.partition);
+        let partitions = keys.iter().map(WrittenKey::partition);
         let pages: Vec<_> = addresses.iter().copied().zip(partitions).collect();
         let (items, pages) = (self.cache.begin_write(&addresses, now), self.pages.begin_write(&pages, now));
         keys.iter().for_each(|written| self.check_current(&written.table));
@@ -480,9 +494,11 @@ impl Place {
     }
 
     fn of(change: &Change, table: Arc<CachedTable>) -> Self {
-        let mut partition = Vec::with_capacity(64);
-        change.key.write_partition(&mut partition);
-        Self { table, key: change.key.canonical_bytes(), partition_bytes: partition.len() }
+        let mut key = Vec::with_capacity(64);
+        change.key.write_partition(&mut key);
+        let partition_bytes = key.len();
+        change.key.write_sort(&mut key);
+        Self { table, key, partition_bytes }
     }
 
     fn partition(&self) -> &[u8] {

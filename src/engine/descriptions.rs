@@ -26,7 +26,8 @@ impl Engine {
             return None;
         }
         let Some(known) = self.tables.get(spelling) else {
-            return self.ask(spelling).await;
+            // Boxed, as is what follows: most requests keep and move this future, and few tables are described for them.
+            return Box::pin(self.ask(spelling)).await;
         };
         let now = Instant::now();
         match known.freshness(self.cache.aged(now)) {
@@ -38,7 +39,7 @@ impl Engine {
                 }
                 Some(known)
             }
-            Freshness::Old => self.refreshed(spelling).await,
+            Freshness::Old => Box::pin(self.refreshed(spelling)).await,
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::cache::{
     Address, CachedItem, Consistency, FailedFetch, FillMode, FillPermit, Hit, Lookup, ReadPolicy, SentRead,
 };
-use crate::call::{Answer, Attempt, PrincipalRole, Request, Trace};
+use crate::call::{Answer, Attempt, ItemNow, PrincipalRole, Request, Trace};
 use crate::insight::{Outcome, ReadOfItem, TableUsage};
 use crate::model::capacity::Units;
 use crate::model::schema::KeySchema;
@@ -124,29 +124,29 @@ impl Engine {
             Err(served) => return served,
         };
         if read.table.is_in_shadow() && read.consistency == Consistency::Eventual {
-            return self.read_in_shadow(&request, read).await;
+            return Box::pin(self.read_in_shadow(&request, read)).await;
         }
         if self.may_not_read_whole(&read.table, &read.attributes, &request) {
             note_unfilled(&read.table, &read.key);
-            let answer = self.get_as_asked(&request, &read).await;
+            let answer = Box::pin(self.get_as_asked(&request, &read)).await;
             let source = Source::Bypass(BypassReason::NotPermitted);
             return Served { table: Some(Arc::clone(&read.table.name)), ..Served::plain(answer, source) };
         }
         let outcome = match read.consistency {
             Consistency::Strong => read.read_past_cache(self, BypassReason::Consistent).await,
-            Consistency::Eventual => self.find(&read).await,
+            Consistency::Eventual => Box::pin(self.find(&read)).await,
         };
         match outcome {
             // The table's key may be another one: what memory or another reader gave may be of another item.
             Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
-                self.bypass(&request, BypassReason::UnknownTable).await
+                Box::pin(self.bypass(&request, BypassReason::UnknownTable)).await
             }
             Ok(found) => {
                 found.note(&read.address(), &read.table.usage);
                 show((&read.table, &read.spelling), &read.attributes, read.consumed, found)
             }
             Err(missed) => {
-                let served = self.answer_missed(&request, &read, missed).await;
+                let served = Box::pin(self.answer_missed(&request, &read, missed)).await;
                 Served { table: Some(Arc::clone(&read.table.name)), ..served }
             }
         }
@@ -168,20 +168,20 @@ impl Engine {
             return Ok(read);
         }
         let Some(get) = GetItem::parse(&request.body) else {
-            return Err(self.bypass(request, BypassReason::NotUnderstood).await);
+            return Err(Box::pin(self.bypass(request, BypassReason::NotUnderstood)).await);
         };
         let Some(table) = self.learn(&get.table_name.0).await else {
-            return Err(self.bypass_unknown(request, &get.table_name.0).await);
+            return Err(Box::pin(self.bypass_unknown(request, &get.table_name.0)).await);
         };
         let Some(policy) = table.policy else {
             if let Some(key) = get.key.canonical_bytes(&table.schema.key) {
                 note_unfilled(&table, &key);
             }
-            return Err(self.bypass(request, BypassReason::Disabled).await);
+            return Err(Box::pin(self.bypass(request, BypassReason::Disabled)).await);
         };
         let attributes = wanted_attributes(&get, request, &table);
         let (Some(key), Some(attributes)) = (get.key.canonical_bytes(&table.schema.key), attributes) else {
-            return Err(self.bypass_misfit(request, BypassReason::NotUnderstood, &table).await);
+            return Err(Box::pin(self.bypass_misfit(request, BypassReason::NotUnderstood, &table)).await);
         };
         Ok(ItemRead::new(&get, request, &table, policy, key, attributes))
     }
@@ -378,9 +378,15 @@ impl Reading for ItemRead {
     ) -> Result<Found<CachedItem>, Missed> {
         let source = Source::Bypass(reason);
         let sent = engine.cache.sending(&self.address(), fill_of(&self.table));
-        let strong = Consistency::Strong;
-        let fetched = engine.fetch_item(&self.table, &self.key, &self.request(strong), strong).await;
-        let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
+        let fetched = match self.item_now(engine) {
+            Some(value) => Fetched::Read { value, consumed: None },
+            None => {
+                let strong = Consistency::Strong;
+                let request = self.request(strong);
+                let fetched = Box::pin(engine.fetch_item(&self.table, &self.key, &request, strong)).await;
+                fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?
+            }
+        };
         match &fetched {
             Fetched::Read { value, .. } => {
                 engine.cache.observe(&self.address(), value, sent, Instant::now());
@@ -488,6 +494,22 @@ impl ItemRead {
     /// Where the item is cached.
     pub(super) fn address(&self) -> Address<'_> {
         self.table.cached.address(&self.key)
+    }
+
+    /// The item as a strong read finds it, if the upstream is one that can be asked without a request. A table that is named by its
+    /// ARN is asked for in the client's words: some ARNs mean no table to such an upstream.
+    fn item_now(&self, engine: &Engine) -> Option<CachedItem> {
+        let asks_no_more =
+            self.consumed == ReturnConsumedCapacity::None && *self.spelling == *self.table.name;
+        if !engine.gets_items || !asks_no_more {
+            return None;
+        }
+        let (image, size_bytes) = match engine.upstream.item_now(&self.table.schema, &self.key)? {
+            ItemNow::Item(item) => (CachedItem::present(&item.json, item.size_bytes), item.size_bytes),
+            ItemNow::Missing => (CachedItem::absent(), 0),
+        };
+        self.table.usage.charged_for_read(Units::strong_read(size_bytes));
+        Some(image)
     }
 
     /// The GetItem that fetches the whole item.

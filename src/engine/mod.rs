@@ -270,19 +270,20 @@ impl Engine {
         }
     }
 
+    /// The futures of rarer classes are boxed, so that those of single items and of pages stay small.
     async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Understood) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead if request.operation == Operation::BatchGetItem => {
-                self.batch_get_item(request).await
+                Box::pin(self.batch_get_item(request)).await
             }
             OperationClass::ItemRead => self.get_item(request, understood.item()).await,
             OperationClass::PageRead => self.read_page(request, understood.page()).await,
-            OperationClass::StrongRead => self.read_through(request).await,
+            OperationClass::StrongRead => Box::pin(self.read_through(request)).await,
             OperationClass::ItemWrite => self.write(request).await,
-            OperationClass::Statement => self.statement(request).await,
-            OperationClass::Ddl | OperationClass::Unknown => self.change_table(request).await,
+            OperationClass::Statement => Box::pin(self.statement(request)).await,
+            OperationClass::Ddl | OperationClass::Unknown => Box::pin(self.change_table(request)).await,
             OperationClass::Other if request.operation == Operation::UpdateTimeToLive => {
-                self.change_time_to_live(request).await
+                Box::pin(self.change_time_to_live(request)).await
             }
             OperationClass::Other => {
                 let answer = self.forward(&request).await;

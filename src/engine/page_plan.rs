@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 
 use crate::cache::{PagePolicy, PageScope};
+use crate::call::PlainQuery;
 use crate::model::{KeySchema, TableSchema};
 
 use crate::wire::Json;
-use crate::wire::page::{Output, PageKind, PageRange, PageRequest};
+use crate::wire::page::{Output, PageKind, PageRange, PageRequest, RowSource};
 use crate::wire::raw::RawObject;
 use crate::wire::request::{ReturnConsumedCapacity, item_key_bytes, item_partition_bytes};
 
@@ -26,6 +27,8 @@ pub(super) struct PagePlan {
     pub(super) consistent: bool,
     pub(super) consumed: ReturnConsumedCapacity,
     expected: ExpectedItems,
+    /// What a consistent Query reads, if it asks for nothing but whole items of the table itself.
+    plain: Option<Box<PageRequest>>,
 }
 
 /// What must be true of the items of a page, or it is none of the page that was asked for.
@@ -76,7 +79,17 @@ impl PagePlan {
                 is_charge_asked: request.consumed != ReturnConsumedCapacity::None,
                 are_offered: policy.fill_items && index.is_none() && request.output == Output::Rows,
             },
+            plain: is_plain(&request).then(|| Box::new(request)),
         })
+    }
+
+    /// The same as a question to an upstream that takes it without a request.
+    pub(super) fn plain_query<'a>(&'a self, schema: &'a TableSchema) -> Option<PlainQuery<'a>> {
+        let request = self.plain.as_deref()?;
+        let PageRange::Query(interval) = &request.range else { return None };
+        let (limit, direction) = (request.limit, request.direction);
+        let start = request.start.as_ref().map(|start| &start.table);
+        Some(PlainQuery { schema, interval, start, limit, direction })
     }
 
     /// What must be true of the page's items.
@@ -137,6 +150,17 @@ impl ExpectedItems {
         let items = answer.get("Items").filter(|_| self.are_whole);
         items.is_none_or(|items| RawObject::parse_list(items).is_some_and(|items| items.iter().all(is_row)))
     }
+}
+
+/// True for a consistent Query for nothing but whole items of the table itself.
+fn is_plain(request: &PageRequest) -> bool {
+    request.consistent
+        && request.index.is_none()
+        && matches!(request.range, PageRange::Query(_))
+        && request.filter.is_none()
+        && request.output == Output::Rows
+        && request.rows == RowSource::Itself
+        && request.consumed == ReturnConsumedCapacity::None
 }
 
 fn partition_of(range: &PageRange) -> Option<Vec<u8>> {

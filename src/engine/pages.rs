@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::cache::{
     Address, Consistency, FailedFetch, Hit, Lookup, Page, PageItem, PagePermit, Report, SentPage,
 };
-use crate::call::{Answer, PrincipalRole, Request};
+use crate::call::{Answer, CallFuture, PlainQuery, PrincipalRole, Request};
 use crate::insight::{IndexUsage, Outcome, ReadOfPage};
 use crate::model::TableSchema;
 use crate::model::capacity::{ReadPrice, Units};
@@ -44,6 +44,22 @@ pub(super) struct PageRead {
     pub(super) plan: PagePlan,
     /// Of the fingerprint, as [`Address::hash`] gives it.
     pub(super) address_hash: u64,
+}
+
+/// What the upstream is asked for a page.
+struct Asked<'a> {
+    request: &'a Request,
+    /// The tree of its body, if that is parsed.
+    tree: Option<&'a Json<'a>>,
+    /// What it means, if that is all.
+    query: Option<PlainQuery<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    /// A request that nobody has parsed.
+    fn in_bytes(request: &'a Request) -> Self {
+        Self { request, tree: None, query: None }
+    }
 }
 
 impl Engine {
@@ -119,21 +135,23 @@ impl Engine {
             Err(served) => return served,
         };
         if read.table.is_in_shadow() && !read.plan.consistent {
-            return self.read_in_shadow(&request, read).await;
+            return Box::pin(self.read_in_shadow(&request, *read)).await;
         }
         let outcome = match read.plan.consistent {
             true => read.read_strongly(self, BypassReason::Consistent, tree.as_ref()).await,
-            false => self.find(&read).await,
+            false => Box::pin(self.find(&*read)).await,
         };
         let outcome = match outcome {
             // The fetch that this reader joined brought an answer that is there for its leader only.
-            Err(Missed::Opaque(None)) => read.read_past_cache(self, BypassReason::OpaqueAnswer).await,
+            Err(Missed::Opaque(None)) => {
+                Box::pin(read.read_past_cache(self, BypassReason::OpaqueAnswer)).await
+            }
             outcome => outcome,
         };
         let (answer, source) = match outcome {
             // To another schema the same request may mean another page than memory or another reader gave.
             Ok(found) if found.source != Source::Miss && read.table.is_retired() => {
-                return self.bypass(&request, BypassReason::UnknownTable).await;
+                return Box::pin(self.bypass(&request, BypassReason::UnknownTable)).await;
             }
             Ok(found) => return read.answered_by(found),
             Err(Missed::Failed(answer, source)) => (*answer, source),
@@ -157,12 +175,12 @@ impl Engine {
         bytes: &'b [u8],
         tree: &mut Option<Json<'b>>,
         understood: Option<PageRead>,
-    ) -> Result<PageRead, Served> {
+    ) -> Result<Box<PageRead>, Served> {
         if let Some(read) = understood
             && let Some(table) = self.learn(&read.spelling).await
             && Arc::ptr_eq(&table, &read.table)
         {
-            return Ok(read);
+            return Ok(Box::new(read));
         }
         if bytes.len() <= LARGE_BODY_BYTES {
             *tree = Json::parse_request(bytes).ok();
@@ -171,23 +189,23 @@ impl Engine {
             .as_ref()
             .map_or_else(|| Json::parse(bytes).ok().map(Cow::Owned), |tree| Some(Cow::Borrowed(tree)));
         let (Some(kind), Some(body)) = (PageKind::of(request.operation), parsed) else {
-            return Err(self.bypass(request, BypassReason::NotUnderstood).await);
+            return Err(Box::pin(self.bypass(request, BypassReason::NotUnderstood)).await);
         };
         let spelling = body.get("TableName").and_then(Json::text).unwrap_or_default();
         let Some(mut table) = self.learn(spelling).await else {
-            return Err(self.bypass_unknown(request, spelling).await);
+            return Err(Box::pin(self.bypass_unknown(request, spelling)).await);
         };
         let mut plan = PagePlan::read(kind, &body, &table);
         if matches!(plan, Err(BypassReason::IndexNotReady))
             && table.may_have_settled(self.cache.aged(Instant::now()))
-            && let Some(described) = self.refreshed(spelling).await
+            && let Some(described) = Box::pin(self.refreshed(spelling)).await
         {
             plan = PagePlan::read(kind, &body, &described);
             table = described;
         }
         match plan {
-            Ok(plan) => Ok(PageRead::new(request.clone(), &table, spelling, plan)),
-            Err(reason) => Err(self.bypass_misfit(request, reason, &table).await),
+            Ok(plan) => Ok(Box::new(PageRead::new(request.clone(), &table, spelling, plan))),
+            Err(reason) => Err(Box::pin(self.bypass_misfit(request, reason, &table)).await),
         }
     }
 
@@ -202,25 +220,32 @@ impl Engine {
     ) -> Result<Fetched<Page>, Answer> {
         permit.wait_for_room().await;
         let is_strong = permit.consistency() == Consistency::Strong;
-        let fetched = self.fetch_page((&request, None), is_strong, &table, &expected).await;
+        let asked = Asked::in_bytes(&request);
+        let fetched = self.fetch_page(&asked, is_strong, &table, &expected).await;
         land(permit, &fetched, &request, (&table, &expected));
         fetched
     }
 
-    /// Sends a request for a page. With it comes the tree of its body, if that is parsed.
+    /// Asks the upstream for a page, in the way that costs it least.
+    fn call_for_page<'a>(&'a self, asked: &'a Asked<'a>) -> CallFuture<'a> {
+        let begun = asked.query.and_then(|query| self.upstream.query_strongly(query));
+        begun.unwrap_or_else(|| match asked.tree {
+            Some(tree) => self.upstream.call_parsed(asked.request, tree),
+            None => self.upstream.call(asked.request),
+        })
+    }
+
+    /// Fetches a page.
     async fn fetch_page(
         self: &Arc<Self>,
-        (request, tree): (&Request, Option<&Json<'_>>),
+        asked: &Asked<'_>,
         is_strong: bool,
         table: &KnownTable,
         expected: &ExpectedItems,
     ) -> Result<Fetched<Page>, Answer> {
         let sent = Instant::now();
-        let called = match tree {
-            Some(tree) => self.upstream.call_parsed(request, tree),
-            None => self.upstream.call(request),
-        };
-        let mut answer = called.await.map_err(unread)?;
+        let mut answer = self.call_for_page(asked).await.map_err(unread)?;
+        let request = asked.request;
         let read_by = answer.read_by.take().filter(|_| self.gets_items && answer.is_success());
         if read_by.is_some_and(|read_by| expected.are_of_page_read_by(&read_by, &table.schema)) {
             debug_assert!(is_plain_page(&answer.body, expected, &table.schema), "{answer:?}");
@@ -328,8 +353,11 @@ impl PageRead {
         let sent = engine.pages.sending(&address, scope);
         let is_strong = consistency == Consistency::Strong;
         let request = self.request(consistency);
-        let fetched =
-            engine.fetch_page((&request, tree), is_strong, &self.table, &self.plan.expected()).await;
+        // An ARN is for the upstream to read: some mean no table to it.
+        let is_by_name = engine.gets_items && *self.spelling == *self.table.name;
+        let query = self.plan.plain_query(&self.table.schema).filter(|_| is_by_name);
+        let asked = Asked { request: &request, tree, query };
+        let fetched = engine.fetch_page(&asked, is_strong, &self.table, &self.plan.expected()).await;
         let now = Instant::now();
         let fetched = fetched.map_err(|answer| Missed::Failed(Box::new(answer), source))?;
         match &fetched {
@@ -408,7 +436,8 @@ impl Comparing for PageRead {
 
     async fn fetch_strongly(&self, engine: &Arc<Engine>) -> Option<Page> {
         let request = self.request(Consistency::Strong);
-        match engine.fetch_page((&request, None), true, &self.table, &self.plan.expected()).await {
+        let asked = Asked::in_bytes(&request);
+        match engine.fetch_page(&asked, true, &self.table, &self.plan.expected()).await {
             Ok(Fetched::Read { value, .. }) => Some(value),
             Ok(Fetched::Opaque(_)) | Err(_) => None,
         }

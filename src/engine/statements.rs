@@ -42,7 +42,7 @@ impl Engine {
         match Json::parse_request(&request.body) {
             Ok(body) => {
                 let plan = self.plan_statements(request.clone(), &body).await;
-                self.carry_out(plan).await
+                self.carry_out(Box::new(plan)).await
             }
             Err(_) => self.change_scope(request, scope).await,
         }
@@ -97,7 +97,5 @@ impl Engine {
 
 fn written_key(statement: &Statement, table: &Arc<KnownTable>) -> Option<WrittenKey> {
     let key = statement.written_key(&table.schema.key)?;
-    let mut partition = Vec::with_capacity(32);
-    key.write_partition(&mut partition);
-    Some(WrittenKey { table: Arc::clone(table), key: key.canonical_bytes(), partition })
+    WrittenKey::new(table, key.canonical_bytes())
 }

@@ -5,9 +5,13 @@
 //! of a write that has happened. An unknown outcome holds the keys, since the write may still land.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::call::{Answer, Request, UpstreamError};
@@ -17,13 +21,20 @@ use crate::offload::{LARGE_BODY_BYTES, offload};
 use crate::wire::Json;
 use crate::wire::json::LISTED_MAX;
 use crate::wire::named::TABLES_MAX;
-use crate::wire::request::{item_key_bytes, item_partition_bytes, key_bytes};
+use crate::wire::request::{item_key_bytes, key_bytes};
 
 use super::changes::{Execution, Verdict, WrittenKey};
 use super::known_table::KnownTable;
 use super::permissions::{Addition, is_denied};
 use super::scope::Scope;
 use super::{Engine, Served, Source, failed, images, unwritten};
+
+/// A write on its way, whoever polls it.
+trait Write: Future<Output = Served> + Send + 'static {}
+
+impl<F: Future<Output = Served> + Send + 'static> Write for F {}
+
+type BoxedWrite<W> = Pin<Box<W>>;
 
 /// A write that is ready to be sent.
 pub(super) struct WritePlan {
@@ -68,40 +79,59 @@ impl Engine {
     pub(super) async fn write(self: &Arc<Self>, request: Request) -> Served {
         if self.gets_items {
             let body_bytes = request.body.len();
-            return self.in_task(body_bytes, Box::pin(Arc::clone(self).plan_and_perform(request))).await;
+            let write = Box::pin(Arc::clone(self).plan_and_perform(request));
+            return self.at_once_or_in_task(body_bytes, write).await;
         }
         // A tree takes several times its bytes, so none is kept while a remote upstream is waited for. And a client that leaves
         // while its table is still being described stops its write.
-        match self.plan_alone(request).await {
+        match Box::pin(self.plan_alone(request)).await {
             Ok(plan) => self.carry_out(plan).await,
             Err(error) => Served::plain(error.into(), Source::Write),
         }
     }
 
     /// Carries out a write that is planned.
-    pub(super) async fn carry_out(self: &Arc<Self>, plan: WritePlan) -> Served {
+    pub(super) async fn carry_out(self: &Arc<Self>, plan: Box<WritePlan>) -> Served {
         self.in_task(plan.request.body.len(), Box::pin(Arc::clone(self).perform(plan, None))).await
     }
 
     /// Runs a write in a task of its own: a client that leaves must not stop it between upstream and cache. It comes boxed, because it
     /// is some kilobytes, which a task is moved by several times before it runs.
-    async fn in_task(
-        &self,
-        body_bytes: usize,
-        write: Pin<Box<impl Future<Output = Served> + Send + 'static>>,
-    ) -> Served {
-        let task = match body_bytes {
+    async fn in_task(&self, body_bytes: usize, write: BoxedWrite<impl Write>) -> Served {
+        self.spawn_write(body_bytes, write).await.unwrap_or_else(|_| ended_early())
+    }
+
+    /// As [`Engine::in_task`], of a write that an upstream in this process may answer without a wait. Nothing stops a future within
+    /// one poll, so a write that is done after its first one needs no task.
+    async fn at_once_or_in_task(&self, body_bytes: usize, mut write: BoxedWrite<impl Write>) -> Served {
+        if body_bytes > LARGE_BODY_BYTES {
+            return self.in_task(body_bytes, write).await;
+        }
+        // For who waits until no task is left, it is one from here on.
+        let token = self.tasks.token();
+        // A panic drops what the write owns, its guards with it, as the panic of a task does.
+        let mut poll =
+            |context: &mut Context<'_>| catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(context)));
+        match poll_fn(|context| Poll::Ready(poll(context))).await {
+            Ok(Poll::Ready(served)) => served,
+            Ok(Poll::Pending) => {
+                let task = self.spawn_write(body_bytes, write);
+                drop(token);
+                task.await.unwrap_or_else(|_| ended_early())
+            }
+            Err(_) => ended_early(),
+        }
+    }
+
+    fn spawn_write(&self, body_bytes: usize, write: BoxedWrite<impl Write>) -> JoinHandle<Served> {
+        match body_bytes {
             ..=LARGE_BODY_BYTES => self.tasks.spawn(write),
             _ => self.tasks.spawn(offload(write)),
-        };
-        match task.await {
-            Ok(served) => served,
-            Err(_) => Served::plain(failed("The write's task ended early."), Source::Write),
         }
     }
 
     /// Plans a write for an upstream that reads bytes.
-    async fn plan_alone(self: &Arc<Self>, request: Request) -> Result<WritePlan, ApiError> {
+    async fn plan_alone(self: &Arc<Self>, request: Request) -> Result<Box<WritePlan>, ApiError> {
         let bytes = request.body.clone();
         let (body, is_whole) = read(&bytes)?;
         Ok(self.plan(request, &body, is_whole).await)
@@ -118,19 +148,27 @@ impl Engine {
         self.perform(plan, Some(&body)).await
     }
 
-    async fn plan(self: &Arc<Self>, request: Request, body: &Json<'_>, is_whole: bool) -> WritePlan {
+    /// Plans a write. The plan comes boxed, and the rarer future too: what every write keeps and moves stays small.
+    async fn plan(self: &Arc<Self>, request: Request, body: &Json<'_>, is_whole: bool) -> Box<WritePlan> {
         match request.operation {
             Operation::PutItem | Operation::UpdateItem | Operation::DeleteItem => {
-                self.plan_single(request, body, is_whole).await
+                let name = body.get("TableName").and_then(Json::text);
+                let table = self.learn(name.unwrap_or_default()).await;
+                Box::new(self.plan_single(request, (name, table), body, is_whole))
             }
-            _ => self.plan_many(request, body).await,
+            _ => Box::new(Box::pin(self.plan_many(request, body)).await),
         }
     }
 
     /// PutItem, UpdateItem and DeleteItem. A body that is not whole is not sent in another form.
-    async fn plan_single(self: &Arc<Self>, request: Request, body: &Json<'_>, is_whole: bool) -> WritePlan {
-        let name = body.get("TableName").and_then(Json::text);
-        let Some(table) = self.learn(name.unwrap_or_default()).await else {
+    fn plan_single(
+        &self,
+        request: Request,
+        (name, table): (Option<&str>, Option<Arc<KnownTable>>),
+        body: &Json<'_>,
+        is_whole: bool,
+    ) -> WritePlan {
+        let Some(table) = table else {
             let wide = name.map_or(Scope::Nothing, Scope::named);
             return WritePlan { wide, ..WritePlan::new(request) };
         };
@@ -151,9 +189,11 @@ impl Engine {
             may_ask: table.asks_images && is_whole && !is_denied(Addition::ReturnValues),
             is_handed_over: self.gets_items,
         };
-        let own = request.clone();
-        let (request, images) = images::Plan::of(request, body, wants, &table.schema);
-        let own = images.is_hidden().then_some(own);
+        let (asking, images) = images::Plan::of(&request, body, wants, &table.schema);
+        let (request, own) = match asking {
+            Some(asking) => (asking, Some(request)),
+            None => (request, None),
+        };
         // A backend that reports its changes reports what it charges, too.
         let terms = (!self.hears_changes).then(|| WriteTerms::of(body));
         WritePlan { keys: vec![written], images, own, terms, table: Some(table), ..WritePlan::new(request) }
@@ -197,7 +237,7 @@ impl Engine {
 
     /// Sends the write once and makes the cache right, whatever comes back. `body` is the tree of the client's bytes, if they are
     /// parsed.
-    async fn perform(self: Arc<Self>, mut plan: WritePlan, body: Option<&Json<'_>>) -> Served {
+    async fn perform(self: Arc<Self>, mut plan: Box<WritePlan>, body: Option<&Json<'_>>) -> Served {
         if let Err(answer) = self.admit_write() {
             return Served::plain(answer, Source::Write);
         }
@@ -251,7 +291,7 @@ impl Engine {
         let Some(own) = plan.own.take().filter(|_| is_denied(&answer)) else { return Ok(answer) };
         plan.images.forgo_answer();
         let known = plan.table.as_deref().zip(plan.terms.as_ref());
-        let answer = self.call_write(&own, body, known).await?;
+        let answer = Box::pin(self.call_write(&own, body, known)).await?;
         if let Some(table) = plan.table.as_deref().filter(|_| !is_denied(&answer)) {
             self.permissions.note_denied(&table.name, Addition::ReturnValues, &own, Instant::now());
         }
@@ -268,6 +308,11 @@ impl Engine {
             _ => outcome,
         }
     }
+}
+
+/// What a client hears whose write has panicked: its outcome is unknown.
+fn ended_early() -> Served {
+    Served::plain(failed("The write's task ended early."), Source::Write)
 }
 
 /// The tree of a write's body, and whether it is whole. Both sides must read a write alike, so one that cannot be read strictly goes
@@ -313,8 +358,7 @@ impl Touched<'_> {
             IsKey::Exactly => key_bytes(&table.schema.key, attributes)?,
             IsKey::Within => item_key_bytes(&table.schema.key, attributes)?,
         };
-        let partition = item_partition_bytes(&table.schema.key, attributes)?;
-        Some(WrittenKey { table: Arc::clone(table), key, partition })
+        WrittenKey::new(table, key)
     }
 }
 
@@ -353,7 +397,151 @@ fn read_whole<'a, 'b>(list: &'b [Json<'a>]) -> Option<&'b [Json<'a>]> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::cache::{CacheLimits, FillMode, ItemCache, PageCache, PageLimits, ReadPolicy};
+    use crate::call::{CallFuture, Upstream};
+    use crate::engine::TablePolicy;
+    use crate::local::{Local, Settings};
+
+    /// What the upstream does with a PutItem before and after it is carried out.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Manner {
+        AtOnce,
+        Waits,
+        Panics,
+    }
+
+    /// The local backend, with a PutItem that may wait or panic when the item is stored.
+    struct Slow {
+        local: Local,
+        manner: Mutex<Manner>,
+        /// True when what waits may go on.
+        gate: watch::Sender<bool>,
+        gets: AtomicUsize,
+    }
+
+    impl Upstream for Slow {
+        fn call<'a>(&'a self, request: &'a Request) -> CallFuture<'a> {
+            Box::pin(async move {
+                self.gets.fetch_add(usize::from(request.operation == Operation::GetItem), Ordering::Relaxed);
+                let answer = self.local.call(request).await;
+                if request.operation == Operation::PutItem {
+                    let manner = *self.manner.lock().unwrap();
+                    match manner {
+                        Manner::AtOnce => {}
+                        Manner::Waits => {
+                            if self.gate.subscribe().wait_for(|is_open| *is_open).await.is_err() {
+                                pending().await
+                            }
+                        }
+                        Manner::Panics => panic!("on purpose"),
+                    }
+                }
+                answer
+            })
+        }
+
+        fn hands_over_items(&self) -> bool {
+            true
+        }
+
+        fn never_lags(&self) -> bool {
+            true
+        }
+    }
+
+    async fn slow() -> (Arc<Slow>, Arc<Engine>) {
+        let items = ItemCache::seeded(CacheLimits { max_bytes: 1 << 20, stripes: 1 << 10 }, 0);
+        let pages = PageCache::new(PageLimits::for_budget(1 << 20), Arc::clone(&items));
+        let policy = ReadPolicy {
+            ttl: None,
+            negative_ttl: None,
+            fill: FillMode::Adaptive,
+            item_bytes_max: 100_000,
+            stale_if_error: std::time::Duration::ZERO,
+        };
+        let upstream = Arc::new(Slow {
+            local: Local::in_memory(Settings::default()),
+            manner: Mutex::new(Manner::AtOnce),
+            gate: watch::Sender::new(false),
+            gets: AtomicUsize::new(0),
+        });
+        let policy_of = Box::new(move |_: &str| TablePolicy::items_only(policy));
+        let engine = Engine::new(Arc::clone(&upstream) as _, items, pages, policy_of);
+        let table = r#"{"TableName":"tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"p","KeyType":"HASH"}],
+            "AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"}]}"#;
+        assert_eq!(engine.execute(Request::new(Operation::CreateTable, table)).await.answer.status, 200);
+        // The table is known from here on.
+        assert_eq!(get(&engine).await, "{}");
+        (upstream, engine)
+    }
+
+    fn put(value: u8) -> Request {
+        let body = format!(r#"{{"TableName":"tab","Item":{{"p":{{"S":"a"}},"v":{{"N":"{value}"}}}}}}"#);
+        Request::new(Operation::PutItem, body)
+    }
+
+    async fn get(engine: &Arc<Engine>) -> String {
+        let request = Request::new(Operation::GetItem, r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#);
+        String::from_utf8(engine.execute(request).await.answer.body.to_vec()).unwrap()
+    }
+
+    fn item(value: u8) -> String {
+        format!(r#"{{"Item":{{"p":{{"S":"a"}},"v":{{"N":"{value}"}}}}}}"#)
+    }
+
+    /// What one poll of a write gives.
+    async fn polled_once(engine: &Arc<Engine>, request: Request) -> Poll<Served> {
+        let mut write = Box::pin(engine.execute(request));
+        poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_answered_at_once_is_done_after_one_poll() {
+        let (_, engine) = slow().await;
+        let Poll::Ready(served) = polled_once(&engine, put(1)).await else { panic!("it waits for a task") };
+        assert_eq!((served.answer.status, served.source), (200, Source::Write));
+        assert_eq!(get(&engine).await, item(1));
+        assert!(engine.tasks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_waits_goes_on_when_its_client_has_left() {
+        let (upstream, engine) = slow().await;
+        *upstream.manner.lock().unwrap() = Manner::Waits;
+        assert!(polled_once(&engine, put(1)).await.is_pending());
+        assert_eq!(engine.tasks.len(), 1, "the write is a task, and the client has left");
+        upstream.gate.send_replace(true);
+        while !engine.tasks.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let gets = upstream.gets.load(Ordering::Relaxed);
+        assert_eq!(get(&engine).await, item(1));
+        assert_eq!(upstream.gets.load(Ordering::Relaxed), gets, "the write has left its item in the cache");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_in_its_first_poll_is_of_unknown_outcome() {
+        let (upstream, engine) = slow().await;
+        assert_eq!(engine.execute(put(1)).await.answer.status, 200);
+        *upstream.manner.lock().unwrap() = Manner::Panics;
+        let served = engine.execute(put(2)).await;
+        assert_eq!((served.answer.status, served.source), (500, Source::Write));
+        assert!(String::from_utf8_lossy(&served.answer.body).contains("The write's task ended early."));
+        assert!(engine.tasks.is_empty());
+        // Nothing of the key is kept while the write may still land.
+        let before = upstream.gets.load(Ordering::Relaxed);
+        for _ in 0..2 {
+            assert_eq!(get(&engine).await, item(2));
+        }
+        assert_eq!(upstream.gets.load(Ordering::Relaxed), before + 2);
+    }
 
     #[test]
     fn a_batch_that_is_not_read_to_its_end_touches_everything() {

@@ -294,6 +294,11 @@ impl TableUsage {
         self.units.spend(UnitKind::Read, read(size_bytes.unwrap_or(0)), Basis::Exact);
     }
 
+    /// The upstream charges this for a read of items of the table.
+    pub(crate) fn charged_for_read(&self, units: Units) {
+        self.units.spend(UnitKind::Read, units, Basis::Exact);
+    }
+
     /// A page was read.
     pub fn page_read(&self, read: &ReadOfPage<'_>) {
         self.note_partition(read);

@@ -53,7 +53,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Answer, CallFuture, ChangeListener, Request, StoredItem, Upstream, UpstreamError};
+use crate::call::{
+    Answer, CallFuture, ChangeListener, ItemNow, PlainQuery, Request, StoredItem, Upstream, UpstreamError,
+};
 use crate::model::capacity::Charge;
 use crate::model::{ApiError, Change, Operation, TableSchema};
 use crate::offload::{LARGE_BODY_BYTES, offload};
@@ -62,7 +64,7 @@ use crate::wire::keys::KeyRefusal;
 use crate::wire::page::PageKind;
 use crate::wire::{Json, json::JsonError, shape};
 
-use catalog::Catalog;
+use catalog::{Catalog, Table};
 use change_log::all_streams;
 use clock::Clock;
 use counting::Counting;
@@ -341,6 +343,11 @@ impl Local {
         handled.map(|body| Reply::new(body, Vec::new()))
     }
 
+    /// The table that a caller knows by this schema, if its keys are the same.
+    fn table_as_known(&self, schema: &TableSchema) -> Option<Arc<Table>> {
+        self.catalog.table(&schema.name).ok().filter(|table| table.schema.key == schema.key)
+    }
+
     /// The state of the last acknowledged commit, or a later one.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.store.snapshot()
@@ -440,6 +447,15 @@ impl Upstream for Local {
 
     fn call_parsed<'a>(&'a self, request: &'a Request, body: &'a Json<'a>) -> CallFuture<'a> {
         Box::pin(async move { answered(self.handle_parsed(request, body).await) })
+    }
+
+    fn item_now(&self, schema: &TableSchema, key: &[u8]) -> Option<ItemNow> {
+        self.read_item_now(schema, key)
+    }
+
+    fn query_strongly<'a>(&'a self, query: PlainQuery<'a>) -> Option<CallFuture<'a>> {
+        let table = self.table_as_known(query.schema)?;
+        Some(Box::pin(async move { answered(self.read_plain(&table, query).await) }))
     }
 
     fn hands_over_items(&self) -> bool {

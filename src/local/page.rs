@@ -21,6 +21,8 @@ use super::store::{Direction, KeyRange, Snapshot, Space};
 
 /// A page ends with the item that brings it to this many bytes.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Room for the items of a small page.
+const ITEMS_BYTES: usize = 4096;
 /// How much is read between two chances for others.
 const STEP_ROWS: usize = 100;
 const STEP_BYTES: usize = 64 * 1024;
@@ -86,7 +88,7 @@ pub(super) async fn read(plan: &PagePlan<'_>, snapshot: &Snapshot) -> Result<Pag
     let mut reading = Reading {
         plan,
         snapshot,
-        items: Vec::new(),
+        items: Vec::with_capacity(if plan.request.output == Output::Count { 0 } else { ITEMS_BYTES }),
         count: 0,
         scanned: 0,
         bytes: 0,

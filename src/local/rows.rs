@@ -5,11 +5,12 @@
 //! entry's are followed by the item's own key, since index keys need not be unique. A value is the item's size in bytes
 //! (`u32`, little endian) and then its JSON text, ready to be sent.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
-use crate::model::placement::{PlacementHash, placement_hash};
+use crate::call::StoredItem;
+use crate::model::placement::{HASH_BYTES, PlacementHash, placement_hash};
 use crate::model::value::{Item, item_size_bytes};
-use crate::model::{Key, KeyValue};
+use crate::model::{Key, KeySchema, KeyValue};
 use crate::wire::Json;
 use crate::wire::attribute::{item_from_json, write_item};
 
@@ -27,6 +28,22 @@ pub fn item_key(key: &Key) -> Vec<u8> {
     let mut out = partition_prefix(key.partition());
     key.sort().iter().for_each(|value| value.write_sortable(&mut out));
     out
+}
+
+/// The store key of an item whose key is there in canonical bytes: they stand in it as they are. `None` if they are of no key of
+/// that schema.
+pub fn item_key_of_bytes(schema: &KeySchema, key: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = key;
+    let mut partition = Vec::with_capacity(schema.partition.len());
+    for attribute in &schema.partition {
+        let (value, behind) = KeyValue::read_sortable(attribute.scalar_type, rest)?;
+        partition.push(value);
+        rest = behind;
+    }
+    let mut out = Vec::with_capacity(HASH_BYTES + key.len());
+    out.extend_from_slice(&placement_hash(&partition));
+    out.extend_from_slice(key);
+    Some(out)
 }
 
 /// The store key of an index entry: the index's key, a hash that orders equal ones, then the item's own.
@@ -98,9 +115,11 @@ impl Row {
         &self.bytes
     }
 
-    /// The item's JSON text, ready to be sent.
-    pub fn json(&self) -> Bytes {
-        self.bytes.slice(SIZE_BYTES..)
+    /// Gives the item away, without a copy.
+    pub fn into_stored(mut self) -> StoredItem {
+        let size_bytes = self.size_bytes();
+        self.bytes.advance(SIZE_BYTES);
+        StoredItem { json: self.bytes, size_bytes, attributes: None }
     }
 
     /// The item's JSON text, borrowed.

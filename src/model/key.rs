@@ -173,7 +173,7 @@ impl Key {
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         self.write_partition(&mut out);
-        self.sort.iter().for_each(|value| value.write_sortable(&mut out));
+        self.write_sort(&mut out);
         out
     }
 
@@ -181,6 +181,11 @@ impl Key {
     /// partition's.
     pub fn write_partition(&self, out: &mut Vec<u8>) {
         partition_bytes(&self.partition, out);
+    }
+
+    /// Appends the canonical bytes of the sort values, which follow those of the partition.
+    pub fn write_sort(&self, out: &mut Vec<u8>) {
+        self.sort.iter().for_each(|value| value.write_sortable(out));
     }
 }
 

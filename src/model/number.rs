@@ -247,6 +247,32 @@ impl Number {
         i64::try_from(if self.negative { -magnitude } else { magnitude }).ok()
     }
 
+    /// Appends the number's text, as `Display` gives it.
+    pub fn write_text(self, out: &mut Vec<u8>) {
+        if self.negative {
+            out.push(b'-');
+        }
+        let (mut buffer, exponent) = (itoa::Buffer::new(), i32::from(self.exponent));
+        let digits = match u64::try_from(self.coefficient) {
+            Ok(coefficient) => buffer.format(coefficient),
+            Err(_) => buffer.format(self.coefficient),
+        };
+        let (digits, point) = (digits.as_bytes(), digits.len() as i32 + exponent);
+        if exponent >= 0 {
+            out.extend_from_slice(digits);
+            out.resize(out.len() + exponent as usize, b'0');
+        } else if point > 0 {
+            let (whole, fraction) = digits.split_at(point as usize);
+            out.extend_from_slice(whole);
+            out.push(b'.');
+            out.extend_from_slice(fraction);
+        } else {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + point.unsigned_abs() as usize, b'0');
+            out.extend_from_slice(digits);
+        }
+    }
+
     fn digit_count(self) -> u32 {
         let log = match u64::try_from(self.coefficient) {
             Ok(coefficient) => coefficient.checked_ilog10(),
@@ -397,23 +423,9 @@ fn short_integer(bytes: &[u8]) -> Option<u64> {
 /// Prints the normal form, as the service returns it: plain digits, never an exponent, no needless zero.
 impl fmt::Display for Number {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.negative {
-            formatter.write_str("-")?;
-        }
-        let digits = self.coefficient.to_string();
-        let exponent = i32::from(self.exponent);
-        if exponent >= 0 {
-            formatter.write_str(&digits)?;
-            return (0..exponent).try_for_each(|_| formatter.write_str("0"));
-        }
-        let point = digits.len() as i32 + exponent;
-        if point > 0 {
-            let (whole, fraction) = digits.split_at(point as usize);
-            return write!(formatter, "{whole}.{fraction}");
-        }
-        formatter.write_str("0.")?;
-        (point..0).try_for_each(|_| formatter.write_str("0"))?;
-        formatter.write_str(&digits)
+        let mut text = Vec::with_capacity(48);
+        self.write_text(&mut text);
+        formatter.write_str(str::from_utf8(&text).expect("digits are text"))
     }
 }
 

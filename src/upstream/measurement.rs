@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use crate::json::Json;
 use crate::telemetry::Metrics;
 
-use crate::call::{CallFuture, ChangeListener, Request, Upstream};
+use crate::call::{CallFuture, ChangeListener, ItemNow, PlainQuery, Request, Upstream};
+use crate::model::{Operation, TableSchema};
 
 /// Passes every call to another upstream and tells the metrics how long it took.
 pub struct Measured {
@@ -39,6 +40,23 @@ impl Upstream for Measured {
             self.metrics.upstream_called(request.operation, sent.elapsed());
             outcome
         })
+    }
+
+    fn item_now(&self, schema: &TableSchema, key: &[u8]) -> Option<ItemNow> {
+        let sent = Instant::now();
+        let item = self.inner.item_now(schema, key)?;
+        self.metrics.upstream_called(Operation::GetItem, sent.elapsed());
+        Some(item)
+    }
+
+    fn query_strongly<'a>(&'a self, query: PlainQuery<'a>) -> Option<CallFuture<'a>> {
+        let sent = Instant::now();
+        let called = self.inner.query_strongly(query)?;
+        Some(Box::pin(async move {
+            let outcome = called.await;
+            self.metrics.upstream_called(Operation::Query, sent.elapsed());
+            outcome
+        }))
     }
 
     fn hands_over_items(&self) -> bool {

@@ -253,10 +253,17 @@ impl<'a> KeyText<'a> {
 
     /// The key's canonical bytes, when it has exactly the attributes of the schema and every value is a valid one.
     pub fn canonical_bytes(&self, schema: &KeySchema) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(64);
+        self.write_canonical(schema, &mut out)?;
+        Some(out)
+    }
+
+    /// As [`KeyText::canonical_bytes`], behind what is there already. If it is `None`, some bytes may have been appended.
+    pub fn write_canonical(&self, schema: &KeySchema, out: &mut Vec<u8>) -> Option<()> {
         if self.parts().count() != schema.partition.len() + schema.sort.len() {
             return None;
         }
-        canonical_bytes(schema, |name| {
+        write_canonical(schema, out, |name| {
             let (_, scalar) = self.parts().find(|(member, _)| member.0 == name)?;
             Some((scalar.scalar_type, scalar.text.0.as_ref()))
         })
@@ -273,7 +280,9 @@ pub fn key_bytes(schema: &KeySchema, key: &Json<'_>) -> Option<Vec<u8>> {
 
 /// The canonical bytes of the key inside an `Item` member in a tree.
 pub fn item_key_bytes(schema: &KeySchema, item: &Json<'_>) -> Option<Vec<u8>> {
-    canonical_bytes(schema, |name| scalar_in(item, name))
+    let mut out = Vec::with_capacity(64);
+    write_canonical(schema, &mut out, |name| scalar_in(item, name))?;
+    Some(out)
 }
 
 /// The canonical bytes of the partition values inside an `Item` or a `Key` member in a tree: what the whole key begins with.
@@ -292,18 +301,18 @@ fn scalar_in<'t>(item: &'t Json<'_>, name: &str) -> Option<(ScalarType, &'t str)
     }
 }
 
-fn canonical_bytes<'t>(
+fn write_canonical<'t>(
     schema: &KeySchema,
+    out: &mut Vec<u8>,
     text_of: impl Fn(&str) -> Option<(ScalarType, &'t str)>,
-) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(64);
+) -> Option<()> {
     let roles = [(&schema.partition, KeyRole::Partition), (&schema.sort, KeyRole::Sort)];
     for (attributes, role) in roles {
         for attribute in attributes {
-            write_key_value(attribute, role, text_of(&attribute.name)?, &mut out)?;
+            write_key_value(attribute, role, text_of(&attribute.name)?, out)?;
         }
     }
-    Some(out)
+    Some(())
 }
 
 /// Appends one key value as [`crate::model::KeyValue::write_sortable`] does, without making it first.

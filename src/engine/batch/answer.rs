@@ -30,9 +30,9 @@ pub(super) fn has_name<'s>(
 
 impl WantedKey<'_> {
     /// Takes note that it is shown. Returns what that saved.
-    fn note_read(&self, table: &KnownTable, image: &CachedItem) -> Units {
+    fn note_read(&self, part: &Part, image: &CachedItem) -> Units {
         let Some((outcome, age_seconds)) = self.read else { return Units::default() };
-        let (key, price) = (&*self.key, image.price());
+        let (table, key, price) = (&part.table, self.key(&part.key_bytes), image.price());
         table.usage.item_of_many_read(&ReadOfItem { key, hash: self.hash, outcome, price, age_seconds })
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn compose(parts: &[Part], kind: ReturnConsumedCapacity, fetched: &Fe
                     if let Some(item) = part.attributes.item_json(image) {
                         show(&item);
                     }
-                    saved += wanted.note_read(&part.table, image);
+                    saved += wanted.note_read(part, image);
                 }
                 State::Opaque(item) if room.takes(|| item) => show(item),
                 _ => open.push(wanted),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::wire::Json;
 use crate::wire::batch_get::BatchGetItem;
 use crate::wire::json::{write_json, write_string};
-use crate::wire::request::{KeyText, ReturnConsumedCapacity, key_bytes};
+use crate::wire::request::{KeyText, ReturnConsumedCapacity, key_bytes as key_bytes_of};
 
 use super::{BypassReason, KEYS_MAX, Part, State, WantedKey};
 use crate::engine::known_table::KnownTable;
@@ -150,16 +150,15 @@ impl<'b> Part<'b> {
             None => false,
             Some(strong) => strong.boolean()?,
         };
+        let mut key_bytes = Vec::new();
         let keys = match keys {
-            Some(keys) => read_keys(&table, keys)?,
-            None => request
-                .get("Keys")?
-                .elements()?
-                .iter()
-                .map(|key| WantedKey::of_tree(&table, key))
-                .collect::<Option<_>>()?,
+            Some(keys) => read_keys(&table, keys, &mut key_bytes)?,
+            None => {
+                let keys = request.get("Keys")?.elements()?.iter();
+                keys.map(|key| WantedKey::of_tree(&table, key, &mut key_bytes)).collect::<Option<_>>()?
+            }
         };
-        if has_twins(&keys) {
+        if has_twins(&keys, &key_bytes) {
             return None;
         }
         let mut other_members = Vec::new();
@@ -169,42 +168,55 @@ impl<'b> Part<'b> {
             write_json(value, &mut other_members);
             other_members.push(b',');
         }
-        Some(Self { table, spelling: spelling.into_owned(), attributes, strong, keys, other_members })
+        let spelling = spelling.into_owned();
+        Some(Self { table, spelling, attributes, strong, keys, key_bytes, other_members })
     }
 }
 
-fn read_keys<'b>(table: &KnownTable, keys: Vec<KeyText<'b>>) -> Option<Vec<WantedKey<'b>>> {
+fn read_keys<'b>(
+    table: &KnownTable,
+    keys: Vec<KeyText<'b>>,
+    key_bytes: &mut Vec<u8>,
+) -> Option<Vec<WantedKey<'b>>> {
     let mut wanted = Vec::with_capacity(keys.len());
     for key in keys {
-        let bytes = key.canonical_bytes(&table.schema.key)?;
-        wanted.push(WantedKey::new(table, bytes, KeySpelling::Read(key)));
+        let begin = key_bytes.len();
+        key.write_canonical(&table.schema.key, key_bytes)?;
+        if wanted.is_empty() {
+            // Keys of one table are mostly of one length.
+            key_bytes.reserve(key_bytes.len() * wanted.capacity());
+        }
+        wanted.push(WantedKey::new(table, begin, key_bytes, KeySpelling::Read(key)));
     }
     Some(wanted)
 }
 
 /// True if a key is wanted twice. Only keys of one hash can be the same.
-fn has_twins(keys: &[WantedKey<'_>]) -> bool {
+fn has_twins(keys: &[WantedKey<'_>], key_bytes: &[u8]) -> bool {
     let mut hashes: Vec<u64> = keys.iter().map(|wanted| wanted.hash).collect();
     hashes.sort_unstable();
     if hashes.windows(2).all(|pair| pair[0] != pair[1]) {
         return false;
     }
-    let mut sorted: Vec<&[u8]> = keys.iter().map(|wanted| &*wanted.key).collect();
+    let mut sorted: Vec<&[u8]> = keys.iter().map(|wanted| wanted.key(key_bytes)).collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 impl<'b> WantedKey<'b> {
-    fn new(table: &KnownTable, key: Vec<u8>, text: KeySpelling<'b>) -> Self {
-        let hash = table.cached.address(&key).hash();
-        Self { key, hash, text, state: State::Open, read: None }
+    /// The key whose bytes begin there and go to the end.
+    fn new(table: &KnownTable, begin: usize, key_bytes: &[u8], text: KeySpelling<'b>) -> Self {
+        let place = begin..key_bytes.len();
+        let hash = table.cached.address(&key_bytes[place.clone()]).hash();
+        Self { place, hash, text, state: State::Open, read: None }
     }
 
-    fn of_tree(table: &KnownTable, key: &Json<'_>) -> Option<Self> {
-        let bytes = key_bytes(&table.schema.key, key)?;
+    fn of_tree(table: &KnownTable, key: &Json<'_>, key_bytes: &mut Vec<u8>) -> Option<Self> {
+        let begin = key_bytes.len();
+        key_bytes.extend_from_slice(&key_bytes_of(&table.schema.key, key)?);
         let mut json = Vec::with_capacity(64);
         write_json(key, &mut json);
-        Some(Self::new(table, bytes, KeySpelling::Written(json)))
+        Some(Self::new(table, begin, key_bytes, KeySpelling::Written(json)))
     }
 }
 

@@ -63,7 +63,7 @@ impl Engine {
         let mut found = Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
         for part in parts {
             for wanted in &part.keys {
-                let address = part.table.cached.address_with_hash(&wanted.key, wanted.hash);
+                let address = part.table.cached.address_with_hash(wanted.key(&part.key_bytes), wanted.hash);
                 found.push(self.cache.find_at(&address, moment)?);
             }
         }
@@ -81,16 +81,18 @@ impl Engine {
         let mut counts = Counts::default();
         let mut found = found.into_iter();
         for part in parts {
-            let Part { table, spelling, keys, .. } = part;
+            let Part { table, spelling, keys, key_bytes, .. } = part;
             let mut absent = 0;
             for (wanted, found) in keys.iter_mut().zip(found.by_ref()) {
-                let address = table.cached.address_with_hash(&wanted.key, wanted.hash);
+                let key = wanted.key(key_bytes);
+                let address = table.cached.address_with_hash(key, wanted.hash);
                 let hit = self.cache.take_hit(&address, found, moment);
                 absent += u64::from(hit.value.is_absent());
                 if table.verify_sample.picks()
                     && let Some(policy) = table.policy
                 {
-                    self.verify(ItemRead::of_key((&*table, &*spelling), wanted, policy, request), &hit);
+                    let single = ItemRead::of_key((&*table, &*spelling), (key, wanted), policy, request);
+                    self.verify(single, &hit);
                 }
                 wanted.read = Some((Outcome::Hit, Some(hit.age.as_secs())));
                 wanted.state = State::Found(hit.value);

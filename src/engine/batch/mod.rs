@@ -13,6 +13,7 @@ mod at_once;
 mod shadow;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -46,12 +47,15 @@ pub(super) struct Part<'b> {
     pub(super) attributes: Attributes,
     strong: bool,
     pub(super) keys: Vec<WantedKey<'b>>,
+    /// The canonical bytes of all keys, one behind the other: a vector for each would be most of what a batch of hits allocates.
+    key_bytes: Vec<u8>,
     /// The part's members but `Keys`, as JSON members with a comma behind each, for `UnprocessedKeys`.
     pub(super) other_members: Vec<u8>,
 }
 
 pub(super) struct WantedKey<'b> {
-    key: Vec<u8>,
+    /// Where among the bytes of its part its own are.
+    place: Range<usize>,
     /// That of its address.
     hash: u64,
     text: KeySpelling<'b>,
@@ -233,13 +237,14 @@ impl Engine {
                 keys: Vec::new(),
             };
             for wanted in &mut part.keys {
-                let address = part.table.cached.address_with_hash(&wanted.key, wanted.hash);
+                let key = wanted.key(&part.key_bytes);
+                let address = part.table.cached.address_with_hash(key, wanted.hash);
                 let permit = match &part.table.policy {
                     Some(policy) if !part.strong => match self.look_up(&address, policy, now, moment) {
                         Lookup::Hit(found) => {
                             if part.table.verify_sample.picks() {
                                 let place = (&part.table, &*part.spelling);
-                                self.verify(ItemRead::of_key(place, wanted, *policy, request), &found);
+                                self.verify(ItemRead::of_key(place, (key, wanted), *policy, request), &found);
                             }
                             wanted.read = Some((Outcome::Hit, Some(found.age.as_secs())));
                             wanted.state = State::Found(found.value);
@@ -263,7 +268,7 @@ impl Engine {
                     permit.as_ref().is_some_and(|permit| permit.consistency() == Consistency::Strong);
                 let strong = || KeyRead::Strong(self.cache.sending(&address, fill_of(&part.table)));
                 let read = permit.map_or_else(strong, KeyRead::Fill);
-                fetch.keys.push((wanted.key.clone(), wanted.text.to_json(), read));
+                fetch.keys.push((key.to_vec(), wanted.text.to_json(), read));
             }
             if !fetch.keys.is_empty() {
                 fetches.push(fetch);
@@ -357,7 +362,8 @@ impl Engine {
     fn settle_stale(&self, parts: &mut [Part], counts: &mut Counts) -> bool {
         for part in parts {
             for wanted in part.keys.iter_mut().filter(|wanted| matches!(wanted.state, State::Open)) {
-                match self.stale_key(&part.table, part.strong, wanted) {
+                let key = wanted.key(&part.key_bytes);
+                match self.stale_key((&part.table, part.strong), key, wanted) {
                     Some(image) => wanted.state = State::Found(image),
                     None => return false,
                 }
@@ -367,9 +373,14 @@ impl Engine {
         true
     }
 
-    fn stale_key(&self, table: &KnownTable, strong: bool, wanted: &WantedKey) -> Option<CachedItem> {
+    fn stale_key(
+        &self,
+        (table, strong): (&KnownTable, bool),
+        key: &[u8],
+        wanted: &WantedKey,
+    ) -> Option<CachedItem> {
         let policy = table.policy.as_ref().filter(|_| !strong)?;
-        Some(self.stale_item(table, &wanted.key, &wanted.text.to_json(), policy, Instant::now())?.value)
+        Some(self.stale_item(table, key, &wanted.text.to_json(), policy, Instant::now())?.value)
     }
 
     /// Brings every key to what is shown of it, or leaves it open.
@@ -382,10 +393,11 @@ impl Engine {
     ) -> Result<(), CannotShow> {
         for part in parts {
             for wanted in &mut part.keys {
+                let key = wanted.key(&part.key_bytes);
                 wanted.state = match std::mem::replace(&mut wanted.state, State::Open) {
                     State::Open => {
                         let brought = fetched.brought.get(&part.spelling);
-                        match brought.and_then(|brought| brought.get(&wanted.key)) {
+                        match brought.and_then(|brought| brought.get(key)) {
                             Some(Brought::Item(image)) => {
                                 let outcome = if part.strong { Outcome::Bypass } else { Outcome::Miss };
                                 wanted.read = Some((outcome, None));
@@ -406,11 +418,17 @@ impl Engine {
                         JoinOutcome::Failed(failure)
                             if is_about_another(&failure, request.on_behalf_of.as_deref()) =>
                         {
-                            self.look_again(request, (&part.table, &part.spelling), wanted, counts).await?
+                            self.look_again(
+                                request,
+                                (&part.table, &part.spelling),
+                                (key, &mut *wanted),
+                                counts,
+                            )
+                            .await?
                         }
                         JoinOutcome::Failed(failure) => {
                             let stale = is_failure(failure.answer.status)
-                                .then(|| self.stale_key(&part.table, part.strong, wanted))
+                                .then(|| self.stale_key((&part.table, part.strong), key, wanted))
                                 .flatten();
                             stale.map_or(State::Open, |image| {
                                 counts.note_stale();
@@ -419,7 +437,13 @@ impl Engine {
                         }
                         JoinOutcome::Opaque => return Err(CannotShow),
                         JoinOutcome::LookAgain => {
-                            self.look_again(request, (&part.table, &part.spelling), wanted, counts).await?
+                            self.look_again(
+                                request,
+                                (&part.table, &part.spelling),
+                                (key, &mut *wanted),
+                                counts,
+                            )
+                            .await?
                         }
                     },
                     settled => settled,
@@ -433,11 +457,11 @@ impl Engine {
         self: &Arc<Self>,
         request: &Request,
         (table, spelling): (&Arc<KnownTable>, &str),
-        wanted: &mut WantedKey<'_>,
+        (key, wanted): (&[u8], &mut WantedKey<'_>),
         counts: &mut Counts,
     ) -> Result<State, CannotShow> {
         let Some(policy) = table.policy else { return Ok(State::Open) };
-        let single = ItemRead::of_key((table, spelling), wanted, policy, request);
+        let single = ItemRead::of_key((table, spelling), (key, wanted), policy, request);
         match self.find(&single).await {
             Ok(found) => {
                 wanted.read = Some((found.source.into(), found.age_seconds));
@@ -456,7 +480,7 @@ impl ItemRead {
     /// A read of one key of a batch by itself, of the whole item.
     fn of_key(
         (table, spelling): (&Arc<KnownTable>, &str),
-        wanted: &WantedKey,
+        (key, wanted): (&[u8], &WantedKey),
         policy: ReadPolicy,
         request: &Request,
     ) -> Self {
@@ -464,7 +488,7 @@ impl ItemRead {
             table: Arc::clone(table),
             policy,
             spelling: spelling.into(),
-            key: wanted.key.clone(),
+            key: key.to_vec(),
             key_json: wanted.text.to_json(),
             attributes: Attributes::All,
             consistency: Consistency::Eventual,
@@ -479,7 +503,14 @@ impl ItemRead {
 impl Part<'_> {
     /// The canonical bytes of its keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.iter().map(|wanted| &*wanted.key)
+        self.keys.iter().map(|wanted| wanted.key(&self.key_bytes))
+    }
+}
+
+impl WantedKey<'_> {
+    /// Its canonical bytes, in those of its part.
+    fn key<'k>(&self, key_bytes: &'k [u8]) -> &'k [u8] {
+        &key_bytes[self.place.clone()]
     }
 }
 

@@ -65,7 +65,8 @@ impl Engine {
     fn look_up_part(self: &Arc<Self>, part: &Part, request: &Request) -> Vec<ShadowedKey> {
         let Some(policy) = part.table.policy else { return Vec::new() };
         let keys = part.keys.iter().map(|wanted| {
-            let whole = ItemRead::of_key((&part.table, &part.spelling), wanted, policy, request);
+            let place = (&part.table, &*part.spelling);
+            let whole = ItemRead::of_key(place, (wanted.key(&part.key_bytes), wanted), policy, request);
             let read = ItemRead { attributes: part.attributes.clone(), ..whole };
             read.note_read();
             let sent = read.sending(self);
@@ -166,7 +167,7 @@ impl Part<'_> {
         let strong = permits.iter().any(|(_, permit)| permit.consistency() == Consistency::Strong);
         let keys = permits.into_iter().map(|(position, permit)| {
             let wanted = &self.keys[position];
-            (wanted.key.clone(), wanted.text.to_json(), KeyRead::Fill(permit))
+            (wanted.key(&self.key_bytes).to_vec(), wanted.text.to_json(), KeyRead::Fill(permit))
         });
         Some(Fetch {
             table: Arc::clone(&self.table),

@@ -9,9 +9,10 @@ use crate::cache::{CachedItem, IndexTouch};
 use crate::call::{Answer, Request};
 use crate::model::expr::Update;
 use crate::model::key::{KeyError, partition_bytes};
+use crate::model::key_attribute::ScalarType;
 use crate::model::schema::IndexKind;
 use crate::model::value::item_size_bytes;
-use crate::model::{IndexSchema, Item, KeySchema, Operation, TableSchema};
+use crate::model::{AttributeValue, IndexSchema, Item, KeySchema, Operation, TableSchema};
 use crate::wire::attribute::{Reader, item_from_json, item_of_answer, write_item};
 use crate::wire::expressions::Placeholders;
 use crate::wire::json::with_member;
@@ -117,16 +118,17 @@ impl Plan {
         Self { wants, before, after, ..Self::nothing() }
     }
 
-    /// Decides what will be known after a write of one key, and makes the request ask for more where that is of use.
+    /// Decides what will be known after a write of one key. Where it is of use to ask for more than the request does, the request
+    /// that does so is returned, too.
     pub(super) fn of(
-        request: Request,
+        request: &Request,
         body: &Json<'_>,
         wants: Wants,
         table: &TableSchema,
-    ) -> (Request, Self) {
+    ) -> (Option<Request>, Self) {
         let is_too_long = request.operation == Operation::PutItem && request.body.len() > PUT_BYTES_MAX;
         if is_too_long || !(wants.image || wants.positions) {
-            return (request, Self::nothing());
+            return (None, Self::nothing());
         }
         let mut plan = Self { wants, ..Self::nothing() };
         if wants.is_handed_over && !wants.positions {
@@ -134,7 +136,7 @@ impl Plan {
                 Operation::DeleteItem => Origin::Request(None),
                 _ => Origin::HandedOver,
             };
-            return (request, plan);
+            return (None, plan);
         }
         let asked = match body.get("ReturnValues").map(Json::text) {
             None => Some("NONE"),
@@ -148,14 +150,11 @@ impl Plan {
             }
             operation => plan.plan_replacement(operation, body, asked),
         };
-        match missing {
-            Some(missing) => {
-                plan.asked = Some(missing);
-                let body = with_member(body, "ReturnValues", Json::String(missing.into()));
-                (request.with_body(body), plan)
-            }
-            None => (request, plan),
-        }
+        plan.asked = missing;
+        let asking = missing.map(|missing| {
+            request.with_body(with_member(body, "ReturnValues", Json::String(missing.into())))
+        });
+        (asking, plan)
     }
 
     /// Returns what should be asked of the upstream. One answer tells one end of the write. The new item can be stored; the
@@ -207,11 +206,6 @@ impl Plan {
             _ => {}
         }
         None
-    }
-
-    /// True if more is asked of the upstream than the client asks for.
-    pub(super) fn is_hidden(&self) -> bool {
-        self.asked.is_some()
     }
 
     /// The `ReturnValues` that the upstream is asked for in the client's place.
@@ -287,7 +281,8 @@ impl Outcome {
     pub(super) fn is_of(&self, schema: &KeySchema, key: &[u8]) -> bool {
         [&self.before, &self.after].into_iter().all(|known| match known {
             Known::Exactly(Some(item)) => {
-                schema.key_of(item).is_ok_and(|found| found.canonical_bytes() == key)
+                has_plain_key(schema, item, key)
+                    || schema.key_of(item).is_ok_and(|found| found.canonical_bytes() == key)
             }
             Known::Exactly(None) | Known::Not => true,
         })
@@ -345,6 +340,17 @@ impl Outcome {
             _ => None,
         }
     }
+}
+
+/// True if the item has this key for sure: all of it are strings without a zero, whose canonical bytes are their own and two zeros.
+/// `key` is the key of a request.
+fn has_plain_key(schema: &KeySchema, item: &Item, key: &[u8]) -> bool {
+    let behind = schema.attributes().try_fold(key, |rest, attribute| {
+        let Some(AttributeValue::S(text)) = item.get(&attribute.name) else { return None };
+        let is_plain = attribute.scalar_type == ScalarType::S && !text.is_empty() && !text.contains('\0');
+        rest.strip_prefix(text.as_bytes())?.strip_prefix(&[0, 0]).filter(|_| is_plain)
+    });
+    behind.is_some_and(<[u8]>::is_empty)
 }
 
 /// The partition of an index that an item is in: `Some(None)` when it is in none, `None` when that cannot be told.

@@ -7,9 +7,9 @@ mod returned;
 
 use std::sync::Arc;
 
-use crate::call::StoredItem;
+use crate::call::ItemNow;
 use crate::model::capacity::{Charge, Consumed, UnitKind};
-use crate::model::{ApiError, Cause, Operation};
+use crate::model::{ApiError, Cause, Operation, TableSchema};
 use crate::wire::attribute::{Reader, read_item};
 use crate::wire::expressions::{refuse_mixture, refuse_mixture_in_write};
 use crate::wire::keys::{self, KeySource};
@@ -53,10 +53,20 @@ impl Local {
         }
         let charges = vec![Charge::exact(&table.schema.name, UnitKind::Read, consumed)];
         let whole = row.as_ref().filter(|_| matches!(selection, Selection::Whole));
-        let item = whole.map(|row| {
-            Box::new(StoredItem { json: row.json(), size_bytes: row.size_bytes(), attributes: None })
-        });
+        let item = whole.map(|row| Box::new(row.clone().into_stored()));
         Ok(Reply { item, ..Reply::new(answer.finish(), charges) })
+    }
+
+    /// Reads one item whose key is there in canonical bytes of that schema. `None` if a request has to be answered, for there is
+    /// something to be said but the item.
+    pub(super) fn read_item_now(&self, schema: &TableSchema, key: &[u8]) -> Option<ItemNow> {
+        let table = self.table_as_known(schema)?;
+        let store_key = rows::item_key_of_bytes(&schema.key, key)?;
+        let Some(row) = self.snapshot().ok()?.get(table.items, &store_key).ok()? else {
+            return Some(ItemNow::Missing);
+        };
+        let row = Row::new(row).ok()?;
+        Some(ItemNow::Item(row.into_stored()))
     }
 
     /// Puts an item in the place of whatever has its key.

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
+use crate::call::PlainQuery;
 use crate::model::KeyValue;
 use crate::model::capacity::{Charge, UnitKind};
 use crate::model::expr::{KeyInterval, SortInterval};
 use crate::model::placement::Segment;
 use crate::wire::Json;
 use crate::wire::attribute::write_item;
-use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, StartKey};
+use crate::wire::page::{Output, PageKind, PageQuestion, PageRange, PageRequest, RowSource, StartKey};
+use crate::wire::request::ReturnConsumedCapacity;
 
 use super::answer::ObjectWriter;
 use super::capacity::{CapacityReport, write_consumed};
@@ -34,7 +36,28 @@ impl Local {
         }
         let snapshot = self.snapshot()?;
         let page = page::read(&plan, &snapshot).await?;
-        answer(body, &plan, page)
+        answer(table_name(body)?, CapacityReport::requested(body), &plan, page)
+    }
+
+    /// Reads a page of whole items of one partition, strongly.
+    pub(super) async fn read_plain(&self, table: &Table, query: PlainQuery<'_>) -> Charged {
+        let PlainQuery { schema: _, interval, start, limit, direction } = query;
+        let request = PageRequest {
+            index: None,
+            range: PageRange::Query(interval.clone()),
+            filter: None,
+            output: Output::Rows,
+            rows: RowSource::Itself,
+            limit,
+            direction,
+            start: start.map(|start| StartKey { table: start.clone(), index: None }),
+            consistent: true,
+            consumed: ReturnConsumedCapacity::None,
+        };
+        let plan = plan(table, request);
+        let snapshot = self.snapshot()?;
+        let page = page::read(&plan, &snapshot).await?;
+        answer(&table.schema.name, CapacityReport::None, &plan, page)
     }
 }
 
@@ -52,7 +75,8 @@ fn plan(table: &Table, request: PageRequest) -> PagePlan<'_> {
     PagePlan { table, index, range, request, columns: None }
 }
 
-fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Charged {
+/// The answer. `table_name` is the table's name as the client wrote it.
+fn answer(table_name: &str, report: CapacityReport, plan: &PagePlan<'_>, page: Page) -> Charged {
     let Page { items, count, scanned, last, bytes: _, consumed } = page;
     let mut answer = ObjectWriter::with_capacity(items.len() + 256);
     if !matches!(plan.request.output, Output::Count) {
@@ -73,9 +97,8 @@ fn answer(body: &Json<'_>, plan: &PagePlan<'_>, page: Page) -> Charged {
         let key = plan.request.last_key(&plan.table.schema, last.item);
         write_item(&key, answer.member("LastEvaluatedKey"));
     }
-    let report = CapacityReport::requested(body);
     if report.is_wanted() {
-        write_consumed(&consumed, table_name(body)?, report, answer.member("ConsumedCapacity"));
+        write_consumed(&consumed, table_name, report, answer.member("ConsumedCapacity"));
     }
     let charges = vec![Charge::exact(&plan.table.schema.name, UnitKind::Read, consumed)];
     let read_by = Some(Arc::clone(&plan.table.schema));

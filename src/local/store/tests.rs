@@ -72,6 +72,42 @@ fn a_job_that_fails_or_panics_writes_nothing_and_stops_nobody() {
     });
 }
 
+/// Puts 500 keys, removes every third one, and reads each. `counts` keys on its way, too.
+fn many_keys(counts: bool) -> Job {
+    Box::new(move |writes| {
+        for number in 0u16..500 {
+            let key = number.to_be_bytes();
+            writes.put(SPACE, &key, &key)?;
+            assert_eq!(writes.get(SPACE, &key)?.unwrap(), key.as_slice());
+            if number % 3 == 0 {
+                writes.remove(SPACE, &key)?;
+                assert_eq!(writes.get(SPACE, &key)?, None);
+            }
+            if counts && number == 20 {
+                assert_eq!(writes.len(SPACE)?, 1 + 14);
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_job_reads_all_that_it_wrote_however_much_that_is() {
+    for counts in [false, true] {
+        with_each_store(|store| {
+            wait(store.submit(put(b"0", b"before"))).unwrap();
+            let held = store.snapshot().unwrap();
+            wait(store.submit(many_keys(counts))).unwrap();
+            assert_eq!(held.len(SPACE).unwrap(), 1);
+            let after = store.snapshot().unwrap();
+            assert_eq!(after.len(SPACE).unwrap(), 1 + 333);
+            assert_eq!(after.get(SPACE, &3u16.to_be_bytes()).unwrap(), None);
+            let last = 499u16.to_be_bytes();
+            assert_eq!(after.get(SPACE, &last).unwrap().unwrap(), last.as_slice());
+        });
+    }
+}
+
 fn change() -> Change {
     let id = KeyAttribute { name: "id".to_owned(), scalar_type: ScalarType::S };
     let key = KeySchema { partition: vec![id], sort: Vec::new() };

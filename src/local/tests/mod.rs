@@ -1,6 +1,7 @@
 //! What the backend answers by itself, and the backend that the tests of its parts share.
 
 pub(crate) mod backend;
+mod without_requests;
 
 use super::*;
 

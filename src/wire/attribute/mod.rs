@@ -8,7 +8,6 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +20,9 @@ use crate::wire::json::{write_array, write_map, write_string};
 
 /// The deepest level that a value may stand on; an item's attribute stands on the first.
 pub const LEVELS_MAX: usize = 32;
+
+/// An item of so many attributes is made one by one. To make a larger one, they are sorted first, which costs a few of them more.
+const INSERTED_MAX: usize = 11;
 
 /// The most bytes of an attribute's name.
 const NAME_BYTES_MAX: usize = 65535;
@@ -141,10 +143,7 @@ pub fn write_item(item: &Item, out: &mut Vec<u8>) {
 
 fn write_number(number: Number, out: &mut Vec<u8>) {
     out.push(b'"');
-    match number.to_i64() {
-        Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
-        None => write!(out, "{number}").expect("writing to memory cannot fail"),
-    }
+    number.write_text(out);
     out.push(b'"');
 }
 
@@ -176,10 +175,18 @@ pub fn check_name(name: &str) -> Result<(), ApiError> {
 }
 
 fn decode_members(members: &Members<'_>, level: usize, reader: Reader) -> Result<Item, ApiError> {
-    members
-        .iter()
-        .map(|(name, value)| Ok((name.clone().into_owned(), decode_value(value, level, reader)?)))
-        .collect()
+    let decode = |(name, value): &(Cow<'_, str>, Json<'_>)| -> Result<_, ApiError> {
+        Ok((name.as_ref().to_owned(), decode_value(value, level, reader)?))
+    };
+    if members.len() > INSERTED_MAX {
+        return members.iter().map(decode).collect();
+    }
+    let mut item = Item::new();
+    for member in members {
+        let (name, value) = decode(member)?;
+        item.insert(name, value);
+    }
+    Ok(item)
 }
 
 /// What is said of a value that stands deeper than [`LEVELS_MAX`].
