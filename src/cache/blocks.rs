@@ -18,9 +18,6 @@ pub(super) const WHOLE_BYTES_MAX: usize = 16 << 10;
 /// What longer bytes are cut into: of the classes that are small enough for small pages, one that fills them.
 const BLOCK_BYTES: usize = 3584;
 
-/// The longest head of which [`Held::head`] can be asked.
-pub(super) const HEAD_BYTES_MAX: usize = BLOCK_BYTES;
-
 /// The largest whole that is an array; larger ones point to a buffer.
 const ARRAY_BYTES_MAX: usize = 4096 - ARRAY_OVERHEAD_BYTES;
 
@@ -72,14 +69,6 @@ impl Held {
         })))
     }
 
-    /// The first bytes, at least [`HEAD_BYTES_MAX`] of them if there are as many.
-    pub(super) fn head(&self) -> &[u8] {
-        match &self.0 {
-            Form::Whole(bytes) => bytes,
-            Form::Cut(cut) => cut.blocks[0].as_slice(),
-        }
-    }
-
     /// The bytes from `start` to `end`: a slice that keeps a whole alive, a copy of what is cut.
     pub(super) fn into_bytes(self, start: usize, end: usize) -> Bytes {
         match self.0 {
@@ -121,23 +110,6 @@ impl Held {
                 let list = size_class(cut.blocks.len() * size_of::<usize>()) + CUT_OWNER_BYTES;
                 with_page_loss(cut.blocks.len() * BLOCK_BYTES + list)
             }
-        }
-    }
-
-    /// Where its blocks begin.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = usize> {
-        let (whole, cut) = match &self.0 {
-            Form::Whole(bytes) => (Some(bytes.as_ptr().addr()), [].as_slice()),
-            Form::Cut(cut) => (None, &*cut.blocks),
-        };
-        whole.into_iter().chain(cut.iter().map(|block| block.as_ptr().addr()))
-    }
-
-    /// Equal for clones, and different for any two that live at the same time.
-    pub(super) fn identity(&self) -> usize {
-        match &self.0 {
-            Form::Whole(bytes) => bytes.as_ptr().addr(),
-            Form::Cut(cut) => Arc::as_ptr(cut).addr(),
         }
     }
 }
@@ -248,7 +220,6 @@ mod tests {
         {
             let (first, second) = text[..bytes].split_at(bytes / 3);
             let held = Held::from_parts(&[first, &[], second]);
-            assert_eq!(held.head()[..bytes.min(HEAD_BYTES_MAX)], text[..bytes.min(HEAD_BYTES_MAX)]);
             assert!(held.holds(0, &text[..bytes]));
             for (start, end) in [(0, bytes), (bytes / 2, bytes), (bytes / 5, bytes / 2), (bytes, bytes)] {
                 assert_eq!(

@@ -1,10 +1,11 @@
-//! How an entry lies in memory: facts, key and body one after the other, counted to the byte.
+//! How an entry is packed: facts, key and body, one after the other, counted to the byte.
 //!
-//! A million small items are mostly overhead unless one is careful: a reference-counted entry that points to a shared
-//! buffer takes three allocations. Here a common entry is one allocation ([`Held`]), so a hit raises one counter, and the
-//! body it sends is a slice of the entry itself. A long entry is cut into blocks, and its body copied at a hit.
+//! [`NewEntry`] is what is about to be stored, still in its parts. [`Entry`] is what a store gives out: a slice of the store's memory,
+//! which keeps that memory alive, or several slices if the entry was cut. A hit on a whole entry raises one counter, and the body it
+//! sends is a slice of the entry itself. The body of an entry that was cut is copied at a hit.
 
-use super::blocks::{HEAD_BYTES_MAX, Held};
+use bytes::{Buf, Bytes};
+
 use super::cached_item::{ABSENT, CachedItem};
 use super::words::Version;
 
@@ -23,23 +24,29 @@ pub(super) struct Facts {
 /// The end of time: 8,900 years, and the largest number that fits.
 pub(super) const NEVER_MS: u64 = (1 << 48) - 1;
 
-/// Four numbers of 48 bits, then table, checksum and body length of 32 bits, then the key's length of 16 bits and the price of 8.
-const FACTS_BYTES: usize = 4 * 6 + 3 * 4 + 2 + 1;
+/// Four numbers of 48 bits, then table and checksum of 32 bits, then the key's length of 16 bits and the price of 8.
+const FACTS_BYTES: usize = 4 * 6 + 2 * 4 + 2 + 1;
+
+/// The longest facts and key together. No key of DynamoDB is longer.
+const HEAD_BYTES_MAX: usize = 3584;
 
 type Packed = [u8; FACTS_BYTES];
 
-/// An entry of the store.
-#[derive(Clone, Debug)]
-pub(super) struct Entry(Held);
+/// An entry that is about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewEntry<'a> {
+    packed: Packed,
+    key: &'a [u8],
+    image: &'a CachedItem,
+}
 
-impl Entry {
-    /// Packs an entry. `None` if the key is longer than any DynamoDB key.
-    pub(super) fn pack(facts: Facts, key: &[u8], image: &CachedItem) -> Option<Self> {
-        let key_bytes = u16::try_from(key.len()).ok()?;
-        let body_bytes = u32::try_from(image.body().len()).ok()?;
+impl<'a> NewEntry<'a> {
+    /// `None` if the key is longer than any DynamoDB key.
+    pub(super) fn new(facts: Facts, key: &'a [u8], image: &'a CachedItem) -> Option<Self> {
         if FACTS_BYTES + key.len() > HEAD_BYTES_MAX {
             return None;
         }
+        let key_bytes = u16::try_from(key.len()).ok()?;
         let mut packed = [0; FACTS_BYTES];
         let mut out = Writer(&mut packed);
         out.put(&facts.version.stripe.to_le_bytes()[..6]);
@@ -48,88 +55,184 @@ impl Entry {
         out.put(&facts.expires_ms.to_le_bytes()[..6]);
         out.put(&facts.table.to_le_bytes());
         out.put(&image.crc32().to_le_bytes());
-        out.put(&body_bytes.to_le_bytes());
         out.put(&key_bytes.to_le_bytes());
         out.put(&[image.price_halves()]);
-        Some(Self(Held::from_parts(&[&packed, key, image.body()])))
+        Some(Self { packed, key, image })
+    }
+
+    /// What is to be kept, one part after the other.
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        [&self.packed, self.key, self.image.body()]
+    }
+
+    /// What of the parts lies from `start` to `end`.
+    pub(super) fn parts_between(&self, start: usize, end: usize) -> [&[u8]; 3] {
+        let mut before = 0;
+        self.parts().map(|part| {
+            let (from, to) =
+                (start.saturating_sub(before).min(part.len()), end.saturating_sub(before).min(part.len()));
+            before += part.len();
+            &part[from..to]
+        })
+    }
+
+    /// The bytes of all parts.
+    pub(super) fn bytes(&self) -> usize {
+        self.head_bytes() + self.image.body().len()
+    }
+
+    /// The bytes at the beginning that must not be cut.
+    pub(super) fn head_bytes(&self) -> usize {
+        FACTS_BYTES + self.key.len()
+    }
+
+    /// The checksum of its body.
+    pub(super) fn crc32(&self) -> u32 {
+        self.image.crc32()
+    }
+
+    /// True if it is the fact that there is no item.
+    pub(super) fn is_absence(&self) -> bool {
+        self.image.is_absent()
+    }
+
+    /// A copy that stands on its own.
+    #[cfg(test)]
+    pub(super) fn to_entry(self) -> Entry {
+        Entry::whole(self.parts().concat().into())
+    }
+}
+
+/// The facts of an entry that begins with these bytes.
+#[inline]
+pub(super) fn facts_of(head: &[u8]) -> Facts {
+    let (packed, _) = split(head);
+    Facts {
+        version: Version { stripe: u48(packed, 0), table: u48(packed, 6) },
+        read_ms: u48(packed, 12),
+        expires_ms: u48(packed, 18),
+        table: u32_at(packed, 24),
+    }
+}
+
+/// An entry that is stored, or was a moment ago.
+#[derive(Clone, Debug)]
+pub(super) struct Entry(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Whole(Bytes),
+    /// The first piece holds facts and key.
+    Cut(Box<[Bytes]>),
+}
+
+impl Entry {
+    /// An entry whose parts lie one after the other.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self(Form::Whole(bytes))
+    }
+
+    /// An entry that was cut into these pieces. The first one holds facts and key.
+    pub(super) fn cut(pieces: Vec<Bytes>) -> Self {
+        Self(Form::Cut(pieces.into_boxed_slice()))
     }
 
     #[inline]
     pub(super) fn facts(&self) -> Facts {
-        let packed = self.packed();
-        Facts {
-            version: Version { stripe: u48(packed, 0), table: u48(packed, 6) },
-            read_ms: u48(packed, 12),
-            expires_ms: u48(packed, 18),
-            table: u32_at(packed, 24),
-        }
+        facts_of(self.head())
     }
 
     /// The key, to tell the entry from that of another key with the same hash.
     #[inline]
     pub(super) fn key(&self) -> &[u8] {
-        let (packed, rest) = self.split();
+        let (packed, rest) = split(self.head());
         &rest[..key_bytes(packed)]
     }
 
-    /// The image. Of a common entry it is a slice, which keeps the entry alive as long as the slice does; of one that is
-    /// cut it is a copy.
+    /// The image. Of a whole entry it is a slice, which keeps the entry alive as long as the slice does; of one that was cut it is a
+    /// copy.
     pub(super) fn into_image(self) -> CachedItem {
-        let packed = self.packed();
-        let (crc32, body_bytes, price_halves) = (u32_at(packed, 28), u32_at(packed, 32) as usize, packed[38]);
-        let start = FACTS_BYTES + key_bytes(packed);
-        CachedItem::from_parts(self.0.into_bytes(start, start + body_bytes), crc32, price_halves)
+        let (packed, _) = split(self.head());
+        let (crc32, price_halves) = (u32_at(packed, 28), packed[34]);
+        let start = self.body_start();
+        let body = match self.0 {
+            Form::Whole(mut bytes) => {
+                bytes.advance(start);
+                bytes
+            }
+            Form::Cut(pieces) => {
+                let bytes: usize = pieces.iter().map(Bytes::len).sum();
+                let mut body = Vec::with_capacity(bytes - start);
+                body.extend_from_slice(&pieces[0][start..]);
+                pieces[1..].iter().for_each(|piece| body.extend_from_slice(piece));
+                body.into()
+            }
+        };
+        CachedItem::from_parts(body, crc32, price_halves)
     }
 
     /// True if it holds exactly this image.
     pub(super) fn holds(&self, image: &CachedItem) -> bool {
-        let packed = self.packed();
-        u32_at(packed, 28) == image.crc32() && self.has_body(packed, image.body())
+        self.crc32() == image.crc32() && self.has_body(image.body())
     }
 
     /// The checksum of its body.
     pub(super) fn crc32(&self) -> u32 {
-        u32_at(self.packed(), 28)
+        u32_at(split(self.head()).0, 28)
     }
 
     /// True if it is the fact that there is no item.
     pub(super) fn is_absence(&self) -> bool {
-        self.has_body(self.packed(), ABSENT)
+        self.has_body(ABSENT)
     }
 
-    fn has_body(&self, packed: &Packed, body: &[u8]) -> bool {
-        let start = FACTS_BYTES + key_bytes(packed);
-        u32_at(packed, 32) as usize == body.len() && self.0.holds(start, body)
+    /// The bytes of facts, key and body.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.0 {
+            Form::Whole(bytes) => bytes.len(),
+            Form::Cut(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
     }
 
-    /// The bytes that it takes from the allocator.
-    pub(super) fn allocated_bytes(&self) -> u64 {
-        self.0.allocated_bytes()
+    fn has_body(&self, body: &[u8]) -> bool {
+        let start = self.body_start();
+        match &self.0 {
+            Form::Whole(bytes) => &bytes[start..] == body,
+            Form::Cut(pieces) => {
+                let mut rest = body;
+                let mut slices =
+                    std::iter::once(&pieces[0][start..]).chain(pieces[1..].iter().map(|piece| &**piece));
+                let is_equal = slices.all(|slice| {
+                    let Some((head, tail)) = rest.split_at_checked(slice.len()) else { return false };
+                    rest = tail;
+                    head == slice
+                });
+                is_equal && rest.is_empty()
+            }
+        }
     }
 
-    /// Where its blocks begin.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = usize> {
-        self.0.addresses()
-    }
-
-    /// Equal for clones of one entry, and different for any two that live at the same time.
-    pub(super) fn identity(&self) -> usize {
-        self.0.identity()
-    }
-
-    fn packed(&self) -> &Packed {
-        self.split().0
-    }
-
-    /// The packed facts, and what follows them in the first block.
     #[inline]
-    fn split(&self) -> (&Packed, &[u8]) {
-        self.0.head().split_first_chunk().expect("an entry begins with its facts")
+    fn head(&self) -> &[u8] {
+        match &self.0 {
+            Form::Whole(bytes) => bytes,
+            Form::Cut(pieces) => &pieces[0],
+        }
+    }
+
+    fn body_start(&self) -> usize {
+        FACTS_BYTES + key_bytes(split(self.head()).0)
     }
 }
 
+/// The packed facts, and what follows them.
+#[inline]
+fn split(head: &[u8]) -> (&Packed, &[u8]) {
+    head.split_first_chunk().expect("an entry begins with its facts")
+}
+
 fn key_bytes(packed: &Packed) -> usize {
-    usize::from(u16::from_le_bytes([packed[36], packed[37]]))
+    usize::from(u16::from_le_bytes([packed[32], packed[33]]))
 }
 
 fn u32_at(packed: &Packed, at: usize) -> u32 {
@@ -165,21 +268,29 @@ mod tests {
     };
 
     #[test]
-    fn an_entry_gives_back_what_was_packed_at_every_size() {
+    fn an_entry_gives_back_what_was_packed_at_every_size_whole_or_cut() {
         for item_bytes in (2..6_000).step_by(7).chain([100_000, 400 * 1024]) {
             let image = CachedItem::present(&vec![b'x'; item_bytes], item_bytes);
+            let other = CachedItem::present(&vec![b'y'; item_bytes], item_bytes);
             let key = vec![b'k'; 1 + item_bytes % 3_000];
-            let entry = Entry::pack(FACTS, &key, &image).expect("the key is short enough");
-            assert_eq!(entry.facts(), FACTS);
-            assert!(entry.key() == key && entry.holds(&image));
-            assert!(!entry.holds(&CachedItem::absent()));
-            let given = entry.into_image();
-            assert_eq!((&given, given.price()), (&image, image.price()));
+            let new = NewEntry::new(FACTS, &key, &image).expect("the key is short enough");
+            let bytes = Bytes::from(new.parts().concat());
+            assert_eq!(bytes.len(), new.bytes());
+            let middle = (new.head_bytes() + bytes.len()) / 2;
+            let cut = Entry::cut(vec![bytes.slice(..middle), bytes.slice(middle..)]);
+            for entry in [Entry::whole(bytes), cut] {
+                assert_eq!((entry.facts(), entry.bytes()), (FACTS, new.bytes()));
+                assert!(entry.key() == key && entry.holds(&image));
+                assert!(!entry.holds(&CachedItem::absent()) && !entry.has_body(other.body()));
+                assert!(!entry.has_body(&image.body()[..image.body().len() - 1]));
+                let given = entry.into_image();
+                assert_eq!((&given, given.price()), (&image, image.price()));
+            }
         }
     }
 
     #[test]
     fn a_key_longer_than_any_key_is_not_packed() {
-        assert!(Entry::pack(FACTS, &[0; 70_000], &CachedItem::absent()).is_none());
+        assert!(NewEntry::new(FACTS, &[0; 70_000], &CachedItem::absent()).is_none());
     }
 }

@@ -27,7 +27,6 @@ mod blocks;
 mod entry;
 mod expiry;
 mod secret;
-mod slices;
 mod store;
 
 mod page;

@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 
 use super::ItemCache;
-use crate::cache::entry::{Entry, Facts};
+use crate::cache::entry::{Entry, Facts, NewEntry};
+use crate::cache::store::stored_bytes;
 use crate::cache::table::Address;
 use crate::cache::words::Version;
 use crate::insight::curve::{CurveReport, Event, RealCache, Scale, Stored};
@@ -34,7 +35,8 @@ impl ItemCache {
     /// A hit of an address that the simulations take.
     #[cold]
     pub(super) fn note_hit(&self, address: &Address<'_>, entry: &Entry, facts: &Facts) {
-        self.curve.note(event(address, facts.version, true, Some(stored(entry, facts))));
+        let stored = stored(entry.bytes(), entry.crc32(), entry.is_absence(), facts);
+        self.curve.note(event(address, facts.version, true, Some(stored)));
     }
 
     /// A miss has brought what is not stored.
@@ -57,8 +59,14 @@ impl ItemCache {
 }
 
 /// What is to be noted when the entry is stored.
-pub(super) fn install_event(address: &Address<'_>, entry: &Entry, facts: &Facts, by: InstalledBy) -> Event {
-    event(address, facts.version, by == InstalledBy::Fill, Some(stored(entry, facts)))
+pub(super) fn install_event(
+    address: &Address<'_>,
+    entry: &NewEntry<'_>,
+    facts: &Facts,
+    by: InstalledBy,
+) -> Event {
+    let stored = stored(entry.bytes(), entry.crc32(), entry.is_absence(), facts);
+    event(address, facts.version, by == InstalledBy::Fill, Some(stored))
 }
 
 fn event(address: &Address<'_>, version: Version, is_read: bool, stored: Option<Stored>) -> Event {
@@ -66,11 +74,11 @@ fn event(address: &Address<'_>, version: Version, is_read: bool, stored: Option<
     Event { hash, version: version.digest(), table, is_read, is_scan: false, stored }
 }
 
-fn stored(entry: &Entry, facts: &Facts) -> Stored {
+fn stored(bytes: usize, crc32: u32, is_absence: bool, facts: &Facts) -> Stored {
     Stored {
-        bytes: u32::try_from(entry.allocated_bytes()).unwrap_or(u32::MAX),
-        crc32: entry.crc32(),
-        is_absence: entry.is_absence(),
+        bytes: u32::try_from(stored_bytes(bytes)).unwrap_or(u32::MAX),
+        crc32,
+        is_absence,
         filled_ms: facts.read_ms,
         expires_ms: facts.expires_ms,
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::cached_item::CachedItem;
-use super::entry::{Entry, Facts, NEVER_MS};
+use super::entry::{Entry, Facts, NEVER_MS, NewEntry};
 use super::flights::{Hit, Lookup};
 use super::freshness::{Freshness, Lease};
 use super::guard::{FillPermit, WriteGuard};
@@ -374,8 +374,7 @@ impl ItemCache {
         let useless_ms = self.useless_ms(now);
         let words = self.known_tables().into_iter().map(|table| (table.id(), table.word()));
         let words: HashMap<u32, u64> = words.collect();
-        let reclaimed = self.store.reclaim(&|hash, entry| {
-            let facts = entry.facts();
+        let reclaimed = self.store.reclaim(&|hash, facts| {
             facts.expires_ms <= useless_ms
                 || facts.version.stripe != self.words.load(self.words.stripe(hash))
                 // Words grow, so an entry of a later word was stored after these were looked up.
@@ -542,10 +541,10 @@ impl ItemCache {
         let expires_ms = expiry_ms(read_ms, ttl).min(own_end_ms.unwrap_or(NEVER_MS));
         let facts = Facts { version, table: address.table.id(), read_ms, expires_ms };
         let is_stored = image.body().len() <= policy.item_bytes_max
-            && Entry::pack(facts, address.key, image).is_some_and(|entry| {
+            && NewEntry::new(facts, address.key, image).is_some_and(|entry| {
                 let event =
                     self.curve.takes(address.hash).then(|| install_event(address, &entry, &facts, by));
-                let is_stored = self.store.insert(address.hash, entry);
+                let is_stored = self.store.insert(address.hash, &entry);
                 event.filter(|_| is_stored).into_iter().for_each(|event| self.curve.note(event));
                 is_stored
             });

@@ -699,7 +699,7 @@ fn the_budget_holds_whatever_the_sizes_are() {
                     _ => random.usize(1..3_000),
                 };
                 let hash = random.u64(0..keys).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                store.insert(hash, entry_of(size));
+                insert(&store, hash, size);
                 if round % 50 == 0 {
                     largest = largest.max(store.usage().bytes);
                 }
@@ -715,18 +715,18 @@ fn the_budget_holds_whatever_the_sizes_are() {
     }
 }
 
-fn entry_of(item_bytes: usize) -> super::entry::Entry {
+fn insert(store: &BudgetedStore, hash: u64, item_bytes: usize) -> bool {
     let version = super::words::Version { stripe: 0, table: 0 };
     let facts = super::entry::Facts { version, table: 0, read_ms: 0, expires_ms: 0 };
-    super::entry::Entry::pack(facts, b"key", &CachedItem::present(&vec![b'x'; item_bytes], item_bytes))
-        .expect("a short key")
+    let image = CachedItem::present(&vec![b'x'; item_bytes], item_bytes);
+    store.insert(hash, &super::entry::NewEntry::new(facts, b"key", &image).expect("a short key"))
 }
 
 #[test]
 fn an_entry_larger_than_the_store_is_rejected_and_the_older_one_is_gone() {
     let store = BudgetedStore::new(100_000);
-    assert!(store.insert(1, entry_of(10)));
-    assert!(!store.insert(1, entry_of(200_000)));
+    assert!(insert(&store, 1, 10));
+    assert!(!insert(&store, 1, 200_000));
     assert!(store.get(1).is_none());
     assert_eq!(store.usage().evictions, 0);
 }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::schedules::{self, Journal, Rules, assert_needed, assert_sound};
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Entry, Facts, NewEntry};
 use crate::cache::item::Rule;
 use crate::cache::item::UNKNOWN_WRITE_WINDOW;
 use crate::cache::page::{Half, PageRule};
@@ -55,15 +55,15 @@ impl Store for PlainStore {
         self.get(hash).is_some()
     }
 
-    fn insert(&self, hash: u64, entry: Entry) -> bool {
-        self.entries.lock().unwrap().entry(hash).or_default().push(entry);
+    fn insert(&self, hash: u64, entry: &NewEntry<'_>) -> bool {
+        self.entries.lock().unwrap().entry(hash).or_default().push(entry.to_entry());
         true
     }
 
-    fn reclaim(&self, is_dead: &dyn Fn(u64, &Entry) -> bool) -> u64 {
+    fn reclaim(&self, is_dead: &dyn Fn(u64, &Facts) -> bool) -> u64 {
         let mut entries = self.entries.lock().unwrap();
         let before = entries.len();
-        entries.retain(|hash, versions| !versions.last().is_none_or(|entry| is_dead(*hash, entry)));
+        entries.retain(|hash, versions| !versions.last().is_none_or(|entry| is_dead(*hash, &entry.facts())));
         (before - entries.len()) as u64
     }
 

@@ -18,7 +18,8 @@ use crate::model::{Operation, TableSchema};
 /// How many answers and requests a thread keeps.
 const SLOTS: usize = 64;
 
-/// What is longer is not kept: 512 KiB of answers for a thread, their bodies in JSON, and 64 KiB of requests.
+/// What is longer is not kept: 512 KiB of answers for a thread, and 64 KiB of requests. An item's body keeps the segment of the
+/// cache that it lies in, up to 64 KiB, which the cache charges to its budget.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_BYTES_MAX: usize = 512;
 
