@@ -33,7 +33,7 @@ pub(super) fn look(bytes: &[u8]) -> Sight<'_> {
 #[derive(Default)]
 pub(super) struct Recent {
     /// One that is met moves forward.
-    heads: Vec<Box<KnownHead>>,
+    heads: Vec<KnownHead>,
     /// How many were read.
     read: u32,
 }
@@ -66,7 +66,7 @@ impl Recent {
     /// Keeps a head in place of the one that has not been met for longest, or nearly so.
     fn keep(&mut self, head: KnownHead) {
         self.heads.truncate(KEPT_MAX - 1);
-        self.heads.push(Box::new(head));
+        self.heads.push(head);
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Shortcut<'a, IO, S, O, A> {
     turn: Turn,
     /// The call that is in flight. Nothing is read meanwhile.
     call: Option<Pin<Box<dyn Future<Output = Written> + Send + 'a>>>,
+    /// A call was answered here, of which hyper does not know.
+    has_answered: bool,
     /// What the connection has not taken of an answer yet. Nothing is read meanwhile.
     unsent: Option<Box<Unsent>>,
     /// Why the last answer could not be sent.
@@ -130,7 +132,27 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
         timer: ConnectionTimer,
     ) -> Self {
         let turn = if frontend.has_shortcut { Turn::Next } else { Turn::Given };
-        Self { stream, frontend, peer, timer, turn, call: None, unsent: None, failure: None }
+        Self {
+            stream,
+            frontend,
+            peer,
+            timer,
+            turn,
+            call: None,
+            has_answered: false,
+            unsent: None,
+            failure: None,
+        }
+    }
+
+    /// True if nothing more is read. When the process ends, hyper closes a connection that has begun another request, and waits for
+    /// one that has begun its first: it does not know of those that were answered here.
+    fn is_over(&self) -> bool {
+        match self.turn {
+            Turn::Over => true,
+            Turn::Head { .. } => self.has_answered && self.frontend.draining.is_cancelled(),
+            Turn::Next | Turn::Message { .. } | Turn::Given => false,
+        }
     }
 
     /// The idle time counts from when the client takes the last of an answer; there is another limit to how long it may take nothing.
@@ -176,6 +198,7 @@ impl<'a, IO: AsyncWrite + Unpin, S, O, A> Shortcut<'a, IO, S, O, A> {
         if answer.is_last {
             self.turn = Turn::Over;
         }
+        self.has_answered = true;
         let mut unsent = Unsent { answer, sent: 0 };
         let sent = self.poll_write_of(context, &mut unsent);
         match sent {
@@ -253,7 +276,7 @@ where
         for _ in 0..ANSWERS_MAX {
             ready!(this.poll_send(context))?;
             ready!(this.poll_call(context))?;
-            if matches!(this.turn, Turn::Over) {
+            if this.is_over() {
                 return Poll::Ready(Ok(()));
             }
             ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;

@@ -495,6 +495,14 @@ fn a_call_in_flight_is_answered_though_the_process_ends_and_is_its_connections_l
 }
 
 #[test]
+fn a_connection_ends_with_the_process_though_a_part_of_its_next_head_has_come() {
+    let part = Step::Send(b"POST / HTTP/1.1\r\nhost: h".to_vec());
+    let steps = vec![hit(5), Step::Settle, part, Step::Settle, Step::Drain, Step::Finish, Step::Settle];
+    let (outcome, answered) = run_both(&plain(steps, End::Idle));
+    assert_eq!((answered, outcome.took.as_millis()), ((1, 0), 3));
+}
+
+#[test]
 fn a_call_in_flight_keeps_its_connection_and_the_idle_time_counts_from_its_answer() {
     let (outcome, answered) = run_both(&plain(vec![slow()], End::Idle));
     assert_eq!((answered, outcome.took.as_millis()), ((0, 1), 120_005));
