@@ -12,12 +12,15 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use super::connection::READ_BYTES;
 use super::encoding::Coding;
 use super::fault::Fault;
 use super::{Authenticator, Frontend, Observer, Service};
 use crate::offload::{LARGE_BODY_BYTES, offload_call};
 use crate::wire::sigv4::sha256;
+
+/// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
+/// may pass, and no more than a hundred headers; the front end takes less than either.
+pub(super) const READ_BYTES: usize = 32 * 1024;
 
 /// Bodies up to this size are not counted: they fit the buffer that each connection may have anyway.
 pub(super) const SMALL: usize = READ_BYTES;

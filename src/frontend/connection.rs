@@ -11,16 +11,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::body::READ_BYTES;
 use super::peer::Peer;
 use super::rare_wake::Rarely;
 use super::shortcut::Shortcut;
 use super::stall::Watched;
 use super::timer::ConnectionTimer;
 use super::{Authenticator, Frontend, Observer, RejectReason, Service};
-
-/// How much is read at a time, so that a small body is one piece. hyper takes no head that is larger, though one read more
-/// may pass, and no more than a hundred headers; the front end takes less than either.
-pub(super) const READ_BYTES: usize = 32 * 1024;
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     /// Serves one connection, which is not encrypted, until it ends, idles for too long, or the front end drains.

@@ -22,8 +22,8 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// The most headers of a head that is read here. hyper rejects a head that has more.
 const HEADERS_MAX: usize = 100;
 
-/// The largest body of a call that is answered at the socket: a batch of a hundred keys. With its head it fits what hyper reads at a time
-/// once it has seen requests of that size.
+/// The largest body of a call that is answered at the socket: a batch of a hundred keys. With its head it fits what hyper reads at a
+/// time once it has seen requests of that size.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers that the front end does not look at, in any call: those of SDKs, and those that balancers add.

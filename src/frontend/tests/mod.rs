@@ -545,7 +545,7 @@ async fn a_body_that_is_too_large_is_refused_once_it_was_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_large_body_in_pieces_arrives_whole() {
     let body: String = (0..9000).map(|number| format!("{number},")).collect();
-    assert!(body.len() > connection::READ_BYTES);
+    assert!(body.len() > body::READ_BYTES);
     let mut wire = Wire::new();
     let (first, second) = body.split_at(20_001);
     wire.send(format!("{}content-length: {}\r\n\r\n{first}", head(""), body.len())).await;

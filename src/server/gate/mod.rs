@@ -18,8 +18,8 @@ pub(super) struct Gate<S> {
 
 /// What answers requests of callers with rights of their own.
 pub(super) trait Judging: Service {
-    /// Answers one request, if the rights allow it. `place` is where the tables are that it names without an ARN. `understood` is what a
-    /// [look](Judging::answer_at_once_as) at this request of this caller has understood, or nothing.
+    /// Answers one request, if the rights allow it. `place` is where the tables are that it names without an ARN. `understood` is what
+    /// a [look](Judging::answer_at_once_as) at this request of this caller has understood, or nothing.
     ///
     /// # Errors
     /// `AccessDeniedException`, and when there is nobody to hand the request to.
