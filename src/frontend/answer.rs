@@ -283,6 +283,11 @@ impl Date {
     }
 }
 
+/// Says that the connection ends with this answer.
+pub(super) fn mark_last(response: &mut Response<AnswerBody>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
 /// Writes the head of an answer as hyper writes it. The answer must not be in chunks.
 pub(super) fn write_head(response: &Response<AnswerBody>, date: &mut Date, out: &mut Vec<u8>) {
     let status = response.status();

@@ -81,16 +81,11 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
                     response
                 }
             };
-            self.say_if_last(&mut response);
+            if self.is_draining.load(Ordering::Relaxed) {
+                answer::mark_last(&mut response);
+            }
             std::mem::forget(unanswered);
             response
-        }
-    }
-
-    /// While the front end drains, each answer is its connection's last.
-    pub(super) fn say_if_last(&self, response: &mut Response<AnswerBody>) {
-        if self.is_draining.load(Ordering::Relaxed) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 
@@ -399,7 +394,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         response
     }
 
-    /// The answer to a request at the socket, of which the observer has been told.
+    /// Makes the response to a plain call, and reports it to the observer.
     pub(super) fn conclude(
         &self,
         executed: Result<Served, ApiError>,
@@ -478,7 +473,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             Fault::TimedOut => answer::empty(StatusCode::REQUEST_TIMEOUT),
             Fault::HeadTooLarge => {
                 let mut response = answer::empty(StatusCode::BAD_REQUEST);
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                answer::mark_last(&mut response);
                 response
             }
             Fault::Broken => self.answer_alone(malformed(), protocol, known, begun),

@@ -58,9 +58,6 @@ pub use signed_callers::{SignedCallers, SignedRegions};
 
 /// What answers requests: the engine, a choice of engines by caller, or a fake in tests.
 pub trait Service: Send + Sync + 'static {
-    /// Whether some answers are there [at once](Service::answer_at_once).
-    const ANSWERS_AT_ONCE: bool = false;
-
     /// Whether it matters who calls. If it does not, a caller may come [without a credential](Caller::unnamed).
     const MINDS_CALLERS: bool = true;
 
@@ -139,7 +136,6 @@ pub trait Service: Send + Sync + 'static {
 
 /// Whoever calls.
 impl Service for Engine {
-    const ANSWERS_AT_ONCE: bool = true;
     const MINDS_CALLERS: bool = false;
 
     type Understood = Understood;

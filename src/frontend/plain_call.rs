@@ -92,7 +92,7 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
     }
 
     /// Whether nobody looks at the credential of a caller, beyond that it is whole.
-    const HEARS_NO_NAMES: bool = A::TAKES_ANYONE && !S::MINDS_CALLERS;
+    pub(super) const HEARS_NO_NAMES: bool = A::TAKES_ANYONE && !S::MINDS_CALLERS;
 
     /// Who sends a call with these headers, by the same verification as behind hyper. One that fails is repeated there, and answered.
     fn caller<'c>(
@@ -144,7 +144,9 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
             }
             executed => {
                 let mut response = self.conclude(executed, called, begun.into_std());
-                self.say_if_last(&mut response);
+                if is_last {
+                    answer::mark_last(&mut response);
+                }
                 write_response(response, is_last)
             }
         }

@@ -92,8 +92,7 @@ where
     /// Looks for the answer in memory, where that has it for any caller.
     fn look(&self, arrived: &Arrived, request_id: &str) -> Looked {
         let may_be_there = matches!(arrived.method, Method::GetItem | Method::Query | Method::Scan)
-            && S::ANSWERS_AT_ONCE
-            && A::TAKES_ANYONE
+            && Frontend::<S, O, A>::HEARS_NO_NAMES
             && self.intake.length(arrived) <= LARGE_BODY_BYTES
             && self.frontend.observer.records_plainly();
         if !may_be_there {

@@ -78,8 +78,6 @@ impl Halves {
 }
 
 impl Service for Halves {
-    const ANSWERS_AT_ONCE: bool = true;
-
     /// The request itself.
     type Understood = Option<Request>;
 

@@ -14,8 +14,6 @@ use crate::local::{Local, Settings as LocalSettings};
 struct Counted(Arc<Engine>, AtomicUsize);
 
 impl Service for Counted {
-    const ANSWERS_AT_ONCE: bool = true;
-
     type Understood = Understood;
 
     fn answer_at_once(&self, _: Option<&Caller<'_>>, request: &Request) -> Result<Served, Understood> {

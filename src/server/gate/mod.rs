@@ -104,8 +104,6 @@ impl<S> Gate<S> {
 }
 
 impl<S: Judging> Service for Gate<S> {
-    const ANSWERS_AT_ONCE: bool = true;
-
     type Understood = Understood;
 
     fn answer_at_once(&self, caller: Option<&Caller<'_>>, request: &Request) -> Result<Served, Understood> {
