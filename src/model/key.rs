@@ -223,6 +223,13 @@ fn has_zero(bytes: &[u8]) -> bool {
     borrows & (ONES << 7) != 0 || rest.contains(&0)
 }
 
+/// What follows the form that [`write_sortable_bytes`] writes of a text. `None` if the bytes do not begin with it, or if the text is
+/// empty or has a zero, whose form is longer than it.
+pub fn strip_plain_text<'k>(text: &str, bytes: &'k [u8]) -> Option<&'k [u8]> {
+    let is_plain = !text.is_empty() && !text.contains('\0');
+    bytes.strip_prefix(text.as_bytes())?.strip_prefix(&[0, 0]).filter(|_| is_plain)
+}
+
 /// Where the end of a form that [`write_sortable_bytes`] has written begins.
 fn sortable_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;

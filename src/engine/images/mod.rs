@@ -8,7 +8,7 @@
 use crate::cache::{CachedItem, IndexTouch};
 use crate::call::{Answer, Request};
 use crate::model::expr::Update;
-use crate::model::key::{KeyError, partition_bytes};
+use crate::model::key::{KeyError, partition_bytes, strip_plain_text};
 use crate::model::key_attribute::ScalarType;
 use crate::model::schema::IndexKind;
 use crate::model::value::item_size_bytes;
@@ -342,13 +342,13 @@ impl Outcome {
     }
 }
 
-/// True if the item has this key for sure: all of it are strings without a zero, whose canonical bytes are their own and two zeros.
-/// `key` is the key of a request.
+/// True if the item certainly has this key, of which all values are plain strings: without making the item's key.
 fn has_plain_key(schema: &KeySchema, item: &Item, key: &[u8]) -> bool {
-    let behind = schema.attributes().try_fold(key, |rest, attribute| {
-        let Some(AttributeValue::S(text)) = item.get(&attribute.name) else { return None };
-        let is_plain = attribute.scalar_type == ScalarType::S && !text.is_empty() && !text.contains('\0');
-        rest.strip_prefix(text.as_bytes())?.strip_prefix(&[0, 0]).filter(|_| is_plain)
+    let behind = schema.attributes().try_fold(key, |rest, attribute| match item.get(&attribute.name) {
+        Some(AttributeValue::S(text)) if attribute.scalar_type == ScalarType::S => {
+            strip_plain_text(text, rest)
+        }
+        _ => None,
     });
     behind.is_some_and(<[u8]>::is_empty)
 }
