@@ -392,6 +392,7 @@ impl Engine {
         counts: &mut Counts,
     ) -> Result<(), CannotShow> {
         for part in parts {
+            let place = (&part.table, &*part.spelling);
             for wanted in &mut part.keys {
                 let key = wanted.key(&part.key_bytes);
                 wanted.state = match std::mem::replace(&mut wanted.state, State::Open) {
@@ -418,13 +419,7 @@ impl Engine {
                         JoinOutcome::Failed(failure)
                             if is_about_another(&failure, request.on_behalf_of.as_deref()) =>
                         {
-                            self.look_again(
-                                request,
-                                (&part.table, &part.spelling),
-                                (key, &mut *wanted),
-                                counts,
-                            )
-                            .await?
+                            self.look_again(request, place, (key, &mut *wanted), counts).await?
                         }
                         JoinOutcome::Failed(failure) => {
                             let stale = is_failure(failure.answer.status)
@@ -437,13 +432,7 @@ impl Engine {
                         }
                         JoinOutcome::Opaque => return Err(CannotShow),
                         JoinOutcome::LookAgain => {
-                            self.look_again(
-                                request,
-                                (&part.table, &part.spelling),
-                                (key, &mut *wanted),
-                                counts,
-                            )
-                            .await?
+                            self.look_again(request, place, (key, &mut *wanted), counts).await?
                         }
                     },
                     settled => settled,
