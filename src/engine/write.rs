@@ -29,7 +29,7 @@ use super::permissions::{Addition, is_denied};
 use super::scope::Scope;
 use super::{Engine, Served, Source, failed, images, unwritten};
 
-/// A write on its way, whoever polls it.
+/// The future of a write.
 trait Write: Future<Output = Served> + Send + 'static {}
 
 impl<F: Future<Output = Served> + Send + 'static> Write for F {}

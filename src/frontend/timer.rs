@@ -76,7 +76,7 @@ impl Future for Deadline {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut clock = self.timer.clock();
         if clock.is_held {
-            // Whoever holds it polls again once it is put off.
+            // The connection polls this again behind the answer, which puts the deadline off.
             return Poll::Pending;
         }
         let at = clock.put_off_to.map_or(self.at, |deadline| deadline.max(self.at));

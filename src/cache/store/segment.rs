@@ -133,7 +133,7 @@ pub(super) struct Segment {
     /// Where that begins.
     filling_start: usize,
     capacity: usize,
-    /// Bytes that were filled by whoever had the buffer before.
+    /// Bytes that were filled when the buffer was another segment's.
     touched_bytes: usize,
     /// Bytes of records that are still in use.
     live_bytes: usize,
