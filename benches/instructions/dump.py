@@ -9,7 +9,7 @@ import re
 BACKGROUND = "nearside::server::sweep::{{closure}}"
 
 # Accesses are noted for the hot keys up to so many a second, so by the time that passes and not by the request.
-SAMPLED = "nearside::insight::hot::HotKeys::note"
+SAMPLED = {"nearside::insight::hot::HotKeys::note_item", "nearside::insight::hot::HotKeys::note_query"}
 
 FUNCTION = re.compile(r"(c?)fn=\((\d+)\)(?: (.*))?")
 
@@ -35,7 +35,7 @@ def totals(file):
             is_cost_of_call = True
         elif is_cost_of_call:
             is_cost_of_call = False
-            if names[called] == SAMPLED:
+            if names[called] in SAMPLED:
                 sampled += int(line.split()[1])
             elif names[called] == BACKGROUND != names[function]:
                 background = (background or 0) + int(line.split()[1])

@@ -162,6 +162,17 @@ pub(crate) struct Heaviest {
     pub(crate) partitions: Vec<HotKey>,
 }
 
+impl Share {
+    /// True if an access is to be noted.
+    #[inline]
+    fn is_turn(&self) -> bool {
+        let skip = self.skip.load(Ordering::Relaxed);
+        // Threads that share it may lose a step, which only makes a skip longer.
+        self.skip.store(skip.saturating_sub(1), Ordering::Relaxed);
+        skip == 0
+    }
+}
+
 impl HotKeys {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
@@ -220,21 +231,20 @@ impl HotKeys {
     }
 
     /// An item was accessed, given by the canonical bytes of its key and the hash of its address. A hit has an age.
+    #[inline]
     pub(crate) fn item(&self, access: Access, table: HotTable, hash: u64, key: &[u8], age_seconds: u64) {
         let share = self.shares.mine();
-        if let Some(sampling) = self.turn(share) {
-            let (kind, table, index) = (Kind::Item, table.0, None);
-            let age_seconds = u16::try_from(age_seconds).unwrap_or(u16::MAX);
-            self.note(share, &Note { access, kind, sampling, table, index, hash, age_seconds, key });
+        if share.is_turn() {
+            self.note_item(share, access, table, hash, key, age_seconds);
         }
     }
 
     /// A partition of a table, or of the index of that number, was queried, given by its canonical bytes.
+    #[inline]
     pub(crate) fn query(&self, access: Access, table: HotTable, index: Option<u16>, partition: &[u8]) {
         let share = self.shares.mine();
-        if let Some(sampling) = self.turn(share) {
-            let (kind, table, hash, age_seconds, key) = (Kind::Partition, table.0, 0, 0, partition);
-            self.note(share, &Note { access, kind, sampling, table, index, hash, age_seconds, key });
+        if share.is_turn() {
+            self.note_query(share, access, table, index, partition);
         }
     }
 
@@ -287,18 +297,41 @@ impl HotKeys {
         buffers.sum::<usize>() + lock(&self.windows).bytes()
     }
 
-    /// The sampling of an access if it is to be noted.
-    #[inline]
-    fn turn(&self, share: &Share) -> Option<u8> {
-        let skip = share.skip.load(Ordering::Relaxed);
-        // Threads that share it may lose a step, which only makes a skip longer.
-        share.skip.store(skip.saturating_sub(1), Ordering::Relaxed);
-        if skip > 0 {
-            return None;
-        }
+    // Neither is inlined: `benches/instructions/dump.py` knows them by their names, because how often it is an access's turn
+    // depends on the time that passes.
+    #[inline(never)]
+    fn note_item(
+        &self,
+        share: &Share,
+        access: Access,
+        HotTable(table): HotTable,
+        hash: u64,
+        key: &[u8],
+        age_seconds: u64,
+    ) {
+        let (kind, sampling, index) = (Kind::Item, self.begin_skip(share), None);
+        let age_seconds = u16::try_from(age_seconds).unwrap_or(u16::MAX);
+        self.note(share, &Note { access, kind, sampling, table, index, hash, age_seconds, key });
+    }
+
+    #[inline(never)]
+    fn note_query(
+        &self,
+        share: &Share,
+        access: Access,
+        HotTable(table): HotTable,
+        index: Option<u16>,
+        key: &[u8],
+    ) {
+        let (kind, sampling, hash, age_seconds) = (Kind::Partition, self.begin_skip(share), 0, 0);
+        self.note(share, &Note { access, kind, sampling, table, index, hash, age_seconds, key });
+    }
+
+    /// Says how many accesses this one stands for, as a power of two, and how many are skipped from now on.
+    fn begin_skip(&self, share: &Share) -> u8 {
         let sampling = self.sampling.load(Ordering::Relaxed);
         share.skip.store(skip_length(sampling), Ordering::Relaxed);
-        Some(sampling as u8)
+        sampling as u8
     }
 
     fn note(&self, share: &Share, note: &Note<'_>) {
