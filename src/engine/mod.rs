@@ -56,6 +56,7 @@ pub use schemas::{describe_table, schema_of_description};
 pub use tables::PolicyOf;
 pub use warming::{WarmFailure, WarmMark, WarmPage, WarmPlace, WarmRoom, WarmSurvey};
 
+use batch::BatchRead;
 use checks::CheckBudget;
 use items::ItemRead;
 use pages::PageRead;
@@ -124,20 +125,28 @@ pub struct Understood {
 enum UnderstoodRead {
     Item(Box<ItemRead>),
     Page(Box<PageRead>),
+    Batch(Box<BatchRead<'static>>),
 }
 
 impl Understood {
     fn item(self) -> Option<ItemRead> {
         match self.read? {
             UnderstoodRead::Item(read) => Some(*read),
-            UnderstoodRead::Page(_) => None,
+            _ => None,
         }
     }
 
     fn page(self) -> Option<PageRead> {
         match self.read? {
             UnderstoodRead::Page(read) => Some(*read),
-            UnderstoodRead::Item(_) => None,
+            _ => None,
+        }
+    }
+
+    fn batch(self) -> Option<BatchRead<'static>> {
+        match self.read? {
+            UnderstoodRead::Batch(read) => Some(*read),
+            _ => None,
         }
     }
 }
@@ -235,7 +244,7 @@ impl Engine {
         let looked = match request.operation {
             Operation::GetItem => self.look_for_item(request).map(UnderstoodRead::Item),
             Operation::Query | Operation::Scan => self.look_for_page(request).map(UnderstoodRead::Page),
-            Operation::BatchGetItem => self.look_for_batch(request).map_or(Looked::Unread, Looked::Hit),
+            Operation::BatchGetItem => self.look_for_batch(request).map(UnderstoodRead::Batch),
             _ => Looked::Unread,
         };
         match looked {
@@ -274,7 +283,7 @@ impl Engine {
     async fn execute_by_class(self: &Arc<Self>, request: Request, understood: Understood) -> Served {
         match request.operation.class() {
             OperationClass::ItemRead if request.operation == Operation::BatchGetItem => {
-                Box::pin(self.batch_get_item(request)).await
+                Box::pin(self.batch_get_item(request, understood.batch())).await
             }
             OperationClass::ItemRead => self.get_item(request, understood.item()).await,
             OperationClass::PageRead => self.read_page(request, understood.page()).await,

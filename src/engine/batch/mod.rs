@@ -39,6 +39,13 @@ use asked::{Asked, KeySpelling, NotStrict, Parts};
 
 /// The most keys of one request; the upstream refuses more.
 const KEYS_MAX: usize = 100;
+
+/// A request, understood.
+pub(super) struct BatchRead<'b> {
+    parts: Vec<Part<'b>>,
+    consumed: ReturnConsumedCapacity,
+}
+
 /// One table's part of a batch.
 pub(super) struct Part<'b> {
     pub(super) table: Arc<KnownTable>,
@@ -134,23 +141,35 @@ pub(super) struct Fetched {
 }
 
 impl Engine {
-    pub(super) async fn batch_get_item(self: &Arc<Self>, request: Request) -> Served {
+    /// Answers a BatchGetItem, of which a first look may have understood everything.
+    pub(super) async fn batch_get_item(
+        self: &Arc<Self>,
+        request: Request,
+        understood: Option<BatchRead<'static>>,
+    ) -> Served {
+        if let Some(read) = understood {
+            return self.read_batch(request, read).await;
+        }
         let bytes = request.body.clone();
         let mut tree = Json::Null;
         let asked = match Asked::read(&bytes, &mut tree) {
             Ok(asked) => asked,
             Err(NotStrict) => return self.bypass(&request, BypassReason::NotUnderstood).await,
         };
-        let (mut parts, kind) = match self.understand(asked).await {
-            Ok(understood) => understood,
+        match self.understand(asked).await {
+            Ok(read) => self.read_batch(request, read).await,
             Err(reason) => {
                 let served = self.bypass(&request, reason).await;
                 if served.answer.is_success() {
                     self.doubt_tables_of(&bytes);
                 }
-                return served;
+                served
             }
-        };
+        }
+    }
+
+    async fn read_batch(self: &Arc<Self>, request: Request, read: BatchRead<'_>) -> Served {
+        let BatchRead { mut parts, consumed: kind } = read;
         if parts.iter().any(|part| part.table.is_in_shadow()) {
             return self.batch_in_shadow(&request, &parts).await;
         }
@@ -212,14 +231,15 @@ impl Engine {
     async fn understand<'b>(
         self: &Arc<Self>,
         asked: Option<Asked<'b>>,
-    ) -> Result<(Vec<Part<'b>>, ReturnConsumedCapacity), BypassReason> {
-        let Asked { tables, return_consumed_capacity } = asked.ok_or(BypassReason::NotUnderstood)?;
+    ) -> Result<BatchRead<'b>, BypassReason> {
+        let Asked { tables, return_consumed_capacity: consumed } =
+            asked.ok_or(BypassReason::NotUnderstood)?;
         let mut parts = Parts::of(&tables)?;
         for asked in tables {
             let table = self.learn(&asked.spelling).await.ok_or(BypassReason::UnknownTable)?;
             parts.add(table, asked)?;
         }
-        Ok((parts.finish()?, return_consumed_capacity))
+        Ok(BatchRead { parts: parts.finish()?, consumed })
     }
 
     /// Asks the cache for every key, and gathers what must be fetched.
@@ -489,7 +509,23 @@ impl ItemRead {
     }
 }
 
+impl BatchRead<'_> {
+    /// The same, with nothing of the request's body in it.
+    fn into_owned(self) -> BatchRead<'static> {
+        let parts = self.parts.into_iter().map(Part::into_owned).collect();
+        BatchRead { parts, consumed: self.consumed }
+    }
+}
+
 impl Part<'_> {
+    fn into_owned(self) -> Part<'static> {
+        let keys = self
+            .keys
+            .into_iter()
+            .map(|wanted| WantedKey { text: KeySpelling::Written(wanted.text.to_json()), ..wanted });
+        Part { keys: keys.collect(), ..self }
+    }
+
     /// The canonical bytes of its keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.keys.iter().map(|wanted| wanted.key(&self.key_bytes))
