@@ -340,12 +340,9 @@ impl Part {
         self.live_bytes += bytes as u64;
         let newest = self.queue(queue).back().copied();
         let room = self.room(queue);
-        if let Some(number) = newest.filter(|_| bytes <= room) {
-            return location(number, self.segment_mut(number).append(hash, kind, parts));
-        }
-        let number = self.open(queue);
+        let number = newest.filter(|_| bytes <= room).unwrap_or_else(|| self.open(queue));
         let place = self.segment_mut(number).append(hash, kind, parts);
-        if let Some(before) = newest {
+        if let Some(before) = newest.filter(|before| *before != number) {
             // The one with more room is filled further.
             let is_fuller = self.segment(number).room() < room;
             if is_fuller {
@@ -354,6 +351,10 @@ impl Part {
                 queue.swap(last - 1, last);
             }
             self.seal(if is_fuller { number } else { before });
+        }
+        if self.segment(number).room() == 0 {
+            // One that stays may come to stand behind it, and only the last of a queue may have what is not frozen.
+            self.seal(number);
         }
         location(number, place)
     }
@@ -655,6 +656,7 @@ impl Part {
         assert_eq!(self.pinned.iter().map(|(_, capacity)| *capacity as u64).sum::<u64>(), self.pinned_bytes);
         for (queue, numbers) in [(Queue::Small, &self.small), (Queue::Main, &self.main)] {
             assert!(numbers.iter().all(|number| self.segment(*number).queue == queue));
+            assert!(numbers.iter().rev().skip(1).all(|number| self.segment(*number).is_sealed()));
         }
     }
 }

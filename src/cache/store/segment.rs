@@ -212,6 +212,11 @@ impl Segment {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
     /// The places of all records, in use or not.
     pub(super) fn places(&self) -> impl Iterator<Item = u32> {
         let mut place = 0;

@@ -121,6 +121,32 @@ fn what_a_store_gives_is_what_was_stored_last_whatever_is_asked_of_it() {
     }
 }
 
+/// Segments that are filled to their last byte are as good as others, which entries of random sizes hardly ever show.
+#[test]
+fn what_is_there_is_given_whatever_its_size() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let overhead = stored_bytes(NewEntry::new(facts(0), &[0; 8], &image(0, 8)).unwrap().bytes()) - 8;
+    for bytes in [128, 256, 2_048].map(|record| record - overhead) {
+        let store = BudgetedStore::new(1 << 20);
+        for number in 0..60_000 {
+            // Some keys are read often, so that many segments stay.
+            let keys = 1 << random.u32(4..14);
+            let key = random.u64(0..keys);
+            let is_there = store.contains(hash_of(key));
+            assert_eq!(
+                store.get(hash_of(key)).is_some(),
+                is_there,
+                "operation {number}, NEARSIDE_SEED={seed}"
+            );
+            if !is_there {
+                insert(&store, key, number, bytes);
+            }
+        }
+        assert_adds_up(&store, &format!("NEARSIDE_SEED={seed}"));
+    }
+}
+
 #[test]
 fn what_fits_is_never_forgotten() {
     let store = BudgetedStore::new(8 << 20);
