@@ -20,7 +20,7 @@ use super::exchange::{Called, Unanswered};
 use super::head::{Head, Header};
 use super::peer::Peer;
 use super::plain_request::{Call, headers_of};
-use super::{Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, Service};
+use super::{Authenticator, Caller, Entrance, Exchange, Frontend, Observer, Presented, Service, Settings};
 use crate::call::{Request, Verdict};
 use crate::engine::Served;
 use crate::model::ApiError;
@@ -61,14 +61,19 @@ pub(super) enum Reply<'a> {
 }
 
 impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
-    /// Answers a plain call whose last byte came at `begun`. `None` for a call that is answered behind hyper: its caller is not
+    /// Whether a program may name this host to this peer's listener.
+    pub(super) fn admits(&self, host: &str, peer: &Peer) -> bool {
+        let Settings { access, tls_access, .. } = &self.settings;
+        (if peer.is_over_tls { tls_access } else { access }).admits_program_of(host)
+    }
+
+    /// Answers a plain call of an admitted host, whose last byte came at `begun`. `None` for a call that is answered behind hyper: its caller is not
     /// verified, or the front end has more to do for it.
     pub(super) fn reply<'a>(&'a self, call: &Call<'_>, peer: &'a Peer, begun: Instant) -> Option<Reply<'a>> {
-        let Self { service, observer, settings, is_draining, .. } = self;
-        let access = if peer.is_over_tls { &settings.tls_access } else { &settings.access };
+        let Self { service, observer, is_draining, .. } = self;
         // While the front end drains, an answer says that it is its connection's last, and hyper has to hear of that.
         let is_draining = is_draining.load(Ordering::Relaxed);
-        if is_draining || !observer.records_plainly() || !access.admits_program_of(call.host) {
+        if is_draining || !observer.records_plainly() {
             return None;
         }
         let headers = if A::TAKES_ANYONE { Vec::new() } else { headers_of(call.lines) };

@@ -31,6 +31,9 @@ const PIECES_MAX: u8 = 8;
 /// How many calls are answered before other tasks get their turn.
 const ANSWERS_MAX: u8 = 16;
 
+/// The longest host that a connection remembers: longer than any name of DNS with a port.
+const HOST_KEPT_MAX: usize = 264;
+
 /// The stream.
 pub(super) struct Shortcut<'a, IO, S, O, A> {
     stream: IO,
@@ -38,6 +41,8 @@ pub(super) struct Shortcut<'a, IO, S, O, A> {
     peer: &'a Peer,
     timer: ConnectionTimer,
     turn: Turn,
+    /// The host that a call named which was admitted. Most clients name one, always.
+    host: Option<Box<str>>,
     /// The call that is in flight. Nothing is read meanwhile.
     call: Option<Pin<Box<dyn Future<Output = Written> + Send + 'a>>>,
     /// A call was answered here, of which hyper does not know.
@@ -136,6 +141,7 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
             stream,
             frontend,
             peer,
+            host: None,
             timer,
             turn,
             call: None,
@@ -160,6 +166,20 @@ impl<'a, IO, S: Service, O: Observer, A: Authenticator> Shortcut<'a, IO, S, O, A
         if self.unsent.is_some() {
             self.timer.put_off(Instant::now() + self.frontend.settings.idle_timeout);
         }
+    }
+}
+
+impl<IO, S: Service, O: Observer, A: Authenticator> Shortcut<'_, IO, S, O, A> {
+    /// Whether a call that names this host is admitted.
+    fn admits(&mut self, host: &str) -> bool {
+        if self.host.as_deref() == Some(host) {
+            return true;
+        }
+        let is_admitted = self.frontend.admits(host, self.peer);
+        if is_admitted && host.len() <= HOST_KEPT_MAX {
+            self.host = Some(host.into());
+        }
+        is_admitted
     }
 }
 
@@ -286,7 +306,7 @@ where
                     let sight = look(bytes);
                     let begun = Instant::now();
                     let reply = match &sight {
-                        Sight::Message(Message { call: Some(call), .. }) => {
+                        Sight::Message(Message { call: Some(call), .. }) if this.admits(call.host) => {
                             this.frontend.reply(call, this.peer, begun)
                         }
                         _ => None,
