@@ -3,7 +3,7 @@
 use crate::model::expr::{Bindings, Condition, Context, Path, Paths, Step, Update};
 use crate::model::{ApiError, AttributeValue, Item};
 use crate::wire::attribute::{LEVELS_MAX, Reader, check_name};
-use crate::wire::expressions::Placeholders;
+use crate::wire::expressions::{Placeholders, brings_any_of};
 use crate::wire::keys::{self, IndexKeySource};
 use crate::wire::{Json, legacy};
 
@@ -90,6 +90,9 @@ impl ItemChange {
 
 /// The condition of a write, be it an expression or legacy.
 pub(super) fn parse_condition(body: &Json<'_>, reader: Reader) -> Result<Option<Condition>, ApiError> {
+    if !brings_any_of(body, &["ConditionExpression", "Expected", "ConditionalOperator"]) {
+        return Ok(None);
+    }
     if let Some(condition) = legacy::expected(body, reader)? {
         return Ok(Some(condition));
     }

@@ -7,6 +7,15 @@ use crate::model::{ApiError, AttributeValue, ErrorCode};
 use crate::wire::Json;
 use crate::wire::attribute::{Reader, read_expression_value, too_deep};
 
+/// The members that bring names and values for expressions.
+const PLACEHOLDERS: [&str; 2] = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
+
+/// True if a body has any of these members, or names or values for expressions.
+pub fn brings_any_of(body: &Json<'_>, members: &[&str]) -> bool {
+    let is_one = |name: &str| members.contains(&name) || PLACEHOLDERS.contains(&name);
+    body.members().unwrap_or_default().iter().any(|(name, _)| is_one(name))
+}
+
 /// The names and values that a request brings for its expressions.
 #[derive(Debug)]
 pub struct Placeholders<'b> {
@@ -66,6 +75,9 @@ fn invalid_value(placeholder: &str, error: &ApiError) -> ApiError {
 /// Refuses a request that mixes expressions with their legacy twins, or that brings names or values without an expression
 /// to use them. `expressions` and `legacy` are the operation's members of either kind, in the service's order.
 pub fn refuse_mixture(body: &Json<'_>, expressions: &[&str], legacy: &[&str]) -> Result<(), ApiError> {
+    if !brings_any_of(body, expressions) && !brings_any_of(body, legacy) {
+        return Ok(());
+    }
     let present = |members: &[&str]| -> Vec<String> {
         members
             .iter()
