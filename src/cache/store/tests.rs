@@ -126,20 +126,18 @@ fn what_a_store_gives_is_what_was_stored_last_whatever_is_asked_of_it() {
 fn what_is_there_is_given_whatever_its_size() {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
-    let overhead = stored_bytes(NewEntry::new(facts(0), &[0; 8], &image(0, 8)).unwrap().bytes()) - 8;
-    for bytes in [128, 256, 2_048].map(|record| record - overhead) {
+    let stored = |bytes| stored_bytes(NewEntry::new(facts(0), &[0; 8], &image(0, bytes)).unwrap().bytes());
+    for record_bytes in [256, 2_048] {
+        let bytes = (8..record_bytes).rfind(|bytes| stored(*bytes) == record_bytes).unwrap();
         let store = BudgetedStore::new(1 << 20);
-        for number in 0..60_000 {
-            // Some keys are read often, so that many segments stay.
-            let keys = 1 << random.u32(4..14);
-            let key = random.u64(0..keys);
+        let keys = (1 << 20) as f64 / record_bytes as f64 * 1.25;
+        for number in 0..100_000 {
+            // Some more than fit, of which some are read much more often than others, and a few are replaced.
+            let key = (random.f64() * random.f64() * keys) as u64;
             let is_there = store.contains(hash_of(key));
-            assert_eq!(
-                store.get(hash_of(key)).is_some(),
-                is_there,
-                "operation {number}, NEARSIDE_SEED={seed}"
-            );
-            if !is_there {
+            let is_given = store.get(hash_of(key)).is_some();
+            assert_eq!(is_given, is_there, "operation {number}, NEARSIDE_SEED={seed}");
+            if !is_there || random.u32(0..10) == 0 {
                 insert(&store, key, number, bytes);
             }
         }
