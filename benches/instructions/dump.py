@@ -6,7 +6,7 @@ The format: https://valgrind.org/docs/manual/cl-format.html
 import re
 
 # What the process does by itself four times a second, whatever is asked of it: it would grow with the time that a busy machine takes.
-BACKGROUND = "nearside::server::sweep::{{closure}}"
+BACKGROUND = "nearside::server::caches::Caches::sweep"
 
 # Accesses are noted for the hot keys up to so many a second, so by the time that passes and not by the request.
 SAMPLED = {"nearside::insight::hot::HotKeys::note_item", "nearside::insight::hot::HotKeys::note_query"}

@@ -67,8 +67,8 @@ impl<S: Service, O: Observer, A: Authenticator> Frontend<S, O, A> {
         (if peer.is_over_tls { tls_access } else { access }).admits_program_of(host)
     }
 
-    /// Answers a plain call of an admitted host, whose last byte came at `begun`. `None` for a call that is answered behind hyper: its caller is not
-    /// verified, or the front end has more to do for it.
+    /// Answers a plain call of an [admitted](Self::admits) host, whose last byte came at `begun`. `None` for a call that is answered
+    /// behind hyper: its caller is not verified, or the front end has more to do for it.
     pub(super) fn reply<'a>(&'a self, call: &Call<'_>, peer: &'a Peer, begun: Instant) -> Option<Reply<'a>> {
         let Self { service, observer, is_draining, .. } = self;
         // While the front end drains, an answer says that it is its connection's last, and hyper has to hear of that.

@@ -514,7 +514,12 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, tls: Option<Arc<TlsServer>>, clo
                 return;
             }
             now = ticks.tick() => {
-                caches.sweep(now);
+                // A pass over a part of a large cache takes milliseconds, in which a worker would answer nobody.
+                let swept = caches.clone();
+                let done = tokio::task::spawn_blocking(move || swept.sweep(now)).await;
+                if let Some(panic) = done.err().and_then(|error| error.try_into_panic().ok()) {
+                    std::panic::resume_unwind(panic);
+                }
                 edge.report_overdue(now);
                 if let Some(reminder) = tls.as_ref().and_then(|tls| tls.reminder(now)) {
                     tracing::warn!("{reminder}");
