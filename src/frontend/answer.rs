@@ -143,9 +143,9 @@ fn write_request_id(out: &mut [u8]) {
 fn letters(random: u64) -> [u8; 8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const LETTERS_BEGIN: u64 = 10;
-    let values = random & EACH * 31;
+    let values = random & (EACH * 31);
     // The upper bit of a byte shows that its value is not a digit.
-    let is_letter = (values + EACH * (0x80 - LETTERS_BEGIN)) >> 7 & EACH;
+    let is_letter = ((values + EACH * (0x80 - LETTERS_BEGIN)) >> 7) & EACH;
     let to_letters = u64::from(b'A' - b'0') - LETTERS_BEGIN;
     (values + EACH * u64::from(b'0') + is_letter * to_letters).to_le_bytes()
 }
