@@ -110,8 +110,12 @@ impl Store for BudgetedStore {
         let slice = self.next_slice.fetch_add(1, Ordering::Relaxed) as usize % self.parts.len();
         let part = &self.parts[slice];
         let pages = read(part).pages();
-        // The lock is released after each page, for those who wait.
-        let reclaimed = (0..pages).map(|page| write(part).reclaim(page, is_dead)).sum();
+        // Hits go on while a page is looked at, and whoever waits has its turn after each.
+        let reclaim = |page| {
+            let dead = read(part).dead(page, is_dead);
+            if dead.is_empty() { 0 } else { write(part).reclaim(&dead, is_dead) }
+        };
+        let reclaimed = (0..pages).map(reclaim).sum();
         if reclaimed > 0 {
             write(part).tidy();
         }

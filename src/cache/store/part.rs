@@ -170,22 +170,22 @@ impl Part {
         is_stored
     }
 
-    /// Forgets the entries of a page of the index that are dead, and says how many they were.
-    pub(super) fn reclaim(&mut self, page: usize, is_dead: &dyn Fn(u64, &Facts) -> bool) -> u64 {
+    /// The hashes of the entries of a page of the index that are dead.
+    pub(super) fn dead(&self, page: usize, is_dead: &dyn Fn(u64, &Facts) -> bool) -> Vec<u64> {
         let records = self.index.locations(page).map(|location| self.record(location));
-        let dead: Vec<u64> = records
-            .filter(|record| {
-                let skipped = match record.kind {
-                    Kind::Whole => 0,
-                    Kind::First(_) => STAMP_BYTES,
-                    Kind::Later => return false,
-                };
-                is_dead(record.hash, &facts_of(&record.payload[skipped..]))
-            })
-            .map(|record| record.hash)
-            .collect();
-        dead.iter().for_each(|hash| self.forget(*hash));
-        dead.len() as u64
+        let dead = records.filter(|record| is_dead_entry(record, is_dead));
+        dead.map(|record| record.hash).collect()
+    }
+
+    /// Forgets those of these entries that are still dead, and says how many they were.
+    pub(super) fn reclaim(&mut self, hashes: &[u64], is_dead: &dyn Fn(u64, &Facts) -> bool) -> u64 {
+        let before = self.entries;
+        for hash in hashes {
+            if self.find(*hash).is_some_and(|(_, record)| is_dead_entry(&record, is_dead)) {
+                self.forget(*hash);
+            }
+        }
+        (before - self.entries) as u64
     }
 
     /// How many pages there are to reclaim.
@@ -667,6 +667,16 @@ const SEGMENT_EXISTS: &str = "what is in the index or in a queue lies in a segme
 fn segment_bytes(budget: u64) -> usize {
     let bytes = (budget / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX as u64);
     1 << bytes.ilog2()
+}
+
+/// True if a record begins an entry that is dead.
+fn is_dead_entry(record: &Record<'_>, is_dead: &dyn Fn(u64, &Facts) -> bool) -> bool {
+    let skipped = match record.kind {
+        Kind::Whole => 0,
+        Kind::First(_) => STAMP_BYTES,
+        Kind::Later => return false,
+    };
+    is_dead(record.hash, &facts_of(&record.payload[skipped..]))
 }
 
 fn location(number: u32, place: u32) -> Location {
