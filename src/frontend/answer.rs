@@ -130,13 +130,14 @@ impl RequestId {
 }
 
 fn write_request_id(out: &mut [u8]) {
-    // One of its own, because asking the thread for its generator each time takes longer than the letters.
+    // One of its own for most, because asking the thread for its generator each time takes longer than the letters. The rest is the
+    // thread's, so that no two ids are the same where two such generators begin alike.
     let mut random = fastrand::Rng::new();
     let (parts, rest) = out.as_chunks_mut();
     for part in parts {
         *part = letters(random.u64(..));
     }
-    rest.copy_from_slice(&letters(random.u64(..))[..rest.len()]);
+    rest.copy_from_slice(&letters(fastrand::u64(..))[..rest.len()]);
 }
 
 /// Eight of the characters `0` to `9` and `A` to `V`, each made in its byte of a word at random.

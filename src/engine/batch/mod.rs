@@ -147,7 +147,8 @@ impl Engine {
         request: Request,
         understood: Option<BatchRead<'static>>,
     ) -> Served {
-        if let Some(read) = understood {
+        // A table that was changed meanwhile may have another key, or belong to another engine: the request is read again then.
+        if let Some(read) = understood.filter(|read| read.parts.iter().all(|part| self.knows(part))) {
             return self.read_batch(request, read).await;
         }
         let bytes = request.body.clone();
@@ -212,6 +213,12 @@ impl Engine {
             _ => None,
         };
         Served { table, ..Served::plain(Answer::ok(compose(&parts, kind, &fetched)), source) }
+    }
+
+    /// Whether a part was read by what is known of its table now.
+    fn knows(&self, part: &Part<'_>) -> bool {
+        let is_same = |table: &Arc<KnownTable>| Arc::ptr_eq(table, &part.table).then_some(());
+        self.tables.with(&part.spelling, is_same).is_some()
     }
 
     /// The upstream has taken a request that is not understood: its tables may be other ones than those that are known, or exist
