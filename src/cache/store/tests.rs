@@ -1,6 +1,8 @@
 //! The store against a model: a map of what was stored last under each hash. The store may have forgotten any of it, and nothing else.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
@@ -256,8 +258,18 @@ fn threads_that_store_and_read_at_once_are_given_what_was_stored_last_or_nothing
 fn a_part_in_which_something_panicked_begins_anew() {
     let store = BudgetedStore::new(1 << 20);
     assert!(insert(&store, 1, 1, 100));
-    let panics = || store.reclaim(&|_, _| panic!("as a test wants it"));
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    let panics_at = |look: u32| {
+        let looks = Cell::new(0);
+        let is_dead = |_, _: &Facts| {
+            looks.set(looks.get() + 1);
+            assert!(looks.get() < look, "as a test wants it");
+            true
+        };
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| store.reclaim(&is_dead))).is_err());
+    };
+    panics_at(1);
+    assert!(store.get(hash_of(1)).is_some(), "nothing was changed yet");
+    panics_at(2);
     assert!(store.get(hash_of(1)).is_none());
     assert!(insert(&store, 1, 2, 100));
     assert_eq!((store.usage().entries, store.usage().bytes_max), (1, 1 << 20));
