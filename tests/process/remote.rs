@@ -42,6 +42,9 @@ fn it_is_ready_when_its_upstream_is_and_serves_hits_without_it() {
     let (status, answer) = client.call("GetItem", &get("a")).unwrap();
     assert!(status == 503 && answer.contains("ServiceUnavailable"), "{status} {answer}");
 
+    // Its own first call may come late on a busy machine.
+    wait_until("saying why it is not ready", || near.get("/readyz").contains("refused"));
+
     let far = start_at(address);
     wait_until("getting ready", || near.is_ready());
     wait_until("closing the breaker", || client.call("ListTables", "{}").unwrap().0 == 200);
