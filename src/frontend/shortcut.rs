@@ -41,7 +41,7 @@ pub(super) struct Shortcut<'a, IO, S, O, A> {
     peer: &'a Peer,
     timer: ConnectionTimer,
     turn: Turn,
-    /// The host that a call named which was admitted. Most clients name one, always.
+    /// The host of an earlier call, which was admitted. Most clients never name another one.
     host: Option<Box<str>>,
     /// The call that is in flight. Nothing is read meanwhile.
     call: Option<Pin<Box<dyn Future<Output = Written> + Send + 'a>>>,

@@ -515,6 +515,7 @@ async fn sweep(caches: Caches, edge: Arc<Edge>, tls: Option<Arc<TlsServer>>, clo
             }
             now = ticks.tick() => {
                 // A pass over a part of a large cache takes milliseconds, in which a worker would answer nobody.
+                // Not by `offload`: its threads have a low priority, and this one takes locks that hits need.
                 let swept = caches.clone();
                 let done = tokio::task::spawn_blocking(move || swept.sweep(now)).await;
                 if let Some(panic) = done.err().and_then(|error| error.try_into_panic().ok()) {

@@ -110,7 +110,7 @@ impl Store for BudgetedStore {
         let slice = self.next_slice.fetch_add(1, Ordering::Relaxed) as usize % self.parts.len();
         let part = &self.parts[slice];
         let pages = read(part).pages();
-        // Hits go on while a page is looked at, and whoever waits has its turn after each.
+        // A page is read under the shared lock, so hits do not wait. Writers wait for one page at most.
         let reclaim = |page| {
             let dead = read(part).dead(page, is_dead);
             if dead.is_empty() { 0 } else { write(part).reclaim(&dead, is_dead) }

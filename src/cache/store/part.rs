@@ -353,7 +353,7 @@ impl Part {
             self.seal(if is_fuller { number } else { before });
         }
         if self.segment(number).room() == 0 {
-            // One that stays may come to stand behind it, and only the last of a queue may have what is not frozen.
+            // Only the last segment of a queue may have unfrozen records, and eviction may place another one behind this.
             self.seal(number);
         }
         location(number, place)
